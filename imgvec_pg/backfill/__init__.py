@@ -1,0 +1,1 @@
+"""The worker: claim, embed, write; nothing lost, nothing stale."""

@@ -1,0 +1,1 @@
+"""Connections, SQL files and the private server."""

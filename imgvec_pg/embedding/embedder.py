@@ -1,0 +1,47 @@
+"""What a model must be able to do for the rest of the library."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL.Image import Image
+
+Float32Array = npt.NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """A loaded model. `prepare_image` may run in many threads; the other methods in one."""
+
+    name: str
+    """Architecture and weights, "ViT-L-14/laion2b_s32b_b82k"."""
+    dimensions: int
+    fingerprint: str
+    """SHA-256 (hex) over weights, architecture and preprocessing; equal fingerprints give equal embeddings."""
+    precision: str
+    """"fp32", "bf16" or "fp16": what this process computes in."""
+    has_text: bool
+    logit_scale: float | None
+    """Multiplier of cosine similarities before softmax or sigmoid, already exponentiated; None without text."""
+    logit_bias: float | None
+    """Added after scaling, for sigmoid models (SigLIP); None elsewhere."""
+
+    def prepare_image(self, image: Image) -> Any:  # noqa: ANN401 - what the model's own preprocessing makes
+        """Resize, crop and normalise one RGB image as the weights expect."""
+        ...
+
+    def embed_prepared(self, prepared: Sequence[Any]) -> Float32Array:
+        """Embed n prepared images: shape (n, dimensions), float32, each row of L2 norm 1."""
+        ...
+
+    def embed_images(self, images: Sequence[Image]) -> Float32Array:
+        """Embed n RGB images of any size: shape (n, dimensions), float32, each row of L2 norm 1."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32Array:
+        """Embed n texts: shape (n, dimensions), float32, each row of L2 norm 1.
+
+        Raises:
+            ModelError: The model has no text tower.
+        """
+        ...

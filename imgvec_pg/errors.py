@@ -1,0 +1,67 @@
+"""Every error the library raises on purpose, each with the exit code a command gives it.
+
+A message tells what was met, what was expected and what to do next, in one line.
+"""
+
+from typing import ClassVar
+
+
+class ImgvecError(Exception):
+    """Something imgvec-pg cannot do as asked."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(ImgvecError):
+    """An argument has a value that cannot work."""
+
+    exit_code = 2
+
+
+class ConnectionFailedError(ImgvecError):
+    """The PostgreSQL server cannot be reached or refuses the login."""
+
+    exit_code = 3
+
+
+class DatabaseError(ImgvecError):
+    """The database lacks something, or refused a statement."""
+
+
+class CollectionError(ImgvecError):
+    """A collection cannot be created, found or changed."""
+
+
+class ModelError(ImgvecError):
+    """A model cannot be named, loaded or trusted."""
+
+
+class ModelNotFoundError(ModelError):
+    """No model has this name."""
+
+    exit_code = 2
+
+
+class WeightsMissingError(ModelError):
+    """The model is known, its weights are not on this machine."""
+
+
+class ServerError(ImgvecError):
+    """The private PostgreSQL server cannot be started or stopped."""
+
+
+class MissingExtraError(ImgvecError):
+    """An optional package is needed that is not installed."""
+
+
+class ImageError(ImgvecError):
+    """One image cannot be embedded; `code` is the short reason kept in imgvec.failure.
+
+    Codes: unidentified, truncated, too_large, format_denied, not_found, not_regular_file, path_denied,
+    scheme_denied, empty, fetch_failed.
+    """
+
+    def __init__(self, code: str, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.transient = transient

@@ -1,0 +1,1 @@
+"""A question becomes a vector, and the vector the nearest rows."""
