@@ -1,0 +1,109 @@
+"""One real PostgreSQL per session: a private one, or the one that IMGVEC_TEST_DSN names."""
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from imgvec_pg.database.binaries import find_binaries
+from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.errors import ImgvecError
+
+# Nothing here is worth keeping after a power cut.
+FAST_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "60",
+}
+
+
+class Server(Protocol):
+    """What tests may ask of the server, private or given."""
+
+    def dsn(self, dbname: str = ..., /) -> str:
+        """Return the connection string of one of its databases, as a superuser."""
+
+
+class GivenServer:
+    """The server of IMGVEC_TEST_DSN; its user must be allowed to create databases, roles and extensions."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    def dsn(self, dbname: str = "postgres") -> str:
+        """Return the given connection string with another database in it."""
+        return make_conninfo(self._dsn, dbname=dbname)
+
+
+def pytest_report_header() -> str:
+    """Show the versions under test."""
+    given = os.environ.get("IMGVEC_TEST_DSN")
+    try:
+        return _given_versions(given) if given else _private_versions()
+    except (psycopg.Error, ImgvecError, OSError) as error:
+        return f"postgresql: {str(error).splitlines()[0]}"
+
+
+def _given_versions(dsn: str) -> str:
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(
+            "SELECT current_setting('server_version'),"
+            " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
+        ).fetchone()
+    assert row is not None
+    host = conninfo_to_dict(dsn).get("host", "local socket")
+    return f"postgresql: {row[0]}, pgvector {row[1]} (IMGVEC_TEST_DSN, {host})"
+
+
+def _private_versions() -> str:
+    binaries = find_binaries()
+    control = (binaries.folder / "share" / "extension" / "vector.control").read_text()
+    found = re.search(r"default_version = '([^']+)'", control)
+    return f"postgresql: private, {binaries.version}, pgvector {found[1] if found else 'unknown'}"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    given = os.environ.get("IMGVEC_TEST_DSN")
+    if given:
+        yield GivenServer(given)
+        return
+    directory = make_temporary_directory("imgvec-tests-")
+    try:
+        with LocalServer(directory, settings=FAST_SETTINGS, die_with_parent=True) as private:
+            yield private
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def fresh_database(server: Server, template: str = "template0") -> Iterator[str]:
+    """Create a database from a template, give its connection string, drop it with whoever is still connected."""
+    name = sql.Identifier(f"imgvec_test_{uuid.uuid4().hex[:12]}")
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        # FILE_COPY beats WAL_LOG where fsync is off, for any template of a few megabytes.
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(template)))
+        try:
+            yield server.dsn(name.as_string().strip('"'))
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def empty_database(server: Server) -> Iterator[str]:
+    """Give the connection string of a database with nothing in it, not even the extension."""
+    with fresh_database(server) as dsn:
+        yield dsn
+
+
+# The migrated template database and its copy per test belong here: fresh_database(server, template=…).
