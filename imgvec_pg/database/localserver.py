@@ -1,9 +1,8 @@
 """A private PostgreSQL with pgvector in one directory, for the demo, the tests and small installations.
 
-Roles log in without a password through the Unix socket, whose folder only the server's user and root may enter.
+Roles log in without a password through the Unix socket; only the server's user and root may enter its folder.
 """
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -18,10 +17,9 @@ from psycopg.conninfo import make_conninfo
 from imgvec_pg.database import postmaster
 from imgvec_pg.database.binaries import binaries_for
 from imgvec_pg.database.serverfolder import ServerFolder
-from imgvec_pg.database.serverprocess import ServerProcess, first_complaint, initialise_data
-from imgvec_pg.database.unprivileged import ROOT_DIRECTORY, ServerUser, choose_user, closed_folder
+from imgvec_pg.database.serverprocess import ServerProcess, first_complaint, initialise_data, postgres_command
+from imgvec_pg.database.unprivileged import ServerUser, choose_user
 from imgvec_pg.errors import ServerError
-from imgvec_pg.settings import state_directory
 
 DEFAULT_PORT = 5432
 # Crash recovery is waited for as long as the server works at it; this bounds a server that hangs.
@@ -37,19 +35,6 @@ class ServerStatus:
 
     running: bool
     pid: int | None
-
-
-def default_directory() -> Path:
-    """Return where the server lives unless told otherwise: `server` in the state directory.
-
-    Root's home is often closed to the user that runs the server; then it is /var/lib/imgvec/server, unless IMGVEC_HOME
-    asks for a place.
-    """
-    directory = state_directory() / "server"
-    user = choose_user(directory / "data")
-    if user is not None and "IMGVEC_HOME" not in os.environ and closed_folder(directory, user) is not None:
-        return ROOT_DIRECTORY
-    return directory
 
 
 class LocalServer:
@@ -133,21 +118,19 @@ class LocalServer:
         folder = self._folder
         if not postmaster.wait_until_released(folder.server_lock, LEFTOVER_SECONDS):
             raise ServerError(
-                f"processes of a server that crashed still use {folder.data}: end them (`fuser {folder.server_lock}`)"
+                f"processes of a crashed server still use {folder.data}: end them, "
+                f"`fuser {folder.server_lock}` names them"
             )
         folder.forget_crashed_server(self.port)
         binaries = binaries_for(user, folder.binaries)
         if not folder.data.exists():
             initialise_data(binaries, folder, user, sync=self._settings.get("fsync") != "off", lock=lock)
-        options = {
+        settings = {
             "listen_addresses": "" if self._port is None else "127.0.0.1",
             "port": str(self.port),
-            "unix_socket_directories": _quoted(folder.socket),
             **self._settings,
         }
-        command = [str(binaries.program("postgres")), "-D", str(folder.data)]
-        for name, value in options.items():
-            command += ["-c", f"{name}={value}"]
+        command = postgres_command(binaries, folder, settings)
         log_start = folder.log.stat().st_size if folder.log.exists() else 0
         self._process = ServerProcess(command, folder, user, owned=self._die_with_parent)
         self._wait_until_ready(self._process.pid, log_start)
@@ -185,6 +168,7 @@ class LocalServer:
                     found.pid, self._folder.data, self._folder.server_lock, timeout_seconds=STOP_SECONDS
                 ):
                     raise ServerError(f"the server (pid {found.pid}) does not stop: see {self.log_file}")
+                self._folder.remove_distant_socket()
         if self._process is not None:
             self._process.join(STOP_SECONDS)
             self._process = None
@@ -208,10 +192,6 @@ def _one_line_errors(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         place = error.filename or directory
-        raise ServerError(f"cannot use {place} for the server: {error.strerror or error}") from error
-
-
-def _quoted(folder: Path) -> str:
-    """Quote one element of a list setting, since a comma would end it."""
-    text = str(folder).replace('"', '""')
-    return f'"{text}"'
+        raise ServerError(
+            f"cannot use {place} for the server: {error.strerror or error}; choose another directory"
+        ) from error

@@ -1,5 +1,6 @@
-"""The running server, found through postmaster.pid and never guessed: a pid alone may belong to anybody by now."""
+"""The running server, found through postmaster.pid and never guessed: a bare pid may be anybody's by now."""
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -37,7 +38,7 @@ def read_postmaster(data: Path) -> Postmaster | None:
 
 
 def is_server(pid: int, data: Path) -> bool:
-    """Tell whether this process is alive and was started as `postgres -D data`; its children retitle themselves."""
+    """Tell whether this process is alive and was started as `postgres -D data`; children's titles differ."""
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -58,15 +59,15 @@ def is_alive(pid: int) -> bool:
 def names_a_stranger(pid_file: Path) -> bool:
     """Tell whether the pid in a crashed server's file belongs to another program by now.
 
-    PostgreSQL would take it for a running server and refuse to start. Where the pid is free, or might be a server
-    that someone started by hand, PostgreSQL judges better than we could.
+    PostgreSQL would take it for a running server and refuse to start. Where the pid is free, or belongs to
+    a server that someone started by hand, PostgreSQL judges better than we could.
     """
     try:
         pid = int(pid_file.read_text(errors="replace").split("\n", 1)[0])
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return False
-    return is_alive(pid) and os.path.basename(arguments[0]) != b"postgres"
+    return is_alive(pid) and arguments[0].rpartition(b"/")[2] != b"postgres"
 
 
 def lock_is_held(lock: Path) -> bool:
@@ -99,10 +100,8 @@ def stop_server(pid: int, data: Path, lock: Path, *, timeout_seconds: float) -> 
     for number, seconds in ((signal.SIGINT, timeout_seconds), (signal.SIGQUIT, 10.0)):
         # Checked again before each signal: the pid could have passed to another process.
         if is_server(pid, data):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-            except ProcessLookupError:
-                pass
         if _wait_until_gone(pid, data, lock, seconds):
             return True
     return False

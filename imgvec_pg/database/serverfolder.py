@@ -7,12 +7,20 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imgvec_pg.database.postmaster import names_a_stranger
-from imgvec_pg.database.unprivileged import ServerUser, require_reachable
+from imgvec_pg.database.unprivileged import (
+    ROOT_DIRECTORY,
+    ServerUser,
+    choose_user,
+    closed_folder,
+    may_enter,
+    require_reachable,
+)
 from imgvec_pg.errors import ServerError
+from imgvec_pg.settings import state_directory
 
 MARKER = "imgvec-server"
 MARKER_TEXT = (
@@ -23,8 +31,21 @@ LOCK_SECONDS = 120.0
 MAX_SOCKET_PATH_BYTES = 107
 
 
+def default_directory() -> Path:
+    """Return where the server lives unless told otherwise: `server` in the state directory.
+
+    Root's home is often closed to the user that runs the server; then it is /var/lib/imgvec/server, unless
+    IMGVEC_HOME asks for a place.
+    """
+    directory = state_directory() / "server"
+    user = choose_user(directory / "data")
+    if user is not None and "IMGVEC_HOME" not in os.environ and closed_folder(directory, user) is not None:
+        return ROOT_DIRECTORY
+    return directory
+
+
 class ServerFolder:
-    """Paths below one directory; the folder is ours, `data`, `socket` and `log` belong to the user that runs the server."""
+    """Paths below one directory; it is ours, and `data`, `socket` and `log` are the server's user's."""
 
     def __init__(self, directory: Path, port: int) -> None:
         self.path = directory.expanduser().resolve()
@@ -52,10 +73,8 @@ class ServerFolder:
         """Create what is missing, for `user` to run the server in."""
         require_reachable(self.path, user)
         self._create()
-        if user is not None:
-            mode = stat.S_IMODE(self.path.stat().st_mode)
-            if mode & 0o011 != 0o011:
-                self.path.chmod(mode | 0o011)
+        if user is not None and not may_enter(self.path, user):
+            self.path.chmod(stat.S_IMODE(self.path.stat().st_mode) | 0o011)
         make_private_folder(self.log.parent, user)
         make_private_folder(self.socket, user)
 
@@ -64,9 +83,10 @@ class ServerFolder:
             return
         _make_folders(self.path)
         strangers = sorted(entry.name for entry in self.path.iterdir())
-        if strangers:
+        if strangers and not self.is_ours():  # another start may have come first meanwhile
             raise ServerError(
-                f"{self.path} holds other files ({strangers[0]}, …): choose a new or an empty directory for the server"
+                f"{self.path} holds other files ({strangers[0]}, …): "
+                "choose a new or an empty directory for the server"
             )
         if self.path.stat().st_uid != os.geteuid() or self.path.stat().st_mode & stat.S_ISVTX:
             raise ServerError(
@@ -75,7 +95,7 @@ class ServerFolder:
         self.marker.write_text(MARKER_TEXT)
 
     def make_unfinished_data(self, user: ServerUser | None) -> None:
-        """Make an empty folder for initdb in place of what an interrupted one left; `prepare` saw that it is ours."""
+        """Make an empty folder for initdb, in place of what an interrupted one left."""
         self.remove_unfinished_data()
         make_private_folder(self.unfinished_data, user)
 
@@ -83,15 +103,21 @@ class ServerFolder:
         """Remove the work of an initdb that did not finish."""
         shutil.rmtree(self.unfinished_data, ignore_errors=True)
 
+    def remove_distant_socket(self) -> None:
+        """Remove the socket folder of a stopped server where it had to be in /tmp."""
+        if self.socket.parent != self.path:
+            with suppress(OSError):
+                self.socket.rmdir()
+
     def forget_crashed_server(self, port: int) -> None:
-        """Remove pid files whose pid belongs to another program by now; only while nobody holds `server_lock`."""
+        """Remove pid files whose pid is another program's by now; only while nobody holds `server_lock`."""
         for pid_file in (self.data / "postmaster.pid", self.socket / f".s.PGSQL.{port}.lock"):
             if names_a_stranger(pid_file):
                 pid_file.unlink()
 
     @contextmanager
     def start_lock(self) -> Iterator[int]:
-        """Let one process at a time start or stop this server; gives the descriptor, for initdb to hold as well."""
+        """Let one process at a time start or stop the server; gives the descriptor, for initdb to hold."""
         descriptor = os.open(
             self.path / "start.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )
@@ -125,7 +151,8 @@ def make_private_folder(path: Path, user: ServerUser | None) -> None:
         status = path.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or stat.S_IMODE(status.st_mode) & 0o077:
             raise ServerError(
-                f"{path} should be a folder that belongs to uid {uid} with mode 0700: remove it, then start the server"
+                f"{path} should be a folder that belongs to uid {uid} with mode 0700: "
+                "remove it, then start the server"
             ) from None
 
 

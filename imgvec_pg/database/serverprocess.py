@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from imgvec_pg.database.binaries import PostgresBinaries
@@ -37,7 +37,7 @@ def initialise_data(
 
     Args:
         sync: Wait until the files are on the disk.
-        lock: A descriptor for initdb to hold, so that nobody starts over while an orphaned initdb still writes.
+        lock: A descriptor for initdb to hold, so that nobody starts over while an orphan still writes.
     """
     folder.make_unfinished_data(user)
     command = [str(binaries.program("initdb")), f"--pgdata={folder.unfinished_data}", *INITDB_OPTIONS]
@@ -61,6 +61,17 @@ def initialise_data(
         folder.remove_unfinished_data()
         raise ServerError(f"initdb failed in {folder.path}: {first_complaint(outcome.stderr)}")
     folder.unfinished_data.rename(folder.data)
+
+
+def postgres_command(
+    binaries: PostgresBinaries, folder: ServerFolder, settings: Mapping[str, str]
+) -> list[str]:
+    """Return the command line of the server; `-D data` comes first, since it is recognised by that."""
+    command = [str(binaries.program("postgres")), "-D", str(folder.data)]
+    quoted_socket = str(folder.socket).replace('"', '""')  # one element of a list, where a comma would end it
+    for name, value in {"unix_socket_directories": f'"{quoted_socket}"', **settings}.items():
+        command += ["-c", f"{name}={value}"]
+    return command
 
 
 class ServerProcess:
@@ -108,7 +119,7 @@ class ServerProcess:
         self.pid, self._complaint = int(pid or 0), complaint.decode(errors="replace")
 
     def _start_owned(self) -> None:
-        """Start from a thread that lives as long as the server: the "parent" it dies with is a thread to the kernel."""
+        """Start from a thread that lives as long as the server, since the parent it dies with is a thread."""
         begun = threading.Event()
 
         def own() -> None:

@@ -50,13 +50,14 @@ def choose_user(owned: Path) -> ServerUser | None:
 
 
 def closed_folder(path: Path, user: ServerUser) -> Path | None:
-    """Return the first folder above `path` that `user` may not enter, judged by the mode bits; missing ones are open."""
+    """Return the first folder above `path` that `user` may not enter; a missing one counts as open."""
     for folder in reversed(path.resolve().parents):
         try:
-            if not _allows(folder.stat(), user, 0o1):
-                return folder
-        except FileNotFoundError:
-            return None
+            status = folder.stat()
+        except OSError:
+            return None  # whoever creates it will meet the error
+        if stat.S_ISDIR(status.st_mode) and not _allows(status, user, 0o1):
+            return folder
     return None
 
 
@@ -65,6 +66,11 @@ def may_read(path: Path, user: ServerUser) -> bool:
     status = path.stat()
     needed = 0o5 if status.st_mode & stat.S_IXUSR else 0o4
     return closed_folder(path, user) is None and _allows(status, user, needed)
+
+
+def may_enter(folder: Path, user: ServerUser) -> bool:
+    """Tell whether the mode bits of `folder` itself let `user` through."""
+    return _allows(folder.stat(), user, 0o1)
 
 
 def _allows(status: os.stat_result, user: ServerUser, needed: int) -> bool:
@@ -84,14 +90,14 @@ def require_reachable(directory: Path, user: ServerUser | None) -> None:
     closed = closed_folder(directory, user)
     if closed is not None:
         raise ServerError(
-            f"{closed} (mode {stat.S_IMODE(closed.stat().st_mode):04o}) cannot be entered by the user {user.name}, who "
-            f"runs PostgreSQL because it refuses root: choose a directory elsewhere than {directory}, "
-            f"such as {ROOT_DIRECTORY}"
+            f"{closed} (mode {stat.S_IMODE(closed.stat().st_mode):04o}) cannot be entered by the user "
+            f"{user.name}, who runs PostgreSQL because it refuses root: choose another directory than "
+            f"{directory}, such as {ROOT_DIRECTORY}"
         )
 
 
 def make_temporary_directory(prefix: str = "imgvec-") -> Path:
-    """Make a temporary directory where a server can live: below TMPDIR where its user gets there, else /tmp or /var/tmp.
+    """Make a temporary directory where a server can live: in TMPDIR, else where its user can get to.
 
     The caller removes it.
     """
@@ -100,5 +106,6 @@ def make_temporary_directory(prefix: str = "imgvec-") -> Path:
         if user is None or closed_folder(Path(parent, "x"), user) is None:
             return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     raise ServerError(
-        "no temporary folder can be entered by the user that runs PostgreSQL: set TMPDIR to a folder open to every user"
+        "no temporary folder can be entered by the user that runs PostgreSQL: "
+        "set TMPDIR to a folder open to every user"
     )
