@@ -1,0 +1,217 @@
+"""A collection as a value, and the pieces of SQL that its key and source become."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from imgvec_pg.errors import CollectionError
+
+KEYS_PER_JOB = 64
+"""Keys filed together. One write transaction carries at most these: a live HNSW index takes about 640 rows a
+second, so none lasts longer than a moment."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One image source embedded by one model, as the registry has it. Field names are the registry's columns."""
+
+    id: int
+    name: str
+    model_id: int
+    model_name: str
+    dimensions: int
+    has_text: bool
+    source_schema: str | None
+    source_name: str | None
+    key_columns: Sequence[str]
+    key_types: Sequence[str]
+    key_equality_schemas: Sequence[str]
+    path_column: str | None
+    content_column: str | None
+    watch_columns: Sequence[str]
+    root: str | None
+    has_foreign_key: bool
+    m: int
+    ef_construction: int
+    is_listed: bool
+
+    @property
+    def embedding_table(self) -> str:
+        """Name of the embedding table in the schema imgvec."""
+        return f"{self.name}_embedding"
+
+    @property
+    def index_name(self) -> str:
+        """Name of the HNSW index."""
+        return f"{self.name}_embedding_hnsw"
+
+    @property
+    def source(self) -> sql.Identifier:
+        """The source relation, quoted with its schema.
+
+        Raises:
+            CollectionError: The source was dropped.
+        """
+        if self.source_schema is None or self.source_name is None:
+            raise CollectionError(
+                f'the source table of collection "{self.name}" no longer exists; '
+                f"run: imgvec collection drop {self.name}"
+            )
+        return sql.Identifier(self.source_schema, self.source_name)
+
+    @property
+    def shown_source(self) -> str:
+        """The source relation for people."""
+        return self.source.as_string(None).replace('"', "") if self.source_name else "(dropped)"
+
+    def parts(self, vector: str) -> dict[str, sql.Composable]:
+        """Return every `{part}` that the files in sql/collection may use.
+
+        Args:
+            vector: The schema that holds the vector extension.
+
+        Raises:
+            CollectionError: The source was dropped.
+        """
+        key = KeySql(self.key_columns, self.key_types, self.key_equality_schemas)
+        is_composite = len(self.key_columns) > 1
+        among_type = sql.Identifier("imgvec", f"{self.name}_key") if is_composite else key.types
+        return {
+            **self.parts_without_source(vector),
+            **key.parts(),
+            "among_type": among_type,
+            "e_key_among": key.among("e") if is_composite else sql.SQL("{} = ANY ($3)").format(key.columns("e")),
+            "source": self.source,
+            "s_equals_embedding": key.equal("s", ("imgvec", self.embedding_table)),
+            "n_has_image": self._has_image("n"),
+            "s_has_image": self._has_image("s"),
+            "watched_differ": sql.SQL(" OR ").join(
+                sql.SQL("n.{column} IS DISTINCT FROM o.{column}").format(column=sql.Identifier(column))
+                for column in self.watch_columns
+            ),
+            "path": self._image_column(self.path_column, "text"),
+            "content": self._image_column(self.content_column, "bytea"),
+        }
+
+    def parts_without_source(self, vector: str) -> dict[str, sql.Composable]:
+        """Return the `{parts}` that stay known when the source is dropped."""
+        name = self.name
+        names = {
+            "near": f"near_{name}",
+            "near_row": f"near_{name}_row",
+            "search": f"search_{name}",
+            "on_insert": f"{name}_on_insert",
+            "on_update": f"{name}_on_update",
+            "on_delete": f"{name}_on_delete",
+            "on_truncate": f"{name}_on_truncate",
+            "insert_trigger": f"imgvec_{name}_insert",
+            "update_trigger": f"imgvec_{name}_update",
+            "delete_trigger": f"imgvec_{name}_delete",
+            "truncate_trigger": f"imgvec_{name}_truncate",
+            "embedding_table": self.embedding_table,
+            "index_name": self.index_name,
+            "constraint_name": f"{name}_embedding_source_fkey",
+            "key_type": f"{name}_key",
+            "vector": vector,
+        }
+        return {
+            **{part: sql.Identifier(text) for part, text in names.items()},
+            "collection_id": sql.Literal(self.id),
+            "keys_per_job": sql.Literal(KEYS_PER_JOB),
+            "dimensions": sql.Literal(self.dimensions),
+            "m": sql.Literal(self.m),
+            "ef_construction": sql.Literal(self.ef_construction),
+        }
+
+    def _has_image(self, row: str) -> sql.Composed:
+        columns = [column for column in (self.path_column, self.content_column) if column is not None]
+        return sql.SQL("({})").format(
+            sql.SQL(" OR ").join(
+                sql.SQL("{} IS NOT NULL").format(sql.Identifier(row, column)) for column in columns
+            )
+        )
+
+    @staticmethod
+    def _image_column(column: str | None, type_name: str) -> sql.Composed:
+        value = sql.SQL("NULL") if column is None else sql.Identifier("s", column)
+        return sql.SQL("{}::{}").format(value, sql.Identifier(type_name))
+
+
+@dataclass(frozen=True)
+class KeySql:
+    """The SQL that a key of one or more columns needs. `row` arguments are table aliases."""
+
+    names: Sequence[str]
+    type_names: Sequence[str]
+    equality_schemas: Sequence[str]
+
+    def columns(self, row: str) -> sql.Composed:
+        """`row."tenant", row."id"`."""
+        return sql.SQL(", ").join(sql.Identifier(row, name) for name in self.names)
+
+    @property
+    def types(self) -> sql.Composed:
+        """`integer, uuid`; the text comes from format_type(), which quotes."""
+        return sql.SQL(", ").join(sql.SQL(name) for name in self.type_names)  # type: ignore[arg-type]
+
+    def equal(self, left: str, right: str | tuple[str, ...]) -> sql.Composed:
+        """`left.a = right.a AND left.b = right.b`, with qualified operators."""
+        prefix = right if isinstance(right, tuple) else (right,)
+        return sql.SQL(" AND ").join(
+            sql.SQL("{} OPERATOR({}.=) {}").format(
+                sql.Identifier(left, name), sql.Identifier(schema), sql.Identifier(*prefix, name)
+            )
+            for name, schema in zip(self.names, self.equality_schemas, strict=True)
+        )
+
+    def equal_parameters(self, row: str) -> sql.Composed:
+        """`row.a = $1 AND row.b = $2`."""
+        return sql.SQL(" AND ").join(
+            sql.SQL("{} OPERATOR({}.=) {}").format(
+                sql.Identifier(row, name), sql.Identifier(schema), sql.SQL(f"${position}")  # type: ignore[arg-type]
+            )
+            for position, (name, schema) in enumerate(zip(self.names, self.equality_schemas, strict=True), 1)
+        )
+
+    def among(self, row: str) -> sql.Composed:
+        """`(row.a, row.b) IN (SELECT u.a, u.b FROM unnest($3) AS u)`."""
+        return sql.SQL("({}) IN (SELECT {} FROM unnest($3) AS u)").format(self.columns(row), self.columns("u"))
+
+    def json(self, row: str) -> sql.Composed:
+        """`jsonb_build_object('tenant', row."tenant", …)`."""
+        pairs = sql.SQL(", ").join(
+            sql.SQL("{}, {}").format(sql.Literal(name), sql.Identifier(row, name)) for name in self.names
+        )
+        return sql.SQL("jsonb_build_object({})").format(pairs)
+
+    def parts(self) -> dict[str, sql.Composable]:
+        """Every `{part}` that depends on the key alone."""
+        definitions = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_name))  # type: ignore[arg-type]
+            for name, type_name in zip(self.names, self.type_names, strict=True)
+        )
+        return {
+            "keys": sql.SQL(", ").join(sql.Identifier(name) for name in self.names),
+            "key_definitions": definitions,
+            "key_types": self.types,
+            "e_keys": self.columns("e"),
+            "s_keys": self.columns("s"),
+            "w_keys": self.columns("w"),
+            "s_key": self.json("s"),
+            "n_key": self.json("n"),
+            "o_key": self.json("o"),
+            "p_keys_descending": sql.SQL(", ").join(
+                sql.SQL("{} DESC").format(sql.Identifier("p", name)) for name in self.names
+            ),
+            "o_is_missing": sql.SQL("({} IS NULL)").format(sql.Identifier("o", self.names[0])),
+            "n_equals_o": self.equal("n", "o"),
+            "e_equals_o": self.equal("e", "o"),
+            "e_equals_p": self.equal("e", "p"),
+            "e_equals_s": self.equal("e", "s"),
+            "k_equals_s": self.equal("k", "s"),
+            "w_equals_s": self.equal("w", "s"),
+            "w_equals_e": self.equal("w", "e"),
+            "e_keys_equal_parameters": self.equal_parameters("e"),
+            "o_keys_equal_parameters": self.equal_parameters("o"),
+        }

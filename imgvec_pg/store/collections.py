@@ -1,0 +1,295 @@
+"""Create, find and drop collections."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from imgvec_pg.database.connect import Connection, lock_timeout, one_line, vector_schema
+from imgvec_pg.database.hnsw import HnswParams
+from imgvec_pg.database.sqlfiles import load_sql, render
+from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.source import TEXT_TYPES, Source, describe_source, no_such_column
+
+NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+
+
+@dataclass(frozen=True)
+class CollectionRequest:
+    """What `imgvec collection create` was asked for.
+
+    Attributes:
+        image_columns: One column holding paths (text) or pictures (bytea), or one of each.
+        watch_columns: Further columns whose change means a new image.
+        root: Folder that paths are relative to and must stay inside.
+        key: Columns that identify a row where there is no primary key.
+        partitions: Hash partitions of the embedding table; 0 for a plain table.
+    """
+
+    name: str
+    relation: str
+    image_columns: Sequence[str]
+    model_name: str
+    dimensions: int
+    has_text: bool
+    root: str | None = None
+    watch_columns: Sequence[str] = ()
+    key: Sequence[str] = ()
+    with_foreign_key: bool = True
+    hnsw: HnswParams = HnswParams()
+    partitions: int = 0
+
+
+def check_name(name: str) -> None:
+    """Refuse names that functions, tables and indexes cannot be called after.
+
+    Raises:
+        UsageError: Not 1 to 40 of a-z, 0-9 and _, or it starts with a digit.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f'"{name}" cannot name a collection; expected 1 to 40 lower-case letters, digits and underscores, '
+            "not starting with a digit, such as product_clip"
+        )
+
+
+def find_collections(connection: Connection, name: str | None = None) -> list[Collection]:
+    """Return all collections, or those that a name or alias points to (none or one)."""
+    with connection.cursor(row_factory=class_row(Collection)) as cursor:
+        return cursor.execute(load_sql("queries/collections.sql"), {"name": name}).fetchall()
+
+
+def get_collection(connection: Connection, name: str | None = None) -> Collection:
+    """Return the collection of this name or alias; None takes the only one there is.
+
+    Raises:
+        CollectionError: There is none, or None was given and there are several.
+    """
+    found = find_collections(connection, name)
+    if name is None and len(found) > 1:
+        raise CollectionError(
+            f"there are {len(found)} collections ({', '.join(c.name for c in found)}); say which with --collection NAME"
+        )
+    if found:
+        return found[0]
+    others = ", ".join(c.name for c in find_collections(connection))
+    if name is None or not others:
+        raise CollectionError("there is no collection yet; make one with: imgvec collection create")
+    raise CollectionError(f'collection "{name}" does not exist; there are: {others}')
+
+
+@dataclass(frozen=True)
+class ImageColumns:
+    """The columns of a source that hold its pictures."""
+
+    path: str | None
+    content: str | None
+
+
+def choose_image_columns(source: Source, names: Sequence[str]) -> ImageColumns:
+    """Tell path columns from bytea columns by their types.
+
+    Raises:
+        CollectionError: No such column, or of a type that holds no image.
+    """
+    shown = f"{source.schema}.{source.name}"
+    path = content = None
+    for name in names:
+        if name not in source.columns:
+            raise CollectionError(no_such_column(shown, name, source.columns))
+        type_name = source.columns[name]
+        if type_name == "bytea" and content is None:
+            content = name
+        elif type_name.split(".")[-1] in TEXT_TYPES and path is None:
+            path = name
+        else:
+            raise CollectionError(
+                f'column "{name}" of {shown} is {type_name}; expected one text column with paths, one bytea column, or one of each'
+            )
+    return ImageColumns(path, content)
+
+
+def build_collection(source: Source, request: CollectionRequest) -> Collection:
+    """Check a request against its source and return the collection it would make (id 0).
+
+    Raises:
+        CollectionError, UsageError: It cannot be made as asked.
+    """
+    check_name(request.name)
+    shown = f"{source.schema}.{source.name}"
+    columns = choose_image_columns(source, request.image_columns)
+    if columns.path is not None and request.root is None:
+        raise UsageError(
+            f'column "{columns.path}" holds paths; say which folder they are under with --root DIR '
+            "(the worker reads no file outside it)"
+        )
+    if request.with_foreign_key and not (source.can_have_triggers and source.has_unique_key):
+        raise CollectionError(
+            f"{shown} is a {source.kind}, which a foreign key cannot point to; add --no-fk "
+            "(changes are then found by imgvec collection reconcile)"
+        )
+    for column in request.watch_columns:
+        if column not in source.columns:
+            raise CollectionError(no_such_column(shown, column, source.columns))
+    watched = [c for c in (columns.path, columns.content) if c is not None]
+    watched += [c for c in request.watch_columns if c not in watched]
+    return Collection(
+        id=0,
+        name=request.name,
+        model_id=0,
+        model_name=request.model_name,
+        dimensions=request.dimensions,
+        has_text=request.has_text,
+        source_schema=source.schema,
+        source_name=source.name,
+        key_columns=[column.name for column in source.key],
+        key_types=[column.type_name for column in source.key],
+        key_equality_schemas=[column.equality_schema for column in source.key],
+        path_column=columns.path,
+        content_column=columns.content,
+        watch_columns=watched,
+        root=request.root,
+        has_foreign_key=request.with_foreign_key,
+        m=request.hnsw.m,
+        ef_construction=request.hnsw.ef_construction,
+        is_listed=False,
+    )
+
+
+def create_collection(
+    connection: Connection, request: CollectionRequest, *, lock_timeout_ms: int = 2000
+) -> Collection:
+    """Create embedding table, triggers, functions and grants in one transaction.
+
+    It takes SHARE ROW EXCLUSIVE on the source for a moment: readers go on, writers wait; while it waits for the
+    lock itself, at most `lock_timeout_ms`, other writers queue behind it. No row is read.
+
+    Raises:
+        CollectionError: The name is taken, the source is unfit or the role lacks a right; nothing is left behind.
+        DatabaseError: The lock was not had in time.
+    """
+    source = describe_source(connection, request.relation, request.key)
+    planned = build_collection(source, request)
+    schema = vector_schema(connection)
+    if find_collections(connection, request.name):
+        raise CollectionError(
+            f'collection "{request.name}" exists already; drop it with: imgvec collection drop {request.name}, or choose another name'
+        )
+    try:
+        with lock_timeout(connection, lock_timeout_ms):
+            # pgvector's own settings can be set by any role once its library is loaded.
+            connection.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
+            collection = register(connection, planned, source)
+            for statement in creation_statements(collection, source, schema, request.partitions):
+                connection.execute(statement)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise CollectionError(
+            f"the role {connection.info.user} may not do this ({one_line(error)}); it must own the source or have "
+            "REFERENCES and TRIGGER on it, and own the schema imgvec"
+        ) from error
+    except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateObject, psycopg.errors.DuplicateTable) as error:
+        raise CollectionError(
+            f'collection "{request.name}" exists already or a left-over is in its way ({one_line(error)}); choose another name'
+        ) from error
+    return collection
+
+
+def register(connection: Connection, planned: Collection, source: Source) -> Collection:
+    """Enter a planned collection and its model in the registries and return it with its ids."""
+    row = connection.execute(
+        load_sql("queries/register_model.sql"),
+        {"name": planned.model_name, "dimensions": planned.dimensions, "has_text": planned.has_text},
+    ).fetchone()
+    if row is None or row[1] != planned.dimensions:
+        raise CollectionError(
+            f'model "{planned.model_name}" is registered with {row and row[1]} dimensions, now it has '
+            f"{planned.dimensions}; give the changed model another name"
+        )
+    connection.execute(
+        load_sql("queries/register_collection.sql"),
+        {
+            "name": planned.name,
+            "model_id": row[0],
+            "source": source.oid,
+            "key_columns": list(planned.key_columns),
+            "key_types": list(planned.key_types),
+            "key_equality_schemas": list(planned.key_equality_schemas),
+            "path_column": planned.path_column,
+            "content_column": planned.content_column,
+            "watch_columns": list(planned.watch_columns),
+            "root": planned.root,
+            "has_foreign_key": planned.has_foreign_key,
+            "m": planned.m,
+            "ef_construction": planned.ef_construction,
+        },
+    )
+    return get_collection(connection, planned.name)
+
+
+def creation_statements(
+    collection: Collection, source: Source, schema: str, partitions: int = 0
+) -> list[sql.Composed]:
+    """Return the statements that make a registered collection's objects, in order."""
+    parts = collection.parts(schema)
+    if collection.has_foreign_key:
+        forget = dict.fromkeys(("forget_moved", "forget_deleted", "forget_all"), sql.SQL(""))
+    else:
+        forget = {
+            part: render(f"collection/{part}.sql", **parts)
+            for part in ("forget_moved", "forget_deleted", "forget_all")
+        }
+    clause = sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"]) if partitions else sql.SQL("")
+    comment = sql.Literal(f"Embeddings of {collection.shown_source} by {collection.model_name}")
+    statements = [render("collection/embedding_table.sql", **parts, partition_clause=clause, comment=comment)]
+    statements += [
+        render(
+            "collection/partition.sql",
+            **parts,
+            partition=sql.Identifier(f"{collection.embedding_table}_{remainder}"),
+            modulus=sql.Literal(partitions),
+            remainder=sql.Literal(remainder),
+        )
+        for remainder in range(partitions)
+    ]
+    if collection.has_foreign_key:
+        statements.append(render("collection/foreign_key.sql", **parts))
+    if len(collection.key_columns) > 1:
+        statements.append(render("collection/key_type.sql", **parts))
+    statements += [render(f"collection/{name}.sql", **parts) for name in ("near", "near_row", "search")]
+    statements.append(render("collection/trigger_functions.sql", **parts, **forget))
+    if source.can_have_triggers:
+        statements += [
+            render("collection/triggers.sql", **parts, table=sql.Identifier(*table)) for table in source.tables
+        ]
+    if source.row_security:
+        statements.append(render("collection/row_security.sql", **parts))
+    statements.append(render("collection/grants.sql", **parts))
+    return statements
+
+
+def drop_collection(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> None:
+    """Drop a collection with all its embeddings, in one transaction; the source stays as it is.
+
+    Raises:
+        DatabaseError: The lock on the source was not had in time; nothing was changed.
+    """
+    schema = vector_schema(connection)
+    with lock_timeout(connection, lock_timeout_ms):
+        parts = {**collection.parts_without_source(schema)}
+        for table in triggered_tables(connection, collection):
+            connection.execute(
+                render("collection/drop_triggers.sql", **parts, table=sql.Identifier(*table))
+            )
+        connection.execute(render("collection/drop.sql", **parts))
+
+
+def triggered_tables(connection: Connection, collection: Collection) -> list[tuple[str, str]]:
+    """Return (schema, table) of every table that carries a trigger of the collection."""
+    rows = connection.execute(
+        load_sql("queries/triggered_tables.sql"), {"trigger_name": f"imgvec_{collection.name}_insert"}
+    ).fetchall()
+    return [(str(schema), str(name)) for schema, name in rows]

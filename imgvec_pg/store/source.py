@@ -1,0 +1,138 @@
+"""An image source: the relation of the application that holds or names its pictures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import psycopg
+
+from imgvec_pg.database.connect import Connection, plain_search_path
+from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.errors import CollectionError
+
+# Names that the embedding table or the search functions need for themselves.
+RESERVED_KEY_NAMES = frozenset(
+    {"embedding", "version", "content_hash", "precision", "embedded_at", "distance", "query", "k", "among", "key"}
+)
+TEXT_TYPES = frozenset({"text", "character varying", "character", "citext", "varchar"})
+
+RelationKind = Literal["table", "partitioned table", "view", "materialized view", "foreign table"]
+KINDS: dict[str, RelationKind] = {
+    "r": "table",
+    "p": "partitioned table",
+    "v": "view",
+    "m": "materialized view",
+    "f": "foreign table",
+}
+
+
+@dataclass(frozen=True)
+class KeyColumn:
+    """One column of the primary key: name, type as SQL, and the schema of its equality operator."""
+
+    name: str
+    type_name: str
+    equality_schema: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the catalogue says of a relation; `tables` are those whose statements fire triggers."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: RelationKind
+    key: tuple[KeyColumn, ...]
+    columns: dict[str, str]
+    row_security: bool
+    tables: tuple[tuple[str, str], ...]
+    estimated_rows: float
+    has_unique_key: bool
+
+    @property
+    def can_have_triggers(self) -> bool:
+        """Whether statement triggers with transition tables are possible."""
+        return self.kind in {"table", "partitioned table"}
+
+
+
+
+def resolve_relation(connection: Connection, relation: str) -> int:
+    """Return the oid of `relation` ("shop.product", quoted as in SQL where needed).
+
+    Raises:
+        CollectionError: There is none, or its name cannot be read.
+    """
+    try:
+        row = connection.execute("SELECT to_regclass(%s)::oid", [relation]).fetchone()
+    except psycopg.Error as error:
+        raise CollectionError(
+            f'"{relation}" is not a table name; expected schema.table, quoted as in SQL: \'shop."Product"\''
+        ) from error
+    if row is None or row[0] is None:
+        raise CollectionError(
+            f'table "{relation}" does not exist in database "{connection.info.dbname}", or the role "{connection.info.user}" '
+            "may not see its schema; expected schema.table, quoted as in SQL where names are mixed-case"
+        )
+    return int(row[0])
+
+
+def describe_source(connection: Connection, relation: str, key: Sequence[str] = ()) -> Source:
+    """Look a relation up in the catalogue.
+
+    Args:
+        relation: "shop.product".
+        key: Columns that identify a row, for views and foreign tables, which have no primary key.
+
+    Raises:
+        CollectionError: No such relation, not a table or view, no usable key.
+    """
+    oid = resolve_relation(connection, relation)
+    with plain_search_path(connection):
+        found = connection.execute(load_sql("queries/source_relation.sql"), {"oid": oid}).fetchone()
+        assert found is not None  # noqa: S101 - resolved in the line above
+        chosen_key = load_sql("queries/source_chosen_key.sql")
+        columns = {name: kind for name, kind in connection.execute(load_sql("queries/source_columns.sql"), {"oid": oid})}
+        primary = connection.execute(load_sql("queries/source_primary_key.sql"), {"oid": oid}).fetchall()
+        chosen = connection.execute(chosen_key, {"oid": oid, "columns": list(key)}).fetchall() if key else []
+        tables = connection.execute(load_sql("queries/source_tables.sql"), {"oid": oid}).fetchall()
+    schema, name, relkind, row_security, estimated_rows = found
+    shown = f"{schema}.{name}"
+    if relkind not in KINDS:
+        raise CollectionError(f'"{shown}" is not a table or view; expected one that holds a row for each image')
+    missing = [column for column in key if column not in columns]
+    if missing:
+        raise CollectionError(no_such_column(shown, missing[0], columns))
+    if key and len(chosen) != len(key):
+        raise CollectionError(f"a key column of {shown} has a type without ordering; expected a type that can be a primary key")
+    rows = chosen or primary
+    if not rows:
+        raise CollectionError(
+            f"{shown} has no primary key, which is how its embeddings are told apart; "
+            "add one, or name unique columns with --key COLUMN together with --no-fk"
+        )
+    key_columns = tuple(KeyColumn(*row) for row in rows)
+    for column in key_columns:
+        if column.name in RESERVED_KEY_NAMES:
+            raise CollectionError(
+                f'the key column "{column.name}" of {shown} has a name that the embedding table needs for itself; '
+                "make a view with another name for it and use --no-fk"
+            )
+    return Source(
+        oid=oid,
+        schema=schema,
+        name=name,
+        kind=KINDS[relkind],
+        key=key_columns,
+        columns=columns,
+        row_security=row_security,
+        tables=tuple((s, t) for s, t in tables) or ((schema, name),),
+        estimated_rows=float(estimated_rows),
+        has_unique_key=bool(primary) and [row[0] for row in primary] == [row[0] for row in rows],
+    )
+
+
+def no_such_column(relation: str, column: str, columns: dict[str, str]) -> str:
+    """Say that a column does not exist and which do."""
+    return f'{relation} has no column "{column}"; it has: {", ".join(columns)}'

@@ -1,0 +1,13 @@
+-- The embedding table of one collection: the source's own key, typed, and the vector beside it.
+-- halfvec keeps 512 dimensions in line; the CHECK refuses zero vectors, which HNSW would never find.
+CREATE TABLE imgvec.{embedding_table} (
+    {key_definitions},
+    embedding {vector}.halfvec({dimensions}) NOT NULL,
+    version bigint NOT NULL,
+    content_hash bytea NOT NULL,
+    precision text NOT NULL,
+    embedded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY ({keys}),
+    CONSTRAINT embedding_is_unit CHECK ({vector}.l2_norm(embedding) BETWEEN 0.999 AND 1.001)
+){partition_clause};
+COMMENT ON TABLE imgvec.{embedding_table} IS {comment};

@@ -1,0 +1,13 @@
+-- imgvec.near_<collection>(query): each embedded row with its cosine distance, 0 to 2, lower is nearer.
+-- STABLE, and inlined into the caller's query: no ORDER BY, LIMIT or SET may stand in here.
+CREATE FUNCTION imgvec.{near}(query {vector}.halfvec)
+RETURNS TABLE ({key_definitions}, distance double precision)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) query
+    FROM imgvec.{embedding_table} AS e
+    -- A NULL query would let the index return arbitrary rows.
+    WHERE query IS NOT NULL;
+END;
+COMMENT ON FUNCTION imgvec.{near}({vector}.halfvec) IS
+    'Rows by cosine distance (0 to 2) to a vector; add ORDER BY distance LIMIT k. May return fewer than k rows under a selective filter: see search_*.';

@@ -1,0 +1,14 @@
+-- imgvec.near_<collection>_row(key): the other rows by cosine distance to an embedded row.
+-- An unknown key gives no row. The sub-select is evaluated once, with literals and with generic plans.
+CREATE FUNCTION imgvec.{near_row}({key_types})
+RETURNS TABLE ({key_definitions}, distance double precision)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT {e_keys},
+           e.embedding OPERATOR({vector}.<=>) (SELECT o.embedding FROM imgvec.{embedding_table} AS o WHERE {o_keys_equal_parameters})
+    FROM imgvec.{embedding_table} AS e
+    WHERE NOT ({e_keys_equal_parameters})
+      AND EXISTS (SELECT FROM imgvec.{embedding_table} AS o WHERE {o_keys_equal_parameters});
+END;
+COMMENT ON FUNCTION imgvec.{near_row}({key_types}) IS
+    'The other rows by cosine distance (0 to 2) to the row with this key; add ORDER BY distance LIMIT k.';

@@ -1,0 +1,80 @@
+-- Trigger functions of one collection. They run inside the application's own statement, as their definer,
+-- so that a role without rights in imgvec writes its table as before; they only file keys.
+-- The version is drawn here, while the changed rows are locked, so versions follow the order of commits.
+CREATE FUNCTION imgvec.{on_insert}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $trigger$
+BEGIN
+    INSERT INTO imgvec.job (collection_id, version, keys)
+    SELECT {collection_id}, nextval('imgvec.version_seq'), slice.keys
+    FROM (
+        SELECT jsonb_agg(changed.key) AS keys
+        FROM (
+            SELECT {n_key} AS key, (row_number() OVER () - 1) / {keys_per_job} AS slice
+            FROM new_rows AS n WHERE {n_has_image}
+        ) AS changed
+        GROUP BY changed.slice
+    ) AS slice;
+    RETURN NULL;
+END
+$trigger$;
+
+CREATE FUNCTION imgvec.{on_update}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- The plan is kept between statements: one made for a single row must not meet 100,000 with a nested loop.
+SET enable_nestloop = off
+AS $trigger$
+DECLARE
+    keys_moved boolean;
+BEGIN
+    WITH changed AS MATERIALIZED (
+        SELECT {n_key} AS key, {o_is_missing} AS moved, (row_number() OVER () - 1) / {keys_per_job} AS slice
+        FROM new_rows AS n LEFT JOIN old_rows AS o ON {n_equals_o}
+        WHERE {o_is_missing} OR {watched_differ}
+    ), filed AS (
+        INSERT INTO imgvec.job (collection_id, version, keys)
+        SELECT {collection_id}, nextval('imgvec.version_seq'), slice.keys
+        FROM (SELECT jsonb_agg(c.key) AS keys FROM changed AS c GROUP BY c.slice) AS slice
+    )
+    SELECT bool_or(c.moved) INTO keys_moved FROM changed AS c;
+    IF keys_moved THEN
+        -- EXECUTE plans for the number of rows at hand.
+        EXECUTE $statement$
+            DELETE FROM imgvec.failure AS f USING old_rows AS o
+            WHERE f.collection_id = {collection_id} AND f.key = {o_key}
+              AND NOT EXISTS (SELECT FROM new_rows AS n WHERE {n_equals_o})
+        $statement$;
+        {forget_moved}
+    END IF;
+    RETURN NULL;
+END
+$trigger$;
+
+CREATE FUNCTION imgvec.{on_delete}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $trigger$
+BEGIN
+    IF EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id}) THEN
+        EXECUTE $statement$
+            DELETE FROM imgvec.failure AS f USING old_rows AS o
+            WHERE f.collection_id = {collection_id} AND f.key = {o_key}
+        $statement$;
+    END IF;
+    {forget_deleted}
+    RETURN NULL;
+END
+$trigger$;
+
+CREATE FUNCTION imgvec.{on_truncate}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $trigger$
+BEGIN
+    DELETE FROM imgvec.job WHERE collection_id = {collection_id};
+    DELETE FROM imgvec.failure WHERE collection_id = {collection_id};
+    {forget_all}
+    RETURN NULL;
+END
+$trigger$;
+
+REVOKE ALL ON FUNCTION imgvec.{on_insert}(), imgvec.{on_update}(), imgvec.{on_delete}(), imgvec.{on_truncate}()
+    FROM PUBLIC;

@@ -1,0 +1,29 @@
+-- Write embeddings of one batch, in key order so that two writers never wait for each other crosswise.
+-- A newer version is never covered by an older one, nor a newer failure by an older success.
+WITH written AS (
+    INSERT INTO imgvec.{embedding_table} AS e ({keys}, embedding, version, content_hash, precision)
+    SELECT {w_keys}, w.embedding, w.version, w.content_hash, %(precision)s
+    FROM ROWS FROM (
+        jsonb_to_recordset(%(keys)s::jsonb) AS ({key_definitions}),
+        jsonb_array_elements(%(keys)s::jsonb),
+        unnest(%(embeddings)b::{vector}.halfvec[]),
+        unnest(%(versions)b::bigint[]),
+        unnest(%(content_hashes)b::bytea[])
+    ) AS w({keys}, key, embedding, version, content_hash)
+    WHERE EXISTS (SELECT FROM {source} AS s WHERE {w_equals_s})
+      AND NOT EXISTS (
+          SELECT FROM imgvec.failure AS f
+          WHERE f.collection_id = {collection_id} AND f.key = w.key AND f.version > w.version
+      )
+    ORDER BY {w_keys}
+    ON CONFLICT ({keys}) DO UPDATE
+        SET embedding = excluded.embedding, version = excluded.version, content_hash = excluded.content_hash,
+            precision = excluded.precision, embedded_at = excluded.embedded_at
+        WHERE e.version < excluded.version
+    RETURNING 1
+), cleared AS (
+    DELETE FROM imgvec.failure AS f
+    USING ROWS FROM (jsonb_array_elements(%(keys)s::jsonb), unnest(%(versions)b::bigint[])) AS w(key, version)
+    WHERE f.collection_id = {collection_id} AND f.key = w.key AND f.version <= w.version
+)
+SELECT count(*) FROM written;

@@ -1,0 +1,30 @@
+-- What the two roles may do with the library's own tables. Nothing is granted to PUBLIC.
+DO $grants$
+BEGIN
+    IF to_regrole('imgvec_reader') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA imgvec TO imgvec_reader;
+        GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias, imgvec.text_embedding
+            TO imgvec_reader;
+    END IF;
+    IF to_regrole('imgvec_worker') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA imgvec TO imgvec_worker;
+        GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias TO imgvec_worker;
+        GRANT UPDATE (fingerprint, logit_scale, logit_bias) ON imgvec.model TO imgvec_worker;
+        GRANT UPDATE (listing_after, listed_at) ON imgvec.collection TO imgvec_worker;
+        GRANT SELECT, INSERT, UPDATE, DELETE
+            ON imgvec.job, imgvec.failure, imgvec.worker, imgvec.text_embedding TO imgvec_worker;
+    END IF;
+END
+$grants$;
+DO $functions$
+DECLARE
+    role_name regrole;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY[to_regrole('imgvec_reader'), to_regrole('imgvec_worker')] LOOP
+        CONTINUE WHEN role_name IS NULL;
+        EXECUTE format(
+            'GRANT EXECUTE ON FUNCTION imgvec.embedding_of(text, anyelement), imgvec.embedding_of(text, text) TO %s',
+            role_name);
+    END LOOP;
+END
+$functions$;

@@ -1,0 +1,13 @@
+-- Who is alive and what it does. images_per_second is the mean over the last heartbeat's interval.
+CREATE TABLE imgvec.worker (
+    id uuid PRIMARY KEY,
+    collection_id integer NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    device text NOT NULL,
+    activity text NOT NULL,
+    images_done bigint NOT NULL DEFAULT 0,
+    images_per_second real NOT NULL DEFAULT 0,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    seen_at timestamptz NOT NULL DEFAULT now()
+);
