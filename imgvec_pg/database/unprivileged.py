@@ -104,7 +104,9 @@ def make_temporary_directory(prefix: str = "imgvec-") -> Path:
     for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 - mkdtemp makes a fresh folder of our own
         user = choose_user(Path(parent, "none"))
         if user is None or closed_folder(Path(parent, "x"), user) is None:
-            return Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            made.chmod(0o700 if user is None else 0o711)
+            return made
     raise ServerError(
         "no temporary folder can be entered by the user that runs PostgreSQL: "
         "set TMPDIR to a folder open to every user"
