@@ -1,0 +1,103 @@
+"""What travels through the worker: a claimed batch, its pictures on the way, and what became of them."""
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imgvec_pg.embedding.embedder import Embedder, Float32Array
+from imgvec_pg.errors import ImageError
+from imgvec_pg.images.decode import decode_image
+from imgvec_pg.images.fetch import fetch_bytes
+from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.store.embeddings import EmbeddedKey, FailedKey, Outcome, StoredImage
+from imgvec_pg.store.jobs import MAX_ATTEMPTS, Claim, Job, Key, PutOffKey
+
+FIRST_DELAY_SECONDS = 2.0
+"""Pause before a failed key is tried again; four times as long each time, with jitter."""
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """A picture as the model wants it, and the SHA-256 of the bytes it came from."""
+
+    prepared: Any
+    content_hash: bytes
+
+
+@dataclass(frozen=True)
+class PendingKey:
+    """One key of a job and its picture on the way; None when the row is gone from the source."""
+
+    job: Job
+    key: Key
+    image: Future[PreparedImage] | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A claim with its pictures on the way."""
+
+    claim: Claim
+    pending: tuple[PendingKey, ...]
+
+
+def prepare_image(stored: StoredImage, root: Path | None, embedder: Embedder) -> PreparedImage:
+    """Fetch, decode and preprocess one picture; runs in a thread.
+
+    Raises:
+        ImageError: It cannot be had or decoded.
+    """
+    if stored.path is None and stored.content is None:
+        raise ImageError("no_image", "the row's image is NULL")
+    data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root)
+    try:
+        return PreparedImage(embedder.prepare_image(decode_image(data)), hashlib.sha256(data).digest())
+    except ImageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever one picture does to a decoder, its neighbours go on
+        raise ImageError("decode_error", f"{type(error).__name__}: {error}") from error
+
+
+def retry_delay_seconds(attempts: int) -> float:
+    """Return the pause before try `attempts` + 1: 2 s, 8 s, … times 0.5 to 1.5."""
+    return FIRST_DELAY_SECONDS * 4.0 ** (attempts - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+
+
+def record_error(outcome: Outcome, pending: PendingKey, error: ImageError) -> None:
+    """Enter a picture's error into its job's outcome: later if that may help, else a failure."""
+    job = pending.job
+    if error.transient and job.attempts < MAX_ATTEMPTS:
+        delay = retry_delay_seconds(job.attempts)
+        outcome.put_off.append(PutOffKey(pending.key, job.version, job.attempts, delay))
+    else:
+        outcome.failed.append(FailedKey(pending.key, job.version, error.code, str(error), job.attempts))
+
+
+def embed_batch(batch: Batch, embedder: Embedder, batch_size: int) -> list[Outcome]:
+    """Wait for a batch's pictures, embed them and say what became of each key."""
+    outcomes = {job.id: Outcome(job.id) for job in batch.claim.jobs}
+    ready: list[tuple[PendingKey, PreparedImage]] = []
+    for pending in batch.pending:
+        if pending.image is None:
+            continue
+        try:
+            ready.append((pending, pending.image.result()))
+        except ImageError as error:
+            record_error(outcomes[pending.job.id], pending, error)
+    for group in chunked(ready, batch_size):
+        embeddings: Float32Array = embedder.embed_prepared([image.prepared for _, image in group])
+        for (pending, image), embedding in zip(group, embeddings, strict=True):
+            outcomes[pending.job.id].embedded.append(
+                EmbeddedKey(pending.key, pending.job.version, embedding, image.content_hash)
+            )
+    return list(outcomes.values())
+
+
+def chunked(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield slices of at most `size` items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

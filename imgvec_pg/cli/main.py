@@ -1,0 +1,79 @@
+"""The top of the command tree."""
+
+import importlib
+from collections.abc import Sequence
+
+import click
+
+from imgvec_pg import __version__
+
+# Command -> its module and first line of help; a test holds the lines to the commands' own.
+COMMANDS = {
+    "demo": ("imgvec_pg.cli.demo", "Search a small shop's pictures in a private PostgreSQL."),
+    "server": ("imgvec_pg.cli.server", "Run a private PostgreSQL with pgvector, needing no installation."),
+    "migrate": ("imgvec_pg.cli.migrate", "Create or upgrade imgvec's own schema in a database."),
+    "uninstall": ("imgvec_pg.cli.uninstall", "Remove imgvec and all embeddings from a database."),
+    "doctor": ("imgvec_pg.cli.doctor", "Check a database and say what to do about what is wrong."),
+    "collection": ("imgvec_pg.cli.collection", "Make a table's pictures searchable."),
+    "add": ("imgvec_pg.cli.add", "Add picture files and folders to the built-in library."),
+    "backfill": ("imgvec_pg.cli.backfill", "Embed all rows that wait, then build the index."),
+    "worker": ("imgvec_pg.cli.worker", "Keep embedding what changes, until stopped."),
+    "status": ("imgvec_pg.cli.status", "Show how far each collection is and who works on it."),
+    "failures": ("imgvec_pg.cli.failures", "List rows that could not be embedded, and why."),
+    "retry": ("imgvec_pg.cli.retry", "File failed rows again."),
+    "search": ("imgvec_pg.cli.search", "Find the nearest pictures to words, a picture or a row."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command's module and return the command, named like the command there."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say which command was probably meant when there is none of that name."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}{suggestion(args[0], list(COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
+
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """Return "; did you mean …?" or nothing."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else "; see imgvec --help"
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="imgvec")
+def cli() -> None:
+    """Image search inside the PostgreSQL you already run.
+
+    The connection is libpq's: --dsn, IMGVEC_DSN, or PGHOST, PGDATABASE, PGUSER and so on.
+
+    \b
+    A table's pictures, searchable in four steps:
+      imgvec migrate
+      imgvec collection create product_clip --source shop.product --image photo_path \\
+          --root /srv/photos --model ViT-L-14/laion2b_s32b_b82k
+      imgvec backfill product_clip
+      imgvec search "red leather shoes" --where "price < 50"
+    """

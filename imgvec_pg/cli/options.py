@@ -1,0 +1,69 @@
+"""Options that several commands share, and the printing they have in common."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from imgvec_pg.settings import dsn_from_environment
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def dsn_option(command: Command) -> Command:
+    """Add --dsn; the value is "" when libpq's own variables are to be used."""
+    return click.option(
+        "--dsn",
+        default=dsn_from_environment,
+        metavar="DSN",
+        help="Database to use: postgresql://user@host/db  [default: IMGVEC_DSN or the PG* variables]",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add --json as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
+
+
+def lock_timeout_option(command: Command) -> Command:
+    """Add --lock-timeout in milliseconds."""
+    return click.option(
+        "--lock-timeout",
+        "lock_timeout_ms",
+        type=click.IntRange(min=1),
+        default=2000,
+        show_default=True,
+        metavar="MS",
+        help="Give up rather than wait longer than this for a lock on the source table.",
+    )(command)
+
+
+def model_options(command: Command) -> Command:
+    """Add --weights, --device and --precision."""
+    options = (
+        click.option(
+            "--weights",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Safetensors file to use instead of the published weights.",
+        ),
+        click.option(
+            "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.", metavar="DEVICE"
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+            default="auto",
+            show_default=True,
+            help="auto: fp32 on a CPU, half precision on a GPU.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def echo_json(value: object) -> None:
+    """Print a value as JSON, dates and paths as text."""
+    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
