@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 import psycopg
@@ -14,9 +15,15 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from imgvec_pg.database.binaries import find_binaries
+from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.database.unprivileged import make_temporary_directory
 from imgvec_pg.errors import ImgvecError
+
+TEMPLATE = "imgvec_template"
+# Also on pytest's own path, see pyproject.toml.
+PLUGINS = Path(__file__).parent / "plugins"
 
 # Nothing here is worth keeping after a power cut.
 FAST_SETTINGS = {
@@ -106,4 +113,35 @@ def empty_database(server: Server) -> Iterator[str]:
         yield dsn
 
 
-# The migrated template database and its copy per test belong here: fresh_database(server, template=…).
+@pytest.fixture(scope="session")
+def template(server: Server) -> str:
+    """Make a migrated database and give its name; the copies of fresh_database start from it."""
+    name = sql.Identifier(TEMPLATE)
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
+    # A template may have no session while it is copied.
+    with connect(server.dsn(TEMPLATE)) as connection:
+        upgrade(connection)
+    return TEMPLATE
+
+
+@pytest.fixture
+def database(server: Server, template: str) -> Iterator[str]:
+    """Give the connection string of a migrated database of the test's own."""
+    with fresh_database(server, template) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection]:
+    """Give a connection to `database`, in autocommit mode as the library's own are."""
+    with connect(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def plugin_environment() -> dict[str, str]:
+    """Give the environment in which a subprocess finds the embedder `color-grid`."""
+    paths = [str(PLUGINS), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
