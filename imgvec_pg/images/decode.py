@@ -1,0 +1,54 @@
+"""Encoded bytes to an RGB image: a pure function that any number of threads may call at once."""
+
+import numpy as np
+from PIL import Image
+
+from imgvec_pg.images.exif import read_exif
+from imgvec_pg.images.formats import damaged, open_image
+
+# EXIF orientation to what makes it upright; Exif 2.32 section 4.6.4.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode_image(data: bytes) -> Image.Image:
+    """Decode an image as a viewer shows it: upright, its first frame, transparent parts over white.
+
+    16 bits a channel become their upper 8. CMYK is converted without regard to colour profiles.
+
+    Returns:
+        An image of mode RGB.
+
+    Raises:
+        ImageError: `empty`, `unidentified`, `format_denied`, `truncated` or `too_large`.
+    """
+    name, encoded = open_image(data)
+    try:
+        encoded.load()
+        orientation = read_exif(encoded.info.get("exif")).orientation
+        image = to_rgb(encoded)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise anything at all on damaged bytes
+        raise damaged(name, error) from error
+    image.info.clear()  # its EXIF would turn the image once more in other hands
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image of any mode to RGB."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layers = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(layers, mask=layers.getchannel("A"))
+        return white
+    return image.convert("RGB")
