@@ -188,7 +188,7 @@ def test_launcher_gives_up_when_its_parent_is_gone(directory: Path) -> None:
 
 
 def test_crashed_server_starts_again(directory: Path) -> None:
-    server = LocalServer(directory)
+    server = LocalServer(directory, settings=FAST)
     server.start()
     with psycopg.connect(server.dsn()) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS id")
