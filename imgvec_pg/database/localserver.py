@@ -111,6 +111,7 @@ class LocalServer:
                 if running is not None:
                     self._wait_until_ready(running.pid, 0)
                     return False
+                self._folder.make_private_folders(user)
                 self._start_under_lock(user, lock)
                 return True
 

@@ -70,11 +70,14 @@ class ServerFolder:
         return self.marker.is_file()
 
     def prepare(self, user: ServerUser | None) -> None:
-        """Create what is missing, for `user` to run the server in."""
+        """Create the folder itself and mark it as ours, for `user` to run the server in."""
         require_reachable(self.path, user)
         self._create()
         if user is not None and not may_enter(self.path, user):
             self.path.chmod(stat.S_IMODE(self.path.stat().st_mode) | 0o011)
+
+    def make_private_folders(self, user: ServerUser | None) -> None:
+        """Create the folders of the log and the socket; only under `start_lock`."""
         make_private_folder(self.log.parent, user)
         make_private_folder(self.socket, user)
 
@@ -142,18 +145,19 @@ class ServerFolder:
 def make_private_folder(path: Path, user: ServerUser | None) -> None:
     """Create a folder that only the server's user may enter, or check that an existing one is like that."""
     uid = os.geteuid() if user is None else user.uid
-    try:
+    with suppress(FileExistsError):
         path.mkdir(mode=0o700)
+    status = path.lstat()
+    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
+        # Ours, perhaps from a start that was interrupted right here; so nobody else can have prepared it.
         path.chmod(0o700)
         if user is not None:
             os.chown(path, user.uid, user.gid)
-    except FileExistsError:
-        status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or stat.S_IMODE(status.st_mode) & 0o077:
-            raise ServerError(
-                f"{path} should be a folder that belongs to uid {uid} with mode 0700: "
-                "remove it, then start the server"
-            ) from None
+    elif not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or stat.S_IMODE(status.st_mode) & 0o077:
+        raise ServerError(
+            f"{path} should be a folder that belongs to uid {uid} with mode 0700: "
+            "remove it, then start the server"
+        )
 
 
 def _make_folders(path: Path) -> None:

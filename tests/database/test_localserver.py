@@ -239,7 +239,9 @@ def test_folder_with_other_files_is_refused_and_left_alone(directory: Path) -> N
 
 def test_parents_keep_their_modes_and_owners(directory: Path) -> None:
     middle = directory / "a" / "b"
-    middle.mkdir(parents=True, mode=0o775)
+    middle.mkdir(parents=True)
+    middle.parent.chmod(0o751)
+    middle.chmod(0o775)
     parents = [middle, *middle.parents]
     before = [(path.stat().st_mode, path.stat().st_uid, path.stat().st_gid) for path in parents]
     with LocalServer(middle / "server", settings=FAST):
@@ -264,13 +266,12 @@ def test_long_path_gets_a_short_socket(directory: Path) -> None:
 
 def test_folder_that_another_prepared_for_the_socket_is_refused(directory: Path) -> None:
     server = LocalServer(directory.joinpath(*["long" * 10] * 3, "server"), settings=FAST)
-    server.socket_directory.mkdir()
-    server.socket_directory.chmod(0o777)
+    server.socket_directory.symlink_to(directory)
     try:
         with pytest.raises(ServerError, match="mode 0700"):
             server.start()
     finally:
-        server.socket_directory.rmdir()
+        server.socket_directory.unlink()
 
 
 def test_tcp_asks_for_a_password(directory: Path) -> None:
