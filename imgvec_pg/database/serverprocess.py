@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -144,10 +145,10 @@ class ServerProcess:
 
 
 def first_complaint(text: str) -> str:
-    """Return the line that says what went wrong, out of PostgreSQL's messages."""
+    """Return what went wrong first, out of PostgreSQL's messages: later ones only follow from it."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for word in ("PANIC:", "FATAL:", "error:"):
-        for line in lines:
-            if word in line:
-                return line[line.index(word) + len(word) :].strip()
+    for line in lines:
+        found = re.search(r"(?:PANIC|FATAL|ERROR|error): +(.*)", line)
+        if found:
+            return found[1]
     return lines[-1] if lines else "no message"
