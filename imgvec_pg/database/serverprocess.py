@@ -147,8 +147,11 @@ class ServerProcess:
 def first_complaint(text: str) -> str:
     """Return what went wrong first, out of PostgreSQL's messages: later ones only follow from it."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for line in lines:
+    for index, line in enumerate(lines):
         found = re.search(r"(?:PANIC|FATAL|ERROR|error): +(.*)", line)
         if found:
-            return found[1]
+            hints = [
+                text.partition("HINT:")[2].strip() for text in lines[index + 1 : index + 3] if "HINT:" in text
+            ]
+            return "; ".join([found[1], *hints])
     return lines[-1] if lines else "no message"
