@@ -17,12 +17,12 @@ class Embedder(Protocol):
     """Architecture and weights, "ViT-L-14/laion2b_s32b_b82k"."""
     dimensions: int
     fingerprint: str
-    """SHA-256 (hex) over weights, architecture and preprocessing; equal fingerprints give equal embeddings."""
+    """SHA-256 (hex) over weights, architecture, preprocessing, tokenizer; equal ones embed equally."""
     precision: str
     """"fp32", "bf16" or "fp16": what this process computes in."""
     has_text: bool
     logit_scale: float | None
-    """Multiplier of cosine similarities before softmax or sigmoid, already exponentiated; None without text."""
+    """Multiplier of cosine similarities before softmax or sigmoid, already exponentiated; None: no text."""
     logit_bias: float | None
     """Added after scaling, for sigmoid models (SigLIP); None elsewhere."""
 
@@ -31,7 +31,11 @@ class Embedder(Protocol):
         ...
 
     def embed_prepared(self, prepared: Sequence[Any]) -> Float32Array:
-        """Embed n prepared images: shape (n, dimensions), float32, each row of L2 norm 1."""
+        """Embed n prepared images in one pass: shape (n, dimensions), float32, each row of L2 norm 1.
+
+        Raises:
+            MemoryError: The batch does not fit on the device; a smaller one may.
+        """
         ...
 
     def embed_images(self, images: Sequence[Image]) -> Float32Array:

@@ -1,0 +1,113 @@
+"""OpenCLIP's own architectures and tags, read from its package.
+
+Architectures are JSON files and need no torch. Tags are Python code inside open_clip, whose import brings
+torch along (seconds), so they are asked for only when the name is not in our own catalogue.
+"""
+
+import difflib
+import importlib.util
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from imgvec_pg.embedding.description import ModelDescription, Preprocessing
+from imgvec_pg.embedding.runtime import import_open_clip
+from imgvec_pg.errors import ModelError, ModelNotFoundError
+
+# open-clip-torch 3.3 src/open_clip/constants.py: HF_SAFE_WEIGHTS_NAME
+SAFE_WEIGHTS_NAME = "open_clip_model.safetensors"
+
+
+@cache
+def open_clip_folder() -> Path:
+    """Return the folder of the installed open_clip package, without importing it."""
+    spec = importlib.util.find_spec("open_clip")
+    if spec is None or spec.origin is None:
+        raise ModelError("the package open_clip is not installed: pip install 'open-clip-torch>=3.3'")
+    return Path(spec.origin).parent
+
+
+def architecture_names() -> list[str]:
+    """Return every architecture that the installed OpenCLIP can build."""
+    return sorted(path.stem for path in (open_clip_folder() / "model_configs").glob("*.json"))
+
+
+def architecture_config(architecture: str) -> dict[str, Any]:
+    """Return OpenCLIP's configuration of one architecture.
+
+    Raises:
+        ModelNotFoundError: OpenCLIP has no such architecture; the nearest names are told.
+    """
+    known = architecture_names()
+    if architecture not in known:  # a listed name only: never a path made from user input
+        raise ModelNotFoundError(
+            f"OpenCLIP has no architecture {architecture!r}: {nearest(architecture, known)}"
+        )
+    path = open_clip_folder() / "model_configs" / f"{architecture}.json"
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return config
+
+
+def describe_open_clip_model(architecture: str, tag: str) -> ModelDescription:
+    """Describe an architecture with one of its published weights.
+
+    Raises:
+        ModelNotFoundError: Unknown architecture or tag, or weights trained with another activation.
+    """
+    config = architecture_config(architecture)
+    open_clip = import_open_clip()
+    tag = canonical_tag(tag)
+    published: dict[str, Any] = open_clip.get_pretrained_cfg(architecture, tag)
+    if not published:
+        names = [f"{known}/{its_tag}" for known, its_tag in open_clip.list_pretrained()]
+        own = [name for name in names if name.startswith(f"{architecture}/")]
+        wanted = f"{architecture}/{tag}"
+        raise ModelNotFoundError(
+            f"{architecture} has no weights called {tag!r}: {nearest(wanted, names, otherwise=own)}"
+        )
+    if published.get("quick_gelu") and not config.get("quick_gelu"):
+        # open_clip builds plain GELU here and merely warns.
+        raise ModelNotFoundError(
+            f"the weights {tag!r} were trained with QuickGELU, {architecture} computes plain GELU and would "
+            f"give wrong vectors: use {architecture}-quickgelu/{tag}"
+        )
+    repository, _, filename = published.get("hf_hub", "").rpartition("/")
+    return ModelDescription(
+        name=f"{architecture}/{tag}",
+        architecture=architecture,
+        pretrained=tag,
+        dimensions=int(config["embed_dim"]),
+        has_text=True,
+        image_size=image_size_of(config),
+        preprocessing=Preprocessing(
+            mean=tuple(published["mean"]),
+            std=tuple(published["std"]),
+            interpolation=published["interpolation"],
+            resize_mode=published["resize_mode"],
+        ),
+        hub_repository=repository,
+        hub_filename=str(Path(filename).with_suffix(".safetensors")) if filename else SAFE_WEIGHTS_NAME,
+    )
+
+
+def canonical_tag(tag: str) -> str:
+    """Spell a tag as OpenCLIP keeps it, so that one model has one name."""
+    return tag.lower().replace("-", "_")
+
+
+def image_size_of(config: dict[str, Any]) -> tuple[int, int]:
+    """Return height and width of the input from a model configuration."""
+    size = config["vision_cfg"].get("image_size", 224)  # open_clip.model.CLIPVisionCfg.image_size
+    return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def nearest(wanted: str, known: Iterable[str], otherwise: Iterable[str] = ()) -> str:
+    """Say which known names are nearest to the wanted one."""
+    by_lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(wanted.lower(), by_lower, n=4, cutoff=0.6)
+    names = [by_lower[name] for name in found] or sorted(otherwise)[:8]
+    if not names:
+        return "a name looks like ViT-L-14/laion2b_s32b_b82k"
+    return "the nearest names are " + ", ".join(names)

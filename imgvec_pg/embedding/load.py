@@ -1,0 +1,44 @@
+"""From a model's name to a model that embeds. Importing this module does not import torch."""
+
+from pathlib import Path
+
+from imgvec_pg.embedding.catalog import describe_model
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.plugins import find_plugin, load_plugin
+from imgvec_pg.errors import UsageError
+
+
+def load_embedder(
+    name: str, *, weights: str | Path | None = None, device: str = "auto", precision: str = "auto"
+) -> Embedder:
+    """Load the model of this name with its weights.
+
+    Args:
+        name: "architecture/pretrained", "demo", "local-dir:/path" or the name of an entry point in the group
+            imgvec_pg.embedders.
+        weights: A safetensors file to use instead of the published weights; `name` then says which
+            architecture it is for and whose preprocessing belongs to it. The fingerprint tells them apart.
+        device: "auto", "cpu", "cuda" or "cuda:n".
+        precision: "auto" (fp32 on a CPU, bf16 or fp16 on a GPU), "fp32", "bf16" or "fp16".
+
+    Raises:
+        ModelNotFoundError: No such model.
+        WeightsMissingError: Its weights are not on this machine and cannot be fetched.
+        ModelError: It cannot be loaded as asked.
+    """
+    plugin = find_plugin(name) if "/" not in name else None
+    if plugin is not None:
+        _refuse_weights(name, weights)
+        return load_plugin(plugin, device=device, precision=precision)
+    model = describe_model(name)
+    if model.folder is not None:
+        _refuse_weights(name, weights)
+    from imgvec_pg.embedding.openclip import OpenClipEmbedder  # torch, only now
+
+    file = Path(weights).expanduser() if weights is not None else None
+    return OpenClipEmbedder(model, weights=file, device=device, precision=precision)
+
+
+def _refuse_weights(name: str, weights: str | Path | None) -> None:
+    if weights is not None:
+        raise UsageError(f"{name} brings its own weights: leave out --weights {weights}")

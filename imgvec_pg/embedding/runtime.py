@@ -1,0 +1,131 @@
+"""Getting torch and open_clip into the process, and choosing device and precision."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from imgvec_pg.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+_MISSING_OPERATOR = "operator torchvision::nms does not exist"
+_kept_libraries: list[torch.library.Library] = []  # a Library takes its definitions back when it is collected
+
+
+@cache
+def import_open_clip() -> Any:  # noqa: ANN401 - an untyped module
+    """Import open_clip, remedying PyPI's torchvision beside a CPU-only torch.
+
+    Raises:
+        ModelError: torch, torchvision or open_clip cannot be imported.
+    """
+    try:
+        try:
+            importlib.import_module("torchvision")
+        except RuntimeError as error:
+            if _MISSING_OPERATOR not in str(error):
+                raise
+            _define_missing_operators()
+        return importlib.import_module("open_clip")
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ModelError(
+            f"open_clip cannot be imported ({one_line(error)}): install torch, torchvision and "
+            "open-clip-torch in versions that belong together, see constraints.txt"
+        ) from error
+
+
+def _define_missing_operators() -> None:
+    """Declare the operators whose fakes torchvision registers at import (pytorch/vision issue 9085).
+
+    Only the schemas: no model here calls them, and a call fails as clearly as before.
+    """
+    torch = importlib.import_module("torch")
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _kept_libraries.append(library)
+
+
+def resolve_device(device: str) -> str:
+    """Return "cpu" or "cuda[:n]" for "auto", "cpu", "cuda" or "cuda:n".
+
+    Raises:
+        UsageError: Not one of those.
+        ModelError: CUDA, or that GPU, is not there.
+    """
+    match = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", device)
+    if match is None:
+        raise UsageError(f"device {device!r} is unknown: use auto, cpu, cuda or cuda:0, cuda:1, …")
+    if device == "cpu":
+        return device
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if gpus else "cpu"
+    if not gpus:
+        reason = "was built without CUDA" if torch.version.cuda is None else "sees no GPU"
+        raise ModelError(
+            f"device {device!r} was asked for, but torch {torch.__version__} {reason}: use --device cpu"
+        )
+    if match[1] is not None and int(match[1]) >= gpus:
+        raise ModelError(
+            f"device {device!r} was asked for, but torch sees {gpus} GPU(s): use cuda:0 to cuda:{gpus - 1}"
+        )
+    return device
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """Return "fp32", "bf16" or "fp16": "auto" is fp32 on a CPU, bf16 on a GPU that has it, else fp16.
+
+    Raises:
+        UsageError: Not a known precision.
+        ModelError: The device cannot compute in it.
+    """
+    if precision != "auto" and precision not in PRECISIONS:
+        raise UsageError(f"precision {precision!r} is unknown: use auto, {', '.join(PRECISIONS)}")
+    if device == "cpu":
+        wanted = "fp32" if precision == "auto" else precision
+        if wanted != "fp32" and not _cpu_computes_in(wanted):
+            raise ModelError(f"this torch cannot compute in {wanted} on a CPU: use --precision fp32")
+        return wanted
+    import torch
+
+    with torch.cuda.device(device):
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" and not has_bf16:
+        raise ModelError(f"the GPU {device} has no bf16: use --precision fp16 or fp32")
+    if precision == "auto":
+        return "bf16" if has_bf16 else "fp16"
+    return precision
+
+
+def _cpu_computes_in(precision: str) -> bool:
+    import torch
+
+    dtype = torch_dtype(precision)
+    try:
+        pixels = torch.ones(1, 3, 4, 4, dtype=dtype)
+        torch.nn.functional.conv2d(pixels, torch.ones(2, 3, 2, 2, dtype=dtype))
+        torch.nn.functional.linear(pixels, torch.ones(2, 4, dtype=dtype))
+    except RuntimeError:
+        return False
+    return True
+
+
+def torch_dtype(precision: str) -> torch.dtype:
+    """Return the torch type of a precision."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """Return an error's message on one line, cut to `limit` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"

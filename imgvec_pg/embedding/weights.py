@@ -1,0 +1,145 @@
+"""Finding a model's weights on this machine or the hub, as safetensors and nothing else."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from imgvec_pg import settings
+from imgvec_pg.embedding.architectures import architecture_config
+from imgvec_pg.embedding.description import ModelDescription
+from imgvec_pg.embedding.hub import HubUnavailableError, download_file
+from imgvec_pg.embedding.localdir import CONFIG_NAME, read_folder_config
+from imgvec_pg.errors import ModelError, WeightsMissingError
+
+# open_clip.factory._find_checkpoint_in_dir prefers these two, in this order, to everything else in a folder.
+FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def find_weights(model: ModelDescription, given: Path | None = None) -> Path:
+    """Return the safetensors file of a model.
+
+    Looked for in this order: the file given, the model's own folder, IMGVEC_MODEL_DIR, the hub's cache, the
+    hub.
+
+    Raises:
+        WeightsMissingError: None of them has it; the message says how to get it.
+        ModelError: A file is there but must not, or cannot, be used.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise WeightsMissingError(f"{model.name}: there is no weights file {given}: check the path")
+        return require_safetensors(given)
+    if model.folder is not None:
+        return weights_in_folder(model.name, model.folder)
+    found = _in_model_directory(model)
+    if found is not None:
+        return found
+    if not model.hub_repository:
+        raise WeightsMissingError(
+            f"{model.name} is not published as safetensors: convert it and give --weights FILE"
+        )
+    try:
+        return Path(download_file(model.hub_repository, model.hub_filename))
+    except HubUnavailableError as error:
+        raise WeightsMissingError(
+            f"the weights of {model.name} are not on this machine ({error}): on one with a network run "
+            f"'hf download {model.hub_repository} {model.hub_filename}' (huggingface_hub), then give that "
+            f"file with --weights, or copy it to $IMGVEC_MODEL_DIR/{file_stem(model)}.safetensors"
+        ) from error
+
+
+def file_stem(model: ModelDescription) -> str:
+    """Return the name of a model's folder or file in IMGVEC_MODEL_DIR, "ViT-B-32--laion2b_s34b_b79k"."""
+    return f"{model.architecture}--{model.pretrained}"
+
+
+def model_directory_folder(model: ModelDescription) -> Path | None:
+    """Return <IMGVEC_MODEL_DIR>/<architecture>--<tag>, when there is such a folder."""
+    directory = settings.model_directory()
+    folder = directory / file_stem(model) if directory is not None and model.folder is None else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _in_model_directory(model: ModelDescription) -> Path | None:
+    directory = settings.model_directory()
+    if directory is None:
+        return None
+    if not directory.is_dir():
+        raise ModelError(f"IMGVEC_MODEL_DIR is {directory}, which is no folder: correct it or unset it")
+    folder = model_directory_folder(model)
+    if folder is not None:
+        if (folder / CONFIG_NAME).is_file():
+            _check_same_model(model, folder)
+        return weights_in_folder(model.name, folder)
+    file = directory / f"{file_stem(model)}.safetensors"
+    if file.is_file():
+        return require_safetensors(file)
+    for suffix in _PICKLES:
+        if file.with_suffix(suffix).is_file():
+            require_safetensors(file.with_suffix(suffix))
+    return None
+
+
+def _check_same_model(model: ModelDescription, folder: Path) -> None:
+    """Refuse a folder that bears the model's name but states another preprocessing or activation."""
+    stated = read_folder_config(model.name, folder)
+    expected = architecture_config(model.architecture)
+    preprocessing = model.preprocessing
+    differences = [
+        f"{key} {stated['preprocess_cfg'][key]} instead of {wanted}"
+        for key, wanted in (vars(preprocessing) if preprocessing is not None else {}).items()
+        if key in stated["preprocess_cfg"] and json.dumps(stated["preprocess_cfg"][key]) != json.dumps(wanted)
+    ]
+    for key in ("embed_dim", "quick_gelu"):
+        if (stated["model_cfg"].get(key) or False) != (expected.get(key) or False):
+            differences.append(f"{key} {stated['model_cfg'].get(key)} instead of {expected.get(key)}")
+    if differences:
+        raise ModelError(
+            f"{folder} is named after {model.name} but states {'; '.join(differences)}: "
+            f"use it under its own name, local-dir:{folder}"
+        )
+
+
+def weights_in_folder(name: str, folder: Path) -> Path:
+    """Return the safetensors file of a folder in OpenCLIP's local-dir format."""
+    for filename in FOLDER_WEIGHTS:
+        if (folder / filename).is_file():
+            return folder / filename
+    others = sorted(path for path in folder.iterdir() if path.is_file())
+    for path in others:
+        if path.suffix in _PICKLES:
+            require_safetensors(path)
+    for path in others:
+        if path.suffix == ".safetensors":
+            raise ModelError(
+                f"{name}: {path} must be called {FOLDER_WEIGHTS[0]}: rename it, if those are the weights"
+            )
+    raise WeightsMissingError(f"{name}: {folder} has no {FOLDER_WEIGHTS[0]}: put the weights there")
+
+
+def require_safetensors(path: Path) -> Path:
+    """Return the path of a .safetensors file, and refuse every other kind by its name."""
+    if path.suffix == ".safetensors":
+        return path
+    if path.suffix in _PICKLES:
+        raise ModelError(
+            f"{path} is a pickle, which can run any code when it is opened: where you trust it, convert it "
+            f'once with python -c "import torch, safetensors.torch as s; '
+            f"s.save_file(torch.load('{path.name}', weights_only=True), '{path.stem}.safetensors')\""
+        )
+    raise ModelError(f"{path} is not a .safetensors file: weights are read in that format only")
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor in a safetensors file, reading its header only.
+
+    Raises:
+        ModelError: It is cut short, or is not safetensors at all.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} is corrupt or no safetensors file ({error}): fetch it again") from error
