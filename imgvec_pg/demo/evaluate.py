@@ -1,0 +1,123 @@
+"""Measure the demo's model: `python -m imgvec_pg.demo.evaluate`.
+
+Names were seen in training, so their figures only say that it was learned. The held-out queries were written
+before training by somebody who did not train, and no caption contained one.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+
+from imgvec_pg.demo.alterations import ALTERATIONS
+from imgvec_pg.demo.measures import (
+    Float32Array,
+    Question,
+    find_questions,
+    hit_rate,
+    is_seen,
+    overlap_hit_rate,
+)
+from imgvec_pg.demo.pictures import Picture, load_images, read_manifest
+from imgvec_pg.embedding.catalog import DEMO_FOLDER
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.load import load_embedder
+
+HELDOUT_FILE = Path(__file__).parents[2] / "tests" / "demo" / "heldout_queries.json"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of the table; shares are 0 to 1, None where they make no sense."""
+
+    what: str
+    count: int
+    at_1: float
+    at_10: float
+    overlap_at_10: float | None = None
+    """The same by plain word-overlap search over names and keywords."""
+
+
+def evaluate(embedder: Embedder, entries: Sequence[dict[str, Any]]) -> list[Measurement]:
+    """Measure a model on all shipped pictures.
+
+    Args:
+        embedder: The model, with a text tower.
+        entries: Held-out queries as in heldout_queries.json.
+    """
+    pictures = read_manifest()
+    images = load_images(pictures)
+    embedded = embedder.embed_images(images)
+    names = [Question(picture.name, frozenset([index])) for index, picture in enumerate(pictures)]
+    held_out = find_questions(entries, pictures)
+    seen = [question for question in held_out if is_seen(question.query, pictures)]
+    unseen = [question for question in held_out if question not in seen]
+    measurements = [
+        _measure_words("own name", names, embedder, embedded, pictures),
+        _measure_words("held out, words of the training", seen, embedder, embedded, pictures),
+        _measure_words("held out, with other words", unseen, embedder, embedded, pictures),
+    ]
+    return [*(m for m in measurements if m), *_measure_copies(embedder, embedded, images)]
+
+
+def _measure_words(
+    what: str, questions: list[Question], embedder: Embedder, images: Float32Array, pictures: list[Picture]
+) -> Measurement | None:
+    if not questions:
+        return None
+    queries = embedder.embed_texts([question.query for question in questions])
+    relevant = [question.relevant for question in questions]
+    at_1, at_10 = (hit_rate(queries, images, relevant, k) for k in (1, 10))
+    return Measurement(what, len(questions), at_1, at_10, overlap_hit_rate(questions, pictures, 10))
+
+
+def _measure_copies(embedder: Embedder, embedded: Float32Array, images: list[Image]) -> list[Measurement]:
+    originals = [frozenset([index]) for index in range(len(images))]
+    measurements = []
+    for what, alter in ALTERATIONS.items():
+        copies = embedder.embed_images([alter(image) for image in images])
+        at_1, at_10 = (hit_rate(copies, embedded, originals, k) for k in (1, 10))
+        measurements.append(Measurement(f"copy, {what}", len(images), at_1, at_10))
+    return measurements
+
+
+def format_table(measurements: Sequence[Measurement]) -> str:
+    """Lay the figures out in columns."""
+    lines = [f"{'query':<34}{'queries':>8}{'R@1':>8}{'R@10':>8}{'word overlap R@10':>20}"]
+    for m in measurements:
+        overlap = "" if m.overlap_at_10 is None else f"{m.overlap_at_10:.3f}"
+        lines.append(f"{m.what:<34}{m.count:>8}{m.at_1:>8.3f}{m.at_10:>8.3f}{overlap:>20}".rstrip())
+    return "\n".join(lines)
+
+
+def read_heldout(path: Path = HELDOUT_FILE) -> list[dict[str, Any]]:
+    """Read the held-out queries; none where the file is not there (an installed wheel has no tests)."""
+    entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return entries
+
+
+def main() -> None:
+    """Print the table, or the same as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, default=DEMO_FOLDER, help="folder of the model")
+    parser.add_argument("--heldout", type=Path, default=HELDOUT_FILE)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    embedder = load_embedder(f"local-dir:{options.model}", device="cpu")
+    measurements = evaluate(embedder, read_heldout(options.heldout))
+    if options.json:
+        rows = [asdict(measurement) for measurement in measurements]
+        print(json.dumps({"fingerprint": embedder.fingerprint, "measurements": rows}))
+    else:
+        print("R@k: share of queries with a right picture among the first k of all pictures.")
+        print(format_table(measurements))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""How good a search is: shares of questions answered, for embeddings and for plain word overlap."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imgvec_pg.demo.pictures import Picture
+from imgvec_pg.demo.words import content_words
+
+Float32Array = npt.NDArray[np.float32]
+VARIATION_SELECTOR = "FE0F"
+
+
+@dataclass(frozen=True)
+class Question:
+    """Words, and the indices of the pictures that answer them."""
+
+    query: str
+    relevant: frozenset[int]
+
+
+def find_questions(entries: Sequence[dict[str, Any]], pictures: Sequence[Picture]) -> list[Question]:
+    """Point held-out queries to pictures by code points; those without an answer here are left out."""
+    by_codepoints = {_bare(picture.codepoints): index for index, picture in enumerate(pictures)}
+    questions = []
+    for entry in entries:
+        relevant = map(_bare, entry["relevant"])
+        indices = frozenset(by_codepoints[cp] for cp in relevant if cp in by_codepoints)
+        if indices:
+            questions.append(Question(entry["query"], indices))
+    return questions
+
+
+def _bare(codepoints: str) -> str:
+    return "-".join(cp for cp in codepoints.split("-") if cp != VARIATION_SELECTOR)
+
+
+def hit_rate(
+    queries: Float32Array, images: Float32Array, relevant: Sequence[frozenset[int]], k: int
+) -> float:
+    """Compute the share of queries with at least one right picture among the k nearest.
+
+    Args:
+        queries: Shape (q, d), rows of norm 1.
+        images: Shape (n, d), rows of norm 1.
+        relevant: The right pictures of each query.
+        k: How many pictures are looked at.
+    """
+    nearest = np.argsort(-(queries @ images.T), axis=1, kind="stable")[:, :k]
+    pairs = zip(relevant, nearest.tolist(), strict=True)
+    return float(np.mean([not right.isdisjoint(found) for right, found in pairs]))
+
+
+def overlap_hit_rate(questions: Sequence[Question], pictures: Sequence[Picture], k: int) -> float:
+    """Compute the same for ranking by the number of words shared with name and keywords.
+
+    Pictures with equally many shared words come in random order: the expected share is returned.
+    """
+    words = [content_words(" ".join([picture.name, *picture.keywords])) for picture in pictures]
+    return float(np.mean([_overlap_chance(question, words, k) for question in questions]))
+
+
+def _overlap_chance(question: Question, words: Sequence[frozenset[str]], k: int) -> float:
+    asked = content_words(question.query)
+    shared = [len(asked & own) for own in words]
+    best = max(shared[index] for index in question.relevant)
+    if best == 0:
+        return 0.0  # nothing found at all
+    above = sum(count > best for count in shared)
+    tied = sum(count == best for count in shared)
+    right = sum(shared[index] == best for index in question.relevant)
+    places = k - above
+    if places <= 0:
+        return 0.0
+    if places >= tied:
+        return 1.0
+    return 1.0 - comb(tied - right, places) / comb(tied, places)
+
+
+def is_seen(query: str, pictures: Sequence[Picture]) -> bool:
+    """Say whether every word of a query occurs as it stands in some name or keyword."""
+    known = {word for p in pictures for text in (p.name, *p.keywords) for word in _words(text)}
+    return _words(query) <= known
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", text.lower()))
