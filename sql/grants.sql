@@ -9,7 +9,7 @@ BEGIN
     IF to_regrole('imgvec_worker') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA imgvec TO imgvec_worker;
         GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias TO imgvec_worker;
-        GRANT UPDATE (fingerprint, logit_scale, logit_bias) ON imgvec.model TO imgvec_worker;
+        GRANT UPDATE (fingerprint, logit_scale, logit_bias, images_per_second) ON imgvec.model TO imgvec_worker;
         GRANT UPDATE (listing_after, listed_at) ON imgvec.collection TO imgvec_worker;
         GRANT SELECT, INSERT, UPDATE, DELETE
             ON imgvec.job, imgvec.failure, imgvec.worker, imgvec.text_embedding TO imgvec_worker;

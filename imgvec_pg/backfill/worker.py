@@ -28,6 +28,8 @@ HEARTBEAT_SECONDS = LEASE_SECONDS / 4
 RECONNECT_SECONDS = (0.5, 5.0)
 """First and longest pause between attempts to reach a database that went away."""
 GIVE_UP_AFTER_SECONDS = 900.0
+MEASURED_FROM_IMAGES = 64
+"""A run of fewer images says nothing about a model's rate."""
 
 
 @dataclass
@@ -39,10 +41,19 @@ class Tally:
     settled: int = 0
     lost_jobs: int = 0
     started: float = field(default_factory=time.monotonic)
+    finished: float | None = None
+
+    def finish(self) -> None:
+        """Stop the clock."""
+        self.finished = time.monotonic()
+
+    def seconds(self) -> float:
+        """Length of the run so far."""
+        return max((self.finished or time.monotonic()) - self.started, 1e-9)
 
     def images_per_second(self) -> float:
         """Mean over the run."""
-        return self.embedded / max(time.monotonic() - self.started, 1e-9)
+        return self.embedded / self.seconds()
 
 
 class Worker:
@@ -90,6 +101,7 @@ class Worker:
             connected_at = time.monotonic()
             try:
                 self._session()
+                self.tally.finish()
                 return self.tally
             except (psycopg.OperationalError, psycopg.InterfaceError, ConnectionFailedError) as error:
                 now = time.monotonic()
@@ -201,6 +213,7 @@ class Heartbeat:
         self._done.set()
         self._thread.join()
         try:
+            self._record_rate()
             self.connection.execute("DELETE FROM imgvec.worker WHERE id = %s", [self.worker.id])
         except psycopg.Error as error:
             log.info("could not sign off: %s", one_line(error))
@@ -214,6 +227,14 @@ class Heartbeat:
                 # Without a sign of life the leases run out and the writes find them gone: nothing is at risk.
                 log.warning("no sign of life to the database: %s", one_line(error))
                 return
+
+    def _record_rate(self) -> None:
+        tally = self.worker.tally
+        if tally.embedded >= MEASURED_FROM_IMAGES:
+            self.connection.execute(
+                "UPDATE imgvec.model SET images_per_second = %s WHERE id = %s",
+                [tally.images_per_second(), self.collection.model_id],
+            )
 
     def _tell(self, activity: str) -> None:
         now, done = time.monotonic(), self.worker.tally.embedded

@@ -10,7 +10,7 @@ import click
 from imgvec_pg.database.binaries import find_binaries
 from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.database.serverfolder import default_directory
-from imgvec_pg.errors import ConnectionFailedError, UsageError
+from imgvec_pg.errors import ConnectionFailedError
 
 Command = Callable[..., None]
 
@@ -76,7 +76,7 @@ def start(directory: Path | None, settings: dict[str, str]) -> None:
     else:
         click.echo(f"PostgreSQL was running in {local.directory} (pid {local.status().pid})", err=True)
         if settings:
-            raise UsageError("a running server keeps its settings: imgvec server stop, then start it with -c")
+            click.echo("a running server keeps its settings: imgvec server stop, then start it with -c", err=True)
     click.echo(f"export {shlex.join(f'{name}={value}' for name, value in _environment(local).items())}")
 
 
@@ -128,7 +128,9 @@ def psql(directory: Path | None, arguments: tuple[str, ...]) -> None:
     program = str(find_binaries().program("psql"))
     # These two would win over PGHOST.
     kept = {name: value for name, value in os.environ.items() if name not in ("PGHOSTADDR", "PGSERVICE")}
-    os.execve(program, [program, *arguments], {**kept, **_environment(local)})  # noqa: S606
+    # The database that the user's session works in stays the one asked for.
+    database = {"PGDATABASE": os.environ["PGDATABASE"]} if os.environ.get("PGDATABASE") else {}
+    os.execve(program, [program, *arguments], {**kept, **_environment(local), **database})  # noqa: S606
 
 
 def _environment(local: LocalServer) -> dict[str, str]:

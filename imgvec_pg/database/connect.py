@@ -41,8 +41,8 @@ def connect(dsn: str, *, application_name: str = "imgvec", **options: Any) -> Co
         ) from error
     except psycopg.OperationalError as error:
         raise ConnectionFailedError(
-            f"cannot connect to PostgreSQL: {one_line(error)}. "
-            "Check --dsn, IMGVEC_DSN or the PG* variables, and that the server runs"
+            f"cannot connect to PostgreSQL: {one_line(error).removeprefix('connection is bad: ').rstrip('.?')}; "
+            "check --dsn, IMGVEC_DSN or the PG* variables, and that the server runs"
         ) from error
 
 

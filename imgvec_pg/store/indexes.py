@@ -56,14 +56,16 @@ def build_index(connection: Connection, collection: Collection, progress: Progre
     """Build what is missing of a collection's HNSW index, CONCURRENTLY, and return whether anything was built.
 
     An index left INVALID by a cancelled build is dropped and built anew. The session's maintenance_work_mem is
-    raised to what the graph needs, at most a quarter of what the server's own setting allows for shared memory.
+    raised to what the graph needs, at most 2 GiB.
 
     Raises:
         DatabaseError: The build was cancelled or refused; running it again repairs.
     """
     schema = vector_schema(connection)
     table = f"imgvec.{collection.embedding_table}"
-    row = connection.execute(load_sql("queries/embedding_count.sql"), {"table": table}).fetchone()
+    row = connection.execute(
+        render("queries/embedding_count.sql", embedding_table=sql.Identifier(collection.embedding_table))
+    ).fetchone()
     raise_memory(connection, needed_memory_bytes(row[0] if row else 0, collection.dimensions, collection.m))
     built = False
     with ProgressWatch(connection, table, progress):

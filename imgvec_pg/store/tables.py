@@ -102,6 +102,7 @@ class Model(Base):
     fingerprint: Mapped[str | None] = mapped_column(Text)
     logit_scale: Mapped[float | None] = mapped_column(Double)
     logit_bias: Mapped[float | None] = mapped_column(Double)
+    images_per_second: Mapped[float | None] = mapped_column(REAL)
     created_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
 
 

@@ -1,5 +1,6 @@
 -- Models that collections are embedded by. The first worker that loads the model's weights stamps the
--- fingerprint; a worker with other weights or preprocessing then refuses to write.
+-- fingerprint; a worker with other weights or preprocessing then refuses to write. images_per_second is the last
+-- worker's mean, for estimates.
 CREATE TABLE imgvec.model (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,
@@ -8,6 +9,7 @@ CREATE TABLE imgvec.model (
     fingerprint text,
     logit_scale double precision,
     logit_bias double precision,
+    images_per_second real,
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT model_name_key UNIQUE (name),
     -- pgvector src/hnsw.h: HNSW_MAX_DIM 2000 floats, twice that in halfvec.

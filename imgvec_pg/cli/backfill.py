@@ -1,0 +1,131 @@
+"""`imgvec backfill`."""
+
+from pathlib import Path
+
+import click
+
+from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.worker import Tally, Worker, effective_root
+from imgvec_pg.cli.options import dsn_option, echo_json, json_option, model_options
+from imgvec_pg.cli.outcome import SomeRowsFailed
+from imgvec_pg.cli.processes import run_processes
+from imgvec_pg.cli.progress import clock, image_progress, index_progress
+from imgvec_pg.cli.stopping import stop_on_signals
+from imgvec_pg.database.connect import Connection, connect, require_schema
+from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.collections import get_collection
+from imgvec_pg.store.indexes import build_index, has_valid_index
+from imgvec_pg.store.jobs import queue_depth
+from imgvec_pg.store.reconcile import list_source
+
+
+@click.command()
+@click.argument("name", required=False)
+@dsn_option
+@click.option("--batch-size", type=click.IntRange(1, 4096), default=64, show_default=True, help="Images embedded together.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine.")
+@click.option("--decode-threads", type=click.IntRange(1, 128), default=4, show_default=True, help="Threads that fetch and decode, for each process.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after about so many rows (whole jobs of up to 64).")
+@click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where this machine keeps the collection's pictures.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what waits.")
+@click.option("--no-index", is_flag=True, help="Do not build the HNSW index at the end.")
+@model_options
+@json_option
+@click.pass_context
+def backfill(
+    context: click.Context,
+    name: str | None,
+    dsn: str,
+    batch_size: int,
+    workers: int,
+    decode_threads: int,
+    limit: int | None,
+    root: Path | None,
+    dry_run: bool,
+    no_index: bool,
+    weights: Path | None,
+    device: str,
+    precision: str,
+    as_json: bool,
+) -> None:
+    """Embed all rows that wait, then build the index.
+
+    NAME may be left out when there is one collection. Rows are claimed in small jobs and each batch commits alone: stop
+    it at any moment, run it again, start it on more machines. The HNSW index is built once, after the first fill, beside
+    running writes. Exit code 4 says that some rows failed: see imgvec failures.
+
+    \b
+    Example:
+      imgvec backfill product_clip
+      imgvec backfill product_clip --device cuda --batch-size 256
+    """
+    with connect(dsn, application_name="imgvec backfill") as connection:
+        require_schema(connection)
+        collection = get_collection(connection, name)
+        # A listing that was interrupted goes on before the queue is worked off.
+        if not dry_run:
+            list_source(connection, collection)
+        waiting = queue_depth(connection, collection.id).waiting
+        if dry_run:
+            report_dry_run(connection, collection, waiting, as_json)
+            return
+        tally = Tally()
+        if waiting and workers > 1:
+            tally = run_processes(context, connection, collection, workers, waiting)
+        elif waiting:
+            embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
+            options = PipelineOptions(
+                batch_size=batch_size,
+                decode_threads=decode_threads,
+                limit=limit,
+                root=effective_root(collection, root),
+            )
+            worker = Worker(dsn, collection.name, embedder, options)
+            with image_progress(waiting) as show, stop_on_signals(worker.request_stop) as stopped:
+                worker.on_progress = lambda tally: show(tally.settled, tally.images_per_second())
+                tally = worker.run()
+            if stopped.exit_code is not None:
+                click.echo(f"stopped after {tally.embedded:,} images; run the same command to go on", err=True)
+                context.exit(stopped.exit_code)
+        seconds = tally.seconds()
+        left = queue_depth(connection, collection.id).waiting
+        built = False
+        if not no_index and left == 0 and not has_valid_index(connection, collection):
+            with index_progress() as show_index:
+                built = build_index(connection, collection, show_index)
+    summary = {
+        "collection": collection.name,
+        "embedded": tally.embedded,
+        "failed": tally.failed,
+        "waiting": left,
+        "seconds": round(seconds, 1),
+        "images_per_second": round(tally.images_per_second(), 1),
+        "index_built": built,
+    }
+    if as_json:
+        echo_json(summary)
+    else:
+        click.echo(
+            f"{collection.name}: {tally.embedded:,} images embedded in {clock(seconds)} ({tally.images_per_second():.1f}/s), "
+            f"{tally.failed:,} failed, {left:,} waiting{', index built' if built else ''}"
+        )
+        if tally.failed:
+            click.echo(f"see why with: imgvec failures {collection.name}", err=True)
+    if tally.failed:
+        raise SomeRowsFailed
+
+
+def report_dry_run(connection: Connection, collection: Collection, waiting: int, as_json: bool) -> None:
+    """Say what a run would do."""
+    row = connection.execute(
+        "SELECT images_per_second FROM imgvec.model WHERE id = %s", [collection.model_id]
+    ).fetchone()
+    rate = float(row[0]) if row and row[0] else None
+    seconds = waiting / rate if rate else None
+    if as_json:
+        echo_json({"collection": collection.name, "waiting": waiting, "seconds": seconds})
+        return
+    needed = "time unknown until a first run" if seconds is None else f"about {clock(seconds)} at {rate:.1f} images/s"
+    index = "the index is there" if has_valid_index(connection, collection) else "the index would be built at the end"
+    click.echo(f"{collection.name}: {waiting:,} rows wait, {needed}; {index}; nothing was changed")

@@ -1,0 +1,35 @@
+"""`imgvec uninstall`."""
+
+import click
+
+from imgvec_pg.cli.options import dsn_option, lock_timeout_option
+from imgvec_pg.database.connect import connect
+from imgvec_pg.store.collections import find_collections
+from imgvec_pg.store.removal import remove_everything
+
+
+@click.command()
+@dsn_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@lock_timeout_option
+def uninstall(dsn: str, yes: bool, lock_timeout_ms: int) -> None:
+    """Remove imgvec and all embeddings from a database.
+
+    The application's own tables stay, without imgvec's triggers; the schema is then what it was before. The roles
+    imgvec_reader and imgvec_worker go when no other database of the cluster uses them.
+
+    \b
+    Example:
+      imgvec uninstall --dsn postgresql:///shop
+    """
+    with connect(dsn, application_name="imgvec uninstall") as connection:
+        row = connection.execute("SELECT to_regnamespace('imgvec')").fetchone()
+        if row is None or row[0] is None:
+            click.echo(f'database "{connection.info.dbname}" has no schema imgvec; nothing to remove')
+            return
+        names = [collection.name for collection in find_collections(connection)]
+        if not yes:
+            what = f"the collections {', '.join(names)} with all their embeddings" if names else "its empty schema"
+            click.confirm(f'Remove imgvec from database "{connection.info.dbname}": {what}?', abort=True)
+        for line in remove_everything(connection, lock_timeout_ms=lock_timeout_ms):
+            click.echo(line)

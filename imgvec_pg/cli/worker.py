@@ -1,0 +1,60 @@
+"""`imgvec worker`."""
+
+from pathlib import Path
+
+import click
+
+from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.worker import Tally, Worker, effective_root
+from imgvec_pg.cli.options import dsn_option, model_options
+from imgvec_pg.cli.stopping import stop_on_signals
+from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.store.collections import get_collection
+
+
+@click.command()
+@click.argument("name", required=False)
+@dsn_option
+@click.option("--batch-size", type=click.IntRange(1, 4096), default=64, show_default=True, help="Images embedded together.")
+@click.option("--decode-threads", type=click.IntRange(1, 128), default=4, show_default=True, help="Threads that fetch and decode.")
+@click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where this machine keeps the collection's pictures.")
+@model_options
+@click.pass_context
+def worker(
+    context: click.Context,
+    name: str | None,
+    dsn: str,
+    batch_size: int,
+    decode_threads: int,
+    root: Path | None,
+    weights: Path | None,
+    device: str,
+    precision: str,
+) -> None:
+    """Keep embedding what changes, until stopped.
+
+    Follows inserts, updates and deletes of the source within about half a second. SIGTERM or ctrl-C finishes the batch
+    in hand and gives back the rest. Run as many as you like, on any machine that reaches the database and the pictures.
+
+    \b
+    Example:
+      imgvec worker product_clip
+    """
+    with connect(dsn, application_name="imgvec worker") as connection:
+        require_schema(connection)
+        collection = get_collection(connection, name)
+    embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
+    options = PipelineOptions(
+        batch_size=batch_size, decode_threads=decode_threads, follow=True, root=effective_root(collection, root)
+    )
+
+    def log(tally: Tally) -> None:
+        click.echo(f"{collection.name}: {tally.embedded:,} embedded, {tally.failed:,} failed", err=True)
+
+    running = Worker(dsn, collection.name, embedder, options, log)
+    click.echo(f"worker for {collection.name} ({collection.model_name}) is ready", err=True)
+    with stop_on_signals(running.request_stop) as stopped:
+        running.run()
+    if stopped.exit_code is not None:
+        context.exit(stopped.exit_code)

@@ -1,0 +1,64 @@
+"""What filling a collection would take: rows, bytes, hours."""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.store.collections import CollectionRequest, build_collection
+from imgvec_pg.store.source import describe_source
+
+COUNT_EXACTLY_BELOW = 1_000_000
+ROW_OVERHEAD_BYTES = 24 + 4 + 8 + 8 + 33 + 8 + 5 + 8
+"""Heap tuple header and line pointer, vector header, version, hash, time, precision, key; measured 1,150 bytes a row
+for 512 dimensions including the primary key's index."""
+PRIMARY_KEY_BYTES = 24
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Sizes in bytes; hours are None until a worker has measured the model's rate on this database."""
+
+    source: str
+    rows: int
+    is_estimated: bool
+    table_bytes: int
+    index_bytes: int
+    images_per_second: float | None
+    hours: float | None
+
+
+def estimate_collection(connection: Connection, request: CollectionRequest) -> Estimate:
+    """Check a request as `create_collection` would and estimate its cost; changes nothing.
+
+    Raises:
+        CollectionError, UsageError: It cannot be made as asked.
+    """
+    source = describe_source(connection, request.relation, request.key)
+    planned = build_collection(source, request)
+    parts = planned.parts(vector_schema(connection))
+    estimated = source.estimated_rows >= COUNT_EXACTLY_BELOW
+    rows = int(source.estimated_rows)
+    if not estimated:
+        row = connection.execute(
+            sql.SQL("SELECT count(*) FROM {source} AS s WHERE {s_has_image}").format(**parts)
+        ).fetchone()
+        rows = int(row[0]) if row else 0
+    rate = connection.execute(
+        "SELECT images_per_second FROM imgvec.model WHERE name = %s",
+        [request.model_name],
+    ).fetchone()
+    per_second = float(rate[0]) if rate and rate[0] else None
+    vector_bytes = 2 * request.dimensions
+    # An HNSW element: the vector, tids and its neighbour tuple of (m * (levels + 2)) six-byte pointers, on pages that
+    # hold whole tuples only (pgvector 0.8 src/hnsw.h: HNSW_ELEMENT_TUPLE_SIZE, HNSW_NEIGHBOR_TUPLE_SIZE).
+    index_row = vector_bytes + 8 + 76 + 6 * 2 * planned.m + 40
+    return Estimate(
+        source=planned.shown_source,
+        rows=rows,
+        is_estimated=estimated,
+        table_bytes=rows * (vector_bytes + ROW_OVERHEAD_BYTES + PRIMARY_KEY_BYTES),
+        index_bytes=int(rows * index_row * 1.15),
+        images_per_second=per_second,
+        hours=None if not per_second else rows / per_second / 3600,
+    )
