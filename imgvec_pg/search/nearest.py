@@ -1,0 +1,208 @@
+"""The nearest rows to a question, together with their own columns."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import set_json_loads
+
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sqlfiles import load_sql, render
+from imgvec_pg.errors import DatabaseError, UsageError
+from imgvec_pg.search.question import Float32Array, RowKey, vector_text
+from imgvec_pg.store.collection import Collection, KeySql
+from imgvec_pg.store.jobs import Key
+
+MAX_K = 10_000
+Way = Literal["index", "exact"]
+
+
+@dataclass(frozen=True)
+class NearestOptions:
+    """Which rows, and what of them.
+
+    Attributes:
+        k: Rows wanted, 1 to 10,000.
+        where: An SQL condition over the source's columns, run with the rights of the connection's role. Never
+            pass on one from somebody whom you would not let use psql.
+        columns: Columns of the source to return.
+        max_distance: Leave out rows further away, 0 to 2.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    k: int = 10
+    where: str | None = None
+    columns: Sequence[str] = ()
+    max_distance: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= MAX_K:
+            raise UsageError(f"k is {self.k}; expected 1 to {MAX_K} rows")
+        if self.max_distance is not None and not 0 <= self.max_distance <= 2:
+            raise UsageError(f"the largest distance is {self.max_distance}; expected 0 to 2")
+        if self.where is not None and (not self.where.strip() or "\0" in self.where):
+            raise UsageError(
+                'the condition is empty; expected SQL over the source\'s columns, such as "price < 50"'
+            )
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A row found: key, cosine distance (0 to 2), asked columns as JSON values (fractions as Decimal)."""
+
+    key: Key
+    distance: float
+    columns: dict[str, Any]
+
+    @property
+    def similarity(self) -> float:
+        """Cosine similarity, 1 to -1."""
+        return 1 - self.distance
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The rows found, nearest first, and the way they were found: by the HNSW index or by comparing all."""
+
+    rows: Sequence[Neighbour]
+    way: Way
+
+
+def find_nearest(
+    connection: Connection,
+    collection: Collection,
+    target: Float32Array | RowKey,
+    options: NearestOptions | None = None,
+) -> Neighbours:
+    """Find the nearest rows in a read-only transaction of its own; never fewer than k while more match.
+
+    The index may give fewer, under a selective condition above all; then the same is asked once more in an
+    order that no index has. A row that is asked with is not in its own answer.
+
+    Raises:
+        UsageError: PostgreSQL does not understand the condition or a column.
+        DatabaseError: The role may not read what was asked for.
+    """
+    options = options or NearestOptions()
+    schema = vector_schema(connection)
+    search = _Search(collection, target, options, schema)
+    try:
+        # A condition cannot do damage here: no writing, and one statement only, as values are bound.
+        with connection.transaction(), connection.cursor() as cursor:
+            set_json_loads(partial(json.loads, parse_float=Decimal), cursor)
+            cursor.execute("SET TRANSACTION READ ONLY")
+            # pgvector's settings exist once its library is loaded.
+            cursor.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
+            cursor.execute(load_sql("queries/search_settings.sql"), {"k": options.k})
+            return search.run(cursor)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseError(
+            f'the role "{connection.info.user}" may not do this: {error.diag.message_primary}; '
+            f"grant it imgvec_reader and SELECT on {collection.shown_source}"
+        ) from error
+    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.errors.ReadOnlySqlTransaction) as error:
+        raise _explain(error, collection, options) from error
+
+
+class _Search:
+    """One search as SQL."""
+
+    def __init__(
+        self, collection: Collection, target: Float32Array | RowKey, options: NearestOptions, schema: str
+    ) -> None:
+        self.options = options
+        self.columns = list(dict.fromkeys(options.columns))
+        key = KeySql(collection.key_columns, collection.key_types, collection.key_equality_schemas)
+        parts = collection.parts(schema)
+        near_call, self.values = _call_near(collection, target, parts)
+        wanted = dict.fromkeys([*collection.key_columns, *self.columns])
+        shown = [
+            sql.SQL("pg_catalog.to_jsonb({})").format(sql.Identifier("s", name)) for name in self.columns
+        ]
+        self.parts = {
+            **parts,
+            "near_call": near_call,
+            "selected": sql.SQL(", ").join([key.json("n"), sql.Identifier("n", "distance"), *shown]),
+            "wanted": sql.SQL(", ").join(map(sql.Identifier, wanted)),
+            "n_equals_s": key.equal("n", "s"),
+            "condition": _condition(options.where),
+        }
+        self.values["k"] = options.k
+
+    def run(self, cursor: psycopg.Cursor[Any]) -> Neighbours:
+        """Ask, and ask again exactly where the index gave too few."""
+        by_index = sql.Identifier("n", "distance")
+        way: Way = "index" if self._uses_index(cursor, by_index) else "exact"
+        rows = self._ask(cursor, by_index)
+        if way == "index" and len(rows) < self.options.k:
+            way = "exact"
+            rows = self._ask(cursor, sql.SQL("{} OPERATOR(pg_catalog.+) 0").format(by_index))
+        nearest = [
+            Neighbour(key, distance, dict(zip(self.columns, values, strict=True)))
+            for key, distance, *values in rows
+            # Cut off here, not in the scan: an index scan for rows that near would go on to its limits.
+            if self.options.max_distance is None or distance <= self.options.max_distance
+        ]
+        return Neighbours(nearest, way)
+
+    def _statement(self, order: sql.Composable) -> sql.Composed:
+        return render("collection/nearest.sql", **self.parts, order=order)
+
+    def _ask(self, cursor: psycopg.Cursor[Any], order: sql.Composable) -> list[tuple[Any, ...]]:
+        return cursor.execute(self._statement(order), self.values).fetchall()
+
+    def _uses_index(self, cursor: psycopg.Cursor[Any], order: sql.Composable) -> bool:
+        explained = cursor.execute(
+            sql.SQL("EXPLAIN (FORMAT JSON) {}").format(self._statement(order)), self.values
+        ).fetchone()
+        return explained is not None and _has_ordered_scan(explained[0])
+
+
+def _call_near(
+    collection: Collection, target: Float32Array | RowKey, parts: dict[str, sql.Composable]
+) -> tuple[sql.Composed, dict[str, object]]:
+    """Return the call of near_<collection> or near_<collection>_row, and its values."""
+    if not isinstance(target, RowKey):
+        call = sql.SQL("imgvec.{near}(%(query)s::{vector}.halfvec)").format(
+            near=parts["near"], vector=parts["vector"]
+        )
+        return call, {"query": vector_text(target)}
+    names = [f"key_{position}" for position in range(len(target.texts))]
+    arguments = sql.SQL(", ").join(
+        sql.SQL("{}::{}").format(sql.Placeholder(name), sql.SQL(type_name))
+        for name, type_name in zip(names, collection.key_types, strict=True)
+    )
+    call = sql.SQL("imgvec.{near_row}({arguments})").format(near_row=parts["near_row"], arguments=arguments)
+    return call, dict(zip(names, target.texts, strict=True))
+
+
+def _condition(where: str | None) -> sql.Composable:
+    """Return the condition in brackets; the line break keeps a trailing comment from swallowing them."""
+    text = "true" if where is None else f"(\n{where.replace('%', '%%')}\n)"
+    return sql.SQL(text)
+
+
+def _has_ordered_scan(plan: object) -> bool:
+    """Tell whether a plan reads an index in the order of the distance: only such scans carry "Order By"."""
+    if isinstance(plan, dict):
+        return "Order By" in plan or any(map(_has_ordered_scan, plan.values()))
+    return isinstance(plan, list) and any(map(_has_ordered_scan, plan))
+
+
+def _explain(error: psycopg.Error, collection: Collection, options: NearestOptions) -> Exception:
+    """Turn what PostgreSQL said into one line that names the part of the question it is about."""
+    message = error.diag.message_primary or str(error)
+    hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
+    if options.where is not None:
+        return UsageError(
+            f"PostgreSQL does not take the condition {options.where!r}: {message}{hint}; "
+            f"expected SQL over the columns of {collection.shown_source}"
+        )
+    return DatabaseError(f"PostgreSQL refused the search: {message}{hint}; see: imgvec doctor")

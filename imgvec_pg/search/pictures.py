@@ -1,0 +1,53 @@
+"""The pictures of found rows, read from their source."""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from psycopg.types.json import Jsonb
+
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sqlfiles import render
+from imgvec_pg.errors import ImageError
+from imgvec_pg.images.fetch import fetch_bytes
+from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.jobs import Key
+
+PICTURES_AT_ONCE = 16
+"""Pictures of up to 64 MiB each are held in memory together."""
+DUMP_KEYS = partial(json.dumps, default=str)
+"""A Decimal key travels as text, which PostgreSQL reads without rounding it."""
+
+
+def read_pictures(
+    connection: Connection, collection: Collection, keys: Sequence[Key], root: Path | None = None
+) -> Iterator[bytes | ImageError]:
+    """Give the encoded picture of each key in order, or why there is none.
+
+    Args:
+        root: Folder that paths are under, instead of the collection's; nothing outside it is read.
+    """
+    statement = render("collection/read_images.sql", **collection.parts(vector_schema(connection)))
+    folder = root or (Path(collection.root) if collection.root is not None else None)
+    for start in range(0, len(keys), PICTURES_AT_ONCE):
+        chunk = keys[start : start + PICTURES_AT_ONCE]
+        rows = {
+            position - 1: (path, content)
+            for position, path, content in connection.execute(
+                statement, {"keys": Jsonb(list(chunk), dumps=DUMP_KEYS)}, binary=True
+            )
+        }
+        for position in range(len(chunk)):
+            path, content = rows.get(position, (None, None))
+            yield _fetch(path, content, folder)
+
+
+def _fetch(path: str | None, content: bytes | None, folder: Path | None) -> bytes | ImageError:
+    try:
+        # Where a row has both, its own bytes count.
+        reference = ImageReference(path=path if content is None else None, content=content)
+        return fetch_bytes(reference, folder)
+    except ImageError as error:
+        return error

@@ -1,0 +1,145 @@
+"""From words or a picture file to a question: by the collection's model, or from the cache of texts."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psycopg
+
+from imgvec_pg.database.connect import Connection, one_line, vector_schema
+from imgvec_pg.database.sqlfiles import load_sql, render
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.errors import ImageError, ModelError, UsageError
+from imgvec_pg.images.decode import decode_image
+from imgvec_pg.images.fetch import fetch_bytes
+from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.search.question import Float32Array, Question, vector_text
+from imgvec_pg.store.collection import Collection
+
+log = logging.getLogger(__name__)
+
+MAX_TEXT_BYTES = 2000
+"""As the table imgvec.text_embedding has it."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How to load the collection's model, should it be needed: load_embedder's own options."""
+
+    weights: Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+
+
+def ask_with_words(
+    connection: Connection, collection: Collection, words: str, options: ModelOptions
+) -> Question:
+    """Make a question of words; the model is loaded only for words that the cache does not have.
+
+    Raises:
+        UsageError: The words are empty or too long, or the collection's model knows no words.
+        ModelError: The model cannot be loaded, or is not the one the collection was embedded with.
+    """
+    check_words(words)
+    if not collection.has_text:
+        raise UsageError(
+            f'model "{collection.model_name}" of collection "{collection.name}" has no text tower, so words '
+            "cannot be searched for; ask with a picture (--image FILE) or a row (--like KEY)"
+        )
+    cached = connection.execute(
+        load_sql("queries/cached_text.sql"), {"model_id": collection.model_id, "text": words}
+    ).fetchone()
+    if cached is not None:
+        return Question("words", words, np.array(json.loads(cached[0]), dtype=np.float32))
+    embedder = load_collection_model(connection, collection, options)
+    embedding = embedder.embed_texts([words])[0]
+    _fill_cache(connection, collection, embedder, words, embedding)
+    return Question("words", words, embedding)
+
+
+def ask_with_image(
+    connection: Connection, collection: Collection, file: Path, options: ModelOptions
+) -> Question:
+    """Make a question of a picture file.
+
+    Raises:
+        UsageError: The file is missing or not an image.
+        ModelError: The model cannot be loaded, or is not the one the collection was embedded with.
+    """
+    if not file.is_file():
+        state = "is not a file" if file.exists() else "does not exist"
+        raise UsageError(f"the picture {file} {state}; expected an image file such as shoes.jpg")
+    path = file.resolve()
+    try:
+        data = fetch_bytes(ImageReference(path=path.name), path.parent)
+        image = decode_image(data)
+    except ImageError as error:
+        raise UsageError(f"the picture {file} cannot be used: {error}") from error
+    embedder = load_collection_model(connection, collection, options)
+    return Question("image", file.name, embedder.embed_images([image])[0], data)
+
+
+def check_words(words: str) -> None:
+    """Refuse words that neither the model nor the cache could take.
+
+    Raises:
+        UsageError: They are empty, hold a NUL, are not UTF-8 or have over 2000 bytes.
+    """
+    try:
+        size = len(words.encode())
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the words {words!r} are not valid UTF-8; expected plain text") from error
+    if not words.strip():
+        raise UsageError('the words are empty; expected some, such as "red leather shoes"')
+    if "\0" in words:
+        raise UsageError("the words hold a NUL character; expected plain text")
+    if size > MAX_TEXT_BYTES:
+        raise UsageError(f"the words have {size} bytes; expected at most {MAX_TEXT_BYTES}: shorten them")
+
+
+def load_collection_model(connection: Connection, collection: Collection, options: ModelOptions) -> Embedder:
+    """Load the model of a collection and check that it is the one its rows were embedded with.
+
+    Raises:
+        ModelError: It cannot be loaded, or has other dimensions or another fingerprint.
+    """
+    embedder = load_embedder(
+        collection.model_name, weights=options.weights, device=options.device, precision=options.precision
+    )
+    if embedder.dimensions != collection.dimensions:
+        raise ModelError(
+            f'model "{collection.model_name}" gives {embedder.dimensions} dimensions here, collection '
+            f'"{collection.name}" has {collection.dimensions}; load the model it was made with'
+        )
+    row = connection.execute(
+        load_sql("queries/model_fingerprint.sql"), {"model_id": collection.model_id}
+    ).fetchone()
+    registered = row[0] if row else None
+    if registered is not None and registered != embedder.fingerprint:
+        raise ModelError(
+            f'the weights or preprocessing of "{collection.model_name}" here (fingerprint '
+            f'{embedder.fingerprint[:12]}) are not those that collection "{collection.name}" was '
+            f"embedded with ({registered[:12]}); use the same weights (--weights FILE)"
+        )
+    return embedder
+
+
+def _fill_cache(
+    connection: Connection, collection: Collection, embedder: Embedder, words: str, embedding: Float32Array
+) -> None:
+    """Keep the vector for next time; a role or a server that may not write goes on without."""
+    statement = render("queries/cache_text.sql", vector=psycopg.sql.Identifier(vector_schema(connection)))
+    values = {
+        "model_id": collection.model_id,
+        "fingerprint": embedder.fingerprint,
+        "text": words,
+        "embedding": vector_text(embedding),
+    }
+    try:
+        with connection.transaction():
+            connection.execute(statement, values)
+    except psycopg.Error as error:
+        log.info("the words were not cached: %s", one_line(error))

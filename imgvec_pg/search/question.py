@@ -1,0 +1,48 @@
+"""What is searched for: a vector, or a row that is embedded already."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from imgvec_pg.store.jobs import Key
+
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RowKey:
+    """A row that is embedded: its key as JSON, and each key column's value as PostgreSQL prints it."""
+
+    key: Key
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question ready to be asked.
+
+    Attributes:
+        kind: "words", "image" or "row".
+        shown: The words, the file's name or the key, for people.
+        target: A vector of shape (dimensions,), L2 norm 1; or a row, which is then not in its own answer.
+        picture: The encoded bytes of the picture that is asked with, where there is one.
+    """
+
+    kind: str
+    shown: str
+    target: Float32Array | RowKey
+    picture: bytes | None = None
+
+
+def vector_text(embedding: Float32Array) -> str:
+    """Return a vector as pgvector reads it: "[0.6,0.8]"."""
+    return "[" + ",".join(map(str, embedding.tolist())) + "]"
+
+
+def show_key(key: Key) -> str:
+    """Return a key for people: "7", or "tenant=3, id=7"."""
+    if len(key) == 1:
+        return str(next(iter(key.values())))
+    return ", ".join(f"{name}={value}" for name, value in key.items())
