@@ -58,7 +58,7 @@ def prepare_image(stored: StoredImage, root: Path | None, embedder: Embedder) ->
         return PreparedImage(embedder.prepare_image(decode_image(data)), hashlib.sha256(data).digest())
     except ImageError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever one picture does to a decoder, its neighbours go on
+    except Exception as error:
         raise ImageError("decode_error", f"{type(error).__name__}: {error}") from error
 
 

@@ -96,7 +96,9 @@ class Pipeline:
         Raises:
             The first error of any of its threads; leases then end by themselves or are released by the caller.
         """
-        reader = threading.Thread(target=self._guard, args=(self._read_batches, self._read), name="imgvec-read")
+        reader = threading.Thread(
+            target=self._guard, args=(self._read_batches, self._read), name="imgvec-read"
+        )
         writer = threading.Thread(target=self._guard, args=(self._write_batches, None), name="imgvec-write")
         reader.start()
         writer.start()
@@ -117,12 +119,10 @@ class Pipeline:
         if self._errors:
             raise self._errors[0]
 
-    def _guard(
-        self, work: Callable[[], None], output: queue.Queue[Batch | None] | None
-    ) -> None:
+    def _guard(self, work: Callable[[], None], output: queue.Queue[Batch | None] | None) -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+        except BaseException as error:
             self._errors.append(error)
             self._broken.set()
             self.stop.set()

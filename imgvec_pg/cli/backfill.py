@@ -23,11 +23,31 @@ from imgvec_pg.store.reconcile import list_source
 @click.command()
 @click.argument("name", required=False)
 @dsn_option
-@click.option("--batch-size", type=click.IntRange(1, 4096), default=64, show_default=True, help="Images embedded together.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine.")
-@click.option("--decode-threads", type=click.IntRange(1, 128), default=4, show_default=True, help="Threads that fetch and decode, for each process.")
-@click.option("--limit", type=click.IntRange(min=1), help="Stop after about so many rows (whole jobs of up to 64).")
-@click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where this machine keeps the collection's pictures.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 4096),
+    default=64,
+    show_default=True,
+    help="Images embedded together.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine."
+)
+@click.option(
+    "--decode-threads",
+    type=click.IntRange(1, 128),
+    default=4,
+    show_default=True,
+    help="Threads that fetch and decode, for each process.",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Stop after about so many rows (whole jobs of up to 64)."
+)
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where this machine keeps the collection's pictures.",
+)
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what waits.")
 @click.option("--no-index", is_flag=True, help="Do not build the HNSW index at the end.")
 @model_options
@@ -74,7 +94,9 @@ def backfill(
         if waiting and workers > 1:
             tally = run_processes(context, connection, collection, workers, waiting)
         elif waiting:
-            embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
+            embedder = load_embedder(
+                collection.model_name, weights=weights, device=device, precision=precision
+            )
             options = PipelineOptions(
                 batch_size=batch_size,
                 decode_threads=decode_threads,
@@ -86,7 +108,9 @@ def backfill(
                 worker.on_progress = lambda tally: show(tally.settled, tally.images_per_second())
                 tally = worker.run()
             if stopped.exit_code is not None:
-                click.echo(f"stopped after {tally.embedded:,} images; run the same command to go on", err=True)
+                click.echo(
+                    f"stopped after {tally.embedded:,} images; run the same command to go on", err=True
+                )
                 context.exit(stopped.exit_code)
         seconds = tally.seconds()
         left = queue_depth(connection, collection.id).waiting
@@ -126,6 +150,14 @@ def report_dry_run(connection: Connection, collection: Collection, waiting: int,
     if as_json:
         echo_json({"collection": collection.name, "waiting": waiting, "seconds": seconds})
         return
-    needed = "time unknown until a first run" if seconds is None else f"about {clock(seconds)} at {rate:.1f} images/s"
-    index = "the index is there" if has_valid_index(connection, collection) else "the index would be built at the end"
+    needed = (
+        "time unknown until a first run"
+        if seconds is None
+        else f"about {clock(seconds)} at {rate:.1f} images/s"
+    )
+    index = (
+        "the index is there"
+        if has_valid_index(connection, collection)
+        else "the index would be built at the end"
+    )
     click.echo(f"{collection.name}: {waiting:,} rows wait, {needed}; {index}; nothing was changed")

@@ -41,7 +41,9 @@ def collection() -> None:
 @collection.command()
 @click.argument("name")
 @dsn_option
-@click.option("--source", metavar="TABLE", help="Table that has a row for each picture, such as shop.product.")
+@click.option(
+    "--source", metavar="TABLE", help="Table that has a row for each picture, such as shop.product."
+)
 @click.option(
     "--image",
     "image_columns",
@@ -50,14 +52,41 @@ def collection() -> None:
     help="Column with the pictures: paths (text) or the pictures themselves (bytea). Twice, for one of each.",
 )
 @click.option("--library", is_flag=True, help="Use the built-in library (imgvec add) as the source.")
-@click.option("--model", "model_name", required=True, help="architecture/pretrained, such as ViT-B-32/laion2b_s34b_b79k.")
-@click.option("--root", metavar="DIR", help="Folder that paths are relative to; the worker reads nothing outside it.")
-@click.option("--watch", "watch_columns", multiple=True, metavar="COLUMN", help="Another column whose change means a new picture.")
-@click.option("--key", "key_columns", multiple=True, metavar="COLUMN", help="Columns that identify a row, for views. Needs --no-fk.")
-@click.option("--no-fk", is_flag=True, help="No foreign key on the source: TRUNCATE and DROP of it then need no CASCADE.")
+@click.option(
+    "--model",
+    "model_name",
+    required=True,
+    help="architecture/pretrained, such as ViT-B-32/laion2b_s34b_b79k.",
+)
+@click.option(
+    "--root", metavar="DIR", help="Folder that paths are relative to; the worker reads nothing outside it."
+)
+@click.option(
+    "--watch",
+    "watch_columns",
+    multiple=True,
+    metavar="COLUMN",
+    help="Another column whose change means a new picture.",
+)
+@click.option(
+    "--key",
+    "key_columns",
+    multiple=True,
+    metavar="COLUMN",
+    help="Columns that identify a row, for views. Needs --no-fk.",
+)
+@click.option(
+    "--no-fk",
+    is_flag=True,
+    help="No foreign key on the source: TRUNCATE and DROP of it then need no CASCADE.",
+)
 @click.option("--m", type=int, default=16, show_default=True, help="HNSW: links per node.")
-@click.option("--ef-construction", type=int, default=64, show_default=True, help="HNSW: candidates kept while building.")
-@click.option("--partitions", type=click.IntRange(0, 1024), default=0, help="Hash partitions of the embedding table.")
+@click.option(
+    "--ef-construction", type=int, default=64, show_default=True, help="HNSW: candidates kept while building."
+)
+@click.option(
+    "--partitions", type=click.IntRange(0, 1024), default=0, help="Hash partitions of the embedding table."
+)
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what it would take.")
 @lock_timeout_option
 def create(
@@ -96,7 +125,9 @@ def create(
         source, image_columns = LIBRARY, ("uri", "content")
         watch_columns, root = ("content_hash", *watch_columns), root or "/"
     if not source or not image_columns:
-        raise UsageError("say which table and column hold the pictures: --source shop.product --image photo_path, or --library")
+        raise UsageError(
+            "say which table and column hold the pictures: --source shop.product --image photo_path, or --library"
+        )
     model = describe_model(model_name)
     request = CollectionRequest(
         name=name,
@@ -118,7 +149,9 @@ def create(
             print_estimate(estimate_collection(connection, request), request)
             return
         made = create_collection(connection, request, lock_timeout_ms=lock_timeout_ms)
-        click.echo(f"collection {made.name}: {made.shown_source} by {made.model_name} ({made.dimensions} dimensions)")
+        click.echo(
+            f"collection {made.name}: {made.shown_source} by {made.model_name} ({made.dimensions} dimensions)"
+        )
         if made.has_foreign_key:
             click.echo(f"  TRUNCATE and DROP of {made.shown_source} now need CASCADE (--no-fk avoids that)")
         warn_blind_spots(connection, made)
@@ -132,12 +165,11 @@ def warn_blind_spots(connection: Connection, made: Collection) -> None:
     source = describe_source(connection, made.source.as_string(connection), made.key_columns)
     if not source.can_have_triggers:
         click.echo(
-            f"  a {source.kind} tells nobody of its changes: schedule imgvec collection reconcile {made.name}", err=True
+            f"  a {source.kind} tells nobody of its changes: schedule imgvec collection reconcile {made.name}",
+            err=True,
         )
     elif source.kind == "partitioned table":
-        click.echo(
-            f"  after attaching a partition run: imgvec collection reconcile {made.name}", err=True
-        )
+        click.echo(f"  after attaching a partition run: imgvec collection reconcile {made.name}", err=True)
 
 
 def size(count: int) -> str:
@@ -148,16 +180,23 @@ def size(count: int) -> str:
 def print_estimate(estimate: Estimate, request: CollectionRequest) -> None:
     """Say what creating and filling a collection would take."""
     click.echo(f"collection {request.name} over {estimate.source}: nothing was changed")
-    click.echo(f"  rows with a picture   {estimate.rows:,}{' (planner estimate)' if estimate.is_estimated else ''}")
+    click.echo(
+        f"  rows with a picture   {estimate.rows:,}{' (planner estimate)' if estimate.is_estimated else ''}"
+    )
     click.echo(f"  embedding table       {size(estimate.table_bytes)}")
     click.echo(f"  HNSW index            {size(estimate.index_bytes)}")
     if estimate.hours is None:
-        click.echo(f"  time to fill          unknown: no worker has run {request.model_name} on this database yet")
+        click.echo(
+            f"  time to fill          unknown: no worker has run {request.model_name} on this database yet"
+        )
     else:
         click.echo(
-            f"  time to fill          {estimate.hours:.1f} h at {estimate.images_per_second:.1f} images/s, as measured here for {request.model_name}"
+            f"  time to fill          {estimate.hours:.1f} h at the {estimate.images_per_second:.1f} images/s "
+            f"measured here for {request.model_name}"
         )
-    click.echo(f"  locks                 SHARE ROW EXCLUSIVE on {estimate.source} for a moment: reading goes on, writes wait")
+    click.echo(
+        f"  locks                 SHARE ROW EXCLUSIVE on {estimate.source} for a moment: reading goes on, writes wait"
+    )
 
 
 @collection.command("list")
@@ -206,11 +245,21 @@ def show(name: str, dsn: str, as_json: bool) -> None:
     if item.root:
         click.echo(f"root         {item.root}")
     click.echo(f"model        {item.model_name}, {item.dimensions} dimensions")
-    click.echo(f"table        imgvec.{item.embedding_table}" + ("" if item.has_foreign_key else " (no foreign key)"))
+    click.echo(
+        f"table        imgvec.{item.embedding_table}" + ("" if item.has_foreign_key else " (no foreign key)")
+    )
     for state in states:
-        kind = "no HNSW index yet" if state.index_name is None else f"{state.index_name}, {state.index_bytes:,} bytes"
+        kind = (
+            "no HNSW index yet"
+            if state.index_name is None
+            else f"{state.index_name}, {state.index_bytes:,} bytes"
+        )
         click.echo(f"index        {kind}" + (" INVALID" if state.index_name and not state.is_valid else ""))
-    for call in (f"near_{item.name}(halfvec)", f"near_{item.name}_row(key)", f"search_{item.name}(halfvec, k, among)"):
+    for call in (
+        f"near_{item.name}(halfvec)",
+        f"near_{item.name}_row(key)",
+        f"search_{item.name}(halfvec, k, among)",
+    ):
         click.echo(f"function     imgvec.{call}")
 
 
@@ -230,7 +279,9 @@ def drop(name: str, dsn: str, yes: bool, lock_timeout_ms: int) -> None:
         require_schema(connection)
         item = get_collection(connection, name)
         if not yes:
-            click.confirm(f"Drop collection {item.name} and all its embeddings of {item.shown_source}?", abort=True)
+            click.confirm(
+                f"Drop collection {item.name} and all its embeddings of {item.shown_source}?", abort=True
+            )
         drop_collection(connection, item, lock_timeout_ms=lock_timeout_ms)
     click.echo(f"dropped collection {item.name}")
 

@@ -40,7 +40,13 @@ def failures(name: str | None, dsn: str, codes: tuple[str, ...], limit: int, as_
         click.echo(f"{collection.name}: no failures")
         return
     table = [
-        [json.dumps(row["key"]), row["code"], row["attempts"], f"{row['failed_at']:%Y-%m-%d %H:%M}", row["message"]]
+        [
+            json.dumps(row["key"]),
+            row["code"],
+            row["attempts"],
+            f"{row['failed_at']:%Y-%m-%d %H:%M}",
+            row["message"],
+        ]
         for row in rows
     ]
     echo_table(["key", "code", "tries", "failed at", "reason"], table)

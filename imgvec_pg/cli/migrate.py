@@ -11,7 +11,9 @@ from imgvec_pg.errors import DatabaseError, UsageError
 
 @click.command()
 @dsn_option
-@click.option("--sql", "print_sql", is_flag=True, help="Print the SQL instead of running it; needs no server.")
+@click.option(
+    "--sql", "print_sql", is_flag=True, help="Print the SQL instead of running it; needs no server."
+)
 @click.option(
     "--vector-schema",
     default="public",

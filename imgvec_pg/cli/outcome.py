@@ -13,7 +13,7 @@ import click
 from imgvec_pg.errors import ImgvecError
 
 
-class SomeRowsFailed(click.exceptions.Exit):  # noqa: N818 - an outcome, not an error
+class SomeRowsFailed(click.exceptions.Exit):
     """The command did its work; some rows could not be embedded."""
 
     def __init__(self) -> None:
@@ -48,7 +48,9 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
         if database_message is not None:
             complain(database_message)
             return 1
-        complain(f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (IMGVEC_DEBUG=1 shows where)")
+        complain(
+            f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (IMGVEC_DEBUG=1 shows where)"
+        )
         return 1
     return result if isinstance(result, int) else 0
 

@@ -6,7 +6,14 @@ from contextlib import contextmanager
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 LOG_EVERY_SECONDS = 10.0
 
@@ -87,7 +94,9 @@ def index_progress() -> Iterator[Callable[[str, int, int], None]]:
 
         yield log_phase
         return
-    with Progress(TextColumn("index: {task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as bar:
+    with Progress(
+        TextColumn("index: {task.description}"), BarColumn(), TimeElapsedColumn(), console=console
+    ) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda phase, done, total: bar.update(
             task, description=phase, completed=done if total else None, total=total or None

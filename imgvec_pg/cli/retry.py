@@ -23,4 +23,6 @@ def retry(name: str | None, dsn: str, codes: tuple[str, ...]) -> None:
         require_schema(connection)
         collection = get_collection(connection, name)
         filed = retry_failures(connection, collection.id, list(codes) or None)
-    click.echo(f"{collection.name}: {filed:,} rows filed again; embed them with: imgvec backfill {collection.name}")
+    click.echo(
+        f"{collection.name}: {filed:,} rows filed again; embed them with: imgvec backfill {collection.name}"
+    )

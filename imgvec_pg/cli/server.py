@@ -76,7 +76,9 @@ def start(directory: Path | None, settings: dict[str, str]) -> None:
     else:
         click.echo(f"PostgreSQL was running in {local.directory} (pid {local.status().pid})", err=True)
         if settings:
-            click.echo("a running server keeps its settings: imgvec server stop, then start it with -c", err=True)
+            click.echo(
+                "a running server keeps its settings: imgvec server stop, then start it with -c", err=True
+            )
     click.echo(f"export {shlex.join(f'{name}={value}' for name, value in _environment(local).items())}")
 
 

@@ -45,7 +45,18 @@ def status(name: str | None, dsn: str, as_json: bool) -> None:
     if not rows:
         click.echo("no collection yet; make one with: imgvec collection create")
         return
-    columns = ("name", "source", "model", "embedded", "waiting", "put_off", "failed", "index", "workers", "images/s")
+    columns = (
+        "name",
+        "source",
+        "model",
+        "embedded",
+        "waiting",
+        "put_off",
+        "failed",
+        "index",
+        "workers",
+        "images/s",
+    )
     table = [
         [
             row["name"],

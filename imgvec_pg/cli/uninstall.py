@@ -29,7 +29,11 @@ def uninstall(dsn: str, yes: bool, lock_timeout_ms: int) -> None:
             return
         names = [collection.name for collection in find_collections(connection)]
         if not yes:
-            what = f"the collections {', '.join(names)} with all their embeddings" if names else "its empty schema"
+            what = (
+                f"the collections {', '.join(names)} with all their embeddings"
+                if names
+                else "its empty schema"
+            )
             click.confirm(f'Remove imgvec from database "{connection.info.dbname}": {what}?', abort=True)
         for line in remove_everything(connection, lock_timeout_ms=lock_timeout_ms):
             click.echo(line)

@@ -16,9 +16,25 @@ from imgvec_pg.store.collections import get_collection
 @click.command()
 @click.argument("name", required=False)
 @dsn_option
-@click.option("--batch-size", type=click.IntRange(1, 4096), default=64, show_default=True, help="Images embedded together.")
-@click.option("--decode-threads", type=click.IntRange(1, 128), default=4, show_default=True, help="Threads that fetch and decode.")
-@click.option("--root", type=click.Path(file_okay=False, path_type=Path), help="Where this machine keeps the collection's pictures.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 4096),
+    default=64,
+    show_default=True,
+    help="Images embedded together.",
+)
+@click.option(
+    "--decode-threads",
+    type=click.IntRange(1, 128),
+    default=4,
+    show_default=True,
+    help="Threads that fetch and decode.",
+)
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where this machine keeps the collection's pictures.",
+)
 @model_options
 @click.pass_context
 def worker(
@@ -46,7 +62,10 @@ def worker(
         collection = get_collection(connection, name)
     embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
     options = PipelineOptions(
-        batch_size=batch_size, decode_threads=decode_threads, follow=True, root=effective_root(collection, root)
+        batch_size=batch_size,
+        decode_threads=decode_threads,
+        follow=True,
+        root=effective_root(collection, root),
     )
 
     def log(tally: Tally) -> None:

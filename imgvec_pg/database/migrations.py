@@ -70,7 +70,9 @@ def ensure_vector_extension(connection: Connection) -> bool:
 
 
 def _with_engine(
-    connection: Connection, action: Callable[[Config], None], **attributes: Any  # noqa: ANN401
+    connection: Connection,
+    action: Callable[[Config], None],
+    **attributes: Any,  # noqa: ANN401
 ) -> None:
     """Run an Alembic command over a connection of its own to the same database."""
     engine = sqlalchemy.create_engine(

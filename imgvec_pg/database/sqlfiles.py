@@ -17,7 +17,7 @@ def shipped_directory(name: str) -> Path:
 @cache
 def load_sql(name: str) -> sql.SQL:
     """Return the statement in `sql/<name>`, its `{parts}` not yet filled in."""
-    return sql.SQL((shipped_directory("sql") / name).read_text(encoding="utf-8"))  # type: ignore[arg-type]
+    return sql.SQL((shipped_directory("sql") / name).read_text(encoding="utf-8"))
 
 
 def render(name: str, **parts: sql.Composable) -> sql.Composed:

@@ -81,7 +81,9 @@ class Collection:
             **self.parts_without_source(vector),
             **key.parts(),
             "among_type": among_type,
-            "e_key_among": key.among("e") if is_composite else sql.SQL("{} = ANY ($3)").format(key.columns("e")),
+            "e_key_among": key.among("e")
+            if is_composite
+            else sql.SQL("{} = ANY ($3)").format(key.columns("e")),
             "source": self.source,
             "s_equals_embedding": key.equal("s", ("imgvec", self.embedding_table)),
             "n_has_image": self._has_image("n"),
@@ -153,7 +155,7 @@ class KeySql:
     @property
     def types(self) -> sql.Composed:
         """`integer, uuid`; the text comes from format_type(), which quotes."""
-        return sql.SQL(", ").join(sql.SQL(name) for name in self.type_names)  # type: ignore[arg-type]
+        return sql.SQL(", ").join(sql.SQL(name) for name in self.type_names)
 
     def equal(self, left: str, right: str | tuple[str, ...]) -> sql.Composed:
         """`left.a = right.a AND left.b = right.b`, with qualified operators."""
@@ -169,14 +171,18 @@ class KeySql:
         """`row.a = $1 AND row.b = $2`."""
         return sql.SQL(" AND ").join(
             sql.SQL("{} OPERATOR({}.=) {}").format(
-                sql.Identifier(row, name), sql.Identifier(schema), sql.SQL(f"${position}")  # type: ignore[arg-type]
+                sql.Identifier(row, name),
+                sql.Identifier(schema),
+                sql.SQL(f"${position}"),
             )
             for position, (name, schema) in enumerate(zip(self.names, self.equality_schemas, strict=True), 1)
         )
 
     def among(self, row: str) -> sql.Composed:
         """`(row.a, row.b) IN (SELECT u.a, u.b FROM unnest($3) AS u)`."""
-        return sql.SQL("({}) IN (SELECT {} FROM unnest($3) AS u)").format(self.columns(row), self.columns("u"))
+        return sql.SQL("({}) IN (SELECT {} FROM unnest($3) AS u)").format(
+            self.columns(row), self.columns("u")
+        )
 
     def json(self, row: str) -> sql.Composed:
         """`jsonb_build_object('tenant', row."tenant", …)`."""
@@ -188,7 +194,7 @@ class KeySql:
     def parts(self) -> dict[str, sql.Composable]:
         """Every `{part}` that depends on the key alone."""
         definitions = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_name))  # type: ignore[arg-type]
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_name))
             for name, type_name in zip(self.names, self.type_names, strict=True)
         )
         return {

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 from psycopg import sql
@@ -40,7 +40,7 @@ class CollectionRequest:
     watch_columns: Sequence[str] = ()
     key: Sequence[str] = ()
     with_foreign_key: bool = True
-    hnsw: HnswParams = HnswParams()
+    hnsw: HnswParams = field(default_factory=HnswParams)
     partitions: int = 0
 
 
@@ -108,7 +108,7 @@ def choose_image_columns(source: Source, names: Sequence[str]) -> ImageColumns:
             path = name
         else:
             raise CollectionError(
-                f'column "{name}" of {shown} is {type_name}; expected one text column with paths, one bytea column, or one of each'
+                f'column "{name}" of {shown} is {type_name}; expected a text column with paths, a bytea column, or both'
             )
     return ImageColumns(path, content)
 
@@ -177,7 +177,7 @@ def create_collection(
     schema = vector_schema(connection)
     if find_collections(connection, request.name):
         raise CollectionError(
-            f'collection "{request.name}" exists already; drop it with: imgvec collection drop {request.name}, or choose another name'
+            f'collection "{request.name}" exists already; choose another name, or first: imgvec collection drop {request.name}'
         )
     try:
         with lock_timeout(connection, lock_timeout_ms):
@@ -191,7 +191,11 @@ def create_collection(
             f"the role {connection.info.user} may not do this ({one_line(error)}); it must own the source or have "
             "REFERENCES and TRIGGER on it, and own the schema imgvec"
         ) from error
-    except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateObject, psycopg.errors.DuplicateTable) as error:
+    except (
+        psycopg.errors.UniqueViolation,
+        psycopg.errors.DuplicateObject,
+        psycopg.errors.DuplicateTable,
+    ) as error:
         raise CollectionError(
             f'collection "{request.name}" exists already or a left-over is in its way ({one_line(error)}); choose another name'
         ) from error
@@ -235,13 +239,11 @@ def creation_statements(
 ) -> list[sql.Composed]:
     """Return the statements that make a registered collection's objects, in order."""
     parts = collection.parts(schema)
-    if collection.has_foreign_key:
-        forget = dict.fromkeys(("forget_moved", "forget_deleted", "forget_all"), sql.SQL(""))
-    else:
-        forget = {
-            part: render(f"collection/{part}.sql", **parts)
-            for part in ("forget_moved", "forget_deleted", "forget_all")
-        }
+    # With a foreign key PostgreSQL itself forgets the vectors of rows that go.
+    forget: dict[str, sql.Composable] = {
+        part: sql.SQL("") if collection.has_foreign_key else render(f"collection/{part}.sql", **parts)
+        for part in ("forget_moved", "forget_deleted", "forget_all")
+    }
     clause = sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"]) if partitions else sql.SQL("")
     comment = sql.Literal(f"Embeddings of {collection.shown_source} by {collection.model_name}")
     statements = [render("collection/embedding_table.sql", **parts, partition_clause=clause, comment=comment)]
@@ -263,7 +265,8 @@ def creation_statements(
     statements.append(render("collection/trigger_functions.sql", **parts, **forget))
     if source.can_have_triggers:
         statements += [
-            render("collection/triggers.sql", **parts, table=sql.Identifier(*table)) for table in source.tables
+            render("collection/triggers.sql", **parts, table=sql.Identifier(*table))
+            for table in source.tables
         ]
     if source.row_security:
         statements.append(render("collection/row_security.sql", **parts))
@@ -281,9 +284,7 @@ def drop_collection(connection: Connection, collection: Collection, *, lock_time
     with lock_timeout(connection, lock_timeout_ms):
         parts = {**collection.parts_without_source(schema)}
         for table in triggered_tables(connection, collection):
-            connection.execute(
-                render("collection/drop_triggers.sql", **parts, table=sql.Identifier(*table))
-            )
+            connection.execute(render("collection/drop_triggers.sql", **parts, table=sql.Identifier(*table)))
         connection.execute(render("collection/drop.sql", **parts))
 
 

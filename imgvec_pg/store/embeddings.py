@@ -81,7 +81,10 @@ class EmbeddingStore:
         self.connection = connection
         self.collection = collection
         # The vector types are looked up by name, wherever the extension lives.
-        connection.execute("SELECT set_config('search_path', current_setting('search_path') || ',' || %s, false)", [vector_schema])
+        connection.execute(
+            "SELECT set_config('search_path', current_setting('search_path') || ',' || %s, false)",
+            [vector_schema],
+        )
         register_vector(connection)
         parts = collection.parts(vector_schema)
         self._read = render("collection/read_images.sql", **parts)

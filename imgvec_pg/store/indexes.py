@@ -104,7 +104,9 @@ def build_one(connection: Connection, collection: Collection, state: IndexState,
     return True
 
 
-def attach_partitions(connection: Connection, collection: Collection, parent: IndexState, schema: str) -> None:
+def attach_partitions(
+    connection: Connection, collection: Collection, parent: IndexState, schema: str
+) -> None:
     """Make the index of a partitioned table out of its partitions' indexes."""
     if parent.index_name is None:
         connection.execute(
@@ -126,9 +128,7 @@ def attach_partitions(connection: Connection, collection: Collection, parent: In
 
 def raise_memory(connection: Connection, needed: int) -> None:
     """Give this session's build enough maintenance_work_mem, never less than it has, at most 2 GiB."""
-    row = connection.execute(
-        "SELECT pg_size_bytes(current_setting('maintenance_work_mem'))"
-    ).fetchone()
+    row = connection.execute("SELECT pg_size_bytes(current_setting('maintenance_work_mem'))").fetchone()
     current = int(row[0]) if row else 0
     wanted = min(max(current, needed), 2 << 30)
     connection.execute(
@@ -158,6 +158,8 @@ class ProgressWatch:
         assert self._report is not None  # noqa: S101 - the thread starts only then
         with connect(connection.info.dsn, password=connection.info.password or None) as watcher:
             while not self._done.wait(PROGRESS_SECONDS):
-                row = watcher.execute(load_sql("queries/index_progress.sql"), {"table": self._table}).fetchone()
+                row = watcher.execute(
+                    load_sql("queries/index_progress.sql"), {"table": self._table}
+                ).fetchone()
                 if row is not None:
                     self._report(str(row[0]), int(row[1] or 0), int(row[2] or 0))

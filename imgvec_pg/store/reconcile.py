@@ -48,10 +48,9 @@ def file_missing(
     parts = collection.parts(vector_schema(connection))
     behind = sql.SQL(
         "WHERE ({s_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
-    ).format(
-        **parts, a_keys=sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
-    )
-    total = looked_at = 0
+    ).format(**parts, a_keys=sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns))
+    total: int = 0
+    looked_at: int = 0
     while True:
         statement = render(
             "collection/file_missing.sql", **parts, after_condition=behind if after else sql.SQL("")
@@ -100,9 +99,7 @@ def list_source(
     return filed
 
 
-def reconcile(
-    connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000
-) -> Reconciled:
+def reconcile(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> Reconciled:
     """Bring a collection in line with its source: file what is missing, delete what has no row any more.
 
     Partitions attached since the collection was made get their triggers first.
@@ -125,5 +122,7 @@ def reconcile(
         connection.execute("SET LOCAL row_security = off")
         orphans = connection.execute(render("collection/delete_orphans.sql", **parts)).rowcount
         failures = connection.execute(render("collection/delete_orphan_failures.sql", **parts)).rowcount
-    connection.execute("UPDATE imgvec.collection SET listed_at = coalesce(listed_at, now()) WHERE id = %s", [collection.id])
+    connection.execute(
+        "UPDATE imgvec.collection SET listed_at = coalesce(listed_at, now()) WHERE id = %s", [collection.id]
+    )
     return Reconciled(filed, orphans, failures, added)

@@ -21,9 +21,7 @@ def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> Iterat
     Raises:
         DatabaseError: A source table stayed locked; run again to go on.
     """
-    comment = connection.execute(
-        "SELECT obj_description('imgvec'::regnamespace, 'pg_namespace')"
-    ).fetchone()
+    comment = connection.execute("SELECT obj_description('imgvec'::regnamespace, 'pg_namespace')").fetchone()
     made_extension = comment is not None and "created the extension" in (comment[0] or "")
     for collection in find_collections(connection):
         drop_collection(connection, collection, lock_timeout_ms=lock_timeout_ms)

@@ -12,7 +12,18 @@ from imgvec_pg.errors import CollectionError
 
 # Names that the embedding table or the search functions need for themselves.
 RESERVED_KEY_NAMES = frozenset(
-    {"embedding", "version", "content_hash", "precision", "embedded_at", "distance", "query", "k", "among", "key"}
+    {
+        "embedding",
+        "version",
+        "content_hash",
+        "precision",
+        "embedded_at",
+        "distance",
+        "query",
+        "k",
+        "among",
+        "key",
+    }
 )
 TEXT_TYPES = frozenset({"text", "character varying", "character", "citext", "varchar"})
 
@@ -56,8 +67,6 @@ class Source:
         return self.kind in {"table", "partitioned table"}
 
 
-
-
 def resolve_relation(connection: Connection, relation: str) -> int:
     """Return the oid of `relation` ("shop.product", quoted as in SQL where needed).
 
@@ -93,19 +102,25 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
         found = connection.execute(load_sql("queries/source_relation.sql"), {"oid": oid}).fetchone()
         assert found is not None  # noqa: S101 - resolved in the line above
         chosen_key = load_sql("queries/source_chosen_key.sql")
-        columns = {name: kind for name, kind in connection.execute(load_sql("queries/source_columns.sql"), {"oid": oid})}
+        columns: dict[str, str] = dict(
+            connection.execute(load_sql("queries/source_columns.sql"), {"oid": oid})
+        )
         primary = connection.execute(load_sql("queries/source_primary_key.sql"), {"oid": oid}).fetchall()
         chosen = connection.execute(chosen_key, {"oid": oid, "columns": list(key)}).fetchall() if key else []
         tables = connection.execute(load_sql("queries/source_tables.sql"), {"oid": oid}).fetchall()
     schema, name, relkind, row_security, estimated_rows = found
     shown = f"{schema}.{name}"
     if relkind not in KINDS:
-        raise CollectionError(f'"{shown}" is not a table or view; expected one that holds a row for each image')
+        raise CollectionError(
+            f'"{shown}" is not a table or view; expected one that holds a row for each image'
+        )
     missing = [column for column in key if column not in columns]
     if missing:
         raise CollectionError(no_such_column(shown, missing[0], columns))
     if key and len(chosen) != len(key):
-        raise CollectionError(f"a key column of {shown} has a type without ordering; expected a type that can be a primary key")
+        raise CollectionError(
+            f"a key column of {shown} has a type without ordering; expected a type that can be a primary key"
+        )
     rows = chosen or primary
     if not rows:
         raise CollectionError(

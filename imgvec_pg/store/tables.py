@@ -184,7 +184,8 @@ class TextEmbedding(Base):
     __tablename__ = "text_embedding"
 
     model_id: Mapped[int] = mapped_column(
-        ForeignKey("imgvec.model.id", name="text_embedding_model_id_fkey", ondelete="CASCADE"), primary_key=True
+        ForeignKey("imgvec.model.id", name="text_embedding_model_id_fkey", ondelete="CASCADE"),
+        primary_key=True,
     )
     text: Mapped[str] = mapped_column(Text, primary_key=True)
     embedding: Mapped[Any] = mapped_column(HALFVEC())
