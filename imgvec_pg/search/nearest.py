@@ -15,6 +15,7 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.search.question import Float32Array, RowKey, vector_text
+from imgvec_pg.search.sqlparts import bindable
 from imgvec_pg.store.collection import Collection, KeySql
 from imgvec_pg.store.jobs import Key
 
@@ -107,7 +108,9 @@ def find_nearest(
             f'the role "{connection.info.user}" may not do this: {error.diag.message_primary}; '
             f"grant it imgvec_reader and SELECT on {collection.shown_source}"
         ) from error
-    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.errors.ReadOnlySqlTransaction) as error:
+    except psycopg.OperationalError:  # a lost connection, a timeout
+        raise
+    except psycopg.Error as error:
         raise _explain(error, collection, options) from error
 
 
@@ -120,7 +123,7 @@ class _Search:
         self.options = options
         self.columns = list(dict.fromkeys(options.columns))
         key = KeySql(collection.key_columns, collection.key_types, collection.key_equality_schemas)
-        parts = collection.parts(schema)
+        parts = bindable(collection.parts(schema))
         near_call, self.values = _call_near(collection, target, parts)
         wanted = dict.fromkeys([*collection.key_columns, *self.columns])
         shown = [
@@ -128,11 +131,15 @@ class _Search:
         ]
         self.parts = {
             **parts,
+            **bindable(
+                {
+                    "selected": sql.SQL(", ").join([key.json("n"), sql.Identifier("n", "distance"), *shown]),
+                    "wanted": sql.SQL(", ").join(map(sql.Identifier, wanted)),
+                    "n_equals_s": key.equal("n", "s"),
+                    "condition": _condition(options.where),
+                }
+            ),
             "near_call": near_call,
-            "selected": sql.SQL(", ").join([key.json("n"), sql.Identifier("n", "distance"), *shown]),
-            "wanted": sql.SQL(", ").join(map(sql.Identifier, wanted)),
-            "n_equals_s": key.equal("n", "s"),
-            "condition": _condition(options.where),
         }
         self.values["k"] = options.k
 
@@ -185,7 +192,7 @@ def _call_near(
 
 def _condition(where: str | None) -> sql.Composable:
     """Return the condition in brackets; the line break keeps a trailing comment from swallowing them."""
-    text = "true" if where is None else f"(\n{where.replace('%', '%%')}\n)"
+    text = "true" if where is None else f"(\n{where}\n)"
     return sql.SQL(text)
 
 

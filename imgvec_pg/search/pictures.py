@@ -12,6 +12,7 @@ from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.search.sqlparts import bindable
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.jobs import Key
 
@@ -29,7 +30,7 @@ def read_pictures(
     Args:
         root: Folder that paths are under, instead of the collection's; nothing outside it is read.
     """
-    statement = render("collection/read_images.sql", **collection.parts(vector_schema(connection)))
+    statement = render("collection/read_images.sql", **bindable(collection.parts(vector_schema(connection))))
     folder = root or (Path(collection.root) if collection.root is not None else None)
     for start in range(0, len(keys), PICTURES_AT_ONCE):
         chunk = keys[start : start + PICTURES_AT_ONCE]

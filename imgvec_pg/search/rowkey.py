@@ -12,6 +12,7 @@ from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.errors import CollectionError, ImageError, UsageError
 from imgvec_pg.search.pictures import read_pictures
 from imgvec_pg.search.question import Question, RowKey, show_key
+from imgvec_pg.search.sqlparts import bindable
 from imgvec_pg.store.collection import Collection, KeySql
 from imgvec_pg.store.jobs import Key
 
@@ -71,13 +72,17 @@ def find_row(connection: Connection, collection: Collection, key: Key) -> RowKey
     key_sql = KeySql(collection.key_columns, collection.key_types, collection.key_equality_schemas)
     statement = render(
         "collection/find_row.sql",
-        **collection.parts(vector_schema(connection)),
-        k_key=key_sql.json("k"),
-        k_texts=sql.SQL(", ").join(
-            sql.SQL("{}::pg_catalog.text").format(sql.Identifier("k", name))
-            for name in collection.key_columns
+        **bindable(
+            {
+                **collection.parts(vector_schema(connection)),
+                "k_key": key_sql.json("k"),
+                "k_texts": sql.SQL(", ").join(
+                    sql.SQL("{}::pg_catalog.text").format(sql.Identifier("k", name))
+                    for name in collection.key_columns
+                ),
+                "e_equals_k": key_sql.equal("e", "k"),
+            }
         ),
-        e_equals_k=key_sql.equal("e", "k"),
     )
     try:
         row = connection.execute(statement, {"key": json.dumps(key)}).fetchone()
