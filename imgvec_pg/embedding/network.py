@@ -49,13 +49,13 @@ def build_network(model: ModelDescription, weights: Path, device: str, precision
         raise ModelError(
             f"{model.name} does not fit into the memory of {device}: {one_line(error)}"
         ) from error
-    except (RuntimeError, ImportError) as error:
+    except (RuntimeError, ImportError, AssertionError) as error:
         if "transformers" in str(error):  # open_clip.hf_model says so in a RuntimeError
             raise MissingExtraError(
                 f"{model.name} has a text tower of the package transformers: pip install 'imgvec-pg[siglip]'"
             ) from error
         raise ModelError(f"{weights} does not fit {model.name}: {one_line(error)}") from error
-    except (KeyError, TypeError, ValueError, AssertionError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError) as error:
         raise ModelError(f"{model.name} cannot be built from its configuration: {one_line(error)}") from error
     _check_nothing_was_adapted(model, weights, shapes, network)
     return network.eval().requires_grad_(False)

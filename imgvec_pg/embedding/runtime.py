@@ -96,8 +96,7 @@ def resolve_precision(precision: str, device: str) -> str:
         return wanted
     import torch
 
-    with torch.cuda.device(device):
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    has_bf16 = torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere; emulated below, and slow
     if precision == "bf16" and not has_bf16:
         raise ModelError(f"the GPU {device} has no bf16: use --precision fp16 or fp32")
     if precision == "auto":

@@ -95,20 +95,23 @@ def _load_hub_tokenizer(
             "pip install 'imgvec-pg[siglip]' (embedding images needs no tokenizer)"
         )
     source: str = text["hf_tokenizer_name"]
+    options = dict(text.get("tokenizer_kwargs") or {})
     if folder is not None and _tokenizer_files(folder):
         source = str(folder)
     elif own_files:
         raise WeightsMissingError(
             f"{name}: {folder} has no tokenizer.json: save the tokenizer of {source} there"
         )
+    elif _is_cached(source):
+        options["local_files_only"] = True  # else each optional file is asked for over the network
     else:
-        _require_cached_or_reachable(name, source)
+        _require_reachable(name, source)
     try:
         tokenizer = import_open_clip().tokenizer.HFTokenizer(
             source,
             context_length=text.get("context_length", CLIP_CONTEXT_LENGTH),
             tokenizer_mode=text.get("tokenizer_mode"),
-            **(text.get("tokenizer_kwargs") or {}),
+            **options,
         )
     except ImportError as error:
         raise MissingExtraError(
@@ -120,16 +123,18 @@ def _load_hub_tokenizer(
     return _fitting(name, tokenizer, len(tokenizer.tokenizer), text)
 
 
-def _require_cached_or_reachable(name: str, repository: str) -> None:
+def _is_cached(repository: str) -> bool:
+    return any(cached_file(repository, name) for name in ("tokenizer_config.json", "tokenizer.json"))
+
+
+def _require_reachable(name: str, repository: str) -> None:
     """Fail in seconds where transformers would retry for minutes."""
-    if cached_file(repository, "tokenizer_config.json") or cached_file(repository, "tokenizer.json"):
-        return
     try:
         ask_for_file(repository, "tokenizer_config.json")
     except HubUnavailableError as error:
         raise WeightsMissingError(
             f"the tokenizer of {name} is not on this machine ({error}): on one with a network run "
-            f"'hf download {repository}' and carry the cache folder (HF_HOME) over"
+            f"'hf download {repository} --include \"*token*\"' and carry the cache folder (HF_HOME) over"
         ) from error
 
 

@@ -1,0 +1,70 @@
+"""Names outside the catalogue are OpenCLIP's own, with its pitfalls as errors."""
+
+import pytest
+
+from imgvec_pg.embedding.architectures import describe_open_clip_model
+from imgvec_pg.embedding.catalog import CATALOGUE, describe_model
+from imgvec_pg.embedding.runtime import import_open_clip
+from imgvec_pg.errors import ModelNotFoundError
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_catalogue_is_what_open_clip_publishes(name: str) -> None:
+    architecture, _, tag = name.partition("/")
+    assert CATALOGUE[name] == describe_open_clip_model(architecture, tag)
+
+
+@pytest.mark.parametrize(
+    ("name", "dimensions", "repository"),
+    [
+        ("ViT-B-16/datacomp_xl_s13b_b90k", 512, "laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K"),
+        ("RN50-quickgelu/openai", 1024, "timm/resnet50_clip.openai"),
+        ("ViT-B-16-SigLIP2/webli", 768, "timm/ViT-B-16-SigLIP2"),
+    ],
+)
+def test_any_other_open_clip_name_works(name: str, dimensions: int, repository: str) -> None:
+    model = describe_model(name)
+    assert (model.name, model.dimensions, model.hub_repository) == (name, dimensions, repository)
+
+
+def test_one_model_has_one_name() -> None:
+    assert describe_model("ViT-B-32/laion2b-S34B-b79k").name == "ViT-B-32/laion2b_s34b_b79k"
+    assert describe_model("ViT-B-16/datacomp-xl-s13b-b90k").name == "ViT-B-16/datacomp_xl_s13b_b90k"
+
+
+def test_pickle_on_the_hub_is_looked_for_as_safetensors() -> None:
+    assert describe_model("ViTamin-S/datacomp1b").hub_filename == "pytorch_model.safetensors"
+
+
+def test_quickgelu_weights_in_a_plain_architecture_are_an_error() -> None:
+    with pytest.raises(ModelNotFoundError, match="use ViT-L-14-quickgelu/openai"):
+        describe_model("ViT-L-14/openai")
+
+
+def refusal(architecture: str, tag: str) -> str:
+    try:
+        describe_open_clip_model(architecture, tag)
+    except ModelNotFoundError as error:
+        return str(error)
+    return ""
+
+
+def test_every_quickgelu_mismatch_names_a_model_that_works() -> None:
+    open_clip = import_open_clip()
+    mismatched = 0
+    for architecture, tag in open_clip.list_pretrained():
+        message = refusal(architecture, tag)
+        if message:
+            mismatched += 1
+            assert message.endswith(f"use {architecture}-quickgelu/{tag}")
+            assert not refusal(f"{architecture}-quickgelu", tag)
+    assert mismatched > 10
+
+
+def test_unknown_tag_names_the_nearest() -> None:
+    with pytest.raises(ModelNotFoundError, match="ViT-B-32/laion2b_s34b_b79k"):
+        describe_model("ViT-B-32/laion2b_s34b_b79")
+    with pytest.raises(ModelNotFoundError, match="ViT-B-32/laion2b_s34b_b79k"):
+        describe_model("ViT-B-32-quickgelu/laion2b_s34b_b79k")
+    with pytest.raises(ModelNotFoundError, match="nearest names are ViT-B-32/commonpool"):
+        describe_model("ViT-B-32/qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq")
