@@ -1,15 +1,15 @@
 """Printing what a search found: a table, tab-separated lines, JSON or a contact sheet."""
 
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len, set_cell_size
 
 from imgvec_pg.cli.options import echo_json
+from imgvec_pg.cli.tables import echo_table
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.contactsheet import Sheet
@@ -18,6 +18,10 @@ from imgvec_pg.search.pictures import read_pictures
 from imgvec_pg.search.question import Question
 from imgvec_pg.search.values import plain_value, show_safely
 from imgvec_pg.store.collection import Collection
+
+SEPARATOR = "  "
+SHORTEST_COLUMN = 8
+"""A terminal too narrow for columns of this width wraps its lines."""
 
 
 def print_json(found: Neighbours) -> None:
@@ -39,7 +43,7 @@ def print_json(found: Neighbours) -> None:
 def print_table(collection: Collection, question: Question, found: Neighbours) -> None:
     """Print a table on a terminal, tab-separated lines with a header elsewhere."""
     shown = [name for name in found.rows[0].columns if name not in collection.key_columns]
-    header = ["distance", *collection.key_columns, *shown]
+    header = ["distance", *map(show_safely, [*collection.key_columns, *shown])]
     rows = [
         [
             f"{row.distance:.4f}",
@@ -49,20 +53,33 @@ def print_table(collection: Collection, question: Question, found: Neighbours) -
         for row in found.rows
     ]
     if not sys.stdout.isatty():
-        for cells in [[show_safely(name) for name in header], *rows]:
+        for cells in [header, *rows]:
             click.echo("\t".join(cells))
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for position, name in enumerate(header):
-        numbers = position == 0 or all(_is_number(cells[position]) for cells in rows)
-        table.add_column(Text(show_safely(name)), justify="right" if numbers else "left", overflow="ellipsis")
-    for cells in rows:
-        table.add_row(*map(Text, cells))
-    console = Console(highlight=False)
     count = f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}"
     way = "by the index" if found.way == "index" else "by exact search"
-    console.print(Text(f"{show_safely(question.shown)} · {collection.name} · {count} {way}", style="bold"))
-    console.print(table)
+    title = f"{show_safely(question.shown)} · {collection.name} · {count} {way}"
+    click.secho(title, bold=True)
+    click.echo()
+    widths = fit_widths([header, *rows], shutil.get_terminal_size().columns)
+    clipped = [
+        [clip(cell, width) for cell, width in zip(line, widths, strict=True)] for line in [header, *rows]
+    ]
+    echo_table(clipped[0], clipped[1:])
+
+
+def fit_widths(lines: Sequence[Sequence[str]], available: int) -> list[int]:
+    """Return column widths that fit a terminal, in cells: the widest columns give way first."""
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    spaces = len(SEPARATOR) * (len(widths) - 1)
+    while sum(widths) + spaces > available and max(widths) > SHORTEST_COLUMN:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def clip(cell: str, width: int) -> str:
+    """Return a cell of at most this width, with an ellipsis where it was cut."""
+    return cell if cell_len(cell) <= width else set_cell_size(cell, width - 1).rstrip() + "…"
 
 
 def write_sheet(file: Path, sheet: Sheet, connection: Connection, root: Path | None) -> None:
@@ -80,7 +97,3 @@ def write_sheet(file: Path, sheet: Sheet, connection: Connection, root: Path | N
             f"cannot write {file}: {error.strerror}; expected a file in an existing folder"
         ) from error
     click.echo(f"contact sheet: {file}", err=True)
-
-
-def _is_number(cell: str) -> bool:
-    return not cell or cell.replace("-", "", 1).replace(".", "", 1).isdigit()

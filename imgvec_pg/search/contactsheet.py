@@ -75,8 +75,9 @@ class Sheet:
         facts = [
             f"{count:,} {'row' if count == 1 else 'rows'} of {escape(self.collection.shown_source)}",
             escape(self.collection.model_name),
-            "by the index" if self.found.way == "index" else "exact search",
         ]
+        if count:
+            facts.append("by the index" if self.found.way == "index" else "exact search")
         if self.where is not None:
             facts.insert(1, f"where <code>{escape(self.where)}</code>")
         return " · ".join(facts)
@@ -107,11 +108,12 @@ def _image(picture: bytes | ImageError, label: str) -> str:
 
 def _card(row: Neighbour, picture: bytes | ImageError) -> str:
     key = show_key(row.key)
+    label = f"<small>{escape(next(iter(row.key)))}</small> " if len(row.key) == 1 else ""
     # A bar is full at distance 0 and empty at 1, where nothing is alike any more.
     width = max(0.0, min(1.0, row.similarity)) * 100
     return (
         f"<li><figure>{_image(picture, key)}</figure>"
-        f'<div class="text"><div class="line"><span class="key">{escape(key)}</span>'
+        f'<div class="text"><div class="line"><span class="key">{label}{escape(key)}</span>'
         f'<span class="distance" title="cosine distance">{row.distance:.4f}</span></div>'
         f'<div class="bar"><i style="width:{width:.0f}%"></i></div>'
         f"{_columns(row.columns)}</div></li>"

@@ -55,9 +55,20 @@ def ask_with_words(
     if cached is not None:
         return Question("words", words, np.array(json.loads(cached[0]), dtype=np.float32))
     embedder = load_collection_model(connection, collection, options)
-    embedding = embedder.embed_texts([words])[0]
+    return Question("words", words, embed_words(connection, collection, embedder, words))
+
+
+def embed_words(
+    connection: Connection, collection: Collection, embedder: Embedder, words: str
+) -> Float32Array:
+    """Embed words with the collection's loaded model and keep the vector for next time.
+
+    Returns:
+        Shape (dimensions,), float32, L2 norm 1.
+    """
+    embedding: Float32Array = embedder.embed_texts([words])[0]
     _fill_cache(connection, collection, embedder, words, embedding)
-    return Question("words", words, embedding)
+    return embedding
 
 
 def ask_with_image(

@@ -36,11 +36,13 @@ def ask_with_row(
         CollectionError: There is no such row, or it is not embedded yet.
     """
     row = find_row(connection, collection, parse_key(collection, text))
-    question = Question("row", show_key(row.key), row)
-    if not with_picture:
-        return question
-    picture = next(read_pictures(connection, collection, [row.key], root))
-    return question if isinstance(picture, ImageError) else Question("row", question.shown, row, picture)
+    picture: bytes | ImageError | None = None
+    if with_picture:
+        picture = next(read_pictures(connection, collection, [row.key], root))
+    name = f"{collection.key_columns[0]} " if len(row.key) == 1 else ""
+    return Question(
+        "row", name + show_key(row.key), row, None if isinstance(picture, ImageError) else picture
+    )
 
 
 def parse_key(collection: Collection, text: str) -> Key:

@@ -1,0 +1,66 @@
+import json
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from imgvec_pg.cli.answers import clip, fit_widths
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.nearest import NearestOptions
+from imgvec_pg.search.question import show_key, vector_text
+from imgvec_pg.search.values import plain_value, show_safely, show_value
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, ""),
+        (True, "true"),
+        (Decimal("49.90"), "49.90"),
+        (7, "7"),
+        ("é", "é"),
+        ([1, Decimal("2.5"), None], "[1, 2.5, null]"),
+        ({"a": "ü"}, '{"a": "ü"}'),
+    ],
+)
+def test_values_are_shown_as_postgresql_prints_them(value: object, shown: str) -> None:
+    assert show_value(value) == shown
+
+
+def test_control_characters_do_not_reach_a_terminal() -> None:
+    assert show_safely("a\tb\nc\x1b[31m\x9b") == r"a\tb\nc\x1b[31m\x9b"
+
+
+def test_plain_values_are_json() -> None:
+    value = {"price": Decimal("49.90"), "list": [Decimal(1), "x", {"deep": Decimal("0.5")}]}
+    assert json.loads(json.dumps(plain_value(value))) == {"price": 49.9, "list": [1, "x", {"deep": 0.5}]}
+
+
+def test_keys_are_shown_with_names_where_there_are_several() -> None:
+    assert show_key({"id": 7}) == "7"
+    assert show_key({"tenant": 3, "code": "a"}) == "tenant=3, code=a"
+
+
+def test_vector_text_keeps_float32_exactly() -> None:
+    vector = np.array([1 / 3, -1e-7, 0.0], dtype=np.float32)
+    assert np.array_equal(np.array(json.loads(vector_text(vector)), dtype=np.float32), vector)
+
+
+def test_widest_columns_give_way_in_a_narrow_terminal() -> None:
+    lines = [["distance", "id", "name"], ["0.1", "7", "x" * 100]]
+    assert fit_widths(lines, 200) == [8, 2, 100]
+    assert fit_widths(lines, 40) == [8, 2, 26]
+    assert fit_widths(lines, 5) == [8, 2, 8]
+
+
+@pytest.mark.parametrize(
+    ("cell", "clipped"), [("abcdef", "abcdef"), ("abcdefg", "abcde…"), ("日本語字", "日本…")]
+)
+def test_cells_are_cut_by_their_width_on_the_screen(cell: str, clipped: str) -> None:
+    assert clip(cell, 6) == clipped
+
+
+@pytest.mark.parametrize("where", ["", " \n", "a\0b"])
+def test_condition_must_say_something(where: str) -> None:
+    with pytest.raises(UsageError, match="condition is empty"):
+        NearestOptions(where=where)
