@@ -1,18 +1,39 @@
 """Alembic environment of imgvec's own schema: own tables, own version table, nothing of the application's."""
 
 from alembic import context
+from psycopg import sql
+
+from imgvec_pg.alembic.autogenerate import include_imgvec_name, include_imgvec_object
+from imgvec_pg.database.migrations import prepare_database
+from imgvec_pg.database.sqlfiles import as_alembic_text
+from imgvec_pg.store.tables import Base
 
 config = context.config
-OPTIONS = {"version_table_schema": "imgvec", "include_schemas": True}
+OPTIONS = {
+    "version_table_schema": "imgvec",
+    "target_metadata": Base.metadata,
+    "include_schemas": True,
+    "include_name": include_imgvec_name,
+    "include_object": include_imgvec_object,
+    "compare_server_default": True,
+}
 
 
 def run_offline() -> None:
+    schema = config.attributes.get("vector_schema", "public")
     context.configure(
-        dialect_name="postgresql", literal_binds=True, output_buffer=config.output_buffer, **OPTIONS
+        dialect_name="postgresql",
+        # Any other style would print each % twice.
+        dialect_opts={"paramstyle": "named"},
+        literal_binds=True,
+        output_buffer=config.output_buffer,
+        **OPTIONS,
     )
     with context.begin_transaction():
-        context.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        context.execute("CREATE SCHEMA IF NOT EXISTS imgvec")
+        prepare = as_alembic_text(
+            "prepare_offline.sql", vector=sql.Identifier(schema), vector_name=sql.Literal(schema)
+        )
+        context.execute(prepare)
         context.run_migrations()
 
 
@@ -21,7 +42,8 @@ def run_online() -> None:
     context.configure(connection=connection, **OPTIONS)
     with context.begin_transaction():
         # The version table lives in the schema, so the schema comes first.
-        connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS imgvec")
+        if config.attributes.get("prepare"):
+            config.attributes.update(prepare_database(connection.connection.driver_connection))
         context.run_migrations()
 
 

@@ -2,8 +2,12 @@
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from psycopg import sql
+
+if TYPE_CHECKING:
+    from sqlalchemy import TextClause
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -23,3 +27,11 @@ def load_sql(name: str) -> sql.SQL:
 def render(name: str, **parts: sql.Composable) -> sql.Composed:
     """Return the statement in `sql/<name>` with its `{parts}` filled in; %(values)s stay bound parameters."""
     return load_sql(name).format(**parts)
+
+
+def as_alembic_text(name: str, **parts: sql.Composable) -> "TextClause":
+    """Return `sql/<name>` for Alembic's op.execute(), online and with --sql."""
+    from sqlalchemy import text
+
+    statement = render(name, **parts).as_string(None).rstrip().removesuffix(";")
+    return text(statement.replace(":", "\\:"))

@@ -1,10 +1,9 @@
 """Tables, roles and functions of the schema imgvec."""
 
-import sqlalchemy
 from alembic import context, op
 from psycopg import sql
 
-from imgvec_pg.database.sqlfiles import render
+from imgvec_pg.database.sqlfiles import as_alembic_text
 
 revision = "0001"
 down_revision = None
@@ -29,8 +28,7 @@ FILES = (
 def execute_file(name: str) -> None:
     """Run one SQL file as it stands, in --sql mode too."""
     schema = context.config.attributes.get("vector_schema", "public")
-    text = render(name, vector=sql.Identifier(schema)).as_string(None)
-    op.execute(sqlalchemy.text(text.replace(":", "\\:")))
+    op.execute(as_alembic_text(name, vector=sql.Identifier(schema)))
 
 
 def upgrade() -> None:

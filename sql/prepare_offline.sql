@@ -1,0 +1,19 @@
+-- What `imgvec migrate --sql` begins with: the extension in the schema that the rest names, new enough, and the schema.
+CREATE EXTENSION IF NOT EXISTS vector SCHEMA {vector};
+DO $prepare$
+DECLARE
+    found record;
+BEGIN
+    SELECT e.extversion, n.nspname INTO found
+    FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'vector';
+    IF found.nspname <> {vector_name} THEN
+        RAISE EXCEPTION 'the extension vector lives in the schema %, this script was made for %', found.nspname, {vector_name}
+            USING HINT = format('Make it anew: imgvec migrate --sql --vector-schema %s', found.nspname);
+    END IF;
+    IF string_to_array(substring(found.extversion FROM '^[0-9.]*[0-9]'), '.')::integer[] < ARRAY[0, 8, 2] THEN
+        RAISE EXCEPTION 'pgvector is %, 0.8.2 or newer is needed (CVE-2026-3172)', found.extversion
+            USING HINT = 'Install it on the server, then run: ALTER EXTENSION vector UPDATE';
+    END IF;
+END
+$prepare$;
+CREATE SCHEMA IF NOT EXISTS imgvec;
