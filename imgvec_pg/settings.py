@@ -6,10 +6,35 @@ The connection itself is libpq's business: PGHOST, PGPORT, PGDATABASE, PGUSER, P
 import os
 from pathlib import Path
 
+from imgvec_pg.errors import UsageError
+
+LEASE_SECONDS = 60.0
+SHORTEST_LEASE_SECONDS = 0.5
+
 
 def dsn_from_environment() -> str:
     """Return IMGVEC_DSN, or "" which lets libpq read its own PG* variables."""
     return os.environ.get("IMGVEC_DSN", "")
+
+
+def lease_seconds() -> float:
+    """Return IMGVEC_LEASE_SECONDS: how long a dead worker's rows wait before another takes them; 60 when unset.
+
+    Raises:
+        UsageError: It is no number of at least 0.5.
+    """
+    value = os.environ.get("IMGVEC_LEASE_SECONDS", "")
+    if not value:
+        return LEASE_SECONDS
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not SHORTEST_LEASE_SECONDS <= seconds <= 86_400:
+        raise UsageError(
+            f'IMGVEC_LEASE_SECONDS is "{value}"; expected seconds between {SHORTEST_LEASE_SECONDS} and 86400, such as 60'
+        )
+    return seconds
 
 
 def model_directory() -> Path | None:

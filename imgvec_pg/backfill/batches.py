@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imgvec_pg.embedding.embedder import Embedder, Float32Array
+from imgvec_pg.backfill.isolation import EmbeddedOrError, embed_each
+from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.fetch import fetch_bytes
@@ -44,17 +45,25 @@ class Batch:
     claim: Claim
     pending: tuple[PendingKey, ...]
 
+    def abandon(self) -> None:
+        """Cancel what was not begun; the claim is given back by the worker."""
+        for pending in self.pending:
+            if pending.image is not None:
+                pending.image.cancel()
+
 
 def prepare_image(stored: StoredImage, root: Path | None, embedder: Embedder) -> PreparedImage:
     """Fetch, decode and preprocess one picture; runs in a thread.
 
     Raises:
-        ImageError: It cannot be had or decoded.
+        ImageError: It cannot be had or decoded, whatever the reason: its neighbours go on.
     """
     if stored.path is None and stored.content is None:
         raise ImageError("no_image", "the row's image is NULL")
-    data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root)
+    if stored.path is not None and stored.content is not None:
+        raise ImageError("two_images", "the row has both a path and bytes: set one of them to NULL")
     try:
+        data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root)
         return PreparedImage(embedder.prepare_image(decode_image(data)), hashlib.sha256(data).digest())
     except ImageError:
         raise
@@ -78,7 +87,11 @@ def record_error(outcome: Outcome, pending: PendingKey, error: ImageError) -> No
 
 
 def embed_batch(batch: Batch, embedder: Embedder, batch_size: int) -> list[Outcome]:
-    """Wait for a batch's pictures, embed them and say what became of each key."""
+    """Wait for a batch's pictures, embed them and say what became of each key.
+
+    Raises:
+        Exception: The model itself no longer works; no picture is to blame.
+    """
     outcomes = {job.id: Outcome(job.id) for job in batch.claim.jobs}
     ready: list[tuple[PendingKey, PreparedImage]] = []
     for pending in batch.pending:
@@ -89,11 +102,15 @@ def embed_batch(batch: Batch, embedder: Embedder, batch_size: int) -> list[Outco
         except ImageError as error:
             record_error(outcomes[pending.job.id], pending, error)
     for group in chunked(ready, batch_size):
-        embeddings: Float32Array = embedder.embed_prepared([image.prepared for _, image in group])
-        for (pending, image), embedding in zip(group, embeddings, strict=True):
-            outcomes[pending.job.id].embedded.append(
-                EmbeddedKey(pending.key, pending.job.version, embedding, image.content_hash)
-            )
+        results: list[EmbeddedOrError] = embed_each([image.prepared for _, image in group], embedder)
+        for (pending, image), result in zip(group, results, strict=True):
+            outcome = outcomes[pending.job.id]
+            if isinstance(result, ImageError):
+                record_error(outcome, pending, result)
+            else:
+                outcome.embedded.append(
+                    EmbeddedKey(pending.key, pending.job.version, result, image.content_hash)
+                )
     return list(outcomes.values())
 
 

@@ -3,20 +3,27 @@
 Claiming, working and writing are separate transactions, and no transaction is open while a model computes.
 """
 
+import logging
 import queue
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from imgvec_pg.backfill.batches import Batch, PendingKey, PreparedImage, chunked, embed_batch, prepare_image
+from imgvec_pg.backfill.leases import LeaseBook
 from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError
-from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, Written
-from imgvec_pg.store.jobs import MAX_ATTEMPTS, Claim, Job, claim_jobs, queue_depth
+from imgvec_pg.settings import LEASE_SECONDS
+from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, StoredImage, Written
+from imgvec_pg.store.jobs import MAX_DEATHS, Claim, Job, Key, claim_jobs, queue_depth
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 BATCHES_AHEAD = 2
@@ -26,36 +33,25 @@ CONTENT_ROWS_PER_READ = 8
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """How a pipeline works; `follow` keeps it running when the queue is empty, `limit` stops it after so many keys."""
+    """How a pipeline works.
+
+    Attributes:
+        follow: Keep running when the queue is empty.
+        limit: Stop after this many keys.
+        root: Folder that paths are under.
+        lease_seconds: How long other workers leave this one's jobs alone after its last sign of life.
+    """
 
     batch_size: int = 64
     decode_threads: int = 4
     follow: bool = False
     limit: int | None = None
     root: Path | None = None
+    lease_seconds: float = LEASE_SECONDS
 
 
-class LeaseBook:
-    """The tokens a worker holds right now, shared with its heartbeat."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tokens: set[uuid.UUID] = set()
-
-    def add(self, token: uuid.UUID) -> None:
-        """Note a lease."""
-        with self._lock:
-            self._tokens.add(token)
-
-    def discard(self, token: uuid.UUID) -> None:
-        """Forget a lease."""
-        with self._lock:
-            self._tokens.discard(token)
-
-    def held(self) -> list[uuid.UUID]:
-        """Return the tokens held."""
-        with self._lock:
-            return list(self._tokens)
+class ReadingStopped(Exception):
+    """The application holds the source locked and the worker was asked to stop."""
 
 
 class Pipeline:
@@ -64,7 +60,8 @@ class Pipeline:
     Args:
         reading: Store over the connection that claims and reads.
         writing: Store over the connection that writes.
-        stop: Set it to stop claiming; what is claimed but not yet being embedded is released.
+        stop: Set it to stop claiming; what is claimed but not yet being embedded stays leased, for the caller
+            to give back.
         on_written: Called in the writing thread after each batch with what was written and the keys settled.
     """
 
@@ -91,10 +88,11 @@ class Pipeline:
         self._broken = threading.Event()
 
     def run(self) -> None:
-        """Work until the queue is empty (or `stop` is set) and everything is written.
+        """Work until the queue is empty (or `stop` is set) and everything embedded is written.
 
         Raises:
-            The first error of any of its threads; leases then end by themselves or are released by the caller.
+            The first error of any of its threads; no thread of it runs any more, and its leases are the caller's
+            to give back.
         """
         reader = threading.Thread(
             target=self._guard, args=(self._read_batches, self._read), name="imgvec-read"
@@ -104,12 +102,12 @@ class Pipeline:
         writer.start()
         try:
             for batch in drain(self._read, self._broken):
-                if self.stop.is_set():
-                    continue  # its lease is given back by the worker
+                if self._is_ending():
+                    batch.abandon()
+                    continue
                 outcomes = embed_batch(batch, self.embedder, self.options.batch_size)
                 put(self._done, (batch.claim, outcomes), self._broken)
         except BaseException:
-            self.stop.set()
             self._broken.set()
             raise
         finally:
@@ -119,79 +117,115 @@ class Pipeline:
         if self._errors:
             raise self._errors[0]
 
+    def _is_ending(self) -> bool:
+        return self.stop.is_set() or self._broken.is_set()
+
     def _guard(self, work: Callable[[], None], output: queue.Queue[Batch | None] | None) -> None:
         try:
             work()
         except BaseException as error:
             self._errors.append(error)
             self._broken.set()
-            self.stop.set()
         finally:
             if output is not None:
                 put(output, None, self._broken)
 
     def _read_batches(self) -> None:
-        claimed = 0
         with ThreadPoolExecutor(self.options.decode_threads, thread_name_prefix="imgvec-decode") as pool:
             for claim in self._claims():
-                pending = tuple(self._submit(claim, pool))
-                put(self._read, Batch(claim, pending), self._broken)
-                claimed += len(pending)
-                if self.options.limit is not None and claimed >= self.options.limit:
+                # Had a worker died with it in company, the company would be under suspicion next.
+                if claim.is_suspect and not self.leases.wait_until_only(claim.token, self._is_ending):
+                    return
+                try:
+                    batch = Batch(claim, tuple(self._submit(claim, pool)))
+                except ReadingStopped:
+                    return
+                put(self._read, batch, self._broken)
+                if claim.is_suspect and not self.leases.wait_until_gone(claim.token, self._is_ending):
                     return
 
     def _claims(self) -> Iterator[Claim]:
-        collection_id = self.reading.collection.id
-        wanted = self.options.batch_size
-        if self.options.limit is not None:
-            wanted = min(wanted, self.options.limit)
-        while not self.stop.is_set():
-            claim = claim_jobs(self.reading.connection, collection_id, wanted)
+        """Lease jobs until there are none, the limit is reached or the pipeline ends."""
+        connection, collection_id = self.reading.connection, self.reading.collection.id
+        left = self.options.limit
+        while not self._is_ending() and left != 0:
+            # Noted before it is taken: an answer lost with the connection leaves no lease that nobody knows of.
+            token = uuid.uuid4()
+            self.leases.add(token)
+            claim = claim_jobs(
+                connection,
+                collection_id,
+                token,
+                self.options.batch_size,
+                lease_seconds=self.options.lease_seconds,
+                at_most=left,
+            )
             if claim.jobs:
-                self.leases.add(claim.token)
+                left = None if left is None else left - claim.key_count()
                 yield claim
                 continue
+            self.leases.discard(token)
             # Others may hold leases and die, and keys may be put off: empty means nothing waits at all.
-            if not self.options.follow and not queue_depth(self.reading.connection, collection_id).waiting:
+            if not self.options.follow and not queue_depth(connection, collection_id).waiting:
                 return
+            self._pause()
+
+    def _pause(self) -> None:
+        if not self._broken.is_set():
             self.stop.wait(POLL_SECONDS)
 
     def _submit(self, claim: Claim, pool: ThreadPoolExecutor) -> Iterator[PendingKey]:
-        wanted: list[tuple[Job, int]] = []
+        wanted: list[tuple[Job, Key]] = []
         for job in claim.jobs:
-            for position in range(len(job.keys)):
-                if job.attempts > MAX_ATTEMPTS:
-                    yield PendingKey(job, job.keys[position], failed_future(deadly_image(job)))
+            for key in job.keys:
+                if job.deaths >= MAX_DEATHS:
+                    yield PendingKey(job, key, failed_future(deadly_image(job)))
                 else:
-                    wanted.append((job, position))
+                    wanted.append((job, key))
         has_content = self.reading.collection.content_column is not None
         previous: list[Future[PreparedImage]] = []
         for chunk in chunked(wanted, CONTENT_ROWS_PER_READ if has_content else max(len(wanted), 1)):
-            keys = [job.keys[position] for job, position in chunk]
-            stored = {image.position: image for image in self.reading.read_images(keys)}
+            stored = {image.position: image for image in self._read_images([key for _, key in chunk])}
             futures: list[Future[PreparedImage]] = []
-            for index, (job, position) in enumerate(chunk):
+            for index, (job, key) in enumerate(chunk):
                 image = stored.get(index)
                 future = None
                 if image is not None:
                     future = pool.submit(prepare_image, image, self.options.root, self.embedder)
                     futures.append(future)
-                yield PendingKey(job, job.keys[position], future)
+                yield PendingKey(job, key, future)
             if has_content:
                 wait(previous)
                 previous = futures
+
+    def _read_images(self, keys: Sequence[Key]) -> list[StoredImage]:
+        """Read rows, waiting for as long as the application keeps readers out of the table.
+
+        Raises:
+            ReadingStopped: The pipeline ended meanwhile. (An empty answer would say that the rows are gone.)
+        """
+        while True:
+            try:
+                return self.reading.read_images(keys)
+            except psycopg.errors.LockNotAvailable as error:
+                log.info("%s is locked against reading; waiting", self.reading.collection.shown_source)
+                if self._is_ending():
+                    raise ReadingStopped from error
+                self._pause()
 
     def _write_batches(self) -> None:
         for claim, outcomes in drain(self._done, self._broken):
             written = write_outcomes(self.writing, claim, outcomes, self.embedder.precision)
             self.leases.discard(claim.token)
-            settled = sum(len(job.keys) for job in claim.jobs) - sum(len(o.put_off) for o in outcomes)
+            settled = claim.key_count() - sum(len(outcome.put_off) for outcome in outcomes)
             self.on_written(written, settled)
 
 
 def deadly_image(job: Job) -> ImageError:
-    """Return the failure of a key that three workers did not survive."""
-    return ImageError("worker_died", f"{job.attempts - 1} workers stopped while they had this image")
+    """Return the failure of a key that its workers did not survive."""
+    return ImageError(
+        "worker_died", f"{job.deaths} workers died with this image in hand, the last ones with it alone"
+    )
 
 
 def failed_future(error: ImageError) -> Future[PreparedImage]:

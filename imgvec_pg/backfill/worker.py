@@ -1,59 +1,37 @@
 """A worker: a loaded model, its connections, its sign of life, and what it does when the database goes away."""
 
 import logging
-import os
-import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 
-from imgvec_pg.backfill.pipeline import LeaseBook, Pipeline, PipelineOptions
+from imgvec_pg.backfill.heartbeat import Heartbeat
+from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.pipeline import Pipeline, PipelineOptions
+from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.database.connect import Connection, connect, one_line, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.errors import ConnectionFailedError, ModelError
+from imgvec_pg.errors import ConnectionFailedError, ImgvecError, ModelError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection
 from imgvec_pg.store.embeddings import EmbeddingStore, Written
-from imgvec_pg.store.jobs import LEASE_SECONDS, extend_leases, release_jobs
+from imgvec_pg.store.jobs import release_jobs
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = LEASE_SECONDS / 4
 RECONNECT_SECONDS = (0.5, 5.0)
 """First and longest pause between attempts to reach a database that went away."""
 GIVE_UP_AFTER_SECONDS = 900.0
-MEASURED_FROM_IMAGES = 64
-"""A run of fewer images says nothing about a model's rate."""
+STAMP_TRIES = 3
 
-
-@dataclass
-class Tally:
-    """What a run has done so far; shared between threads, each field written by one."""
-
-    embedded: int = 0
-    failed: int = 0
-    settled: int = 0
-    lost_jobs: int = 0
-    started: float = field(default_factory=time.monotonic)
-    finished: float | None = None
-
-    def finish(self) -> None:
-        """Stop the clock."""
-        self.finished = time.monotonic()
-
-    def seconds(self) -> float:
-        """Length of the run so far."""
-        return max((self.finished or time.monotonic()) - self.started, 1e-9)
-
-    def images_per_second(self) -> float:
-        """Mean over the run."""
-        return self.embedded / self.seconds()
+GONE = (psycopg.OperationalError, psycopg.InterfaceError, ConnectionFailedError)
+"""What a database that went away looks like; a full disk and a stopping server come as the same."""
 
 
 class Worker:
@@ -83,6 +61,7 @@ class Worker:
         self.tally = Tally()
         self.stop = threading.Event()
         self.leases = LeaseBook()
+        self._is_connected = False
 
     def request_stop(self) -> None:
         """Finish the batch in hand, give back the rest, and return from `run`; safe in a signal handler."""
@@ -95,20 +74,20 @@ class Worker:
             ConnectionFailedError: The database stayed away for 15 minutes.
             ModelError: The model is not the one the collection was embedded with.
         """
-        first_pause, longest_pause = RECONNECT_SECONDS
-        pause, away_since = first_pause, time.monotonic()
+        pause, longest_pause = RECONNECT_SECONDS
+        away_since: float | None = None
         while True:
-            connected_at = time.monotonic()
+            self._is_connected = False
             try:
                 self._session()
-                self.tally.finish()
-                return self.tally
-            except (psycopg.OperationalError, psycopg.InterfaceError, ConnectionFailedError) as error:
-                now = time.monotonic()
-                if now - connected_at > longest_pause:
-                    pause, away_since = first_pause, now
+                break
+            except GONE as error:
                 if self.stop.is_set():
-                    return self.tally
+                    self._release_after_all()
+                    break
+                now = time.monotonic()
+                if self._is_connected or away_since is None:
+                    pause, away_since = RECONNECT_SECONDS[0], now
                 if now - away_since > GIVE_UP_AFTER_SECONDS:
                     raise ConnectionFailedError(
                         f"the database has been away for {GIVE_UP_AFTER_SECONDS / 60:.0f} minutes ({one_line(error)}); "
@@ -117,43 +96,67 @@ class Worker:
                 log.warning("the database went away (%s); trying again in %.1f s", one_line(error), pause)
                 self.stop.wait(pause)
                 pause = min(pause * 2, longest_pause)
+                if self.stop.is_set():
+                    self._release_after_all()
+                    break
+        self.tally.finish()
+        return self.tally
 
     def _session(self) -> None:
         """Connect three times (read, write, sign of life) and run one pipeline."""
-        pipeline_stop = threading.Event()
         with (
             connect(self.dsn, application_name="imgvec worker") as reading,
             connect(self.dsn, application_name="imgvec worker") as writing,
-            connect(self.dsn, application_name="imgvec worker") as pulse,
         ):
             schema = vector_schema(writing)
             collection = get_collection(writing, self.collection_name)
             self._check_model(writing, collection)
             # What an earlier session of this worker held before its connection broke.
             self._release_all(writing, collection)
-            heartbeat = Heartbeat(self, pulse, collection)
             pipeline = Pipeline(
                 EmbeddingStore(reading, collection, schema),
                 EmbeddingStore(writing, collection, schema),
                 self.embedder,
                 self.options,
                 self.leases,
-                pipeline_stop,
+                self.stop,
                 self._written,
             )
-            relay = threading.Thread(target=self._relay_stop, args=(pipeline_stop,), daemon=True)
-            relay.start()
-            try:
-                with heartbeat:
-                    pipeline.run()
-                self._release_all(writing, collection)
-            finally:
-                pipeline_stop.set()
+            heartbeat = Heartbeat(
+                self.dsn,
+                self.id,
+                collection,
+                self.embedder,
+                self.leases,
+                self.tally,
+                self.options.lease_seconds,
+            )
+            with heartbeat, self._released_at_the_end(writing, collection):
+                self._is_connected = True
+                pipeline.run()
 
-    def _relay_stop(self, pipeline_stop: threading.Event) -> None:
-        while not pipeline_stop.is_set():
-            if self.stop.wait(0.1):
-                pipeline_stop.set()
+    @contextmanager
+    def _released_at_the_end(self, writing: Connection, collection: Collection) -> Iterator[None]:
+        """Give back what is still leased, whatever ended the pipeline: no row is charged for a broken model."""
+        try:
+            yield
+        except BaseException:
+            try:
+                self._release_all(writing, collection)
+            except psycopg.Error as error:
+                log.info("the leases are not given back yet: %s", one_line(error))
+            raise
+        self._release_all(writing, collection)
+
+    def _release_after_all(self) -> None:
+        """Try once more to give leases back, for a worker that is to stop while the database comes and goes."""
+        if not self.leases.held():
+            return
+        try:
+            with connect(self.dsn, application_name="imgvec worker") as connection:
+                self._release_all(connection, get_collection(connection, self.collection_name))
+        except (*GONE, ImgvecError) as error:
+            log.warning("leases not given back, they run out by themselves: %s", one_line(error))
 
     def _written(self, written: Written, settled: int) -> None:
         self.tally.embedded += written.embedded
@@ -177,82 +180,28 @@ class Worker:
                 f'model "{embedder.name}" gives {embedder.dimensions} dimensions, collection "{collection.name}" '
                 f"has {collection.dimensions}; make a new collection for it"
             )
-        row = connection.execute(
-            load_sql("queries/stamp_model.sql"),
-            {
-                "model_id": collection.model_id,
-                "fingerprint": embedder.fingerprint,
-                "logit_scale": embedder.logit_scale,
-                "logit_bias": embedder.logit_bias,
-            },
-        ).fetchone()
-        if row is not None and row[0] != embedder.fingerprint:
+        recorded = self._stamp(connection, collection)
+        if recorded != embedder.fingerprint:
             raise ModelError(
                 f'the weights or preprocessing of "{embedder.name}" here (fingerprint {embedder.fingerprint[:12]}) are not '
-                f'those that collection "{collection.name}" was embedded with ({row[0][:12]}); '
+                f'those that collection "{collection.name}" was embedded with ({recorded[:12]}); '
                 "use the same weights, or make a new collection"
             )
 
-
-class Heartbeat:
-    """Extends a worker's leases and tells that it lives, over a connection of its own."""
-
-    def __init__(self, worker: Worker, connection: Connection, collection: Collection) -> None:
-        self.worker = worker
-        self.connection = connection
-        self.collection = collection
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True, name="imgvec-heartbeat")
-        self._before = (time.monotonic(), 0)
-
-    def __enter__(self) -> None:
-        self._tell("working")
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-        try:
-            self._record_rate()
-            self.connection.execute("DELETE FROM imgvec.worker WHERE id = %s", [self.worker.id])
-        except psycopg.Error as error:
-            log.info("could not sign off: %s", one_line(error))
-
-    def _beat(self) -> None:
-        while not self._done.wait(HEARTBEAT_SECONDS):
-            try:
-                extend_leases(self.connection, self.collection.id, self.worker.leases.held())
-                self._tell("stopping" if self.worker.stop.is_set() else "working")
-            except psycopg.Error as error:
-                # Without a sign of life the leases run out and the writes find them gone: nothing is at risk.
-                log.warning("no sign of life to the database: %s", one_line(error))
-                return
-
-    def _record_rate(self) -> None:
-        tally = self.worker.tally
-        if tally.embedded >= MEASURED_FROM_IMAGES:
-            self.connection.execute(
-                "UPDATE imgvec.model SET images_per_second = %s WHERE id = %s",
-                [tally.images_per_second(), self.collection.model_id],
-            )
-
-    def _tell(self, activity: str) -> None:
-        now, done = time.monotonic(), self.worker.tally.embedded
-        then, done_then = self._before
-        self._before = (now, done)
-        self.connection.execute(
-            load_sql("queries/worker_seen.sql"),
-            {
-                "id": self.worker.id,
-                "collection_id": self.collection.id,
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "device": str(getattr(self.worker.embedder, "device", "cpu")),
-                "activity": activity,
-                "images_done": done,
-                "images_per_second": (done - done_then) / max(now - then, 1e-9),
-            },
-        )
+    def _stamp(self, connection: Connection, collection: Collection) -> str:
+        """Record the model's fingerprint unless there is one, and return the one on record."""
+        values = {
+            "model_id": collection.model_id,
+            "fingerprint": self.embedder.fingerprint,
+            "logit_scale": self.embedder.logit_scale,
+            "logit_bias": self.embedder.logit_bias,
+        }
+        for _ in range(STAMP_TRIES):
+            row = connection.execute(load_sql("queries/stamp_model.sql"), values).fetchone()
+            # Of two workers that stamp at once, one sees neither its own stamp nor yet the other's.
+            if row is not None:
+                return str(row[0])
+        raise ModelError(f'the model of collection "{collection.name}" is not registered any more')
 
 
 def effective_root(collection: Collection, override: Path | None) -> Path | None:

@@ -5,15 +5,26 @@ import random
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+import psycopg
 
 from imgvec_pg.store.collection import KEYS_PER_JOB
-from imgvec_pg.store.embeddings import RETRIED_ERRORS, EmbeddingStore, Outcome, Written
+from imgvec_pg.store.embeddings import (
+    RETRIED_ERRORS,
+    EmbeddedKey,
+    EmbeddingStore,
+    FailedKey,
+    Outcome,
+    Written,
+)
 from imgvec_pg.store.jobs import Claim, Job, PutOffKey, explode_jobs
 
 log = logging.getLogger(__name__)
 
 CONFLICT_DELAY_SECONDS = (1.0, 3.0)
+SINGLE_LOCK_TIMEOUT_MS = 50
+"""Shorter than for a whole batch: an application may hold every row of it."""
+EXPLODE_TRIES = 10
 
 
 def outcome_size(outcome: Outcome) -> int:
@@ -56,30 +67,46 @@ def write_group(store: EmbeddingStore, claim: Claim, group: list[Outcome], preci
         return store.write(claim.token, group, precision)
     except RETRIED_ERRORS as error:
         log.info("%s; writing %d jobs key by key", type(error).__name__, len(group))
-    by_id = {outcome.job_id: outcome for outcome in group}
-    parents = {job.id: job for job in claim.jobs if job.id in by_id}
-    singles = explode_jobs(store.connection, claim.token, list(by_id))
+    ids = {outcome.job_id for outcome in group}
+    singles = explode_patiently(store, claim.token, list(ids))
     embedded = failed = 0
     for single in singles:
-        outcome = single_outcome(single, list(by_id.values()))
-        written = write_single(store, claim.token, single, outcome, precision)
+        written = write_single(store, claim.token, single, single_outcome(single, group), precision)
         embedded += written.embedded
         failed += written.failed
-    return Written(embedded, failed, len(parents) if not singles else 0)
+    expected = sum(len(job.keys) for job in claim.jobs if job.id in ids)
+    return Written(embedded, failed, lost_jobs=int(len(singles) < expected))
+
+
+def explode_patiently(store: EmbeddingStore, token: uuid.UUID, ids: list[int]) -> list[Job]:
+    """Take jobs apart; only TRUNCATE of the source, which deletes them, may hold them for a while.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: It held them for long; the jobs are given back with the connection.
+    """
+    for attempt in range(EXPLODE_TRIES):
+        try:
+            return explode_jobs(store.connection, token, ids)
+        except RETRIED_ERRORS:
+            if attempt == EXPLODE_TRIES - 1:
+                raise
+            time.sleep(0.2)
+    return []
 
 
 def single_outcome(single: Job, outcomes: Sequence[Outcome]) -> Outcome:
     """Return the part of a group's outcomes that belongs to one exploded job."""
     key = single.keys[0]
 
-    def belongs(item_key: object, version: int) -> bool:
-        return item_key == key and version == single.version
+    def belongs(item: EmbeddedKey | FailedKey | PutOffKey) -> bool:
+        return item.key == key and item.version == single.version
 
     found = Outcome(single.id)
     for outcome in outcomes:
-        found.embedded += [item for item in outcome.embedded if belongs(item.key, item.version)]
-        found.failed += [item for item in outcome.failed if belongs(item.key, item.version)]
-        found.put_off += [item for item in outcome.put_off if belongs(item.key, item.version)]
+        found.embedded += filter(belongs, outcome.embedded)
+        found.failed += filter(belongs, outcome.failed)
+        found.put_off += filter(belongs, outcome.put_off)
+    del found.put_off[1:]  # Two jobs of one group may hold the same key at the same version.
     return found
 
 
@@ -87,10 +114,12 @@ def write_single(
     store: EmbeddingStore, token: uuid.UUID, job: Job, outcome: Outcome, precision: str
 ) -> Written:
     """Write one key, or put it off when the application holds its row."""
-    for attempt in range(2):
+    for pause_seconds in (0.05, 0.1):
         try:
-            return store.write(token, [outcome], precision)
+            return store.write(token, [outcome], precision, SINGLE_LOCK_TIMEOUT_MS)
+        except psycopg.errors.LockNotAvailable:
+            break
         except RETRIED_ERRORS:
-            time.sleep(0.05 * (attempt + 1))
+            time.sleep(pause_seconds)
     later = PutOffKey(job.keys[0], job.version, job.attempts - 1, random.uniform(*CONFLICT_DELAY_SECONDS))  # noqa: S311
-    return store.write(token, [replace(Outcome(job.id), put_off=[later])], precision)
+    return store.write(token, [Outcome(job.id, put_off=[later])], precision)

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
-from imgvec_pg.backfill.worker import Tally, Worker, effective_root
+from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, model_options
 from imgvec_pg.cli.outcome import SomeRowsFailed
 from imgvec_pg.cli.processes import run_processes
@@ -13,11 +14,12 @@ from imgvec_pg.cli.progress import clock, image_progress, index_progress
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection
 from imgvec_pg.store.indexes import build_index, has_valid_index
 from imgvec_pg.store.jobs import queue_depth
-from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.store.reconcile import count_missing, list_source
 
 
 @click.command()
@@ -40,9 +42,7 @@ from imgvec_pg.store.reconcile import list_source
     show_default=True,
     help="Threads that fetch and decode, for each process.",
 )
-@click.option(
-    "--limit", type=click.IntRange(min=1), help="Stop after about so many rows (whole jobs of up to 64)."
-)
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after so many rows.")
 @click.option(
     "--root",
     type=click.Path(file_okay=False, path_type=Path),
@@ -83,36 +83,37 @@ def backfill(
     with connect(dsn, application_name="imgvec backfill") as connection:
         require_schema(connection)
         collection = get_collection(connection, name)
-        # A listing that was interrupted goes on before the queue is worked off.
-        if not dry_run:
-            list_source(connection, collection)
-        waiting = queue_depth(connection, collection.id).waiting
         if dry_run:
-            report_dry_run(connection, collection, waiting, as_json)
+            report_dry_run(connection, collection, limit, as_json)
             return
-        tally = Tally()
-        if waiting and workers > 1:
-            tally = run_processes(context, connection, collection, workers, waiting)
-        elif waiting:
-            embedder = load_embedder(
-                collection.model_name, weights=weights, device=device, precision=precision
-            )
-            options = PipelineOptions(
-                batch_size=batch_size,
-                decode_threads=decode_threads,
-                limit=limit,
-                root=effective_root(collection, root),
-            )
-            worker = Worker(dsn, collection.name, embedder, options)
-            with image_progress(waiting) as show, stop_on_signals(worker.request_stop) as stopped:
-                worker.on_progress = lambda tally: show(tally.settled, tally.images_per_second())
-                tally = worker.run()
-            if stopped.exit_code is not None:
-                click.echo(
-                    f"stopped after {tally.embedded:,} images; run the same command to go on", err=True
-                )
-                context.exit(stopped.exit_code)
-        seconds = tally.seconds()
+        # A listing that was interrupted goes on before the queue is worked off.
+        list_source(connection, collection)
+        waiting = queue_depth(connection, collection.id).waiting
+    # No connection of this command's own stays open for the hours that follow: it would not live through a restart.
+    expected = waiting if limit is None else min(waiting, limit)
+    tally = Tally()
+    error_code: int | None = None
+    if waiting and workers > 1:
+        fleet = run_processes(context, collection, workers, expected)
+        tally, error_code = fleet.tally, fleet.first_error
+    elif waiting:
+        embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
+        options = PipelineOptions(
+            batch_size=batch_size,
+            decode_threads=decode_threads,
+            limit=limit,
+            root=effective_root(collection, root),
+            lease_seconds=lease_seconds(),
+        )
+        worker = Worker(dsn, collection.name, embedder, options)
+        with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:
+            worker.on_progress = lambda tally: show(tally.settled, tally.images_per_second())
+            tally = worker.run()
+        if stopped.exit_code is not None:
+            click.echo(f"stopped after {tally.embedded:,} images; run the same command to go on", err=True)
+            context.exit(stopped.exit_code)
+    seconds = tally.seconds()
+    with connect(dsn, application_name="imgvec backfill") as connection:
         left = queue_depth(connection, collection.id).waiting
         built = False
         if not no_index and left == 0 and not has_valid_index(connection, collection):
@@ -136,12 +137,19 @@ def backfill(
         )
         if tally.failed:
             click.echo(f"see why with: imgvec failures {collection.name}", err=True)
+    if error_code is not None and left:
+        context.exit(error_code)
     if tally.failed:
         raise SomeRowsFailed
 
 
-def report_dry_run(connection: Connection, collection: Collection, waiting: int, as_json: bool) -> None:
+def report_dry_run(connection: Connection, collection: Collection, limit: int | None, as_json: bool) -> None:
     """Say what a run would do."""
+    waiting = queue_depth(connection, collection.id).waiting
+    if not collection.is_listed:
+        waiting = max(waiting, count_missing(connection, collection))
+    if limit is not None:
+        waiting = min(waiting, limit)
     row = connection.execute(
         "SELECT images_per_second FROM imgvec.model WHERE id = %s", [collection.model_id]
     ).fetchone()
@@ -160,4 +168,6 @@ def report_dry_run(connection: Connection, collection: Collection, waiting: int,
         if has_valid_index(connection, collection)
         else "the index would be built at the end"
     )
-    click.echo(f"{collection.name}: {waiting:,} rows wait, {needed}; {index}; nothing was changed")
+    click.echo(
+        f"{collection.name}: {waiting:,} rows would be embedded, {needed}; {index}; nothing was changed"
+    )

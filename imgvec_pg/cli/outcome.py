@@ -12,6 +12,13 @@ import click
 
 from imgvec_pg.errors import ImgvecError
 
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: leave as for ctrl-C (psycopg then cancels the statement that runs), with another exit code."""
+
 
 class SomeRowsFailed(click.exceptions.Exit):
     """The command did its work; some rows could not be embedded."""
@@ -25,18 +32,18 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     try:
         # Without standalone mode click returns an Exit's code.
         result = command.main(args=list(arguments), prog_name="imgvec", standalone_mode=False)
-    except click.exceptions.Abort:
+    except click.exceptions.Abort as error:
         complain("stopped")
-        return 130
+        return TERMINATED if isinstance(error.__cause__, Terminated) else INTERRUPTED
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except ImgvecError as error:
         complain(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         complain("stopped")
-        return 130
+        return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; Python would complain again while closing stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,82 +7,201 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass, field
+from typing import IO, Any
 
 import click
+import psycopg
 
-from imgvec_pg.backfill.worker import Tally
+from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.cli.progress import image_progress
-from imgvec_pg.cli.stopping import stop_on_signals
-from imgvec_pg.database.connect import Connection
-from imgvec_pg.errors import ImgvecError
+from imgvec_pg.cli.stopping import leave_at_once, stop_on_signals
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.errors import ConnectionFailedError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.jobs import queue_depth
 
 WATCH_SECONDS = 0.5
+MAX_RESTARTS = 8
+"""Two pictures that kill their process take as many; a model that cannot be loaded should not take for ever."""
+PATIENCE_SECONDS = 30.0
+"""How long processes have to end when the watching one fails."""
+ENDED_BY_THEMSELVES = (0, 1, 2, 3, 4, 130, 143)
+"""Exit codes that this program gives; anything else is a process that died."""
 
 
-def child_arguments(context: click.Context, collection: Collection) -> list[str]:
-    """Return this command's own options for one process, without those that only the parent heeds."""
-    options = context.params
-    arguments = ["backfill", collection.name, "--no-index", "--json"]
-    for option in ("batch_size", "decode_threads", "limit", "root", "weights", "device", "precision"):
-        if options[option] is not None:
-            arguments += [f"--{option.replace('_', '-')}", str(options[option])]
-    return arguments
+@dataclass
+class Fleet:
+    """Worker processes of one command.
 
+    Attributes:
+        first_error: Exit code of the first process that ended in error, None while none did.
+        died: Processes that were killed or crashed.
+    """
 
-def terminate(processes: Sequence["subprocess.Popen[str]"]) -> None:
-    """Ask all processes to finish their batch and leave."""
-    for process in processes:
-        if process.poll() is None:
+    command: Sequence[str]
+    environment: dict[str, str]
+    complaints: IO[str]
+    tally: Tally = field(default_factory=Tally)
+    running: list["subprocess.Popen[str]"] = field(default_factory=list)
+    first_error: int | None = None
+    died: int = 0
+    is_stopping: bool = False
+
+    def start(self, arguments: Sequence[str] = ()) -> None:
+        """Start one process."""
+        self.running.append(
+            subprocess.Popen(
+                [*self.command, *arguments],
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=self.complaints,
+                text=True,
+            )
+        )
+
+    def look(self, can_restart: bool) -> None:
+        """Settle the processes that have ended, and start another for each that died."""
+        for process in [process for process in self.running if process.poll() is not None]:
+            self.running.remove(process)
+            self._settle(process, can_restart)
+
+    def _settle(self, process: "subprocess.Popen[str]", can_restart: bool) -> None:
+        output, _ = process.communicate()
+        if process.returncode in (0, 4):
+            summary = json.loads(output)
+            self.tally.embedded += summary["embedded"]
+            self.tally.failed += summary["failed"]
+        elif process.returncode in ENDED_BY_THEMSELVES:
+            self.first_error = self.first_error or process.returncode
+        else:
+            self.died += 1
+            again = can_restart and not self.is_stopping and self.died <= MAX_RESTARTS
+            self.first_error = self.first_error or (None if again else 1)
+            click.echo(
+                f"a worker process died ({shown_end(process.returncode)}); its rows are taken by others"
+                + (", another is started" if again else ""),
+                err=True,
+            )
+            if again:
+                self.start()
+
+    def terminate(self) -> None:
+        """Ask all processes to finish their batch and leave."""
+        self.is_stopping = True
+        for process in list(self.running):
             process.terminate()
 
+    def kill(self) -> None:
+        """End all processes now; their leases run out by themselves."""
+        self.is_stopping = True
+        for process in list(self.running):
+            process.kill()
 
-def run_processes(
-    context: click.Context, connection: Connection, collection: Collection, workers: int, waiting: int
-) -> Tally:
-    """Run `workers` processes until the queue is empty and add up what they did.
+    def end(self) -> None:
+        """Leave no process behind."""
+        self.terminate()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        for process in list(self.running):
+            try:
+                process.communicate(timeout=max(deadline - time.monotonic(), 0.1))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+        self.running.clear()
 
-    Raises:
-        ImgvecError: A process ended in error; its own line is on stderr.
+    def reason(self) -> str:
+        """Return the first line that a process left on stderr for people."""
+        self.complaints.seek(0)
+        lines = [line for line in self.complaints.read().splitlines() if line.startswith("imgvec: ")]
+        return lines[0].removeprefix("imgvec: ") if lines else "no reason given"
+
+
+class QueueWatch:
+    """Counts the keys that wait, and opens a new connection when the last was cut."""
+
+    def __init__(self, dsn: str, collection: Collection) -> None:
+        self._dsn = dsn
+        self._collection = collection
+        self._connection: Connection | None = None
+
+    def waiting(self) -> int | None:
+        """Return the keys that wait; None while the database does not answer."""
+        try:
+            if self._connection is None:
+                self._connection = connect(self._dsn, application_name="imgvec backfill")
+            return queue_depth(self._connection, self._collection.id).waiting
+        except (psycopg.Error, ConnectionFailedError):
+            self.close()
+            return None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def shown_end(returncode: int) -> str:
+    """Return "signal 9" or "exit code 77"."""
+    return f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
+
+
+def child_command(options: dict[str, Any], collection: Collection) -> list[str]:
+    """Return this command for one process, without the options that only the parent heeds."""
+    command = [sys.executable, "-m", "imgvec_pg", "backfill", collection.name, "--no-index", "--json"]
+    for option in ("batch_size", "decode_threads", "root", "weights", "device", "precision"):
+        if options[option] is not None:
+            command += [f"--{option.replace('_', '-')}", str(options[option])]
+    return command
+
+
+def shares(limit: int, workers: int) -> list[int]:
+    """Divide a limit between processes; fewer processes than asked for when there is not a row for each."""
+    count = min(limit, workers)
+    return [limit // count + (place < limit % count) for place in range(count)]
+
+
+def run_processes(context: click.Context, collection: Collection, workers: int, waiting: int) -> Fleet:
+    """Run `workers` processes until the queue is empty or the limit is reached, and return what became of them.
+
+    A process that dies is replaced, so that a picture that kills its process is found out and the rest goes on.
     """
+    options = context.params
     threads = max((os.cpu_count() or 1) // workers, 1)
     # The connection string goes by the environment: arguments are there for every user to read.
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    if context.params["dsn"]:
-        environment["IMGVEC_DSN"] = context.params["dsn"]
-    command = [sys.executable, "-m", "imgvec_pg", *child_arguments(context, collection)]
-    tally = Tally()
-    with tempfile.TemporaryFile("w+") as first_errors:
-        processes = [
-            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=first_errors, text=True)
-            for _ in range(workers)
-        ]
+    if options["dsn"]:
+        environment["IMGVEC_DSN"] = options["dsn"]
+    limit: int | None = options["limit"]
+    watch = QueueWatch(options["dsn"], collection)
+    with tempfile.TemporaryFile("w+") as complaints:
+        fleet = Fleet(child_command(options, collection), environment, complaints)
+
+        def leave() -> None:
+            fleet.kill()
+            leave_at_once()
+
         try:
-            with (
-                image_progress(waiting) as show,
-                stop_on_signals(partial(terminate, processes)) as stopped,
-            ):
-                while any(process.poll() is None for process in processes):
+            with image_progress(waiting) as show, stop_on_signals(fleet.terminate, leave) as stopped:
+                for arguments in (
+                    [["--limit", str(n)] for n in shares(limit, workers)] if limit else [[]] * workers
+                ):
+                    fleet.start(arguments)
+                while fleet.running:
                     time.sleep(WATCH_SECONDS)
-                    done = max(waiting - queue_depth(connection, collection.id).waiting, 0)
-                    show(done, done / tally.seconds())
+                    fleet.look(can_restart=limit is None)
+                    left = watch.waiting()
+                    if left is not None:
+                        done = max(waiting - left, 0)
+                        show(done, done / fleet.tally.seconds())
         finally:
-            terminate(processes)
-            outputs = [process.communicate()[0] for process in processes]
-        first_errors.seek(0)
-        complaints = [line for line in first_errors.read().splitlines() if line.startswith("imgvec: ")]
-    if stopped.exit_code is not None:
-        click.echo("stopped; run the same command to go on", err=True)
-        context.exit(stopped.exit_code)
-    broken = [process for process in processes if process.returncode not in (0, 4)]
-    if broken:
-        reason = complaints[0].removeprefix("imgvec: ") if complaints else "no reason given"
-        raise ImgvecError(f"{len(broken)} of {workers} worker processes ended in error: {reason}")
-    for output in outputs:
-        summary = json.loads(output)
-        tally.embedded += summary["embedded"]
-        tally.failed += summary["failed"]
-    tally.finish()
-    return tally
+            fleet.end()
+            watch.close()
+        fleet.tally.finish()
+        if fleet.first_error is not None:
+            click.echo(f"a worker process ended in error: {fleet.reason()}", err=True)
+        if stopped.exit_code is not None:
+            click.echo("stopped; run the same command to go on", err=True)
+            context.exit(stopped.exit_code)
+    return fleet

@@ -1,13 +1,15 @@
-"""SIGTERM and ctrl-C: finish the batch in hand, then leave."""
+"""SIGTERM and ctrl-C while workers run: finish the batch in hand, then leave."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-import click
+SHOW_CURSOR = b"\x1b[?25h"
 
 
 @dataclass
@@ -17,18 +19,28 @@ class Stopped:
     exit_code: int | None = None
 
 
+def leave_at_once() -> None:
+    """End the process without waiting for threads that read a slow file or compute; leases run out by themselves."""
+    if sys.stderr.isatty():
+        os.write(2, SHOW_CURSOR)
+    os._exit(128 + signal.SIGINT)
+
+
 @contextmanager
-def stop_on_signals(request_stop: Callable[[], None]) -> Iterator[Stopped]:
-    """Call `request_stop` on SIGINT or SIGTERM; a second SIGINT leaves at once, which loses nothing either."""
+def stop_on_signals(
+    request_stop: Callable[[], None], leave: Callable[[], None] = leave_at_once
+) -> Iterator[Stopped]:
+    """Call `request_stop` on SIGINT or SIGTERM, and `leave` on a second SIGINT, which loses nothing either."""
     stopped = Stopped()
 
     def handle(signum: int, _: FrameType | None) -> None:
         if stopped.exit_code is not None and signum == signal.SIGINT:
-            raise KeyboardInterrupt
+            leave()
         stopped.exit_code = 128 + signum
-        # A handler must not wait for locks that the interrupted thread may hold.
+        # A handler must not wait for locks that the interrupted code may hold, nor write to a stream that it
+        # may be writing to.
         threading.Thread(target=request_stop, daemon=True).start()
-        click.echo("finishing the batch in hand; once more to leave at once", err=True)
+        os.write(2, b"finishing the batch in hand; ctrl-C once more leaves at once\n")
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

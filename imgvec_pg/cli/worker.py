@@ -5,11 +5,13 @@ from pathlib import Path
 import click
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
-from imgvec_pg.backfill.worker import Tally, Worker, effective_root
+from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.options import dsn_option, model_options
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collections import get_collection
 
 
@@ -66,14 +68,15 @@ def worker(
         decode_threads=decode_threads,
         follow=True,
         root=effective_root(collection, root),
+        lease_seconds=lease_seconds(),
     )
 
     def log(tally: Tally) -> None:
         click.echo(f"{collection.name}: {tally.embedded:,} embedded, {tally.failed:,} failed", err=True)
 
     running = Worker(dsn, collection.name, embedder, options, log)
-    click.echo(f"worker for {collection.name} ({collection.model_name}) is ready", err=True)
     with stop_on_signals(running.request_stop) as stopped:
+        click.echo(f"worker for {collection.name} ({collection.model_name}) is ready", err=True)
         running.run()
     if stopped.exit_code is not None:
         context.exit(stopped.exit_code)

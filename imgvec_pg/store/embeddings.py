@@ -15,11 +15,15 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.jobs import Key, PutOffKey, finish_jobs, put_off
-
-LOCK_TIMEOUT_MS = 250
-"""Well below PostgreSQL's deadlock_timeout (1 s): a worker that waits for an application steps back before the
-server has to choose a victim."""
+from imgvec_pg.store.jobs import (
+    LOCK_TIMEOUT_MS,
+    Key,
+    PutOffKey,
+    finish_jobs,
+    put_off,
+    short_transaction,
+)
+from imgvec_pg.store.sqlparts import bindable
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class EmbeddingStore:
             [vector_schema],
         )
         register_vector(connection)
-        parts = collection.parts(vector_schema)
+        parts = bindable(collection.parts(vector_schema))
         self._read = render("collection/read_images.sql", **parts)
         self._write = render("collection/write_embeddings.sql", **parts)
         self._fail = render("collection/write_failures.sql", **parts)
@@ -97,36 +101,52 @@ class EmbeddingStore:
         Raises:
             psycopg.errors.InsufficientPrivilege: The role may not read the source, or row-level security would hide
                 rows from it.
+            psycopg.errors.LockNotAvailable: The application holds the table, as ALTER TABLE does; try again.
         """
-        with self.connection.transaction():
+        with short_transaction(self.connection):
             # A row hidden by a policy would look deleted: let PostgreSQL refuse instead.
             self.connection.execute("SET LOCAL row_security = off")
             rows = self.connection.execute(self._read, {"keys": Jsonb(list(keys))}, binary=True)
             return [StoredImage(position - 1, path, content) for position, path, content in rows]
 
-    def write(self, token: uuid.UUID, outcomes: Sequence[Outcome], precision: str) -> Written:
+    def write(
+        self,
+        token: uuid.UUID,
+        outcomes: Sequence[Outcome],
+        precision: str,
+        lock_timeout_ms: int = LOCK_TIMEOUT_MS,
+    ) -> Written:
         """Write the outcomes of jobs leased under `token`, in one short transaction.
 
         Jobs whose lease was lost are dropped: another worker has them.
 
         Raises:
+            psycopg.errors.InsufficientPrivilege: Row-level security would hide rows of the source from the role.
             psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected,
             psycopg.errors.SerializationFailure, psycopg.errors.ForeignKeyViolation: Nothing was written; try smaller.
         """
         connection = self.connection
-        with connection.transaction():
-            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")
-            any_failed = any(outcome.failed for outcome in outcomes)
-            lock = "exclusive" if any_failed else "shared"
-            connection.execute(
-                load_sql(f"queries/lock_collection_{lock}.sql"), {"collection_id": self.collection.id}
-            )
+        with short_transaction(connection, lock_timeout_ms):
+            # A row hidden by a policy would look deleted: let PostgreSQL refuse instead.
+            connection.execute("SET LOCAL row_security = off")
+            self._lock_collection(outcomes)
             ours = finish_jobs(connection, token, [outcome.job_id for outcome in outcomes])
             kept = [outcome for outcome in outcomes if outcome.job_id in ours]
             embedded = self._write_embedded([key for o in kept for key in o.embedded], precision)
             failed = self._write_failed([key for o in kept for key in o.failed])
             put_off(connection, self.collection.id, [key for o in kept for key in o.put_off])
         return Written(embedded, failed, len(outcomes) - len(kept))
+
+    def _lock_collection(self, outcomes: Sequence[Outcome]) -> None:
+        if any(outcome.failed for outcome in outcomes):
+            lock = "exclusive"
+        elif any(outcome.embedded for outcome in outcomes):
+            lock = "shared"
+        else:
+            return  # Keys put off wait for nobody.
+        self.connection.execute(
+            load_sql(f"queries/lock_collection_{lock}.sql"), {"collection_id": self.collection.id}
+        )
 
     def _write_embedded(self, rows: Sequence[EmbeddedKey], precision: str) -> int:
         newest = newest_by_key(rows)
@@ -156,11 +176,16 @@ class EmbeddingStore:
                 "keys": Jsonb([item.key for item in newest]),
                 "versions": [item.version for item in newest],
                 "codes": [item.code for item in newest],
-                "messages": [item.message.replace("\0", "\\0")[:1000] for item in newest],
+                "messages": [self._storable(item.message) for item in newest],
                 "attempts": [item.attempts for item in newest],
             },
         ).fetchone()
         return int(row[0]) if row else 0
+
+    def _storable(self, message: str) -> str:
+        """Return a message as a text column of this database can hold it."""
+        encoding = self.connection.info.encoding
+        return message.replace("\0", "\\0")[:1000].encode(encoding, "replace").decode(encoding)
 
 
 def newest_by_key(rows: Sequence[KeyResult]) -> list[KeyResult]:

@@ -1,8 +1,9 @@
 """The queue: slices of a collection's keys waiting to be embedded."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg.rows import class_row
@@ -14,23 +15,26 @@ from imgvec_pg.database.sqlfiles import load_sql
 Key = dict[str, Any]
 """A source row's primary key as JSON: {"id": 7}."""
 
-LEASE_SECONDS = 60.0
-"""A dead worker's jobs are taken by another after this; live ones extend it every quarter of it."""
-SPLIT_AFTER_ATTEMPTS = 2
-"""A job whose workers died this often is split into single keys."""
 MAX_ATTEMPTS = 3
-"""A key that fails, or kills its worker, this often is a failure."""
+"""A key whose image cannot be had this often is a failure."""
+MAX_DEATHS = 4
+"""A key that was with this many dying workers is a failure: with the first one in company, which blames nobody,
+then alone three times. Fewer would blame a healthy image for two chance kills."""
 MAX_JOBS_PER_CLAIM = 256
+LOCK_TIMEOUT_MS = 250
+"""Well below PostgreSQL's deadlock_timeout (1 s): a worker that waits for an application steps back before the
+server has to choose a victim."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One claimed job; `attempts` counts this claim."""
+    """One claimed job; `attempts` counts this claim, `deaths` the leases that ran out before it."""
 
     id: int
     version: int
     keys: list[Key]
     attempts: int
+    deaths: int
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,15 @@ class Claim:
 
     token: uuid.UUID
     jobs: tuple[Job, ...]
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a worker died with one of the jobs: it must be worked alone."""
+        return any(job.deaths for job in self.jobs)
+
+    def key_count(self) -> int:
+        """Keys of all jobs."""
+        return sum(len(job.keys) for job in self.jobs)
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,10 @@ class QueueDepth:
 
 @dataclass(frozen=True)
 class PutOffKey:
-    """A key to try again later, at the version it has, `attempts` counting the tries it has used up."""
+    """A key to try again later, at the version it has, `attempts` counting the tries it has used up.
+
+    Its worker lived to tell, so deaths of earlier ones are forgotten.
+    """
 
     key: Key
     version: int
@@ -61,13 +77,51 @@ class PutOffKey:
     delay_seconds: float
 
 
-def claim_jobs(connection: Connection, collection_id: int, max_keys: int) -> Claim:
+@contextmanager
+def short_transaction(connection: Connection, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> Iterator[None]:
+    """Run one transaction that steps back from a lock that the application holds.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: It was not had in time; nothing was changed.
+    """
+    with connection.transaction():
+        connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{lock_timeout_ms}ms"])
+        yield
+
+
+def claim_jobs(
+    connection: Connection,
+    collection_id: int,
+    token: uuid.UUID,
+    max_keys: int,
+    *,
+    lease_seconds: float,
+    at_most: int | None = None,
+) -> Claim:
     """Lease due jobs of about `max_keys` keys; each claim counts as an attempt until it is released.
 
-    Jobs that have cost two workers their lives come back split, one key a job.
+    A job whose worker died is taken apart, and its keys are then claimed one at a time.
+
+    Args:
+        token: Marks the lease; the caller notes it before, so that it is known even if the answer is lost.
+        at_most: Never lease more keys than this; the last job is divided.
     """
-    token = uuid.uuid4()
-    with connection.transaction(), connection.cursor(row_factory=class_row(Job)) as cursor:
+    if at_most is not None:
+        max_keys = min(max_keys, at_most)
+    for _ in range(MAX_JOBS_PER_CLAIM):
+        with connection.transaction():
+            jobs = _lease(connection, collection_id, token, max_keys, lease_seconds)
+            deadly = [job.id for job in jobs if job.deaths and len(job.keys) > 1]
+            if not deadly:
+                return Claim(token, tuple(_first_keys(connection, token, jobs, at_most)))
+            connection.execute(load_sql("queries/split_jobs.sql"), {"ids": deadly, "token": token})
+    return Claim(token, ())
+
+
+def _lease(
+    connection: Connection, collection_id: int, token: uuid.UUID, max_keys: int, lease_seconds: float
+) -> list[Job]:
+    with connection.cursor(row_factory=class_row(Job)) as cursor:
         jobs = cursor.execute(
             load_sql("queries/claim_jobs.sql"),
             {
@@ -75,28 +129,45 @@ def claim_jobs(connection: Connection, collection_id: int, max_keys: int) -> Cla
                 "max_keys": max_keys,
                 "max_jobs": min(max_keys, MAX_JOBS_PER_CLAIM),
                 "token": token,
-                "lease_seconds": LEASE_SECONDS,
+                "lease_seconds": lease_seconds,
             },
         ).fetchall()
-        deadly = [job.id for job in jobs if job.attempts > SPLIT_AFTER_ATTEMPTS and len(job.keys) > 1]
-        if deadly:
-            cursor.execute(load_sql("queries/split_jobs.sql"), {"ids": deadly, "token": token})
-    return Claim(token, tuple(job for job in jobs if job.id not in deadly))
+    return sorted(jobs, key=lambda job: (job.version == 0, job.id))
 
 
-def extend_leases(connection: Connection, collection_id: int, tokens: Sequence[uuid.UUID]) -> None:
-    """Keep the leases of a live worker for another LEASE_SECONDS."""
-    connection.execute(
-        load_sql("queries/extend_leases.sql"),
-        {"tokens": list(tokens), "collection_id": collection_id, "lease_seconds": LEASE_SECONDS},
-    )
+def _first_keys(
+    connection: Connection, token: uuid.UUID, jobs: Sequence[Job], at_most: int | None
+) -> Iterator[Job]:
+    left = at_most
+    for job in jobs:
+        if left is None or len(job.keys) <= left:
+            yield job
+        else:
+            row = connection.execute(
+                load_sql("queries/shorten_job.sql"), {"id": job.id, "token": token, "key_count": left}
+            ).fetchone()
+            assert row is not None  # noqa: S101 - leased a moment ago in this transaction
+            yield replace(job, keys=row[0])
+        left = None if left is None else left - len(job.keys)
+
+
+def extend_leases(
+    connection: Connection, collection_id: int, tokens: Sequence[uuid.UUID], lease_seconds: float
+) -> None:
+    """Keep the leases of a live worker for another `lease_seconds`."""
+    with short_transaction(connection):
+        connection.execute(
+            load_sql("queries/extend_leases.sql"),
+            {"tokens": list(tokens), "collection_id": collection_id, "lease_seconds": lease_seconds},
+        )
 
 
 def release_jobs(connection: Connection, collection_id: int, tokens: Sequence[uuid.UUID]) -> None:
     """Give claimed jobs back untried, charging no attempt."""
-    connection.execute(
-        load_sql("queries/release_jobs.sql"), {"tokens": list(tokens), "collection_id": collection_id}
-    )
+    with short_transaction(connection):
+        connection.execute(
+            load_sql("queries/release_jobs.sql"), {"tokens": list(tokens), "collection_id": collection_id}
+        )
 
 
 def finish_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) -> set[int]:
@@ -107,7 +178,7 @@ def finish_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) ->
 
 def explode_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) -> list[Job]:
     """Replace leased jobs by one leased job a key, in one transaction of its own."""
-    with connection.transaction(), connection.cursor(row_factory=class_row(Job)) as cursor:
+    with short_transaction(connection), connection.cursor(row_factory=class_row(Job)) as cursor:
         return cursor.execute(
             load_sql("queries/explode_jobs.sql"), {"ids": list(ids), "token": token}
         ).fetchall()

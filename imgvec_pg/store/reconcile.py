@@ -7,11 +7,12 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, lock_timeout, vector_schema
-from imgvec_pg.database.sqlfiles import render
+from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import triggered_tables
 from imgvec_pg.store.jobs import Key
 from imgvec_pg.store.source import describe_source
+from imgvec_pg.store.sqlparts import bindable
 
 PAGE_ROWS = 65_536
 
@@ -26,51 +27,53 @@ class Reconciled:
     tables_given_triggers: int
 
 
-def file_missing(
-    connection: Connection,
-    collection: Collection,
-    *,
-    after: Key | None = None,
-    skip_queued: bool = True,
-    on_page: Callable[[Connection, Key], None] | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> int:
-    """File jobs for source rows that have an image and neither embedding nor failure; return keys filed.
+@dataclass(frozen=True)
+class Page:
+    """A page of the source that was looked at: its last key (None when it was empty), its rows, and keys filed."""
 
-    Walks the primary key in pages, one transaction each.
+    last_key: Key | None
+    rows: int
+    filed: int
 
-    Args:
-        after: Start behind this key.
-        skip_queued: Leave out keys that are queued already; costs a scan of the queue for each page.
-        on_page: Called in the page's transaction with its last key.
-        progress: Called with the rows looked at so far.
-    """
-    parts = collection.parts(vector_schema(connection))
+    @property
+    def is_last(self) -> bool:
+        """Whether the source ends with it."""
+        return self.rows < PAGE_ROWS
+
+
+def file_page(
+    connection: Connection, collection: Collection, after: Key | None, *, skip_queued: bool
+) -> Page:
+    """File jobs for one page's rows that lack embedding and failure, within the caller's transaction."""
+    after_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
+    parts = bindable({**collection.parts(vector_schema(connection)), "a_keys": after_keys})
     behind = sql.SQL(
         "WHERE ({s_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
-    ).format(**parts, a_keys=sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns))
-    total: int = 0
-    looked_at: int = 0
+    ).format(**parts)
+    statement = render(
+        "collection/file_missing.sql", **parts, after_condition=behind if after else sql.SQL("")
+    )
+    connection.execute("SET LOCAL row_security = off")
+    row = connection.execute(
+        statement, {"after": Jsonb(after), "page_size": PAGE_ROWS, "skip_queued": skip_queued}
+    ).fetchone()
+    assert row is not None  # noqa: S101 - the statement always gives one row
+    return Page(*row)
+
+
+def file_missing(connection: Connection, collection: Collection) -> int:
+    """File jobs for source rows that have an image and neither embedding, failure nor job; return keys filed.
+
+    Walks the primary key in pages, one transaction each.
+    """
+    filed, after = 0, None
     while True:
-        statement = render(
-            "collection/file_missing.sql", **parts, after_condition=behind if after else sql.SQL("")
-        )
         with connection.transaction():
-            connection.execute("SET LOCAL row_security = off")
-            row = connection.execute(
-                statement, {"after": Jsonb(after), "page_size": PAGE_ROWS, "skip_queued": skip_queued}
-            ).fetchone()
-            assert row is not None  # noqa: S101 - the statement always gives one row
-            last_key, page_rows, filed = row
-            if last_key is not None and on_page is not None:
-                on_page(connection, last_key)
-        total += filed
-        looked_at += page_rows
-        if progress is not None:
-            progress(looked_at)
-        if page_rows < PAGE_ROWS:
-            return total
-        after = last_key
+            page = file_page(connection, collection, after, skip_queued=True)
+        filed += page.filed
+        after = page.last_key
+        if page.is_last:
+            return filed
 
 
 def list_source(
@@ -78,25 +81,42 @@ def list_source(
 ) -> int:
     """File the whole source for its first fill; an interrupted listing goes on where it stopped.
 
+    Several commands that list at once take turns page by page, so that no row is filed twice.
+
+    Args:
+        progress: Called with the rows looked at so far.
+
     Returns:
         Keys filed now; 0 when the source had been listed before.
     """
-    row = connection.execute(
-        "SELECT listing_after, listed_at IS NOT NULL FROM imgvec.collection WHERE id = %s", [collection.id]
-    ).fetchone()
-    if row is None or row[1]:
-        return 0
+    filed = looked_at = 0
+    while True:
+        with connection.transaction():
+            row = connection.execute(load_sql("queries/lock_listing.sql"), [collection.id]).fetchone()
+            if row is None or row[1]:
+                return filed
+            page = file_page(connection, collection, row[0], skip_queued=False)
+            connection.execute(
+                load_sql("queries/note_listing.sql"),
+                {
+                    "collection_id": collection.id,
+                    "last_key": Jsonb(page.last_key or row[0]),
+                    "is_last": page.is_last,
+                },
+            )
+        filed += page.filed
+        looked_at += page.rows
+        if progress is not None:
+            progress(looked_at)
 
-    def remember(page_connection: Connection, last_key: Key) -> None:
-        page_connection.execute(
-            "UPDATE imgvec.collection SET listing_after = %s WHERE id = %s", [Jsonb(last_key), collection.id]
-        )
 
-    filed = file_missing(
-        connection, collection, after=row[0], skip_queued=False, on_page=remember, progress=progress
-    )
-    connection.execute("UPDATE imgvec.collection SET listed_at = now() WHERE id = %s", [collection.id])
-    return filed
+def count_missing(connection: Connection, collection: Collection) -> int:
+    """Count the rows that a first fill would embed: those with an image and neither embedding nor failure."""
+    parts = collection.parts(vector_schema(connection))
+    with connection.transaction():
+        connection.execute("SET LOCAL row_security = off")
+        row = connection.execute(render("collection/count_missing.sql", **parts)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def reconcile(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> Reconciled:

@@ -158,6 +158,7 @@ class Job(Base):
     version: Mapped[int] = mapped_column(BigInteger)
     keys: Mapped[Any] = mapped_column(JSONB)
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    deaths: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     token: Mapped[uuid.UUID | None]
     lease_until: Mapped[datetime | None] = mapped_column(TimestampTz)
     run_after: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())

@@ -22,9 +22,10 @@ WITH failed AS (
         SET version = excluded.version, code = excluded.code, message = excluded.message,
             attempts = excluded.attempts, failed_at = now(), retry_at = NULL
         WHERE f.version <= excluded.version
-    RETURNING 1
+    RETURNING f.code
 ), outdated AS (
     DELETE FROM imgvec.{embedding_table} AS e USING failed AS w
     WHERE {w_equals_e} AND e.version < w.imgvec_version
 )
-SELECT count(*) FROM recorded;
+-- A row whose image was set to NULL has nothing to embed: it is noted, so that its old embedding goes, but did not fail.
+SELECT count(*) FROM recorded WHERE code <> 'no_image';

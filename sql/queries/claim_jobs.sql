@@ -1,7 +1,9 @@
 -- Claim due jobs holding about %(max_keys)s keys: changes before the first fill, oldest first.
--- Returns id, version, keys, attempts (this one counted).
+-- A job whose lease ran out is a suspect (its worker died, or was stopped for long) and is claimed alone.
+-- Returns id, version, keys, attempts (this one counted, those that ran out not) and deaths.
 WITH due AS (
-    SELECT j.id, jsonb_array_length(j.keys) AS key_count, (j.version = 0) AS is_fill
+    SELECT j.id, jsonb_array_length(j.keys) AS key_count, (j.version = 0) AS is_fill,
+           j.deaths + (j.token IS NOT NULL)::integer AS deaths
     FROM imgvec.job AS j
     WHERE j.collection_id = %(collection_id)s AND j.run_after <= now()
       AND (j.lease_until IS NULL OR j.lease_until <= now())
@@ -9,12 +11,17 @@ WITH due AS (
     LIMIT %(max_jobs)s
     FOR UPDATE SKIP LOCKED
 ), taken AS (
-    SELECT d.id
-    FROM (SELECT due.id, sum(due.key_count) OVER (ORDER BY due.is_fill, due.id) - due.key_count AS keys_before FROM due) AS d
-    WHERE d.keys_before < %(max_keys)s
+    SELECT d.id, d.deaths
+    FROM (
+        SELECT due.id, due.deaths, row_number() OVER line AS place, sum(due.key_count) OVER line - due.key_count AS keys_before,
+               bool_or(due.deaths > 0) OVER line AS suspect_met
+        FROM due WINDOW line AS (ORDER BY due.is_fill, due.id)
+    ) AS d
+    WHERE d.keys_before < %(max_keys)s AND (d.place = 1 OR NOT d.suspect_met)
 )
 UPDATE imgvec.job AS j
-SET token = %(token)s, lease_until = now() + make_interval(secs => %(lease_seconds)s), attempts = j.attempts + 1
+SET token = %(token)s, lease_until = now() + make_interval(secs => %(lease_seconds)s),
+    attempts = j.attempts + (j.token IS NULL)::integer, deaths = taken.deaths
 FROM taken
 WHERE j.id = taken.id
-RETURNING j.id, j.version, j.keys, j.attempts;
+RETURNING j.id, j.version, j.keys, j.attempts, j.deaths;

@@ -2,6 +2,8 @@
 -- No foreign key to collection: each write of the application would lock the same collection row.
 -- version orders the changes of one key: drawn by the source's trigger under the changed row's lock, and
 -- inherited by whatever the library files itself (0 for a first fill).
+-- attempts counts the tries that came to an end, this one included while it is leased; deaths counts the leases
+-- that ran out. After the first death a job is worked alone: only then is a worker's death its own doing.
 CREATE SEQUENCE imgvec.version_seq CACHE 1;
 CREATE TABLE imgvec.job (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -9,6 +11,7 @@ CREATE TABLE imgvec.job (
     version bigint NOT NULL,
     keys jsonb NOT NULL,
     attempts smallint NOT NULL DEFAULT 0,
+    deaths smallint NOT NULL DEFAULT 0,
     token uuid,
     lease_until timestamptz,
     run_after timestamptz NOT NULL DEFAULT now(),

@@ -1,0 +1,120 @@
+"""A worker's sign of life: extends its leases and tells what it does, over a connection of its own."""
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from types import TracebackType
+
+import psycopg
+
+from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.database.connect import Connection, connect, one_line
+from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.errors import ConnectionFailedError
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.jobs import extend_leases
+
+log = logging.getLogger(__name__)
+
+BEATS_PER_LEASE = 4
+MEASURED_FROM_IMAGES = 64
+"""A run of fewer images says nothing about a model's rate."""
+
+
+class Heartbeat:
+    """Beats in a thread for as long as its `with` block lasts.
+
+    It survives the loss of its own connection: leases that ran out under a worker that still works would have
+    two workers take the same jobs from each other.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        worker_id: uuid.UUID,
+        collection: Collection,
+        embedder: Embedder,
+        leases: LeaseBook,
+        tally: Tally,
+        lease_seconds: float,
+    ) -> None:
+        self.dsn = dsn
+        self.worker_id = worker_id
+        self.collection = collection
+        self.embedder = embedder
+        self.leases = leases
+        self.tally = tally
+        self.lease_seconds = lease_seconds
+        self._connection: Connection | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat_until_done, daemon=True, name="imgvec-heartbeat")
+        self._before = (time.monotonic(), tally.embedded)
+
+    def __enter__(self) -> None:
+        connection = self._connected()
+        try:
+            connection.execute(load_sql("queries/forget_workers.sql"))
+            self._tell(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+        if self._connection is None:
+            return
+        try:
+            self._record_rate(self._connection)
+            self._connection.execute("DELETE FROM imgvec.worker WHERE id = %s", [self.worker_id])
+        except psycopg.Error as failure:
+            log.info("could not sign off: %s", one_line(failure))
+        finally:
+            self._connection.close()
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self.dsn, application_name="imgvec worker")
+        return self._connection
+
+    def _beat_until_done(self) -> None:
+        while not self._done.wait(self.lease_seconds / BEATS_PER_LEASE):
+            try:
+                connection = self._connected()
+                extend_leases(connection, self.collection.id, self.leases.held(), self.lease_seconds)
+                self._tell(connection)
+            except (psycopg.Error, ConnectionFailedError) as error:
+                log.info("no sign of life to the database: %s", one_line(error))
+
+    def _record_rate(self, connection: Connection) -> None:
+        if self.tally.embedded >= MEASURED_FROM_IMAGES:
+            connection.execute(
+                "UPDATE imgvec.model SET images_per_second = %s WHERE id = %s",
+                [self.tally.images_per_second(), self.collection.model_id],
+            )
+
+    def _tell(self, connection: Connection) -> None:
+        now, done = time.monotonic(), self.tally.embedded
+        then, done_then = self._before
+        self._before = (now, done)
+        connection.execute(
+            load_sql("queries/worker_seen.sql"),
+            {
+                "id": self.worker_id,
+                "collection_id": self.collection.id,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "device": str(getattr(self.embedder, "device", "cpu")),
+                "activity": "working",
+                "images_done": done,
+                "images_per_second": (done - done_then) / max(now - then, 1e-9),
+            },
+        )

@@ -1,0 +1,2 @@
+-- Forget workers that died without signing off, a day after their last sign of life.
+DELETE FROM imgvec.worker WHERE seen_at < now() - interval '1 day';
