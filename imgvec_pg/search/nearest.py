@@ -15,9 +15,9 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.search.question import Float32Array, RowKey, vector_text
-from imgvec_pg.search.sqlparts import bindable
 from imgvec_pg.store.collection import Collection, KeySql
 from imgvec_pg.store.jobs import Key
+from imgvec_pg.store.sqlparts import bindable
 
 MAX_K = 10_000
 Way = Literal["index", "exact"]

@@ -12,9 +12,9 @@ from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
-from imgvec_pg.search.sqlparts import bindable
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.jobs import Key
+from imgvec_pg.store.sqlparts import bindable
 
 PICTURES_AT_ONCE = 16
 """Pictures of up to 64 MiB each are held in memory together."""

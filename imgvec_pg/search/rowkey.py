@@ -12,9 +12,9 @@ from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.errors import CollectionError, ImageError, UsageError
 from imgvec_pg.search.pictures import read_pictures
 from imgvec_pg.search.question import Question, RowKey, show_key
-from imgvec_pg.search.sqlparts import bindable
 from imgvec_pg.store.collection import Collection, KeySql
 from imgvec_pg.store.jobs import Key
+from imgvec_pg.store.sqlparts import bindable
 
 
 def ask_with_row(

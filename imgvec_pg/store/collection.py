@@ -81,17 +81,12 @@ class Collection:
             **self.parts_without_source(vector),
             **key.parts(),
             "among_type": among_type,
-            "e_key_among": key.among("e")
-            if is_composite
-            else sql.SQL("{} = ANY ($3)").format(key.columns("e")),
+            "e_key_among": key.among("e") if is_composite else key.equal_any("e"),
             "source": self.source,
             "s_equals_embedding": key.equal("s", ("imgvec", self.embedding_table)),
             "n_has_image": self._has_image("n"),
             "s_has_image": self._has_image("s"),
-            "watched_differ": sql.SQL(" OR ").join(
-                sql.SQL("n.{column} IS DISTINCT FROM o.{column}").format(column=sql.Identifier(column))
-                for column in self.watch_columns
-            ),
+            "watched_differ": sql.SQL(" OR ").join(map(self._differs, self.watch_columns)),
             "path": self._image_column(self.path_column, "text"),
             "content": self._image_column(self.content_column, "bytea"),
         }
@@ -132,6 +127,13 @@ class Collection:
             sql.SQL(" OR ").join(
                 sql.SQL("{} IS NOT NULL").format(sql.Identifier(row, column)) for column in columns
             )
+        )
+
+    def _differs(self, column: str) -> sql.Composed:
+        """Compare bytes as bytes, all else as exact text: not every type has an =, nor every collation an exact one."""
+        cast = sql.SQL("" if column == self.content_column else '::text COLLATE "C"')
+        return sql.SQL("n.{column}{cast} IS DISTINCT FROM o.{column}{cast}").format(
+            column=sql.Identifier(column), cast=cast
         )
 
     @staticmethod
@@ -178,16 +180,25 @@ class KeySql:
             for position, (name, schema) in enumerate(zip(self.names, self.equality_schemas, strict=True), 1)
         )
 
-    def among(self, row: str) -> sql.Composed:
-        """`(row.a, row.b) IN (SELECT u.a, u.b FROM unnest($3) AS u)`."""
-        return sql.SQL("({}) IN (SELECT {} FROM unnest($3) AS u)").format(
-            self.columns(row), self.columns("u")
+    def equal_any(self, row: str) -> sql.Composed:
+        """`row.a = ANY ($3)`."""
+        return sql.SQL("{} OPERATOR({}.=) ANY ($3)").format(
+            self.columns(row), sql.Identifier(self.equality_schemas[0])
         )
 
+    def among(self, row: str) -> sql.Composed:
+        """`EXISTS (SELECT FROM unnest($3) AS u WHERE u.a = row.a AND u.b = row.b)`, a semi-join to PostgreSQL."""
+        return sql.SQL("EXISTS (SELECT FROM unnest($3) AS u WHERE {})").format(self.equal("u", row))
+
     def json(self, row: str) -> sql.Composed:
-        """`jsonb_build_object('tenant', row."tenant", …)`."""
+        """`jsonb_build_object('tenant', row."tenant", …)`; a numeric goes as text, since JSON readers round it."""
         pairs = sql.SQL(", ").join(
-            sql.SQL("{}, {}").format(sql.Literal(name), sql.Identifier(row, name)) for name in self.names
+            sql.SQL("{}, {}{}").format(
+                sql.Literal(name),
+                sql.Identifier(row, name),
+                sql.SQL("::text" if type_name.startswith("numeric") else ""),
+            )
+            for name, type_name in zip(self.names, self.type_names, strict=True)
         )
         return sql.SQL("jsonb_build_object({})").format(pairs)
 

@@ -16,6 +16,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.source import TEXT_TYPES, Source, describe_source, no_such_column
 
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+DOLLAR_QUOTE = re.compile(r"\$\w*\$")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,20 @@ def check_name(name: str) -> None:
             f'"{name}" cannot name a collection; expected 1 to 40 lower-case letters, digits and underscores, '
             "not starting with a digit, such as product_clip"
         )
+
+
+def check_quotable(shown: str, names: Sequence[str]) -> None:
+    """Refuse names that would end the quoted body of a function which mentions them.
+
+    Raises:
+        CollectionError: A name holds something like $word$.
+    """
+    for name in names:
+        if DOLLAR_QUOTE.search(name):
+            raise CollectionError(
+                f'the name "{name}" of {shown} holds a dollar quote, which functions cannot mention safely; '
+                "make a view with other names and use --no-fk"
+            )
 
 
 def find_collections(connection: Connection, name: str | None = None) -> list[Collection]:
@@ -121,6 +136,7 @@ def build_collection(source: Source, request: CollectionRequest) -> Collection:
     """
     check_name(request.name)
     shown = f"{source.schema}.{source.name}"
+    check_quotable(shown, [source.schema, source.name, *source.columns])
     columns = choose_image_columns(source, request.image_columns)
     if columns.path is not None and request.root is None:
         raise UsageError(
@@ -186,6 +202,10 @@ def create_collection(
             collection = register(connection, planned, source)
             for statement in creation_statements(collection, source, schema, request.partitions):
                 connection.execute(statement)
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        raise CollectionError(
+            f"no foreign key can point to {request.relation} ({one_line(error)}); add --no-fk"
+        ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise CollectionError(
             f"the role {connection.info.user} may not do this ({one_line(error)}); it must own the source or have "
@@ -244,6 +264,8 @@ def creation_statements(
         part: sql.SQL("") if collection.has_foreign_key else render(f"collection/{part}.sql", **parts)
         for part in ("forget_moved", "forget_deleted", "forget_all")
     }
+    of_partition = "refill" if collection.has_foreign_key else "forget_partition"
+    forget["forget_partition"] = render(f"collection/{of_partition}.sql", **parts)
     clause = sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"]) if partitions else sql.SQL("")
     comment = sql.Literal(f"Embeddings of {collection.shown_source} by {collection.model_name}")
     statements = [render("collection/embedding_table.sql", **parts, partition_clause=clause, comment=comment)]
@@ -279,13 +301,27 @@ def drop_collection(connection: Connection, collection: Collection, *, lock_time
 
     Raises:
         DatabaseError: The lock on the source was not had in time; nothing was changed.
+        CollectionError: Other objects need it, or the role lacks a right; nothing was changed.
     """
-    schema = vector_schema(connection)
-    with lock_timeout(connection, lock_timeout_ms):
-        parts = {**collection.parts_without_source(schema)}
-        for table in triggered_tables(connection, collection):
-            connection.execute(render("collection/drop_triggers.sql", **parts, table=sql.Identifier(*table)))
-        connection.execute(render("collection/drop.sql", **parts))
+    # Nothing dropped is named after the extension's schema; a collection can go even where the extension is gone.
+    parts = collection.parts_without_source("public")
+    try:
+        with lock_timeout(connection, lock_timeout_ms):
+            for table in triggered_tables(connection, collection):
+                connection.execute(
+                    render("collection/drop_triggers.sql", **parts, table=sql.Identifier(*table))
+                )
+            connection.execute(render("collection/drop.sql", **parts))
+    except psycopg.errors.DependentObjectsStillExist as error:
+        detail = ", ".join((error.diag.message_detail or one_line(error)).splitlines())
+        raise CollectionError(
+            f"collection {collection.name} is still needed ({detail}); drop that first. Nothing was changed"
+        ) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise CollectionError(
+            f"the role {connection.info.user} may not drop collection {collection.name} ({one_line(error)}); "
+            "it must own the source and the schema imgvec. Nothing was changed"
+        ) from error
 
 
 def triggered_tables(connection: Connection, collection: Collection) -> list[tuple[str, str]]:

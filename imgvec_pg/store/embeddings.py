@@ -86,7 +86,7 @@ class EmbeddingStore:
         self.collection = collection
         # The vector types are looked up by name, wherever the extension lives.
         connection.execute(
-            "SELECT set_config('search_path', current_setting('search_path') || ',' || %s, false)",
+            "SELECT set_config('search_path', current_setting('search_path') || ',' || quote_ident(%s), false)",
             [vector_schema],
         )
         register_vector(connection)

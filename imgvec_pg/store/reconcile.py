@@ -53,12 +53,19 @@ def file_page(
     statement = render(
         "collection/file_missing.sql", **parts, after_condition=behind if after else sql.SQL("")
     )
-    connection.execute("SET LOCAL row_security = off")
+    read_like_triggers(connection, collection)
     row = connection.execute(
         statement, {"after": Jsonb(after), "page_size": PAGE_ROWS, "skip_queued": skip_queued}
     ).fetchone()
     assert row is not None  # noqa: S101 - the statement always gives one row
     return Page(*row)
+
+
+def read_like_triggers(connection: Connection, collection: Collection) -> None:
+    """Set this transaction to see all rows, write keys as the triggers do and compare them by their types' operators."""
+    connection.execute(
+        load_sql("queries/read_like_triggers.sql"), {"schemas": list(collection.key_equality_schemas)}
+    )
 
 
 def file_missing(connection: Connection, collection: Collection) -> int:
@@ -114,7 +121,7 @@ def count_missing(connection: Connection, collection: Collection) -> int:
     """Count the rows that a first fill would embed: those with an image and neither embedding nor failure."""
     parts = collection.parts(vector_schema(connection))
     with connection.transaction():
-        connection.execute("SET LOCAL row_security = off")
+        read_like_triggers(connection, collection)
         row = connection.execute(render("collection/count_missing.sql", **parts)).fetchone()
     return int(row[0]) if row else 0
 
@@ -122,7 +129,8 @@ def count_missing(connection: Connection, collection: Collection) -> int:
 def reconcile(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> Reconciled:
     """Bring a collection in line with its source: file what is missing, delete what has no row any more.
 
-    Partitions attached since the collection was made get their triggers first.
+    Partitions attached since the collection was made get their triggers first, and the embedding table its policy
+    where the source has been given row-level security.
     """
     schema = vector_schema(connection)
     parts = collection.parts(schema)
@@ -137,6 +145,9 @@ def reconcile(connection: Connection, collection: Collection, *, lock_timeout_ms
                         render("collection/triggers.sql", **parts, table=sql.Identifier(*table))
                     )
                 added += 1
+    if source.row_security and not has_row_security(connection, collection):
+        with lock_timeout(connection, lock_timeout_ms):
+            connection.execute(render("collection/row_security.sql", **parts))
     filed = file_missing(connection, collection)
     with connection.transaction():
         connection.execute("SET LOCAL row_security = off")
@@ -146,3 +157,11 @@ def reconcile(connection: Connection, collection: Collection, *, lock_timeout_ms
         "UPDATE imgvec.collection SET listed_at = coalesce(listed_at, now()) WHERE id = %s", [collection.id]
     )
     return Reconciled(filed, orphans, failures, added)
+
+
+def has_row_security(connection: Connection, collection: Collection) -> bool:
+    """Whether the embedding table has row-level security."""
+    row = connection.execute(
+        load_sql("queries/has_row_security.sql"), {"table": collection.embedding_table}
+    ).fetchone()
+    return row is not None and bool(row[0])

@@ -1,8 +1,9 @@
 -- Trigger functions of one collection. They run inside the application's own statement, as their definer,
 -- so that a role without rights in imgvec writes its table as before; they only file keys.
 -- The version is drawn here, while the changed rows are locked, so versions follow the order of commits.
+-- The time zone is fixed because a key that holds a time becomes text, by which failures are found again.
 CREATE FUNCTION imgvec.{on_insert}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $trigger$
 BEGIN
     INSERT INTO imgvec.job (collection_id, version, keys)
@@ -20,7 +21,7 @@ END
 $trigger$;
 
 CREATE FUNCTION imgvec.{on_update}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 -- The plan is kept between statements: one made for a single row must not meet 100,000 with a nested loop.
 SET enable_nestloop = off
 AS $trigger$
@@ -51,7 +52,7 @@ END
 $trigger$;
 
 CREATE FUNCTION imgvec.{on_delete}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $trigger$
 BEGIN
     IF EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id}) THEN
@@ -67,11 +68,17 @@ $trigger$;
 
 CREATE FUNCTION imgvec.{on_truncate}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- A row hidden by a policy is not gone: let PostgreSQL refuse instead.
+SET row_security = off
 AS $trigger$
 BEGIN
-    DELETE FROM imgvec.job WHERE collection_id = {collection_id};
-    DELETE FROM imgvec.failure WHERE collection_id = {collection_id};
-    {forget_all}
+    IF TG_RELID = (SELECT c.source FROM imgvec.collection AS c WHERE c.id = {collection_id}) THEN
+        DELETE FROM imgvec.job WHERE collection_id = {collection_id};
+        DELETE FROM imgvec.failure WHERE collection_id = {collection_id};
+        {forget_all}
+    ELSE
+        {forget_partition}
+    END IF;
     RETURN NULL;
 END
 $trigger$;

@@ -1,4 +1,5 @@
 -- Write embeddings of one batch, in key order so that two writers never wait for each other crosswise.
+-- A row that has no image any more gets none, even where it was deleted and came back under the same key.
 -- A newer version is never covered by an older one, nor a newer failure by an older success.
 WITH written AS (
     INSERT INTO imgvec.{embedding_table} AS e ({keys}, embedding, version, content_hash, precision)
@@ -10,7 +11,7 @@ WITH written AS (
         unnest(%(versions)b::bigint[]),
         unnest(%(content_hashes)b::bytea[])
     ) AS w({keys}, key, embedding, version, content_hash)
-    WHERE EXISTS (SELECT FROM {source} AS s WHERE {w_equals_s})
+    WHERE EXISTS (SELECT FROM {source} AS s WHERE {w_equals_s} AND {s_has_image})
       AND NOT EXISTS (
           SELECT FROM imgvec.failure AS f
           WHERE f.collection_id = {collection_id} AND f.key = w.key AND f.version > w.version
