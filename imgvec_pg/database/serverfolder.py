@@ -31,16 +31,19 @@ LOCK_SECONDS = 120.0
 MAX_SOCKET_PATH_BYTES = 107
 
 
-def default_directory() -> Path:
-    """Return where the server lives unless told otherwise: `server` in the state directory.
+def default_directory(name: str = "server") -> Path:
+    """Return where a server lives unless told otherwise: in the state directory.
 
-    Root's home is often closed to the user that runs the server; then it is /var/lib/imgvec/server, unless
+    Root's home is often closed to the user that runs the server; then it is below /var/lib/imgvec, unless
     IMGVEC_HOME asks for a place.
+
+    Args:
+        name: Its path below that.
     """
-    directory = state_directory() / "server"
+    directory = state_directory() / name
     user = choose_user(directory / "data")
     if user is not None and "IMGVEC_HOME" not in os.environ and closed_folder(directory, user) is not None:
-        return ROOT_DIRECTORY
+        return ROOT_DIRECTORY.parent / name
     return directory
 
 
@@ -84,7 +87,7 @@ class ServerFolder:
     def _create(self) -> None:
         if self.is_ours():
             return
-        _make_folders(self.path)
+        make_folders(self.path)
         strangers = sorted(entry.name for entry in self.path.iterdir())
         if strangers and not self.is_ours():  # another start may have come first meanwhile
             raise ServerError(
@@ -160,7 +163,7 @@ def make_private_folder(path: Path, user: ServerUser | None) -> None:
         )
 
 
-def _make_folders(path: Path) -> None:
+def make_folders(path: Path) -> None:
     """Create `path` and its missing parents; those we make are open to every user, whatever the umask."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):

@@ -1,0 +1,132 @@
+"""The second half of `imgvec demo`: five questions, a contact sheet, and what to try next."""
+
+import shlex
+from dataclasses import dataclass
+
+from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.cli.demoscreen import Screen, program_name
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.demo import questions
+from imgvec_pg.demo.arrival import wait_until_found
+from imgvec_pg.demo.background import BackgroundWorker
+from imgvec_pg.demo.examples import Example, run_example
+from imgvec_pg.demo.place import DemoPlace
+from imgvec_pg.demo.products import Product
+from imgvec_pg.demo.shop import DATABASE
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.search.contactsheet import Sheet
+from imgvec_pg.search.nearest import NearestOptions, find_nearest
+from imgvec_pg.search.pictures import read_pictures
+from imgvec_pg.search.query import embed_words
+from imgvec_pg.search.question import Question, vector_text
+from imgvec_pg.store.collection import Collection
+
+SHEET_WORDS = "red fruit"
+SHEET_WHERE = "price < 8 AND in_stock"
+SHEET_ROWS = 24
+REAL_MODEL = "ViT-L-14/laion2b_s32b_b82k"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The demo's shop, filled."""
+
+    place: DemoPlace
+    server: LocalServer
+    dsn: str
+    collection: Collection
+    embedder: Embedder
+    liked: Product
+    arrival: Product
+
+    def vector_of(self, connection: Connection, words: str) -> str:
+        """Embed words, keep them in imgvec.text_embedding, and return the vector as pgvector reads it."""
+        return vector_text(embed_words(connection, self.collection, self.embedder, words))
+
+
+def ask_questions(screen: Screen, connection: Connection, shop: Shop) -> None:
+    """Ask the five questions, the fifth while a worker runs; write them down for psql too."""
+    found = questions.find_arrival(shop.arrival)
+    asked = [
+        questions.WORDS,
+        questions.WORDS_AND_COLUMNS,
+        questions.more_like(shop.liked),
+        questions.ALTERNATIVES,
+    ]
+    script = "\n\n".join(example.script() for example in [*asked, found])
+    with shop.place.one_line_errors():
+        shop.place.script.write_text(script + "\n", encoding="utf-8")
+    options = PipelineOptions(follow=True, root=shop.place.photos)
+    with BackgroundWorker(
+        Worker(shop.dsn, shop.collection.name, shop.embedder, options), shop.server
+    ) as worker:
+        for number, example in enumerate(asked, 1):
+            screen.heading(f"{number}. {example.title}")
+            vector = None if example.words is None else shop.vector_of(connection, example.words)
+            screen.example(example, run_example(connection, example, vector))
+        show_arrival(screen, connection, shop, found, worker)
+
+
+def show_arrival(
+    screen: Screen, connection: Connection, shop: Shop, found: Example, worker: BackgroundWorker
+) -> None:
+    """Insert a product and search for it until it is found."""
+    arrives = questions.arrival_of(shop.arrival)
+    vector = shop.vector_of(connection, shop.arrival.name)
+    screen.heading(f"5. {arrives.title}")
+    screen.example(arrives)
+    run_example(connection, arrives)
+    answer, seconds = wait_until_found(connection, found, vector, shop.arrival.id, worker)
+    screen.console.print()
+    screen.example(found, answer)
+    screen.console.print()
+    screen.paragraph(
+        f"A running worker saw it and embedded it: found {seconds:.1f} s after the INSERT.", "   "
+    )
+
+
+def write_sheet(screen: Screen, connection: Connection, shop: Shop) -> None:
+    """Write an answer with its pictures as one HTML file."""
+    vector = embed_words(connection, shop.collection, shop.embedder, SHEET_WORDS)
+    options = NearestOptions(k=SHEET_ROWS, where=SHEET_WHERE, columns=["name", "category", "price"])
+    answer = find_nearest(connection, shop.collection, vector, options)
+    keys = [row.key for row in answer.rows]
+    pictures = read_pictures(connection, shop.collection, keys, shop.place.photos)
+    sheet = Sheet(Question("words", SHEET_WORDS, vector), shop.collection, answer, SHEET_WHERE)
+    page = sheet.html(pictures)
+    with shop.place.one_line_errors():
+        shop.place.sheet.write_text(page, encoding="utf-8")
+
+
+def say_what_next(screen: Screen, shop: Shop, *, keep: bool, seconds: float) -> None:
+    """End with the contact sheet, three commands to paste, and how to search photographs."""
+    imgvec = program_name()
+    server = shlex.quote(str(shop.place.server))
+    screen.heading(f"Done in {seconds:.0f} s. See the pictures in a browser:")
+    screen.commands([str(shop.place.sheet)])
+    if keep:
+        screen.heading("Try next, in this terminal:")
+        screen.commands(
+            [
+                f"export IMGVEC_DSN={shlex.quote(shop.dsn)}",
+                f'{imgvec} search "something sweet" --where "price < 5 AND in_stock"',
+                f"{imgvec} search --like {shop.liked.id} --html more.html",
+                f"{imgvec} server psql --directory {server} {DATABASE}",
+            ]
+        )
+        screen.paragraph(f"psql asks the demo's questions again with: \\i {shop.place.script}", "  ")
+    else:
+        screen.heading("The server is stopped. To go on searching:")
+        screen.commands([f"{imgvec} demo --keep"])
+    screen.heading("Photographs need a real model. For a table of yours, then imgvec backfill:")
+    screen.commands(
+        [
+            f"{imgvec} collection create photo_clip --source my.table --image path_column \\",
+            f"    --root /my/photos --model {REAL_MODEL}",
+        ]
+    )
+    if keep:
+        screen.heading("PostgreSQL goes on running. To stop it:")
+        screen.commands([f"{imgvec} server stop --directory {server}"])
