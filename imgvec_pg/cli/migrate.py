@@ -7,6 +7,7 @@ from imgvec_pg.cli.options import dsn_option
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect, one_line
 from imgvec_pg.errors import DatabaseError, UsageError
+from imgvec_pg.store.grants import grant_rights
 
 
 @click.command()
@@ -44,12 +45,19 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
     with connect(dsn, application_name="imgvec migrate") as connection:
         before = migrations.current_revision(connection)
         migrations.upgrade(connection)
+        missing = grant_rights(connection)
         after = migrations.current_revision(connection)
         database = connection.info.dbname
         if before == after:
             click.echo(f'database "{database}" is up to date (revision {after})')
         else:
             click.echo(f'database "{database}": schema imgvec is now at revision {after}')
+        for role in missing:
+            click.echo(
+                f"role {role} is missing and {connection.info.user} may not create it: as a role with CREATEROLE run "
+                f"CREATE ROLE {role} NOLOGIN, then again: imgvec migrate",
+                err=True,
+            )
         if database_defaults:
             set_database_defaults(connection)
             click.echo(f'database "{database}": hnsw.iterative_scan is strict_order in new sessions')

@@ -324,9 +324,14 @@ def drop_collection(connection: Connection, collection: Collection, *, lock_time
         ) from error
 
 
-def triggered_tables(connection: Connection, collection: Collection) -> list[tuple[str, str]]:
-    """Return (schema, table) of every table that carries a trigger of the collection."""
+def trigger_names(collection: Collection) -> list[str]:
+    """Return the names of a collection's four triggers."""
+    return [f"imgvec_{collection.name}_{event}" for event in ("insert", "update", "delete", "truncate")]
+
+
+def triggered_tables(connection: Connection, collection: Collection) -> dict[tuple[str, str], int]:
+    """Return (schema, table) of every table that carries a trigger of the collection, and how many of the four."""
     rows = connection.execute(
-        load_sql("queries/triggered_tables.sql"), {"trigger_name": f"imgvec_{collection.name}_insert"}
+        load_sql("queries/triggered_tables.sql"), {"trigger_names": trigger_names(collection)}
     ).fetchall()
-    return [(str(schema), str(name)) for schema, name in rows]
+    return {(str(schema), str(name)): int(count) for schema, name, count in rows}

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection, lock_timeout, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import triggered_tables
+from imgvec_pg.store.collections import trigger_names, triggered_tables
 from imgvec_pg.store.jobs import Key
 from imgvec_pg.store.source import describe_source
 from imgvec_pg.store.sqlparts import bindable
@@ -137,13 +137,14 @@ def reconcile(connection: Connection, collection: Collection, *, lock_timeout_ms
     source = describe_source(connection, collection.source.as_string(connection), collection.key_columns)
     added = 0
     if source.can_have_triggers:
-        known = set(triggered_tables(connection, collection))
+        known = triggered_tables(connection, collection)
         for table in source.tables:
-            if table not in known:
+            if known.get(table) != len(trigger_names(collection)):
                 with lock_timeout(connection, lock_timeout_ms):
-                    connection.execute(
-                        render("collection/triggers.sql", **parts, table=sql.Identifier(*table))
-                    )
+                    for file in ("drop_triggers", "triggers"):
+                        connection.execute(
+                            render(f"collection/{file}.sql", **parts, table=sql.Identifier(*table))
+                        )
                 added += 1
     if source.row_security and not has_row_security(connection, collection):
         with lock_timeout(connection, lock_timeout_ms):

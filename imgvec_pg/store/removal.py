@@ -1,45 +1,98 @@
 """Take imgvec out of a database again."""
 
-from collections.abc import Iterator
-
 import psycopg
 from psycopg import sql
 
-from imgvec_pg.database import migrations
-from imgvec_pg.database.connect import Connection, one_line
+from imgvec_pg.database.connect import Connection, lock_timeout, one_line
+from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collections import drop_collection, find_collections
+from imgvec_pg.store.grants import ROLES
 
-ROLES = ("imgvec_reader", "imgvec_worker")
+SHOWN_DEPENDENTS = 5
 
 
-def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> Iterator[str]:
+def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> list[str]:
     """Drop all collections, the schema, the extension if a migration made it, and roles nobody uses.
 
-    Yields:
+    It is one transaction: all of it happens or nothing.
+
+    Returns:
         A line for each thing done or left, for people to read.
 
     Raises:
-        DatabaseError: A source table stayed locked; run again to go on.
+        DatabaseError: A source table stayed locked, or the application's own objects need the schema.
     """
-    comment = connection.execute("SELECT obj_description('imgvec'::regnamespace, 'pg_namespace')").fetchone()
-    made_extension = comment is not None and "created the extension" in (comment[0] or "")
-    for collection in find_collections(connection):
-        drop_collection(connection, collection, lock_timeout_ms=lock_timeout_ms)
-        yield f"dropped collection {collection.name}"
-    if migrations.current_revision(connection) is not None:
-        migrations.downgrade(connection)
-    connection.execute("DROP SCHEMA imgvec CASCADE")
-    yield "dropped schema imgvec"
-    if made_extension:
+    lines = []
+    with lock_timeout(connection, lock_timeout_ms):
+        made_extension = _made_extension(connection)
+        collections = find_collections(connection) if _has_registry(connection) else []
+        for collection in collections:
+            drop_collection(connection, collection, lock_timeout_ms=lock_timeout_ms)
+            lines.append(f"dropped collection {collection.name}")
+        _refuse_dependents(connection)
+        connection.execute("DROP SCHEMA imgvec CASCADE")
+        lines.append("dropped schema imgvec")
+        lines += _reset_database_default(connection, is_ours=made_extension)
+        if made_extension:
+            lines.append(_drop_extension(connection))
+        lines += [_drop_role(connection, role) for role in ROLES]
+    return lines
+
+
+def _made_extension(connection: Connection) -> bool:
+    row = connection.execute("SELECT obj_description('imgvec'::regnamespace, 'pg_namespace')").fetchone()
+    return row is not None and "created the extension" in (row[0] or "")
+
+
+def _has_registry(connection: Connection) -> bool:
+    row = connection.execute("SELECT to_regclass('imgvec.collection') IS NOT NULL").fetchone()
+    return bool(row and row[0])
+
+
+def _refuse_dependents(connection: Connection) -> None:
+    """Raise rather than let CASCADE take the application's own objects along."""
+    found = [str(row[0]) for row in connection.execute(load_sql("queries/outside_dependents.sql"), {})]
+    if found:
+        shown = ", ".join(found[:SHOWN_DEPENDENTS])
+        more = f" and {len(found) - SHOWN_DEPENDENTS} more" if len(found) > SHOWN_DEPENDENTS else ""
+        raise DatabaseError(
+            f"objects of the application need the schema imgvec: {shown}{more}; drop them first. Nothing was changed"
+        )
+
+
+def _reset_database_default(connection: Connection, *, is_ours: bool) -> list[str]:
+    """Take back what `imgvec migrate --database-defaults` set, where nobody else can have."""
+    row = connection.execute(load_sql("queries/database_default.sql")).fetchone()
+    if row is None:
+        return []
+    database = sql.Identifier(connection.info.dbname)
+    statement = sql.SQL("ALTER DATABASE {} RESET hnsw.iterative_scan").format(database)
+    if is_ours:
         try:
-            connection.execute("DROP EXTENSION vector")
-            yield "dropped extension vector, which imgvec migrate had created"
-        except psycopg.errors.DependentObjectsStillExist:
-            yield "left extension vector: other tables use it"
-    for role in ROLES:
-        try:
+            with connection.transaction():
+                connection.execute(statement)
+            return [f"reset the database's default {row[0]}"]
+        except psycopg.errors.InsufficientPrivilege:
+            pass
+    return [f"left the database's default {row[0]}; reset it with: {statement.as_string(connection)}"]
+
+
+def _drop_extension(connection: Connection) -> str:
+    try:
+        with connection.transaction():
+            connection.execute("DROP EXTENSION IF EXISTS vector")
+    except psycopg.errors.DependentObjectsStillExist:
+        return "left extension vector: other tables use it"
+    return "dropped extension vector, which imgvec migrate had created"
+
+
+def _drop_role(connection: Connection, role: str) -> str:
+    try:
+        with connection.transaction():
             connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
-        except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.InsufficientPrivilege) as error:
-            yield f"left role {role}: {one_line(error)}"
-        else:
-            yield f"dropped role {role}"
+    except psycopg.errors.DependentObjectsStillExist:
+        return f"left role {role}: it has rights in this or another database"
+    except psycopg.errors.InsufficientPrivilege as error:
+        return f"left role {role}: {one_line(error)}"
+    return f"dropped role {role}"

@@ -7,16 +7,16 @@ WITH inside AS (
     UNION ALL
     SELECT 'pg_type'::regclass, oid FROM pg_type WHERE typnamespace = 'imgvec'::regnamespace
 ), needs AS (
-    SELECT DISTINCT coalesce(r.ev_class, d.objid) AS objid,
-           CASE WHEN r.oid IS NULL THEN d.classid ELSE 'pg_class'::regclass END AS classid,
-           i.classid AS inside_class, i.objid AS inside_id
+    -- A view is known to pg_depend by its rule.
+    SELECT CASE WHEN r.oid IS NULL THEN d.classid ELSE 'pg_class'::regclass END AS classid,
+           coalesce(r.ev_class, d.objid) AS objid,
+           min(pg_describe_object(i.classid, i.objid, 0)) AS needed
     FROM inside AS i
     JOIN pg_depend AS d ON d.refclassid = i.classid AND d.refobjid = i.objid AND d.deptype IN ('n', 'a')
-    -- A view is known to pg_depend by its rule.
     LEFT JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+    GROUP BY 1, 2
 )
-SELECT DISTINCT format('%%s (needs %%s)', pg_describe_object(n.classid, n.objid, 0),
-                       pg_describe_object(n.inside_class, n.inside_id, 0))
+SELECT format('%%s (needs %%s)', pg_describe_object(n.classid, n.objid, 0), n.needed)
 FROM needs AS n
 CROSS JOIN LATERAL pg_identify_object(n.classid, n.objid, 0) AS o
 CROSS JOIN LATERAL pg_identify_object_as_address(n.classid, n.objid, 0) AS a

@@ -1,5 +1,5 @@
--- Tables that carry a trigger of this name.
-SELECT n.nspname, c.relname
+-- Tables that carry any of these triggers, and how many of them.
+SELECT n.nspname, c.relname, count(*)
 FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE t.tgname = %(trigger_name)s AND NOT t.tgisinternal
-ORDER BY 1, 2;
+WHERE t.tgname = ANY (%(trigger_names)s) AND NOT t.tgisinternal
+GROUP BY 1, 2 ORDER BY 1, 2;

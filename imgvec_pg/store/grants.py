@@ -1,0 +1,38 @@
+"""The roles imgvec_reader and imgvec_worker and what they may do."""
+
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sqlfiles import render
+from imgvec_pg.store.collections import find_collections
+from imgvec_pg.store.reconcile import has_row_security
+
+
+ROLES = ("imgvec_reader", "imgvec_worker")
+
+
+def missing_roles(connection: Connection) -> list[str]:
+    """Return those of the two roles that the cluster lacks."""
+    found = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [list(ROLES)])
+    present = {row[0] for row in found}
+    return [role for role in ROLES if role not in present]
+
+
+def grant_rights(connection: Connection) -> list[str]:
+    """Create the roles where they are missing and may be created, and grant them what a fresh schema would.
+
+    For a role that came later than the schema, or a restore without privileges. One transaction.
+
+    Returns:
+        The roles that are still missing.
+    """
+    schema = vector_schema(connection)
+    with connection.transaction():
+        connection.execute(render("roles.sql"))
+        connection.execute(render("grants.sql"))
+        for collection in find_collections(connection):
+            if collection.source_name is None:
+                continue
+            parts = collection.parts(schema)
+            connection.execute(render("collection/grants.sql", **parts))
+            if has_row_security(connection, collection):
+                connection.execute(render("collection/row_security.sql", **parts))
+    return missing_roles(connection)
