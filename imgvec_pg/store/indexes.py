@@ -1,6 +1,8 @@
 """HNSW indexes of embedding tables: build beside running writes, see, repair, drop."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +15,12 @@ from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
 
+log = logging.getLogger(__name__)
+
 PROGRESS_SECONDS = 0.5
+BUILD_TRIES = 5
+BEGUN_BY_ANOTHER = (psycopg.errors.DuplicateTable, psycopg.errors.DeadlockDetected)
+"""What a build meets when another process began one at the same moment."""
 
 Progress = Callable[[str, int, int], None]
 """Called with PostgreSQL's phase, tuples done and tuples in all (0 while unknown)."""
@@ -70,11 +77,13 @@ def build_index(connection: Connection, collection: Collection, progress: Progre
     built = False
     with ProgressWatch(connection, table, progress):
         try:
-            states = index_states(connection, collection)
-            for state in (s for s in states if not s.is_parent):
-                built |= build_one(connection, collection, state, schema)
-            for parent in (s for s in states if s.is_parent and not s.is_valid):
-                attach_partitions(connection, collection, parent, schema)
+            for _ in range(BUILD_TRIES):
+                wait_for_builds(connection, table)
+                try:
+                    built |= build_missing(connection, collection, schema)
+                    break
+                except BEGUN_BY_ANOTHER as error:
+                    log.info("another process builds the index of %s: %s", collection.name, one_line(error))
         except psycopg.Error as error:
             raise DatabaseError(
                 f"the index of {collection.name} was not built ({one_line(error)}); "
@@ -82,6 +91,23 @@ def build_index(connection: Connection, collection: Collection, progress: Progre
             ) from error
         finally:
             connection.execute("RESET maintenance_work_mem")
+    return built
+
+
+def wait_for_builds(connection: Connection, table: str) -> None:
+    """Wait until nobody builds an index here: while it is built it looks like one that a cancelled build left."""
+    while connection.execute(load_sql("queries/index_progress.sql"), {"table": table}).fetchone() is not None:
+        time.sleep(PROGRESS_SECONDS)
+
+
+def build_missing(connection: Connection, collection: Collection, schema: str) -> bool:
+    """Build the missing and the invalid indexes of all tables of a collection; whether there were any."""
+    built = False
+    states = index_states(connection, collection)
+    for state in (s for s in states if not s.is_parent):
+        built |= build_one(connection, collection, state, schema)
+    for parent in (s for s in states if s.is_parent and not s.is_valid):
+        attach_partitions(connection, collection, parent, schema)
     return built
 
 

@@ -1,0 +1,41 @@
+"""`imgvec` for tests that need it to stop at a point, or to run with changed SQL; takes imgvec's own arguments.
+
+IMGVEC_TEST_HOLD names a file: while it exists, the process takes it away and stops itself (SIGSTOP) before it
+writes what it has embedded. IMGVEC_TEST_SQL names a folder to take instead of sql/.
+"""
+
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from imgvec_pg import cli
+from imgvec_pg.database import sqlfiles
+from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, Written
+
+write = EmbeddingStore.write
+shipped_directory = sqlfiles.shipped_directory
+
+
+def stop_and_write(
+    store: EmbeddingStore, token: uuid.UUID, outcomes: Sequence[Outcome], *more: object
+) -> Written:
+    hold = Path(os.environ.get("IMGVEC_TEST_HOLD", "/nonexistent"))
+    if hold.exists():
+        hold.unlink()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return write(store, token, outcomes, *more)  # type: ignore[arg-type]
+
+
+def changed_directory(name: str) -> Path:
+    changed = os.environ.get("IMGVEC_TEST_SQL")
+    return Path(changed) if changed and name == "sql" else shipped_directory(name)
+
+
+if __name__ == "__main__":
+    EmbeddingStore.write = stop_and_write  # type: ignore[method-assign,assignment]
+    sqlfiles.shipped_directory = changed_directory
+    sys.argv[0] = "imgvec"
+    cli.main()

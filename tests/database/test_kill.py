@@ -1,0 +1,269 @@
+"""Workers killed with SIGKILL at drawn points while the table changes: afterwards each row has one current embedding.
+
+The same rounds with the version guard or the lease check taken out of the SQL must fail the same check.
+"""
+
+import json
+import random
+import shutil
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from workers import (
+    NAME,
+    STAGED,
+    Check,
+    Running,
+    check,
+    count,
+    imgvec,
+    make_table,
+    put_file,
+    queued_keys,
+    random_picture,
+    running,
+    seed_of_this_run,
+    wait_until,
+)
+
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.sqlfiles import shipped_directory
+
+ROWS = 1000
+WORKERS = 2
+KILLS = 10
+SHORT_LEASE = "1"
+LONG_LEASE = "60"
+ZOMBIE_ROWS = 5
+BROKEN_ROW = 5000
+
+VERSION_GUARD = ("collection/write_embeddings.sql", "WHERE e.version < excluded.version", "")
+LEASE_CHECK = ("queries/finish_jobs.sql", "AND token = %(token)s", "")
+
+
+@dataclass(frozen=True)
+class Arena:
+    """One table, its files, and how its workers are started."""
+
+    database: str
+    connection: Connection
+    environment: dict[str, str]
+    root: Path
+    logs: Path
+    draw: random.Random
+
+    def staged(self, stack: ExitStack, lease: str, *arguments: str) -> Running:
+        """Start a process that stops itself before its first write."""
+        hold = self.logs / f"hold-{self.draw.randrange(10**9)}"
+        hold.touch()
+        settings = {"IMGVEC_LEASE_SECONDS": lease, "IMGVEC_TEST_HOLD": str(hold)}
+        return stack.enter_context(
+            running(self.database, self.environment, self.logs, *arguments, script=[str(STAGED)], **settings)
+        )
+
+    def drain(self) -> None:
+        """Work off the queue, with whatever SQL this arena's workers have."""
+        with running(
+            self.database,
+            self.environment,
+            self.logs,
+            *("backfill", NAME, "--json", "--no-index"),
+            script=[str(STAGED)],
+            IMGVEC_LEASE_SECONDS=SHORT_LEASE,
+        ) as last:
+            assert last.wait(60) in (0, 4), last.text()
+
+
+@pytest.fixture
+def arena(database: str, connection: Connection, plugin_environment: dict[str, str], tmp_path: Path) -> Arena:
+    root, logs = tmp_path / "photos", tmp_path / "logs"
+    root.mkdir()
+    logs.mkdir()
+    seed = seed_of_this_run()
+    print(f"IMGVEC_TEST_SEED={seed}")
+    return Arena(database, connection, plugin_environment, root, logs, random.Random(seed))
+
+
+def change_table(arena: Arena, stop: threading.Event, seed: int) -> dict[str, int]:
+    """Play an application until told to stop: change pictures and other columns, delete, insert, roll back."""
+    draw = random.Random(seed)
+    done = dict.fromkeys(("picture", "other", "delete", "insert", "bring back", "rolled back"), 0)
+    next_id = ROWS + 1
+    gone: list[int] = []
+    with connect(arena.database) as application:
+        while not stop.is_set():
+            what = draw.choices(list(done), [50, 20, 8, 10, 6, 6])[0]
+            ids = draw.sample(range(1, next_id), draw.choice([1, 1, 1, 2, 20]))
+            if what == "other":
+                application.execute("UPDATE photo SET price = price + 1 WHERE id = ANY (%s)", [ids])
+            elif what == "delete":
+                gone += [
+                    row[0]
+                    for row in application.execute(
+                        "DELETE FROM photo WHERE id = ANY (%s) RETURNING id", [ids[:2]]
+                    )
+                ]
+            elif what == "insert":
+                put_file(application, arena.root, next_id, random_picture(draw))
+                next_id += 1
+            elif what == "bring back" and gone:
+                put_file(application, arena.root, gone[-1], random_picture(draw), f"back-{draw.random()}.png")
+                gone.pop()
+            else:
+                with application.transaction(force_rollback=what == "rolled back"):
+                    for number in sorted(ids[:5]):
+                        change_picture(application, arena.root, number, draw)
+            done[what] += 1
+            time.sleep(draw.random() * 0.04)
+    return done
+
+
+def change_picture(application: Connection, root: Path, number: int, draw: random.Random) -> None:
+    """Give a row another file or other bytes."""
+    data = random_picture(draw)
+    if draw.random() < 0.5:
+        name = f"{number}-{draw.random()}.png"
+        (root / name).write_bytes(data)
+        values: list[object] = [name, None, number]
+    else:
+        values = [None, data, number]
+    application.execute("UPDATE photo SET path = %s, content = %s WHERE id = %s", values)
+
+
+def older_result_comes_last(arena: Arena) -> None:
+    """A worker stops, its lease still good, before it writes; the rows change and another writes the newer image."""
+    ids = list(range(1, ZOMBIE_ROWS + 1))
+    with ExitStack() as stack:
+        for number in ids:
+            change_picture(arena.connection, arena.root, number, arena.draw)
+        zombie = arena.staged(stack, LONG_LEASE, "worker", NAME)
+        zombie.wait_until_stopped()
+        for number in ids:
+            change_picture(arena.connection, arena.root, number, arena.draw)
+        done = imgvec(arena.database, arena.environment, "backfill", NAME, "--limit", str(ZOMBIE_ROWS))
+        assert done.returncode == 0, done.stderr
+        assert queued_keys(arena.connection) == ZOMBIE_ROWS
+        zombie.send(signal.SIGCONT)
+        wait_until(lambda: queued_keys(arena.connection) == 0, f"the zombie to write: {zombie.text()}")
+        zombie.send(signal.SIGTERM)
+        assert zombie.wait() == 143, zombie.text()
+
+
+def lost_lease_comes_first(arena: Arena) -> None:
+    """A worker that saw a broken file stops until its lease is lost; another sees it mended, and writes second."""
+    put_file(arena.connection, arena.root, BROKEN_ROW, b"not a picture yet")
+    with ExitStack() as stack:
+        zombie = arena.staged(stack, SHORT_LEASE, "worker", NAME)
+        zombie.wait_until_stopped()
+        (arena.root / f"{BROKEN_ROW}.png").write_bytes(random_picture(arena.draw))
+        wait_until(
+            lambda: count(arena.connection, "imgvec.job WHERE lease_until > now()") == 0, "the lease to end"
+        )
+        second = arena.staged(stack, LONG_LEASE, "worker", NAME)
+        second.wait_until_stopped()
+        zombie.send(signal.SIGCONT)
+        zombie.send(signal.SIGTERM)
+        assert zombie.wait() == 143, zombie.text()
+        second.send(signal.SIGCONT)
+        wait_until(lambda: queued_keys(arena.connection) == 0, f"the second worker: {second.text()}")
+        second.send(signal.SIGTERM)
+        assert second.wait() == 143, second.text()
+
+
+def zombie_rounds(arena: Arena) -> Check:
+    """Play both interleavings, work off what is left and check every row."""
+    older_result_comes_last(arena)
+    lost_lease_comes_first(arena)
+    arena.drain()
+    return check(arena.connection, arena.root)
+
+
+def kill_rounds(arena: Arena) -> dict[str, int]:
+    """Kill and restart workers at drawn points while the table changes; return what was done to the table."""
+    stop, changes = threading.Event(), {}
+    seed = arena.draw.randrange(10**6)
+    application = threading.Thread(target=lambda: changes.update(change_table(arena, stop, seed)))
+    settings = {"IMGVEC_LEASE_SECONDS": SHORT_LEASE, "IMGVEC_TEST_PREPARE_SECONDS": "0.015"}
+    with ExitStack() as stack:
+
+        def start() -> Running:
+            command = ("worker", NAME, "--batch-size", "32", "--decode-threads", "2")
+            return stack.enter_context(
+                running(arena.database, arena.environment, arena.logs, *command, **settings)
+            )
+
+        workers = [start() for _ in range(WORKERS)]
+        application.start()
+        stack.callback(application.join)
+        stack.callback(stop.set)
+        for kill in range(KILLS):
+            victim = arena.draw.randrange(WORKERS)
+            wait_until(lambda victim=victim: "is ready" in workers[victim].text(), "a worker's start")
+            time.sleep(0.1 + arena.draw.random() * 1.1)
+            assert all(worker.is_alive() for worker in workers), [worker.text() for worker in workers]
+            workers[victim].send(signal.SIGKILL)
+            assert workers[victim].wait() == -signal.SIGKILL
+            leased = count(
+                arena.connection,
+                "imgvec.job, jsonb_array_elements(keys) WHERE lease_until > now()",
+            )
+            embedded = count(arena.connection, "imgvec.photo_grid_embedding")
+            print(
+                f"kill {kill}: {leased} keys leased, {embedded} embedded, {queued_keys(arena.connection)} queued"
+            )
+            workers[victim] = start()
+        stop.set()
+        application.join()
+        for worker in workers:
+            wait_until(lambda worker=worker: "is ready" in worker.text(), "a worker's start")
+            worker.send(signal.SIGTERM)
+            assert worker.wait() == 143, worker.text()
+    return changes
+
+
+def test_rows_are_current_after_workers_were_killed_while_the_table_changed(arena: Arena) -> None:
+    make_table(arena.connection, arena.root, ROWS)
+    changes = kill_rounds(arena)
+    print(f"changes: {changes}")
+    done = imgvec(
+        arena.database,
+        {**arena.environment, "IMGVEC_LEASE_SECONDS": SHORT_LEASE},
+        *("backfill", NAME, "--json", "--workers", str(WORKERS)),
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["waiting"] == 0
+    after_kills = check(arena.connection, arena.root)
+    print(f"after {KILLS} kills: {after_kills}")
+    assert not after_kills.problems, after_kills
+    after_zombies = zombie_rounds(arena)
+    print(f"after the zombie rounds: {after_zombies}")
+    assert not after_zombies.problems, after_zombies
+
+
+@pytest.mark.parametrize(
+    ("mutation", "kinds"),
+    [(VERSION_GUARD, {"stale", "of a wrong version"}), (LEASE_CHECK, {"missing", "failed (unidentified)"})],
+    ids=["without the version guard", "without the lease check"],
+)
+def test_the_check_catches(
+    arena: Arena, tmp_path: Path, mutation: tuple[str, str, str], kinds: set[str]
+) -> None:
+    file, guard, nothing = mutation
+    changed = tmp_path / "sql"
+    shutil.copytree(shipped_directory("sql"), changed)
+    text = (changed / file).read_text()
+    assert text.count(guard) == 1
+    (changed / file).write_text(text.replace(guard, nothing))
+    arena.environment["IMGVEC_TEST_SQL"] = str(changed)
+    make_table(arena.connection, arena.root, 20)
+    arena.drain()
+    before = check(arena.connection, arena.root)
+    assert not before.problems, before
+    caught = zombie_rounds(arena)
+    print(f"caught: {caught}")
+    assert kinds <= caught.problems.keys()
