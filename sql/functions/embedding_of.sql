@@ -1,5 +1,5 @@
 -- imgvec.embedding_of(collection, key): the stored vector of one row; raises when there is none, since a NULL
--- query would return arbitrary rows. key is the primary key; for a composite key, a jsonb object of its columns
+-- query would return arbitrary rows. key is the primary key; for a composite key, a JSON object of its columns
 -- or ROW(...)::imgvec.<collection>_key.
 CREATE FUNCTION imgvec.embedding_of(collection text, key anyelement) RETURNS {vector}.halfvec
 LANGUAGE plpgsql STABLE
@@ -16,7 +16,10 @@ BEGIN
         RAISE undefined_object USING MESSAGE = format('collection "%s" does not exist', $1),
             HINT = 'SELECT name FROM imgvec.collection lists those that do.';
     END IF;
-    IF jsonb_typeof(key_object) IS DISTINCT FROM 'object' AND cardinality(wanted.key_columns) = 1 THEN
+    IF jsonb_typeof(key_object) = 'string' AND key_object #>> '{{}}' IS JSON OBJECT
+        AND (key_object #>> '{{}}')::jsonb ?& wanted.key_columns THEN
+        key_object := key_object #>> '{{}}';
+    ELSIF jsonb_typeof(key_object) IS DISTINCT FROM 'object' AND cardinality(wanted.key_columns) = 1 THEN
         key_object := jsonb_build_object(wanted.key_columns[1], key_object);
     END IF;
     IF jsonb_typeof(key_object) IS DISTINCT FROM 'object' OR NOT key_object ?& wanted.key_columns THEN
@@ -44,6 +47,6 @@ $function$;
 CREATE FUNCTION imgvec.embedding_of(collection text, key text) RETURNS {vector}.halfvec
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT imgvec.embedding_of(collection, CASE WHEN key IS JSON OBJECT THEN key::jsonb ELSE to_jsonb(key) END);
+    SELECT imgvec.embedding_of(collection, to_jsonb(key));
 END;
 REVOKE ALL ON FUNCTION imgvec.embedding_of(text, anyelement), imgvec.embedding_of(text, text) FROM PUBLIC;
