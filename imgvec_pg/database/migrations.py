@@ -32,6 +32,11 @@ def newest_revision() -> str:
     return head or "base"
 
 
+def known_revisions() -> set[str]:
+    """Return all revisions that this release knows."""
+    return {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
+
+
 def current_revision(connection: Connection) -> str | None:
     """Return the revision the database is at, None when it has none."""
     row = connection.execute("SELECT to_regclass('imgvec.alembic_version')").fetchone()

@@ -5,7 +5,6 @@ from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.store.collections import find_collections
 from imgvec_pg.store.reconcile import has_row_security
 
-
 ROLES = ("imgvec_reader", "imgvec_worker")
 
 

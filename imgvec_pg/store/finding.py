@@ -1,0 +1,28 @@
+"""One thing that `imgvec doctor` looked at."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["error", "warning", "info", "ok"]
+LEVELS: tuple[Level, ...] = ("error", "warning", "info", "ok")
+"""Worst first."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was met, in one line, and what to do about it, a command where there is one.
+
+    Attributes:
+        subject: What was looked at: "server", "database" or the name of a collection.
+    """
+
+    level: Level
+    subject: str
+    met: str
+    next_step: str | None = None
+
+
+def counted(count: int, noun: str, verb: str = "") -> str:
+    """Return "1 row waits" or "1,234 rows wait"; the verb is given as "wait"."""
+    words = f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{words} {verb}s" if verb and count == 1 else f"{words} {verb}".rstrip()
