@@ -153,10 +153,10 @@ def attach_partitions(
 
 
 def raise_memory(connection: Connection, needed: int) -> None:
-    """Give this session's build enough maintenance_work_mem, never less than it has, at most 2 GiB."""
+    """Give this session's build enough maintenance_work_mem, raised to 2 GiB at most, never lowered."""
     row = connection.execute("SELECT pg_size_bytes(current_setting('maintenance_work_mem'))").fetchone()
     current = int(row[0]) if row else 0
-    wanted = min(max(current, needed), 2 << 30)
+    wanted = max(current, min(needed, 2 << 30))
     connection.execute(
         sql.SQL("SET maintenance_work_mem = {}").format(sql.Literal(f"{max(wanted >> 10, 65536)}kB"))
     )
