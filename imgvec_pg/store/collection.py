@@ -159,6 +159,18 @@ class KeySql:
         """`integer, uuid`; the text comes from format_type(), which quotes."""
         return sql.SQL(", ").join(sql.SQL(name) for name in self.type_names)
 
+    @property
+    def parameters(self) -> sql.Composed:
+        """`key_1 integer, key_2 uuid`, or `key uuid`; names that no column of the key has."""
+        prefix = "key"
+        while any(name.startswith(prefix) for name in self.names):
+            prefix += "_"
+        numbers = [""] if len(self.names) == 1 else [f"_{n + 1}" for n in range(len(self.names))]
+        return sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(prefix + number), sql.SQL(type_name))
+            for number, type_name in zip(numbers, self.type_names, strict=True)
+        )
+
     def equal(self, left: str, right: str | tuple[str, ...]) -> sql.Composed:
         """`left.a = right.a AND left.b = right.b`, with qualified operators."""
         prefix = right if isinstance(right, tuple) else (right,)
@@ -212,6 +224,7 @@ class KeySql:
             "keys": sql.SQL(", ").join(sql.Identifier(name) for name in self.names),
             "key_definitions": definitions,
             "key_types": self.types,
+            "key_parameters": self.parameters,
             "e_keys": self.columns("e"),
             "s_keys": self.columns("s"),
             "w_keys": self.columns("w"),

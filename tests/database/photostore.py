@@ -34,7 +34,10 @@ def make_collection(
         "root": "/srv/photos",
         **changes,
     }
-    return create_collection(connection, CollectionRequest(name=name, relation=relation, **values))
+    collection = create_collection(connection, CollectionRequest(name=name, relation=relation, **values))
+    # Left behind where the test is one transaction.
+    connection.execute("SET LOCAL search_path TO DEFAULT; SET LOCAL lock_timeout TO DEFAULT")
+    return collection
 
 
 def make_photos(connection: Connection, rows: int = 0, **changes: Any) -> Collection:

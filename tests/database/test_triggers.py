@@ -210,7 +210,7 @@ def test_a_foreign_key_to_a_deferrable_primary_key_is_refused_with_the_way_out(
 ) -> None:
     scratch.execute("CREATE SCHEMA shop")
     scratch.execute("CREATE TABLE shop.photo (id bigint PRIMARY KEY DEFERRABLE, file text)")
-    with pytest.raises(CollectionError, match="deferrable.*add --no-fk"):
+    with pytest.raises(CollectionError, match=r"deferrable.*add --no-fk"):
         make_collection(scratch)
 
 
