@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -61,7 +62,7 @@ class Worker:
         self.tally = Tally()
         self.stop = threading.Event()
         self.leases = LeaseBook()
-        self._is_connected = False
+        self._connected_at: float | None = None
 
     def request_stop(self) -> None:
         """Finish the batch in hand, give back the rest, and return from `run`; safe in a signal handler."""
@@ -77,7 +78,8 @@ class Worker:
         pause, longest_pause = RECONNECT_SECONDS
         away_since: float | None = None
         while True:
-            self._is_connected = False
+            self._connected_at = None
+            settled_before = self.tally.settled
             try:
                 self._session()
                 break
@@ -86,7 +88,9 @@ class Worker:
                     self._release_after_all()
                     break
                 now = time.monotonic()
-                if self._is_connected or away_since is None:
+                # A server that lets us in and refuses every statement, as with a full disk, is away all the same.
+                lived = self._connected_at is not None and now - self._connected_at > longest_pause
+                if lived or self.tally.settled > settled_before or away_since is None:
                     pause, away_since = RECONNECT_SECONDS[0], now
                 if now - away_since > GIVE_UP_AFTER_SECONDS:
                     raise ConnectionFailedError(
@@ -117,7 +121,7 @@ class Worker:
                 EmbeddingStore(reading, collection, schema),
                 EmbeddingStore(writing, collection, schema),
                 self.embedder,
-                self.options,
+                replace(self.options, limit=self._limit_left()),
                 self.leases,
                 self.stop,
                 self._written,
@@ -132,8 +136,12 @@ class Worker:
                 self.options.lease_seconds,
             )
             with heartbeat, self._released_at_the_end(writing, collection):
-                self._is_connected = True
+                self._connected_at = time.monotonic()
                 pipeline.run()
+
+    def _limit_left(self) -> int | None:
+        limit = self.options.limit
+        return None if limit is None else max(limit - self.tally.settled, 0)
 
     @contextmanager
     def _released_at_the_end(self, writing: Connection, collection: Collection) -> Iterator[None]:

@@ -1,18 +1,23 @@
 """`imgvec backfill`."""
 
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import click
+from psycopg import sql
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, model_options
 from imgvec_pg.cli.outcome import SomeRowsFailed
-from imgvec_pg.cli.processes import run_processes
+from imgvec_pg.cli.processes import Fleet, run_processes
 from imgvec_pg.cli.progress import clock, image_progress, index_progress
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.database.connect import Connection, connect, require_schema
+from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
@@ -89,13 +94,14 @@ def backfill(
         # A listing that was interrupted goes on before the queue is worked off.
         list_source(connection, collection)
         waiting = queue_depth(connection, collection.id).waiting
+        began = database_time(connection)
     # No connection of this command's own stays open for the hours that follow: it would not live through a restart.
     expected = waiting if limit is None else min(waiting, limit)
     tally = Tally()
-    error_code: int | None = None
+    fleet: Fleet | None = None
     if waiting and workers > 1:
         fleet = run_processes(context, collection, workers, expected)
-        tally, error_code = fleet.tally, fleet.first_error
+        tally = fleet.tally
     elif waiting:
         embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
         options = PipelineOptions(
@@ -114,6 +120,8 @@ def backfill(
             context.exit(stopped.exit_code)
     seconds = tally.seconds()
     with connect(dsn, application_name="imgvec backfill") as connection:
+        if fleet is not None and fleet.died:
+            tally = count_done(connection, collection, began, tally)
         left = queue_depth(connection, collection.id).waiting
         built = False
         if not no_index and left == 0 and not has_valid_index(connection, collection):
@@ -137,10 +145,31 @@ def backfill(
         )
         if tally.failed:
             click.echo(f"see why with: imgvec failures {collection.name}", err=True)
-    if error_code is not None and left:
-        context.exit(error_code)
+    if fleet is not None and fleet.first_error is not None and left:
+        context.exit(fleet.first_error)
     if tally.failed:
         raise SomeRowsFailed
+
+
+def database_time(connection: Connection) -> datetime:
+    """Return the database's own time, which rows are stamped with."""
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None  # noqa: S101 - always one row
+    return cast(datetime, row[0])
+
+
+def count_done(connection: Connection, collection: Collection, began: datetime, tally: Tally) -> Tally:
+    """Count in the database what was done since `began`: processes that died took their own counts along."""
+    row = connection.execute(
+        render(
+            "collection/count_done.sql",
+            embedding_table=sql.Identifier(collection.embedding_table),
+            collection_id=sql.Literal(collection.id),
+        ),
+        {"began": began},
+    ).fetchone()
+    assert row is not None  # noqa: S101 - always one row
+    return replace(tally, embedded=row[0], failed=row[1])
 
 
 def report_dry_run(connection: Connection, collection: Collection, limit: int | None, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from workers import (
     STAGED,
     Check,
     Running,
+    change_picture,
     check,
     count,
     imgvec,
@@ -121,18 +122,6 @@ def change_table(arena: Arena, stop: threading.Event, seed: int) -> dict[str, in
             done[what] += 1
             time.sleep(draw.random() * 0.04)
     return done
-
-
-def change_picture(application: Connection, root: Path, number: int, draw: random.Random) -> None:
-    """Give a row another file or other bytes."""
-    data = random_picture(draw)
-    if draw.random() < 0.5:
-        name = f"{number}-{draw.random()}.png"
-        (root / name).write_bytes(data)
-        values: list[object] = [name, None, number]
-    else:
-        values = [None, data, number]
-    application.execute("UPDATE photo SET path = %s, content = %s WHERE id = %s", values)
 
 
 def older_result_comes_last(arena: Arena) -> None:

@@ -109,6 +109,18 @@ def put_file(connection: Connection, root: Path, number: int, data: bytes, name:
     connection.execute("INSERT INTO photo (id, path) VALUES (%s, %s)", [number, name])
 
 
+def change_picture(application: Connection, root: Path, number: int, draw: random.Random) -> None:
+    """Give a row another file or other bytes."""
+    data = random_picture(draw)
+    if draw.random() < 0.5:
+        name = f"{number}-{draw.random()}.png"
+        (root / name).write_bytes(data)
+        values: list[object] = [name, None, number]
+    else:
+        values = [None, data, number]
+    application.execute("UPDATE photo SET path = %s, content = %s WHERE id = %s", values)
+
+
 def imgvec(
     database: str, environment: dict[str, str], *arguments: str, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
