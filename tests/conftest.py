@@ -113,6 +113,13 @@ def empty_database(server: Server) -> Iterator[str]:
         yield dsn
 
 
+@pytest.fixture
+def another_database(server: Server) -> Iterator[str]:
+    """Give a second database like `empty_database`, to compare with or to restore into."""
+    with fresh_database(server) as dsn:
+        yield dsn
+
+
 @pytest.fixture(scope="session")
 def template(server: Server) -> str:
     """Make a migrated database and give its name; the copies of fresh_database start from it."""

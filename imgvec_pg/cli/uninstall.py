@@ -4,8 +4,7 @@ import click
 
 from imgvec_pg.cli.options import dsn_option, lock_timeout_option
 from imgvec_pg.database.connect import connect
-from imgvec_pg.store.collections import find_collections
-from imgvec_pg.store.removal import remove_everything
+from imgvec_pg.store.removal import installed_collections, remove_everything
 
 
 @click.command()
@@ -16,7 +15,8 @@ def uninstall(dsn: str, yes: bool, lock_timeout_ms: int) -> None:
     """Remove imgvec and all embeddings from a database.
 
     The application's own tables stay, without imgvec's triggers; the schema is then what it was before. The roles
-    imgvec_reader and imgvec_worker go when no other database of the cluster uses them.
+    imgvec_reader and imgvec_worker go when no other database of the cluster uses them. It is one transaction: all of it
+    happens or nothing.
 
     \b
     Example:
@@ -27,7 +27,7 @@ def uninstall(dsn: str, yes: bool, lock_timeout_ms: int) -> None:
         if row is None or row[0] is None:
             click.echo(f'database "{connection.info.dbname}" has no schema imgvec; nothing to remove')
             return
-        names = [collection.name for collection in find_collections(connection)]
+        names = [collection.name for collection in installed_collections(connection)]
         if not yes:
             what = (
                 f"the collections {', '.join(names)} with all their embeddings"

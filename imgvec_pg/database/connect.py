@@ -18,8 +18,9 @@ MINIMUM_PGVECTOR = (0, 8, 2)
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's message as one line."""
-    return re.sub(r"\s+", " ", str(error)).strip()
+    """Return an error's message as one line; of PostgreSQL's, without the statement that it met."""
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    return re.sub(r"\s+", " ", primary or str(error)).strip()
 
 
 def connect(dsn: str, *, application_name: str = "imgvec", **options: Any) -> Connection:  # noqa: ANN401

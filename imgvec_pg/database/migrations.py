@@ -69,7 +69,7 @@ def ensure_vector_extension(connection: Connection) -> bool:
         connection.execute("CREATE EXTENSION vector")
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseError(
-            f"the role may not create the extension vector ({one_line(error)}); "
+            f"the role {connection.info.user} may not create the extension vector; "
             "have a superuser run CREATE EXTENSION vector in this database, then run: imgvec migrate"
         ) from error
     return True

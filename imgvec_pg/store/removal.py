@@ -6,6 +6,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, lock_timeout, one_line
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.errors import DatabaseError
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import drop_collection, find_collections
 from imgvec_pg.store.grants import ROLES
 
@@ -26,8 +27,7 @@ def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> list[s
     lines = []
     with lock_timeout(connection, lock_timeout_ms):
         made_extension = _made_extension(connection)
-        collections = find_collections(connection) if _has_registry(connection) else []
-        for collection in collections:
+        for collection in installed_collections(connection):
             drop_collection(connection, collection, lock_timeout_ms=lock_timeout_ms)
             lines.append(f"dropped collection {collection.name}")
         _refuse_dependents(connection)
@@ -40,14 +40,15 @@ def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> list[s
     return lines
 
 
+def installed_collections(connection: Connection) -> list[Collection]:
+    """Return all collections, none where a broken schema has no registry."""
+    row = connection.execute("SELECT to_regclass('imgvec.collection') IS NOT NULL").fetchone()
+    return find_collections(connection) if row and row[0] else []
+
+
 def _made_extension(connection: Connection) -> bool:
     row = connection.execute("SELECT obj_description('imgvec'::regnamespace, 'pg_namespace')").fetchone()
     return row is not None and "created the extension" in (row[0] or "")
-
-
-def _has_registry(connection: Connection) -> bool:
-    row = connection.execute("SELECT to_regclass('imgvec.collection') IS NOT NULL").fetchone()
-    return bool(row and row[0])
 
 
 def _refuse_dependents(connection: Connection) -> None:
