@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from imgvec_faulty_embedder import load
 from workers import (
     NAME,
     STAGED,
@@ -32,12 +33,14 @@ from workers import (
     wait_until,
 )
 
+from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.sqlfiles import shipped_directory
 
 ROWS = 1000
 WORKERS = 2
-KILLS = 10
+KILLS = 8
 SHORT_LEASE = "1"
 LONG_LEASE = "60"
 ZOMBIE_ROWS = 5
@@ -67,17 +70,10 @@ class Arena:
             running(self.database, self.environment, self.logs, *arguments, script=[str(STAGED)], **settings)
         )
 
-    def drain(self) -> None:
-        """Work off the queue, with whatever SQL this arena's workers have."""
-        with running(
-            self.database,
-            self.environment,
-            self.logs,
-            *("backfill", NAME, "--json", "--no-index"),
-            script=[str(STAGED)],
-            IMGVEC_LEASE_SECONDS=SHORT_LEASE,
-        ) as last:
-            assert last.wait(60) in (0, 4), last.text()
+    def work(self, limit: int | None = None) -> None:
+        """Work the queue off within this process."""
+        options = PipelineOptions(root=self.root, limit=limit, lease_seconds=2)
+        Worker(self.database, NAME, load(), options).run()
 
 
 @pytest.fixture
@@ -134,8 +130,7 @@ def older_result_comes_last(arena: Arena) -> None:
         zombie.wait_until_stopped()
         for number in ids:
             change_picture(arena.connection, arena.root, number, arena.draw)
-        done = imgvec(arena.database, arena.environment, "backfill", NAME, "--limit", str(ZOMBIE_ROWS))
-        assert done.returncode == 0, done.stderr
+        arena.work(limit=ZOMBIE_ROWS)
         assert queued_keys(arena.connection) == ZOMBIE_ROWS
         zombie.send(signal.SIGCONT)
         wait_until(lambda: queued_keys(arena.connection) == 0, f"the zombie to write: {zombie.text()}")
@@ -168,7 +163,7 @@ def zombie_rounds(arena: Arena) -> Check:
     """Play both interleavings, work off what is left and check every row."""
     older_result_comes_last(arena)
     lost_lease_comes_first(arena)
-    arena.drain()
+    arena.work()
     return check(arena.connection, arena.root)
 
 
@@ -249,8 +244,8 @@ def test_the_check_catches(
     assert text.count(guard) == 1
     (changed / file).write_text(text.replace(guard, nothing))
     arena.environment["IMGVEC_TEST_SQL"] = str(changed)
-    make_table(arena.connection, arena.root, 20)
-    arena.drain()
+    make_table(arena.connection, arena.root, ZOMBIE_ROWS)
+    arena.work()
     before = check(arena.connection, arena.root)
     assert not before.problems, before
     caught = zombie_rounds(arena)
