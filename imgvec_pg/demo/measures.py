@@ -61,19 +61,22 @@ def overlap_hit_rate(questions: Sequence[Question], pictures: Sequence[Picture],
 
     Pictures with equally many shared words come in random order: the expected share is returned.
     """
-    words = [content_words(" ".join([picture.name, *picture.keywords])) for picture in pictures]
-    return float(np.mean([_overlap_chance(question, words, k) for question in questions]))
+    having: dict[str, list[int]] = {}
+    for index, picture in enumerate(pictures):
+        for word in content_words(" ".join([picture.name, *picture.keywords])):
+            having.setdefault(word, []).append(index)
+    return float(np.mean([_overlap_chance(question, having, len(pictures), k) for question in questions]))
 
 
-def _overlap_chance(question: Question, words: Sequence[frozenset[str]], k: int) -> float:
-    asked = content_words(question.query)
-    shared = [len(asked & own) for own in words]
-    best = max(shared[index] for index in question.relevant)
+def _overlap_chance(question: Question, having: dict[str, list[int]], pictures: int, k: int) -> float:
+    shared = np.zeros(pictures, dtype=np.int64)
+    for word in content_words(question.query):
+        shared[having.get(word, [])] += 1
+    best = int(max(shared[index] for index in question.relevant))
     if best == 0:
         return 0.0  # nothing found at all
-    above = sum(count > best for count in shared)
-    tied = sum(count == best for count in shared)
-    right = sum(shared[index] == best for index in question.relevant)
+    above, tied = int((shared > best).sum()), int((shared == best).sum())
+    right = sum(int(shared[index]) == best for index in question.relevant)
     places = k - above
     if places <= 0:
         return 0.0
@@ -82,11 +85,6 @@ def _overlap_chance(question: Question, words: Sequence[frozenset[str]], k: int)
     return 1.0 - comb(tied - right, places) / comb(tied, places)
 
 
-def is_seen(query: str, pictures: Sequence[Picture]) -> bool:
-    """Say whether every word of a query occurs as it stands in some name or keyword."""
-    known = {word for p in pictures for text in (p.name, *p.keywords) for word in _words(text)}
-    return _words(query) <= known
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"[a-z0-9]+", text.lower()))
+def simple_words(*texts: str) -> set[str]:
+    """Split into words as the held-out file counts them: [a-z0-9]+ of the lower-cased text."""
+    return {word for text in texts for word in re.findall(r"[a-z0-9]+", text.lower())}

@@ -43,9 +43,7 @@ def run(
         print(f"epoch {trainer.epoch} losses {losses} scale {scale:.1f} {seconds:.0f} s", flush=True)
         if trainer.epoch % every == 0 or trainer.epoch == options.epochs:
             trainer.save(checkpoint)
-    return export_model(
-        trainer.average.state, out / MERGES_NAME, data.tokenizer.vocabulary_size, out / "model"
-    )
+    return export_model(trainer.finish(), out / MERGES_NAME, data.tokenizer.vocabulary_size, out / "model")
 
 
 def main() -> None:

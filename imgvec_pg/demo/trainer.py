@@ -10,26 +10,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from imgvec_pg.demo.augment import IMAGE_SIZE, augment
+from imgvec_pg.demo.augment import IMAGE_SIZE, augment, plain
 from imgvec_pg.demo.losses import Average, pictures_to_prototypes, pictures_to_words, words_to_pictures
 from imgvec_pg.demo.modelfolder import DIMENSIONS, build_model, encode_tokens
 from imgvec_pg.demo.prototypes import latent_semantics
 from imgvec_pg.demo.trainingdata import TrainingData
+from imgvec_pg.demo.wordtuning import tune_words
 
 MAX_SCALE = math.log(60.0)
 FIRST_IMAGE_SIZE = 40
-FIRST_SHARE = 0.6
+FIRST_SHARE = 0.64
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """What decides the result, beside the pictures."""
 
-    epochs: int = 160
+    epochs: int = 125
     batch_size: int = 96
     captions_each: int = 2
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
+    word_steps: int = 800
+    """Steps of the last part, in which the text tower trains alone."""
     seed: int = 20261124
 
     def __post_init__(self) -> None:
@@ -112,6 +115,18 @@ class Trainer:
         factor = min(1.0, (self.step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.learning_rate * factor
+
+    def finish(self) -> dict[str, Tensor]:
+        """Take the averaged weights, tune the text tower to them, and return the result."""
+        self.model.load_state_dict(self.average.state)
+        self.model.eval()
+        with torch.no_grad():
+            pictures = plain(self.data.cache)
+            parts = (pictures[first : first + 256] for first in range(0, len(pictures), 256))
+            bank = torch.cat([self.model.encode_image(part, normalize=True) for part in parts])
+        tune_words(self.model, self.data, bank, self.options.word_steps, self.options.seed)
+        state: dict[str, Tensor] = self.model.state_dict()
+        return state
 
     def save(self, path: Path) -> None:
         """Write a checkpoint whole or not at all."""

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from imgvec_pg.demo.measures import Question, find_questions, hit_rate, is_seen, overlap_hit_rate
+from imgvec_pg.demo.evaluate import split_by_words
+from imgvec_pg.demo.measures import Question, find_questions, hit_rate, overlap_hit_rate, simple_words
 from imgvec_pg.demo.pictures import Picture
 
 
@@ -35,6 +36,17 @@ def test_word_overlap_shares_ties_evenly() -> None:
     assert overlap_hit_rate([Question("screw", frozenset({2}))], PICTURES, 1) == 0.0
 
 
-def test_seen_means_every_word_stands_in_a_name_or_keyword() -> None:
-    assert is_seen("love hammer", PICTURES)
-    assert not is_seen("hammers", PICTURES)
+def test_simple_words_are_those_of_the_held_out_file() -> None:
+    assert simple_words("T-Rex's egg", "2 eggs") == {"t", "rex", "s", "egg", "2", "eggs"}
+
+
+def test_questions_are_sorted_by_where_their_words_occur() -> None:
+    asked = [
+        Question(query, frozenset({0})) for query in ("love hammer", "hammers and love", "a purple tool")
+    ]
+    groups = split_by_words(asked, PICTURES)
+    assert [[question.query for question in group] for group in groups.values()] == [
+        ["love hammer"],
+        ["a purple tool"],
+        ["hammers and love"],
+    ]

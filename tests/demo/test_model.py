@@ -1,0 +1,52 @@
+"""The shipped model keeps its promises."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from imgvec_pg.demo.evaluate import Measurement, evaluate, read_heldout
+from imgvec_pg.demo.modelfolder import MERGES_NAME, WEIGHTS_NAME
+from imgvec_pg.embedding.catalog import DEMO_FOLDER
+from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.runtime import import_open_clip
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Measurement]:
+    return {m.what: m for m in evaluate(load_embedder("demo", device="cpu"), read_heldout(), copies_every=8)}
+
+
+def test_own_names_find_their_pictures(measured: dict[str, Measurement]) -> None:
+    assert measured["own name"].at_1 >= 0.80
+    assert measured["own name"].at_10 >= 0.97
+
+
+def test_held_out_queries_of_known_words_find_a_right_picture(measured: dict[str, Measurement]) -> None:
+    assert measured["held out, words of names, keywords"].at_10 >= 0.50
+
+
+def test_altered_copies_find_their_originals(measured: dict[str, Measurement]) -> None:
+    copies = [m for what, m in measured.items() if what.startswith("copy")]
+    assert len(copies) == 3
+    assert min(copy.at_1 for copy in copies) >= 0.95
+
+
+def test_weights_are_small_and_their_hash_is_recorded() -> None:
+    weights = DEMO_FOLDER / WEIGHTS_NAME
+    assert weights.stat().st_size <= 8_000_000
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() in (DEMO_FOLDER / "README.md").read_text()
+
+
+def test_open_clip_itself_loads_the_folder() -> None:
+    open_clip = import_open_clip()
+    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{DEMO_FOLDER}")
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{DEMO_FOLDER}", bpe_path=str(DEMO_FOLDER / MERGES_NAME))
+    assert tokenizer.vocab_size == model.vocab_size
+    assert re.search(r"size=\(?64", repr(preprocess))
+
+
+def test_evaluation_table_is_the_one_in_benchmarks(measured: dict[str, Measurement]) -> None:
+    table = Path(__file__).parents[2] / "benchmarks" / "results" / "demo_model.txt"
+    assert f"{measured['own name'].at_10:.3f}" in table.read_text()
