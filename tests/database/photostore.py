@@ -150,9 +150,9 @@ class LeasedJob:
         ]
         return self.store.write(self.token, [Outcome(self.id, embedded=rows, **outcome)], "fp32")
 
-    def write_failure(self, key: Any, code: str = "truncated") -> Written:
+    def write_failure(self, key: Any, message: str = "cut short") -> Written:
         column = self.store.collection.key_columns[0]
-        return self.write(failed=[FailedKey({column: key}, self.version, code, "cut short", 1)])
+        return self.write(failed=[FailedKey({column: key}, self.version, "truncated", message, 1)])
 
 
 def lease_job(
