@@ -58,6 +58,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=defaults.epochs)
     parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
+    parser.add_argument(
+        "--word-steps", type=int, default=defaults.word_steps, help="last steps, of words alone"
+    )
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--merges", type=int, default=4000)
     parser.add_argument("--limit", type=int, help="only the first so many pictures, for a trial")
@@ -73,6 +76,7 @@ def main() -> None:
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
+        word_steps=arguments.word_steps,
         seed=arguments.seed,
     )
     excluded = read_excluded(arguments.exclude)

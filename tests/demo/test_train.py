@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from imgvec_pg.demo.modelfolder import MERGES_NAME, WEIGHTS_NAME, build_model, encode_tokens, export_model
+from imgvec_pg.demo.train import main
 from imgvec_pg.demo.trainer import Trainer, TrainingOptions
 from imgvec_pg.demo.trainingdata import TrainingData
 from imgvec_pg.embedding.load import load_embedder
@@ -30,6 +31,21 @@ def test_a_stopped_training_continues_to_the_same_weights(
     resumed.train_epoch()
     for name, tensor in straight.average.state.items():
         torch.testing.assert_close(resumed.average.state[name], tensor, msg=name)
+
+
+def test_the_command_trains_continues_and_leaves_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--out", str(tmp_path), "--limit", "40", "--batch-size", "20", "--epochs", "2"]
+    monkeypatch.setattr("sys.argv", [*command, "--word-steps", "3", "--merges", "200"])
+    main()
+    first = capsys.readouterr().out
+    main()
+    again = capsys.readouterr().out
+    assert "epoch 2" in first
+    assert "continuing after epoch 2" in again
+    assert first.splitlines()[-1] == again.splitlines()[-1]
+    assert (tmp_path / "model" / WEIGHTS_NAME).stat().st_size < 8_000_000
 
 
 def test_a_checkpoint_of_other_options_is_refused(few: tuple[TrainingData, Path], tmp_path: Path) -> None:
