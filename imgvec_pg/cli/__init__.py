@@ -4,16 +4,23 @@ import signal
 import sys
 from types import FrameType
 
-from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import Terminated, run
-
 
 def main() -> None:
     """Entry point of the console script."""
-    signal.signal(signal.SIGTERM, terminate)
+    try:
+        # Not above: ctrl-C in the first moments is one line too.
+        from imgvec_pg.cli.main import cli
+        from imgvec_pg.cli.outcome import run
+
+        signal.signal(signal.SIGTERM, terminate)
+    except KeyboardInterrupt:
+        print("imgvec: stopped", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     sys.exit(run(cli, sys.argv[1:]))
 
 
 def terminate(_: int, __: FrameType | None) -> None:
     """Leave the statement at hand as ctrl-C does."""
+    from imgvec_pg.cli.outcome import Terminated
+
     raise Terminated

@@ -17,6 +17,7 @@ from imgvec_pg.database.connect import connect
 from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.demo import shop as demo_shop
 from imgvec_pg.demo.place import DemoPlace, default_directory
+from imgvec_pg.demo.questions import LIKED
 from imgvec_pg.embedding.catalog import DEMO_NAME
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ServerError
@@ -44,7 +45,7 @@ MODEL_NOTE = (
 )
 @click.option(
     "--products",
-    type=click.IntRange(min=50),
+    type=click.IntRange(min=100),
     metavar="N",
     help="Put only N products into a new shop, for a slow machine  [default: all, about 1,900]",
 )
@@ -160,5 +161,5 @@ def fill(place: DemoPlace, server: LocalServer, screen: Screen, count: int | Non
         with screen.step("building the HNSW index") as step:
             built = build_index(connection, collection)
             step.text = "HNSW index built" if built else "HNSW index is there"
-    liked = next(product for product in products if product.name == demo_shop.LIKED)
+    liked = next(product for product in products if product.name == LIKED)
     return Shop(place, server, dsn, collection, embedder, liked, arrival)

@@ -11,7 +11,7 @@ from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.demo import questions
 from imgvec_pg.demo.arrival import wait_until_found
 from imgvec_pg.demo.background import BackgroundWorker
-from imgvec_pg.demo.examples import Example, run_example
+from imgvec_pg.demo.examples import run_example
 from imgvec_pg.demo.place import DemoPlace
 from imgvec_pg.demo.products import Product
 from imgvec_pg.demo.shop import DATABASE
@@ -23,9 +23,9 @@ from imgvec_pg.search.query import embed_words
 from imgvec_pg.search.question import Question, vector_text
 from imgvec_pg.store.collection import Collection
 
-SHEET_WORDS = "red fruit"
+SHEET_WORDS = "heart"
 SHEET_WHERE = "price < 8 AND in_stock"
-SHEET_ROWS = 24
+SHEET_ROWS = 10
 REAL_MODEL = "ViT-L-14/laion2b_s32b_b82k"
 
 
@@ -48,14 +48,13 @@ class Shop:
 
 def ask_questions(screen: Screen, connection: Connection, shop: Shop) -> None:
     """Ask the five questions, the fifth while a worker runs; write them down for psql too."""
-    found = questions.find_arrival(shop.arrival)
     asked = [
         questions.WORDS,
         questions.WORDS_AND_COLUMNS,
         questions.more_like(shop.liked),
         questions.ALTERNATIVES,
     ]
-    script = "\n\n".join(example.script() for example in [*asked, found])
+    script = "\n\n".join(example.script() for example in [*asked, questions.FIND_ARRIVAL])
     with shop.place.one_line_errors():
         shop.place.script.write_text(script + "\n", encoding="utf-8")
     options = PipelineOptions(follow=True, root=shop.place.photos)
@@ -66,15 +65,14 @@ def ask_questions(screen: Screen, connection: Connection, shop: Shop) -> None:
             screen.heading(f"{number}. {example.title}")
             vector = None if example.words is None else shop.vector_of(connection, example.words)
             screen.example(example, run_example(connection, example, vector))
-        show_arrival(screen, connection, shop, found, worker)
+        show_arrival(screen, connection, shop, worker)
 
 
-def show_arrival(
-    screen: Screen, connection: Connection, shop: Shop, found: Example, worker: BackgroundWorker
-) -> None:
+def show_arrival(screen: Screen, connection: Connection, shop: Shop, worker: BackgroundWorker) -> None:
     """Insert a product and search for it until it is found."""
     arrives = questions.arrival_of(shop.arrival)
-    vector = shop.vector_of(connection, shop.arrival.name)
+    found = questions.FIND_ARRIVAL
+    vector = shop.vector_of(connection, questions.ARRIVAL_WORDS)
     screen.heading(f"5. {arrives.title}")
     screen.example(arrives)
     run_example(connection, arrives)
@@ -111,20 +109,21 @@ def say_what_next(screen: Screen, shop: Shop, *, keep: bool, seconds: float) -> 
         screen.commands(
             [
                 f"export IMGVEC_DSN={shlex.quote(shop.dsn)}",
-                f'{imgvec} search "something sweet" --where "price < 5 AND in_stock"',
+                f'{imgvec} search "red car" --where "price < 5 AND in_stock"',
                 f"{imgvec} search --like {shop.liked.id} --html more.html",
                 f"{imgvec} server psql --directory {server} {DATABASE}",
             ]
         )
-        screen.paragraph(f"psql asks the demo's questions again with: \\i {shop.place.script}", "  ")
+        screen.heading("In psql, the questions once more:")
+        screen.commands([f"\\i {shop.place.script}"])
     else:
         screen.heading("The server is stopped. To go on searching:")
         screen.commands([f"{imgvec} demo --keep"])
     screen.heading("Photographs need a real model. For a table of yours, then imgvec backfill:")
     screen.commands(
         [
-            f"{imgvec} collection create photo_clip --source my.table --image path_column \\",
-            f"    --root /my/photos --model {REAL_MODEL}",
+            f"{imgvec} collection create photo_clip --source my.table \\",
+            f"    --image path_column --root /my/photos --model {REAL_MODEL}",
         ]
     )
     if keep:

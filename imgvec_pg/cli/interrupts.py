@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM for commands that can be stopped anywhere and run again."""
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,9 @@ def interruptible(promise: str) -> Iterator[Interrupted]:
     interrupted = Interrupted()
 
     def handle(signum: int, _: FrameType | None) -> None:
-        # What is left to do is short: a second signal would only leave it half done.
+        # What is left to do is short: a second signal would only leave it half done. And what libraries
+        # have to say of it is no news.
+        logging.disable(logging.WARNING)
         for number in previous:
             signal.signal(number, signal.SIG_IGN)
         interrupted.exit_code = 128 + signum
@@ -48,5 +51,6 @@ def interruptible(promise: str) -> Iterator[Interrupted]:
             raise
         click.echo(f"\nimgvec: stopped; {promise}", err=True)
     finally:
+        logging.disable(logging.NOTSET)
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -12,6 +12,7 @@ from imgvec_pg.errors import ServerError
 
 FULL_BYTES = 1_000_000
 """A worker takes a full disk for a database that went away, and waits for it."""
+STARTED_SECONDS = 5.0
 
 
 class BackgroundWorker:
@@ -26,16 +27,24 @@ class BackgroundWorker:
         self._server = server
         self._log_start = server.log_file.stat().st_size
         self._error: BaseException | None = None
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="imgvec-demo-worker", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            # Ctrl-C while it starts: then nobody calls __exit__, and perhaps there is no thread.
+            self._worker.request_stop()
+            self._ended.wait(STARTED_SECONDS)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._worker.request_stop()
+        self._ended.wait()
         self._thread.join()
 
     def _run(self) -> None:
@@ -43,6 +52,8 @@ class BackgroundWorker:
             self._worker.run()
         except BaseException as error:
             self._error = error
+        finally:
+            self._ended.set()
 
     def is_working(self, wait_seconds: float) -> bool:
         """Wait for it, at most so long, and tell whether it goes on.
@@ -51,7 +62,8 @@ class BackgroundWorker:
             ServerError: The server died.
             Exception: What ended the worker.
         """
-        self._thread.join(wait_seconds)
+        # Thread.join, once interrupted, takes the thread for dead (Python 3.11 threading.py, bpo-45274).
+        has_ended = self._ended.wait(wait_seconds)
         if self._error is not None and self._server.status().running:
             raise self._error
         if shutil.disk_usage(self._server.directory).free < FULL_BYTES:
@@ -63,4 +75,4 @@ class BackgroundWorker:
             raise ServerError(
                 f"PostgreSQL stopped while the demo ran: {complaint} (see {self._server.log_file})"
             )
-        return self._thread.is_alive()
+        return not has_ended

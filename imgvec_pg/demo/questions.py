@@ -5,12 +5,17 @@ from dataclasses import asdict
 from imgvec_pg.demo.examples import Example
 from imgvec_pg.demo.products import Product
 
-WORDS = Example("Words", 'What looks like "red fruit"?', "words.sql", words="red fruit")
+ARRIVAL = "pineapple"
+"""The product that arrives while the demo runs."""
+ARRIVAL_WORDS = "tropical fruit"
+LIKED = "automobile"
+"""The product that others are compared with."""
+WORDS = Example("Words", 'What looks like "green vegetable"?', "words.sql", words="green vegetable")
 WORDS_AND_COLUMNS = Example(
     "Words and columns",
-    "Which musical instruments cost under 5, are in stock and come within three days?",
+    'Which "insect" costs under 5, is in stock and comes within three days?',
     "words_and_columns.sql",
-    words="musical instrument",
+    words="insect",
 )
 
 
@@ -26,7 +31,7 @@ def more_like(product: Product) -> Example:
 
 ALTERNATIVES = Example(
     "Instead of what is sold out",
-    "For each of the dearest foods that are sold out: which two in stock look most like it?",
+    "For each of the dearest flags that are sold out: which two in stock look most like it?",
     "alternatives.sql",
 )
 
@@ -41,11 +46,7 @@ def arrival_of(product: Product) -> Example:
     )
 
 
-def find_arrival(product: Product) -> Example:
-    """Ask for the product that was inserted."""
-    return Example(
-        "Found",
-        f'What looks like "{product.name}"?',
-        "find_arrival.sql",
-        words=product.name,
-    )
+FIND_ARRIVAL = Example(
+    "Found", f'What looks like "{ARRIVAL_WORDS}"?', "find_arrival.sql", words=ARRIVAL_WORDS
+)
+"""Words that fit others too: the new one takes its place among them."""

@@ -17,6 +17,7 @@ from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.demo.background import BackgroundWorker
 from imgvec_pg.demo.pictures import read_manifest, unpack_pictures
 from imgvec_pg.demo.products import SUPPLIERS, Product, choose_products, make_product
+from imgvec_pg.demo.questions import ARRIVAL, LIKED
 from imgvec_pg.embedding.catalog import DEMO_NAME, describe_model
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImgvecError, ModelError
@@ -27,10 +28,6 @@ from imgvec_pg.store.reconcile import list_source
 
 DATABASE = "shop"
 COLLECTION = "product_demo"
-ARRIVAL = "pineapple"
-"""The product that arrives while the demo runs."""
-LIKED = "guitar"
-"""The product that others are compared with."""
 SHOW_SECONDS = 0.1
 
 

@@ -3,7 +3,7 @@ SELECT gone.name AS sold_out, other.name AS instead, other.price,
        round(other.distance::numeric, 3) AS distance
 FROM (
     SELECT id, name FROM shop.product
-    WHERE category = 'Food & Drink' AND NOT in_stock
+    WHERE category = 'Flags' AND NOT in_stock
     ORDER BY price DESC, id
     LIMIT 4
 ) AS gone

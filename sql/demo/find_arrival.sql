@@ -3,4 +3,4 @@ SELECT p.id, p.name, p.price, round(n.distance::numeric, 3) AS distance
 FROM imgvec.near_product_demo(:'words') AS n
 JOIN shop.product AS p USING (id)
 ORDER BY n.distance
-LIMIT 3;
+LIMIT 5;

@@ -6,4 +6,4 @@ JOIN shop.product AS p USING (id)
 JOIN shop.supplier AS s ON s.id = p.supplier_id
 WHERE p.price < 5 AND p.in_stock AND s.delivery_days <= 3
 ORDER BY n.distance
-LIMIT 5;
+LIMIT 4;
