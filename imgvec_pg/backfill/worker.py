@@ -213,7 +213,17 @@ class Worker:
 
 
 def effective_root(collection: Collection, override: Path | None) -> Path | None:
-    """Return the folder that paths are under: this machine's own, or the collection's."""
-    if override is not None:
-        return override
-    return None if collection.root is None else Path(collection.root)
+    """Return the folder that paths are under: this machine's own, or the collection's.
+
+    Raises:
+        ImgvecError: It is not on this machine; each row would be charged with a failure for that.
+    """
+    root = override
+    if root is None and collection.root is not None:
+        root = Path(collection.root)
+    if root is not None and not root.is_dir():
+        raise ImgvecError(
+            f"the folder {root}, where the pictures of {collection.name} lie, is not on this machine; "
+            "mount it, or say where it is with --root DIR"
+        )
+    return root

@@ -91,6 +91,7 @@ def backfill(
         if dry_run:
             report_dry_run(connection, collection, limit, as_json)
             return
+        root = effective_root(collection, root)
         # A listing that was interrupted goes on before the queue is worked off.
         list_source(connection, collection)
         waiting = queue_depth(connection, collection.id).waiting
@@ -108,7 +109,7 @@ def backfill(
             batch_size=batch_size,
             decode_threads=decode_threads,
             limit=limit,
-            root=effective_root(collection, root),
+            root=root,
             lease_seconds=lease_seconds(),
         )
         worker = Worker(dsn, collection.name, embedder, options)

@@ -1,16 +1,18 @@
 """`imgvec collection`: create, list, show, drop, reconcile."""
 
 import dataclasses
+from pathlib import Path
 
 import click
+import psycopg
 from rich.console import Console
 
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option
 from imgvec_pg.cli.progress import count_progress
-from imgvec_pg.database.connect import Connection, connect, require_schema
+from imgvec_pg.database.connect import Connection, connect, one_line, require_schema
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.embedding.catalog import describe_model
-from imgvec_pg.errors import UsageError
+from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import (
     CollectionRequest,
@@ -124,6 +126,9 @@ def create(
             raise UsageError("--library is a source of its own; leave out --source and --image")
         source, image_columns = LIBRARY, ("uri", "content")
         watch_columns, root = ("content_hash", *watch_columns), root or "/"
+    if root is not None:
+        # Workers start in other folders.
+        root = str(Path(root).expanduser().absolute())
     if not source or not image_columns:
         raise UsageError(
             "say which table and column hold the pictures: --source shop.product --image photo_path, or --library"
@@ -155,13 +160,30 @@ def create(
         if made.has_foreign_key:
             click.echo(f"  TRUNCATE and DROP of {made.shown_source} now need CASCADE (--no-fk avoids that)")
         warn_blind_spots(connection, made)
-        with count_progress(Console(stderr=True), "filing rows") as progress:
-            filed = list_source(connection, made, progress)
+        filed = file_rows(connection, made)
     click.echo(f"  {filed:,} rows filed; embed them with: imgvec backfill {made.name}")
 
 
+def file_rows(connection: Connection, made: Collection) -> int:
+    """File all rows of the source and return how many.
+
+    Raises:
+        CollectionError: The collection is made, its rows are not filed.
+    """
+    try:
+        with count_progress(Console(stderr=True), "filing rows") as progress:
+            return list_source(connection, made, progress)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise CollectionError(
+            f"collection {made.name} is made, but its rows are not filed yet ({one_line(error)}): the role needs SELECT "
+            f"on {made.shown_source}, and BYPASSRLS where policies hide rows; then run: imgvec backfill {made.name}"
+        ) from error
+
+
 def warn_blind_spots(connection: Connection, made: Collection) -> None:
-    """Say which changes of the source no trigger will see."""
+    """Say which changes of the source no trigger will see, and when its pictures are elsewhere."""
+    if made.root is not None and not Path(made.root).is_dir():
+        click.echo(f"  the folder {made.root} is not on this machine; workers need it, or --root", err=True)
     source = describe_source(connection, made.source.as_string(connection), made.key_columns)
     if not source.can_have_triggers:
         click.echo(
@@ -309,5 +331,5 @@ def reconcile_(name: str, dsn: str, as_json: bool, lock_timeout_ms: int) -> None
         return
     click.echo(
         f"{done.filed:,} rows filed, {done.orphans_deleted:,} orphaned embeddings and {done.failures_deleted:,} orphaned "
-        f"failures deleted, {done.tables_given_triggers} partitions given triggers"
+        f"failures deleted, {done.tables_given_triggers} tables given triggers"
     )

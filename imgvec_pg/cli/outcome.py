@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from imgvec_pg.errors import ImgvecError
+from imgvec_pg.errors import ConnectionFailedError, ImgvecError
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -35,8 +35,11 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     except click.exceptions.Abort as error:
         complain("stopped")
         return TERMINATED if isinstance(error.__cause__, Terminated) else INTERRUPTED
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        complain(describe_click_error(error))
         return error.exit_code
     except ImgvecError as error:
         complain(str(error))
@@ -51,6 +54,10 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("IMGVEC_DEBUG"):
             raise
+        if is_lost_connection(error):
+            reason = " ".join(str(error).split())
+            complain(f"the connection to PostgreSQL was lost ({reason}); run the same command again")
+            return ConnectionFailedError.exit_code
         database_message = describe_database_error(error)
         if database_message is not None:
             complain(database_message)
@@ -67,6 +74,31 @@ def complain(message: str) -> None:
     click.echo(f"imgvec: {' '.join(message.split())}", err=True)
 
 
+def describe_click_error(error: click.ClickException) -> str:
+    """Return what was wrong with the arguments and where the right ones are told."""
+    message = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None or "--help" in message:
+        return message
+    return f"{message}; see {context.command_path} --help"
+
+
+# PostgreSQL's documentation, appendix A: rights, and a column, function or table that does not exist.
+INSUFFICIENT_PRIVILEGE = "42501"
+UNDEFINED = ("42703", "42883", "42P01")
+# Class 08 is connections; 57P01 to 57P05 say that the server ends them.
+LOST_CONNECTION = ("08", "57P0")
+
+
+def is_lost_connection(error: Exception) -> bool:
+    """Whether the server went away while a command ran."""
+    state = getattr(error, "sqlstate", None)
+    if state is not None:
+        return str(state).startswith(LOST_CONNECTION)
+    # Without importing psycopg, which --help does without: libpq's own errors carry no state.
+    return type(error).__module__.startswith("psycopg") and type(error).__name__ == "OperationalError"
+
+
 def describe_database_error(error: Exception) -> str | None:
     """Return what PostgreSQL said of a statement it refused, with its hint; None for other errors."""
     diagnostic = getattr(error, "diag", None)
@@ -74,4 +106,8 @@ def describe_database_error(error: Exception) -> str | None:
     if primary is None:
         return None
     hint = getattr(diagnostic, "message_hint", None)
+    if getattr(error, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
+        hint = "imgvec doctor says which right to grant"
+    elif getattr(error, "sqlstate", None) in UNDEFINED:
+        hint = "imgvec doctor says whether the database fits this release"
     return f"PostgreSQL: {primary}" + (f" (hint: {hint})" if hint else "")

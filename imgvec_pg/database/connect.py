@@ -42,9 +42,15 @@ def connect(dsn: str, *, application_name: str = "imgvec", **options: Any) -> Co
         ) from error
     except psycopg.OperationalError as error:
         raise ConnectionFailedError(
-            f"cannot connect to PostgreSQL: {one_line(error).removeprefix('connection is bad: ').rstrip('.?')}; "
+            f"cannot connect to PostgreSQL: {refusal(error)}; "
             "check --dsn, IMGVEC_DSN or the PG* variables, and that the server runs"
         ) from error
+
+
+def refusal(error: psycopg.OperationalError) -> str:
+    """Return libpq's reason without the words that this message says itself."""
+    reason = one_line(error).removeprefix("connection is bad: ").removeprefix("connection failed: ")
+    return re.sub(r"Is the server running (locally|on that host).*?\?", "", reason).strip(" .?")
 
 
 def vector_schema(connection: Connection) -> str:
@@ -87,11 +93,18 @@ def require_schema(connection: Connection) -> None:
     """Check that imgvec's own tables are there.
 
     Raises:
-        DatabaseError: They are not.
+        DatabaseError: They are not, or this role may not use them.
     """
-    row = connection.execute("SELECT to_regclass('imgvec.collection')").fetchone()
+    database = connection.info.dbname
+    try:
+        row = connection.execute("SELECT to_regclass('imgvec.collection')").fetchone()
+    except psycopg.errors.InsufficientPrivilege as error:
+        role = connection.info.user
+        raise DatabaseError(
+            f'the role {role} may not use imgvec in database "{database}"; have its owner run '
+            f"GRANT imgvec_reader (to search) or imgvec_worker (to fill) TO {sql.Identifier(role).as_string(None)}"
+        ) from error
     if row is None or row[0] is None:
-        database = connection.info.dbname
         raise DatabaseError(f'database "{database}" has no imgvec tables yet; run: imgvec migrate')
 
 

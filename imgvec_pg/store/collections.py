@@ -143,7 +143,12 @@ def build_collection(source: Source, request: CollectionRequest) -> Collection:
             f'column "{columns.path}" holds paths; say which folder they are under with --root DIR '
             "(the worker reads no file outside it)"
         )
-    if request.with_foreign_key and not (source.can_have_triggers and source.has_unique_key):
+    if request.with_foreign_key and source.can_have_triggers and not source.has_unique_key:
+        raise CollectionError(
+            f"{', '.join(request.key)} is not the primary key of {shown}, which is what a foreign key points to; "
+            "leave out --key or add --no-fk"
+        )
+    if request.with_foreign_key and not source.can_have_triggers:
         raise CollectionError(
             f"{shown} is a {source.kind}, which a foreign key cannot point to; add --no-fk "
             "(changes are then found by imgvec collection reconcile)"
