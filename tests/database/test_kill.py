@@ -122,7 +122,9 @@ def change_table(arena: Arena, stop: threading.Event, seed: int) -> dict[str, in
 
 def older_result_comes_last(arena: Arena) -> None:
     """A worker stops, its lease still good, before it writes; the rows change and another writes the newer image."""
-    ids = list(range(1, ZOMBIE_ROWS + 1))
+    ids = [
+        row[0] for row in arena.connection.execute("SELECT id FROM photo ORDER BY id LIMIT %s", [ZOMBIE_ROWS])
+    ]
     with ExitStack() as stack:
         for number in ids:
             change_picture(arena.connection, arena.root, number, arena.draw)
