@@ -21,9 +21,10 @@ from photostore import (
     take_filed,
 )
 
-from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collections import drop_collection
+from imgvec_pg.store.embeddings import EmbeddingStore
 from imgvec_pg.store.reconcile import list_source, reconcile
 
 both_ways = pytest.mark.parametrize("with_foreign_key", [True, False], ids=["fk", "no-fk"])
@@ -424,13 +425,16 @@ def test_keys_of_many_types_are_filed_forgotten_and_found(
         scratch.execute(f"INSERT INTO shop.photo VALUES ({places}, 'x.jpg')", key)  # type: ignore[arg-type]
     assert len(take_filed(scratch)) == len(keys)
     embed(scratch, collection, {keys[0]: X})
-    # Its key is the one a worker would have got from the queue, in a session of another time zone.
+    scratch.execute("SET LOCAL timezone = 'America/New_York'")
     scratch.execute("UPDATE shop.photo SET file = 'y.jpg'")
-    for (batch,) in scratch.execute("SELECT keys FROM imgvec.job").fetchall():
-        for key_object in batch:
-            fail(scratch, collection, key_object)
+    # These keys have been through JSON and Python, as a worker's have.
+    queued = [key for (batch,) in scratch.execute("SELECT keys FROM imgvec.job") for key in batch]
     take_filed(scratch)
-    scratch.execute("SET timezone = 'Asia/Tokyo'")
+    for key_object in queued:
+        fail(scratch, collection, key_object)
+    store = EmbeddingStore(scratch, collection, vector_schema(scratch))
+    assert len(store.read_images(queued)) == len(keys)
+    scratch.execute("SET LOCAL timezone = 'Asia/Tokyo'")
     assert reconcile(scratch, collection).filed == 0
     columns = ", ".join(names)
     row = scratch.execute(f"SELECT {columns}, distance FROM imgvec.near_photo_test('[0,1,0]')").fetchone()  # type: ignore[arg-type]
@@ -442,6 +446,7 @@ def test_keys_of_many_types_are_filed_forgotten_and_found(
             key,
         )
         assert found.rowcount == expected
+    scratch.execute("SET LOCAL timezone = 'Asia/Tokyo'")
     scratch.execute("DELETE FROM shop.photo")
     assert (embedded(scratch, collection), failed(scratch)) == ([], [])
 
