@@ -32,9 +32,7 @@ def interruptible(promise: str) -> Iterator[Interrupted]:
     interrupted = Interrupted()
 
     def handle(signum: int, _: FrameType | None) -> None:
-        # What is left to do is short: a second signal would only leave it half done. And what libraries
-        # have to say of it is no news.
-        logging.disable(logging.WARNING)
+        # What is left to do is short: a second signal would only leave it half done.
         for number in previous:
             signal.signal(number, signal.SIG_IGN)
         interrupted.exit_code = 128 + signum
@@ -43,6 +41,8 @@ def interruptible(promise: str) -> Iterator[Interrupted]:
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in previous:
         signal.signal(number, handle)
+    # What libraries log of an interruption, or of an error that ends the command with a line of its own, is no news.
+    logging.disable(logging.WARNING)
     try:
         yield interrupted
     except BaseException:
