@@ -5,6 +5,10 @@ BEGIN
         GRANT USAGE ON SCHEMA imgvec TO imgvec_reader;
         GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias, imgvec.text_embedding
             TO imgvec_reader;
+        -- An application's own Alembic tree keeps its versions elsewhere.
+        IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
+            GRANT SELECT ON imgvec.alembic_version TO imgvec_reader;
+        END IF;
     END IF;
     IF to_regrole('imgvec_worker') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA imgvec TO imgvec_worker;
@@ -13,6 +17,9 @@ BEGIN
         GRANT UPDATE (listing_after, listed_at) ON imgvec.collection TO imgvec_worker;
         GRANT SELECT, INSERT, UPDATE, DELETE
             ON imgvec.job, imgvec.failure, imgvec.worker, imgvec.text_embedding TO imgvec_worker;
+        IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
+            GRANT SELECT ON imgvec.alembic_version TO imgvec_worker;
+        END IF;
     END IF;
 END
 $grants$;

@@ -107,7 +107,7 @@ def describe_database_error(error: Exception) -> str | None:
         return None
     hint = getattr(diagnostic, "message_hint", None)
     if getattr(error, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
-        hint = "imgvec doctor says which right to grant"
+        hint = "to fill and to watch takes the role imgvec_worker and SELECT on the source; imgvec doctor tells more"
     elif getattr(error, "sqlstate", None) in UNDEFINED:
         hint = "imgvec doctor says whether the database fits this release"
     return f"PostgreSQL: {primary}" + (f" (hint: {hint})" if hint else "")

@@ -86,7 +86,10 @@ def prepare_database(connection: Connection) -> dict[str, object]:
     # The first number is ours, see sql/queries/lock_collection_shared.sql; no collection has the id 0.
     connection.execute("SELECT pg_advisory_xact_lock(1768777078, 0)")
     created = ensure_vector_extension(connection)
-    connection.execute("CREATE SCHEMA IF NOT EXISTS imgvec")
+    row = connection.execute("SELECT to_regnamespace('imgvec')").fetchone()
+    # IF NOT EXISTS would ask for CREATE on the database of a role that owns the schema.
+    if row is None or row[0] is None:
+        connection.execute("CREATE SCHEMA imgvec")
     return {"vector_schema": vector_schema(connection), "created_extension": created}
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import psycopg
 
-from imgvec_pg.database.connect import Connection, plain_search_path
+from imgvec_pg.database.connect import Connection, one_line, plain_search_path
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.errors import CollectionError
 
@@ -75,9 +75,14 @@ def resolve_relation(connection: Connection, relation: str) -> int:
     """
     try:
         row = connection.execute("SELECT to_regclass(%s)::oid", [relation]).fetchone()
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise CollectionError(
+            f"the role {connection.info.user} may not look up {relation} ({one_line(error)}); grant it USAGE on the schema "
+            "and SELECT on the table"
+        ) from error
     except psycopg.Error as error:
         raise CollectionError(
-            f'"{relation}" is not a table name; expected schema.table, quoted as in SQL: \'shop."Product"\''
+            f"{relation} is not a table name; expected schema.table, quoted as in SQL: 'shop.\"Product\"'"
         ) from error
     if row is None or row[0] is None:
         raise CollectionError(
