@@ -129,7 +129,7 @@ def check_queue(connection: Connection, collection: Collection) -> Iterator[Find
         yield Finding(
             "info",
             name,
-            f"{counted(queue.suspects, 'job')} cost a worker its life: tried alone, given up after three",
+            f"{counted(queue.suspects, 'job')} cost a worker its life: tried alone, given up after three more",
             f"imgvec failures {name}",
         )
     if queue.failures:

@@ -11,10 +11,12 @@ SELECT c.source::oid AS source, r.relkind::text AS kind,
         FROM pg_subscription_rel AS sr JOIN pg_subscription AS s ON s.oid = sr.srsubid
         WHERE sr.srrelid = c.source
            OR sr.srrelid IN (SELECT p.relid FROM pg_partition_tree(c.source) AS p)) AS subscriptions,
-       CASE WHEN e.oid IS NULL THEN 0
-            -- reltuples is -1 before the first ANALYZE; a row takes about two bytes a dimension and 100 more.
-            WHEN e.reltuples >= 0 THEN e.reltuples
-            ELSE pg_relation_size(e.oid) / (2 * m.dimensions + 100) END::bigint AS estimated_rows
+       -- reltuples is -1 before the first ANALYZE; a row takes about two bytes a dimension and 100 more.
+       (SELECT coalesce(sum(CASE WHEN p.reltuples >= 0 THEN p.reltuples
+                                 ELSE pg_relation_size(p.oid) / (2 * m.dimensions + 100) END), 0)::bigint
+        FROM pg_class AS p
+        WHERE p.relkind = 'r' AND (p.oid = e.oid OR p.oid IN (SELECT t.relid FROM pg_partition_tree(e.oid) AS t))
+       ) AS estimated_rows
 FROM imgvec.collection AS c
 JOIN imgvec.model AS m ON m.id = c.model_id
 LEFT JOIN pg_class AS r ON r.oid = c.source

@@ -19,6 +19,7 @@ from imgvec_pg.store.finding import Finding
 from imgvec_pg.store.indexes import build_index
 from imgvec_pg.store.reconcile import list_source, reconcile
 from imgvec_pg.store.serverchecks import ServerFacts, check_pgvector, check_server
+from imgvec_pg.store.sourcechecks import read_collection_facts
 from imgvec_pg.store.workchecks import check_buffers
 
 NAME = "product_color"
@@ -185,6 +186,26 @@ def test_a_view_is_a_blind_spot(connection: Connection, shop: Collection) -> Non
     connection.execute("CREATE VIEW shop.shown AS SELECT * FROM shop.product")
     create_collection(connection, request("shown", "shop.shown", key=["id"], with_foreign_key=False))
     assert "reconcile shown" in str(found(connection, "tells nobody").next_step)
+
+
+def test_a_subscription_is_a_blind_spot(connection: Connection, shop: Collection) -> None:
+    connection.execute(
+        "CREATE SUBSCRIPTION imgvec_test_feed CONNECTION 'dbname=none' PUBLICATION feed"
+        " WITH (connect = false, slot_name = NONE)"
+    )
+    connection.execute(
+        "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate)"
+        " SELECT oid, 'shop.product'::regclass, 'r' FROM pg_subscription WHERE subname = 'imgvec_test_feed'"
+    )
+    finding = found(connection, "imgvec_test_feed")
+    assert (finding.level, finding.next_step) == ("warning", f"schedule: imgvec collection reconcile {NAME}")
+    connection.execute("DROP SUBSCRIPTION imgvec_test_feed")
+
+
+def test_rows_of_a_partitioned_embedding_table_are_counted(connection: Connection, shop: Collection) -> None:
+    collection = create_collection(connection, request("halves", partitions=2))
+    connection.execute(f"INSERT INTO imgvec.halves_embedding SELECT * FROM imgvec.{NAME}_embedding; ANALYZE")
+    assert read_collection_facts(connection, collection).estimated_rows == 8
 
 
 @pytest.fixture
