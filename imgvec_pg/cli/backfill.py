@@ -11,7 +11,7 @@ from psycopg import sql
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.worker import Worker, effective_root
-from imgvec_pg.cli.options import dsn_option, echo_json, json_option, model_options
+from imgvec_pg.cli.options import dsn_option, echo_json, json_option, model_options, pipeline_options
 from imgvec_pg.cli.outcome import SomeRowsFailed
 from imgvec_pg.cli.processes import Fleet, run_processes
 from imgvec_pg.cli.progress import clock, image_progress, index_progress
@@ -31,30 +31,12 @@ from imgvec_pg.store.reconcile import count_missing, list_source
 @click.argument("name", required=False)
 @dsn_option
 @click.option(
-    "--batch-size",
-    type=click.IntRange(1, 4096),
-    default=64,
-    show_default=True,
-    help="Images embedded together.",
-)
-@click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine."
 )
-@click.option(
-    "--decode-threads",
-    type=click.IntRange(1, 128),
-    default=4,
-    show_default=True,
-    help="Threads that fetch and decode, for each process.",
-)
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many rows.")
-@click.option(
-    "--root",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where this machine keeps the collection's pictures.",
-)
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what waits.")
 @click.option("--no-index", is_flag=True, help="Do not build the HNSW index at the end.")
+@pipeline_options
 @model_options
 @json_option
 @click.pass_context

@@ -64,6 +64,34 @@ def model_options(command: Command) -> Command:
     return command
 
 
+def pipeline_options(command: Command) -> Command:
+    """Add --batch-size, --decode-threads and --root: how one process fetches, decodes and embeds."""
+    options = (
+        click.option(
+            "--batch-size",
+            type=click.IntRange(1, 4096),
+            default=64,
+            show_default=True,
+            help="Images embedded together.",
+        ),
+        click.option(
+            "--decode-threads",
+            type=click.IntRange(1, 128),
+            default=4,
+            show_default=True,
+            help="Threads that fetch and decode, for each process.",
+        ),
+        click.option(
+            "--root",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Where this machine keeps the collection's pictures.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def echo_json(value: object) -> None:
     """Print a value as JSON, dates and paths as text."""
     click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))

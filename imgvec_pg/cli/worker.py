@@ -7,7 +7,7 @@ import click
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.worker import Worker, effective_root
-from imgvec_pg.cli.options import dsn_option, model_options
+from imgvec_pg.cli.options import dsn_option, model_options, pipeline_options
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.load import load_embedder
@@ -18,25 +18,7 @@ from imgvec_pg.store.collections import get_collection
 @click.command()
 @click.argument("name", required=False)
 @dsn_option
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1, 4096),
-    default=64,
-    show_default=True,
-    help="Images embedded together.",
-)
-@click.option(
-    "--decode-threads",
-    type=click.IntRange(1, 128),
-    default=4,
-    show_default=True,
-    help="Threads that fetch and decode.",
-)
-@click.option(
-    "--root",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where this machine keeps the collection's pictures.",
-)
+@pipeline_options
 @model_options
 @click.pass_context
 def worker(
