@@ -11,6 +11,9 @@ KEYS_PER_JOB = 64
 """Keys filed together. One write transaction carries at most these: a live HNSW index takes about 640 rows a
 second, so none lasts longer than a moment."""
 
+SEARCH_FUNCTIONS = {"near": "near_{}", "near_row": "near_{}_row", "search": "search_{}"}
+"""Files in sql/collection that make a collection's functions, and the names they make."""
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -34,6 +37,9 @@ class Collection:
     has_foreign_key: bool
     m: int
     ef_construction: int
+    ef_search: int | None
+    quantization: str | None
+    prompt: str
     is_listed: bool
 
     @property
@@ -94,14 +100,13 @@ class Collection:
     def parts_without_source(self, vector: str) -> dict[str, sql.Composable]:
         """Return the `{parts}` that stay known when the source is dropped."""
         name = self.name
+        functions = {part: pattern.format(name) for part, pattern in SEARCH_FUNCTIONS.items()}
+        trigger_functions = {
+            f"on_{event}": f"{name}_on_{event}" for event in ("insert", "update", "delete", "truncate")
+        }
         names = {
-            "near": f"near_{name}",
-            "near_row": f"near_{name}_row",
-            "search": f"search_{name}",
-            "on_insert": f"{name}_on_insert",
-            "on_update": f"{name}_on_update",
-            "on_delete": f"{name}_on_delete",
-            "on_truncate": f"{name}_on_truncate",
+            **functions,
+            **trigger_functions,
             "insert_trigger": f"imgvec_{name}_insert",
             "update_trigger": f"imgvec_{name}_update",
             "delete_trigger": f"imgvec_{name}_delete",
@@ -114,6 +119,8 @@ class Collection:
         }
         return {
             **{part: sql.Identifier(text) for part, text in names.items()},
+            "function_names": sql.Literal(list(functions.values())),
+            "trigger_function_names": sql.Literal(list(trigger_functions.values())),
             "collection_id": sql.Literal(self.id),
             "keys_per_job": sql.Literal(KEYS_PER_JOB),
             "dimensions": sql.Literal(self.dimensions),

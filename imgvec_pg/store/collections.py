@@ -12,10 +12,12 @@ from imgvec_pg.database.connect import Connection, lock_timeout, one_line, vecto
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.errors import CollectionError, UsageError
-from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.source import TEXT_TYPES, Source, describe_source, no_such_column
 
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+RESERVED_ENDINGS = ("_row", "_text")
+"""near_<collection>_row would be the near_* of a collection named <collection>_row too."""
 DOLLAR_QUOTE = re.compile(r"\$\w*\$")
 
 
@@ -29,6 +31,8 @@ class CollectionRequest:
         root: Folder that paths are relative to and must stay inside.
         key: Columns that identify a row where there is no primary key.
         partitions: Hash partitions of the embedding table; 0 for a plain table.
+        quantization: "bit" for a binary HNSW index, None for one over the vectors.
+        prompt: What a text becomes before it is embedded, {} standing for it.
     """
 
     name: str
@@ -43,18 +47,25 @@ class CollectionRequest:
     with_foreign_key: bool = True
     hnsw: HnswParams = field(default_factory=HnswParams)
     partitions: int = 0
+    quantization: str | None = None
+    prompt: str = "{}"
 
 
 def check_name(name: str) -> None:
     """Refuse names that functions, tables and indexes cannot be called after.
 
     Raises:
-        UsageError: Not 1 to 40 of a-z, 0-9 and _, or it starts with a digit.
+        UsageError: Not 1 to 40 of a-z, 0-9 and _, it starts with a digit, or ends like another's functions.
     """
     if not NAME.fullmatch(name):
         raise UsageError(
             f'"{name}" cannot name a collection; expected 1 to 40 lower-case letters, digits and underscores, '
             "not starting with a digit, such as product_clip"
+        )
+    if name.endswith(RESERVED_ENDINGS):
+        raise UsageError(
+            f'"{name}" cannot name a collection: functions of other collections end in '
+            f"{' or '.join(RESERVED_ENDINGS)}; choose another ending"
         )
 
 
@@ -177,6 +188,9 @@ def build_collection(source: Source, request: CollectionRequest) -> Collection:
         has_foreign_key=request.with_foreign_key,
         m=request.hnsw.m,
         ef_construction=request.hnsw.ef_construction,
+        ef_search=None,
+        quantization=request.quantization,
+        prompt=request.prompt,
         is_listed=False,
     )
 
@@ -254,6 +268,8 @@ def register(connection: Connection, planned: Collection, source: Source) -> Col
             "has_foreign_key": planned.has_foreign_key,
             "m": planned.m,
             "ef_construction": planned.ef_construction,
+            "quantization": planned.quantization,
+            "prompt": planned.prompt,
         },
     )
     return get_collection(connection, planned.name)
@@ -288,7 +304,7 @@ def creation_statements(
         statements.append(render("collection/foreign_key.sql", **parts))
     if len(collection.key_columns) > 1:
         statements.append(render("collection/key_type.sql", **parts))
-    statements += [render(f"collection/{name}.sql", **parts) for name in ("near", "near_row", "search")]
+    statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS]
     statements.append(render("collection/trigger_functions.sql", **parts, **forget))
     if source.can_have_triggers:
         statements += [

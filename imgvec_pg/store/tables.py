@@ -126,6 +126,9 @@ class CollectionRow(Base):
     has_foreign_key: Mapped[bool]
     m: Mapped[int] = mapped_column(SmallInteger, server_default=text("16"))
     ef_construction: Mapped[int] = mapped_column(SmallInteger, server_default=text("64"))
+    ef_search: Mapped[int | None] = mapped_column(SmallInteger)
+    quantization: Mapped[str | None] = mapped_column(Text)
+    prompt: Mapped[str] = mapped_column(Text, server_default=text("'{}'"))
     listing_after: Mapped[Any | None] = mapped_column(JSONB)
     listed_at: Mapped[datetime | None] = mapped_column(TimestampTz)
     created_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())

@@ -3,7 +3,17 @@ DELETE FROM imgvec.collection WHERE id = {collection_id};
 DELETE FROM imgvec.job WHERE collection_id = {collection_id};
 DELETE FROM imgvec.failure WHERE collection_id = {collection_id};
 DELETE FROM imgvec.worker WHERE collection_id = {collection_id};
-DROP FUNCTION IF EXISTS imgvec.{near}, imgvec.{near_row}, imgvec.{search};
-DROP FUNCTION IF EXISTS imgvec.{on_insert}, imgvec.{on_update}, imgvec.{on_delete}, imgvec.{on_truncate};
+DO $functions$
+DECLARE
+    routine regprocedure;
+BEGIN
+    FOR routine IN
+        SELECT p.oid FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY ({function_names}::text[] || {trigger_function_names}::text[])
+    LOOP
+        EXECUTE format('DROP FUNCTION %s', routine);
+    END LOOP;
+END
+$functions$;
 DROP TABLE IF EXISTS imgvec.{embedding_table};
 DROP TYPE IF EXISTS imgvec.{key_type};

@@ -3,6 +3,9 @@
 -- key_columns and key_types describe the source's primary key, in its order; key_equality_schemas tell where the
 -- = operator of each type lives.
 -- watch_columns: a change in any of them means a new image; the image columns are always among them.
+-- ef_search: what searches set, null for the session's own. quantization: 'bit' for a binary HNSW whose finds are
+-- ranked again by the full vectors, null for HNSW over the vectors themselves. prompt: what a text becomes before it is
+-- embedded, {{}} standing for the text.
 -- listing_after is the last key filed by the first fill, null before it; listed_at is set when all are filed.
 CREATE TABLE imgvec.collection (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -19,6 +22,9 @@ CREATE TABLE imgvec.collection (
     has_foreign_key boolean NOT NULL,
     m smallint NOT NULL DEFAULT 16,
     ef_construction smallint NOT NULL DEFAULT 64,
+    ef_search smallint,
+    quantization text,
+    prompt text NOT NULL DEFAULT '{{}}',
     listing_after jsonb,
     listed_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -27,5 +33,9 @@ CREATE TABLE imgvec.collection (
     CONSTRAINT collection_name_is_plain CHECK (name ~ '^[a-z_][a-z0-9_]{{0,39}}$'),
     CONSTRAINT collection_has_image_column CHECK (num_nonnulls(path_column, content_column) > 0),
     -- pgvector src/hnsw.h: HNSW_MIN_M, HNSW_MAX_M, HNSW_MAX_EF_CONSTRUCTION; ef_construction must reach 2 * m.
-    CONSTRAINT collection_hnsw_range CHECK (m BETWEEN 2 AND 100 AND ef_construction BETWEEN 2 * m AND 1000)
+    CONSTRAINT collection_hnsw_range CHECK (m BETWEEN 2 AND 100 AND ef_construction BETWEEN 2 * m AND 1000),
+    -- pgvector src/hnsw.h: HNSW_MIN_EF_SEARCH, HNSW_MAX_EF_SEARCH.
+    CONSTRAINT collection_ef_search_range CHECK (ef_search BETWEEN 1 AND 1000),
+    CONSTRAINT collection_quantization_is_known CHECK (quantization IN ('bit')),
+    CONSTRAINT collection_prompt_holds_text CHECK (prompt LIKE '%{{}}%' AND octet_length(prompt) <= 500)
 );

@@ -115,6 +115,7 @@ COLOR = ("--model", "color-grid")
         (("c", "--source", 'shop."x', "--image", "x", *COLOR), 1, ["expected schema.table"]),
         (("c", "--source", "shop.product", "--image", "nope", *COLOR), 1, ['no column "nope"', "picture"]),
         (("c", "--source", "shop.product", "--image", "price", *COLOR), 1, ["is numeric"]),
+        (("c_row", "--source", "shop.product", "--image", "picture", *COLOR), 2, ["another ending"]),
         (("c", "--source", "shop.product", *COLOR), 2, ["--image"]),
         (("c", "--image", "picture", *COLOR), 2, ["--source"]),
         (("c", "--source", "shop.keyless", "--image", "picture", *COLOR), 1, ["no primary key"]),
