@@ -1,4 +1,4 @@
-"""Measure the demo's model: `python -m imgvec_pg.demo.evaluate`.
+"""Measure the demo's model: `python -m imgvec_pg.demo.evaluate`, with --dsn in SQL, in the shop that `imgvec demo` left.
 
 Names were seen in training, so their figures only say that it was learned. The held-out queries were written
 before training by somebody who did not train, and no caption contained one. Word overlap searches names and
@@ -8,12 +8,17 @@ keywords alone; the model was also trained on descriptions.
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pgvector import HalfVector
+from pgvector.psycopg import register_vector
 from PIL.Image import Image
 
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.demo.alterations import ALTERATIONS
 from imgvec_pg.demo.captions import CaptionSampler
 from imgvec_pg.demo.colors import PALETTE
@@ -26,9 +31,11 @@ from imgvec_pg.demo.descriptions import (
 from imgvec_pg.demo.measures import (
     Float32Array,
     Question,
+    Ranking,
     find_questions,
     hit_rate,
     overlap_hit_rate,
+    rank_among,
     simple_words,
 )
 from imgvec_pg.demo.pictures import Picture, load_images, read_manifest
@@ -53,7 +60,10 @@ class Measurement:
 
 
 def evaluate(
-    embedder: Embedder, entries: Sequence[dict[str, Any]], copies_every: int = 1
+    embedder: Embedder,
+    entries: Sequence[dict[str, Any]],
+    copies_every: int = 1,
+    rank: Ranking | None = None,
 ) -> list[Measurement]:
     """Measure a model on all shipped pictures.
 
@@ -61,18 +71,32 @@ def evaluate(
         embedder: The model, with a text tower.
         entries: Held-out queries as in heldout_queries.json.
         copies_every: Alter only every so many-th picture; all pictures are candidates nevertheless.
+        rank: The search over all pictures in the order of the manifest; None embeds them and searches in memory.
     """
     pictures = read_manifest()
     images = load_images(pictures)
-    embedded = embedder.embed_images(images)
+    rank = rank or rank_among(embedder.embed_images(images))
     names = [Question(picture.name, frozenset([index])) for index, picture in enumerate(pictures)]
     questions = {"own name": names, **split_by_words(find_questions(entries, pictures), pictures)}
     measurements = [
-        _measure_words(what, asked, embedder, embedded, pictures)
-        for what, asked in questions.items()
-        if asked
+        _measure_words(what, asked, embedder, rank, pictures) for what, asked in questions.items() if asked
     ]
-    return [*measurements, *_measure_copies(embedder, embedded, images, copies_every)]
+    return [*measurements, *_measure_copies(embedder, rank, images, copies_every)]
+
+
+def rank_products(connection: Connection) -> Ranking:
+    """Return the search through near_product_demo; products are numbered from 1 as in the manifest."""
+
+    def rank(queries: Float32Array, k: int) -> list[list[int]]:
+        statement = load_sql("demo/nearest_products.sql")
+        found = [
+            connection.execute(statement, {"vector": HalfVector(query), "k": k}).fetchall()
+            for query in queries
+        ]
+        return [[number - 1 for (number,) in rows] for rows in found]
+
+    register_vector(connection)
+    return rank
 
 
 def split_by_words(questions: list[Question], pictures: list[Picture]) -> dict[str, list[Question]]:
@@ -95,23 +119,21 @@ def split_by_words(questions: list[Question], pictures: list[Picture]) -> dict[s
 
 
 def _measure_words(
-    what: str, questions: list[Question], embedder: Embedder, images: Float32Array, pictures: list[Picture]
+    what: str, questions: list[Question], embedder: Embedder, rank: Ranking, pictures: list[Picture]
 ) -> Measurement:
-    queries = embedder.embed_texts([question.query for question in questions])
+    nearest = rank(embedder.embed_texts([question.query for question in questions]), 10)
     relevant = [question.relevant for question in questions]
-    at_1, at_10 = (hit_rate(queries, images, relevant, k) for k in (1, 10))
+    at_1, at_10 = (hit_rate(nearest, relevant, k) for k in (1, 10))
     return Measurement(what, len(questions), at_1, at_10, overlap_hit_rate(questions, pictures, 10))
 
 
-def _measure_copies(
-    embedder: Embedder, embedded: Float32Array, images: list[Image], every: int
-) -> list[Measurement]:
+def _measure_copies(embedder: Embedder, rank: Ranking, images: list[Image], every: int) -> list[Measurement]:
     altered = range(0, len(images), every)
     originals = [frozenset([index]) for index in altered]
     measurements = []
     for what, alter in ALTERATIONS.items():
-        copies = embedder.embed_images([alter(images[index]) for index in altered])
-        at_1, at_10 = (hit_rate(copies, embedded, originals, k) for k in (1, 10))
+        nearest = rank(embedder.embed_images([alter(images[index]) for index in altered]), 10)
+        at_1, at_10 = (hit_rate(nearest, originals, k) for k in (1, 10))
         measurements.append(Measurement(f"copy, {what}", len(originals), at_1, at_10))
     return measurements
 
@@ -138,10 +160,13 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, default=DEMO_FOLDER, help="folder of the model")
     parser.add_argument("--heldout", type=Path, default=HELDOUT_FILE)
+    parser.add_argument("--dsn", help="search through SQL in a database that imgvec demo has filled")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     embedder = load_embedder(f"local-dir:{options.model}", device="cpu")
-    measurements = evaluate(embedder, read_heldout(options.heldout))
+    with connect(options.dsn) if options.dsn else nullcontext() as connection:
+        rank = rank_products(connection) if connection else None
+        measurements = evaluate(embedder, read_heldout(options.heldout), rank=rank)
     if options.json:
         rows = [asdict(measurement) for measurement in measurements]
         print(json.dumps({"fingerprint": embedder.fingerprint, "measurements": rows}))

@@ -1,7 +1,7 @@
 """How good a search is: shares of questions answered, for embeddings and for plain word overlap."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import Any
@@ -13,6 +13,8 @@ from imgvec_pg.demo.pictures import Picture
 from imgvec_pg.demo.words import content_words
 
 Float32Array = npt.NDArray[np.float32]
+Ranking = Callable[[Float32Array, int], list[list[int]]]
+"""From queries, shape (q, d), rows of norm 1, and k to the indices of the k nearest pictures of each."""
 VARIATION_SELECTOR = "FE0F"
 
 
@@ -40,20 +42,30 @@ def _bare(codepoints: str) -> str:
     return "-".join(cp for cp in codepoints.split("-") if cp != VARIATION_SELECTOR)
 
 
-def hit_rate(
-    queries: Float32Array, images: Float32Array, relevant: Sequence[frozenset[int]], k: int
-) -> float:
+def rank_among(images: Float32Array) -> Ranking:
+    """Return the exact search over embedded pictures in memory.
+
+    Args:
+        images: Shape (n, d), rows of norm 1.
+    """
+
+    def rank(queries: Float32Array, k: int) -> list[list[int]]:
+        nearest: list[list[int]] = np.argsort(-(queries @ images.T), axis=1, kind="stable")[:, :k].tolist()
+        return nearest
+
+    return rank
+
+
+def hit_rate(nearest: Sequence[Sequence[int]], relevant: Sequence[frozenset[int]], k: int) -> float:
     """Compute the share of queries with at least one right picture among the k nearest.
 
     Args:
-        queries: Shape (q, d), rows of norm 1.
-        images: Shape (n, d), rows of norm 1.
+        nearest: The indices of at least k pictures for each query, nearest first.
         relevant: The right pictures of each query.
         k: How many pictures are looked at.
     """
-    nearest = np.argsort(-(queries @ images.T), axis=1, kind="stable")[:, :k]
-    pairs = zip(relevant, nearest.tolist(), strict=True)
-    return float(np.mean([not right.isdisjoint(found) for right, found in pairs]))
+    pairs = zip(relevant, nearest, strict=True)
+    return float(np.mean([not right.isdisjoint(found[:k]) for right, found in pairs]))
 
 
 def overlap_hit_rate(questions: Sequence[Question], pictures: Sequence[Picture], k: int) -> float:

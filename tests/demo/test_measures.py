@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from imgvec_pg.demo.evaluate import split_by_words
-from imgvec_pg.demo.measures import Question, find_questions, hit_rate, overlap_hit_rate, simple_words
+from imgvec_pg.demo.measures import (
+    Question,
+    find_questions,
+    hit_rate,
+    overlap_hit_rate,
+    rank_among,
+    simple_words,
+)
 from imgvec_pg.demo.pictures import Picture
 
 
@@ -26,8 +33,9 @@ def test_hit_rate_counts_queries_with_a_right_picture_among_the_nearest() -> Non
     images = np.eye(3, dtype=np.float32)
     queries = np.array([[0.9, 0.4, 0.1], [0.1, 0.2, 0.9]], dtype=np.float32)
     relevant = [frozenset({1}), frozenset({2})]
-    assert hit_rate(queries, images, relevant, 1) == 0.5
-    assert hit_rate(queries, images, relevant, 2) == 1.0
+    nearest = rank_among(images)(queries, 2)
+    assert hit_rate(nearest, relevant, 1) == 0.5
+    assert hit_rate(nearest, relevant, 2) == 1.0
 
 
 def test_word_overlap_shares_ties_evenly() -> None:

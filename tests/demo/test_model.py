@@ -1,4 +1,4 @@
-"""The shipped model keeps its promises."""
+"""The shipped model keeps its promises, asked in SQL through the index."""
 
 import hashlib
 import re
@@ -6,19 +6,57 @@ from pathlib import Path
 
 import pytest
 
-from imgvec_pg.demo.evaluate import Measurement, evaluate, read_heldout
+from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.database.connect import connect
+from imgvec_pg.demo.evaluate import Measurement, evaluate, rank_products, read_heldout
 from imgvec_pg.demo.modelfolder import MERGES_NAME, WEIGHTS_NAME
+from imgvec_pg.demo.pictures import read_manifest
+from imgvec_pg.demo.shop import fill_shop, open_collection, unpack_photos
 from imgvec_pg.embedding.catalog import DEMO_FOLDER
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.runtime import import_open_clip
+from imgvec_pg.store.indexes import build_index
 
 
 @pytest.fixture(scope="module")
-def measured() -> dict[str, Measurement]:
-    return {m.what: m for m in evaluate(load_embedder("demo", device="cpu"), read_heldout(), copies_every=8)}
+def shop(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Give the connection string of the demo's shop with every picture, embedded and indexed."""
+    photos = tmp_path_factory.mktemp("photos")
+    products, arrival = unpack_photos(photos, None)
+    with connect(module_database) as connection:
+        fill_shop(connection, [*products, arrival], arrival)
+        collection = open_collection(connection, photos)
+        Worker(
+            module_database,
+            collection.name,
+            load_embedder("demo", device="cpu"),
+            PipelineOptions(root=photos),
+        ).run()
+        build_index(connection, collection)
+        connection.execute("ANALYZE")
+    return module_database
+
+
+@pytest.fixture(scope="module")
+def measured(shop: str) -> dict[str, Measurement]:
+    embedder = load_embedder("demo", device="cpu")
+    with connect(shop) as connection:
+        found = evaluate(embedder, read_heldout(), copies_every=8, rank=rank_products(connection))
+    return {m.what: m for m in found}
+
+
+def test_the_questions_of_the_measurement_go_through_the_index(shop: str) -> None:
+    with connect(shop) as connection:
+        plan = connection.execute(
+            "EXPLAIN SELECT n.id FROM imgvec.near_product_demo(imgvec.embedding_of('product_demo', 1)) AS n"
+            " ORDER BY n.distance LIMIT 10"
+        ).fetchall()
+    assert "product_demo_embedding_hnsw" in str(plan)
 
 
 def test_own_names_find_their_pictures(measured: dict[str, Measurement]) -> None:
+    assert measured["own name"].count == len(read_manifest())
     assert measured["own name"].at_1 >= 0.80
     assert measured["own name"].at_10 >= 0.97
 
