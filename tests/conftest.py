@@ -113,6 +113,13 @@ def empty_database(server: Server) -> Iterator[str]:
         yield dsn
 
 
+@pytest.fixture(scope="module")
+def empty_module_database(server: Server) -> Iterator[str]:
+    """Give the same to the tests of one file together."""
+    with fresh_database(server) as dsn:
+        yield dsn
+
+
 @pytest.fixture
 def another_database(server: Server) -> Iterator[str]:
     """Give a second database like `empty_database`, to compare with or to restore into."""
