@@ -12,10 +12,16 @@ help:
 	@echo "make test    set up, then ruff, mypy, import-linter and pytest"
 
 $(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) > /dev/null || \
+	  { echo "there is no '$(PYTHON)' here; imgvec-pg needs Python 3.11 or newer. Try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "imgvec-pg needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "Setting up $(VENV) (1 GB, or 5 GB with NVIDIA's libraries; a few minutes the first time) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV), once: 1.5 GB of disk, or 5 GB where pip takes PyTorch with NVIDIA's libraries"
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt install python3-venv, then the same again" >&2; rm -rf $(VENV); exit 1; }
+	@echo "  1 of 2: PyTorch, the large part; a minute or more"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
+	@echo "  2 of 2: the rest"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,embedded]'
 	@touch $@
 

@@ -12,6 +12,7 @@ from imgvec_pg.cli.demoshow import Shop, ask_questions, say_what_next, write_she
 from imgvec_pg.cli.interrupts import interruptible
 from imgvec_pg.cli.migrate import set_database_defaults
 from imgvec_pg.cli.progress import image_progress
+from imgvec_pg.cli.server import forget_service
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect
 from imgvec_pg.database.localserver import LocalServer
@@ -61,13 +62,14 @@ def demo(
 
     Run it again at any time, also after ctrl-C: it goes on with what is there. The model "demo" knows these drawings
     only and does not understand photographs; for those, give imgvec collection create a real model, such as
-    --model ViT-L-14/laion2b_s32b_b82k.
+    --model ViT-B-32/laion2b_s34b_b79k.
 
     \b
     Example:
       imgvec demo
       imgvec demo --reset --no-keep
     """
+    forget_service()
     place = DemoPlace(directory or default_directory())
     promise = "imgvec demo goes on from here when it is run again"
     with interruptible(promise) as interrupted, place.opened():
@@ -138,6 +140,8 @@ def fill(place: DemoPlace, server: LocalServer, screen: Screen, count: int | Non
         with connect(dsn, application_name="imgvec demo") as connection:
             rows = demo_shop.fill_shop(connection, products, arrival)
         step.text = f"table shop.product: {rows:,} products, each with a photo file"
+        if count is not None:
+            step.text += " (--products: with few of them, answers are poor)"
     with screen.step("creating the collection") as step:
         with connect(dsn, application_name="imgvec demo") as connection:
             migrations.upgrade(connection)

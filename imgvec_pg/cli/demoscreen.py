@@ -1,6 +1,7 @@
 """What `imgvec demo` shows: steps with their times, SQL, answers as tables, commands to paste."""
 
 import io
+import shlex
 import shutil
 import sys
 import textwrap
@@ -75,7 +76,7 @@ class Screen:
             self.console.print(Text(line), soft_wrap=True)
 
     def heading(self, text: str) -> None:
-        """Print the title of what comes next."""
+        """Print a line that stands out, after an empty one."""
         self.console.print()
         self.console.print(Text(text, style="bold"))
 
@@ -121,10 +122,10 @@ def program_name() -> str:
     """Return what to type for `imgvec` in this terminal: by its path where it is not the one on PATH."""
     program = Path(sys.argv[0])
     if program.name == "__main__.py":
-        return f"{sys.executable} -m imgvec_pg"
+        return f"{shlex.quote(sys.executable)} -m imgvec_pg"
     found = shutil.which("imgvec")
     if found is not None and Path(found).resolve() == program.resolve():
         return "imgvec"
     absolute = program.absolute()
     here = Path.cwd()
-    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+    return shlex.quote(str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute))

@@ -1,5 +1,6 @@
 """The second half of `imgvec demo`: five questions, a contact sheet, and what to try next."""
 
+import re
 import shlex
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ from imgvec_pg.store.collection import Collection
 SHEET_WORDS = "heart"
 SHEET_WHERE = "price < 8 AND in_stock"
 SHEET_ROWS = 10
-REAL_MODEL = "ViT-L-14/laion2b_s32b_b82k"
+REAL_MODEL = "ViT-B-32/laion2b_s34b_b79k"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,14 @@ def write_sheet(screen: Screen, connection: Connection, shop: Shop) -> None:
         shop.place.sheet.write_text(page, encoding="utf-8")
 
 
+def psql_quoted(path: str) -> str:
+    """Quote a file name for psql's backslash commands, where it needs it."""
+    if re.fullmatch(r"[\w./-]+", path):
+        return path
+    doubled = path.replace("\\", "\\\\").replace("'", "''")
+    return f"'{doubled}'"
+
+
 def say_what_next(screen: Screen, shop: Shop, *, keep: bool, seconds: float) -> None:
     """End with the contact sheet, three commands to paste, and how to search photographs."""
     imgvec = program_name()
@@ -109,21 +118,24 @@ def say_what_next(screen: Screen, shop: Shop, *, keep: bool, seconds: float) -> 
         screen.commands(
             [
                 f"export IMGVEC_DSN={shlex.quote(shop.dsn)}",
-                f'{imgvec} search "red car" --where "price < 5 AND in_stock"',
+                f'{imgvec} search "train" --where "price < 8 AND in_stock"',
                 f"{imgvec} search --like {shop.liked.id} --html more.html",
                 f"{imgvec} server psql --directory {server} {DATABASE}",
             ]
         )
         screen.heading("In psql, the questions once more:")
-        screen.commands([f"\\i {shop.place.script}"])
+        screen.commands([f"\\i {psql_quoted(str(shop.place.script))}"])
     else:
         screen.heading("The server is stopped. To go on searching:")
         screen.commands([f"{imgvec} demo --keep"])
-    screen.heading("Photographs need a real model. For a table of yours, then imgvec backfill:")
+    screen.heading("Photographs need a real model. For a database and a table of your own:")
     screen.commands(
         [
+            "export IMGVEC_DSN=postgresql:///mydatabase",
+            f"{imgvec} migrate",
             f"{imgvec} collection create photo_clip --source my.table \\",
             f"    --image path_column --root /my/photos --model {REAL_MODEL}",
+            f"{imgvec} backfill photo_clip",
         ]
     )
     if keep:

@@ -73,7 +73,7 @@ def cli() -> None:
     A table's pictures, searchable in four steps:
       imgvec migrate
       imgvec collection create product_clip --source shop.product --image photo_path \\
-          --root /srv/photos --model ViT-L-14/laion2b_s32b_b82k
+          --root /srv/photos --model ViT-B-32/laion2b_s34b_b79k
       imgvec backfill product_clip
       imgvec search "red leather shoes" --where "price < 50"
     """

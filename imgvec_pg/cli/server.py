@@ -15,6 +15,11 @@ from imgvec_pg.errors import ConnectionFailedError
 Command = Callable[..., None]
 
 
+def forget_service() -> None:
+    """Drop PGSERVICE from this process: libpq would mix its settings into those of the private server."""
+    os.environ.pop("PGSERVICE", None)
+
+
 def directory_option(command: Command) -> Command:
     """Add --directory, the home of the server."""
     return click.option(
@@ -49,6 +54,7 @@ def server() -> None:
       eval "$(imgvec server start)"
       imgvec doctor
     """
+    forget_service()
 
 
 @server.command()

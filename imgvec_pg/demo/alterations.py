@@ -13,7 +13,7 @@ def recompress(image: Image.Image) -> Image.Image:
 
 
 def crop(image: Image.Image) -> Image.Image:
-    """Cut a tenth of each edge away, more from the right and the bottom."""
+    """Cut a tenth of the width and of the height away, more from the right and the bottom."""
     width, height = image.size
     return image.crop((round(width * 0.03), round(height * 0.03), round(width * 0.93), round(height * 0.93)))
 

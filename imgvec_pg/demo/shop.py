@@ -69,7 +69,10 @@ def unpack_photos(folder: Path, count: int | None) -> tuple[list[Product], Produ
 
 
 def fill_shop(connection: Connection, products: list[Product], arrival: Product) -> int:
-    """Make the tables, add what is missing of them, take the late arrival out again; return the number of products."""
+    """Make the tables, add what is missing of them, take the late arrival out again; return the number of products.
+
+    An older shop may have more than are given; none is taken away.
+    """
     with connection.transaction():
         connection.execute(load_sql("demo/shop.sql"))
         connection.execute("DELETE FROM shop.product WHERE id = %s", [arrival.id])

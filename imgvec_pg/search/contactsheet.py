@@ -74,7 +74,7 @@ class Sheet:
         count = len(self.found.rows)
         facts = [
             f"{count:,} {'row' if count == 1 else 'rows'} of {escape(self.collection.shown_source)}",
-            escape(self.collection.model_name),
+            f"model {escape(self.collection.model_name)}",
         ]
         if count:
             facts.append("by the index" if self.found.way == "index" else "exact search")

@@ -62,7 +62,10 @@ def test_own_names_find_their_pictures(measured: dict[str, Measurement]) -> None
 
 
 def test_held_out_queries_of_known_words_find_a_right_picture(measured: dict[str, Measurement]) -> None:
-    assert measured["held out, words of names, keywords"].at_10 >= 0.50
+    known = [measured[f"held out, words of {where}"] for where in ("names, keywords", "descriptions")]
+    asked = sum(m.count for m in known)
+    assert asked == 260  # of 300; 39 have unseen words, one has no answer here
+    assert sum(m.at_10 * m.count for m in known) / asked >= 0.50
 
 
 def test_altered_copies_find_their_originals(measured: dict[str, Measurement]) -> None:
@@ -85,6 +88,13 @@ def test_open_clip_itself_loads_the_folder() -> None:
     assert re.search(r"size=\(?64", repr(preprocess))
 
 
-def test_evaluation_table_is_the_one_in_benchmarks(measured: dict[str, Measurement]) -> None:
-    table = Path(__file__).parents[2] / "benchmarks" / "results" / "demo_model.txt"
-    assert f"{measured['own name'].at_10:.3f}" in table.read_text()
+@pytest.mark.parametrize("page", ["benchmarks/results/demo_model.txt", "imgvec_pg/demo/model/README.md"])
+def test_the_table_that_is_shown_is_true(measured: dict[str, Measurement], page: str) -> None:
+    shown = (Path(__file__).parents[2] / page).read_text()
+    for what, m in measured.items():
+        line = re.search(rf"^{re.escape(what)} +(\d+) +([\d.]+) +([\d.]+)", shown, re.MULTILINE)
+        assert line is not None, what
+        # Copies are made of every eighth picture here. A last bit may differ between processors.
+        tolerance = 0.03 if what.startswith("copy") else 2 / m.count + 0.0005
+        assert float(line[2]) == pytest.approx(m.at_1, abs=tolerance), what
+        assert float(line[3]) == pytest.approx(m.at_10, abs=tolerance), what

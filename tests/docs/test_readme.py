@@ -22,7 +22,7 @@ README = Path(__file__).parents[2] / "README.md"
 NOT_RUN = {
     "make demo": "tests/demo/test_demo_command.py runs imgvec demo; make adds the installation",
     "make test": "this is a part of it",
-    "pip install -c constraints.txt .": "needs a package index; make does it with the same constraints",
+    ". .venv/bin/activate": "the tests run in the environment that make made",
     "imgvec demo": "tests/demo/test_demo_command.py",
     "imgvec uninstall": "tests/migrations/test_uninstall.py; here it would end the tour",
     "imgvec search": "named, not spelled out; the tour runs it with words",
@@ -62,16 +62,21 @@ class Tour:
                 "PGPORT": str(info.port),
                 "PGUSER": info.user,
                 "PGPASSWORD": info.password,
-                "PGDATABASE": info.dbname,
             }
+            self.database = info.dbname
 
     def translate(self, text: str) -> str:
         """Put this machine's names in place of the README's."""
         return (
             text.replace("/srv/photos", str(self.photos))
             .replace("ViT-B-32/laion2b_s34b_b79k", "demo")
-            .replace("postgresql+psycopg:///shop", f"postgresql+psycopg:///{self.names['PGDATABASE']}")
+            .replace(":///shop", f":///{self.database}")
         )
+
+    def export(self, command: str) -> None:
+        """Set a variable for the commands that follow."""
+        name, _, value = command.removeprefix("export ").partition("=")
+        self.names[name] = self.translate(value)
 
     def shell(self, command: str) -> "subprocess.Popen[str]":
         """Start a command as a shell would."""
@@ -116,9 +121,10 @@ def test_every_block_is_of_a_kind_that_is_run(blocks: list[Block]) -> None:
 def test_the_tour_on_ones_own_table(tour: Tour, blocks: list[Block]) -> None:
     for block in blocks[:2]:
         for command in shell_commands(block):
-            if command in NOT_RUN or command.startswith("export PGDATABASE="):
-                continue
-            tour.run(command)
+            if command.startswith("export "):
+                tour.export(command)
+            elif command not in NOT_RUN:
+                tour.run(command)
     with connect(tour.dsn) as connection:
         assert connection.execute("SELECT count(*) FROM imgvec.product_clip_embedding").fetchone() == (
             PRODUCTS,

@@ -84,7 +84,7 @@ def test_sheet_shows_question_pictures_distances_keys_and_columns() -> None:
     assert page.texts[:1] == ["red shoes · product_clip"]
     for text in ("red shoes", "0.2500", "1.5000", "7", "8", "Runner", "49.90", "–"):
         assert text in page.texts
-    assert "2 rows of shop.product · m · by the index" in page.texts
+    assert "2 rows of shop.product · model m · by the index" in page.texts
     sizes = []
     for image in page.images():
         head, data = str(image["src"]).split(",")
@@ -126,4 +126,4 @@ def test_missing_picture_is_a_labelled_box(picture: bytes | ImageError, label: s
 def test_empty_answer_says_why() -> None:
     page = Page(sheet([], empty="no row is <that> near").html([]))
     assert "no row is <that> near" in page.texts
-    assert "0 rows of shop.product · m" in page.texts
+    assert "0 rows of shop.product · model m" in page.texts
