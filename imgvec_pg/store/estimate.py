@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.store.collections import CollectionRequest, build_collection
+from imgvec_pg.store.newcollection import CollectionRequest, build_collection
 from imgvec_pg.store.source import describe_source
 
 COUNT_EXACTLY_BELOW = 1_000_000
