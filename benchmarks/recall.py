@@ -18,7 +18,7 @@ from imgvec_pg.database.connect import connect
 from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.database.unprivileged import make_temporary_directory
 from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 from imgvec_pg.store.newcollection import CollectionRequest
 
 K, TARGET = 10, 0.99

@@ -146,7 +146,8 @@ def creation_statements(
         statements.append(render("collection/foreign_key.sql", **parts))
     if len(collection.key_columns) > 1:
         statements.append(render("collection/key_type.sql", **parts))
-    statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS]
+    statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS if name != "search"]
+    statements += search_statements(collection, schema)
     statements.append(render("collection/trigger_functions.sql", **parts, **forget))
     if source.can_have_triggers:
         statements += [
@@ -157,6 +158,13 @@ def creation_statements(
         statements.append(render("collection/row_security.sql", **parts))
     statements.append(render("collection/grants.sql", **parts))
     return statements
+
+
+def search_statements(collection: Collection, schema: str) -> list[sql.Composed]:
+    """Return what depends on the kind of index: search_<collection>, made or replaced, and the comments on near_*."""
+    ending = "" if collection.quantization is None else f"_{collection.quantization}"
+    parts = collection.parts(schema)
+    return [render(f"collection/{name}{ending}.sql", **parts) for name in ("search", "near_comment")]
 
 
 def drop_collection(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> None:
