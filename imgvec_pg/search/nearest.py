@@ -14,6 +14,7 @@ from psycopg.types.json import set_json_loads
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.errors import DatabaseError, UsageError
+from imgvec_pg.search.plans import has_ordered_scan
 from imgvec_pg.search.quantized import call_bits, candidate_count
 from imgvec_pg.search.question import Float32Array, RowKey, vector_text
 from imgvec_pg.store.collection import Collection, KeySql
@@ -184,7 +185,7 @@ class _Search:
         explained = cursor.execute(
             sql.SQL("EXPLAIN (FORMAT JSON) {}").format(statement), self.values
         ).fetchone()
-        return explained is not None and _has_ordered_scan(explained[0])
+        return explained is not None and has_ordered_scan(explained[0])
 
 
 def _call_near(
@@ -209,13 +210,6 @@ def _condition(where: str | None) -> sql.Composable:
     """Return the condition in brackets; the line break keeps a trailing comment from swallowing them."""
     text = "true" if where is None else f"(\n{where}\n)"
     return sql.SQL(text)
-
-
-def _has_ordered_scan(plan: object) -> bool:
-    """Tell whether a plan reads an index in the order of the distance: only such scans carry "Order By"."""
-    if isinstance(plan, dict):
-        return "Order By" in plan or any(map(_has_ordered_scan, plan.values()))
-    return isinstance(plan, list) and any(map(_has_ordered_scan, plan))
 
 
 def _explain(error: psycopg.Error, collection: Collection, options: NearestOptions) -> Exception:
