@@ -16,7 +16,8 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.database.unprivileged import make_temporary_directory
-from imgvec_pg.store.collections import CollectionRequest, create_collection
+from imgvec_pg.store.collections import create_collection
+from imgvec_pg.store.newcollection import CollectionRequest
 
 STATEMENTS = {
     "insert": "INSERT INTO shop.photo SELECT i, 'folder/' || i || '.jpg', mod(i, 100), repeat('x', 100)"

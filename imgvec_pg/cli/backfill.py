@@ -22,7 +22,8 @@ from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.indexes import build_index, has_valid_index
+from imgvec_pg.store.indexbuild import build_index
+from imgvec_pg.store.indexes import has_valid_index
 from imgvec_pg.store.jobs import queue_depth
 from imgvec_pg.store.reconcile import count_missing, list_source
 

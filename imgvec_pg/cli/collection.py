@@ -15,7 +15,6 @@ from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import (
-    CollectionRequest,
     create_collection,
     drop_collection,
     find_collections,
@@ -23,6 +22,7 @@ from imgvec_pg.store.collections import (
 )
 from imgvec_pg.store.estimate import Estimate, estimate_collection
 from imgvec_pg.store.indexes import index_states
+from imgvec_pg.store.newcollection import CollectionRequest
 from imgvec_pg.store.reconcile import list_source, reconcile
 from imgvec_pg.store.source import describe_source
 

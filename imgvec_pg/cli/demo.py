@@ -22,7 +22,7 @@ from imgvec_pg.demo.questions import LIKED
 from imgvec_pg.embedding.catalog import DEMO_NAME
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ServerError
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 from imgvec_pg.store.jobs import queue_depth
 
 MODEL_NOTE = (

@@ -21,6 +21,11 @@ COMMANDS = {
     "status": ("imgvec_pg.cli.status", "Show how far each collection is and who works on it."),
     "failures": ("imgvec_pg.cli.failures", "List rows that could not be embedded, and why."),
     "retry": ("imgvec_pg.cli.retry", "File failed rows again."),
+    "index": ("imgvec_pg.cli.index", "Build, tune and look at a collection's HNSW index."),
+    "recall": (
+        "imgvec_pg.cli.recall",
+        "Measure how many of the true neighbours the index finds, and how fast.",
+    ),
     "search": ("imgvec_pg.cli.search", "Find the nearest pictures to words, a picture or a row."),
 }
 

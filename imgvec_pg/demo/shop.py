@@ -22,8 +22,9 @@ from imgvec_pg.embedding.catalog import DEMO_NAME, describe_model
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImgvecError, ModelError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import CollectionRequest, create_collection, find_collections
+from imgvec_pg.store.collections import create_collection, find_collections
 from imgvec_pg.store.jobs import queue_depth, release_jobs, retry_failures
+from imgvec_pg.store.newcollection import CollectionRequest
 from imgvec_pg.store.reconcile import list_source
 
 DATABASE = "shop"

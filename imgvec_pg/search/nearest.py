@@ -14,6 +14,8 @@ from psycopg.types.json import set_json_loads
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.errors import DatabaseError, UsageError
+from imgvec_pg.search.plans import has_ordered_scan
+from imgvec_pg.search.quantized import call_bits, candidate_count
 from imgvec_pg.search.question import Float32Array, RowKey, vector_text
 from imgvec_pg.store.collection import Collection, KeySql
 from imgvec_pg.store.jobs import Key
@@ -101,7 +103,10 @@ def find_nearest(
             cursor.execute("SET TRANSACTION READ ONLY")
             # pgvector's settings exist once its library is loaded.
             cursor.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
-            cursor.execute(load_sql("queries/search_settings.sql"), {"k": options.k})
+            cursor.execute(
+                load_sql("queries/search_settings.sql"),
+                {"k": search.breadth, "ef_search": collection.ef_search},
+            )
             return search.run(cursor)
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseError(
@@ -121,6 +126,8 @@ class _Search:
         self, collection: Collection, target: Float32Array | RowKey, options: NearestOptions, schema: str
     ) -> None:
         self.options = options
+        self.is_quantized = collection.quantization is not None
+        self.breadth = candidate_count(options.k, collection.ef_search) if self.is_quantized else options.k
         self.columns = list(dict.fromkeys(options.columns))
         key = KeySql(collection.key_columns, collection.key_types, collection.key_equality_schemas)
         parts = bindable(collection.parts(schema))
@@ -141,16 +148,25 @@ class _Search:
             ),
             "near_call": near_call,
         }
-        self.values["k"] = options.k
+        if self.is_quantized:
+            bit_parts, bit_values = call_bits(collection, target, schema)
+            self.parts |= bit_parts
+            self.values |= bit_values
+        self.values |= {"k": options.k, "candidates": self.breadth}
 
     def run(self, cursor: psycopg.Cursor[Any]) -> Neighbours:
         """Ask, and ask again exactly where the index gave too few."""
-        by_index = sql.Identifier("n", "distance")
+        by_distance = sql.Identifier("n", "distance")
+        exactly = self._statement(sql.SQL("{} OPERATOR(pg_catalog.+) 0").format(by_distance))
+        by_index = self._statement(by_distance)
+        if self.is_quantized:
+            by_index = render("collection/nearest_bit.sql", **self.parts)
         way: Way = "index" if self._uses_index(cursor, by_index) else "exact"
-        rows = self._ask(cursor, by_index)
+        # Bits without the index would still choose the candidates.
+        rows = self._ask(cursor, exactly if way == "exact" and self.is_quantized else by_index)
         if way == "index" and len(rows) < self.options.k:
             way = "exact"
-            rows = self._ask(cursor, sql.SQL("{} OPERATOR(pg_catalog.+) 0").format(by_index))
+            rows = self._ask(cursor, exactly)
         nearest = [
             Neighbour(key, distance, dict(zip(self.columns, values, strict=True)))
             for key, distance, *values in rows
@@ -162,14 +178,14 @@ class _Search:
     def _statement(self, order: sql.Composable) -> sql.Composed:
         return render("collection/nearest.sql", **self.parts, order=order)
 
-    def _ask(self, cursor: psycopg.Cursor[Any], order: sql.Composable) -> list[tuple[Any, ...]]:
-        return cursor.execute(self._statement(order), self.values).fetchall()
+    def _ask(self, cursor: psycopg.Cursor[Any], statement: sql.Composed) -> list[tuple[Any, ...]]:
+        return cursor.execute(statement, self.values).fetchall()
 
-    def _uses_index(self, cursor: psycopg.Cursor[Any], order: sql.Composable) -> bool:
+    def _uses_index(self, cursor: psycopg.Cursor[Any], statement: sql.Composed) -> bool:
         explained = cursor.execute(
-            sql.SQL("EXPLAIN (FORMAT JSON) {}").format(self._statement(order)), self.values
+            sql.SQL("EXPLAIN (FORMAT JSON) {}").format(statement), self.values
         ).fetchone()
-        return explained is not None and _has_ordered_scan(explained[0])
+        return explained is not None and has_ordered_scan(explained[0])
 
 
 def _call_near(
@@ -194,13 +210,6 @@ def _condition(where: str | None) -> sql.Composable:
     """Return the condition in brackets; the line break keeps a trailing comment from swallowing them."""
     text = "true" if where is None else f"(\n{where}\n)"
     return sql.SQL(text)
-
-
-def _has_ordered_scan(plan: object) -> bool:
-    """Tell whether a plan reads an index in the order of the distance: only such scans carry "Order By"."""
-    if isinstance(plan, dict):
-        return "Order By" in plan or any(map(_has_ordered_scan, plan.values()))
-    return isinstance(plan, list) and any(map(_has_ordered_scan, plan))
 
 
 def _explain(error: psycopg.Error, collection: Collection, options: NearestOptions) -> Exception:

@@ -11,6 +11,9 @@ KEYS_PER_JOB = 64
 """Keys filed together. One write transaction carries at most these: a live HNSW index takes about 640 rows a
 second, so none lasts longer than a moment."""
 
+BIT_OVERFETCH = 20
+"""Candidates for each row wanted, where the index holds bits; benchmarks/results/index.txt shows what it gives."""
+
 SEARCH_FUNCTIONS = {"near": "near_{}", "near_row": "near_{}_row", "search": "search_{}"}
 """Files in sql/collection that make a collection's functions, and the names they make."""
 
@@ -126,6 +129,7 @@ class Collection:
             "dimensions": sql.Literal(self.dimensions),
             "m": sql.Literal(self.m),
             "ef_construction": sql.Literal(self.ef_construction),
+            "overfetch": sql.Literal(BIT_OVERFETCH),
         }
 
     def _has_image(self, row: str) -> sql.Composed:

@@ -1,86 +1,15 @@
 """Create, find and drop collections."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
 from imgvec_pg.database.connect import Connection, lock_timeout, one_line, vector_schema
-from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.database.sqlfiles import load_sql, render
-from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
-from imgvec_pg.store.source import TEXT_TYPES, Source, describe_source, no_such_column
-
-NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
-RESERVED_ENDINGS = ("_row", "_text")
-"""near_<collection>_row would be the near_* of a collection named <collection>_row too."""
-DOLLAR_QUOTE = re.compile(r"\$\w*\$")
-
-
-@dataclass(frozen=True)
-class CollectionRequest:
-    """What `imgvec collection create` was asked for.
-
-    Attributes:
-        image_columns: One column holding paths (text) or pictures (bytea), or one of each.
-        watch_columns: Further columns whose change means a new image.
-        root: Folder that paths are relative to and must stay inside.
-        key: Columns that identify a row where there is no primary key.
-        partitions: Hash partitions of the embedding table; 0 for a plain table.
-        quantization: "bit" for a binary HNSW index, None for one over the vectors.
-        prompt: What a text becomes before it is embedded, {} standing for it.
-    """
-
-    name: str
-    relation: str
-    image_columns: Sequence[str]
-    model_name: str
-    dimensions: int
-    has_text: bool
-    root: str | None = None
-    watch_columns: Sequence[str] = ()
-    key: Sequence[str] = ()
-    with_foreign_key: bool = True
-    hnsw: HnswParams = field(default_factory=HnswParams)
-    partitions: int = 0
-    quantization: str | None = None
-    prompt: str = "{}"
-
-
-def check_name(name: str) -> None:
-    """Refuse names that functions, tables and indexes cannot be called after.
-
-    Raises:
-        UsageError: Not 1 to 40 of a-z, 0-9 and _, it starts with a digit, or ends like another's functions.
-    """
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f'"{name}" cannot name a collection; expected 1 to 40 lower-case letters, digits and underscores, '
-            "not starting with a digit, such as product_clip"
-        )
-    if name.endswith(RESERVED_ENDINGS):
-        raise UsageError(
-            f'"{name}" cannot name a collection: functions of other collections end in '
-            f"{' or '.join(RESERVED_ENDINGS)}; choose another ending"
-        )
-
-
-def check_quotable(shown: str, names: Sequence[str]) -> None:
-    """Refuse names that would end the quoted body of a function which mentions them.
-
-    Raises:
-        CollectionError: A name holds something like $word$.
-    """
-    for name in names:
-        if DOLLAR_QUOTE.search(name):
-            raise CollectionError(
-                f'the name "{name}" of {shown} holds a dollar quote, which functions cannot mention safely; '
-                "make a view with other names and use --no-fk"
-            )
+from imgvec_pg.store.newcollection import CollectionRequest, build_collection
+from imgvec_pg.store.source import Source, describe_source
 
 
 def find_collections(connection: Connection, name: str | None = None) -> list[Collection]:
@@ -106,93 +35,6 @@ def get_collection(connection: Connection, name: str | None = None) -> Collectio
     if name is None or not others:
         raise CollectionError("there is no collection yet; make one with: imgvec collection create")
     raise CollectionError(f'collection "{name}" does not exist; there are: {others}')
-
-
-@dataclass(frozen=True)
-class ImageColumns:
-    """The columns of a source that hold its pictures."""
-
-    path: str | None
-    content: str | None
-
-
-def choose_image_columns(source: Source, names: Sequence[str]) -> ImageColumns:
-    """Tell path columns from bytea columns by their types.
-
-    Raises:
-        CollectionError: No such column, or of a type that holds no image.
-    """
-    shown = f"{source.schema}.{source.name}"
-    path = content = None
-    for name in names:
-        if name not in source.columns:
-            raise CollectionError(no_such_column(shown, name, source.columns))
-        type_name = source.columns[name]
-        if type_name == "bytea" and content is None:
-            content = name
-        elif type_name.split(".")[-1] in TEXT_TYPES and path is None:
-            path = name
-        else:
-            raise CollectionError(
-                f'column "{name}" of {shown} is {type_name}; expected a text column with paths, a bytea column, or both'
-            )
-    return ImageColumns(path, content)
-
-
-def build_collection(source: Source, request: CollectionRequest) -> Collection:
-    """Check a request against its source and return the collection it would make (id 0).
-
-    Raises:
-        CollectionError, UsageError: It cannot be made as asked.
-    """
-    check_name(request.name)
-    shown = f"{source.schema}.{source.name}"
-    check_quotable(shown, [source.schema, source.name, *source.columns])
-    columns = choose_image_columns(source, request.image_columns)
-    if columns.path is not None and request.root is None:
-        raise UsageError(
-            f'column "{columns.path}" holds paths; say which folder they are under with --root DIR '
-            "(the worker reads no file outside it)"
-        )
-    if request.with_foreign_key and source.can_have_triggers and not source.has_unique_key:
-        raise CollectionError(
-            f"{', '.join(request.key)} is not the primary key of {shown}, which is what a foreign key points to; "
-            "leave out --key or add --no-fk"
-        )
-    if request.with_foreign_key and not source.can_have_triggers:
-        raise CollectionError(
-            f"{shown} is a {source.kind}, which a foreign key cannot point to; add --no-fk "
-            "(changes are then found by imgvec collection reconcile)"
-        )
-    for column in request.watch_columns:
-        if column not in source.columns:
-            raise CollectionError(no_such_column(shown, column, source.columns))
-    watched = [c for c in (columns.path, columns.content) if c is not None]
-    watched += [c for c in request.watch_columns if c not in watched]
-    return Collection(
-        id=0,
-        name=request.name,
-        model_id=0,
-        model_name=request.model_name,
-        dimensions=request.dimensions,
-        has_text=request.has_text,
-        source_schema=source.schema,
-        source_name=source.name,
-        key_columns=[column.name for column in source.key],
-        key_types=[column.type_name for column in source.key],
-        key_equality_schemas=[column.equality_schema for column in source.key],
-        path_column=columns.path,
-        content_column=columns.content,
-        watch_columns=watched,
-        root=request.root,
-        has_foreign_key=request.with_foreign_key,
-        m=request.hnsw.m,
-        ef_construction=request.hnsw.ef_construction,
-        ef_search=None,
-        quantization=request.quantization,
-        prompt=request.prompt,
-        is_listed=False,
-    )
 
 
 def create_collection(
@@ -304,7 +146,8 @@ def creation_statements(
         statements.append(render("collection/foreign_key.sql", **parts))
     if len(collection.key_columns) > 1:
         statements.append(render("collection/key_type.sql", **parts))
-    statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS]
+    statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS if name != "search"]
+    statements += search_statements(collection, schema)
     statements.append(render("collection/trigger_functions.sql", **parts, **forget))
     if source.can_have_triggers:
         statements += [
@@ -315,6 +158,13 @@ def creation_statements(
         statements.append(render("collection/row_security.sql", **parts))
     statements.append(render("collection/grants.sql", **parts))
     return statements
+
+
+def search_statements(collection: Collection, schema: str) -> list[sql.Composed]:
+    """Return what depends on the kind of index: search_<collection>, made or replaced, and the comments on near_*."""
+    ending = "" if collection.quantization is None else f"_{collection.quantization}"
+    parts = collection.parts(schema)
+    return [render(f"collection/{name}{ending}.sql", **parts) for name in ("search", "near_comment")]
 
 
 def drop_collection(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> None:

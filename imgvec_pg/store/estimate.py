@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.store.collections import CollectionRequest, build_collection
+from imgvec_pg.database.hnswsize import index_bytes
+from imgvec_pg.store.newcollection import CollectionRequest, build_collection
 from imgvec_pg.store.source import describe_source
 
 COUNT_EXACTLY_BELOW = 1_000_000
@@ -50,15 +51,12 @@ def estimate_collection(connection: Connection, request: CollectionRequest) -> E
     ).fetchone()
     per_second = float(rate[0]) if rate and rate[0] else None
     vector_bytes = 2 * request.dimensions
-    # An HNSW element: the vector, tids and its neighbour tuple of (m * (levels + 2)) six-byte pointers, on pages that
-    # hold whole tuples only (pgvector 0.8 src/hnsw.h: HNSW_ELEMENT_TUPLE_SIZE, HNSW_NEIGHBOR_TUPLE_SIZE).
-    index_row = vector_bytes + 8 + 76 + 6 * 2 * planned.m + 40
     return Estimate(
         source=planned.shown_source,
         rows=rows,
         is_estimated=estimated,
         table_bytes=rows * (vector_bytes + ROW_OVERHEAD_BYTES + PRIMARY_KEY_BYTES),
-        index_bytes=int(rows * index_row * 1.15),
+        index_bytes=index_bytes(rows, request.dimensions, planned.m, planned.quantization),
         images_per_second=per_second,
         hours=None if not per_second else rows / per_second / 3600,
     )

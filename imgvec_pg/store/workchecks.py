@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.hnswsize import graph_bytes
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.finding import Finding, counted
-from imgvec_pg.store.indexes import IndexState, index_states, needed_memory_bytes
+from imgvec_pg.store.indexbuild import RAISED_BYTES
+from imgvec_pg.store.indexes import IndexState, index_states
 from imgvec_pg.store.serverchecks import ServerFacts
 from imgvec_pg.store.sourcechecks import CollectionFacts
 
 WORTH_AN_INDEX_ROWS = 10_000
 """Below this an exact search takes a few milliseconds."""
 LATE_SECONDS = 120
-# indexes.raise_memory raises maintenance_work_mem by itself up to here.
-RAISED_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def check_index(
         yield Finding("info", name, f"no HNSW index yet ({rows:,} embeddings); the first backfill builds it")
     else:
         yield Finding("ok", name, f"the HNSW index is valid ({size(index_bytes(states))})")
-    needed = needed_memory_bytes(rows, collection.dimensions, collection.m)
+    needed = graph_bytes(rows, collection.dimensions, collection.m, collection.quantization)
     if needed > max(server.maintenance_work_mem, RAISED_BYTES):
         yield Finding(
             "warning",

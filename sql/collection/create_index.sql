@@ -1,3 +1,3 @@
--- The HNSW index, built beside running writes. halfvec_cosine_ops serves <=>.
+-- The HNSW index of one table, built beside running writes.
 CREATE INDEX CONCURRENTLY {index} ON imgvec.{table}
-    USING hnsw (embedding {vector}.halfvec_cosine_ops) WITH (m = {m}, ef_construction = {ef_construction});
+    USING hnsw ({indexed}) WITH (m = {m}, ef_construction = {ef_construction});

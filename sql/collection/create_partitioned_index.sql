@@ -1,3 +1,3 @@
 -- The index of a partitioned embedding table: a frame on the parent, filled by attaching the partitions' own.
 CREATE INDEX {index} ON ONLY imgvec.{table}
-    USING hnsw (embedding {vector}.halfvec_cosine_ops) WITH (m = {m}, ef_construction = {ef_construction});
+    USING hnsw ({indexed}) WITH (m = {m}, ef_construction = {ef_construction});

@@ -9,5 +9,3 @@ BEGIN ATOMIC
     -- A NULL query would let the index return arbitrary rows.
     WHERE query IS NOT NULL;
 END;
-COMMENT ON FUNCTION imgvec.{near}({vector}.halfvec) IS
-    'Rows by cosine distance (0 to 2) to a vector; add ORDER BY distance LIMIT k. May return fewer than k rows under a selective filter: see search_*.';

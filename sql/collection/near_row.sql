@@ -11,5 +11,3 @@ BEGIN ATOMIC
     WHERE NOT ({e_keys_equal_parameters})
       AND EXISTS (SELECT FROM imgvec.{embedding_table} AS o WHERE {o_keys_equal_parameters});
 END;
-COMMENT ON FUNCTION imgvec.{near_row}({key_types}) IS
-    'The other rows by cosine distance (0 to 2) to the row with this key; add ORDER BY distance LIMIT k.';

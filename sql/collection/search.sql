@@ -2,7 +2,7 @@
 -- Never fewer than k rows while more match: when the index gives fewer, the same question is asked again with
 -- an ordering that cannot use it. query must have the collection's dimensions; k is 1 to 10,000.
 -- VOLATILE only in that it sets, and restores, pgvector's scan settings.
-CREATE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT NULL)
+CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT NULL)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 -- The plan depends on how many keys are given.

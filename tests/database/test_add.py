@@ -12,8 +12,9 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.images.folders import FoundFile, SymbolicLink, Unreadable, walk_files
-from imgvec_pg.store.collections import CollectionRequest, create_collection
+from imgvec_pg.store.collections import create_collection
 from imgvec_pg.store.library import add_files
+from imgvec_pg.store.newcollection import CollectionRequest
 
 
 def save(path: Path, color: str = "red", size: tuple[int, int] = (40, 30), **options: object) -> Path:

@@ -46,7 +46,8 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ConnectionFailedError, ModelError
 from imgvec_pg.store import reconcile
 from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.indexes import build_index, has_valid_index, index_states
+from imgvec_pg.store.indexbuild import build_index
+from imgvec_pg.store.indexes import has_valid_index, index_states
 from imgvec_pg.store.reconcile import list_source
 
 DRAW = random.Random(7)

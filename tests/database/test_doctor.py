@@ -16,7 +16,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import create_collection, drop_collection
 from imgvec_pg.store.diagnosis import diagnose
 from imgvec_pg.store.finding import Finding
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 from imgvec_pg.store.reconcile import list_source, reconcile
 from imgvec_pg.store.serverchecks import ServerFacts, check_pgvector, check_server
 from imgvec_pg.store.sourcechecks import read_collection_facts

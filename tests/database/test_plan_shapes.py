@@ -12,7 +12,7 @@ from photostore import as_role, make_collection, new_role
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.hnsw import HnswParams
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 
 ROWS, DIMENSIONS = 8_000, 16
 QUERY = str([1.0] * DIMENSIONS).replace(" ", "")

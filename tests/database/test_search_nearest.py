@@ -13,7 +13,7 @@ from imgvec_pg.search.nearest import NearestOptions, Neighbours, find_nearest
 from imgvec_pg.search.rowkey import find_row
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 
 Ask = Callable[..., Neighbours]
 

@@ -17,7 +17,8 @@ from imgvec_test_embedder import DIMENSIONS, ColorGrid
 from PIL import Image
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.store.collections import CollectionRequest, create_collection
+from imgvec_pg.store.collections import create_collection
+from imgvec_pg.store.newcollection import CollectionRequest
 from imgvec_pg.store.reconcile import list_source
 
 NAME = "photo_grid"

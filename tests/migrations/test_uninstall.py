@@ -10,7 +10,7 @@ from imgvec_pg.cli.outcome import run
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 from imgvec_pg.store.reconcile import list_source
 
 APPLICATION = """

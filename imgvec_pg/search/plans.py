@@ -1,0 +1,8 @@
+"""Reading EXPLAIN (FORMAT JSON)."""
+
+
+def has_ordered_scan(plan: object) -> bool:
+    """Tell whether a plan reads an index in the order of the distance: only such scans carry "Order By"."""
+    if isinstance(plan, dict):
+        return "Order By" in plan or any(map(has_ordered_scan, plan.values()))
+    return isinstance(plan, list) and any(map(has_ordered_scan, plan))

@@ -1,0 +1,297 @@
+"""Recall of the HNSW index: its answers against exact search, for questions that are rows of the collection."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from imgvec_pg.database.connect import Connection, one_line, vector_schema
+from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
+from imgvec_pg.search.confidence import mean_interval
+from imgvec_pg.search.plans import has_ordered_scan
+from imgvec_pg.search.question import RowKey
+from imgvec_pg.search.recallsql import RecallSql
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.indexes import has_valid_index, running_build
+
+MAX_K = 1000
+# pgvector 0.8 src/hnsw.h: HNSW_MAX_EF_SEARCH.
+MAX_EF_SEARCH = 1000
+LADDER = (10, 20, 40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
+EXACT_SHARE = 0.6
+"""Of the time, what the exact answers may take; with fewer questions than wanted, should it be too short."""
+LEAST_QUESTIONS = 20
+WARM_UP = 20
+
+
+@dataclass(frozen=True)
+class RecallOptions:
+    """What is measured.
+
+    Attributes:
+        k: Neighbours, 1 to 1000.
+        where: SQL condition over the source's columns that the neighbours meet.
+        ask_matching: Ask with rows that meet the condition too, instead of with any rows.
+        sample: Questions, 20 to 100,000.
+        seed: Draws the questions.
+        max_seconds: When to stop, at least 1.
+        ef_searches: Settings, 1 to 1000; None for a ladder from k up.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    k: int = 10
+    where: str | None = None
+    ask_matching: bool = False
+    sample: int = 200
+    seed: int = 0
+    max_seconds: float = 120
+    ef_searches: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= MAX_K:
+            raise UsageError(f"k is {self.k}; expected 1 to {MAX_K} neighbours")
+        if not LEAST_QUESTIONS <= self.sample <= 100_000:
+            raise UsageError(f"the sample is {self.sample}; expected {LEAST_QUESTIONS} to 100000 questions")
+        if not 1 <= self.max_seconds <= 86_400:
+            raise UsageError(f"the time is {self.max_seconds:g} s; expected 1 to 86400")
+        if not 0 <= self.seed < 1 << 31:
+            raise UsageError(f"the seed is {self.seed}; expected 0 to {(1 << 31) - 1}")
+        if self.where is not None and (not self.where.strip() or "\0" in self.where):
+            raise UsageError(
+                'the condition is empty; expected SQL over the source\'s columns, such as "price < 50"'
+            )
+        if self.ask_matching and self.where is None:
+            raise UsageError("there is no condition that rows could match; add --where")
+        for ef_search in self.ef_searches or ():
+            if not 1 <= ef_search <= MAX_EF_SEARCH:
+                raise UsageError(f"ef_search is {ef_search}; expected 1 to {MAX_EF_SEARCH}")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one ef_search gives.
+
+    Attributes:
+        way: "index", or "exact" where PostgreSQL's plan does not use the index: there is no recall to measure then.
+        recall: Mean over the questions of the share of the k nearest that were found; low and high bound it at 95 %.
+        short: Questions that the index answered with fewer rows than there are; searches then compare all rows.
+        p50_ms: Time of a question as the client sees it, with planning; p95_ms likewise.
+    """
+
+    ef_search: int
+    way: str
+    recall: float | None
+    low: float | None
+    high: float | None
+    p50_ms: float
+    p95_ms: float
+    short: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """A row that is asked with, and the exact distances of its nearest rows, nearest first."""
+
+    row: RowKey
+    distances: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The exact answers; times in milliseconds."""
+
+    questions: Sequence[Question]
+    p50_ms: float
+    p95_ms: float
+
+
+class RecallMeter:
+    """Measures one collection. Each question is a short read-only transaction of its own, so nothing is held back."""
+
+    def __init__(self, connection: Connection, collection: Collection, options: RecallOptions) -> None:
+        self.connection = connection
+        self.collection = collection
+        self.options = options
+        self.sql = RecallSql(collection, vector_schema(connection), options.where)
+        self._ends = time.monotonic() + options.max_seconds
+
+    def check(self) -> None:
+        """Refuse what cannot be measured.
+
+        Raises:
+            CollectionError: There is no valid index, or one is being built.
+        """
+        name = self.collection.name
+        build = running_build(self.connection, self.collection)
+        if has_valid_index(self.connection, self.collection):
+            return
+        if build is not None:
+            raise CollectionError(
+                f"the index of {name} is being built ({build.phase}); measure when it is ready: imgvec index show {name}"
+            )
+        raise CollectionError(
+            f"collection {name} has no valid HNSW index, so every search compares all rows; build it with: "
+            f"imgvec index create {name}"
+        )
+
+    def ladder(self) -> list[int]:
+        """Return the settings to measure: as asked for, or steps from the least that a search for k rows sets."""
+        least = self.sql.least_ef_search(self.options.k)
+        if self.options.ef_searches is not None:
+            return sorted({max(ef_search, least) for ef_search in self.options.ef_searches})
+        return sorted({max(step, least) for step in LADDER if step <= MAX_EF_SEARCH})
+
+    def ask_exactly(self) -> Exact:
+        """Draw the questions and answer them without the index, as many as the time allows.
+
+        Raises:
+            CollectionError: No row is embedded, or none matches.
+            DatabaseError: The time did not suffice for 20 exact answers.
+            UsageError: PostgreSQL does not understand the condition.
+        """
+        rows = self._draw()
+        deadline = time.monotonic() + EXACT_SHARE * self.options.max_seconds
+        questions: list[Question] = []
+        seconds: list[float] = []
+        for row in rows:
+            if time.monotonic() > deadline:
+                break
+            try:
+                with self._reading(self.sql.least_ef_search(self.options.k), deadline) as cursor:
+                    began = time.monotonic()
+                    distances = self._distances(cursor, row, exactly=True)
+            except psycopg.errors.QueryCanceled:
+                break
+            if distances:
+                seconds.append(time.monotonic() - began)
+                questions.append(Question(row, distances))
+        if not questions and time.monotonic() < deadline:
+            raise CollectionError(self._nothing())
+        if len(questions) < min(LEAST_QUESTIONS, len(rows)):
+            raise DatabaseError(
+                f"only {len(questions)} of {len(rows)} exact searches ended in "
+                f"{EXACT_SHARE * self.options.max_seconds:g} s; give more time with --max-seconds"
+            )
+        return Exact(questions, *percentiles(seconds))
+
+    def measure(self, exact: Exact, ef_search: int) -> Setting | None:
+        """Ask through the index with one setting; None when the time is over."""
+        hits: list[float] = []
+        seconds: list[float] = []
+        short = 0
+        try:
+            with self._reading(ef_search, self._ends) as cursor:
+                uses_index = self._uses_index(cursor, exact.questions[0].row, ef_search)
+            for position, question in enumerate([*exact.questions[:WARM_UP], *exact.questions]):
+                with self._reading(ef_search, self._ends) as cursor:
+                    began = time.monotonic()
+                    found = self._distances(cursor, question.row, ef_search=ef_search)
+                    taken = time.monotonic() - began
+                if position >= min(WARM_UP, len(exact.questions)):
+                    seconds.append(taken)
+                    hits.append(share_found(found, question.distances))
+                    short += len(found) < len(question.distances)
+        except psycopg.errors.QueryCanceled:
+            return None
+        p50, p95 = percentiles(seconds)
+        if not uses_index:
+            return Setting(ef_search, "exact", None, None, None, p50, p95, 0)
+        low, high = mean_interval(hits)
+        return Setting(ef_search, "index", float(np.mean(hits)), low, high, p50, p95, short)
+
+    def ef_search_in_use(self) -> int:
+        """Return what a search of this collection for k rows sets now."""
+        row = self.connection.execute(self.sql.session_ef_search()).fetchone()
+        session = int(row[0]) if row else 0
+        return max(self.collection.ef_search or session, self.sql.least_ef_search(self.options.k))
+
+    def _draw(self) -> list[RowKey]:
+        options = self.options
+        estimate = self.connection.execute(
+            load_sql("queries/estimated_rows.sql"),
+            {"table": f"imgvec.{self.collection.embedding_table}", "dimensions": self.collection.dimensions},
+        ).fetchone()
+        estimated = max(int(estimate[0]) if estimate else 0, 1)
+        percent = min(100.0, 100 * 10 * options.sample / estimated)
+        statement = self.sql.sample(matching=options.ask_matching)
+        try:
+            while True:
+                with self._reading(self.sql.least_ef_search(options.k), self._ends) as cursor:
+                    values = {"percent": percent, "seed": options.seed, "sample": options.sample}
+                    rows = [RowKey(key, texts) for key, texts in cursor.execute(statement, values)]
+                if len(rows) >= options.sample or percent >= 100:
+                    break
+                percent = min(100.0, percent * 10)
+        except psycopg.errors.QueryCanceled as error:
+            raise DatabaseError(
+                f"the questions were not drawn within {options.max_seconds:g} s; give more time with --max-seconds"
+            ) from error
+        if not rows:
+            raise CollectionError(self._nothing())
+        return rows
+
+    def _nothing(self) -> str:
+        name = self.collection.name
+        if self.options.where is None:
+            return f"collection {name} has no two embedded rows that this role may see; run: imgvec backfill {name}"
+        return f"no embedded row of {name} matches the condition {self.options.where!r}; nothing was measured"
+
+    @contextmanager
+    def _reading(self, ef_search: int, ends: float) -> Iterator[psycopg.Cursor[Any]]:
+        """Give a cursor in a read-only transaction with the settings of a search."""
+        left = int(1000 * (ends - time.monotonic()))
+        if left <= 0:
+            raise psycopg.errors.QueryCanceled("the time is over")
+        try:
+            with self.connection.transaction(), self.connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+                cursor.execute(self.sql.session_ef_search())
+                cursor.execute(
+                    load_sql("queries/recall_settings.sql"), {"ef_search": ef_search, "timeout_ms": left}
+                )
+                yield cursor
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise DatabaseError(
+                f"the role {self.connection.info.user} may not measure {self.collection.name} ({one_line(error)}); "
+                f"it needs imgvec_reader, and SELECT on {self.collection.shown_source} for a condition"
+            ) from error
+        except (psycopg.errors.SyntaxErrorOrAccessRuleViolation, psycopg.DataError) as error:
+            if self.options.where is None:
+                raise
+            raise UsageError(
+                f"PostgreSQL does not take the condition {self.options.where!r}: {one_line(error)}; "
+                f"expected SQL over the columns of {self.collection.shown_source}"
+            ) from error
+
+    def _distances(
+        self, cursor: psycopg.Cursor[Any], row: RowKey, *, exactly: bool = False, ef_search: int = 0
+    ) -> list[float]:
+        statement, values = self.sql.nearest(row, exactly=exactly)
+        values |= {"k": self.options.k, "candidates": max(ef_search, self.sql.candidates(self.options.k))}
+        return [distance for (distance,) in cursor.execute(statement, values, prepare=False)]
+
+    def _uses_index(self, cursor: psycopg.Cursor[Any], row: RowKey, ef_search: int) -> bool:
+        statement, values = self.sql.nearest(row, exactly=False)
+        values |= {"k": self.options.k, "candidates": max(ef_search, self.sql.candidates(self.options.k))}
+        explained = cursor.execute(self.sql.explain(statement), values, prepare=False).fetchone()
+        return explained is not None and has_ordered_scan(explained[0])
+
+
+def share_found(found: Sequence[float], exact: Sequence[float]) -> float:
+    """Return the share of the exact neighbours that were found; one as near as the last of them counts."""
+    return min(sum(distance <= exact[-1] for distance in found) / len(exact), 1.0)
+
+
+def percentiles(seconds: Sequence[float]) -> tuple[float, float]:
+    """Return p50 and p95 in milliseconds; NaN of nothing."""
+    if not seconds:
+        return float("nan"), float("nan")
+    p50, p95 = np.quantile(seconds, [0.5, 0.95]) * 1000
+    return float(p50), float(p95)
