@@ -21,6 +21,7 @@ COMMANDS = {
     "status": ("imgvec_pg.cli.status", "Show how far each collection is and who works on it."),
     "failures": ("imgvec_pg.cli.failures", "List rows that could not be embedded, and why."),
     "retry": ("imgvec_pg.cli.retry", "File failed rows again."),
+    "words": ("imgvec_pg.cli.words", "Let plain SQL find words: queries ask a running worker."),
     "search": ("imgvec_pg.cli.search", "Find the nearest pictures to words, a picture or a row."),
 }
 
