@@ -17,6 +17,9 @@ BEGIN
                AND t.text OPERATOR(pg_catalog.=) question.prompted) THEN
         RETURN;
     END IF;
+    IF pg_catalog.pg_is_in_recovery() THEN
+        PERFORM imgvec.raise_no_answer(question.model_id, 'standby', timeout_ms);
+    END IF;
     filed := imgvec.file_request(question.model_id, question.prompted, NULL, timeout_ms);
     IF filed IS NULL THEN
         PERFORM imgvec.raise_no_answer(question.model_id, 'full', timeout_ms);

@@ -3,21 +3,19 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
+from asking import answering, embed_text, logged_in_reader
 from colorshop import COLORS, FROM_RED, embedding, make_shop, picture, request
 from imgvec_test_embedder import ColorGrid
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from workers import NAME as PHOTOS
 from workers import count, make_table, running, wait_until
 
-from imgvec_pg.backfill.answering import Answering
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query import ModelOptions, ask_with_words
@@ -45,19 +43,6 @@ def relay(connection: Connection, shop: Collection) -> Collection:
     """Set words up, with no worker running."""
     install_relay(connection)
     return shop
-
-
-@contextmanager
-def answering(database: str, collection: Collection, embedder: ColorGrid | None = None) -> Iterator[None]:
-    """Answer as a worker does, in a thread of this process."""
-    with Answering(database, collection.model_id, embedder or ColorGrid()):
-        yield
-
-
-def embed_text(connection: Connection, words: str | None, collection: str = "product_color") -> Any:
-    row = connection.execute("SELECT imgvec.embed_text(%s, %s)::text", [collection, words]).fetchone()
-    assert row is not None
-    return np.array(row[0].strip("[]").split(","), dtype=float)
 
 
 def cached_texts(connection: Connection) -> set[str]:
@@ -511,12 +496,8 @@ def test_use_is_noted_by_clients_and_never_by_queries(connection: Connection, sh
 
 @pytest.fixture
 def reader(connection: Connection, database: str) -> Iterator[Connection]:
-    role = "imgvec_test_" + connection.info.dbname[-12:]
-    name = sql.Identifier(role)
-    connection.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE imgvec_reader PASSWORD 'reader'").format(name))
-    with connect(make_conninfo(database, user=role, password="reader")) as opened:
+    with logged_in_reader(connection, database) as opened:
         yield opened
-    connection.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(name))
 
 
 def test_a_reader_asks_workers_and_sees_nobody_elses_requests(
@@ -540,3 +521,14 @@ def test_a_reader_asks_workers_and_sees_nobody_elses_requests(
             psycopg.errors.InsufficientPrivilege if "dblink" not in statement else psycopg.Error
         ):
             reader.execute(statement)  # type: ignore[arg-type]
+
+
+def test_planning_asks_nobody(connection: Connection, shop: Collection) -> None:
+    for statement in (
+        "SELECT * FROM imgvec.near_product_color_text('never embedded') ORDER BY distance LIMIT 5",
+        "SELECT * FROM imgvec.near_product_color_text('never embedded') WHERE distance < 0.5",
+        "SELECT * FROM shop.product JOIN imgvec.near_product_color_text('never embedded') USING (id)",
+    ):
+        connection.execute(f"EXPLAIN {statement}")  # type: ignore[arg-type]
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            connection.execute(statement)  # type: ignore[arg-type]
