@@ -5,6 +5,9 @@ BEGIN
         GRANT USAGE ON SCHEMA imgvec TO imgvec_reader;
         GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias, imgvec.text_embedding
             TO imgvec_reader;
+        -- For imgvec.prepare_text. Not the answers' columns to write, nor other people's pictures to read.
+        GRANT SELECT (id, expires_at, answered_at, error) ON imgvec.embedding_request TO imgvec_reader;
+        GRANT INSERT (model_id, text, image, expires_at) ON imgvec.embedding_request TO imgvec_reader;
         -- An application's own Alembic tree keeps its versions elsewhere.
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
             GRANT SELECT ON imgvec.alembic_version TO imgvec_reader;
@@ -16,7 +19,8 @@ BEGIN
         GRANT UPDATE (fingerprint, logit_scale, logit_bias, images_per_second) ON imgvec.model TO imgvec_worker;
         GRANT UPDATE (listing_after, listed_at) ON imgvec.collection TO imgvec_worker;
         GRANT SELECT, INSERT, UPDATE, DELETE
-            ON imgvec.job, imgvec.failure, imgvec.worker, imgvec.text_embedding TO imgvec_worker;
+            ON imgvec.job, imgvec.failure, imgvec.worker, imgvec.text_embedding, imgvec.embedding_request
+            TO imgvec_worker;
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
             GRANT SELECT ON imgvec.alembic_version TO imgvec_worker;
         END IF;
@@ -30,8 +34,15 @@ BEGIN
     FOREACH role_name IN ARRAY ARRAY[to_regrole('imgvec_reader'), to_regrole('imgvec_worker')] LOOP
         CONTINUE WHEN role_name IS NULL;
         EXECUTE format(
-            'GRANT EXECUTE ON FUNCTION imgvec.embedding_of(text, anyelement), imgvec.embedding_of(text, text) TO %s',
+            'GRANT EXECUTE ON FUNCTION imgvec.embedding_of(text, anyelement), imgvec.embedding_of(text, text), '
+            'imgvec.text_question(text, text), imgvec.text_timeout_ms(), imgvec.too_many_requests(), '
+            'imgvec.file_request(integer, text, bytea, integer), imgvec.raise_no_answer(integer, text, integer), '
+            'imgvec.ask_worker(integer, text, bytea), imgvec.embed_text(text, text), imgvec.embed_image(text, bytea) TO %s',
             role_name);
+        EXECUTE format('GRANT EXECUTE ON PROCEDURE imgvec.prepare_text(text, text) TO %s', role_name);
     END LOOP;
+    IF to_regrole('imgvec_worker') IS NOT NULL THEN
+        GRANT EXECUTE ON FUNCTION imgvec.evict_texts(interval, bigint) TO imgvec_worker;
+    END IF;
 END
 $functions$;

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 
+from imgvec_pg.backfill.answering import Answering
 from imgvec_pg.backfill.heartbeat import Heartbeat
 from imgvec_pg.backfill.leases import LeaseBook
 from imgvec_pg.backfill.pipeline import Pipeline, PipelineOptions
@@ -107,7 +108,7 @@ class Worker:
         return self.tally
 
     def _session(self) -> None:
-        """Connect three times (read, write, sign of life) and run one pipeline."""
+        """Connect four times (read, write, sign of life, answers to queries) and run one pipeline."""
         with (
             connect(self.dsn, application_name="imgvec worker") as reading,
             connect(self.dsn, application_name="imgvec worker") as writing,
@@ -135,7 +136,8 @@ class Worker:
                 self.tally,
                 self.options.lease_seconds,
             )
-            with heartbeat, self._released_at_the_end(writing, collection):
+            answering = Answering(self.dsn, collection.model_id, self.embedder)
+            with heartbeat, answering, self._released_at_the_end(writing, collection):
                 self._connected_at = time.monotonic()
                 pipeline.run()
 

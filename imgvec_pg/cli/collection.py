@@ -89,6 +89,12 @@ def collection() -> None:
 @click.option(
     "--partitions", type=click.IntRange(0, 1024), default=0, help="Hash partitions of the embedding table."
 )
+@click.option(
+    "--prompt",
+    default="{}",
+    metavar="TEXT",
+    help="What words become before they are embedded, {} standing for them, such as 'a photo of {}'.",
+)
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what it would take.")
 @lock_timeout_option
 def create(
@@ -105,6 +111,7 @@ def create(
     m: int,
     ef_construction: int,
     partitions: int,
+    prompt: str,
     dry_run: bool,
     lock_timeout_ms: int,
 ) -> None:
@@ -147,6 +154,7 @@ def create(
         with_foreign_key=not no_fk,
         hnsw=HnswParams(m, ef_construction),
         partitions=partitions,
+        prompt=prompt,
     )
     with connect(dsn, application_name="imgvec collection") as connection:
         require_schema(connection)
@@ -267,6 +275,8 @@ def show(name: str, dsn: str, as_json: bool) -> None:
     if item.root:
         click.echo(f"root         {item.root}")
     click.echo(f"model        {item.model_name}, {item.dimensions} dimensions")
+    if item.prompt != "{}":
+        click.echo(f"prompt       {item.prompt}")
     click.echo(
         f"table        imgvec.{item.embedding_table}" + ("" if item.has_foreign_key else " (no foreign key)")
     )
@@ -280,6 +290,7 @@ def show(name: str, dsn: str, as_json: bool) -> None:
     for call in (
         f"near_{item.name}(halfvec)",
         f"near_{item.name}_row(key)",
+        f"near_{item.name}_text(words)",
         f"search_{item.name}(halfvec, k, among)",
     ):
         click.echo(f"function     imgvec.{call}")

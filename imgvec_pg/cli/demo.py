@@ -24,6 +24,7 @@ from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ServerError
 from imgvec_pg.store.indexbuild import build_index
 from imgvec_pg.store.jobs import queue_depth
+from imgvec_pg.store.wordrelay import install_relay
 
 MODEL_NOTE = (
     'The model "demo" is a toy of 8 MB, trained on these very drawings. It shows how searching works, offline; '
@@ -146,6 +147,7 @@ def fill(place: DemoPlace, server: LocalServer, screen: Screen, count: int | Non
         with connect(dsn, application_name="imgvec demo") as connection:
             migrations.upgrade(connection)
             set_database_defaults(connection)
+            install_relay(connection)
             collection = demo_shop.open_collection(connection, place.photos)
             waiting = queue_depth(connection, collection.id).waiting
         step.text = f"collection {collection.name}: schema imgvec, triggers, search functions"

@@ -85,9 +85,6 @@ class Screen:
         self._check()
         self.paragraph(example.saying, INDENT)
         self.console.print()
-        if example.words is not None:
-            note = f"-- :'{example.variable}' is the vector that the model makes of these words"
-            self.console.print(Text(INDENT + note, style="dim"), soft_wrap=True)
         self.sql(example.statement())
         if answer is not None:
             self.console.print()

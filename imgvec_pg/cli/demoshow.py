@@ -21,7 +21,7 @@ from imgvec_pg.search.contactsheet import Sheet
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
 from imgvec_pg.search.pictures import read_pictures
 from imgvec_pg.search.query import embed_words
-from imgvec_pg.search.question import Question, vector_text
+from imgvec_pg.search.question import Question
 from imgvec_pg.store.collection import Collection
 
 SHEET_WORDS = "heart"
@@ -42,10 +42,6 @@ class Shop:
     liked: Product
     arrival: Product
 
-    def vector_of(self, connection: Connection, words: str) -> str:
-        """Embed words, keep them in imgvec.text_embedding, and return the vector as pgvector reads it."""
-        return vector_text(embed_words(connection, self.collection, self.embedder, words))
-
 
 def ask_questions(screen: Screen, connection: Connection, shop: Shop) -> None:
     """Ask the five questions, the fifth while a worker runs; write them down for psql too."""
@@ -58,14 +54,15 @@ def ask_questions(screen: Screen, connection: Connection, shop: Shop) -> None:
     script = "\n\n".join(example.script() for example in [*asked, questions.FIND_ARRIVAL])
     with shop.place.one_line_errors():
         shop.place.script.write_text(script + "\n", encoding="utf-8")
+    # The worker that answers the first question starts beside it, on whatever machine this is.
+    connection.execute("SET imgvec.text_timeout = '60 s'")
     options = PipelineOptions(follow=True, root=shop.place.photos)
     with BackgroundWorker(
         Worker(shop.dsn, shop.collection.name, shop.embedder, options), shop.server
     ) as worker:
         for number, example in enumerate(asked, 1):
             screen.heading(f"{number}. {example.title}")
-            vector = None if example.words is None else shop.vector_of(connection, example.words)
-            screen.example(example, run_example(connection, example, vector))
+            screen.example(example, run_example(connection, example))
         show_arrival(screen, connection, shop, worker)
 
 
@@ -73,11 +70,10 @@ def show_arrival(screen: Screen, connection: Connection, shop: Shop, worker: Bac
     """Insert a product and search for it until it is found."""
     arrives = questions.arrival_of(shop.arrival)
     found = questions.FIND_ARRIVAL
-    vector = shop.vector_of(connection, questions.ARRIVAL_WORDS)
     screen.heading(f"5. {arrives.title}")
     screen.example(arrives)
     run_example(connection, arrives)
-    answer, seconds = wait_until_found(connection, found, vector, shop.arrival.id, worker)
+    answer, seconds = wait_until_found(connection, found, shop.arrival.id, worker)
     screen.console.print()
     screen.example(found, answer)
     screen.console.print()

@@ -26,6 +26,7 @@ COMMANDS = {
         "imgvec_pg.cli.recall",
         "Measure how many of the true neighbours the index finds, and how fast.",
     ),
+    "words": ("imgvec_pg.cli.words", "Let plain SQL find words: queries ask a running worker."),
     "search": ("imgvec_pg.cli.search", "Find the nearest pictures to words, a picture or a row."),
 }
 

@@ -12,7 +12,7 @@ GIVE_UP_AFTER_SECONDS = 60.0
 
 
 def wait_until_found(
-    connection: Connection, question: Example, vector: str, product_id: int, worker: BackgroundWorker
+    connection: Connection, question: Example, product_id: int, worker: BackgroundWorker
 ) -> tuple[Answer, float]:
     """Ask until the product is among the answers; return the answer and the seconds since now.
 
@@ -21,7 +21,7 @@ def wait_until_found(
     """
     began = time.monotonic()
     while time.monotonic() - began < GIVE_UP_AFTER_SECONDS:
-        answer = run_example(connection, question, vector)
+        answer = run_example(connection, question)
         if any(row[0] == product_id for row in answer.rows):
             return answer, time.monotonic() - began
         if not worker.is_working(POLL_SECONDS):

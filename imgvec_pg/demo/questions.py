@@ -10,12 +10,14 @@ ARRIVAL = "pineapple"
 ARRIVAL_WORDS = "tropical fruit"
 LIKED = "automobile"
 """The product that others are compared with."""
-WORDS = Example("Words", 'What looks like "green vegetable"?', "words.sql", words="green vegetable")
+WORDS = Example(
+    "Words", 'What looks like "green vegetable"?', "words.sql", values={"words": "green vegetable"}
+)
 WORDS_AND_COLUMNS = Example(
     "Words and columns",
     'Which "insect" costs under 5, is in stock and comes within three days?',
     "words_and_columns.sql",
-    words="insect",
+    values={"words": "insect"},
 )
 
 
@@ -47,6 +49,6 @@ def arrival_of(product: Product) -> Example:
 
 
 FIND_ARRIVAL = Example(
-    "Found", f'What looks like "{ARRIVAL_WORDS}"?', "find_arrival.sql", words=ARRIVAL_WORDS
+    "Found", f'What looks like "{ARRIVAL_WORDS}"?', "find_arrival.sql", values={"words": ARRIVAL_WORDS}
 )
 """Words that fit others too: the new one takes its place among them."""

@@ -11,7 +11,7 @@ Float32Array = npt.NDArray[np.float32]
 
 
 class Embedder(Protocol):
-    """A loaded model. `prepare_image` may run in many threads; the other methods in one."""
+    """A loaded model. `prepare_image` may run in many threads; a second thread may embed texts or pictures beside the first."""
 
     name: str
     """Architecture and weights, "ViT-L-14/laion2b_s32b_b82k"."""

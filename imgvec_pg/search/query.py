@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -43,16 +44,17 @@ def ask_with_words(
         UsageError: The words are empty or too long, or the collection's model knows no words.
         ModelError: The model cannot be loaded, or is not the one the collection was embedded with.
     """
-    check_words(words)
+    text = prompted(collection, words)
     if not collection.has_text:
         raise UsageError(
             f'model "{collection.model_name}" of collection "{collection.name}" has no text tower, so words '
             "cannot be searched for; ask with a picture (--image FILE) or a row (--like KEY)"
         )
-    cached = connection.execute(
-        load_sql("queries/cached_text.sql"), {"model_id": collection.model_id, "text": words}
-    ).fetchone()
+    values = {"model_id": collection.model_id, "text": text}
+    cached = connection.execute(load_sql("queries/cached_text.sql"), values).fetchone()
     if cached is not None:
+        if cached[1]:
+            _write_cache(connection, load_sql("queries/touch_text.sql"), values)
         return Question("words", words, np.array(json.loads(cached[0]), dtype=np.float32))
     embedder = load_collection_model(connection, collection, options)
     return Question("words", words, embed_words(connection, collection, embedder, words))
@@ -61,13 +63,21 @@ def ask_with_words(
 def embed_words(
     connection: Connection, collection: Collection, embedder: Embedder, words: str
 ) -> Float32Array:
-    """Embed words with the collection's loaded model and keep the vector for next time.
+    """Embed words, in the collection's prompt, with its loaded model and keep the vector for next time.
 
     Returns:
         Shape (dimensions,), float32, L2 norm 1.
     """
-    embedding: Float32Array = embedder.embed_texts([words])[0]
-    _fill_cache(connection, collection, embedder, words, embedding)
+    text = prompted(collection, words)
+    embedding: Float32Array = embedder.embed_texts([text])[0]
+    statement = render("queries/cache_text.sql", vector=psycopg.sql.Identifier(vector_schema(connection)))
+    values = {
+        "model_id": collection.model_id,
+        "fingerprint": embedder.fingerprint,
+        "text": text,
+        "embedding": vector_text(embedding),
+    }
+    _write_cache(connection, statement, values)
     return embedding
 
 
@@ -111,6 +121,23 @@ def check_words(words: str) -> None:
         raise UsageError(f"the words have {size} bytes; expected at most {MAX_TEXT_BYTES}: shorten them")
 
 
+def prompted(collection: Collection, words: str) -> str:
+    """Return what the collection's model is asked: the words in the collection's prompt.
+
+    Raises:
+        UsageError: The model or the cache could not take it: see check_words.
+    """
+    check_words(words)
+    text = collection.prompt.replace("{}", words)
+    size = len(text.encode())
+    if size > MAX_TEXT_BYTES:
+        raise UsageError(
+            f'the words have {size} bytes with the prompt "{collection.prompt}"; '
+            f"expected at most {MAX_TEXT_BYTES}: shorten them"
+        )
+    return text
+
+
 def load_collection_model(connection: Connection, collection: Collection, options: ModelOptions) -> Embedder:
     """Load the model of a collection and check that it is the one its rows were embedded with.
 
@@ -138,19 +165,12 @@ def load_collection_model(connection: Connection, collection: Collection, option
     return embedder
 
 
-def _fill_cache(
-    connection: Connection, collection: Collection, embedder: Embedder, words: str, embedding: Float32Array
+def _write_cache(
+    connection: Connection, statement: psycopg.sql.SQL | psycopg.sql.Composed, values: dict[str, Any]
 ) -> None:
-    """Keep the vector for next time; a role or a server that may not write goes on without."""
-    statement = render("queries/cache_text.sql", vector=psycopg.sql.Identifier(vector_schema(connection)))
-    values = {
-        "model_id": collection.model_id,
-        "fingerprint": embedder.fingerprint,
-        "text": words,
-        "embedding": vector_text(embedding),
-    }
+    """Write to the cache of texts; a role or a server that may not write goes on without."""
     try:
         with connection.transaction():
             connection.execute(statement, values)
     except psycopg.Error as error:
-        log.info("the words were not cached: %s", one_line(error))
+        log.info("the cache of texts was not written: %s", one_line(error))

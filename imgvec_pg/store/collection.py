@@ -14,7 +14,12 @@ second, so none lasts longer than a moment."""
 BIT_OVERFETCH = 20
 """Candidates for each row wanted, where the index holds bits; benchmarks/results/index.txt shows what it gives."""
 
-SEARCH_FUNCTIONS = {"near": "near_{}", "near_row": "near_{}_row", "search": "search_{}"}
+SEARCH_FUNCTIONS = {
+    "near": "near_{}",
+    "near_row": "near_{}_row",
+    "near_text": "near_{}_text",
+    "search": "search_{}",
+}
 """Files in sql/collection that make a collection's functions, and the names they make."""
 
 
@@ -125,6 +130,7 @@ class Collection:
             "function_names": sql.Literal(list(functions.values())),
             "trigger_function_names": sql.Literal(list(trigger_functions.values())),
             "collection_id": sql.Literal(self.id),
+            "collection_name": sql.Literal(self.name),
             "keys_per_job": sql.Literal(KEYS_PER_JOB),
             "dimensions": sql.Literal(self.dimensions),
             "m": sql.Literal(self.m),

@@ -27,6 +27,7 @@ from imgvec_pg.store.sourcechecks import (
     check_worker_rights,
     read_collection_facts,
 )
+from imgvec_pg.store.wordchecks import check_relay, check_words
 from imgvec_pg.store.workchecks import check_buffers, check_index, check_queue, index_bytes
 
 
@@ -42,6 +43,7 @@ def diagnose(connection: Connection) -> list[Finding]:
     if any(finding.level == "error" for finding in schema):
         return findings
     findings += guarded(server, "database", check_roles(connection))
+    findings += guarded(server, "database", check_relay(connection))
     findings += guarded(server, "database", check_collections(connection, server))
     return findings
 
@@ -93,6 +95,7 @@ def collection_checks(
     yield check_worker_rights(connection, collection, facts)
     yield check_index(connection, collection, facts, server)
     yield check_queue(connection, collection)
+    yield check_words(connection, collection)
 
 
 def lost(collection: Collection, facts: CollectionFacts) -> Finding:

@@ -12,6 +12,8 @@ from imgvec_pg.store.source import TEXT_TYPES, Source, no_such_column
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 RESERVED_ENDINGS = ("_row", "_text")
 """near_<collection>_row would be the near_* of a collection named <collection>_row too."""
+MAX_PROMPT_BYTES = 500
+"""As the table imgvec.collection has it."""
 DOLLAR_QUOTE = re.compile(r"\$\w*\$")
 
 
@@ -61,6 +63,24 @@ def check_name(name: str) -> None:
             f'"{name}" cannot name a collection: functions of other collections end in '
             f"{' or '.join(RESERVED_ENDINGS)}; choose another ending"
         )
+
+
+def check_prompt(prompt: str) -> None:
+    """Refuse prompts that the registry does not take, or that leave no room for words.
+
+    Raises:
+        UsageError: {} is missing, it is over 500 bytes, or it holds a character that PostgreSQL cannot store.
+    """
+    try:
+        size = len(prompt.encode())
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the prompt {prompt!r} is not valid UTF-8; expected plain text") from error
+    if "{}" not in prompt or "\0" in prompt:
+        raise UsageError(
+            f"the prompt {prompt!r} has no place for the words; expected one such as 'a photo of {{}}'"
+        )
+    if size > MAX_PROMPT_BYTES:
+        raise UsageError(f"the prompt has {size} bytes; expected at most {MAX_PROMPT_BYTES}")
 
 
 def check_quotable(shown: str, names: Sequence[str]) -> None:
@@ -115,6 +135,7 @@ def build_collection(source: Source, request: CollectionRequest) -> Collection:
         CollectionError, UsageError: It cannot be made as asked.
     """
     check_name(request.name)
+    check_prompt(request.prompt)
     shown = f"{source.schema}.{source.name}"
     check_quotable(shown, [source.schema, source.name, *source.columns])
     columns = choose_image_columns(source, request.image_columns)

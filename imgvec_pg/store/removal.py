@@ -9,6 +9,7 @@ from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import drop_collection, find_collections
 from imgvec_pg.store.grants import ROLES
+from imgvec_pg.store.wordrelay import remove_relay
 
 SHOWN_DEPENDENTS = 5
 
@@ -31,6 +32,7 @@ def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> list[s
             drop_collection(connection, collection, lock_timeout_ms=lock_timeout_ms)
             lines.append(f"dropped collection {collection.name}")
         _refuse_dependents(connection)
+        remove_relay(connection)
         connection.execute("DROP SCHEMA imgvec CASCADE")
         lines.append("dropped schema imgvec")
         lines += _reset_database_default(connection, is_ours=made_extension)

@@ -28,7 +28,6 @@ class ServerFacts:
     role_name: str
     pgvector: str | None
     pgvector_offered: str | None
-    has_dblink: bool
     iterative_scan: str
     replication_role: str
     shared_buffers: int
@@ -76,13 +75,6 @@ def check_server(facts: ServerFacts) -> Iterator[Finding]:
             "session_replication_role is replica in new sessions: no trigger fires, changes are not seen",
             f"ALTER DATABASE {quoted(facts.database_name)} RESET session_replication_role; or the same with "
             f"ALTER ROLE {quoted(facts.role_name)}",
-        )
-    if not facts.has_dblink:
-        yield Finding(
-            "info",
-            "database",
-            "the extension dblink is not installed: plain SQL finds words only once they are cached",
-            "nothing needs it; clients embed words themselves (imgvec search)",
         )
 
 

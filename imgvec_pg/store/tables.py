@@ -211,3 +211,20 @@ class WorkerRow(Base):
     images_per_second: Mapped[float] = mapped_column(REAL, server_default=text("0"))
     started_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
+
+
+class EmbeddingRequest(Base):
+    """A text or a picture that somebody waits for."""
+
+    __tablename__ = "embedding_request"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012 - SQLAlchemy's own protocol
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    model_id: Mapped[int] = mapped_column(Integer)
+    text: Mapped[str | None] = mapped_column(Text)
+    image: Mapped[bytes | None] = mapped_column(LargeBinary)
+    expires_at: Mapped[datetime] = mapped_column(TimestampTz)
+    claimed_until: Mapped[datetime | None] = mapped_column(TimestampTz)
+    answered_at: Mapped[datetime | None] = mapped_column(TimestampTz)
+    embedding: Mapped[Any | None] = mapped_column(HALFVEC())
+    error: Mapped[str | None] = mapped_column(Text)

@@ -20,7 +20,18 @@ FILES = (
     "tables/failure.sql",
     "tables/text_embedding.sql",
     "tables/worker.sql",
+    "tables/embedding_request.sql",
     "functions/embedding_of.sql",
+    "functions/text_question.sql",
+    "functions/text_timeout_ms.sql",
+    "functions/too_many_requests.sql",
+    "functions/file_request.sql",
+    "functions/raise_no_answer.sql",
+    "functions/ask_worker.sql",
+    "functions/embed_text.sql",
+    "functions/embed_image.sql",
+    "functions/prepare_text.sql",
+    "functions/evict_texts.sql",
     "grants.sql",
 )
 

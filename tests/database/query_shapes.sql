@@ -2,6 +2,7 @@
 -- Read by test_plan_shapes.py. A shape is a name, our query and the same by hand; $1 is a query vector, prepared
 -- with a generic plan; :'q' is one as a literal. By hand too a NULL vector must find nothing (the index would return
 -- arbitrary rows), so the guard against it stands where the vector is not a literal.
+-- near_*_text finds its words in the cache: 'seven' and 'eight'. By hand the vector is a scalar sub-select too, evaluated once.
 -- product has 8,000 rows, a brand and a category; sale is partitioned, with a composite key, and its embedding table
 -- is partitioned by hash; secret has row-level security.
 
@@ -172,3 +173,62 @@ WHERE s.price < 50 ORDER BY n.distance LIMIT 10;
 -- by hand
 SELECT s.name, e.embedding <=> $1 AS distance FROM imgvec.secret_embedding AS e JOIN shop.secret AS s USING (id)
 WHERE s.price < 50 AND $1 IS NOT NULL ORDER BY distance LIMIT 10;
+
+-- shape: near_text
+SELECT n.id, n.distance FROM imgvec.near_product_text('seven') AS n ORDER BY n.distance LIMIT 10;
+-- by hand
+SELECT e.id, e.embedding <=> (SELECT imgvec.embed_text('product', 'seven')) AS distance
+FROM imgvec.product_embedding AS e ORDER BY distance LIMIT 10;
+
+-- shape: near_text with a filter and two joins
+SELECT p.name, b.name, n.distance FROM imgvec.near_product_text('seven') AS n JOIN shop.product AS p USING (id)
+JOIN shop.brand AS b ON b.id = p.brand_id WHERE p.price < 50 AND p.in_stock ORDER BY n.distance LIMIT 10;
+-- by hand
+SELECT p.name, b.name, e.embedding <=> (SELECT imgvec.embed_text('product', 'seven')) AS distance
+FROM imgvec.product_embedding AS e JOIN shop.product AS p USING (id) JOIN shop.brand AS b ON b.id = p.brand_id
+WHERE p.price < 50 AND p.in_stock ORDER BY distance LIMIT 10;
+
+-- shape: near_text prepared with a generic plan
+SELECT p.name, n.distance FROM imgvec.near_product_text($2) AS n JOIN shop.product AS p USING (id)
+WHERE p.price < 50 AND $1 IS NOT NULL ORDER BY n.distance LIMIT 10;
+-- by hand
+SELECT p.name, e.embedding <=> (SELECT imgvec.embed_text('product', $2)) AS distance
+FROM imgvec.product_embedding AS e JOIN shop.product AS p USING (id)
+WHERE p.price < 50 AND $1 IS NOT NULL ORDER BY distance LIMIT 10;
+
+-- shape: near_text of each row by LATERAL
+SELECT w.words, n.id, n.distance FROM (VALUES ('seven'), ('eight')) AS w(words)
+CROSS JOIN LATERAL (SELECT * FROM imgvec.near_product_text(w.words) AS m ORDER BY m.distance LIMIT 6) AS n;
+-- by hand
+SELECT w.words, n.id, n.distance FROM (VALUES ('seven'), ('eight')) AS w(words)
+CROSS JOIN LATERAL (
+    SELECT e.id, e.embedding <=> (SELECT imgvec.embed_text('product', w.words)) AS distance
+    FROM imgvec.product_embedding AS e ORDER BY distance LIMIT 6
+) AS n;
+
+-- shape: near_text under row-level security
+SELECT n.id, n.distance FROM imgvec.near_secret_text('eight') AS n ORDER BY n.distance LIMIT 10;
+-- by hand
+SELECT e.id, e.embedding <=> (SELECT imgvec.embed_text('secret', 'eight')) AS distance
+FROM imgvec.secret_embedding AS e ORDER BY distance LIMIT 10;
+
+-- shape: near_text, partitioned
+SELECT s.region, s.id, s.price, n.distance FROM imgvec.near_sale_text('seven') AS n JOIN shop.sale AS s USING (region, id)
+WHERE s.price < 50 ORDER BY n.distance LIMIT 10;
+-- by hand
+SELECT s.region, s.id, s.price, e.embedding <=> (SELECT imgvec.embed_text('sale', 'seven')) AS distance
+FROM imgvec.sale_embedding AS e JOIN shop.sale AS s USING (region, id)
+WHERE s.price < 50 ORDER BY distance LIMIT 10;
+
+-- shape: near_text in a UNION ALL with inner limits
+(SELECT 'product', n.id, n.distance FROM imgvec.near_product_text('seven') AS n ORDER BY n.distance LIMIT 5)
+UNION ALL
+(SELECT 'secret', n.id, n.distance FROM imgvec.near_secret_text('seven') AS n ORDER BY n.distance LIMIT 5)
+ORDER BY 3;
+-- by hand
+(SELECT 'product', e.id, e.embedding <=> (SELECT imgvec.embed_text('product', 'seven')) AS distance
+ FROM imgvec.product_embedding AS e ORDER BY distance LIMIT 5)
+UNION ALL
+(SELECT 'secret', e.id, e.embedding <=> (SELECT imgvec.embed_text('secret', 'seven')) AS distance
+ FROM imgvec.secret_embedding AS e ORDER BY distance LIMIT 5)
+ORDER BY 3;

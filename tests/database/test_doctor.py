@@ -256,7 +256,6 @@ def facts(**changes: object) -> ServerFacts:
         "role_name": "ann",
         "pgvector": "0.8.6",
         "pgvector_offered": "0.8.6",
-        "has_dblink": True,
         "iterative_scan": "strict_order",
         "replication_role": "origin",
         "shared_buffers": 128 << 20,

@@ -68,6 +68,13 @@ def shop(module_database: str) -> Iterator[Connection]:
             )
         for table in ("product", "secret", "sale"):
             fill(connection, table)
+        # One model for all three tables; the two texts are the vectors of two products.
+        connection.execute(
+            "INSERT INTO imgvec.text_embedding (model_id, text, embedding)"
+            " SELECT c.model_id, t.text, e.embedding FROM imgvec.collection AS c"
+            " CROSS JOIN (VALUES ('seven', 7), ('eight', 8)) AS t(text, id)"
+            " JOIN imgvec.product_embedding AS e ON e.id = t.id WHERE c.name = 'product'"
+        )
         connection.execute("ANALYZE")
         connection.execute(SETUP)  # type: ignore[arg-type]
         yield connection
@@ -111,8 +118,8 @@ def plan(connection: Connection, query: str) -> dict[str, Any]:
     with connection.transaction(force_rollback=True):
         if "$1" in query:
             connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-            connection.execute(f"PREPARE shape (halfvec) AS {query}")  # type: ignore[arg-type]
-            query = f"EXECUTE shape ('{QUERY}')"
+            connection.execute(f"PREPARE shape (halfvec, text) AS {query}")  # type: ignore[arg-type]
+            query = f"EXECUTE shape ('{QUERY}', 'seven')"
         row = connection.execute(f"EXPLAIN (FORMAT JSON) {query}").fetchone()  # type: ignore[arg-type]
         connection.execute("DEALLOCATE ALL")
     assert row is not None
@@ -155,8 +162,40 @@ def test_a_shape_plans_as_by_hand_and_uses_the_index(
 )
 def test_a_shape_answers_as_by_hand(shop: Connection, shape: Shape) -> None:
     ours, by_hand = (
-        shop.execute(query.replace("$1", f"'{QUERY}'")).fetchall()  # type: ignore[arg-type]
+        shop.execute(query.replace("$1", f"'{QUERY}'").replace("$2", "'seven'")).fetchall()  # type: ignore[arg-type]
         for query in (shape.ours, shape.by_hand)
     )
     assert ours == by_hand
     assert len(ours) >= 10
+
+
+WORDS_SHAPES = [shape for shape in SHAPES if "_text(" in shape.ours]
+
+
+def init_plans(node: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the sub-plans that are evaluated once, outermost first."""
+    here = [node] if node.get("Parent Relationship") == "InitPlan" else []
+    return sum((init_plans(child) for child in node.get("Plans", [])), here)
+
+
+@pytest.mark.parametrize("shape", WORDS_SHAPES, ids=lambda shape: shape.name)
+def test_words_are_embedded_once_for_each_search(shop: Connection, shape: Shape) -> None:
+    calls = "SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'embed_text'"
+    searches = 2 if "LATERAL" in shape.ours or "UNION" in shape.ours else 1
+    with shop.transaction(force_rollback=True):
+        shop.execute("SET LOCAL track_functions = 'all'")
+        for query in ("PREPARE", "literal"):
+            before = shop.execute(calls).fetchone() or (0,)
+            if query == "PREPARE" and "$2" in shape.ours:
+                shop.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+                shop.execute(f"PREPARE shape (halfvec, text) AS {shape.ours}")  # type: ignore[arg-type]
+                rows = shop.execute(f"EXECUTE shape ('{QUERY}', 'seven')").fetchall()  # type: ignore[arg-type]
+            else:
+                text = shape.ours.replace("$1", f"'{QUERY}'").replace("$2", "'seven'")
+                rows = shop.execute(text).fetchall()  # type: ignore[arg-type]
+            after = shop.execute(calls).fetchone()
+            assert len(rows) >= 10
+            assert after is not None and after[0] - before[0] == searches
+        shop.execute("DEALLOCATE ALL")
+    found = init_plans(plan(shop, shape.ours))
+    assert found and "SubPlan" not in str(plan(shop, shape.ours))

@@ -1,0 +1,23 @@
+-- imgvec.embed_text(collection, words): the vector of words, made by the collection's model from the collection's
+-- prompt: from the cache, else by a running worker, whose answer then stays in the cache.
+-- Raises rather than return NULL, which would match arbitrary rows.
+CREATE FUNCTION imgvec.embed_text(collection text, words text) RETURNS {vector}.halfvec
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    question record;
+    found_embedding {vector}.halfvec;
+BEGIN
+    SELECT q.model_id, q.prompted INTO question FROM imgvec.text_question($1, $2) AS q;
+    SELECT t.embedding INTO found_embedding
+    FROM imgvec.text_embedding AS t WHERE t.model_id = question.model_id AND t.text = question.prompted;
+    IF FOUND THEN
+        RETURN found_embedding;
+    END IF;
+    RETURN imgvec.ask_worker(question.model_id, question.prompted, NULL);
+END
+$function$;
+COMMENT ON FUNCTION imgvec.embed_text(text, text) IS
+    'Vector of words by a collection''s model: from the cache, or from a running imgvec worker.';
+REVOKE ALL ON FUNCTION imgvec.embed_text(text, text) FROM PUBLIC;
