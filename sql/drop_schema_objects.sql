@@ -7,6 +7,8 @@ BEGIN
     END IF;
 END
 $empty$;
+DROP FUNCTION imgvec.embed_text(text, text);
+DROP FUNCTION imgvec.text_question(text, text);
 DROP FUNCTION imgvec.embedding_of(text, text);
 DROP FUNCTION imgvec.embedding_of(text, anyelement);
 DROP TABLE imgvec.worker, imgvec.text_embedding, imgvec.failure, imgvec.job, imgvec.alias, imgvec.collection,

@@ -11,7 +11,12 @@ KEYS_PER_JOB = 64
 """Keys filed together. One write transaction carries at most these: a live HNSW index takes about 640 rows a
 second, so none lasts longer than a moment."""
 
-SEARCH_FUNCTIONS = {"near": "near_{}", "near_row": "near_{}_row", "search": "search_{}"}
+SEARCH_FUNCTIONS = {
+    "near": "near_{}",
+    "near_row": "near_{}_row",
+    "near_text": "near_{}_text",
+    "search": "search_{}",
+}
 """Files in sql/collection that make a collection's functions, and the names they make."""
 
 
@@ -122,6 +127,7 @@ class Collection:
             "function_names": sql.Literal(list(functions.values())),
             "trigger_function_names": sql.Literal(list(trigger_functions.values())),
             "collection_id": sql.Literal(self.id),
+            "collection_name": sql.Literal(self.name),
             "keys_per_job": sql.Literal(KEYS_PER_JOB),
             "dimensions": sql.Literal(self.dimensions),
             "m": sql.Literal(self.m),

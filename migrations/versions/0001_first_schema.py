@@ -21,6 +21,8 @@ FILES = (
     "tables/text_embedding.sql",
     "tables/worker.sql",
     "functions/embedding_of.sql",
+    "functions/text_question.sql",
+    "functions/embed_text.sql",
     "grants.sql",
 )
 

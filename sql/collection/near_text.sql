@@ -1,0 +1,11 @@
+-- imgvec.near_<collection>_text(words): each embedded row by cosine distance to words.
+-- The sub-select is evaluated once, with literals and with generic plans; embed_text raises for NULL.
+CREATE FUNCTION imgvec.{near_text}(words text)
+RETURNS TABLE ({key_definitions}, distance double precision)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+BEGIN ATOMIC
+    SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) (SELECT imgvec.embed_text({collection_name}, {near_text}.words))
+    FROM imgvec.{embedding_table} AS e;
+END;
+COMMENT ON FUNCTION imgvec.{near_text}(text) IS
+    'Rows by cosine distance (0 to 2) to words; add ORDER BY distance LIMIT k. May return fewer than k rows under a selective filter: see search_*.';
