@@ -211,3 +211,20 @@ class WorkerRow(Base):
     images_per_second: Mapped[float] = mapped_column(REAL, server_default=text("0"))
     started_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
+
+
+class Calibration(Base):
+    """How far apart random pairs of a collection are: quantiles of the distance of two rows, or of words and a row."""
+
+    __tablename__ = "calibration"
+
+    collection_id: Mapped[int] = mapped_column(
+        ForeignKey("imgvec.collection.id", name="calibration_collection_id_fkey", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    pairs_of: Mapped[str] = mapped_column(Text, primary_key=True)
+    percentiles: Mapped[list[float]] = mapped_column(ARRAY(Double))
+    distances: Mapped[list[float]] = mapped_column(ARRAY(Double))
+    pair_count: Mapped[int] = mapped_column(BigInteger)
+    sampled_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
