@@ -232,7 +232,7 @@ def test_pages_neither_repeat_nor_skip_among_equal_distances(scratch: Connection
 
 def test_rows_that_come_and_go_between_pages_do_not_shift_the_others(scratch: Connection) -> None:
     collection = make_photos(scratch, rows=9)
-    embed(scratch, collection, {key: X for key in (2, 4, 6, 8)})
+    embed(scratch, collection, dict.fromkeys((2, 4, 6, 8), X))
     page = "SELECT id FROM imgvec.page_photo_test('[1,0,0]', 2, %s, %s)"
     first = rows(scratch, "SELECT * FROM imgvec.page_photo_test('[1,0,0]', 2)")
     assert [key for key, _ in first] == [2, 4]
@@ -365,7 +365,7 @@ def test_wrong_dimensions_or_a_missing_model_do_not_pass(scratch: Connection, qu
         with pytest.raises(psycopg.DataError, match="different halfvec dimensions"):
             scratch.execute(f"SELECT * FROM imgvec.{query}")  # type: ignore[arg-type]
         return
-    with pytest.raises(psycopg.Error, match="scale of model .* is not known yet") as raised:
+    with pytest.raises(psycopg.Error, match=r"scale of model .* is not known yet") as raised:
         scratch.execute("SELECT * FROM imgvec.classify_photo_test(ARRAY['east', 'north'])")
     assert "imgvec backfill" in (raised.value.diag.message_hint or "")
 
