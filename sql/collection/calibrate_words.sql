@@ -1,5 +1,5 @@
 -- Store the quantiles of the distances of cached texts and a random sample of rows; no row where fewer than
--- %(fewest)s texts are cached or no row is embedded. Returns the number of pairs.
+-- "fewest" texts are cached or no row is embedded. Returns the number of pairs.
 WITH drawn_text AS MATERIALIZED (
     SELECT t.embedding FROM imgvec.text_embedding AS t
     WHERE t.model_id = (SELECT c.model_id FROM imgvec.collection AS c WHERE c.id = {collection_id})
