@@ -7,20 +7,19 @@ BEGIN
     END IF;
 END
 $empty$;
--- Not of a migration, but of no use without one (`imgvec words setup`).
-DROP FUNCTION IF EXISTS imgvec.relay_request(integer, text, bytea, integer);
-DROP PROCEDURE imgvec.prepare_text(text, text);
-DROP FUNCTION imgvec.evict_texts(interval, bigint);
-DROP FUNCTION imgvec.embed_image(text, bytea);
-DROP FUNCTION imgvec.embed_text(text, text);
-DROP FUNCTION imgvec.ask_worker(integer, text, bytea);
-DROP FUNCTION imgvec.raise_no_answer(integer, text, integer);
-DROP FUNCTION imgvec.file_request(integer, text, bytea, integer);
-DROP FUNCTION imgvec.too_many_requests();
-DROP FUNCTION imgvec.text_timeout_ms();
-DROP FUNCTION imgvec.text_question(text, text);
-DROP FUNCTION imgvec.embedding_of(text, text);
-DROP FUNCTION imgvec.embedding_of(text, anyelement);
-DROP TABLE imgvec.embedding_request, imgvec.worker, imgvec.text_embedding, imgvec.failure, imgvec.job, imgvec.alias, imgvec.collection,
-    imgvec.model, imgvec.image;
+-- In one statement, since they need each other. An extension that lives here keeps its own.
+DO $routines$
+DECLARE
+    every_routine text := (
+        SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = 'imgvec'::regnamespace
+          AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+                          WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    );
+BEGIN
+    EXECUTE 'DROP ROUTINE ' || every_routine;
+END
+$routines$;
+DROP TABLE imgvec.calibration, imgvec.embedding_request, imgvec.worker, imgvec.text_embedding, imgvec.failure, imgvec.job,
+    imgvec.alias, imgvec.collection, imgvec.model, imgvec.image;
 DROP SEQUENCE imgvec.version_seq;

@@ -3,8 +3,8 @@ DO $grants$
 BEGIN
     IF to_regrole('imgvec_reader') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA imgvec TO imgvec_reader;
-        GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias, imgvec.text_embedding
-            TO imgvec_reader;
+        GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias, imgvec.text_embedding,
+            imgvec.calibration TO imgvec_reader;
         -- For imgvec.prepare_text. Not the answers' columns to write, nor other people's pictures to read.
         GRANT SELECT (id, expires_at, answered_at, error) ON imgvec.embedding_request TO imgvec_reader;
         GRANT INSERT (model_id, text, image, expires_at) ON imgvec.embedding_request TO imgvec_reader;
@@ -21,6 +21,7 @@ BEGIN
         GRANT SELECT, INSERT, UPDATE, DELETE
             ON imgvec.job, imgvec.failure, imgvec.worker, imgvec.text_embedding, imgvec.embedding_request
             TO imgvec_worker;
+        GRANT SELECT, INSERT, UPDATE ON imgvec.calibration TO imgvec_worker;
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
             GRANT SELECT ON imgvec.alembic_version TO imgvec_worker;
         END IF;
@@ -46,3 +47,21 @@ BEGIN
     END IF;
 END
 $functions$;
+DO $questions$
+DECLARE
+    routine regprocedure;
+    role_name regrole;
+BEGIN
+    FOR routine IN
+        SELECT p.oid FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY (ARRAY[
+            'unit_embedding', 'embeddings_of', 'mean_embedding', 'preference', 'combine', 'similarity_matrix', 'fuse',
+            'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at'])
+    LOOP
+        FOREACH role_name IN ARRAY ARRAY[to_regrole('imgvec_reader'), to_regrole('imgvec_worker')] LOOP
+            CONTINUE WHEN role_name IS NULL;
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', routine, role_name);
+        END LOOP;
+    END LOOP;
+END
+$questions$;

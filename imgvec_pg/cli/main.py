@@ -28,6 +28,12 @@ COMMANDS = {
     ),
     "words": ("imgvec_pg.cli.words", "Let plain SQL find words: queries ask a running worker."),
     "search": ("imgvec_pg.cli.search", "Find the nearest pictures to words, a picture or a row."),
+    "page": ("imgvec_pg.cli.page", "Read a long answer page by page, exactly."),
+    "recommend": ("imgvec_pg.cli.recommend", "Find what somebody may like, from what they liked."),
+    "classify": ("imgvec_pg.cli.classify", "Give each row the label that suits it, without training."),
+    "matrix": ("imgvec_pg.cli.matrix", "Show how alike some rows are among each other."),
+    "fuse": ("imgvec_pg.cli.fuse", "Ask two collections of one table and fuse their answers."),
+    "calibrate": ("imgvec_pg.cli.calibrate", "Measure how far apart random pairs are, for percentiles."),
 }
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 
 from imgvec_pg.cli.answers import print_json, print_table, write_sheet
+from imgvec_pg.cli.combine import add_parts, combine_options, distance_limit, find_answer
 from imgvec_pg.cli.options import dsn_option, json_option, model_options
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.columns import check_columns, default_columns, why_empty
 from imgvec_pg.search.contactsheet import Sheet
-from imgvec_pg.search.nearest import NearestOptions, find_nearest
+from imgvec_pg.search.nearest import NearestOptions
 from imgvec_pg.search.query import ModelOptions, ask_with_image, ask_with_words, check_words
 from imgvec_pg.search.question import Question
 from imgvec_pg.search.rowkey import ask_with_row
@@ -46,6 +47,7 @@ from imgvec_pg.store.collections import get_collection
 @click.option(
     "--max-distance", type=float, metavar="D", help="Leave out rows further away than this, 0 to 2."
 )
+@combine_options
 @click.option(
     "--columns",
     metavar="A,B",
@@ -75,6 +77,10 @@ def search(
     k: int,
     where: str | None,
     max_distance: float | None,
+    max_percentile: float | None,
+    weight: float | None,
+    plus: tuple[tuple[float, str], ...],
+    minus: tuple[tuple[float, str], ...],
     columns: str | None,
     as_json: bool,
     html_file: Path | None,
@@ -95,6 +101,7 @@ def search(
       imgvec search "red leather shoes" --where "price < 50 AND in_stock"
       imgvec search --image photo.jpg -k 30 --html found.html
       imgvec search --like 1042 --columns name,price --json
+      imgvec search --like 1042 --weight 0.6 --plus 0.4 "in red" --minus 0.2 "on a white ground"
     """
     check_question(words, image, like)
     names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
@@ -108,7 +115,10 @@ def search(
             question = ask_with_row(connection, collection, like, root, with_picture=html_file is not None)
         else:
             question = ask(connection, collection, " ".join(words), image, model)
-        found = find_nearest(connection, collection, question.target, options)
+        options = distance_limit(connection, collection, question, options, max_percentile)
+        combined = add_parts(connection, collection, question, weight, plus, minus, model)
+        found = find_answer(connection, collection, question, combined, options)
+        question = combined
         empty = None if found.rows else why_empty(connection, collection, question.target, options)
         if as_json:
             print_json(found)

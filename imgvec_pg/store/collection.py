@@ -19,6 +19,10 @@ SEARCH_FUNCTIONS = {
     "near_row": "near_{}_row",
     "near_text": "near_{}_text",
     "search": "search_{}",
+    "recommend": "recommend_{}",
+    "classify": "classify_{}",
+    "page": "page_{}",
+    "duplicates_of": "duplicates_of_{}",
 }
 """Files in sql/collection that make a collection's functions, and the names they make."""
 
@@ -96,6 +100,9 @@ class Collection:
             **key.parts(),
             "among_type": among_type,
             "e_key_among": key.among("e") if is_composite else key.equal_any("e"),
+            "e_key_among_2": key.among("e", 2) if is_composite else key.equal_any("e", 2),
+            "e_key_among_5": key.among("e", 5) if is_composite else key.equal_any("e", 5),
+            "e_key_after_4": key.after("e", 4),
             "source": self.source,
             "s_equals_embedding": key.equal("s", ("imgvec", self.embedding_table)),
             "n_has_image": self._has_image("n"),
@@ -209,15 +216,33 @@ class KeySql:
             for position, (name, schema) in enumerate(zip(self.names, self.equality_schemas, strict=True), 1)
         )
 
-    def equal_any(self, row: str) -> sql.Composed:
+    def equal_any(self, row: str, parameter: int = 3) -> sql.Composed:
         """`row.a = ANY ($3)`."""
-        return sql.SQL("{} OPERATOR({}.=) ANY ($3)").format(
-            self.columns(row), sql.Identifier(self.equality_schemas[0])
+        return sql.SQL("{} OPERATOR({}.=) ANY ({})").format(
+            self.columns(row), sql.Identifier(self.equality_schemas[0]), sql.SQL(f"${parameter}")
         )
 
-    def among(self, row: str) -> sql.Composed:
+    def among(self, row: str, parameter: int = 3) -> sql.Composed:
         """`EXISTS (SELECT FROM unnest($3) AS u WHERE u.a = row.a AND u.b = row.b)`, a semi-join to PostgreSQL."""
-        return sql.SQL("EXISTS (SELECT FROM unnest($3) AS u WHERE {})").format(self.equal("u", row))
+        return sql.SQL("EXISTS (SELECT FROM unnest({}) AS u WHERE {})").format(
+            sql.SQL(f"${parameter}"), self.equal("u", row)
+        )
+
+    def after(self, row: str, parameter: int) -> sql.Composed:
+        """`(row.a > $4)`, or `(row.a > ($4).a OR row.a = ($4).a AND (row.b > ($4).b))`: later in the key's order."""
+        condition: sql.Composed | None = None
+        for name, schema in reversed(list(zip(self.names, self.equality_schemas, strict=True))):
+            value = sql.SQL(f"${parameter}")
+            if len(self.names) > 1:
+                value = sql.SQL("({}).{}").format(value, sql.Identifier(name))  # type: ignore[assignment]
+            column, operators = sql.Identifier(row, name), sql.Identifier(schema)
+            later = sql.SQL("{} OPERATOR({}.>) {}").format(column, operators, value)
+            if condition is not None:
+                equal = sql.SQL("{} OPERATOR({}.=) {}").format(column, operators, value)
+                later = sql.SQL("{} OR {} AND {}").format(later, equal, condition)
+            condition = sql.SQL("({})").format(later)
+        assert condition is not None  # noqa: S101 - a key has at least one column
+        return condition
 
     def json(self, row: str) -> sql.Composed:
         """`jsonb_build_object('tenant', row."tenant", …)`; a numeric goes as text, since JSON readers round it."""
@@ -244,6 +269,7 @@ class KeySql:
             "key_parameters": self.parameters,
             "e_keys": self.columns("e"),
             "s_keys": self.columns("s"),
+            "n_keys": self.columns("n"),
             "w_keys": self.columns("w"),
             "s_key": self.json("s"),
             "n_key": self.json("n"),
@@ -253,6 +279,7 @@ class KeySql:
             ),
             "o_is_missing": sql.SQL("({} IS NULL)").format(sql.Identifier("o", self.names[0])),
             "n_equals_o": self.equal("n", "o"),
+            "n_equals_u": self.equal("n", "u"),
             "e_equals_o": self.equal("e", "o"),
             "e_equals_p": self.equal("e", "p"),
             "e_equals_s": self.equal("e", "s"),
@@ -261,4 +288,5 @@ class KeySql:
             "w_equals_e": self.equal("w", "e"),
             "e_keys_equal_parameters": self.equal_parameters("e"),
             "o_keys_equal_parameters": self.equal_parameters("o"),
+            "n_keys_equal_parameters": self.equal_parameters("n"),
         }

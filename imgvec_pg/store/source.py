@@ -23,6 +23,17 @@ RESERVED_KEY_NAMES = frozenset(
         "k",
         "among",
         "key",
+        "liked",
+        "disliked",
+        "disliked_weight",
+        "after_distance",
+        "after_key",
+        "max_distance",
+        "most",
+        "labels",
+        "label",
+        "probability",
+        "rank",
     }
 )
 TEXT_TYPES = frozenset({"text", "character varying", "character", "citext", "varchar"})

@@ -228,3 +228,20 @@ class EmbeddingRequest(Base):
     answered_at: Mapped[datetime | None] = mapped_column(TimestampTz)
     embedding: Mapped[Any | None] = mapped_column(HALFVEC())
     error: Mapped[str | None] = mapped_column(Text)
+
+
+class Calibration(Base):
+    """How far apart random pairs of a collection are: quantiles of the distance of two rows, or of words and a row."""
+
+    __tablename__ = "calibration"
+
+    collection_id: Mapped[int] = mapped_column(
+        ForeignKey("imgvec.collection.id", name="calibration_collection_id_fkey", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    pairs_of: Mapped[str] = mapped_column(Text, primary_key=True)
+    percentiles: Mapped[list[float]] = mapped_column(ARRAY(Double))
+    distances: Mapped[list[float]] = mapped_column(ARRAY(Double))
+    pair_count: Mapped[int] = mapped_column(BigInteger)
+    sampled_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())

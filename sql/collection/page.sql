@@ -1,0 +1,44 @@
+-- imgvec.page_<collection>(query, k, after_distance, after_key, among): the k rows that follow a row in the order by
+-- distance, then key; without after_* the first k. Exact, by comparing all rows: an approximate order may change from one
+-- call to the next, and then pages repeat or skip. Rows that do not change between two calls are neither repeated nor
+-- skipped; one whose vector changes may be, having moved; a new row appears where it lies after the last row given. k is 1
+-- to 10,000. STABLE.
+CREATE FUNCTION imgvec.{page}(
+    query {vector}.halfvec, k integer DEFAULT 10, after_distance double precision DEFAULT NULL,
+    after_key {among_type} DEFAULT NULL, among {among_type}[] DEFAULT NULL
+)
+RETURNS TABLE ({key_definitions}, distance double precision)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+-- The plan depends on what is given.
+SET plan_cache_mode = force_custom_plan
+AS $page$
+#variable_conflict use_column
+BEGIN
+    IF $1 IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'the query vector is NULL',
+            HINT = 'Pass a vector; a row that is not embedded yet has none.';
+    END IF;
+    IF $2 IS NULL OR $2 < 1 OR $2 > 10000 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('k must be 1 to 10000, not %s', coalesce($2::text, 'NULL')),
+            HINT = 'Ask for 1 to 10000 rows a page.';
+    END IF;
+    IF ($3 IS NULL) <> ($4 IS NULL) THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'after_distance and after_key are given together or not at all',
+            HINT = 'Pass both as the last row of the page before has them.';
+    END IF;
+    RETURN QUERY
+    SELECT {e_keys}, e.distance
+    FROM (
+        SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
+        FROM imgvec.{embedding_table} AS e
+        WHERE $5 IS NULL OR {e_key_among_5}
+        -- The distance is computed once a row, and no index gives the order.
+        OFFSET 0
+    ) AS e
+    WHERE $3 IS NULL OR e.distance > $3 OR e.distance = $3 AND {e_key_after_4}
+    ORDER BY e.distance, {e_keys}
+    LIMIT $2;
+END
+$page$;
+COMMENT ON FUNCTION imgvec.{page}({vector}.halfvec, integer, double precision, {among_type}, {among_type}[]) IS
+    'One page of the rows in exact order by cosine distance (0 to 2), then key; pass the last row of the page before.';

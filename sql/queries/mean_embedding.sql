@@ -1,0 +1,2 @@
+-- The mean vector of rows, as text; keys are JSON objects.
+SELECT imgvec.mean_embedding(%(collection)s, %(keys)s::jsonb[])::text;
