@@ -1,10 +1,6 @@
 """HNSW recall@10 against exact search on 20,000 clustered vectors; prints their intrinsic dimension.
 
-Usage: python benchmarks/recall.py [--rows 20000] [--queries 200]. Exit code 1 below recall 0.99.
-
-The generator: 400 cluster centres drawn from a 24-dimensional Gaussian, each row a centre plus Gaussian noise of a third of
-its scale, turned into 512 dimensions by a random rotation, plus isotropic noise of a hundredth; norm 1;
-seed 7. Queries are held out.
+Usage: python benchmarks/recall.py [--rows 20000] [--queries 200]. Exit code 1 below recall 0.99. Queries are held out.
 """
 
 import argparse
@@ -14,8 +10,8 @@ import time
 
 import numpy as np
 import numpy.typing as npt
+from generator import DIMENSIONS, copy_embeddings, describe, generate
 from pgvector import HalfVector
-from pgvector.psycopg import register_vector
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect
@@ -24,26 +20,7 @@ from imgvec_pg.database.unprivileged import make_temporary_directory
 from imgvec_pg.store.collections import CollectionRequest, create_collection
 from imgvec_pg.store.indexes import build_index
 
-DIMENSIONS, INNER, CENTRES, K, TARGET = 512, 24, 400, 10, 0.99
-
-
-def generate(rows: int) -> npt.NDArray[np.float32]:
-    """Return `rows` unit vectors, shape (rows, 512)."""
-    random = np.random.default_rng(7)
-    centres = random.normal(size=(CENTRES, INNER))
-    inner = centres[random.integers(CENTRES, size=rows)] + random.normal(size=(rows, INNER)) / 3
-    rotation = np.linalg.qr(random.normal(size=(DIMENSIONS, INNER)))[0]
-    vectors = inner @ rotation.T + random.normal(size=(rows, DIMENSIONS)) / 100
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-
-def intrinsic_dimension(vectors: npt.NDArray[np.float32], sample: int = 1000) -> float:
-    """Two-nearest-neighbours estimate (Facco et al. 2017, Scientific Reports 7:12140) over a sample."""
-    similarity = vectors[:sample] @ vectors.T
-    np.put_along_axis(similarity, np.arange(sample)[:, None], -2.0, axis=1)
-    nearest = np.sort(similarity, axis=1)[:, -2:][:, ::-1]
-    first, second = np.sqrt(np.maximum(2 - 2 * nearest, 1e-12)).T
-    return float(sample / np.log(second / first).sum())
+K, TARGET = 10, 0.99
 
 
 def main() -> int:
@@ -52,11 +29,8 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--queries", type=int, default=200)
     options = parser.parse_args()
-    vectors = generate(options.rows + options.queries)
-    stored, queries = vectors[: options.rows], vectors[options.rows :]
-    print(
-        f"rows {options.rows}, dimensions {DIMENSIONS}, intrinsic dimension {intrinsic_dimension(stored):.1f} (2NN)"
-    )
+    stored, queries = generate(options.rows, options.queries)
+    print(describe(stored))
     directory = make_temporary_directory("imgvec-recall-")
     try:
         with LocalServer(directory, settings={"fsync": "off"}, die_with_parent=True) as server:
@@ -73,13 +47,7 @@ def measure(dsn: str, stored: npt.NDArray[np.float32], queries: npt.NDArray[np.f
         connection.execute("INSERT INTO item SELECT g FROM generate_series(1, %s) g", [len(stored)])
         request = CollectionRequest("item", "item", ["picture"], "generated", DIMENSIONS, False)
         collection = create_collection(connection, request)
-        register_vector(connection)
-        with connection.cursor().copy(
-            "COPY imgvec.item_embedding (id, embedding, version, content_hash, precision) FROM STDIN BINARY"
-        ) as copy:
-            copy.set_types(["int8", "halfvec", "int8", "bytea", "text"])
-            for i, vector in enumerate(stored, 1):
-                copy.write_row((i, HalfVector(vector), 1, bytes(32), "fp32"))
+        copy_embeddings(connection, collection, stored)
         started = time.perf_counter()
         build_index(connection, collection)
         print(
