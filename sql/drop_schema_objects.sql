@@ -7,6 +7,7 @@ BEGIN
     END IF;
 END
 $empty$;
+DROP FUNCTION imgvec.last_search_way();
 DROP FUNCTION imgvec.embedding_of(text, text);
 DROP FUNCTION imgvec.embedding_of(text, anyelement);
 DROP TABLE imgvec.worker, imgvec.text_embedding, imgvec.failure, imgvec.job, imgvec.alias, imgvec.collection,

@@ -30,7 +30,7 @@ BEGIN
     FOREACH role_name IN ARRAY ARRAY[to_regrole('imgvec_reader'), to_regrole('imgvec_worker')] LOOP
         CONTINUE WHEN role_name IS NULL;
         EXECUTE format(
-            'GRANT EXECUTE ON FUNCTION imgvec.embedding_of(text, anyelement), imgvec.embedding_of(text, text) TO %s',
+            'GRANT EXECUTE ON FUNCTION imgvec.embedding_of(text, anyelement), imgvec.embedding_of(text, text), imgvec.last_search_way() TO %s',
             role_name);
     END LOOP;
 END

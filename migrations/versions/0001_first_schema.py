@@ -21,6 +21,7 @@ FILES = (
     "tables/text_embedding.sql",
     "tables/worker.sql",
     "functions/embedding_of.sql",
+    "functions/last_search_way.sql",
     "grants.sql",
 )
 
