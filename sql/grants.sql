@@ -30,38 +30,25 @@ END
 $grants$;
 DO $functions$
 DECLARE
+    routine regprocedure;
     role_name regrole;
 BEGIN
     FOREACH role_name IN ARRAY ARRAY[to_regrole('imgvec_reader'), to_regrole('imgvec_worker')] LOOP
         CONTINUE WHEN role_name IS NULL;
-        EXECUTE format(
-            'GRANT EXECUTE ON FUNCTION imgvec.embedding_of(text, anyelement), imgvec.embedding_of(text, text), '
-            'imgvec.text_question(text, text), imgvec.text_timeout_ms(), imgvec.too_many_requests(), '
-            'imgvec.file_request(integer, text, bytea, integer), imgvec.raise_no_answer(integer, text, integer), '
-            'imgvec.ask_worker(integer, text, bytea), imgvec.embed_text(text, text), imgvec.embed_image(text, bytea) TO %s',
-            role_name);
-        EXECUTE format('GRANT EXECUTE ON PROCEDURE imgvec.prepare_text(text, text) TO %s', role_name);
+        FOR routine IN
+            SELECT p.oid FROM pg_catalog.pg_proc AS p
+            WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY (ARRAY[
+                'embedding_of', 'last_search_way',
+                'text_question', 'text_timeout_ms', 'too_many_requests', 'file_request', 'raise_no_answer', 'ask_worker',
+                'embed_text', 'embed_image', 'prepare_text',
+                'unit_embedding', 'embeddings_of', 'mean_embedding', 'preference', 'combine', 'similarity_matrix', 'fuse',
+                'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at'])
+        LOOP
+            EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', routine, role_name);
+        END LOOP;
     END LOOP;
     IF to_regrole('imgvec_worker') IS NOT NULL THEN
         GRANT EXECUTE ON FUNCTION imgvec.evict_texts(interval, bigint) TO imgvec_worker;
     END IF;
 END
 $functions$;
-DO $questions$
-DECLARE
-    routine regprocedure;
-    role_name regrole;
-BEGIN
-    FOR routine IN
-        SELECT p.oid FROM pg_catalog.pg_proc AS p
-        WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY (ARRAY[
-            'unit_embedding', 'embeddings_of', 'mean_embedding', 'preference', 'combine', 'similarity_matrix', 'fuse',
-            'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at'])
-    LOOP
-        FOREACH role_name IN ARRAY ARRAY[to_regrole('imgvec_reader'), to_regrole('imgvec_worker')] LOOP
-            CONTINUE WHEN role_name IS NULL;
-            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', routine, role_name);
-        END LOOP;
-    END LOOP;
-END
-$questions$;

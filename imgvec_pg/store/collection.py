@@ -103,6 +103,8 @@ class Collection:
             "e_key_among_2": key.among("e", 2) if is_composite else key.equal_any("e", 2),
             "e_key_among_5": key.among("e", 5) if is_composite else key.equal_any("e", 5),
             "e_key_after_4": key.after("e", 4),
+            "e_key_looked_up": key.looked_up("e"),
+            **key.found(),
             "source": self.source,
             "s_equals_embedding": key.equal("s", ("imgvec", self.embedding_table)),
             "n_has_image": self._has_image("n"),
@@ -243,6 +245,30 @@ class KeySql:
             condition = sql.SQL("({})").format(later)
         assert condition is not None  # noqa: S101 - a key has at least one column
         return condition
+
+    def looked_up(self, row: str) -> sql.Composed:
+        """The same as a look-up in a hash table of $3, for keys of one column too."""
+        names = sql.SQL(", ").join(map(sql.Identifier, self.names))
+        return sql.SQL("EXISTS (SELECT FROM unnest($3) AS u ({}) WHERE {})").format(
+            names, self.equal("u", row)
+        )
+
+    def found(self) -> dict[str, sql.Composable]:
+        """The `{parts}` by which plpgsql holds rows found: a variable a key column, and found_distances."""
+        variables = [sql.Identifier(f"found_{number}") for number, _ in enumerate(self.names, 1)]
+        # + 0: else PostgreSQL trusts the index's own order, which relaxed scans and rounding do not keep.
+        order = sql.SQL("f.distance + 0, {}").format(self.columns("f"))
+        columns = [*(sql.Identifier("f", name) for name in self.names), sql.SQL("f.distance")]
+        return {
+            "found_declarations": sql.SQL(" ").join(
+                sql.SQL("{} {}[];").format(variable, sql.SQL(type_name))
+                for variable, type_name in zip(variables, self.type_names, strict=True)
+            ),
+            "found_variables": sql.SQL(", ").join([*variables, sql.SQL("found_distances")]),
+            "found_aggregates": sql.SQL(", ").join(
+                sql.SQL("array_agg({} ORDER BY {})").format(column, order) for column in columns
+            ),
+        }
 
     def json(self, row: str) -> sql.Composed:
         """`jsonb_build_object('tenant', row."tenant", …)`; a numeric goes as text, since JSON readers round it."""

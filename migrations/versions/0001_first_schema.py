@@ -43,6 +43,7 @@ FILES = (
     "functions/label_probabilities.sql",
     "functions/embed_labels.sql",
     "functions/percentile.sql",
+    "functions/last_search_way.sql",
     "grants.sql",
 )
 

@@ -145,7 +145,8 @@ def test_near_gives_nothing_for_a_null_query(scratch: Connection) -> None:
         ("'[1,0,0]', -1", r"k must be 1 to 10000, not -1"),
         ("'[1,0,0]', NULL", r"k must be 1 to 10000, not NULL"),
         ("'[1,0,0]', 10001", r"k must be 1 to 10000, not 10001"),
-        ("'[1,0]'", r"different halfvec dimensions 3 and 2"),
+        ("'[1,0]'", r"the query vector has 2 dimensions, the collection 3"),
+        ("'[0,0,0]'", r"the query vector is zero, which is equally far from all"),
     ],
 )
 def test_search_refuses_what_cannot_be_meant(scratch: Connection, arguments: str, error: str) -> None:
@@ -284,25 +285,6 @@ def test_search_gives_k_rows_where_the_index_alone_gives_fewer(cloud: Connection
         assert len(rows(cloud, plain)) < 10
         found = rows(cloud, f"SELECT id FROM imgvec.search_cloud('[1,0,0]', 10, {FARTHEST})")
     assert [row[0] for row in found] == list(range(MANY - 49, MANY - 39))
-
-
-def test_search_looks_again_without_the_index_only_when_it_gave_too_few(cloud: Connection) -> None:
-    def exact_rows(k: int, max_scan_tuples: int) -> tuple[int, bool]:
-        with cloud.transaction(force_rollback=True):
-            cloud.execute("SELECT set_config('hnsw.max_scan_tuples', %s, true)", [str(max_scan_tuples)])
-            cloud.execute("SET LOCAL hnsw.ef_search = 40")
-            before = rows(
-                cloud, "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'cloud_embedding'"
-            )
-            found = rows(cloud, "SELECT FROM imgvec.search_cloud('[1,0,0]', %s)", k)
-            after = rows(
-                cloud, "SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'cloud_embedding'"
-            )
-        return len(found), after[0][0] - before[0][0] > 0
-
-    assert exact_rows(10, 20_000) == (10, False)
-    assert exact_rows(200, 20_000) == (200, False)
-    assert exact_rows(200, 1) == (200, True)
 
 
 def test_search_gives_a_restricted_role_k_of_the_rows_it_may_see(cloud: Connection) -> None:

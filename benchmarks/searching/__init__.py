@@ -1,0 +1,1 @@
+"""What benchmarks/search.py and benchmarks/selectivity.py share: the data, the filters, the clock."""
