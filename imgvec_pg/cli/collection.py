@@ -116,13 +116,23 @@ def drop(name: str, dsn: str, yes: bool, lock_timeout_ms: int) -> None:
 @collection.command("reconcile")
 @click.argument("name")
 @dsn_option
+@click.option(
+    "--contents",
+    is_flag=True,
+    help="Also read all pictures that lie in the table itself (bytea) and compare their hashes.",
+)
 @json_option
 @lock_timeout_option
-def reconcile_(name: str, dsn: str, as_json: bool, lock_timeout_ms: int) -> None:
+def reconcile_(name: str, dsn: str, contents: bool, as_json: bool, lock_timeout_ms: int) -> None:
     """Find what the triggers could not see, and mend it.
 
-    Rows that were never filed (logical replication, session_replication_role = replica, views, attached partitions) are
-    filed; embeddings and failures of rows that are gone are deleted; new partitions get their triggers. Can be scheduled.
+    For changes by logical replication, session_replication_role = replica, behind views or in attached partitions. It
+    files rows that never were, and rows whose path, number of bytes or --watch columns are not those that were embedded
+    or failed; it deletes embeddings and failures of rows that are gone or have no picture any more; new partitions get
+    their triggers. Can be scheduled.
+
+    Bytes replaced by as many others take --contents, which tries failed rows with bytes again too. A file that changed
+    under its old path is never seen: imgvec reads no file for this. Change a --watch column with it.
 
     \b
     Example:
@@ -130,11 +140,13 @@ def reconcile_(name: str, dsn: str, as_json: bool, lock_timeout_ms: int) -> None
     """
     with connect(dsn, application_name="imgvec reconcile") as connection:
         require_schema(connection)
-        done = reconcile(connection, get_collection(connection, name), lock_timeout_ms=lock_timeout_ms)
+        done = reconcile(
+            connection, get_collection(connection, name), contents=contents, lock_timeout_ms=lock_timeout_ms
+        )
     if as_json:
         echo_json(dataclasses.asdict(done))
         return
     click.echo(
-        f"{done.filed:,} rows filed, {done.orphans_deleted:,} orphaned embeddings and {done.failures_deleted:,} orphaned "
-        f"failures deleted, {done.tables_given_triggers} tables given triggers"
+        f"{done.filed:,} rows filed ({done.changed:,} of them changed unseen), {done.orphans_deleted:,} orphaned "
+        f"embeddings and {done.failures_deleted:,} orphaned failures deleted, {done.tables_given_triggers} tables given triggers"
     )
