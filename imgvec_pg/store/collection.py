@@ -123,6 +123,7 @@ class Collection:
             "function_names": sql.Literal(list(functions.values())),
             "trigger_function_names": sql.Literal(list(trigger_functions.values())),
             "collection_id": sql.Literal(self.id),
+            "collection_name": sql.Literal(self.name),
             "keys_per_job": sql.Literal(KEYS_PER_JOB),
             "dimensions": sql.Literal(self.dimensions),
             "m": sql.Literal(self.m),

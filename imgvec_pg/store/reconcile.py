@@ -8,11 +8,12 @@ from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, lock_timeout, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
+from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import trigger_names, triggered_tables
 from imgvec_pg.store.jobs import Key
 from imgvec_pg.store.reading import read_like_triggers
-from imgvec_pg.store.source import describe_source
+from imgvec_pg.store.source import describe_source, no_such_column, resolve_relation
 from imgvec_pg.store.sqlparts import bindable
 
 PAGE_ROWS = 65_536
@@ -158,6 +159,7 @@ def reconcile(
     """
     schema = vector_schema(connection)
     parts = collection.parts(schema)
+    check_columns_are_there(connection, collection)
     source = describe_source(connection, collection.source.as_string(connection), collection.key_columns)
     added = 0
     if source.can_have_triggers:
@@ -182,6 +184,22 @@ def reconcile(
         "UPDATE imgvec.collection SET listed_at = coalesce(listed_at, now()) WHERE id = %s", [collection.id]
     )
     return Reconciled(filed, changed, orphans, failures, added)
+
+
+def check_columns_are_there(connection: Connection, collection: Collection) -> None:
+    """Refuse a source of which a column that keys or pictures come from was renamed or dropped.
+
+    Raises:
+        CollectionError: One is missing; nothing was changed.
+    """
+    oid = resolve_relation(connection, collection.source.as_string(connection))
+    columns: dict[str, str] = dict(connection.execute(load_sql("queries/source_columns.sql"), {"oid": oid}))
+    for column in (*collection.key_columns, *collection.watch_columns):
+        if column not in columns:
+            raise CollectionError(
+                f"{no_such_column(collection.shown_source, column, columns)}; rename it back, or drop collection "
+                f"{collection.name} and create it again"
+            )
 
 
 def has_row_security(connection: Connection, collection: Collection) -> bool:
