@@ -36,6 +36,7 @@ class PendingKey:
     job: Job
     key: Key
     image: Future[PreparedImage] | None
+    reference_hash: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def record_error(outcome: Outcome, pending: PendingKey, error: ImageError) -> No
         delay = retry_delay_seconds(job.attempts)
         outcome.put_off.append(PutOffKey(pending.key, job.version, job.attempts, delay))
     else:
-        outcome.failed.append(FailedKey(pending.key, job.version, error.code, str(error), job.attempts))
+        outcome.failed.append(
+            FailedKey(pending.key, job.version, error.code, str(error), job.attempts, pending.reference_hash)
+        )
 
 
 def embed_batch(batch: Batch, embedder: Embedder, batch_size: int) -> list[Outcome]:
@@ -109,7 +112,9 @@ def embed_batch(batch: Batch, embedder: Embedder, batch_size: int) -> list[Outco
                 record_error(outcome, pending, result)
             else:
                 outcome.embedded.append(
-                    EmbeddedKey(pending.key, pending.job.version, result, image.content_hash)
+                    EmbeddedKey(
+                        pending.key, pending.job.version, result, image.content_hash, pending.reference_hash
+                    )
                 )
     return list(outcomes.values())
 

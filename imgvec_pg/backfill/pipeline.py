@@ -193,7 +193,7 @@ class Pipeline:
                 if image is not None:
                     future = pool.submit(prepare_image, image, self.options.root, self.embedder)
                     futures.append(future)
-                yield PendingKey(job, key, future)
+                yield PendingKey(job, key, future, image.reference_hash if image else None)
             if has_content:
                 wait(previous)
                 previous = futures

@@ -129,6 +129,7 @@ def creation_statements(
     }
     of_partition = "refill" if collection.has_foreign_key else "forget_partition"
     forget["forget_partition"] = render(f"collection/{of_partition}.sql", **parts)
+    unless = render("collection/unless_column_is_gone.sql", **parts)
     clause = sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"]) if partitions else sql.SQL("")
     comment = sql.Literal(f"Embeddings of {collection.shown_source} by {collection.model_name}")
     statements = [render("collection/embedding_table.sql", **parts, partition_clause=clause, comment=comment)]
@@ -148,7 +149,9 @@ def creation_statements(
         statements.append(render("collection/key_type.sql", **parts))
     statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS if name != "search"]
     statements += search_statements(collection, schema)
-    statements.append(render("collection/trigger_functions.sql", **parts, **forget))
+    statements.append(
+        render("collection/trigger_functions.sql", **parts, **forget, unless_column_is_gone=unless)
+    )
     if source.can_have_triggers:
         statements += [
             render("collection/triggers.sql", **parts, table=sql.Identifier(*table))

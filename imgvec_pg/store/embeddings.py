@@ -23,16 +23,18 @@ from imgvec_pg.store.jobs import (
     put_off,
     short_transaction,
 )
+from imgvec_pg.store.reading import read_like_triggers
 from imgvec_pg.store.sqlparts import bindable
 
 
 @dataclass(frozen=True)
 class StoredImage:
-    """What a row holds now: its key's position in the request (from 0), a path or bytes, or neither."""
+    """What a row holds now: its key's position in the request (from 0), a path or bytes, or neither; and its hash."""
 
     position: int
     path: str | None
     content: bytes | None
+    reference_hash: bytes
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class EmbeddedKey:
     version: int
     embedding: npt.NDArray[np.float32]
     content_hash: bytes
+    reference_hash: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class FailedKey:
     code: str
     message: str
     attempts: int
+    reference_hash: bytes | None = None
 
 
 KeyResult = TypeVar("KeyResult", EmbeddedKey, FailedKey)
@@ -104,10 +108,9 @@ class EmbeddingStore:
             psycopg.errors.LockNotAvailable: The application holds the table, as ALTER TABLE does; try again.
         """
         with short_transaction(self.connection):
-            # A row hidden by a policy would look deleted: let PostgreSQL refuse instead.
-            self.connection.execute("SET LOCAL row_security = off")
+            read_like_triggers(self.connection, self.collection)
             rows = self.connection.execute(self._read, {"keys": Jsonb(list(keys))}, binary=True)
-            return [StoredImage(position - 1, path, content) for position, path, content in rows]
+            return [StoredImage(position - 1, *values) for position, *values in rows]
 
     def write(
         self,
@@ -127,8 +130,7 @@ class EmbeddingStore:
         """
         connection = self.connection
         with short_transaction(connection, lock_timeout_ms):
-            # A row hidden by a policy would look deleted: let PostgreSQL refuse instead.
-            connection.execute("SET LOCAL row_security = off")
+            read_like_triggers(connection, self.collection)
             self._lock_collection(outcomes)
             ours = finish_jobs(connection, token, [outcome.job_id for outcome in outcomes])
             kept = [outcome for outcome in outcomes if outcome.job_id in ours]
@@ -160,6 +162,7 @@ class EmbeddingStore:
                 "embeddings": [HalfVector(item.embedding) for item in newest],
                 "versions": [item.version for item in newest],
                 "content_hashes": [item.content_hash for item in newest],
+                "reference_hashes": [item.reference_hash for item in newest],
                 "precision": precision,
             },
         ).fetchone()
@@ -178,6 +181,7 @@ class EmbeddingStore:
                 "codes": [item.code for item in newest],
                 "messages": [self._storable(item.message) for item in newest],
                 "attempts": [item.attempts for item in newest],
+                "reference_hashes": [item.reference_hash for item in newest],
             },
         ).fetchone()
         return int(row[0]) if row else 0

@@ -1,4 +1,4 @@
-"""Find what the triggers could not see: rows never filed, vectors whose row is gone, partitions without triggers."""
+"""Find what the triggers could not see: rows never filed or changed since, vectors whose row is gone, new partitions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +8,12 @@ from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, lock_timeout, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
+from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import trigger_names, triggered_tables
 from imgvec_pg.store.jobs import Key
-from imgvec_pg.store.source import describe_source
+from imgvec_pg.store.reading import read_like_triggers
+from imgvec_pg.store.source import describe_source, no_such_column, resolve_relation
 from imgvec_pg.store.sqlparts import bindable
 
 PAGE_ROWS = 65_536
@@ -19,9 +21,11 @@ PAGE_ROWS = 65_536
 
 @dataclass(frozen=True)
 class Reconciled:
-    """Keys filed for embedding, embeddings and failures of vanished rows deleted, partitions given triggers."""
+    """Keys filed for embedding, those of them that refer to another picture than the one on record, embeddings and
+    failures of vanished rows deleted, partitions given triggers."""
 
     filed: int
+    changed: int
     orphans_deleted: int
     failures_deleted: int
     tables_given_triggers: int
@@ -29,11 +33,13 @@ class Reconciled:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the source that was looked at: its last key (None when it was empty), its rows, and keys filed."""
+    """A page of the source that was looked at: its last key (None when it was empty), its rows, the keys filed, and
+    those of them whose picture had changed unseen."""
 
     last_key: Key | None
     rows: int
     filed: int
+    changed: int
 
     @property
     def is_last(self) -> bool:
@@ -42,9 +48,19 @@ class Page:
 
 
 def file_page(
-    connection: Connection, collection: Collection, after: Key | None, *, skip_queued: bool
+    connection: Connection,
+    collection: Collection,
+    after: Key | None,
+    *,
+    reconciles: bool,
+    contents: bool = False,
 ) -> Page:
-    """File jobs for one page's rows that lack embedding and failure, within the caller's transaction."""
+    """File jobs for one page's rows that lack embedding and failure, within the caller's transaction.
+
+    Args:
+        reconciles: Leave out what is queued, and look for pictures that changed unseen.
+        contents: Compare pictures in the table byte by byte (by their hashes) too.
+    """
     after_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
     parts = bindable({**collection.parts(vector_schema(connection)), "a_keys": after_keys})
     behind = sql.SQL(
@@ -55,32 +71,32 @@ def file_page(
     )
     read_like_triggers(connection, collection)
     row = connection.execute(
-        statement, {"after": Jsonb(after), "page_size": PAGE_ROWS, "skip_queued": skip_queued}
+        statement,
+        {"after": Jsonb(after), "page_size": PAGE_ROWS, "reconciles": reconciles, "contents": contents},
     ).fetchone()
     assert row is not None  # noqa: S101 - the statement always gives one row
     return Page(*row)
 
 
-def read_like_triggers(connection: Connection, collection: Collection) -> None:
-    """Set this transaction to see all rows, write keys as the triggers do and compare them by their types' operators."""
-    connection.execute(
-        load_sql("queries/read_like_triggers.sql"), {"schemas": list(collection.key_equality_schemas)}
-    )
-
-
-def file_missing(connection: Connection, collection: Collection) -> int:
-    """File jobs for source rows that have an image and neither embedding, failure nor job; return keys filed.
+def file_missing(
+    connection: Connection, collection: Collection, *, contents: bool = False
+) -> tuple[int, int]:
+    """File jobs for source rows that have an image and neither embedding, failure nor job, or another image than these.
 
     Walks the primary key in pages, one transaction each.
+
+    Returns:
+        Keys filed, and those of them whose picture had changed unseen.
     """
-    filed, after = 0, None
+    filed, changed, after = 0, 0, None
     while True:
         with connection.transaction():
-            page = file_page(connection, collection, after, skip_queued=True)
+            page = file_page(connection, collection, after, reconciles=True, contents=contents)
         filed += page.filed
+        changed += page.changed
         after = page.last_key
         if page.is_last:
-            return filed
+            return filed, changed
 
 
 def list_source(
@@ -102,7 +118,7 @@ def list_source(
             row = connection.execute(load_sql("queries/lock_listing.sql"), [collection.id]).fetchone()
             if row is None or row[1]:
                 return filed
-            page = file_page(connection, collection, row[0], skip_queued=False)
+            page = file_page(connection, collection, row[0], reconciles=False)
             connection.execute(
                 load_sql("queries/note_listing.sql"),
                 {
@@ -126,14 +142,24 @@ def count_missing(connection: Connection, collection: Collection) -> int:
     return int(row[0]) if row else 0
 
 
-def reconcile(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> Reconciled:
-    """Bring a collection in line with its source: file what is missing, delete what has no row any more.
+def reconcile(
+    connection: Connection,
+    collection: Collection,
+    *,
+    contents: bool = False,
+    lock_timeout_ms: int = 2000,
+) -> Reconciled:
+    """Bring a collection in line with its source: file what is missing or changed, delete what has no row any more.
 
     Partitions attached since the collection was made get their triggers first, and the embedding table its policy
     where the source has been given row-level security.
+
+    Args:
+        contents: Also read and hash all pictures that lie in the table, to find bytes replaced by as many others.
     """
     schema = vector_schema(connection)
     parts = collection.parts(schema)
+    check_columns_are_there(connection, collection)
     source = describe_source(connection, collection.source.as_string(connection), collection.key_columns)
     added = 0
     if source.can_have_triggers:
@@ -149,7 +175,7 @@ def reconcile(connection: Connection, collection: Collection, *, lock_timeout_ms
     if source.row_security and not has_row_security(connection, collection):
         with lock_timeout(connection, lock_timeout_ms):
             connection.execute(render("collection/row_security.sql", **parts))
-    filed = file_missing(connection, collection)
+    filed, changed = file_missing(connection, collection, contents=contents)
     with connection.transaction():
         connection.execute("SET LOCAL row_security = off")
         orphans = connection.execute(render("collection/delete_orphans.sql", **parts)).rowcount
@@ -157,7 +183,23 @@ def reconcile(connection: Connection, collection: Collection, *, lock_timeout_ms
     connection.execute(
         "UPDATE imgvec.collection SET listed_at = coalesce(listed_at, now()) WHERE id = %s", [collection.id]
     )
-    return Reconciled(filed, orphans, failures, added)
+    return Reconciled(filed, changed, orphans, failures, added)
+
+
+def check_columns_are_there(connection: Connection, collection: Collection) -> None:
+    """Refuse a source of which a column that keys or pictures come from was renamed or dropped.
+
+    Raises:
+        CollectionError: One is missing; nothing was changed.
+    """
+    oid = resolve_relation(connection, collection.source.as_string(connection))
+    columns: dict[str, str] = dict(connection.execute(load_sql("queries/source_columns.sql"), {"oid": oid}))
+    for column in (*collection.key_columns, *collection.watch_columns):
+        if column not in columns:
+            raise CollectionError(
+                f"{no_such_column(collection.shown_source, column, columns)}; rename it back, or drop collection "
+                f"{collection.name} and create it again"
+            )
 
 
 def has_row_security(connection: Connection, collection: Collection) -> bool:

@@ -47,13 +47,14 @@ def check_columns(collection: Collection, facts: CollectionFacts) -> Iterator[Fi
     missing = [name for name in dict.fromkeys(wanted) if name not in columns]
     can_have_triggers = facts.kind in ("r", "p")
     for name in missing:
-        harm = "every INSERT or UPDATE of it fails" if can_have_triggers else "workers cannot read it"
+        harm = "its changes are not seen" if can_have_triggers else "workers cannot read it"
         column = sql.Identifier(name).as_string(None)
         yield Finding(
             "error",
             collection.name,
             f'{collection.shown_source} has no column "{name}" any more: {harm}',
-            f"ALTER TABLE {source} RENAME COLUMN … TO {column}, or at once: imgvec collection drop {collection.name}",
+            f"ALTER TABLE {source} RENAME COLUMN … TO {column}, then: imgvec collection reconcile {collection.name}; "
+            f"or imgvec collection drop {collection.name}, then create it again",
         )
     for name, type_name in zip(collection.key_columns, collection.key_types, strict=True):
         now = columns.get(name)

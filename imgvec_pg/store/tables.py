@@ -55,6 +55,7 @@ class EmbeddingMixin:
     content_hash: Mapped[bytes] = mapped_column(LargeBinary)
     precision: Mapped[str] = mapped_column(Text)
     embedded_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
+    reference_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class Image(Base):
@@ -179,7 +180,7 @@ class Failure(Base):
     message: Mapped[str] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(SmallInteger)
     failed_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
-    retry_at: Mapped[datetime | None] = mapped_column(TimestampTz)
+    reference_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class TextEmbedding(Base):

@@ -1,4 +1,6 @@
 -- The embedding table of one collection: the source's own key, typed, and the vector beside it.
+-- reference_hash: SHA-256 of what the row said of its picture (Collection.parts), null where unknown; by it reconcile finds
+-- changes that no trigger saw.
 -- halfvec keeps 512 dimensions in line; the CHECK refuses zero vectors, which HNSW would never find.
 CREATE TABLE imgvec.{embedding_table} (
     {key_definitions},
@@ -7,6 +9,7 @@ CREATE TABLE imgvec.{embedding_table} (
     content_hash bytea NOT NULL,
     precision text NOT NULL,
     embedded_at timestamptz NOT NULL DEFAULT now(),
+    reference_hash bytea,
     PRIMARY KEY ({keys}),
     CONSTRAINT embedding_is_unit CHECK ({vector}.l2_norm(embedding) BETWEEN 0.999 AND 1.001)
 ){partition_clause};

@@ -4,6 +4,7 @@ BEGIN
         || (SELECT c.source::text FROM imgvec.collection AS c WHERE c.id = {collection_id})
         || $statement$ AS s WHERE {e_equals_s}) $statement$;
 EXCEPTION
-    -- The owner of these functions may not read all of the source: left to `imgvec collection reconcile`.
-    WHEN insufficient_privilege THEN NULL;
+    -- The owner of these functions may not read all of the source, or a column was renamed: left to
+    -- `imgvec collection reconcile`.
+    WHEN insufficient_privilege OR undefined_column THEN NULL;
 END;

@@ -2,10 +2,21 @@
 -- so that a role without rights in imgvec writes its table as before; they only file keys.
 -- The version is drawn here, while the changed rows are locked, so versions follow the order of commits.
 -- The time zone is fixed because a key that holds a time becomes text, by which failures are found again.
+-- The application's write goes through even when a column was renamed or dropped: a block that only reads looks whether
+-- there is anything to do, and catches that. What writes stands outside: a subtransaction that writes takes a
+-- transaction id, and more than 64 of them in one transaction slow down the snapshots of all others.
 CREATE FUNCTION imgvec.{on_insert}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $trigger$
+DECLARE
+    has_pictures boolean;
 BEGIN
+    BEGIN
+        has_pictures := EXISTS (SELECT {n_key} FROM new_rows AS n WHERE {n_has_image});
+    {unless_column_is_gone}
+    IF NOT has_pictures THEN
+        RETURN NULL;
+    END IF;
     INSERT INTO imgvec.job (collection_id, version, keys)
     SELECT {collection_id}, nextval('imgvec.version_seq'), slice.keys
     FROM (
@@ -26,8 +37,18 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET time
 SET enable_nestloop = off
 AS $trigger$
 DECLARE
+    are_pictures_changed boolean;
     keys_moved boolean;
 BEGIN
+    BEGIN
+        are_pictures_changed := EXISTS (
+            SELECT {n_key}, {o_key} FROM new_rows AS n LEFT JOIN old_rows AS o ON {n_equals_o}
+            WHERE {o_is_missing} OR {watched_differ}
+        );
+    {unless_column_is_gone}
+    IF NOT are_pictures_changed THEN
+        RETURN NULL;
+    END IF;
     WITH changed AS MATERIALIZED (
         SELECT {n_key} AS key, {o_is_missing} AS moved, (row_number() OVER () - 1) / {keys_per_job} AS slice
         FROM new_rows AS n LEFT JOIN old_rows AS o ON {n_equals_o}
@@ -55,6 +76,9 @@ CREATE FUNCTION imgvec.{on_delete}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $trigger$
 BEGIN
+    BEGIN
+        PERFORM {o_key} FROM old_rows AS o WHERE false;
+    {unless_column_is_gone}
     IF EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id}) THEN
         EXECUTE $statement$
             DELETE FROM imgvec.failure AS f USING old_rows AS o

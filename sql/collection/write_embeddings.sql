@@ -2,15 +2,16 @@
 -- A row that has no image any more gets none, even where it was deleted and came back under the same key.
 -- A newer version is never covered by an older one, nor a newer failure by an older success.
 WITH written AS (
-    INSERT INTO imgvec.{embedding_table} AS e ({keys}, embedding, version, content_hash, precision)
-    SELECT {w_keys}, w.embedding, w.version, w.content_hash, %(precision)s
+    INSERT INTO imgvec.{embedding_table} AS e ({keys}, embedding, version, content_hash, reference_hash, precision)
+    SELECT {w_keys}, w.embedding, w.version, w.content_hash, w.reference_hash, %(precision)s
     FROM ROWS FROM (
         jsonb_to_recordset(%(keys)s::jsonb) AS ({key_definitions}),
         jsonb_array_elements(%(keys)s::jsonb),
         unnest(%(embeddings)b::{vector}.halfvec[]),
         unnest(%(versions)b::bigint[]),
-        unnest(%(content_hashes)b::bytea[])
-    ) AS w({keys}, key, embedding, version, content_hash)
+        unnest(%(content_hashes)b::bytea[]),
+        unnest(%(reference_hashes)b::bytea[])
+    ) AS w({keys}, key, embedding, version, content_hash, reference_hash)
     WHERE EXISTS (SELECT FROM {source} AS s WHERE {w_equals_s} AND {s_has_image})
       AND NOT EXISTS (
           SELECT FROM imgvec.failure AS f
@@ -19,7 +20,7 @@ WITH written AS (
     ORDER BY {w_keys}
     ON CONFLICT ({keys}) DO UPDATE
         SET embedding = excluded.embedding, version = excluded.version, content_hash = excluded.content_hash,
-            precision = excluded.precision, embedded_at = excluded.embedded_at
+            reference_hash = excluded.reference_hash, precision = excluded.precision, embedded_at = excluded.embedded_at
         WHERE e.version < excluded.version
     RETURNING 1
 ), cleared AS (

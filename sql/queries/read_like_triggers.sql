@@ -1,4 +1,7 @@
 -- For this transaction: all rows of the source, or an error where a policy would hide some; times in keys as the
--- triggers write them; and operators such as > those of the key's own types, citext among them.
-SELECT set_config('row_security', 'off', true), set_config('timezone', 'UTC', true),
+-- triggers write them; operators such as > those of the key's own types, citext among them; and one way to print values,
+-- so that a reference has the same hash in every session.
+SELECT set_config('row_security', 'off', true), set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),
+       set_config('intervalstyle', 'iso_8601', true), set_config('bytea_output', 'hex', true),
+       set_config('extra_float_digits', '1', true),
        set_config('search_path', (SELECT string_agg(quote_ident(s), ', ') FROM unnest(%(schemas)s::text[]) AS s), true);

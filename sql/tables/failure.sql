@@ -1,5 +1,6 @@
 -- Rows that could not be embedded, and why. version is that of the change that failed: an older result
--- that arrives late is not written over it.
+-- that arrives late is not written over it. reference_hash is that of the row as the worker read it, null where unknown:
+-- reconcile files the row again once it refers to another picture.
 CREATE TABLE imgvec.failure (
     collection_id integer NOT NULL,
     key jsonb NOT NULL,
@@ -8,6 +9,6 @@ CREATE TABLE imgvec.failure (
     message text NOT NULL,
     attempts smallint NOT NULL,
     failed_at timestamptz NOT NULL DEFAULT now(),
-    retry_at timestamptz,
+    reference_hash bytea,
     CONSTRAINT failure_pkey PRIMARY KEY (collection_id, key)
 );
