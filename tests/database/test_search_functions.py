@@ -1,13 +1,13 @@
 """near_*, near_*_row, search_* and embedding_of against distances worked out by hand."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from dumps import dump_to_file, restore
 from photostore import (
     X,
     Y,
@@ -19,7 +19,6 @@ from photostore import (
     new_role,
 )
 
-from imgvec_pg.database.binaries import find_binaries
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.collection import Collection
 
@@ -306,11 +305,7 @@ def test_search_gives_a_restricted_role_k_of_the_rows_it_may_see(cloud: Connecti
 
 
 def test_a_dump_restores_with_the_same_answers(database: str, empty_database: str, tmp_path: Path) -> None:
-    binaries = find_binaries()
-    dump, restore = (binaries.folder / "bin" / name for name in ("pg_dump", "pg_restore"))
     with connect(database) as connection:
-        if connection.info.server_version // 10_000 < int(binaries.version.split(".")[0]):
-            pytest.skip("pg_restore sends settings that an older server does not know")
         connection.execute('CREATE SCHEMA "Shop"')
         connection.execute(
             'CREATE TABLE "Shop"."Photo" (tenant integer, "Id" uuid, file text, PRIMARY KEY (tenant, "Id"))'
@@ -330,8 +325,8 @@ def test_a_dump_restores_with_the_same_answers(database: str, empty_database: st
             """ UNION ALL SELECT * FROM imgvec.near_photo_test_row(%s, %s) ORDER BY 1, 2, 3"""
         )
         expected = rows(connection, question, *keys[0])
-    subprocess.run([dump, "-Fc", "-f", tmp_path / "dump", database], check=True)
-    subprocess.run([restore, "--exit-on-error", "-d", empty_database, tmp_path / "dump"], check=True)
+    dump_to_file(database, tmp_path / "dump")
+    restore(empty_database, tmp_path / "dump")
     with connect(empty_database) as restored:
         assert rows(restored, question, *keys[0]) == expected
         restored.execute("DELETE FROM imgvec.job")

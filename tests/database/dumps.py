@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
@@ -20,11 +21,23 @@ ENVIRONMENT = {
 }
 
 
+def find_tool(tool: str) -> str:
+    """Return the program that belongs to the server under test; for a given server the one on PATH."""
+    given = os.environ.get("IMGVEC_TEST_DSN")
+    if not given:
+        return str(find_binaries().program(tool))
+    program = shutil.which(tool)
+    shown = subprocess.run([program, "--version"], capture_output=True, text=True).stdout if program else ""
+    with psycopg.connect(given) as connection:
+        server = connection.info.server_version // 10_000
+    if program is None or f" {server}." not in shown:
+        pytest.skip(f"there is no {tool} of PostgreSQL {server} on PATH")
+    return program
+
+
 def run_tool(tool: str, dsn: str, *arguments: str, stdin: str | None = None) -> str:
     """Run one of PostgreSQL's programs on a database and return its output."""
-    program = shutil.which(tool) if os.environ.get("IMGVEC_TEST_DSN") else str(find_binaries().program(tool))
-    if program is None:
-        pytest.skip(f"{tool} of the given server's version is not installed")
+    program = find_tool(tool)
     settings = {ENVIRONMENT[k]: str(v) for k, v in conninfo_to_dict(dsn).items() if k in ENVIRONMENT and v}
     outcome = subprocess.run(
         [program, *arguments], env={**os.environ, **settings}, input=stdin, capture_output=True, text=True
