@@ -1,7 +1,8 @@
 """What words cost in plain SQL: cached against a bound vector, new ones against the model's own time, and during a backfill.
 
 Real processes: a private PostgreSQL with its default durability, `imgvec backfill` and `imgvec worker` with the demo model
-on the demo's pictures. Times are client times; each pair of figures is measured in turn within one run.
+on the demo's pictures. Times are client times; each pair of figures is measured in turn within one run. Every process computes
+with one thread: on two cores, the model in this process and the worker's would else take each other's cores while they spin.
 
     python benchmarks/words.py [--json]
 """
@@ -30,6 +31,7 @@ from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.store.jobs import queue_depth
 from imgvec_pg.store.wordrelay import install_relay
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 CACHED_MS, MISSING_MS, BACKFILL_MS = 0.5, 20.0, 200.0
 NEAR = "SELECT n.id, n.distance FROM imgvec.near_product_demo{} AS n ORDER BY n.distance LIMIT 10"
 HALF_WAY = 0.8
@@ -46,7 +48,8 @@ def milliseconds(call: Callable[[], object]) -> float:
 def process(dsn: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Run an imgvec command meanwhile."""
     command = [sys.executable, "-m", "imgvec_pg", *arguments, "--dsn", dsn]
-    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, **ONE_THREAD}
+    started = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield started
     finally:
@@ -100,6 +103,19 @@ def beside_a_worker(asker: Asker, dsn: str, count: int) -> list[tuple[float, flo
         return [asker.once() for _ in range(count)]
 
 
+def bare_connection(connection: Connection, dsn: str, count: int) -> list[tuple[float, float]]:
+    """Open a second session by dblink and ask it for nothing: a yardstick for this machine at this moment."""
+    return [
+        (
+            milliseconds(
+                lambda: connection.execute("SELECT FROM dblink(%s, 'SELECT 1') AS one (n integer)", [dsn])
+            ),
+            0.0,
+        )
+        for _ in range(count)
+    ]
+
+
 def cached(connection: Connection, count: int) -> list[tuple[float, float]]:
     """Search by cached words and by the same vector bound, in turn."""
     words = "number 1 green vegetable"
@@ -140,6 +156,7 @@ def main() -> int:
     parser.add_argument("--asked", type=int, default=100, help="new texts beside an idle worker (100)")
     options = parser.parse_args()
     load = os.getloadavg()[0]
+    os.environ.update(ONE_THREAD)  # torch is not imported yet
     directory = make_temporary_directory("imgvec-words-")
     try:
         with LocalServer(directory / "server", die_with_parent=True) as server:
@@ -150,7 +167,7 @@ def main() -> int:
         print(json.dumps({"load_before": load, "cpus": os.cpu_count(), "results": results}, indent=2))
     else:
         print(
-            f"{os.cpu_count()} CPUs, load average before the run {load:.1f}; ms; demo model, 1,885 pictures"
+            f"{os.cpu_count()} CPUs, one thread a process, load average before the run {load:.1f}; ms; demo model, 1,885 pictures"
         )
         print(f"{'case':34} {'n':>5} {'SQL p50':>8} {'SQL p95':>8} {'without':>8} {'more':>7} {'target':>7}")
         for result in results:
@@ -179,12 +196,14 @@ def measure(server: LocalServer, photos: Path, asked: int) -> list[dict[str, obj
         with process(dsn, "backfill", "product_demo") as indexing:
             indexing.wait()
         idle = beside_a_worker(asker, dsn, asked)
+        yardstick = bare_connection(connection, dsn, asked)
         connection.execute("ANALYZE imgvec.product_demo_embedding")
         warm = cached(connection, 1000)
     return [
         summary("cached words / a bound vector", warm, CACHED_MS),
         summary("new words / the model alone", idle, MISSING_MS),
         summary("new words in a backfill / the same", busy, BACKFILL_MS),
+        summary("yardstick: a bare dblink session", yardstick, float("inf")),
     ]
 
 

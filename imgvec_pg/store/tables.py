@@ -227,7 +227,7 @@ class EmbeddingRequest(Base):
     expires_at: Mapped[datetime] = mapped_column(TimestampTz)
     claimed_until: Mapped[datetime | None] = mapped_column(TimestampTz)
     answered_at: Mapped[datetime | None] = mapped_column(TimestampTz)
-    embedding: Mapped[Any | None] = mapped_column(HALFVEC())
+    embedding: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
 
 

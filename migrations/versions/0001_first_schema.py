@@ -25,7 +25,7 @@ FILES = (
     "functions/embedding_of.sql",
     "functions/text_question.sql",
     "functions/text_timeout_ms.sql",
-    "functions/too_many_requests.sql",
+    "functions/requests_waiting.sql",
     "functions/file_request.sql",
     "functions/raise_no_answer.sql",
     "functions/ask_worker.sql",

@@ -17,7 +17,7 @@ BEGIN
                 ELSE 'CALL imgvec.prepare_text(collection, words) has a worker embed it; imgvec words setup lets queries do so themselves.' END;
     END IF;
     -- Seen before a connection is opened, so that a stampede does not take them all. A standby has no such table.
-    IF NOT pg_is_in_recovery() AND imgvec.too_many_requests() THEN
+    IF NOT pg_is_in_recovery() AND (SELECT w.is_full FROM imgvec.requests_waiting() AS w) THEN
         PERFORM imgvec.raise_no_answer($1, 'full', timeout_ms);
     END IF;
     SELECT r.outcome, r.embedding, r.error INTO answer FROM imgvec.relay_request($1, $2, $3, timeout_ms) AS r;

@@ -6,14 +6,16 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
+    waiting record;
     filed uuid;
 BEGIN
     -- One at a time, or a stampede would not see itself. The first number is ours; no collection has the id -1.
     PERFORM pg_advisory_xact_lock(1768777078, -1);
-    IF has_table_privilege('imgvec.embedding_request', 'DELETE') THEN
+    SELECT w.is_full, w.has_leftovers INTO waiting FROM imgvec.requests_waiting() AS w;
+    IF waiting.has_leftovers AND has_table_privilege('imgvec.embedding_request', 'DELETE') THEN
         DELETE FROM imgvec.embedding_request AS r WHERE r.expires_at < clock_timestamp() - interval '10 s';
     END IF;
-    IF imgvec.too_many_requests() THEN
+    IF waiting.is_full THEN
         RETURN NULL;
     END IF;
     INSERT INTO imgvec.embedding_request AS r (model_id, text, image, expires_at)

@@ -9,5 +9,5 @@ WITH cached AS (
     ON CONFLICT (model_id, text) DO UPDATE SET used_at = excluded.used_at
 )
 UPDATE imgvec.embedding_request
-SET answered_at = clock_timestamp(), embedding = %(embedding)s::{vector}.halfvec, error = %(error)s, image = NULL
+SET answered_at = clock_timestamp(), embedding = %(embedding)s, error = %(error)s, image = NULL
 WHERE id = %(id)s;

@@ -10,7 +10,8 @@ CREATE UNLOGGED TABLE imgvec.embedding_request (
     expires_at timestamptz NOT NULL,
     claimed_until timestamptz,
     answered_at timestamptz,
-    embedding {vector}.halfvec,
+    -- As text: the session that fetches it need not load pgvector.
+    embedding text,
     error text,
     CONSTRAINT embedding_request_holds_one CHECK (num_nonnulls(text, image) <= 1),
     CONSTRAINT embedding_request_text_is_short CHECK (octet_length(text) <= 2000),

@@ -35,7 +35,7 @@ BEGIN
     END IF;
     WHILE filed IS NOT NULL LOOP
         SELECT a.embedding, a.error INTO embedding, error FROM {dblink}.dblink(link, format(
-            'DELETE FROM imgvec.embedding_request WHERE id = %L AND answered_at IS NOT NULL RETURNING embedding::text, error', filed
+            'DELETE FROM imgvec.embedding_request WHERE id = %L AND answered_at IS NOT NULL RETURNING embedding, error', filed
         )) AS a(embedding text, error text);
         IF FOUND THEN
             outcome := 'answered';
