@@ -262,7 +262,9 @@ class RecallMeter:
                 f"the role {self.connection.info.user} may not measure {self.collection.name} ({one_line(error)}); "
                 f"it needs imgvec_reader, and SELECT on {self.collection.shown_source} for a condition"
             ) from error
-        except (psycopg.errors.SyntaxErrorOrAccessRuleViolation, psycopg.DataError) as error:
+        except psycopg.OperationalError:  # a lost connection, the time that is over
+            raise
+        except psycopg.Error as error:
             if self.options.where is None:
                 raise
             raise UsageError(
