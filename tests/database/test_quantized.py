@@ -57,6 +57,13 @@ def search(connection: Connection, arguments: str, *values: object) -> list[tupl
     return connection.execute(f"SELECT * FROM imgvec.search_item_test({arguments})", values).fetchall()  # type: ignore[arg-type]
 
 
+def way(connection: Connection) -> str:
+    """How the last search found its rows."""
+    row = connection.execute("SELECT current_setting('imgvec.last_search_way')").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
 def index_scans(connection: Connection) -> int:
     connection.execute("SELECT pg_stat_force_next_flush()")
     row = connection.execute(
@@ -75,6 +82,7 @@ def test_search_finds_by_bits_and_ranks_by_the_full_vectors(
     hits = 0
     for row in range(20):
         found = search(connection, "%s::halfvec, 10", literal(row))
+        assert way(connection) == "index"
         hits += len({key for key, _ in found} & true_keys(row))
         assert found[0][0] == row + 1
         exact = connection.execute(
@@ -87,17 +95,20 @@ def test_search_finds_by_bits_and_ranks_by_the_full_vectors(
 
 
 def test_search_gives_k_rows_while_more_match(connection: Connection, items: Collection) -> None:
-    connection.execute("SET hnsw.max_scan_tuples = 1; SET hnsw.scan_mem_multiplier = 1")
-    assert len(search(connection, "%s::halfvec, 500", literal(0))) == 500
-    assert len(search(connection, "%s::halfvec, 5000", literal(0))) == ROWS
+    assert len(search(connection, "%s::halfvec, 5000", literal(0))) == ROWS and way(connection) == "exact"
     few = search(connection, "%s::halfvec, 10, ARRAY[5, 6, 7]::bigint[]", literal(0))
-    assert {key for key, _ in few} == {5, 6, 7}
+    assert {key for key, _ in few} == {5, 6, 7} and way(connection) == "exact"
     # More keys than are compared without the index, of which three exist.
     missing = "ARRAY(SELECT -i::bigint FROM generate_series(1, 10000) AS i)"
     assert search(connection, f"%s::halfvec, 10, ARRAY[5, 6, 7] || {missing}", literal(0)) == few
+    assert way(connection) == "index, then exact"
     every = "ARRAY(SELECT i::bigint FROM generate_series(1, 12000) AS i)"
-    assert search(connection, f"%s::halfvec, 10, {every}", literal(3))[0][0] == 4
-    assert len(search(connection, f"%s::halfvec, 900, {every}", literal(3))) == 900
+    found = search(connection, f"%s::halfvec, 10, {every}", literal(3))
+    assert way(connection) == "index" and len({key for key, _ in found} & true_keys(3)) >= 9
+    # pgvector gives up early: what a large table under a selective policy meets.
+    connection.execute("SET hnsw.max_scan_tuples = 1; SET hnsw.scan_mem_multiplier = 1")
+    half = "ARRAY(SELECT 2 * i::bigint FROM generate_series(1, 12000) AS i)"
+    assert len(search(connection, f"%s::halfvec, 12, {half}", literal(3))) == 12
 
 
 def test_search_refuses_what_cannot_be_searched_for(connection: Connection, items: Collection) -> None:
@@ -105,7 +116,8 @@ def test_search_refuses_what_cannot_be_searched_for(connection: Connection, item
         ("NULL", psycopg.errors.NullValueNotAllowed),
         (f"'{literal(0)}', 0", psycopg.errors.InvalidParameterValue),
         (f"'{literal(0)}', 10001", psycopg.errors.InvalidParameterValue),
-        ("'[1,0]'", psycopg.errors.DataException),
+        ("'[1,0]'", psycopg.errors.InvalidParameterValue),
+        (f"'{[0.0] * 48}'", psycopg.errors.InvalidParameterValue),
     ):
         with pytest.raises(error) as caught:
             search(connection, arguments)
