@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from imgvec_pg.search.confidence import mean_interval, perfect_answers_needed
-from imgvec_pg.search.recall import share_found
+from imgvec_pg.search.measured import share_found
 
 
 @pytest.mark.parametrize(
