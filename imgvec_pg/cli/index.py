@@ -202,7 +202,12 @@ def stopped_cleanly(connection: Connection, collection: Collection, again: str) 
     except KeyboardInterrupt as stop:
         complain(f"stopped; tidying up. Should this be stopped too, run: {again}")
         left = tidy(connection, collection)
-        serves = "searches use the index as before" if has_valid_index(connection, collection) else "no index"
+        has_index = has_valid_index(connection, collection)
+        serves = (
+            "searches use the index as before"
+            if has_index
+            else "there is no index, searches compare all rows"
+        )
         if left:
             complain(f"{', '.join(left)} could not be dropped within 10 s; to go on, run: {again}")
         else:
