@@ -77,11 +77,13 @@ def show(name: str, dsn: str, as_json: bool) -> None:
     click.echo(
         f"table        imgvec.{item.embedding_table}" + ("" if item.has_foreign_key else " (no foreign key)")
     )
+    ef_search = "the session's own" if item.ef_search is None else item.ef_search
+    click.echo(f"ef_search    {ef_search}")
     for state in states:
         kind = (
             "no HNSW index yet"
             if state.index_name is None
-            else f"{state.index_name}, {state.index_bytes:,} bytes"
+            else f"{state.index_name}{' of bits' if state.quantization else ''}, {state.index_bytes:,} bytes"
         )
         click.echo(f"index        {kind}" + (" INVALID" if state.index_name and not state.is_valid else ""))
     for call in (

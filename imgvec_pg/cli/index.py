@@ -11,12 +11,10 @@ from imgvec_pg.cli.indextext import announce_plan, index_as_json, plan_as_json, 
 from imgvec_pg.cli.options import Command, dsn_option, echo_json, json_option, lock_timeout_option
 from imgvec_pg.cli.outcome import INTERRUPTED, TERMINATED, Terminated, complain
 from imgvec_pg.cli.progress import index_progress
-from imgvec_pg.cli.recall import as_object, measuring_options
+from imgvec_pg.cli.tune import tune
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.errors import CollectionError, DatabaseError
-from imgvec_pg.search.recall import RecallMeter, Setting
-from imgvec_pg.search.tuning import store_ef_search, tune, tuning_options
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection
 from imgvec_pg.store.indexbuild import BuildOptions, plan_build
@@ -204,7 +202,12 @@ def stopped_cleanly(connection: Connection, collection: Collection, again: str) 
     except KeyboardInterrupt as stop:
         complain(f"stopped; tidying up. Should this be stopped too, run: {again}")
         left = tidy(connection, collection)
-        serves = "searches use the index as before" if has_valid_index(connection, collection) else "no index"
+        has_index = has_valid_index(connection, collection)
+        serves = (
+            "searches use the index as before"
+            if has_index
+            else "there is no index, searches compare all rows"
+        )
         if left:
             complain(f"{', '.join(left)} could not be dropped within 10 s; to go on, run: {again}")
         else:
@@ -238,6 +241,9 @@ def drop(name: str, dsn: str, yes: bool, lock_timeout_ms: int) -> None:
     click.echo(f"dropped {', '.join(dropped)}; build it again with: imgvec index create {collection.name}")
 
 
+index.add_command(tune)
+
+
 @index.command()
 @click.argument("name", metavar="COLLECTION")
 @dsn_option
@@ -256,60 +262,3 @@ def show(name: str, dsn: str, as_json: bool) -> None:
             echo_json(index_as_json(connection, collection))
         else:
             print_index(connection, collection)
-
-
-@index.command("tune")
-@click.argument("name", metavar="COLLECTION")
-@click.option(
-    "--recall", "wanted", type=float, default=0.99, show_default=True, help="Recall to reach, 0.5 to 0.9999."
-)
-@click.option(
-    "--sample", type=int, help="Rows to ask with  [default: enough to show the recall]", metavar="N"
-)
-@measuring_options
-@click.option("--dry-run", is_flag=True, help="Store nothing; say what would be stored.")
-@json_option
-@dsn_option
-def tune_(
-    name: str,
-    wanted: float,
-    sample: int | None,
-    k: int,
-    seed: int,
-    max_seconds: float,
-    dry_run: bool,
-    as_json: bool,
-    dsn: str,
-) -> None:
-    """Find the cheapest ef_search that reaches a recall, and store it for all searches of the collection.
-
-    It is the first setting whose whole 95 % interval, as `imgvec recall` shows it, lies at or above --recall: so not one
-    that was lucky on the sample. Searches from Python and search_* use it from then on.
-
-    \b
-    Example:
-      imgvec index tune product_clip --recall 0.99
-    """
-    options = tuning_options(wanted, k, sample, seed, max_seconds)
-    with connect(dsn, application_name="imgvec tune") as connection:
-        require_schema(connection)
-        collection = get_collection(connection, name)
-        meter = RecallMeter(connection, collection, options)
-        tuned = tune(meter, wanted, show_setting)
-        ef_search = tuned.chosen.ef_search
-        if not dry_run:
-            store_ef_search(connection, collection, ef_search)
-    if as_json:
-        measured = as_object(tuned.exact, tuned.settings, options)
-        echo_json({**measured, "ef_search": ef_search, "stored": not dry_run})
-    else:
-        click.echo(f"{collection.name}: ef_search {ef_search} {'would be' if dry_run else 'is'} stored")
-
-
-def show_setting(setting: Setting) -> None:
-    """Say what one setting gave."""
-    click.echo(
-        f"ef_search {setting.ef_search}: recall {setting.recall:.4f} ({setting.low:.4f} to {setting.high:.4f}), "
-        f"p50 {setting.p50_ms:.2f} ms",
-        err=True,
-    )

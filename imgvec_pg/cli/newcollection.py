@@ -69,6 +69,11 @@ LIBRARY = "imgvec.image"
     "--ef-construction", type=int, default=64, show_default=True, help="HNSW: candidates kept while building."
 )
 @click.option(
+    "--quantize",
+    type=click.Choice(["bit"]),
+    help="bit: index one bit a dimension and rank the finds again by the full vectors, for collections beyond memory.",
+)
+@click.option(
     "--partitions", type=click.IntRange(0, 1024), default=0, help="Hash partitions of the embedding table."
 )
 @click.option(
@@ -92,6 +97,7 @@ def create(
     no_fk: bool,
     m: int,
     ef_construction: int,
+    quantize: str | None,
     partitions: int,
     prompt: str,
     dry_run: bool,
@@ -136,6 +142,7 @@ def create(
         with_foreign_key=not no_fk,
         hnsw=HnswParams(m, ef_construction),
         partitions=partitions,
+        quantization=quantize,
         prompt=prompt,
     )
     with connect(dsn, application_name="imgvec collection") as connection:

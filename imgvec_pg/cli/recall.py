@@ -9,7 +9,8 @@ from imgvec_pg.cli.options import Command, dsn_option, echo_json, json_option
 from imgvec_pg.cli.tables import echo_table
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.recall import Exact, RecallMeter, RecallOptions, Setting
+from imgvec_pg.search.measured import Exact, RecallOptions, Setting
+from imgvec_pg.search.recall import RecallMeter
 from imgvec_pg.store.collections import get_collection
 
 

@@ -9,7 +9,8 @@ from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
 from imgvec_pg.search.confidence import perfect_answers_needed
-from imgvec_pg.search.recall import LEAST_QUESTIONS, Exact, RecallMeter, RecallOptions, Setting
+from imgvec_pg.search.measured import LEAST_QUESTIONS, Exact, RecallOptions, Setting
+from imgvec_pg.search.recall import RecallMeter
 from imgvec_pg.store.collection import Collection
 
 RECALL_RANGE = (0.5, 0.9999)
@@ -42,7 +43,7 @@ def questions_for(recall: float) -> int:
     return max(200, SAMPLE_FACTOR * perfect_answers_needed(recall))
 
 
-def tune(
+def find_ef_search(
     meter: RecallMeter, recall: float, report: Callable[[Setting], None] = lambda setting: None
 ) -> Tuned:
     """Measure settings from the cheapest up, until the lower bound of the recall (95 %, two-sided) reaches what is wanted.

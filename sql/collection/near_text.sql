@@ -7,5 +7,3 @@ BEGIN ATOMIC
     SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) (SELECT imgvec.embed_text({collection_name}, {near_text}.words))
     FROM imgvec.{embedding_table} AS e;
 END;
-COMMENT ON FUNCTION imgvec.{near_text}(text) IS
-    'Rows by cosine distance (0 to 2) to words; add ORDER BY distance LIMIT k. May return fewer than k rows under a selective filter: see search_*.';

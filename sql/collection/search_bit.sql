@@ -1,9 +1,10 @@
 -- imgvec.search_<collection>(query, k, among) where the index holds one bit a dimension: it gives the rows nearest by
 -- Hamming distance, more of them than asked for, and these are ranked again by their full vectors. Their number is the
 -- collection's ef_search, at least k * {overfetch} and at most 20,000 (pgvector's default hnsw.max_scan_tuples).
--- Never fewer than k rows while more match: when the index gives fewer, all are compared. Up to 10,000 keys in among are
--- compared without the index: their vectors would be read anyway. query must have the collection's dimensions;
--- k is 1 to 10,000. VOLATILE only in that it sets, and restores, pgvector's scan settings.
+-- Never fewer than k rows while more match: when the index gives fewer, all that match are compared. So they are at once
+-- where that costs no more: without a valid index, in a table not much larger than the candidates, and among up to
+-- 10,000 keys, whose vectors would be read anyway. query must have the collection's dimensions; k is 1 to 10,000.
+-- VOLATILE only in that it sets, and restores, settings of the scan.
 CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT NULL)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -12,79 +13,83 @@ SET plan_cache_mode = force_custom_plan
 AS $search$
 #variable_conflict use_column
 DECLARE
-    caller_scan text := current_setting('hnsw.iterative_scan', true);
-    caller_ef_search text := current_setting('hnsw.ef_search', true);
+    setting_names constant text[] := '{{hnsw.iterative_scan,hnsw.ef_search,enable_sort}}';
+    caller_settings text[];
     candidates integer;
+    embedded_rows double precision;
+    has_index boolean;
+    way text := 'exact';
+    returned_rows bigint;
 BEGIN
     IF $1 IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'the query vector is NULL',
             HINT = 'Pass a vector; a row that is not embedded yet has none.';
     END IF;
+    IF {vector}.vector_dims($1) <> {dimensions} THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = format('the query vector has %s dimensions, the collection {dimensions}', {vector}.vector_dims($1)),
+            HINT = 'Embed the query with the collection''s own model.';
+    END IF;
+    IF {vector}.l2_norm($1) = 0 THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'the query vector is zero, which is equally far from all',
+            HINT = 'Pass a vector that has a direction.';
+    END IF;
     IF $2 IS NULL OR $2 < 1 OR $2 > 10000 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('k must be 1 to 10000, not %s', coalesce($2::text, 'NULL')),
             HINT = 'Ask for 1 to 10000 rows; for more, read near_* with ORDER BY distance through a cursor.';
     END IF;
-    IF {vector}.vector_dims($1) <> {dimensions} THEN
-        RAISE data_exception USING
-            MESSAGE = format('the query vector has %s dimensions, the collection has %s', {vector}.vector_dims($1), {dimensions}),
-            HINT = 'Make the vector with the collection''s own model.';
+    SELECT sum(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.relpages > 0 THEN greatest(c.reltuples, 0) / c.relpages
+                                                       ELSE 8000.0 / (2 * {dimensions} + 130) END),
+           EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
+                   WHERE x.indrelid = 'imgvec.{embedding_table}'::regclass AND f.opcname = 'bit_hamming_ops'
+                     AND x.indisvalid AND x.indpred IS NULL),
+           (SELECT greatest(t.ef_search, least($2 * {overfetch}, 20000)) FROM imgvec.collection AS t WHERE t.id = {collection_id})
+    INTO embedded_rows, has_index, candidates
+    FROM pg_catalog.pg_class AS c
+    WHERE c.oid = 'imgvec.{embedding_table}'::regclass
+       OR c.oid IN (SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h
+                    WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass);
+
+    -- To visit a row through the index costs about eight times what comparing it costs (benchmarks/selectivity.py).
+    IF has_index AND embedded_rows > 8 * candidates AND ($3 IS NULL OR cardinality($3) > 10000) THEN
+        way := 'index';
+        caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);
+        PERFORM set_config('hnsw.iterative_scan', 'strict_order', true),
+                set_config('hnsw.ef_search', least(candidates, 1000)::text, true),
+                set_config('enable_sort', 'off', true);
+        RETURN QUERY
+        WITH near_by_bits AS MATERIALIZED (
+            SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
+            FROM imgvec.{embedding_table} AS e
+            WHERE $3 IS NULL OR {e_key_among}
+            ORDER BY {vector}.binary_quantize(e.embedding)::bit({dimensions})
+                     OPERATOR({vector}.<~>) {vector}.binary_quantize($1)::bit({dimensions})
+            LIMIT candidates
+        )
+        SELECT a.* FROM near_by_bits AS a
+        WHERE (SELECT count(*) FROM near_by_bits) >= $2
+        ORDER BY distance, {keys}
+        LIMIT $2;
+        GET DIAGNOSTICS returned_rows = ROW_COUNT;
+        PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
+        IF returned_rows = 0 THEN
+            way := 'index, then exact';
+        END IF;
     END IF;
-    IF $3 IS NOT NULL AND cardinality($3) <= 10000 THEN
+    IF way <> 'index' AND $3 IS NULL THEN
+        RETURN QUERY
+        SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
+        FROM imgvec.{embedding_table} AS e
+        ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0, {e_keys}
+        LIMIT $2;
+    ELSIF way <> 'index' THEN
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
         FROM imgvec.{embedding_table} AS e
         WHERE {e_key_among}
         ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0, {e_keys}
         LIMIT $2;
-        RETURN;
     END IF;
-    SELECT greatest(c.ef_search, least($2 * {overfetch}, 20000)) INTO candidates
-    FROM imgvec.collection AS c WHERE c.id = {collection_id};
-    PERFORM set_config('hnsw.iterative_scan', 'strict_order', true),
-            set_config('hnsw.ef_search', least(candidates, 1000)::text, true);
-    IF $3 IS NULL THEN
-        RETURN QUERY
-        WITH near_by_bits AS MATERIALIZED (
-            SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-            FROM imgvec.{embedding_table} AS e
-            ORDER BY {vector}.binary_quantize(e.embedding)::bit({dimensions})
-                     OPERATOR({vector}.<~>) {vector}.binary_quantize($1)::bit({dimensions})
-            LIMIT candidates
-        ), exact AS (
-            SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-            FROM imgvec.{embedding_table} AS e
-            WHERE (SELECT count(*) FROM near_by_bits) < $2
-            ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0
-            LIMIT $2
-        )
-        (SELECT a.* FROM near_by_bits AS a WHERE (SELECT count(*) FROM near_by_bits) >= $2
-         UNION ALL
-         SELECT x.* FROM exact AS x)
-        ORDER BY distance, {keys}
-        LIMIT $2;
-    ELSE
-        RETURN QUERY
-        WITH near_by_bits AS MATERIALIZED (
-            SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-            FROM imgvec.{embedding_table} AS e
-            WHERE {e_key_among}
-            ORDER BY {vector}.binary_quantize(e.embedding)::bit({dimensions})
-                     OPERATOR({vector}.<~>) {vector}.binary_quantize($1)::bit({dimensions})
-            LIMIT candidates
-        ), exact AS (
-            SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-            FROM imgvec.{embedding_table} AS e
-            WHERE {e_key_among} AND (SELECT count(*) FROM near_by_bits) < $2
-            ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0
-            LIMIT $2
-        )
-        (SELECT a.* FROM near_by_bits AS a WHERE (SELECT count(*) FROM near_by_bits) >= $2
-         UNION ALL
-         SELECT x.* FROM exact AS x)
-        ORDER BY distance, {keys}
-        LIMIT $2;
-    END IF;
-    PERFORM set_config('hnsw.iterative_scan', coalesce(caller_scan, 'off'), true),
-            set_config('hnsw.ef_search', coalesce(caller_ef_search, '40'), true);
+    PERFORM set_config('imgvec.last_search_way', way, false);
 END
 $search$;

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
@@ -171,28 +172,64 @@ def test_an_invalid_index_is_shown_and_repaired(
     assert leftovers(connection, items) == []
 
 
-@pytest.fixture
-def building(
-    connection: Connection, database: str, items: Collection, imgvec: Imgvec
+@contextmanager
+def waiting_build(
+    connection: Connection, database: str, items: Collection, *arguments: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """`imgvec index rebuild` in a process of its own, waiting for a writer."""
-    assert imgvec("index", "create", "item_test")[0] == 0
-    with writer_holding(database, items):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "imgvec_pg", "index", "rebuild", "item_test", "--m", "20"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "IMGVEC_DSN": database},
-        )
+    """A command in a process of its own that builds an index; a writer is to keep it waiting."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "imgvec_pg", "index", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "IMGVEC_DSN": database},
+    )
+    try:
         deadline = time.monotonic() + 30
         while running_build(connection, items) is None or not leftovers(connection, items):
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.05)
         yield process
-    if process.poll() is None:
-        process.kill()
-    process.communicate()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def building(
+    connection: Connection, database: str, items: Collection, imgvec: Imgvec
+) -> Iterator[subprocess.Popen[str]]:
+    """`imgvec index rebuild`, waiting for a writer."""
+    assert imgvec("index", "create", "item_test")[0] == 0
+    with (
+        writer_holding(database, items),
+        waiting_build(connection, database, items, "rebuild", "item_test", "--m", "20") as process,
+    ):
+        yield process
+
+
+def test_a_stopped_create_leaves_nothing_behind(
+    connection: Connection, database: str, items: Collection
+) -> None:
+    with ExitStack() as stack:
+        writer = stack.enter_context(ExitStack())
+        writer.enter_context(writer_holding(database, items))
+        process = stack.enter_context(waiting_build(connection, database, items, "create", "item_test"))
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        while "tidying up" not in (line := process.stderr.readline()):
+            assert line
+        # The removal waits for the writer as the build did.
+        writer.close()
+        _, err = process.communicate(timeout=40)
+    assert process.returncode == 130
+    assert err == (
+        "imgvec: nothing is left of the build, there is no index, searches compare all rows; "
+        "to build it, run: imgvec index create item_test\n"
+    )
+    assert leftovers(connection, items) == []
+    assert [state.index_name for state in index_states(connection, items)] == [None]
 
 
 def test_an_index_under_construction_is_left_alone(
