@@ -73,9 +73,9 @@ def test_mean_embedding_is_the_mean_at_norm_1_of_the_rows_that_have_a_vector(scr
 
 
 @pytest.mark.usefixtures("photos")
-def test_preference_is_the_liked_mean_less_half_the_disliked_mean(scratch: Connection) -> None:
+def test_preference_is_the_liked_mean_less_a_quarter_of_the_disliked_mean(scratch: Connection) -> None:
     assert vector(scratch, "imgvec.preference('photo_test', ARRAY[1], ARRAY[2])") == close(
-        [1 / 1.25**0.5, -0.5 / 1.25**0.5, 0]
+        [1 / 1.0625**0.5, -0.25 / 1.0625**0.5, 0]
     )
     assert vector(scratch, "imgvec.preference('photo_test', ARRAY[1], ARRAY[2], 1)") == close(
         [HALF, -HALF, 0]
@@ -88,8 +88,8 @@ def test_preference_is_the_liked_mean_less_half_the_disliked_mean(scratch: Conne
 
 @pytest.mark.usefixtures("photos")
 def test_recommend_gives_the_nearest_others(scratch: Connection) -> None:
-    # From (1, -0.5, 0) at norm 1; row 4 lies at cosine 0.5 / 1.25 ** 0.5 * HALF.
-    expected = [(4, 1 - 0.5 * HALF / 1.25**0.5), (5, 1.0), (3, 1 + 1 / 1.25**0.5)]
+    # From (1, -0.25, 0) at norm 1.
+    expected = [(4, 1 - 0.75 * HALF / 1.0625**0.5), (5, 1.0), (3, 1 + 1 / 1.0625**0.5)]
     found = rows(scratch, "SELECT * FROM imgvec.recommend_photo_test(ARRAY[1], ARRAY[2])")
     assert found == [(key, close(distance)) for key, distance in expected]
     found = rows(scratch, "SELECT id FROM imgvec.recommend_photo_test(ARRAY[1], k => 2)")
