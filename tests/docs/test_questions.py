@@ -166,3 +166,20 @@ def test_a_vector_handed_over_by_lateral_keeps_the_index_and_is_made_once(shop: 
         connection.execute(block.text.encode())
         calls = "SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'preference'"
         assert connection.execute(calls).fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("collection", ["product_demo", "product_color"])
+def test_a_percentile_of_a_sample_holds_for_all_rows_whatever_the_model(shop: Shop, collection: str) -> None:
+    for name in ("product_demo", "product_color"):
+        shop.run(f"imgvec calibrate {name} --sample 300")
+    pairs = (
+        f"SELECT 100.0 * avg((a.embedding <=> b.embedding <= imgvec.distance_at('{collection}', 5))::int)"
+        f" FROM imgvec.{collection}_embedding AS a JOIN imgvec.{collection}_embedding AS b ON a.id < b.id"
+    )
+    with connect(shop.dsn) as connection:
+        found = connection.execute(pairs.encode()).fetchone()
+        assert found is not None and 3.5 < found[0] < 6.5
+        # The two models' distances have nothing to do with each other.
+        thresholds = "SELECT imgvec.distance_at('product_demo', 5), imgvec.distance_at('product_color', 5)"
+        demo, color = connection.execute(thresholds).fetchone() or (0, 0)
+    assert demo > 5 * color
