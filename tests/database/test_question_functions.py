@@ -327,6 +327,8 @@ MISTAKES = [
     ("classify_photo_test(ARRAY['east', 'east'])", "22023", "a label was given twice"),
     ("embed_labels('nope', ARRAY['east', 'north'])", "42704", 'collection "nope" does not exist'),
     ("page_photo_test(NULL)", "22004", "the query vector is NULL"),
+    ("page_photo_test('[1,0]')", "22023", "has 2 dimensions, the collection 3"),
+    ("page_photo_test('[0,0,0]')", "22023", "the query vector is zero"),
     ("page_photo_test('[1,0,0]', 0)", "22023", "k must be 1 to 10000, not 0"),
     ("page_photo_test('[1,0,0]', 1, 0.5)", "22023", "given together or not at all"),
     ("duplicates_of_photo_test(99, 0.1)", "P0002", "no embedding for this key"),
@@ -359,12 +361,7 @@ def test_distance_at_refuses_what_is_no_percentile(
 
 
 @pytest.mark.usefixtures("photos")
-@pytest.mark.parametrize("query", ["recommend_photo_test(ARRAY[1])", "page_photo_test('[1,0]')"])
-def test_wrong_dimensions_or_a_missing_model_do_not_pass(scratch: Connection, query: str) -> None:
-    if "page" in query:
-        with pytest.raises(psycopg.DataError, match="different halfvec dimensions"):
-            scratch.execute(f"SELECT * FROM imgvec.{query}")  # type: ignore[arg-type]
-        return
+def test_classify_before_the_first_worker_says_what_to_run(scratch: Connection) -> None:
     with pytest.raises(psycopg.Error, match=r"scale of model .* is not known yet") as raised:
         scratch.execute("SELECT * FROM imgvec.classify_photo_test(ARRAY['east', 'north'])")
     assert "imgvec backfill" in (raised.value.diag.message_hint or "")
