@@ -21,7 +21,7 @@ from imgvec_pg.store.collections import get_collection
 @click.option(
     "--disliked-weight",
     type=float,
-    default=0.5,
+    default=0.25,
     show_default=True,
     metavar="W",
     help="What is disliked counts this much, 0 to 1, beside what is liked.",
@@ -47,7 +47,7 @@ def recommend(
 ) -> None:
     """Find what somebody may like, from what they liked.
 
-    The question is the mean of the rows liked, less half the mean of those disliked; those rows are not in the
+    The question is the mean of the rows liked, less a quarter of the mean of those disliked; those rows are not in the
     answer. No model is loaded. With --mean-of the rows themselves may be in the answer.
 
     \b

@@ -1,17 +1,15 @@
 """Texts as vectors, several at once, and labels as probabilities."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
+from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ModelError, UsageError
 from imgvec_pg.search.asking import asking, bracketed, read_vector, shown_columns
-from imgvec_pg.search.query import ModelOptions, check_words, load_collection_model
+from imgvec_pg.search.query import ModelOptions, embed_words, load_collection_model, prompted
 from imgvec_pg.search.question import Float32Array, vector_text
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.jobs import Key
@@ -41,32 +39,23 @@ def embed_texts(
         UsageError: A text is empty or too long, or the collection's model knows no words.
         ModelError: The model cannot be loaded, or is not the one the collection was embedded with.
     """
-    for text in texts:
-        check_words(text)
+    asked = [prompted(collection, text) for text in texts]
     if not collection.has_text:
         raise UsageError(
             f'model "{collection.model_name}" of collection "{collection.name}" has no text tower, so it knows '
             "no words; use a collection of a CLIP or SigLIP model"
         )
-    prompted, vectors = [], []
-    with asking(connection, collection) as cursor:
-        for text in texts:
-            asked = {"collection": collection.name, "words": text}
-            row = cursor.execute(load_sql("queries/text_question.sql"), asked).fetchone()
-            assert row is not None  # noqa: S101 - the function gives a row or raises
-            prompted.append(row[0])
-            known = {"model_id": collection.model_id, "text": row[0]}
-            row = cursor.execute(load_sql("queries/cached_text.sql"), known).fetchone()
-            vectors.append(None if row is None else read_vector(row[0]))
-    missing = [text for text, vector in zip(prompted, vectors, strict=True) if vector is None]
-    if missing:
-        embedder = load_collection_model(connection, collection, options)
-        made = dict(zip(missing, embedder.embed_texts(missing), strict=True))
-        _keep(connection, collection, embedder.fingerprint, made)
-        vectors = [
-            made[text] if vector is None else vector for text, vector in zip(prompted, vectors, strict=True)
-        ]
-    return [vector for vector in vectors if vector is not None]
+    embedder: Embedder | None = None
+    vectors = []
+    for text, words in zip(asked, texts, strict=True):
+        known = {"model_id": collection.model_id, "text": text}
+        row = connection.execute(load_sql("queries/cached_text.sql"), known).fetchone()
+        if row is not None:
+            vectors.append(read_vector(row[0]))
+            continue
+        embedder = embedder or load_collection_model(connection, collection, options)
+        vectors.append(embed_words(connection, collection, embedder, words))
+    return vectors
 
 
 def classify(
@@ -126,24 +115,3 @@ def classify(
     with asking(connection, collection, where) as cursor:
         for key, probabilities, shown in cursor.stream(statement, values):
             yield Classified(key, probabilities, dict(zip(columns, shown, strict=True)))
-
-
-def _keep(
-    connection: Connection, collection: Collection, fingerprint: str, made: dict[str, Float32Array]
-) -> None:
-    """Cache texts for next time; a role or a server that may not write goes on without."""
-    statement = render("queries/cache_text.sql", vector=psycopg.sql.Identifier(vector_schema(connection)))
-    try:
-        with connection.transaction():
-            for text, vector in made.items():
-                connection.execute(
-                    statement,
-                    {
-                        "model_id": collection.model_id,
-                        "fingerprint": fingerprint,
-                        "text": text,
-                        "embedding": json.dumps(vector.tolist()),
-                    },
-                )
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
-        return

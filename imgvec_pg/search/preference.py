@@ -24,7 +24,7 @@ def preference_vector(
     collection: Collection,
     liked: Sequence[Key],
     disliked: Sequence[Key] = (),
-    disliked_weight: float = 0.5,
+    disliked_weight: float = 0.25,
 ) -> Float32Array:
     """Return mean(liked) - disliked_weight * mean(disliked): shape (dimensions,), L2 norm 1.
 

@@ -316,6 +316,7 @@ class KeySql:
             ),
             "o_is_missing": sql.SQL("({} IS NULL)").format(sql.Identifier("o", self.names[0])),
             "n_equals_o": self.equal("n", "o"),
+            "n_equals_s": self.equal("n", "s"),
             "n_equals_u": self.equal("n", "u"),
             "e_equals_o": self.equal("e", "o"),
             "e_equals_p": self.equal("e", "p"),

@@ -3,7 +3,7 @@
 -- Never fewer than k while more match, as search_*, which it asks. k is 1 to 8,000. VOLATILE as search_* is.
 CREATE FUNCTION imgvec.{recommend}(
     liked {among_type}[], disliked {among_type}[] DEFAULT NULL, k integer DEFAULT 10,
-    among {among_type}[] DEFAULT NULL, disliked_weight double precision DEFAULT 0.5
+    among {among_type}[] DEFAULT NULL, disliked_weight double precision DEFAULT 0.25
 )
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -3,7 +3,7 @@
 -- (Rocchio 1971; see Manning, Raghavan, Schütze, Introduction to Information Retrieval, section 9.1.1).
 -- 1 to 1,000 liked keys, 0 to 1,000 disliked (NULL: none), weight 0 to 1. A key without a vector raises. STABLE.
 CREATE FUNCTION imgvec.preference(
-    collection text, liked anyarray, disliked anyarray, disliked_weight double precision DEFAULT 0.5
+    collection text, liked anyarray, disliked anyarray, disliked_weight double precision DEFAULT 0.25
 ) RETURNS {vector}.halfvec
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp

@@ -73,9 +73,9 @@ def test_mean_embedding_is_the_mean_at_norm_1_of_the_rows_that_have_a_vector(scr
 
 
 @pytest.mark.usefixtures("photos")
-def test_preference_is_the_liked_mean_less_half_the_disliked_mean(scratch: Connection) -> None:
+def test_preference_is_the_liked_mean_less_a_quarter_of_the_disliked_mean(scratch: Connection) -> None:
     assert vector(scratch, "imgvec.preference('photo_test', ARRAY[1], ARRAY[2])") == close(
-        [1 / 1.25**0.5, -0.5 / 1.25**0.5, 0]
+        [1 / 1.0625**0.5, -0.25 / 1.0625**0.5, 0]
     )
     assert vector(scratch, "imgvec.preference('photo_test', ARRAY[1], ARRAY[2], 1)") == close(
         [HALF, -HALF, 0]
@@ -88,8 +88,8 @@ def test_preference_is_the_liked_mean_less_half_the_disliked_mean(scratch: Conne
 
 @pytest.mark.usefixtures("photos")
 def test_recommend_gives_the_nearest_others(scratch: Connection) -> None:
-    # From (1, -0.5, 0) at norm 1; row 4 lies at cosine 0.5 / 1.25 ** 0.5 * HALF.
-    expected = [(4, 1 - 0.5 * HALF / 1.25**0.5), (5, 1.0), (3, 1 + 1 / 1.25**0.5)]
+    # From (1, -0.25, 0) at norm 1.
+    expected = [(4, 1 - 0.75 * HALF / 1.0625**0.5), (5, 1.0), (3, 1 + 1 / 1.0625**0.5)]
     found = rows(scratch, "SELECT * FROM imgvec.recommend_photo_test(ARRAY[1], ARRAY[2])")
     assert found == [(key, close(distance)) for key, distance in expected]
     found = rows(scratch, "SELECT id FROM imgvec.recommend_photo_test(ARRAY[1], k => 2)")
@@ -327,6 +327,8 @@ MISTAKES = [
     ("classify_photo_test(ARRAY['east', 'east'])", "22023", "a label was given twice"),
     ("embed_labels('nope', ARRAY['east', 'north'])", "42704", 'collection "nope" does not exist'),
     ("page_photo_test(NULL)", "22004", "the query vector is NULL"),
+    ("page_photo_test('[1,0]')", "22023", "has 2 dimensions, the collection 3"),
+    ("page_photo_test('[0,0,0]')", "22023", "the query vector is zero"),
     ("page_photo_test('[1,0,0]', 0)", "22023", "k must be 1 to 10000, not 0"),
     ("page_photo_test('[1,0,0]', 1, 0.5)", "22023", "given together or not at all"),
     ("duplicates_of_photo_test(99, 0.1)", "P0002", "no embedding for this key"),
@@ -359,12 +361,7 @@ def test_distance_at_refuses_what_is_no_percentile(
 
 
 @pytest.mark.usefixtures("photos")
-@pytest.mark.parametrize("query", ["recommend_photo_test(ARRAY[1])", "page_photo_test('[1,0]')"])
-def test_wrong_dimensions_or_a_missing_model_do_not_pass(scratch: Connection, query: str) -> None:
-    if "page" in query:
-        with pytest.raises(psycopg.DataError, match="different halfvec dimensions"):
-            scratch.execute(f"SELECT * FROM imgvec.{query}")  # type: ignore[arg-type]
-        return
+def test_classify_before_the_first_worker_says_what_to_run(scratch: Connection) -> None:
     with pytest.raises(psycopg.Error, match=r"scale of model .* is not known yet") as raised:
         scratch.execute("SELECT * FROM imgvec.classify_photo_test(ARRAY['east', 'north'])")
     assert "imgvec backfill" in (raised.value.diag.message_hint or "")
