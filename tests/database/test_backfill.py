@@ -36,7 +36,7 @@ from workers import (
     wait_until,
 )
 
-from imgvec_pg.backfill import heartbeat, worker
+from imgvec_pg.backfill import heartbeat, patience
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.worker import Worker
@@ -697,8 +697,8 @@ def test_a_lease_that_cannot_work_is_refused(shop: Shop, value: str) -> None:
 
 def test_a_worker_gives_up_when_the_database_stays_away(shop: Shop, monkeypatch: Any) -> None:
     make_table(shop.connection, shop.root, 1)
-    monkeypatch.setattr(worker, "GIVE_UP_AFTER_SECONDS", 0.5)
-    monkeypatch.setattr(worker, "RECONNECT_SECONDS", (0.1, 0.2))
+    monkeypatch.setattr(patience, "GIVE_UP_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "PAUSE_SECONDS", (0.1, 0.2))
     away = Worker("host=/nonexistent dbname=none", NAME, load(), PipelineOptions())
     began = time.monotonic()
     with pytest.raises(ConnectionFailedError, match="same command"):
