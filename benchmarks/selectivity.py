@@ -21,7 +21,7 @@ import numpy as np
 from generator import describe
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
-from searching.shop import KINDS, SELECTIVITIES, Filter, K, Shop, imagine, joined, open_shop, recall
+from searching.shop import K, KINDS, SELECTIVITIES, Filter, Shop, imagine, joined, open_shop, recall
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.localserver import LocalServer

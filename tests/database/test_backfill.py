@@ -809,7 +809,7 @@ def test_a_role_that_may_not_build_the_index_still_fills_and_reports(
     shop.connection.execute(f"GRANT ALL ON filed, filed_place_seq TO {role}")
     if broken:
         shop.connection.execute("INSERT INTO photo (id, content) VALUES (99, 'no picture')")
-    owner_must = f"have the owner run: imgvec backfill {NAME}"
+    owner_must = f"have the owner of imgvec.photo_grid_embedding run: imgvec backfill {NAME}"
     as_filler = dataclasses.replace(shop, database=filler)
     summary = as_filler.backfill(expected=code)
     assert (summary["embedded"], summary["failed"], summary["index_built"]) == (20, int(broken), False)
@@ -817,7 +817,9 @@ def test_a_role_that_may_not_build_the_index_still_fills_and_reports(
     done = as_filler.command("backfill", NAME)
     assert done.returncode == 0
     assert f"{NAME}: 0 images embedded" in done.stdout
-    assert done.stderr.startswith("imgvec: the index of photo_grid was not built: must be owner of")
+    assert done.stderr.startswith(
+        f"imgvec: the role {role} may not build the index of photo_grid (must be owner"
+    )
     assert owner_must in done.stderr and done.stderr.count("\n") == 1
     assert shop.backfill()["index_built"]
 
