@@ -3,6 +3,7 @@
 A message tells what was met, what was expected and what to do next, in one line.
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -28,8 +29,20 @@ class DatabaseError(ImgvecError):
     """The database lacks something, or refused a statement."""
 
 
+class NotOwnerError(DatabaseError):
+    """The role may not do what takes a table's owner."""
+
+
 class CollectionError(ImgvecError):
     """A collection cannot be created, found or changed."""
+
+
+class CollectionNotFoundError(CollectionError):
+    """No collection or alias has this name, or none has it any more."""
+
+
+class CollectionReplacedError(CollectionError):
+    """A name now means another collection: it was created again, or an alias was switched."""
 
 
 class ModelError(ImgvecError):
@@ -65,3 +78,15 @@ class ImageError(ImgvecError):
         super().__init__(message)
         self.code = code
         self.transient = transient
+
+
+class PicturesAwayError(ImageError):
+    """The folder with all pictures is gone, as when it is not mounted: no row is to blame.
+
+    Attributes:
+        root: The folder.
+    """
+
+    def __init__(self, root: Path, message: str) -> None:
+        super().__init__("fetch_failed", message, transient=True)
+        self.root = root

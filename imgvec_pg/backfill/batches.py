@@ -10,10 +10,11 @@ from typing import Any
 
 from imgvec_pg.backfill.isolation import EmbeddedOrError, embed_each
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.errors import ImageError
+from imgvec_pg.errors import ImageError, PicturesAwayError
 from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.images.root import explain_absence
 from imgvec_pg.store.embeddings import EmbeddedKey, FailedKey, Outcome, StoredImage
 from imgvec_pg.store.jobs import MAX_ATTEMPTS, Claim, Job, Key, PutOffKey
 
@@ -58,6 +59,7 @@ def prepare_image(stored: StoredImage, root: Path | None, embedder: Embedder) ->
 
     Raises:
         ImageError: It cannot be had or decoded, whatever the reason: its neighbours go on.
+        PicturesAwayError: None can be had.
     """
     if stored.path is None and stored.content is None:
         raise ImageError("no_image", "the row's image is NULL")
@@ -89,21 +91,36 @@ def record_error(outcome: Outcome, pending: PendingKey, error: ImageError) -> No
         )
 
 
-def embed_batch(batch: Batch, embedder: Embedder, batch_size: int) -> list[Outcome]:
+def embed_batch(
+    batch: Batch, embedder: Embedder, batch_size: int, mounted: Path | None = None
+) -> list[Outcome]:
     """Wait for a batch's pictures, embed them and say what became of each key.
 
+    Args:
+        mounted: The folder that all pictures are under. When it is empty and the whole batch is not found, it is
+            taken for a folder that is not mounted.
+
     Raises:
+        PicturesAwayError: The folder with the pictures is gone; no picture is to blame.
         Exception: The model itself no longer works; no picture is to blame.
     """
     outcomes = {job.id: Outcome(job.id) for job in batch.claim.jobs}
+    codes: set[str] = set()
     ready: list[tuple[PendingKey, PreparedImage]] = []
     for pending in batch.pending:
         if pending.image is None:
             continue
         try:
             ready.append((pending, pending.image.result()))
+        except PicturesAwayError:
+            raise
         except ImageError as error:
+            codes.add(error.code)
             record_error(outcomes[pending.job.id], pending, error)
+    if mounted is not None and not ready and codes == {"not_found"}:
+        away = explain_absence(mounted, may_be_empty=False)
+        if away is not None:
+            raise PicturesAwayError(mounted, away)
     for group in chunked(ready, batch_size):
         results: list[EmbeddedOrError] = embed_each([image.prepared for _, image in group], embedder)
         for (pending, image), result in zip(group, results, strict=True):

@@ -22,6 +22,8 @@ from imgvec_pg.store.jobs import extend_leases
 log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 4
+ACTIVITY_SECONDS = 1.0
+"""A worker that begins or ends to work says so this soon, and not more often."""
 MEASURED_FROM_IMAGES = 64
 """A run of fewer images says nothing about a model's rate."""
 
@@ -54,6 +56,7 @@ class Heartbeat:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_done, daemon=True, name="imgvec-heartbeat")
         self._before = (time.monotonic(), tally.embedded)
+        self._told = ""
 
     def __enter__(self) -> None:
         connection = self._connected()
@@ -86,7 +89,13 @@ class Heartbeat:
         return self._connection
 
     def _beat_until_done(self) -> None:
-        while not self._done.wait(self.lease_seconds / BEATS_PER_LEASE):
+        interval = self.lease_seconds / BEATS_PER_LEASE
+        beaten_at = time.monotonic()
+        while not self._done.wait(min(interval, ACTIVITY_SECONDS)):
+            now = time.monotonic()
+            if now - beaten_at < interval and self.tally.activity == self._told:
+                continue
+            beaten_at = now
             try:
                 connection = self._connected()
                 extend_leases(connection, self.collection.id, self.leases.held(), self.lease_seconds)
@@ -105,6 +114,7 @@ class Heartbeat:
         now, done = time.monotonic(), self.tally.embedded
         then, done_then = self._before
         self._before = (now, done)
+        activity = self.tally.activity
         connection.execute(
             load_sql("queries/worker_seen.sql"),
             {
@@ -113,8 +123,9 @@ class Heartbeat:
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "device": str(getattr(self.embedder, "device", "cpu")),
-                "activity": "working",
+                "activity": activity,
                 "images_done": done,
                 "images_per_second": (done - done_then) / max(now - then, 1e-9),
             },
         )
+        self._told = activity

@@ -16,11 +16,13 @@ import psycopg
 
 from imgvec_pg.backfill.batches import Batch, PendingKey, PreparedImage, chunked, embed_batch, prepare_image
 from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.tally import IDLE, WORKING, Tally
 from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError
 from imgvec_pg.settings import LEASE_SECONDS
-from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, StoredImage, Written
+from imgvec_pg.store.collections import require_same_collection
+from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, StoredImage
 from imgvec_pg.store.jobs import MAX_DEATHS, Claim, Job, Key, claim_jobs, queue_depth
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class PipelineOptions:
     Attributes:
         follow: Keep running when the queue is empty.
         limit: Stop after this many keys.
-        root: Folder that paths are under.
+        root: Folder that paths are under, instead of the collection's.
         lease_seconds: How long other workers leave this one's jobs alone after its last sign of life.
     """
 
@@ -62,7 +64,9 @@ class Pipeline:
         writing: Store over the connection that writes.
         stop: Set it to stop claiming; what is claimed but not yet being embedded stays leased, for the caller
             to give back.
-        on_written: Called in the writing thread after each batch with what was written and the keys settled.
+        tally: Told what is written and whether there is work.
+        name: The name that must go on meaning the collection: its own, or an alias.
+        on_progress: Called in the writing thread after each batch.
     """
 
     def __init__(
@@ -73,7 +77,9 @@ class Pipeline:
         options: PipelineOptions,
         leases: LeaseBook,
         stop: threading.Event,
-        on_written: Callable[[Written, int], None],
+        tally: Tally,
+        name: str,
+        on_progress: Callable[[Tally], None],
     ) -> None:
         self.reading = reading
         self.writing = writing
@@ -81,7 +87,9 @@ class Pipeline:
         self.options = options
         self.leases = leases
         self.stop = stop
-        self.on_written = on_written
+        self.tally = tally
+        self.name = name
+        self.on_progress = on_progress
         self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._done: queue.Queue[tuple[Claim, list[Outcome]] | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._errors: list[BaseException] = []
@@ -98,6 +106,8 @@ class Pipeline:
             target=self._guard, args=(self._read_batches, self._read), name="imgvec-read"
         )
         writer = threading.Thread(target=self._guard, args=(self._write_batches, None), name="imgvec-write")
+        # Where pictures are in the table too, an empty folder tells nothing.
+        mounted = None if self.reading.collection.content_column else self.options.root
         reader.start()
         writer.start()
         try:
@@ -105,7 +115,7 @@ class Pipeline:
                 if self._is_ending():
                     batch.abandon()
                     continue
-                outcomes = embed_batch(batch, self.embedder, self.options.batch_size)
+                outcomes = embed_batch(batch, self.embedder, self.options.batch_size, mounted)
                 put(self._done, (batch.claim, outcomes), self._broken)
         except BaseException:
             self._broken.set()
@@ -145,7 +155,12 @@ class Pipeline:
                     return
 
     def _claims(self) -> Iterator[Claim]:
-        """Lease jobs until there are none, the limit is reached or the pipeline ends."""
+        """Lease jobs until there are none, the limit is reached or the pipeline ends.
+
+        Raises:
+            CollectionNotFoundError, CollectionReplacedError: The collection is not the one it was; its queue went
+                with it, and looks empty.
+        """
         connection, collection_id = self.reading.connection, self.reading.collection.id
         left = self.options.limit
         while not self._is_ending() and left != 0:
@@ -160,11 +175,15 @@ class Pipeline:
                 lease_seconds=self.options.lease_seconds,
                 at_most=left,
             )
+            require_same_collection(connection, self.name, self.reading.collection)
             if claim.jobs:
+                self.tally.activity = WORKING
                 left = None if left is None else left - claim.key_count()
                 yield claim
                 continue
             self.leases.discard(token)
+            if not self.leases.held():
+                self.tally.activity = IDLE
             # Others may hold leases and die, and keys may be put off: empty means nothing waits at all.
             if not self.options.follow and not queue_depth(connection, collection_id).waiting:
                 return
@@ -217,8 +236,8 @@ class Pipeline:
         for claim, outcomes in drain(self._done, self._broken):
             written = write_outcomes(self.writing, claim, outcomes, self.embedder.precision)
             self.leases.discard(claim.token)
-            settled = claim.key_count() - sum(len(outcome.put_off) for outcome in outcomes)
-            self.on_written(written, settled)
+            self.tally.add(written)
+            self.on_progress(self.tally)
 
 
 def deadly_image(job: Job) -> ImageError:

@@ -14,26 +14,30 @@ import psycopg
 from imgvec_pg.backfill.answering import Answering
 from imgvec_pg.backfill.heartbeat import Heartbeat
 from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.modelcheck import check_model
+from imgvec_pg.backfill.patience import GONE, Patience
 from imgvec_pg.backfill.pipeline import Pipeline, PipelineOptions
-from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.tally import IDLE, WAITING_FOR_PICTURES, Tally
 from imgvec_pg.database.connect import Connection, connect, one_line, vector_schema
-from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.errors import ConnectionFailedError, ImgvecError, ModelError
+from imgvec_pg.errors import (
+    CollectionNotFoundError,
+    CollectionReplacedError,
+    ImgvecError,
+    ModelError,
+    PicturesAwayError,
+)
+from imgvec_pg.images.root import explain_absence
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.embeddings import EmbeddingStore, Written
+from imgvec_pg.store.collections import get_collection, require_same_collection
+from imgvec_pg.store.embeddings import EmbeddingStore
 from imgvec_pg.store.jobs import release_jobs
 
 log = logging.getLogger(__name__)
 
-RECONNECT_SECONDS = (0.5, 5.0)
-"""First and longest pause between attempts to reach a database that went away."""
-GIVE_UP_AFTER_SECONDS = 900.0
-STAMP_TRIES = 3
-
-GONE = (psycopg.OperationalError, psycopg.InterfaceError, ConnectionFailedError)
-"""What a database that went away looks like; a full disk and a stopping server come as the same."""
+LIVED_SECONDS = 5.0
+"""A session that ended sooner, with nothing written, does not count as success."""
+PICTURES_PAUSE_SECONDS = 2.0
 
 
 class Worker:
@@ -64,48 +68,56 @@ class Worker:
         self.stop = threading.Event()
         self.leases = LeaseBook()
         self._connected_at: float | None = None
+        self._collection: Collection | None = None
 
     def request_stop(self) -> None:
         """Finish the batch in hand, give back the rest, and return from `run`; safe in a signal handler."""
         self.stop.set()
 
     def run(self) -> Tally:
-        """Work, and reconnect when the database goes away; a lost connection costs no attempt.
+        """Work, and begin again when the database goes away, at no attempt's cost.
+
+        With `follow` it also waits for a collection that is dropped, and goes on with the one that its name means
+        then; and for a folder of pictures that goes away.
 
         Raises:
             ConnectionFailedError: The database stayed away for 15 minutes.
+            CollectionNotFoundError: There is no collection of this name, with `follow` for 15 minutes.
+            CollectionReplacedError: Without `follow`: the name means another collection.
+            PicturesAwayError: Without `follow`: the folder with the pictures is gone.
             ModelError: The model is not the one the collection was embedded with.
         """
-        pause, longest_pause = RECONNECT_SECONDS
-        away_since: float | None = None
+        patience = Patience(self.stop)
         while True:
             self._connected_at = None
             settled_before = self.tally.settled
             try:
                 self._session()
                 break
-            except GONE as error:
-                if self.stop.is_set():
-                    self._release_after_all()
-                    break
-                now = time.monotonic()
+            except CollectionReplacedError as error:
+                if not self.options.follow:
+                    raise CollectionReplacedError(f"{error}; run the same command again") from error
+                log.warning("%s; going on with it", error)
+            except (*GONE, CollectionNotFoundError) as error:
+                if isinstance(error, CollectionNotFoundError) and not self._may_come_back():
+                    raise
                 # A server that lets us in and refuses every statement, as with a full disk, is away all the same.
-                lived = self._connected_at is not None and now - self._connected_at > longest_pause
-                if lived or self.tally.settled > settled_before or away_since is None:
-                    pause, away_since = RECONNECT_SECONDS[0], now
-                if now - away_since > GIVE_UP_AFTER_SECONDS:
-                    raise ConnectionFailedError(
-                        f"the database has been away for {GIVE_UP_AFTER_SECONDS / 60:.0f} minutes ({one_line(error)}); "
-                        "nothing is lost: run the same command again"
-                    ) from error
-                log.warning("the database went away (%s); trying again in %.1f s", one_line(error), pause)
-                self.stop.wait(pause)
-                pause = min(pause * 2, longest_pause)
+                lived = (
+                    self._connected_at is not None and time.monotonic() - self._connected_at > LIVED_SECONDS
+                )
+                if lived or self.tally.settled > settled_before:
+                    patience.renew()
+                if not self.stop.is_set():
+                    patience.wait(error)
                 if self.stop.is_set():
                     self._release_after_all()
                     break
         self.tally.finish()
         return self.tally
+
+    def _may_come_back(self) -> bool:
+        """Whether a collection that is not there was, and is followed."""
+        return self.options.follow and self._collection is not None
 
     def _session(self) -> None:
         """Connect four times (read, write, sign of life, answers to queries) and run one pipeline."""
@@ -114,19 +126,13 @@ class Worker:
             connect(self.dsn, application_name="imgvec worker") as writing,
         ):
             schema = vector_schema(writing)
-            collection = get_collection(writing, self.collection_name)
-            self._check_model(writing, collection)
             # What an earlier session of this worker held before its connection broke.
-            self._release_all(writing, collection)
-            pipeline = Pipeline(
-                EmbeddingStore(reading, collection, schema),
-                EmbeddingStore(writing, collection, schema),
-                self.embedder,
-                replace(self.options, limit=self._limit_left()),
-                self.leases,
-                self.stop,
-                self._written,
-            )
+            self._release_all(writing)
+            collection = get_collection(writing, self.collection_name)
+            self._require_same_model(collection)
+            check_model(writing, collection, self.embedder)
+            self._collection = collection
+            stores = EmbeddingStore(reading, collection, schema), EmbeddingStore(writing, collection, schema)
             heartbeat = Heartbeat(
                 self.dsn,
                 self.id,
@@ -137,26 +143,73 @@ class Worker:
                 self.options.lease_seconds,
             )
             answering = Answering(self.dsn, collection.model_id, self.embedder)
-            with heartbeat, answering, self._released_at_the_end(writing, collection):
+            with heartbeat, answering, self._released_at_the_end(writing):
                 self._connected_at = time.monotonic()
-                pipeline.run()
+                self._work(collection, *stores)
+
+    def _work(self, collection: Collection, reading: EmbeddingStore, writing: EmbeddingStore) -> None:
+        """Run a pipeline; with `follow`, again each time that the pictures were away and came back."""
+        while not self.stop.is_set():
+            try:
+                options = replace(
+                    self.options,
+                    limit=self._limit_left(),
+                    root=effective_root(collection, self.options.root),
+                )
+                Pipeline(
+                    reading,
+                    writing,
+                    self.embedder,
+                    options,
+                    self.leases,
+                    self.stop,
+                    self.tally,
+                    self.collection_name,
+                    self.on_progress,
+                ).run()
+                return
+            except PicturesAwayError as error:
+                if not self.options.follow:
+                    raise
+                log.warning("%s; waiting for it", one_line(error))
+                self._release_all(writing.connection)
+                self._wait_for_pictures(error.root, collection, writing.connection)
+            except psycopg.ProgrammingError:
+                # A table that is gone: with its collection, perhaps.
+                require_same_collection(writing.connection, self.collection_name, collection)
+                raise
+
+    def _wait_for_pictures(self, root: Path, collection: Collection, connection: Connection) -> None:
+        self.tally.activity = WAITING_FOR_PICTURES
+        may_be_empty = collection.content_column is not None
+        while explain_absence(root, may_be_empty=may_be_empty) and not self.stop.wait(PICTURES_PAUSE_SECONDS):
+            require_same_collection(connection, self.collection_name, collection)
+        self.tally.activity = IDLE
+
+    def _require_same_model(self, collection: Collection) -> None:
+        before = self._collection
+        if before is not None and before.model_name != collection.model_name:
+            raise ModelError(
+                f"{self.collection_name} is embedded by {collection.model_name} now, this worker has loaded "
+                f"{before.model_name}: start it again"
+            )
 
     def _limit_left(self) -> int | None:
         limit = self.options.limit
         return None if limit is None else max(limit - self.tally.settled, 0)
 
     @contextmanager
-    def _released_at_the_end(self, writing: Connection, collection: Collection) -> Iterator[None]:
+    def _released_at_the_end(self, writing: Connection) -> Iterator[None]:
         """Give back what is still leased, whatever ended the pipeline: no row is charged for a broken model."""
         try:
             yield
         except BaseException:
             try:
-                self._release_all(writing, collection)
+                self._release_all(writing)
             except psycopg.Error as error:
                 log.info("the leases are not given back yet: %s", one_line(error))
             raise
-        self._release_all(writing, collection)
+        self._release_all(writing)
 
     def _release_after_all(self) -> None:
         """Try once more to give leases back, for a worker that is to stop while the database comes and goes."""
@@ -164,68 +217,32 @@ class Worker:
             return
         try:
             with connect(self.dsn, application_name="imgvec worker") as connection:
-                self._release_all(connection, get_collection(connection, self.collection_name))
+                self._release_all(connection)
         except (*GONE, ImgvecError) as error:
             log.warning("leases not given back, they run out by themselves: %s", one_line(error))
 
-    def _written(self, written: Written, settled: int) -> None:
-        self.tally.embedded += written.embedded
-        self.tally.failed += written.failed
-        self.tally.lost_jobs += written.lost_jobs
-        self.tally.settled += settled
-        self.on_progress(self.tally)
-
-    def _release_all(self, connection: Connection, collection: Collection) -> None:
+    def _release_all(self, connection: Connection) -> None:
+        """Give back all leases; they are of the last session's collection."""
         held = self.leases.held()
-        if held:
-            release_jobs(connection, collection.id, held)
+        if held and self._collection is not None:
+            release_jobs(connection, self._collection.id, held)
             for token in held:
                 self.leases.discard(token)
-
-    def _check_model(self, connection: Connection, collection: Collection) -> None:
-        """Stamp the model's fingerprint at first use, and refuse to mix two."""
-        embedder = self.embedder
-        if embedder.dimensions != collection.dimensions:
-            raise ModelError(
-                f'model "{embedder.name}" gives {embedder.dimensions} dimensions, collection "{collection.name}" '
-                f"has {collection.dimensions}; make a new collection for it"
-            )
-        recorded = self._stamp(connection, collection)
-        if recorded != embedder.fingerprint:
-            raise ModelError(
-                f'the weights or preprocessing of "{embedder.name}" here (fingerprint {embedder.fingerprint[:12]}) are not '
-                f'those that collection "{collection.name}" was embedded with ({recorded[:12]}); '
-                "use the same weights, or make a new collection"
-            )
-
-    def _stamp(self, connection: Connection, collection: Collection) -> str:
-        """Record the model's fingerprint unless there is one, and return the one on record."""
-        values = {
-            "model_id": collection.model_id,
-            "fingerprint": self.embedder.fingerprint,
-            "logit_scale": self.embedder.logit_scale,
-            "logit_bias": self.embedder.logit_bias,
-        }
-        for _ in range(STAMP_TRIES):
-            row = connection.execute(load_sql("queries/stamp_model.sql"), values).fetchone()
-            # Of two workers that stamp at once, one sees neither its own stamp nor yet the other's.
-            if row is not None:
-                return str(row[0])
-        raise ModelError(f'the model of collection "{collection.name}" is not registered any more')
 
 
 def effective_root(collection: Collection, override: Path | None) -> Path | None:
     """Return the folder that paths are under: this machine's own, or the collection's.
 
     Raises:
-        ImgvecError: It is not on this machine; each row would be charged with a failure for that.
+        PicturesAwayError: It is not on this machine; each row would be charged with a failure for that.
     """
     root = override
     if root is None and collection.root is not None:
         root = Path(collection.root)
-    if root is not None and not root.is_dir():
-        raise ImgvecError(
+    if root is not None and explain_absence(root, may_be_empty=True):
+        raise PicturesAwayError(
+            root,
             f"the folder {root}, where the pictures of {collection.name} lie, is not on this machine; "
-            "mount it, or say where it is with --root DIR"
+            "mount it, or say where it is with --root DIR",
         )
     return root

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import psycopg
 
+from imgvec_pg.database.connect import one_line
 from imgvec_pg.store.collection import KEYS_PER_JOB
 from imgvec_pg.store.embeddings import (
     RETRIED_ERRORS,
@@ -17,7 +18,7 @@ from imgvec_pg.store.embeddings import (
     Outcome,
     Written,
 )
-from imgvec_pg.store.jobs import Claim, Job, PutOffKey, explode_jobs
+from imgvec_pg.store.jobs import MAX_ATTEMPTS, Claim, Job, PutOffKey, explode_jobs
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +51,9 @@ def write_outcomes(
     store: EmbeddingStore, claim: Claim, outcomes: Sequence[Outcome], precision: str
 ) -> Written:
     """Write all outcomes of a claim; keys that the application holds locked are put off, at no attempt's cost."""
-    total = Written(0, 0, 0)
+    total = Written()
     for group in grouped(outcomes):
-        written = write_group(store, claim, group, precision)
-        total = Written(
-            total.embedded + written.embedded,
-            total.failed + written.failed,
-            total.lost_jobs + written.lost_jobs,
-        )
+        total += write_group(store, claim, group, precision)
     return total
 
 
@@ -69,13 +65,11 @@ def write_group(store: EmbeddingStore, claim: Claim, group: list[Outcome], preci
         log.info("%s; writing %d jobs key by key", type(error).__name__, len(group))
     ids = {outcome.job_id for outcome in group}
     singles = explode_patiently(store, claim.token, list(ids))
-    embedded = failed = 0
-    for single in singles:
-        written = write_single(store, claim.token, single, single_outcome(single, group), precision)
-        embedded += written.embedded
-        failed += written.failed
     expected = sum(len(job.keys) for job in claim.jobs if job.id in ids)
-    return Written(embedded, failed, lost_jobs=int(len(singles) < expected))
+    total = Written(lost_jobs=int(len(singles) < expected))
+    for single in singles:
+        total += write_single(store, claim.token, single, single_outcome(single, group), precision)
+    return total
 
 
 def explode_patiently(store: EmbeddingStore, token: uuid.UUID, ids: list[int]) -> list[Job]:
@@ -114,12 +108,31 @@ def write_single(
     store: EmbeddingStore, token: uuid.UUID, job: Job, outcome: Outcome, precision: str
 ) -> Written:
     """Write one key, or put it off when the application holds its row."""
+    violation: psycopg.errors.ForeignKeyViolation | None = None
     for pause_seconds in (0.05, 0.1):
         try:
             return store.write(token, [outcome], precision, SINGLE_LOCK_TIMEOUT_MS)
         except psycopg.errors.LockNotAvailable:
+            violation = None
             break
-        except RETRIED_ERRORS:
+        except RETRIED_ERRORS as error:
+            violation = error if isinstance(error, psycopg.errors.ForeignKeyViolation) else None
             time.sleep(pause_seconds)
-    later = PutOffKey(job.keys[0], job.version, job.attempts - 1, random.uniform(*CONFLICT_DELAY_SECONDS))  # noqa: S311
+    if violation is not None and job.attempts >= MAX_ATTEMPTS:
+        try:
+            return store.write(token, [without_reference(job, violation)], precision)
+        except RETRIED_ERRORS as error:
+            log.info("%s; the failure is noted at the next try", type(error).__name__)
+    # A row that is being deleted breaks its foreign key once; only one that goes on doing so is charged.
+    attempts = job.attempts if violation is not None else job.attempts - 1
+    later = PutOffKey(job.keys[0], job.version, attempts, random.uniform(*CONFLICT_DELAY_SECONDS))  # noqa: S311
     return store.write(token, [Outcome(job.id, put_off=[later])], precision)
+
+
+def without_reference(job: Job, violation: psycopg.errors.ForeignKeyViolation) -> Outcome:
+    """Return the failure of a row that reading sees and its foreign key never: it would be embedded for ever."""
+    message = (
+        f"the row is there, yet the foreign key of its embedding does not find it: {one_line(violation)}"
+    )
+    failed = FailedKey(job.keys[0], job.version, "no_reference", message, job.attempts)
+    return Outcome(job.id, failed=[failed])

@@ -1,5 +1,6 @@
 """`imgvec backfill`."""
 
+import signal
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,21 +12,21 @@ from psycopg import sql
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.worker import Worker, effective_root
-from imgvec_pg.cli.options import dsn_option, echo_json, json_option, model_options, pipeline_options
-from imgvec_pg.cli.outcome import SomeRowsFailed
+from imgvec_pg.cli.filling import Filling, report_dry_run
+from imgvec_pg.cli.options import dsn_option, json_option, model_options, pipeline_options
+from imgvec_pg.cli.outcome import SomeRowsFailed, complain
 from imgvec_pg.cli.processes import Fleet, run_processes
-from imgvec_pg.cli.progress import clock, image_progress, index_progress
+from imgvec_pg.cli.progress import image_progress
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.database.connect import Connection, connect, require_schema
+from imgvec_pg.database.launcher import die_with
 from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.indexbuild import build_index
-from imgvec_pg.store.indexes import has_valid_index
+from imgvec_pg.store.collections import get_collection, require_same_collection
 from imgvec_pg.store.jobs import queue_depth
-from imgvec_pg.store.reconcile import count_missing, list_source
+from imgvec_pg.store.reconcile import list_source
 
 
 @click.command()
@@ -37,6 +38,7 @@ from imgvec_pg.store.reconcile import count_missing, list_source
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many rows.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what waits.")
 @click.option("--no-index", is_flag=True, help="Do not build the HNSW index at the end.")
+@click.option("--parent", type=int, hidden=True, help="End with this process: for those of --workers.")
 @pipeline_options
 @model_options
 @json_option
@@ -52,6 +54,7 @@ def backfill(
     root: Path | None,
     dry_run: bool,
     no_index: bool,
+    parent: int | None,
     weights: Path | None,
     device: str,
     precision: str,
@@ -61,7 +64,10 @@ def backfill(
 
     NAME may be left out when there is one collection. Rows are claimed in small jobs and each batch commits alone: stop
     it at any moment, run it again, start it on more machines. The HNSW index is built once, after the first fill, beside
-    running writes. Exit code 4 says that some rows failed: see imgvec failures.
+    running writes; it takes the owner of the schema imgvec, and a role that only fills is told so, at no error.
+
+    Exit code 4 says that some rows failed: see imgvec failures. A folder of pictures that goes away meanwhile ends the
+    command with 1 and is charged to no row.
 
     \b
     Example:
@@ -70,69 +76,73 @@ def backfill(
     """
     with connect(dsn, application_name="imgvec backfill") as connection:
         require_schema(connection)
-        collection = get_collection(connection, name)
+        collection = get_collection(connection, name, say_which="imgvec backfill NAME")
         if dry_run:
             report_dry_run(connection, collection, limit, as_json)
             return
-        root = effective_root(collection, root)
+        # Before the model is loaded, which takes its time.
+        effective_root(collection, root)
         # A listing that was interrupted goes on before the queue is worked off.
         list_source(connection, collection)
         waiting = queue_depth(connection, collection.id).waiting
         began = database_time(connection)
     # No connection of this command's own stays open for the hours that follow: it would not live through a restart.
     expected = waiting if limit is None else min(waiting, limit)
-    tally = Tally()
     fleet: Fleet | None = None
+    tally = Tally()
     if waiting and workers > 1:
         fleet = run_processes(context, collection, workers, expected)
         tally = fleet.tally
     elif waiting:
-        embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
-        options = PipelineOptions(
-            batch_size=batch_size,
-            decode_threads=decode_threads,
-            limit=limit,
-            root=root,
-            lease_seconds=lease_seconds(),
-        )
-        worker = Worker(dsn, collection.name, embedder, options)
-        with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:
-            worker.on_progress = lambda tally: show(tally.settled, tally.images_per_second())
-            tally = worker.run()
-        if stopped.exit_code is not None:
-            click.echo(f"stopped after {tally.embedded:,} images; run the same command to go on", err=True)
-            context.exit(stopped.exit_code)
-    seconds = tally.seconds()
+        tally = run_worker(context, collection, expected)
+    tally.finish()
     with connect(dsn, application_name="imgvec backfill") as connection:
+        require_same_collection(connection, collection.name, collection)
         if fleet is not None and fleet.died:
             tally = count_done(connection, collection, began, tally)
-        left = queue_depth(connection, collection.id).waiting
-        built = False
-        if not no_index and left == 0 and not has_valid_index(connection, collection):
-            with index_progress() as show_index:
-                built = build_index(connection, collection, show_index)
-    summary = {
-        "collection": collection.name,
-        "embedded": tally.embedded,
-        "failed": tally.failed,
-        "waiting": left,
-        "seconds": round(seconds, 1),
-        "images_per_second": round(tally.images_per_second(), 1),
-        "index_built": built,
-    }
-    if as_json:
-        echo_json(summary)
-    else:
-        click.echo(
-            f"{collection.name}: {tally.embedded:,} images embedded in {clock(seconds)} ({tally.images_per_second():.1f}/s), "
-            f"{tally.failed:,} failed, {left:,} waiting{', index built' if built else ''}"
-        )
-        if tally.failed:
-            click.echo(f"see why with: imgvec failures {collection.name}", err=True)
-    if fleet is not None and fleet.first_error is not None and left:
-        context.exit(fleet.first_error)
+        filling = Filling(collection.name, tally, queue_depth(connection, collection.id).waiting)
+        try:
+            if not no_index:
+                filling.complete_index(connection, collection)
+        finally:
+            # Whatever became of the index, what was embedded stays embedded.
+            filling.report(as_json)
+    if filling.index_problem is not None:
+        complain(filling.index_problem)
+    if fleet is not None and fleet.first_error is not None:
+        click.echo(f"a worker process ended in error: {fleet.complaint}", err=True)
+        if filling.waiting:
+            context.exit(fleet.first_error)
     if tally.failed:
         raise SomeRowsFailed
+
+
+def run_worker(context: click.Context, collection: Collection, expected: int) -> Tally:
+    """Embed what waits in this process, showing progress; leave the command where a signal came."""
+    options = context.params
+    if options["parent"] is not None:
+        die_with(options["parent"], signal.SIGTERM)
+    embedder = load_embedder(
+        collection.model_name,
+        weights=options["weights"],
+        device=options["device"],
+        precision=options["precision"],
+    )
+    pipeline = PipelineOptions(
+        batch_size=options["batch_size"],
+        decode_threads=options["decode_threads"],
+        limit=options["limit"],
+        root=options["root"],
+        lease_seconds=lease_seconds(),
+    )
+    worker = Worker(options["dsn"], collection.name, embedder, pipeline)
+    with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:
+        worker.on_progress = lambda tally: show(tally.settled, tally.images_per_second())
+        tally = worker.run()
+    if stopped.exit_code is not None:
+        click.echo(f"stopped after {tally.embedded:,} images; run the same command to go on", err=True)
+        context.exit(stopped.exit_code)
+    return tally
 
 
 def database_time(connection: Connection) -> datetime:
@@ -154,33 +164,3 @@ def count_done(connection: Connection, collection: Collection, began: datetime, 
     ).fetchone()
     assert row is not None  # noqa: S101 - always one row
     return replace(tally, embedded=row[0], failed=row[1])
-
-
-def report_dry_run(connection: Connection, collection: Collection, limit: int | None, as_json: bool) -> None:
-    """Say what a run would do."""
-    waiting = queue_depth(connection, collection.id).waiting
-    if not collection.is_listed:
-        waiting = max(waiting, count_missing(connection, collection))
-    if limit is not None:
-        waiting = min(waiting, limit)
-    row = connection.execute(
-        "SELECT images_per_second FROM imgvec.model WHERE id = %s", [collection.model_id]
-    ).fetchone()
-    rate = float(row[0]) if row and row[0] else None
-    seconds = waiting / rate if rate else None
-    if as_json:
-        echo_json({"collection": collection.name, "waiting": waiting, "seconds": seconds})
-        return
-    needed = (
-        "time unknown until a first run"
-        if seconds is None
-        else f"about {clock(seconds)} at {rate:.1f} images/s"
-    )
-    index = (
-        "the index is there"
-        if has_valid_index(connection, collection)
-        else "the index would be built at the end"
-    )
-    click.echo(
-        f"{collection.name}: {waiting:,} rows would be embedded, {needed}; {index}; nothing was changed"
-    )

@@ -34,7 +34,7 @@ def calibrate(name: str | None, sample: int, as_json: bool, dsn: str) -> None:
     """
     with connect(dsn, application_name="imgvec calibrate") as connection:
         require_schema(connection)
-        collection = get_collection(connection, name)
+        collection = get_collection(connection, name, say_which="imgvec calibrate NAME")
         found = calibrate_collection(connection, collection, sample)
     if as_json:
         echo_json([asdict(one) for one in found])

@@ -4,6 +4,7 @@ import dataclasses
 
 import click
 
+from imgvec_pg.cli.confirm import confirm
 from imgvec_pg.cli.newcollection import create
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option
 from imgvec_pg.database.connect import connect, require_schema
@@ -111,9 +112,7 @@ def drop(name: str, dsn: str, yes: bool, lock_timeout_ms: int) -> None:
         require_schema(connection)
         item = get_collection(connection, name)
         if not yes:
-            click.confirm(
-                f"Drop collection {item.name} and all its embeddings of {item.shown_source}?", abort=True
-            )
+            confirm(f"Drop collection {item.name} and all its embeddings of {item.shown_source}?")
         drop_collection(connection, item, lock_timeout_ms=lock_timeout_ms)
     click.echo(f"dropped collection {item.name}")
 

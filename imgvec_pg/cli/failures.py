@@ -27,7 +27,7 @@ def failures(name: str | None, dsn: str, codes: tuple[str, ...], limit: int, as_
     """
     with connect(dsn) as connection:
         require_schema(connection)
-        collection = get_collection(connection, name)
+        collection = get_collection(connection, name, say_which="imgvec failures NAME")
         with connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(
                 load_sql("queries/failures.sql"),

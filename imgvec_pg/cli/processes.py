@@ -36,6 +36,7 @@ class Fleet:
 
     Attributes:
         first_error: Exit code of the first process that ended in error, None while none did.
+        complaint: What that process said of it.
         died: Processes that were killed or crashed.
     """
 
@@ -45,6 +46,7 @@ class Fleet:
     tally: Tally = field(default_factory=Tally)
     running: list["subprocess.Popen[str]"] = field(default_factory=list)
     first_error: int | None = None
+    complaint: str = ""
     died: int = 0
     is_stopping: bool = False
 
@@ -150,6 +152,7 @@ def shown_end(returncode: int) -> str:
 def child_command(options: dict[str, Any], collection: Collection) -> list[str]:
     """Return this command for one process, without the options that only the parent heeds."""
     command = [sys.executable, "-m", "imgvec_pg", "backfill", collection.name, "--no-index", "--json"]
+    command += ["--parent", str(os.getpid())]
     for option in ("batch_size", "decode_threads", "root", "weights", "device", "precision"):
         if options[option] is not None:
             command += [f"--{option.replace('_', '-')}", str(options[option])]
@@ -200,7 +203,7 @@ def run_processes(context: click.Context, collection: Collection, workers: int, 
             watch.close()
         fleet.tally.finish()
         if fleet.first_error is not None:
-            click.echo(f"a worker process ended in error: {fleet.reason()}", err=True)
+            fleet.complaint = fleet.reason()
         if stopped.exit_code is not None:
             click.echo("stopped; run the same command to go on", err=True)
             context.exit(stopped.exit_code)

@@ -21,7 +21,7 @@ def retry(name: str | None, dsn: str, codes: tuple[str, ...]) -> None:
     """
     with connect(dsn, application_name="imgvec retry") as connection:
         require_schema(connection)
-        collection = get_collection(connection, name)
+        collection = get_collection(connection, name, say_which="imgvec retry NAME")
         filed = retry_failures(connection, collection.id, list(codes) or None)
     click.echo(
         f"{collection.name}: {filed:,} rows filed again; embed them with: imgvec backfill {collection.name}"

@@ -2,6 +2,7 @@
 
 import click
 
+from imgvec_pg.cli.confirm import confirm
 from imgvec_pg.cli.options import dsn_option, lock_timeout_option
 from imgvec_pg.database.connect import connect
 from imgvec_pg.store.removal import installed_collections, remove_everything
@@ -34,6 +35,6 @@ def uninstall(dsn: str, yes: bool, lock_timeout_ms: int) -> None:
                 if names
                 else "its empty schema"
             )
-            click.confirm(f'Remove imgvec from database "{connection.info.dbname}": {what}?', abort=True)
+            confirm(f'Remove imgvec from database "{connection.info.dbname}": {what}?')
         for line in remove_everything(connection, lock_timeout_ms=lock_timeout_ms):
             click.echo(line)

@@ -37,26 +37,35 @@ def worker(
     Follows inserts, updates and deletes of the source within about half a second. SIGTERM or ctrl-C finishes the batch
     in hand and gives back the rest. Run as many as you like, on any machine that reaches the database and the pictures.
 
+    It waits while the database or the folder with the pictures is away. It follows NAME: when that is dropped and created
+    again, or is an alias that is switched, it goes on with the new collection if the model is the same; else it ends with
+    exit code 1, as it does 15 minutes after its collection was dropped.
+
     \b
     Example:
       imgvec worker product_clip
     """
     with connect(dsn, application_name="imgvec worker") as connection:
         require_schema(connection)
-        collection = get_collection(connection, name)
+        collection = get_collection(connection, name, say_which="imgvec worker NAME")
+    # Before the model is loaded, which takes its time.
+    effective_root(collection, root)
     embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
     options = PipelineOptions(
         batch_size=batch_size,
         decode_threads=decode_threads,
         follow=True,
-        root=effective_root(collection, root),
+        root=root,
         lease_seconds=lease_seconds(),
     )
 
-    def log(tally: Tally) -> None:
-        click.echo(f"{collection.name}: {tally.embedded:,} embedded, {tally.failed:,} failed", err=True)
+    # An alias is followed wherever it points.
+    followed = name or collection.name
 
-    running = Worker(dsn, collection.name, embedder, options, log)
+    def log(tally: Tally) -> None:
+        click.echo(f"{followed}: {tally.embedded:,} embedded, {tally.failed:,} failed", err=True)
+
+    running = Worker(dsn, followed, embedder, options, log)
     with stop_on_signals(running.request_stop) as stopped:
         click.echo(f"worker for {collection.name} ({collection.model_name}) is ready", err=True)
         running.run()

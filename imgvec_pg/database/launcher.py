@@ -1,4 +1,4 @@
-"""Become PostgreSQL: a program run as `python -I -S launcher.py OPTIONS COMMAND…`, never imported.
+"""Become PostgreSQL: a program run as `python -I -S launcher.py OPTIONS COMMAND…`.
 
 It stands in for Popen's preexec_fn, which may deadlock in a process with threads. The order matters: changing
 the user clears the parent-death signal.
@@ -28,7 +28,7 @@ def main() -> None:
     if options["uid"] is not None:
         _become(options["uid"], options["gid"])
     if options["parent"] is not None:
-        _die_with(options["parent"])
+        die_with(options["parent"], signal.SIGINT)
     try:
         log = os.open(options["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError as error:
@@ -66,10 +66,17 @@ def _leave_parent() -> None:
     os.setsid()
 
 
-def _die_with(parent: int) -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the signal was set
-        sys.exit("FATAL:  the process that started this server is gone")
+def die_with(parent: int, number: signal.Signals) -> None:
+    """Have this process sent a signal when the thread that started it ends; on Linux only.
+
+    Args:
+        parent: Pid of the starting process, which may have died before.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit("FATAL:  the process that started this one is gone")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ import stat
 from contextlib import closing
 from pathlib import Path
 
-from imgvec_pg.errors import ImageError
+from imgvec_pg.errors import ImageError, PicturesAwayError
 from imgvec_pg.images.reference import ImageReference, shown
+from imgvec_pg.images.root import explain_absence
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 # Linux gives up after as many; include/linux/namei.h: MAXSYMLINKS.
@@ -37,6 +38,7 @@ def fetch_bytes(
     Raises:
         ImageError: `empty`, `too_large`, `not_found` (transient: the file may yet come), `not_regular_file`,
             `path_denied` or `fetch_failed`.
+        PicturesAwayError: It was not read because the whole folder is gone.
     """
     if reference.content is not None:
         name, data = "the image", reference.content
@@ -166,10 +168,10 @@ def _too_large(name: str, size: int, limit: int) -> ImageError:
 
 
 def _explain(error: OSError, path: str, root: Path) -> ImageError:
+    away = explain_absence(root, may_be_empty=True)
+    if away is not None:
+        return PicturesAwayError(root, away)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        if not root.is_dir():
-            message = f"the root folder {root} is missing: mount it, or name another with --root"
-            return ImageError("fetch_failed", message, transient=True)
         return ImageError(
             "not_found", f"{shown(path)} does not exist below {root}: put it there", transient=True
         )

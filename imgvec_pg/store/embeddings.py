@@ -75,11 +75,31 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Written:
-    """Rows written, failures recorded, and jobs whose lease had been lost."""
+    """What became of the jobs that a write was about.
 
-    embedded: int
-    failed: int
-    lost_jobs: int
+    Attributes:
+        embedded: Rows written.
+        failed: Failures recorded.
+        settled: Keys off the queue for good: embedded, failed, outdated or gone from the source.
+        put_off: Keys filed again, to be tried later.
+        lost_jobs: Jobs whose lease had been lost; they are another worker's now, whatever their keys.
+    """
+
+    embedded: int = 0
+    failed: int = 0
+    settled: int = 0
+    put_off: int = 0
+    lost_jobs: int = 0
+
+    def __add__(self, other: "Written") -> "Written":
+        """Add up what two writes did."""
+        return Written(
+            self.embedded + other.embedded,
+            self.failed + other.failed,
+            self.settled + other.settled,
+            self.put_off + other.put_off,
+            self.lost_jobs + other.lost_jobs,
+        )
 
 
 class EmbeddingStore:
@@ -136,8 +156,10 @@ class EmbeddingStore:
             kept = [outcome for outcome in outcomes if outcome.job_id in ours]
             embedded = self._write_embedded([key for o in kept for key in o.embedded], precision)
             failed = self._write_failed([key for o in kept for key in o.failed])
-            put_off(connection, self.collection.id, [key for o in kept for key in o.put_off])
-        return Written(embedded, failed, len(outcomes) - len(kept))
+            later = [key for o in kept for key in o.put_off]
+            put_off(connection, self.collection.id, later)
+        settled = sum(ours.values()) - len(later)
+        return Written(embedded, failed, settled, len(later), lost_jobs=len(outcomes) - len(kept))
 
     def _lock_collection(self, outcomes: Sequence[Outcome]) -> None:
         if any(outcome.failed for outcome in outcomes):

@@ -13,7 +13,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, connect, one_line, vector_schema
 from imgvec_pg.database.hnswsize import graph_bytes, index_bytes
 from imgvec_pg.database.sqlfiles import load_sql, render
-from imgvec_pg.errors import DatabaseError, UsageError
+from imgvec_pg.errors import DatabaseError, NotOwnerError, UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.indexes import Ending, build_tables, index_states, running_build
 
@@ -115,6 +115,7 @@ def build_index(connection: Connection, collection: Collection, progress: Progre
     An index left INVALID by a cancelled build is dropped and built anew.
 
     Raises:
+        NotOwnerError: Only the owner of the embedding table may build.
         DatabaseError: The build was cancelled or refused; running it again repairs.
     """
     plan = plan_build(connection, collection)
@@ -138,6 +139,7 @@ def run_build(
         again: The command that goes on after an error.
 
     Raises:
+        NotOwnerError: Only the owner of the embedding table may build.
         DatabaseError: The build was cancelled or refused.
     """
     schema = vector_schema(connection)
@@ -155,9 +157,9 @@ def run_build(
                     "needs none, or give the server more (docker: --shm-size)"
                 ) from error
             except psycopg.errors.InsufficientPrivilege as error:
-                raise DatabaseError(
+                raise NotOwnerError(
                     f"the role {connection.info.user} may not build the index of {collection.name} ({one_line(error)}); "
-                    f"run it as the owner of imgvec.{collection.embedding_table}"
+                    f"have the owner of imgvec.{collection.embedding_table} run: {again}"
                 ) from error
             except psycopg.Error as error:
                 raise DatabaseError(

@@ -170,10 +170,10 @@ def release_jobs(connection: Connection, collection_id: int, tokens: Sequence[uu
         )
 
 
-def finish_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) -> set[int]:
-    """Take jobs off the queue within the caller's transaction; the ids returned were still ours."""
+def finish_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) -> dict[int, int]:
+    """Take jobs off the queue within the caller's transaction; those returned, id -> keys, were still ours."""
     rows = connection.execute(load_sql("queries/finish_jobs.sql"), {"ids": list(ids), "token": token})
-    return {row[0] for row in rows}
+    return dict(rows.fetchall())
 
 
 def explode_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) -> list[Job]:

@@ -12,7 +12,7 @@ from imgvec_pg.errors import ImageError
 from imgvec_pg.images.describe import ImageDescription, describe_image
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.folders import FoundFile, Met, SymbolicLink, Unreadable
-from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.images.reference import ImageReference, shown
 
 FILES_PER_TRANSACTION = 500
 # Workers read the library below this root too (imgvec collection create --library).
@@ -21,7 +21,7 @@ ROOT = Path("/")
 
 @dataclass(frozen=True)
 class FailedFile:
-    """A file that was not added, and why; `path` is fit to print."""
+    """A file that was not added, and why, without its name; `path` is fit to print."""
 
     path: str
     code: str
@@ -114,7 +114,8 @@ def _add_batch(connection: Connection, batch: list[FoundFile], result: Added) ->
             if error.code == "unidentified" and not file.is_named:
                 result.not_images += 1
             else:
-                result.failed.append(FailedFile(file.path, error.code, str(error)))
+                message = str(error).removeprefix(shown(file.path)).lstrip()
+                result.failed.append(FailedFile(file.path, error.code, message))
             continue
         images.append(image)
         if before is None:

@@ -111,7 +111,7 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
         key: Columns that identify a row, for views and foreign tables, which have no primary key.
 
     Raises:
-        CollectionError: No such relation, not a table or view, no usable key.
+        CollectionError: No such relation, not a table or view, inherited from, no usable key.
     """
     oid = resolve_relation(connection, relation)
     with plain_search_path(connection):
@@ -124,11 +124,17 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
         primary = connection.execute(load_sql("queries/source_primary_key.sql"), {"oid": oid}).fetchall()
         chosen = connection.execute(chosen_key, {"oid": oid, "columns": list(key)}).fetchall() if key else []
         tables = connection.execute(load_sql("queries/source_tables.sql"), {"oid": oid}).fetchall()
+        children = connection.execute(load_sql("queries/source_children.sql"), {"oid": oid}).fetchall()
     schema, name, relkind, row_security, estimated_rows = found
     shown = f"{schema}.{name}"
     if relkind not in KINDS:
         raise CollectionError(
             f'"{shown}" is not a table or view; expected one that holds a row for each image'
+        )
+    if children:
+        raise CollectionError(
+            f"{shown} has tables that inherit from it ({', '.join(row[0] for row in children)}), whose rows its primary key "
+            "does not cover; name a table without such, or a view of its own rows (FROM ONLY) with --key and --no-fk"
         )
     missing = [column for column in key if column not in columns]
     if missing:

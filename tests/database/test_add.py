@@ -190,6 +190,9 @@ def test_add_says_what_it_did_and_what_comes_next(
     captured = capsys.readouterr()
     assert captured.out.splitlines()[1] == "embed what is new with: imgvec backfill photos"
     assert len(captured.err.splitlines()) == 6
+    assert captured.err.splitlines()[0] == (
+        f"not added: {tmp_path / '0.jpg'}: has 0 bytes, an encoded image was expected: replace it"
+    )
     assert captured.err.splitlines()[-1] == "not added: 2 more files; --json lists them all"
     assert run(cli, ["add", str(tmp_path), "--dsn", database, "--json"]) == 4
     answer = json.loads(capsys.readouterr().out)

@@ -1,5 +1,6 @@
 """The worker and its commands, end to end: real processes on a real PostgreSQL, and a model worked out by hand."""
 
+import dataclasses
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from unittest import mock
 
 import pytest
 from imgvec_faulty_embedder import BREAKER, KILLER, NOT_A_NUMBER, RAISER, load
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from workers import (
     NAME,
     STAGED,
@@ -36,7 +39,7 @@ from workers import (
     wait_until,
 )
 
-from imgvec_pg.backfill import heartbeat, worker
+from imgvec_pg.backfill import heartbeat, patience
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.worker import Worker
@@ -299,12 +302,26 @@ def test_worker_follows_insert_update_and_delete_and_leaves_on_sigterm(shop: Sho
         began = time.monotonic()
         wait_until(lambda: queued_keys(shop.connection) == 0, "the changes")
         assert time.monotonic() - began < 5
-        assert count(shop.connection, "imgvec.worker WHERE activity = 'working'") == 1
+        wait_until(lambda: activities(shop) == ["idle"], "the worker to say that it is idle")
         shop.must_be_current()
         following.send(signal.SIGTERM)
         assert following.wait() == 143
     assert count(shop.connection, "imgvec.worker") == 0
     assert "Traceback" not in following.text()
+
+
+def activities(shop: Shop) -> list[str]:
+    return [row[0] for row in shop.connection.execute("SELECT activity FROM imgvec.worker")]
+
+
+def test_a_worker_says_whether_it_works(shop: Shop) -> None:
+    make_table(shop.connection, shop.root, 40)
+    with shop.worker(IMGVEC_TEST_PREPARE_SECONDS="0.3", IMGVEC_LEASE_SECONDS="60"):
+        wait_until(lambda: activities(shop) == ["working"], "it to work")
+        assert queued_keys(shop.connection) > 0
+        wait_until(lambda: queued_keys(shop.connection) == 0, "the first fill")
+        # Long before the next heartbeat, which comes every 15 s.
+        wait_until(lambda: activities(shop) == ["idle"], "it to be idle", 3)
 
 
 def test_updates_while_a_backfill_runs_are_in_its_result(shop: Shop) -> None:
@@ -432,6 +449,24 @@ def test_a_killed_child_of_a_backfill_is_replaced(shop: Shop) -> None:
     assert "died (signal 9)" in filling.text() and "another is started" in filling.text()
     assert "200 images embedded" in filling.text() and "index built" in filling.text()
     shop.must_be_current()
+
+
+def test_the_processes_of_a_backfill_end_with_it(shop: Shop) -> None:
+    make_table(shop.connection, shop.root, 600)
+    with running(
+        shop.database,
+        shop.environment,
+        shop.logs,
+        *("backfill", NAME, "--workers", "2", "--batch-size", "16"),
+        IMGVEC_TEST_PREPARE_SECONDS="0.05",
+        IMGVEC_LEASE_SECONDS="60",
+    ) as filling:
+        wait_until(lambda: count(shop.connection, "imgvec.worker") == 2, "two workers")
+        wait_until(lambda: count(shop.connection, "written") > 0, "a first batch")
+        filling.send(signal.SIGKILL)
+        wait_until(lambda: count(shop.connection, "imgvec.worker") == 0, "its processes to leave", 10)
+    assert queued_keys(shop.connection) > 0
+    assert count(shop.connection, "imgvec.job WHERE token IS NOT NULL OR attempts + deaths > 0") == 0
 
 
 def test_a_stopped_worker_drops_what_it_had_when_its_lease_was_lost(shop: Shop) -> None:
@@ -591,7 +626,202 @@ def test_truncate_while_a_worker_runs_leaves_nothing_behind(shop: Shop) -> None:
     shop.must_be_current()
 
 
+def test_keys_put_off_or_lost_while_writing_are_not_settled(shop: Shop) -> None:
+    make_table(shop.connection, shop.root, 64)
+    tallies: list[Tally] = []
+    with (
+        connect(shop.database) as application,
+        ending_thread(lambda: tallies.append(shop.run_inside())),
+        application.transaction(),
+    ):
+        application.execute("SELECT FROM photo WHERE id IN (10, 20) FOR UPDATE")
+        wait_until(lambda: count(shop.connection, "filed WHERE id IN (10, 20)") >= 6, "them to be put off")
+    assert (tallies[0].settled, tallies[0].embedded) == (64, 64)
+
+
+# What goes away
+
+
+def create_again(shop: Shop, name: str = NAME, model: str = "faulty-grid", images: str = "both") -> None:
+    columns = ["--image", "path"] + (["--image", "content"] if images == "both" else [])
+    done = shop.command(
+        *("collection", "create", name, "--source", "photo", *columns),
+        *("--root", str(shop.root), "--model", model),
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def drop(shop: Shop) -> None:
+    done = shop.command("collection", "drop", NAME, "--yes")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_backfill_whose_collection_is_dropped_says_so(shop: Shop, workers: str) -> None:
+    make_table(shop.connection, shop.root, 400)
+    with running(
+        shop.database,
+        shop.environment,
+        shop.logs,
+        *("backfill", NAME, "--workers", workers, "--batch-size", "16"),
+        IMGVEC_TEST_PREPARE_SECONDS="0.05",
+    ) as filling:
+        wait_until(lambda: count(shop.connection, "written") > 0, "a first batch")
+        drop(shop)
+        assert filling.wait() == 1, filling.text()
+    assert filling.text() == f"imgvec: collection {NAME} was dropped meanwhile\n"
+    assert count(shop.connection, "imgvec.worker") == 0
+
+
+def test_a_worker_waits_for_its_dropped_collection_and_fills_the_new_one(shop: Shop) -> None:
+    make_table(shop.connection, shop.root, 20)
+    with shop.worker() as following:
+        wait_until(lambda: queued_keys(shop.connection) == 0, "the first fill")
+        drop(shop)
+        wait_until(lambda: f"collection {NAME} was dropped meanwhile" in following.text(), "it to notice")
+        wait_until(lambda: count(shop.connection, "imgvec.worker") == 0, "it to sign off")
+        create_again(shop)
+        wait_until(lambda: count(shop.connection, "imgvec.photo_grid_embedding") == 20, "the new fill")
+        following.send(signal.SIGTERM)
+        assert following.wait() == 143, following.text()
+    shop.must_be_current()
+
+
+def test_a_worker_ends_when_its_collection_gets_another_model(shop: Shop) -> None:
+    make_table(shop.connection, shop.root, 20)
+    with shop.worker() as following:
+        wait_until(lambda: queued_keys(shop.connection) == 0, "the first fill")
+        drop(shop)
+        create_again(shop, model="color-grid")
+        assert following.wait() == 1, following.text()
+    assert "imgvec: photo_grid is embedded by color-grid now" in following.text()
+    assert "Traceback" not in following.text()
+    assert count(shop.connection, "imgvec.photo_grid_embedding") == 0
+    assert count(shop.connection, "imgvec.model WHERE name = 'color-grid' AND fingerprint IS NULL") == 1
+
+
+def test_a_worker_of_an_alias_follows_it(shop: Shop) -> None:
+    make_table(shop.connection, shop.root, 20)
+    create_again(shop, "other_grid")
+    point = "INSERT INTO imgvec.alias (name, collection_id) SELECT 'current', id FROM imgvec.collection WHERE name = %s"
+    shop.connection.execute(point, [NAME])
+    with running(shop.database, shop.environment, shop.logs, "worker", "current") as following:
+        wait_until(lambda: count(shop.connection, "imgvec.photo_grid_embedding") == 20, "the first fill")
+        assert count(shop.connection, "imgvec.other_grid_embedding") == 0
+        with shop.connection.transaction():
+            shop.connection.execute("DELETE FROM imgvec.alias")
+            shop.connection.execute(point, ["other_grid"])
+        wait_until(lambda: count(shop.connection, "imgvec.other_grid_embedding") == 20, "the second fill")
+        following.send(signal.SIGTERM)
+        assert following.wait() == 143, following.text()
+    assert "current points to collection other_grid now" in following.text()
+    assert count(shop.connection, "imgvec.job WHERE token IS NOT NULL") == 0
+
+
+def test_a_picture_folder_that_goes_away_ends_a_backfill_and_charges_no_row(shop: Shop) -> None:
+    make_table(shop.connection, shop.root, 300)
+    elsewhere = shop.root.with_name("elsewhere")
+    with running(
+        shop.database,
+        {**shop.environment, "IMGVEC_LEASE_SECONDS": "60"},
+        shop.logs,
+        *("backfill", NAME, "--batch-size", "16"),
+        IMGVEC_TEST_PREPARE_SECONDS="0.05",
+    ) as filling:
+        wait_until(lambda: count(shop.connection, "written") > 0, "a first batch")
+        shop.root.rename(elsewhere)
+        assert filling.wait(15) == 1, filling.text()
+    (line,) = filling.text().splitlines()
+    assert line.startswith(
+        f"imgvec: the root folder {shop.root} cannot be opened (No such file or directory)"
+    )
+    assert failures(shop.connection) == {}
+    assert count(shop.connection, "imgvec.job WHERE attempts > 0 OR token IS NOT NULL") == 0
+    done = count(shop.connection, "imgvec.photo_grid_embedding")
+    assert 0 < done < 300 and done + queued_keys(shop.connection) == 300
+    elsewhere.rename(shop.root)
+    assert shop.backfill()["embedded"] == 300 - done
+    shop.must_be_current()
+
+
+def test_a_worker_waits_for_a_folder_that_was_unmounted_and_left_empty(shop: Shop) -> None:
+    make_table(shop.connection, shop.root, 200)
+    drop(shop)
+    create_again(shop, images="path")
+    elsewhere = shop.root.with_name("elsewhere")
+    with shop.worker("--batch-size", "8", IMGVEC_TEST_PREPARE_SECONDS="0.05") as following:
+        wait_until(lambda: count(shop.connection, "imgvec.photo_grid_embedding") > 0, "a first batch")
+        shop.root.rename(elsewhere)
+        shop.root.mkdir()
+        wait_until(lambda: activities(shop) == ["waiting for pictures"], "it to wait")
+        time.sleep(1)
+        assert activities(shop) == ["waiting for pictures"]
+        assert count(shop.connection, "imgvec.job WHERE token IS NOT NULL") == 0
+        shop.root.rmdir()
+        elsewhere.rename(shop.root)
+        wait_until(lambda: count(shop.connection, "imgvec.photo_grid_embedding") == 100, "the rest")
+        following.send(signal.SIGTERM)
+        assert following.wait() == 143, following.text()
+    assert f"the root folder {shop.root} " in following.text()
+    assert failures(shop.connection) == {}
+
+
+def test_a_row_whose_foreign_key_never_holds_is_a_failure_in_the_end(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgvec_pg.backfill.writer.CONFLICT_DELAY_SECONDS", (0.1, 0.2))
+    make_table(shop.connection, shop.root, 10, listed=False)
+    # Read with its parent's rows, and unknown to its primary key.
+    shop.connection.execute("CREATE TABLE print () INHERITS (photo)")
+    shop.connection.execute("INSERT INTO print (id, content) VALUES (99, %s)", [random_picture(DRAW)])
+    summary = shop.backfill(expected=4)
+    assert (summary["embedded"], summary["failed"], summary["waiting"]) == (10, 1, 0)
+    assert failures(shop.connection) == {99: "no_reference"}
+    assert count(shop.connection, "imgvec.failure WHERE attempts = 3") == 1
+    # Only the row is to blame, and only as long as it is there.
+    shop.connection.execute("DROP TABLE print; DELETE FROM imgvec.failure")
+    shop.must_be_current()
+
+
 # The first listing and the index
+
+
+@pytest.fixture
+def filler(shop: Shop) -> Iterator[str]:
+    """Give the connection string of a role that may fill, and no more."""
+    role = f"imgvec_test_{uuid.uuid4().hex[:12]}"
+    shop.connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT imgvec_worker TO {role}")
+    try:
+        yield make_conninfo(shop.database, user=role, password="x")
+    finally:
+        shop.connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@pytest.mark.parametrize(("broken", "code"), [(False, 0), (True, 4)])
+def test_a_role_that_may_not_build_the_index_still_fills_and_reports(
+    shop: Shop, filler: str, broken: bool, code: int
+) -> None:
+    make_table(shop.connection, shop.root, 20)
+    role = conninfo_to_dict(filler)["user"]
+    shop.connection.execute(
+        f"GRANT SELECT ON photo TO {role}; GRANT ALL ON written, written_place_seq TO {role}"
+    )
+    shop.connection.execute(f"GRANT ALL ON filed, filed_place_seq TO {role}")
+    if broken:
+        shop.connection.execute("INSERT INTO photo (id, content) VALUES (99, 'no picture')")
+    owner_must = f"have the owner of imgvec.photo_grid_embedding run: imgvec backfill {NAME}"
+    as_filler = dataclasses.replace(shop, database=filler)
+    summary = as_filler.backfill(expected=code)
+    assert (summary["embedded"], summary["failed"], summary["index_built"]) == (20, int(broken), False)
+    assert owner_must in summary["index_problem"]
+    done = as_filler.command("backfill", NAME)
+    assert done.returncode == 0
+    assert f"{NAME}: 0 images embedded" in done.stdout
+    assert done.stderr.startswith(
+        f"imgvec: the role {role} may not build the index of photo_grid (must be owner"
+    )
+    assert owner_must in done.stderr and done.stderr.count("\n") == 1
+    assert shop.backfill()["index_built"]
 
 
 def test_an_interrupted_listing_goes_on_and_two_at_once_file_each_row_once(
@@ -697,8 +927,8 @@ def test_a_lease_that_cannot_work_is_refused(shop: Shop, value: str) -> None:
 
 def test_a_worker_gives_up_when_the_database_stays_away(shop: Shop, monkeypatch: Any) -> None:
     make_table(shop.connection, shop.root, 1)
-    monkeypatch.setattr(worker, "GIVE_UP_AFTER_SECONDS", 0.5)
-    monkeypatch.setattr(worker, "RECONNECT_SECONDS", (0.1, 0.2))
+    monkeypatch.setattr(patience, "GIVE_UP_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "PAUSE_SECONDS", (0.1, 0.2))
     away = Worker("host=/nonexistent dbname=none", NAME, load(), PipelineOptions())
     began = time.monotonic()
     with pytest.raises(ConnectionFailedError, match="same command"):

@@ -274,6 +274,29 @@ def test_a_relative_root_is_kept_absolute(shop: Connection, imgvec: Imgvec, tmp_
     )
 
 
+@pytest.mark.parametrize("command", ["backfill", "worker", "retry", "failures", "search"])
+def test_which_of_two_collections_is_asked_in_the_words_of_the_command(
+    shop: Connection, imgvec: Imgvec, command: str
+) -> None:
+    imgvec(*CREATE, "another", "--source", "shop.product", "--image", "picture", *COLOR)
+    words, way = (("red",), "--collection NAME") if command == "search" else ((), f"imgvec {command} NAME")
+    imgvec(command, *words).complains(2, "2 collections (another, product_color)", f"say which: {way}")
+
+
+def test_a_table_that_others_inherit_from_is_refused(shop: Connection, imgvec: Imgvec) -> None:
+    shop.execute("CREATE TABLE shop.gift (ribbon text) INHERITS (shop.product)")
+    before = catalogue(shop)
+    arguments = (*CREATE, "c", "--source", "shop.product", "--image", "picture", *COLOR)
+    for more in ((), ("--no-fk",), ("--dry-run",)):
+        imgvec(*arguments, *more).complains(1, "inherit from it (shop.gift)", "FROM ONLY")
+    assert catalogue(shop) == before
+    shop.execute("CREATE VIEW shop.own AS SELECT * FROM ONLY shop.product")
+    view = (*CREATE, "c", "--source", "shop.own", "--image", "picture", "--key", "id", "--no-fk", *COLOR)
+    assert imgvec(*view).code == 0
+    child = (*CREATE, "d", "--source", "shop.gift", "--image", "picture", "--key", "id", "--no-fk", *COLOR)
+    assert imgvec(*child).code == 0, "a table that inherits is a source like others"
+
+
 def test_names_near_63_bytes_work_from_end_to_end(shop: Connection, imgvec: Imgvec) -> None:
     table, key, column = ("é" * 30 + "abc", 'k"' + "y" * 61, "P" * 63)
     shop.execute(
@@ -301,15 +324,16 @@ def test_names_near_63_bytes_work_from_end_to_end(shop: Connection, imgvec: Imgv
 def test_drop_asks_first(shop: Connection, database: str, answer: str) -> None:
     before = catalogue(shop)
     said = in_a_process("collection", "drop", "product_color", stdin=answer, IMGVEC_DSN=database)
-    assert (said.code, said.stderr.strip()) == (130, "imgvec: stopped")
+    said.complains(1, "nothing was changed; add --yes to skip the question")
     assert "Drop collection product_color and all its embeddings of shop.product? [y/N]" in said.stdout
     assert catalogue(shop) == before
 
 
-def test_uninstall_asks_first(shop: Connection, database: str) -> None:
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_uninstall_asks_first(shop: Connection, database: str, answer: str) -> None:
     before = catalogue(shop)
-    said = in_a_process("uninstall", stdin="n\n", IMGVEC_DSN=database)
-    assert (said.code, said.stderr.strip()) == (130, "imgvec: stopped")
+    said = in_a_process("uninstall", stdin=answer, IMGVEC_DSN=database)
+    said.complains(1, "nothing was changed; add --yes to skip the question")
     assert "the collections product_color with all their embeddings" in said.stdout
     assert catalogue(shop) == before
 

@@ -69,7 +69,7 @@ def test_write_drops_the_results_of_a_lost_lease(scratch: Connection, photos: Co
     job = lease_job(scratch, photos, [1, 2])
     scratch.execute("UPDATE imgvec.job SET token = gen_random_uuid()")
     written = job.write((1, X), put_off=[PutOffKey({"id": 2}, 1, 1, 0)])
-    assert (written.embedded, written.lost_jobs) == (0, 1)
+    assert (written.embedded, written.settled, written.lost_jobs) == (0, 0, 1)
     assert embedded(scratch, photos) == []
     assert filed(scratch) == [1, 2]
 

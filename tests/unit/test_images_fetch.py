@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imgvec_pg.errors import ImageError, UsageError
+from imgvec_pg.errors import ImageError, PicturesAwayError, UsageError
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.reference import ImageReference, url_scheme
+from imgvec_pg.images.root import explain_absence
 
 AS_USER = pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 
@@ -171,8 +172,18 @@ def test_dangling_symlink_is_a_missing_file(root: Path) -> None:
 
 def test_missing_root_is_told_apart_from_a_missing_file(root: Path) -> None:
     error = refusal("cat.jpg", root / "unmounted")
-    assert (error.code, error.transient) == ("fetch_failed", True)
-    assert "root folder" in str(error)
+    assert isinstance(error, PicturesAwayError)
+    assert error.root == root / "unmounted"
+    assert f"the root folder {root / 'unmounted'} cannot be opened (No such file" in str(error)
+    assert not isinstance(refusal("none.jpg", root), PicturesAwayError)
+
+
+def test_an_empty_root_is_absent_only_where_it_holds_all_pictures(tmp_path: Path) -> None:
+    assert explain_absence(tmp_path, may_be_empty=True) is None
+    assert f"{tmp_path} is empty: mount it" in str(explain_absence(tmp_path, may_be_empty=False))
+    (tmp_path / "a.png").touch()
+    assert explain_absence(tmp_path, may_be_empty=False) is None
+    assert "(Not a directory)" in str(explain_absence(tmp_path / "a.png", may_be_empty=True))
 
 
 def make_socket(path: Path) -> None:

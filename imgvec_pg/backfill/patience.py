@@ -1,0 +1,63 @@
+"""How long a worker waits for what went away: pauses that grow, and an end."""
+
+import logging
+import threading
+import time
+
+import psycopg
+
+from imgvec_pg.database.connect import one_line
+from imgvec_pg.errors import ConnectionFailedError
+
+log = logging.getLogger(__name__)
+
+PAUSE_SECONDS = (0.5, 5.0)
+"""First and longest pause between attempts to reach what went away."""
+GIVE_UP_AFTER_SECONDS = 900.0
+
+GONE = (psycopg.OperationalError, psycopg.InterfaceError, ConnectionFailedError)
+"""What a database that went away looks like; a full disk and a stopping server come as the same."""
+
+
+class Patience:
+    """Waits between the attempts of one worker.
+
+    Args:
+        stop: Ends a pause at once.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._pause = PAUSE_SECONDS[0]
+        self._away_since: float | None = None
+        self._told = ""
+
+    def renew(self) -> None:
+        """Forget earlier attempts: there was success since."""
+        self._away_since = None
+
+    def wait(self, error: Exception) -> None:
+        """Pause after an attempt that met this error.
+
+        Raises:
+            ConnectionFailedError: The database has been away for 15 minutes.
+            Exception: The error itself, when something else stayed away for so long.
+        """
+        now = time.monotonic()
+        if self._away_since is None:
+            self._pause, self._away_since, self._told = PAUSE_SECONDS[0], now, ""
+        if now - self._away_since > GIVE_UP_AFTER_SECONDS:
+            if not isinstance(error, GONE):
+                raise error
+            raise ConnectionFailedError(
+                f"the database has been away for {GIVE_UP_AFTER_SECONDS / 60:.0f} minutes ({one_line(error)}); "
+                "nothing is lost: run the same command again"
+            ) from error
+        cause = one_line(error)
+        if isinstance(error, GONE):
+            cause = f"the database went away ({cause})"
+        if cause != self._told:
+            log.warning("%s; trying again until it is back", cause)
+            self._told = cause
+        self._stop.wait(self._pause)
+        self._pause = min(self._pause * 2, PAUSE_SECONDS[1])
