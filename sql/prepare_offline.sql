@@ -1,9 +1,14 @@
--- What `imgvec migrate --sql` begins with: the extension in the schema that the rest names, new enough, and the schema.
-CREATE EXTENSION IF NOT EXISTS vector SCHEMA {vector};
+-- What `imgvec migrate --sql` begins with: the schema, and the extension in the schema that the rest names, new enough.
+-- That it was made here is written down where `imgvec uninstall` looks.
+CREATE SCHEMA IF NOT EXISTS imgvec;
 DO $prepare$
 DECLARE
     found record;
 BEGIN
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') THEN
+        CREATE EXTENSION vector SCHEMA {vector};
+        COMMENT ON SCHEMA imgvec IS 'imgvec-pg; created the extension vector';
+    END IF;
     SELECT e.extversion, n.nspname INTO found
     FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'vector';
     IF found.nspname <> {vector_name} THEN
@@ -16,4 +21,3 @@ BEGIN
     END IF;
 END
 $prepare$;
-CREATE SCHEMA IF NOT EXISTS imgvec;

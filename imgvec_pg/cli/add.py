@@ -36,7 +36,7 @@ def add(paths: tuple[Path, ...], dsn: str, as_json: bool) -> None:
     \b
     Example:
       imgvec add ~/Pictures
-      imgvec collection create photos --library --model ViT-B-32/laion2b_s34b_b79k
+      imgvec collection create image --library --model ViT-B-32/laion2b_s34b_b79k
     """
     with connect(dsn, application_name="imgvec add") as connection:
         require_schema(connection)
@@ -86,5 +86,5 @@ def suggest_next(connection: Connection) -> str:
         if (c.source_schema, c.source_name) == ("imgvec", "image")
     ]
     if not library:
-        return "make them searchable with: imgvec collection create photos --library --model ViT-B-32/laion2b_s34b_b79k"
+        return "make them searchable with: imgvec collection create image --library --model ViT-B-32/laion2b_s34b_b79k"
     return f"embed what is new with: imgvec backfill {library[0]}"

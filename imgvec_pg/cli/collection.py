@@ -7,7 +7,7 @@ import click
 from imgvec_pg.cli.confirm import confirm
 from imgvec_pg.cli.newcollection import create
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option
-from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.database.connect import connect, needing, require_schema
 from imgvec_pg.store.collections import drop_collection, find_collections, get_collection
 from imgvec_pg.store.indexes import index_states
 from imgvec_pg.store.reconcile import reconcile
@@ -104,6 +104,10 @@ def show(name: str, dsn: str, as_json: bool) -> None:
 def drop(name: str, dsn: str, yes: bool, lock_timeout_ms: int) -> None:
     """Drop a collection with its embeddings; the source table stays as it is.
 
+    Dropping triggers takes ACCESS EXCLUSIVE on the source and its partitions for a moment: readers wait too. For each of
+    these locks it waits at most --lock-timeout, and those who come meanwhile wait behind it; then it gives up and
+    nothing has changed.
+
     \b
     Example:
       imgvec collection drop product_clip
@@ -144,9 +148,13 @@ def reconcile_(name: str, dsn: str, contents: bool, as_json: bool, lock_timeout_
     """
     with connect(dsn, application_name="imgvec reconcile") as connection:
         require_schema(connection)
-        done = reconcile(
-            connection, get_collection(connection, name), contents=contents, lock_timeout_ms=lock_timeout_ms
+        item = get_collection(connection, name)
+        needed = (
+            f"it takes imgvec_worker, SELECT on {item.shown_source} and, where row-level security hides rows of it, "
+            "BYPASSRLS; new partitions and policies take their owner"
         )
+        with needing(connection, needed):
+            done = reconcile(connection, item, contents=contents, lock_timeout_ms=lock_timeout_ms)
     if as_json:
         echo_json(dataclasses.asdict(done))
         return

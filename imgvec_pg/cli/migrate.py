@@ -5,7 +5,7 @@ import psycopg
 
 from imgvec_pg.cli.options import dsn_option
 from imgvec_pg.database import migrations
-from imgvec_pg.database.connect import connect, one_line
+from imgvec_pg.database.connect import connect, needing, one_line
 from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.store.grants import grant_rights
 
@@ -42,7 +42,10 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
             raise UsageError("--database-defaults changes a database; it does not go with --sql")
         click.echo(migrations.upgrade_sql(vector_schema), nl=False)
         return
-    with connect(dsn, application_name="imgvec migrate") as connection:
+    with (
+        connect(dsn, application_name="imgvec migrate") as connection,
+        needing(connection, "it takes the owner of the schema imgvec, or CREATE on a database that has none"),
+    ):
         before = migrations.current_revision(connection)
         migrations.upgrade(connection)
         missing = grant_rights(connection)

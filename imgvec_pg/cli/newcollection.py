@@ -35,7 +35,11 @@ LIBRARY = "imgvec.image"
     metavar="COLUMN",
     help="Column with the pictures: paths (text) or the pictures themselves (bytea). Twice, for one of each.",
 )
-@click.option("--library", is_flag=True, help="Use the built-in library (imgvec add) as the source.")
+@click.option(
+    "--library",
+    is_flag=True,
+    help="Use the built-in library (imgvec add) as the source; call its collection `image` to use the ready Python classes.",
+)
 @click.option(
     "--model",
     "model_name",
@@ -114,7 +118,7 @@ def create(
     Example:
       imgvec collection create product_clip --source shop.product --image photo_path \\
           --root /srv/photos --model ViT-B-32/laion2b_s34b_b79k
-      imgvec collection create photos --library --model demo
+      imgvec collection create image --library --model demo
     """
     if library:
         if source or image_columns:

@@ -107,7 +107,10 @@ def describe_database_error(error: Exception) -> str | None:
         return None
     hint = getattr(diagnostic, "message_hint", None)
     if getattr(error, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
-        hint = "to fill and to watch takes the role imgvec_worker and SELECT on the source; imgvec doctor tells more"
+        hint = (
+            "to fill and to watch takes imgvec_worker, SELECT on the source and, where row-level security hides rows of it, "
+            "BYPASSRLS; imgvec doctor tells what this role lacks"
+        )
     elif getattr(error, "sqlstate", None) in UNDEFINED:
         hint = "imgvec doctor says whether the database fits this release"
     return f"PostgreSQL: {primary}" + (f" (hint: {hint})" if hint else "")

@@ -4,7 +4,7 @@ import click
 
 from imgvec_pg.cli.confirm import confirm
 from imgvec_pg.cli.options import dsn_option, lock_timeout_option
-from imgvec_pg.database.connect import connect
+from imgvec_pg.database.connect import connect, needing
 from imgvec_pg.store.removal import installed_collections, remove_everything
 
 
@@ -19,11 +19,17 @@ def uninstall(dsn: str, yes: bool, lock_timeout_ms: int) -> None:
     imgvec_reader and imgvec_worker go when no other database of the cluster uses them. It is one transaction: all of it
     happens or nothing.
 
+    Dropping triggers takes ACCESS EXCLUSIVE on every source and partition until the end, which takes a moment: readers of
+    it wait too. For each of these locks it waits at most --lock-timeout, and those who come meanwhile wait behind it.
+
     \b
     Example:
       imgvec uninstall --dsn postgresql:///shop
     """
-    with connect(dsn, application_name="imgvec uninstall") as connection:
+    with (
+        connect(dsn, application_name="imgvec uninstall") as connection,
+        needing(connection, "it must own the schema imgvec and the sources; nothing was changed"),
+    ):
         row = connection.execute("SELECT to_regnamespace('imgvec')").fetchone()
         if row is None or row[0] is None:
             click.echo(f'database "{connection.info.dbname}" has no schema imgvec; nothing to remove')

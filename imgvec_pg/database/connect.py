@@ -109,6 +109,21 @@ def require_schema(connection: Connection) -> None:
 
 
 @contextmanager
+def needing(connection: Connection, needed: str) -> Iterator[None]:
+    """Say which right is needed where PostgreSQL only says which object was refused.
+
+    Raises:
+        DatabaseError: The role lacks a right.
+    """
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseError(
+            f"the role {connection.info.user} may not do this ({one_line(error)}); {needed}"
+        ) from error
+
+
+@contextmanager
 def plain_search_path(connection: Connection) -> Iterator[None]:
     """Within one transaction, make PostgreSQL print every name with its schema."""
     with connection.transaction():

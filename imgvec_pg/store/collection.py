@@ -29,7 +29,11 @@ SEARCH_FUNCTIONS = {
 
 @dataclass(frozen=True)
 class Collection:
-    """One image source embedded by one model, as the registry has it. Field names are the registry's columns."""
+    """One image source embedded by one model, as the registry has it. Field names are the registry's columns.
+
+    Attributes:
+        shown_source: The source relation for people, quoted where SQL wants it; "(dropped)" when it is gone.
+    """
 
     id: int
     name: str
@@ -39,6 +43,7 @@ class Collection:
     has_text: bool
     source_schema: str | None
     source_name: str | None
+    shown_source: str
     key_columns: Sequence[str]
     key_types: Sequence[str]
     key_equality_schemas: Sequence[str]
@@ -77,11 +82,6 @@ class Collection:
                 f"run: imgvec collection drop {self.name}"
             )
         return sql.Identifier(self.source_schema, self.source_name)
-
-    @property
-    def shown_source(self) -> str:
-        """The source relation for people."""
-        return self.source.as_string(None).replace('"', "") if self.source_name else "(dropped)"
 
     def parts(self, vector: str) -> dict[str, sql.Composable]:
         """Return every `{part}` that the files in sql/collection may use.

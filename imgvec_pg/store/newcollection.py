@@ -111,7 +111,7 @@ def choose_image_columns(source: Source, names: Sequence[str]) -> ImageColumns:
     Raises:
         CollectionError: No such column, or of a type that holds no image.
     """
-    shown = f"{source.schema}.{source.name}"
+    shown = source.shown
     path = content = None
     for name in names:
         if name not in source.columns:
@@ -136,7 +136,11 @@ def build_collection(source: Source, request: CollectionRequest) -> Collection:
     """
     check_name(request.name)
     check_prompt(request.prompt)
-    shown = f"{source.schema}.{source.name}"
+    shown = source.shown
+    if source.schema == "imgvec" and source.name != "image":
+        raise CollectionError(
+            f"{shown} is imgvec's own and no source of pictures; of this schema only imgvec.image is one (--library)"
+        )
     check_quotable(shown, [source.schema, source.name, *source.columns])
     columns = choose_image_columns(source, request.image_columns)
     if columns.path is not None and request.root is None:
@@ -168,6 +172,7 @@ def build_collection(source: Source, request: CollectionRequest) -> Collection:
         has_text=request.has_text,
         source_schema=source.schema,
         source_name=source.name,
+        shown_source=source.shown,
         key_columns=[column.name for column in source.key],
         key_types=[column.type_name for column in source.key],
         key_equality_schemas=[column.equality_schema for column in source.key],

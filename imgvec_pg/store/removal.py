@@ -36,8 +36,7 @@ def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> list[s
         connection.execute("DROP SCHEMA imgvec CASCADE")
         lines.append("dropped schema imgvec")
         lines += _reset_database_default(connection, is_ours=made_extension)
-        if made_extension:
-            lines.append(_drop_extension(connection))
+        lines += _drop_extension(connection, is_ours=made_extension)
         lines += [_drop_role(connection, role) for role in ROLES]
     return lines
 
@@ -81,13 +80,19 @@ def _reset_database_default(connection: Connection, *, is_ours: bool) -> list[st
     return [f"left the database's default {row[0]}; reset it with: {statement.as_string(connection)}"]
 
 
-def _drop_extension(connection: Connection) -> str:
+def _drop_extension(connection: Connection, *, is_ours: bool) -> list[str]:
+    if connection.execute("SELECT FROM pg_extension WHERE extname = 'vector'").rowcount == 0:
+        return []
+    if not is_ours:
+        return ["left extension vector: imgvec migrate did not create it"]
     try:
         with connection.transaction():
-            connection.execute("DROP EXTENSION IF EXISTS vector")
+            connection.execute("DROP EXTENSION vector")
     except psycopg.errors.DependentObjectsStillExist:
-        return "left extension vector: other tables use it"
-    return "dropped extension vector, which imgvec migrate had created"
+        return ["left extension vector: other tables use it"]
+    except psycopg.errors.InsufficientPrivilege as error:
+        return [f"left extension vector: {one_line(error)}"]
+    return ["dropped extension vector, which imgvec migrate had created"]
 
 
 def _drop_role(connection: Connection, role: str) -> str:

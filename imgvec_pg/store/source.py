@@ -59,11 +59,15 @@ class KeyColumn:
 
 @dataclass(frozen=True)
 class Source:
-    """What the catalogue says of a relation; `tables` are those whose statements fire triggers."""
+    """What the catalogue says of a relation; `tables` are those whose statements fire triggers.
+
+    `shown` is the name for people, quoted where SQL wants it.
+    """
 
     oid: int
     schema: str
     name: str
+    shown: str
     kind: RelationKind
     key: tuple[KeyColumn, ...]
     columns: dict[str, str]
@@ -125,8 +129,7 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
         chosen = connection.execute(chosen_key, {"oid": oid, "columns": list(key)}).fetchall() if key else []
         tables = connection.execute(load_sql("queries/source_tables.sql"), {"oid": oid}).fetchall()
         children = connection.execute(load_sql("queries/source_children.sql"), {"oid": oid}).fetchall()
-    schema, name, relkind, row_security, estimated_rows = found
-    shown = f"{schema}.{name}"
+    schema, name, shown, relkind, row_security, estimated_rows = found
     if relkind not in KINDS:
         raise CollectionError(
             f'"{shown}" is not a table or view; expected one that holds a row for each image'
@@ -160,6 +163,7 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
         oid=oid,
         schema=schema,
         name=name,
+        shown=shown,
         kind=KINDS[relkind],
         key=key_columns,
         columns=columns,

@@ -81,7 +81,10 @@ class Image(Base):
 
 
 class ImageEmbedding(EmbeddingMixin, Base):
-    """Embeddings of the built-in library, once a collection named `image` exists."""
+    """Embeddings of the built-in library, for a collection that is called `image`.
+
+    That is `imgvec collection create image --library --model …`; for one of another name map a class of your own.
+    """
 
     __tablename__ = "image_embedding"
     __table_args__ = {"info": {"imgvec": "collection"}}  # noqa: RUF012 - SQLAlchemy's own protocol

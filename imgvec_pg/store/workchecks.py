@@ -54,9 +54,13 @@ def check_index(
             "error", name, f"the index {shown} is INVALID (its build was cancelled) and not used", backfill
         )
     elif missing and rows >= WORTH_AN_INDEX_ROWS:
-        yield Finding("warning", name, f"no HNSW index: each search reads all {rows:,} embeddings", backfill)
+        yield Finding(
+            "warning", name, f"no HNSW index: each search reads all of about {rows:,} embeddings", backfill
+        )
     elif missing:
-        yield Finding("info", name, f"no HNSW index yet ({rows:,} embeddings); the first backfill builds it")
+        yield Finding(
+            "info", name, f"no HNSW index yet (about {rows:,} embeddings); the first backfill builds it"
+        )
     else:
         yield Finding("ok", name, f"the HNSW index is valid ({size(index_bytes(states))})")
     needed = graph_bytes(rows, collection.dimensions, collection.m, collection.quantization)
@@ -103,14 +107,14 @@ def check_queue(connection: Connection, collection: Collection) -> Iterator[Find
         ).fetchone()
     assert queue is not None  # noqa: S101 - an aggregate always gives a row
     run = f"imgvec backfill {name}, or for good: imgvec worker {name}"
-    seen = f"the last was seen {queue.last_seen}" if queue.last_seen else "none was ever seen"
+    seen = f"; the last was seen {queue.last_seen}" if queue.last_seen else ""
     if not collection.is_listed:
         yield Finding(
             "warning", name, "not all rows of the source have been filed yet", f"imgvec backfill {name}"
         )
     if queue.waiting and not queue.workers:
         yield Finding(
-            "warning", name, f"{counted(queue.waiting, 'row', 'wait')} and no worker runs; {seen}", run
+            "warning", name, f"{counted(queue.waiting, 'row', 'wait')} and no worker runs now{seen}", run
         )
     elif queue.waiting:
         yield Finding(

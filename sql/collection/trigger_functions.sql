@@ -2,19 +2,25 @@
 -- so that a role without rights in imgvec writes its table as before; they only file keys.
 -- The version is drawn here, while the changed rows are locked, so versions follow the order of commits.
 -- The time zone is fixed because a key that holds a time becomes text, by which failures are found again.
--- The application's write goes through even when a column was renamed or dropped: a block that only reads looks whether
--- there is anything to do, and catches that. What writes stands outside: a subtransaction that writes takes a
--- transaction id, and more than 64 of them in one transaction slow down the snapshots of all others.
+-- The application's write goes through even when a column was renamed or dropped: a block that only reads looks what there
+-- is to do, and catches that. What writes stands outside: a subtransaction that writes takes a transaction id, and more
+-- than 64 of them in one transaction slow down the snapshots of all others. Statements of few rows are by far the most:
+-- what that block has read is then filed as it is.
 CREATE FUNCTION imgvec.{on_insert}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $trigger$
 DECLARE
-    has_pictures boolean;
+    few_keys jsonb;
 BEGIN
     BEGIN
-        has_pictures := EXISTS (SELECT {n_key} FROM new_rows AS n WHERE {n_has_image});
+        SELECT jsonb_agg(few.key) INTO few_keys
+        FROM (SELECT {n_key} AS key FROM new_rows AS n WHERE {n_has_image} LIMIT {keys_per_job} + 1) AS few;
     {unless_column_is_gone}
-    IF NOT has_pictures THEN
+    IF few_keys IS NULL THEN
+        RETURN NULL;
+    ELSIF jsonb_array_length(few_keys) <= {keys_per_job} THEN
+        INSERT INTO imgvec.job (collection_id, version, keys)
+        VALUES ({collection_id}, nextval('imgvec.version_seq'), few_keys);
         RETURN NULL;
     END IF;
     INSERT INTO imgvec.job (collection_id, version, keys)
@@ -37,28 +43,35 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET time
 SET enable_nestloop = off
 AS $trigger$
 DECLARE
-    are_pictures_changed boolean;
+    few_keys jsonb;
     keys_moved boolean;
 BEGIN
     BEGIN
-        are_pictures_changed := EXISTS (
-            SELECT {n_key}, {o_key} FROM new_rows AS n LEFT JOIN old_rows AS o ON {n_equals_o}
+        SELECT jsonb_agg(few.key), bool_or(few.moved) INTO few_keys, keys_moved
+        FROM (
+            SELECT {n_key} AS key, {o_is_missing} AS moved
+            FROM new_rows AS n LEFT JOIN old_rows AS o ON {n_equals_o}
             WHERE {o_is_missing} OR {watched_differ}
-        );
+            LIMIT {keys_per_job} + 1
+        ) AS few;
     {unless_column_is_gone}
-    IF NOT are_pictures_changed THEN
+    IF few_keys IS NULL THEN
         RETURN NULL;
-    END IF;
-    WITH changed AS MATERIALIZED (
-        SELECT {n_key} AS key, {o_is_missing} AS moved, (row_number() OVER () - 1) / {keys_per_job} AS slice
-        FROM new_rows AS n LEFT JOIN old_rows AS o ON {n_equals_o}
-        WHERE {o_is_missing} OR {watched_differ}
-    ), filed AS (
+    ELSIF jsonb_array_length(few_keys) <= {keys_per_job} THEN
         INSERT INTO imgvec.job (collection_id, version, keys)
-        SELECT {collection_id}, nextval('imgvec.version_seq'), slice.keys
-        FROM (SELECT jsonb_agg(c.key) AS keys FROM changed AS c GROUP BY c.slice) AS slice
-    )
-    SELECT bool_or(c.moved) INTO keys_moved FROM changed AS c;
+        VALUES ({collection_id}, nextval('imgvec.version_seq'), few_keys);
+    ELSE
+        WITH changed AS MATERIALIZED (
+            SELECT {n_key} AS key, {o_is_missing} AS moved, (row_number() OVER () - 1) / {keys_per_job} AS slice
+            FROM new_rows AS n LEFT JOIN old_rows AS o ON {n_equals_o}
+            WHERE {o_is_missing} OR {watched_differ}
+        ), filed AS (
+            INSERT INTO imgvec.job (collection_id, version, keys)
+            SELECT {collection_id}, nextval('imgvec.version_seq'), slice.keys
+            FROM (SELECT jsonb_agg(c.key) AS keys FROM changed AS c GROUP BY c.slice) AS slice
+        )
+        SELECT bool_or(c.moved) INTO keys_moved FROM changed AS c;
+    END IF;
     IF keys_moved THEN
         -- EXECUTE plans for the number of rows at hand.
         EXECUTE $statement$
@@ -75,11 +88,15 @@ $trigger$;
 CREATE FUNCTION imgvec.{on_delete}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $trigger$
+DECLARE
+    has_failures boolean;
 BEGIN
     BEGIN
-        PERFORM {o_key} FROM old_rows AS o WHERE false;
+        -- The second half is always true, and there to be parsed.
+        has_failures := EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id})
+            AND NOT EXISTS (SELECT {o_key} FROM old_rows AS o WHERE false);
     {unless_column_is_gone}
-    IF EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id}) THEN
+    IF has_failures THEN
         EXECUTE $statement$
             DELETE FROM imgvec.failure AS f USING old_rows AS o
             WHERE f.collection_id = {collection_id} AND f.key = {o_key}

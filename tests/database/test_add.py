@@ -1,12 +1,17 @@
 import io
 import json
 import os
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 from imgvec_test_embedder import DIMENSIONS, NAME
-from PIL import Image
+from PIL import Image as Picture
+from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session
+from workers import imgvec
 
 from imgvec_pg.cli.main import cli
 from imgvec_pg.cli.outcome import run
@@ -15,11 +20,12 @@ from imgvec_pg.images.folders import FoundFile, SymbolicLink, Unreadable, walk_f
 from imgvec_pg.store.collections import create_collection
 from imgvec_pg.store.library import add_files
 from imgvec_pg.store.newcollection import CollectionRequest
+from imgvec_pg.store.tables import Image, ImageEmbedding
 
 
 def save(path: Path, color: str = "red", size: tuple[int, int] = (40, 30), **options: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, color).save(path, **options)  # type: ignore[arg-type]
+    Picture.new("RGB", size, color).save(path, **options)  # type: ignore[arg-type]
     return path
 
 
@@ -64,7 +70,7 @@ def test_folders_are_walked_to_the_bottom(connection: Connection, tmp_path: Path
 
 
 def test_the_time_a_picture_was_taken_comes_from_exif(connection: Connection, tmp_path: Path) -> None:
-    exif = Image.Exif()
+    exif = Picture.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2021:07:04 10:20:30"
     save(tmp_path / "a.jpg", exif=exif)
     add_files(connection, walk_files([tmp_path]))
@@ -182,7 +188,7 @@ def test_add_says_what_it_did_and_what_comes_next(
     assert run(cli, ["add", str(tmp_path), "--dsn", database]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "1 picture added, 0 updated, 0 known already"
-    assert "imgvec collection create photos --library --model" in lines[1]
+    assert "imgvec collection create image --library --model" in lines[1]
     watch_library(connection)
     for number in range(7):
         (tmp_path / f"{number}.jpg").touch()
@@ -199,9 +205,32 @@ def test_add_says_what_it_did_and_what_comes_next(
     assert (answer["known"], len(answer["failed"]), answer["failed"][0]["code"]) == (1, 7, "empty")
 
 
+def test_the_commands_that_add_suggests_lead_to_a_search_with_the_ready_classes(
+    connection: Connection, database: str, plugin_environment: dict[str, str], tmp_path: Path
+) -> None:
+    for color in ("red", "yellow", "cyan"):
+        save(tmp_path / f"{color}.png", color)
+    hint = imgvec(database, plugin_environment, "add", str(tmp_path)).stdout.splitlines()[-1]
+    create = shlex.split(hint.split("imgvec ", 1)[1].replace("ViT-B-32/laion2b_s34b_b79k", NAME))
+    made = imgvec(database, plugin_environment, *create)
+    assert made.returncode == 0, made.stderr
+    backfill = shlex.split(made.stdout.splitlines()[-1].split("imgvec ")[-1])
+    assert imgvec(database, plugin_environment, *backfill).returncode == 0
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(database))
+    with Session(engine) as session:
+        red = session.scalars(
+            select(ImageEmbedding).join(ImageEmbedding.image).where(Image.uri.endswith("red.png"))
+        ).one()
+        distance = ImageEmbedding.embedding.cosine_distance(red.embedding)
+        found = session.execute(select(Image.uri, distance).join(ImageEmbedding).order_by(distance)).all()
+    engine.dispose()
+    assert [Path(uri).stem for uri, _ in found] == ["red", "yellow", "cyan"]
+    assert [value for _, value in found] == pytest.approx([0, 2 / 3, 2], abs=2e-3)
+
+
 def test_what_add_stores_is_what_a_worker_reads(connection: Connection, tmp_path: Path) -> None:
     path = save(tmp_path / "a b'\"\n☃.png")
     add_files(connection, walk_files([tmp_path]))
     uri = rows(connection, "uri")[0][0]
     assert uri == str(path)
-    assert Image.open(io.BytesIO(Path(str(uri)).read_bytes())).size == (40, 30)
+    assert Picture.open(io.BytesIO(Path(str(uri)).read_bytes())).size == (40, 30)

@@ -118,6 +118,25 @@ COLOR = ("--model", "color-grid")
         (("c_row", "--source", "shop.product", "--image", "picture", *COLOR), 2, ["another ending"]),
         (("c", "--source", "shop.product", *COLOR), 2, ["--image"]),
         (("c", "--image", "picture", *COLOR), 2, ["--source"]),
+        (
+            ("c", "--source", "imgvec.text_embedding", "--image", "text", "--root", "/", *COLOR),
+            1,
+            ["imgvec.text_embedding is imgvec's own", "--library"],
+        ),
+        (
+            (
+                "c",
+                "--source",
+                "imgvec.product_color_embedding",
+                "--image",
+                "precision",
+                "--root",
+                "/",
+                *COLOR,
+            ),
+            1,
+            ["imgvec's own"],
+        ),
         (("c", "--source", "shop.keyless", "--image", "picture", *COLOR), 1, ["no primary key"]),
         (("c", "--source", "shop.distances", "--image", "picture", *COLOR), 1, ["needs for itself"]),
         (("c", "--source", "shop.seen", "--image", "picture", *COLOR), 1, ["--no-fk"]),
@@ -474,3 +493,29 @@ def test_a_wrong_password_is_code_3_and_not_repeated(password_server: LocalServe
     assert "wrong-one" not in said.stderr
     imgvec("status", "--dsn", f"postgresql://ann@{address}").complains(3, "no password supplied")
     imgvec("status", "--dsn", f"postgresql://ann:right@{address}").complains(1, "imgvec migrate")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ('"Shop"."Product"', '"Shop"."Product"'),
+        ('"order"."user"', '"order"."user"'),
+        ("plain.product", "plain.product"),
+    ],
+)
+def test_names_are_shown_as_sql_wants_them(
+    imgvec: Imgvec, connection: Connection, database: str, name: str, shown: str
+) -> None:
+    connection.execute(
+        f"CREATE SCHEMA {name.split('.')[0]}; CREATE TABLE {name} (id int PRIMARY KEY, p bytea)"
+    )
+    said = imgvec(*CREATE, "c", "--source", name, "--image", "p", *COLOR, "--dsn", database)
+    assert f"TRUNCATE and DROP of {shown} now need CASCADE" in said.stdout
+    assert shown in imgvec("collection", "list", "--dsn", database).stdout
+    assert shown in imgvec("collection", "show", "c", "--dsn", database).stdout
+    assert f"{shown} has its key" in imgvec("doctor", "--dsn", database).stdout
+    imgvec(*CREATE, "d", "--source", name, "--image", "q", *COLOR, "--dsn", database).complains(
+        1, f'{shown} has no column "q"'
+    )
+    estimate = imgvec(*CREATE, "d", "--source", name, "--image", "p", "--dry-run", *COLOR, "--dsn", database)
+    assert f"SHARE ROW EXCLUSIVE on {shown} " in estimate.stdout

@@ -87,7 +87,12 @@ def test_a_migrated_database_is_told_to_make_a_collection(connection: Connection
         ),
         ("ALTER TABLE shop.product ALTER id TYPE bigint", "is bigint", "warning", "create it again"),
         ("UPDATE imgvec.collection SET listed_at = NULL", "have been filed", "warning", "imgvec backfill"),
-        ("UPDATE shop.product SET picture = 'x' WHERE id = 1", "1 row waits", "warning", "imgvec worker"),
+        (
+            "UPDATE shop.product SET picture = 'x' WHERE id = 1",
+            "1 row waits and no worker runs now",
+            "warning",
+            "imgvec worker",
+        ),
         (
             "INSERT INTO imgvec.job (collection_id, version, keys, token, lease_until)"
             " SELECT id, 1, '[{\"id\": 1}]', gen_random_uuid(), now() - interval '1 hour' FROM imgvec.collection",
@@ -186,6 +191,11 @@ def test_a_view_is_a_blind_spot(connection: Connection, shop: Collection) -> Non
     connection.execute("CREATE VIEW shop.shown AS SELECT * FROM shop.product")
     create_collection(connection, request("shown", "shop.shown", key=["id"], with_foreign_key=False))
     assert "reconcile shown" in str(found(connection, "tells nobody").next_step)
+
+
+def test_what_is_estimated_is_not_said_to_be_counted(connection: Connection, shop: Collection) -> None:
+    connection.execute("ANALYZE")
+    assert "(about 8 embeddings)" in found(connection, "no HNSW index yet").met
 
 
 def test_a_subscription_is_a_blind_spot(connection: Connection, shop: Collection) -> None:

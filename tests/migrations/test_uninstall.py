@@ -3,7 +3,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from colorshop import COLORS, embedding, make_shop, request
-from dumps import dump_schema, dump_to_file, restore
+from dumps import dump_schema, dump_to_file, restore, run_tool
 
 from imgvec_pg.cli.main import cli
 from imgvec_pg.cli.outcome import run
@@ -51,7 +51,26 @@ def test_uninstall_leaves_the_database_as_it_was(
         assert dump_schema(empty_database) != before
         assert run(cli, ["uninstall", "--yes", "--dsn", empty_database]) == 0
     assert dump_schema(empty_database) == before
-    assert "dropped collection albums" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "dropped collection albums" in output
+    assert ("left extension vector: imgvec migrate did not create it" in output) == has_extension
+
+
+@pytest.mark.parametrize("has_extension", [True, False])
+def test_uninstall_after_printed_sql_leaves_the_database_as_it_was(
+    empty_database: str, capsys: pytest.CaptureFixture[str], has_extension: bool
+) -> None:
+    if has_extension:
+        with connect(empty_database) as connection:
+            connection.execute("CREATE EXTENSION vector")
+    before = dump_schema(empty_database)
+    assert run(cli, ["migrate", "--sql"]) == 0
+    printed = capsys.readouterr().out
+    run_tool("psql", empty_database, "-X", "-v", "ON_ERROR_STOP=1", stdin=printed)
+    assert run(cli, ["uninstall", "--yes", "--dsn", empty_database]) == 0
+    assert dump_schema(empty_database) == before
+    done = "left extension vector" if has_extension else "dropped extension vector"
+    assert done in capsys.readouterr().out
 
 
 def test_uninstall_where_nothing_is_installed_says_so(
@@ -100,6 +119,20 @@ def test_uninstall_waits_no_longer_than_it_should_and_changes_nothing(
         assert run(cli, ["uninstall", "--yes", "--dsn", database, "--lock-timeout", "100"]) == 1
     assert "holds a lock on the table for longer than 100 ms; nothing was changed" in capsys.readouterr().err
     assert migrations.current_revision(connection) is not None
+
+
+def test_dropping_waits_for_readers_no_longer_than_it_should(
+    connection: Connection, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_shop(connection)
+    with psycopg.connect(database) as other:
+        other.execute("SELECT FROM shop.product")
+        command = ["collection", "drop", "product_color", "--yes", "--dsn", database, "--lock-timeout", "100"]
+        assert run(cli, command) == 1
+        assert "for longer than 100 ms; nothing was changed" in capsys.readouterr().err
+        assert run(cli, ["uninstall", "--yes", "--dsn", database, "--lock-timeout", "100"]) == 1
+        other.rollback()
+        assert run(cli, command) == 0
 
 
 ANSWERS = {

@@ -61,6 +61,7 @@ def collection(**changes: Any) -> Collection:
             "model_name": "m",
             "source_schema": "shop",
             "source_name": "product",
+            "shown_source": "shop.product",
             **changes,
         }
     )
