@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, vector_schema
@@ -30,13 +31,16 @@ def read_pictures(
     Args:
         root: Folder that paths are under, instead of the collection's; nothing outside it is read.
     """
-    statement = render("collection/read_images.sql", **bindable(collection.parts(vector_schema(connection))))
+    parts = bindable(collection.parts(vector_schema(connection)))
+    # Its hash would take SELECT on watched columns, and a reader has no use for it.
+    parts["s_reference_hash"] = sql.SQL("NULL")
+    statement = render("collection/read_images.sql", **parts)
     folder = root or (Path(collection.root) if collection.root is not None else None)
     for start in range(0, len(keys), PICTURES_AT_ONCE):
         chunk = keys[start : start + PICTURES_AT_ONCE]
         rows = {
             position - 1: (path, content)
-            for position, path, content in connection.execute(
+            for position, path, content, _ in connection.execute(
                 statement, {"keys": Jsonb(list(chunk), dumps=DUMP_KEYS)}, binary=True
             )
         }

@@ -150,7 +150,7 @@ def check_worker_rights(
 ) -> Iterator[Finding]:
     """Check that this role, and those that are members of imgvec_worker, can run a worker."""
     columns = facts.columns or {}
-    wanted = [*collection.key_columns, collection.path_column, collection.content_column]
+    wanted = [*collection.key_columns, *collection.watch_columns]
     rows = connection.execute(
         load_sql("queries/doctor_worker_rights.sql"),
         {
