@@ -36,7 +36,7 @@ def read_pictures(
         chunk = keys[start : start + PICTURES_AT_ONCE]
         rows = {
             position - 1: (path, content)
-            for position, path, content in connection.execute(
+            for position, path, content, _ in connection.execute(
                 statement, {"keys": Jsonb(list(chunk), dumps=DUMP_KEYS)}, binary=True
             )
         }
