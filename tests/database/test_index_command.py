@@ -193,7 +193,10 @@ def waiting_build(
     finally:
         if process.poll() is None:
             process.kill()
-            process.communicate()
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+        process.wait()
 
 
 @pytest.fixture

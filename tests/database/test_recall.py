@@ -49,7 +49,7 @@ def complains(said: Said, code: int, *words: str) -> None:
 def items(connection: Connection) -> Collection:
     """An index of few links, so that it does miss some."""
     items = make_items(connection, ROWS)
-    connection.execute("UPDATE imgvec.collection SET m = 5, ef_construction = 10")
+    connection.execute("UPDATE imgvec.collection SET m = 6, ef_construction = 16")
     build_index(connection, get_collection(connection, items.name))
     return get_collection(connection, items.name)
 
@@ -94,7 +94,7 @@ def test_recall_is_that_worked_out_by_hand(connection: Connection, items: Collec
         assert setting.recall == pytest.approx(recall_by_hand(connection, meter, ef_search), abs=0.002)
         assert setting.low <= setting.recall <= (setting.high or 0)
         assert 0 < setting.p50_ms <= setting.p95_ms
-    assert by_ef[10].recall < 0.95 < by_ef[200].recall  # type: ignore[union-attr,operator]
+    assert 0.5 < by_ef[10].recall < by_ef[200].recall  # type: ignore[union-attr,operator]
 
 
 def test_command_shows_a_line_for_each_setting(items: Collection, imgvec: Imgvec) -> None:
@@ -215,17 +215,13 @@ def test_tune_stores_the_first_setting_that_surely_reaches_the_recall(
 
 
 def test_python_search_uses_the_stored_setting(connection: Connection, items: Collection) -> None:
+    # The condition sees what the search has set.
+    only_if_set = NearestOptions(k=5, where="current_setting('hnsw.ef_search') = '400'")
+    query = vectors(ROWS)[0]
+    assert find_nearest(connection, items, query, only_if_set).rows == []
     connection.execute("UPDATE imgvec.collection SET ef_search = 400")
     tuned = get_collection(connection, "item_test")
-    found = {"tuned": 0, "plain": 0}
-    for key in range(1, 41):
-        query = vectors(ROWS)[key - 1]
-        truth = true_neighbours(key, 9) | {key}
-        for name, collection in (("tuned", tuned), ("plain", items)):
-            rows = find_nearest(connection, collection, query, NearestOptions(k=10))
-            assert rows.way == "index"
-            found[name] += len(truth & {row.key["id"] for row in rows.rows})
-    assert found["tuned"] > found["plain"]
+    assert len(find_nearest(connection, tuned, query, only_if_set).rows) == 5
 
 
 def test_what_is_wrong_gets_one_line(connection: Connection, imgvec: Imgvec) -> None:

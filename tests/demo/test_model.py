@@ -16,7 +16,7 @@ from imgvec_pg.demo.shop import fill_shop, open_collection, unpack_photos
 from imgvec_pg.embedding.catalog import DEMO_FOLDER
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.runtime import import_open_clip
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 
 
 @pytest.fixture(scope="module")
