@@ -1,6 +1,6 @@
 """A shop over the generated vectors, whose filters are independent of a query, correlated with it or opposed to it.
 
-item(id, category_id, share, brand_id) has one row a vector. `share` is uniform over 0 to 1. A category is the Voronoi cell of one of
+item(id, category_id, share, brand_id) has one row a vector; share is uniform, 0 to 1. A category is the Voronoi cell of one of
 400 anchors, themselves stored vectors: the categories nearest to a query make a filter correlated with it, the farthest an
 opposed one. category and brand are joined for one to three joins.
 """
