@@ -17,7 +17,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import CollectionRequest, create_collection, get_collection
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 
 ANCHORS, BRANDS, QUERIES, K = 400, 100, 200, 10
 KINDS = ("independent", "correlated", "opposed")

@@ -14,7 +14,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.advice import advise
 from imgvec_pg.search.cliffs import CURES
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 
 DOC = (Path(__file__).parents[2] / "docs" / "queries.md").read_text()
 BLOCKS = re.findall(r"^```sql\n(.*?)^```", DOC, re.DOTALL | re.MULTILINE)

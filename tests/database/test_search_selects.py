@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.selects import search
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 
 ROWS, DIMENSIONS = 6000, 8
 QUERY = np.eye(DIMENSIONS, dtype=np.float32)[0]
