@@ -52,11 +52,11 @@ def ratio(connection: Connection, ours: str, by_hand: str, query: str) -> float:
     """Return the ratio of the median times; a statement with $1 is prepared and planned for any vector."""
     times: dict[str, list[float]] = {"ours": [], "by_hand": []}
     statements = {"ours": ours, "by_hand": by_hand}
-    if "$1" in ours:
+    if "$1" in ours or "$2" in ours:
         connection.execute("SET plan_cache_mode = force_generic_plan")
         for name, statement in statements.items():
-            connection.execute(f"PREPARE {name} (halfvec) AS {statement}")  # type: ignore[arg-type]
-            statements[name] = f"EXECUTE {name} ('{query}')"
+            connection.execute(f"PREPARE {name} (halfvec, text) AS {statement}")  # type: ignore[arg-type]
+            statements[name] = f"EXECUTE {name} ('{query}', 'seven')"
     for run in range(RUNS):
         for name in sorted(statements, reverse=bool(run % 2)):
             with connection.transaction():  # a cursor needs one
