@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from generator import describe
+from generator import Vectors, describe
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
-from searching.shop import K, KINDS, SELECTIVITIES, Filter, Shop, imagine, joined, open_shop, recall
+from searching.shop import KINDS, SELECTIVITIES, Filter, K, Shop, imagine, joined, open_shop, recall
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.localserver import LocalServer
@@ -136,7 +136,7 @@ def apply(connection: Connection, way: Way) -> None:
         connection.execute("SELECT set_config(%s, %s, true)", [name, value])
 
 
-def question(shop: Shop, way: Way, query: Any, chosen: Filter, joins: int) -> tuple[str, list[Any]]:
+def question(shop: Shop, way: Way, query: Vectors, chosen: Filter, joins: int) -> tuple[str, list[Any]]:
     """Return one way's statement and values; without a join the filter is the array of matching keys."""
     condition, values = (
         ("n.id = ANY (%s)", [shop.matching(chosen)]) if joins == 0 else chosen.condition(joins)

@@ -1,6 +1,6 @@
 """A shop over the generated vectors, whose filters are independent of a query, correlated with it or opposed to it.
 
-item(id, category_id, share, brand_id) has one row a vector. `share` is uniform over 0 to 1. A category is the Voronoi cell of one of
+item(id, category_id, share, brand_id) has one row a vector; share is uniform, 0 to 1. A category is the Voronoi cell of one of
 400 anchors, themselves stored vectors: the categories nearest to a query make a filter correlated with it, the farthest an
 opposed one. category and brand are joined for one to three joins.
 """
@@ -17,7 +17,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import CollectionRequest, create_collection, get_collection
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 
 ANCHORS, BRANDS, QUERIES, K = 400, 100, 200, 10
 KINDS = ("independent", "correlated", "opposed")

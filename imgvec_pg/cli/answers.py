@@ -57,7 +57,9 @@ def print_table(collection: Collection, question: Question, found: Neighbours) -
             click.echo("\t".join(cells))
         return
     count = f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}"
-    way = "by the index" if found.way == "index" else "by exact search"
+    way = {"index": "by the index", "exact": "by exact search"}.get(
+        found.way, "by exact search after the index"
+    )
     title = f"{show_safely(question.shown)} · {collection.name} · {count} {way}"
     click.secho(title, bold=True)
     click.echo()

@@ -7,6 +7,7 @@ import click
 
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.database.connect import connect
+from imgvec_pg.search.advice import advise
 from imgvec_pg.store.diagnosis import diagnose
 from imgvec_pg.store.finding import LEVELS, Finding
 
@@ -17,8 +18,13 @@ MARGIN = max(len(level) for level in LEVELS) + 2
 @click.command()
 @dsn_option
 @json_option
+@click.option(
+    "--query",
+    metavar="SQL",
+    help="Look at this query instead: its plan, what it falls off the index by, and the cure. It is not run.",
+)
 @click.pass_context
-def doctor(context: click.Context, dsn: str, as_json: bool) -> None:
+def doctor(context: click.Context, dsn: str, as_json: bool, query: str | None) -> None:
     """Check a database and say what to do about what is wrong.
 
     Looks at versions, settings, roles, rights, indexes, triggers, the queue and the workers, and changes nothing. The
@@ -27,10 +33,11 @@ def doctor(context: click.Context, dsn: str, as_json: bool) -> None:
     \b
     Example:
       imgvec doctor --dsn postgresql:///shop
+      imgvec doctor --query "SELECT id FROM imgvec.near_product_clip_row(42) ORDER BY 1 - distance DESC LIMIT 10"
     """
     with connect(dsn, application_name="imgvec doctor") as connection:
         database = connection.info.dbname
-        findings = diagnose(connection)
+        findings = diagnose(connection) if query is None else advise(connection, query)
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     counts: Counter[str] = Counter(finding.level for finding in findings)
     if as_json:

@@ -1,11 +1,11 @@
 """The nearest rows to a question, together with their own columns."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -17,12 +17,12 @@ from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.search.plans import has_ordered_scan
 from imgvec_pg.search.quantized import call_bits, candidate_count
 from imgvec_pg.search.question import Float32Array, RowKey, vector_text
+from imgvec_pg.search.ways import SETTINGS, Before, Way, find
 from imgvec_pg.store.collection import Collection, KeySql
 from imgvec_pg.store.jobs import Key
 from imgvec_pg.store.sqlparts import bindable
 
 MAX_K = 10_000
-Way = Literal["index", "exact"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The rows found, nearest first, and the way they were found: by the HNSW index or by comparing all."""
+    """The rows found, nearest first, and the way they were found: by the HNSW index or by comparing all that match."""
 
     rows: Sequence[Neighbour]
     way: Way
@@ -86,8 +86,7 @@ def find_nearest(
 ) -> Neighbours:
     """Find the nearest rows in a read-only transaction of its own; never fewer than k while more match.
 
-    The index may give fewer, under a selective condition above all; then the same is asked once more in an
-    order that no index has. A row that is asked with is not in its own answer.
+    A row that is asked with is not in its own answer.
 
     Raises:
         UsageError: PostgreSQL does not understand the condition or a column.
@@ -103,10 +102,6 @@ def find_nearest(
             cursor.execute("SET TRANSACTION READ ONLY")
             # pgvector's settings exist once its library is loaded.
             cursor.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
-            cursor.execute(
-                load_sql("queries/search_settings.sql"),
-                {"k": search.breadth, "ef_search": collection.ef_search},
-            )
             return search.run(cursor)
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseError(
@@ -153,20 +148,16 @@ class _Search:
             self.parts |= bit_parts
             self.values |= bit_values
         self.values |= {"k": options.k, "candidates": self.breadth}
+        self.ef_search = collection.ef_search
+        self.embedding_table = collection.embedding_table
 
     def run(self, cursor: psycopg.Cursor[Any]) -> Neighbours:
-        """Ask, and ask again exactly where the index gave too few."""
-        by_distance = sql.Identifier("n", "distance")
-        exactly = self._statement(sql.SQL("{} OPERATOR(pg_catalog.+) 0").format(by_distance))
-        by_index = self._statement(by_distance)
+        """Ask by the way that suits the condition."""
+        asker = _CursorAsker(cursor, self)
         if self.is_quantized:
-            by_index = render("collection/nearest_bit.sql", **self.parts)
-        way: Way = "index" if self._uses_index(cursor, by_index) else "exact"
-        # Bits without the index would still choose the candidates.
-        rows = self._ask(cursor, exactly if way == "exact" and self.is_quantized else by_index)
-        if way == "index" and len(rows) < self.options.k:
-            way = "exact"
-            rows = self._ask(cursor, exactly)
+            rows, way = self._over_bits(asker)
+        else:
+            rows, way = find(asker, self.options.k, self.ef_search)
         nearest = [
             Neighbour(key, distance, dict(zip(self.columns, values, strict=True)))
             for key, distance, *values in rows
@@ -175,17 +166,59 @@ class _Search:
         ]
         return Neighbours(nearest, way)
 
-    def _statement(self, order: sql.Composable) -> sql.Composed:
+    def statement(self, *, exact: bool) -> sql.Composed:
+        """Return the statement in one of the two orders."""
+        order: sql.Composable = sql.Identifier("n", "distance")
+        if exact:
+            order = sql.SQL("{} OPERATOR(pg_catalog.+) 0").format(order)
         return render("collection/nearest.sql", **self.parts, order=order)
 
-    def _ask(self, cursor: psycopg.Cursor[Any], statement: sql.Composed) -> list[tuple[Any, ...]]:
-        return cursor.execute(statement, self.values).fetchall()
-
-    def _uses_index(self, cursor: psycopg.Cursor[Any], statement: sql.Composed) -> bool:
+    def _over_bits(self, asker: "_CursorAsker") -> tuple[Sequence[tuple[Any, ...]], Way]:
+        """Ask the index over bits for candidates, and ask again exactly where it gave too few."""
+        cursor, by_bits = asker.cursor, render("collection/nearest_bit.sql", **self.parts)
+        cursor.execute(
+            load_sql("queries/search_settings.sql"), {"k": self.breadth, "ef_search": self.ef_search}
+        )
         explained = cursor.execute(
-            sql.SQL("EXPLAIN (FORMAT JSON) {}").format(statement), self.values
+            sql.SQL("EXPLAIN (FORMAT JSON) {}").format(by_bits), self.values
         ).fetchone()
-        return explained is not None and has_ordered_scan(explained[0])
+        # Bits without the index would still choose the candidates.
+        if explained is None or not has_ordered_scan(explained[0]):
+            return asker.ask(self.options.k, exact=True), "exact"
+        rows = cursor.execute(by_bits, self.values).fetchall()
+        if len(rows) >= self.options.k:
+            return rows, "index"
+        return asker.ask(self.options.k, exact=True), "index, then exact"
+
+
+@dataclass(frozen=True)
+class _CursorAsker:
+    """Asks a search over psycopg."""
+
+    cursor: psycopg.Cursor[Any]
+    search: _Search
+
+    def begin(self) -> Before:
+        row = self.cursor.execute(
+            load_sql("queries/search_begin.sql"),
+            {"names": list(SETTINGS), "table": f"imgvec.{self.search.embedding_table}"},
+        ).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate gives one row
+        return Before(row[0], row[1])
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        self.cursor.execute(load_sql("queries/set_for_transaction.sql"), {"settings": json.dumps(settings)})
+
+    def explain(self, limit: int) -> dict[str, Any]:
+        statement = sql.SQL("EXPLAIN (FORMAT JSON) {}").format(self.search.statement(exact=False))
+        row = self.cursor.execute(statement, {**self.search.values, "limit": limit}).fetchone()
+        assert row is not None  # noqa: S101 - EXPLAIN gives one row
+        plan: dict[str, Any] = row[0][0]["Plan"]
+        return plan
+
+    def ask(self, limit: int, *, exact: bool) -> list[tuple[Any, ...]]:
+        values = {**self.search.values, "limit": limit}
+        return self.cursor.execute(self.search.statement(exact=exact), values).fetchall()
 
 
 def _call_near(

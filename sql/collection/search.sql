@@ -1,7 +1,8 @@
 -- imgvec.search_<collection>(query, k, among): the k nearest rows, among the given keys when among is not null.
--- Never fewer than k rows while more match. Few keys are compared one by one; else the HNSW index is scanned, but for no
--- longer than comparing would take, and when it gives fewer than k, all that match are compared. imgvec.last_search_way()
--- tells which. query must have the collection's dimensions; k is 1 to 10,000.
+-- Never fewer than k rows while more match. Few keys are compared one by one; else the HNSW index is asked for so many
+-- candidates that k of them should match, and where fewer do, all that match are compared: an iterative scan would go
+-- on for longer than that and give the wrong rows. imgvec.last_search_way() tells which. query must have the
+-- collection's dimensions; k is 1 to 10,000.
 -- VOLATILE only in that it sets, and restores, settings of the scan.
 CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT NULL)
 RETURNS TABLE ({key_definitions}, distance double precision)
@@ -11,7 +12,7 @@ AS $search$
 DECLARE
     -- To visit a row through the index costs about eight times what comparing it costs (benchmarks/selectivity.py).
     visit_cost constant integer := 8;
-    setting_names constant text[] := '{{hnsw.iterative_scan,hnsw.ef_search,hnsw.max_scan_tuples,enable_sort,plan_cache_mode}}';
+    setting_names constant text[] := '{{hnsw.iterative_scan,hnsw.ef_search,enable_sort,plan_cache_mode}}';
     caller_settings text[];
     embedded_rows double precision;
     has_index boolean;
@@ -19,9 +20,8 @@ DECLARE
     tuned_ef_search smallint;
     -- No more than these can match.
     candidates double precision;
-    expected_visits double precision;
-    -- A scan that is continued gives rows out of order: of twice as many the nearest k are nearly the true ones.
-    wanted integer := $2 * CASE WHEN is_filtered THEN 2 ELSE 1 END;
+    visits double precision;
+    scanned double precision;
     way text := 'exact';
     found_distances double precision[];
     {found_declarations}
@@ -58,27 +58,29 @@ BEGIN
     candidates := coalesce(cardinality($3), embedded_rows);
     caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);
 
-    expected_visits := wanted * embedded_rows / greatest(candidates, 1);
-    IF has_index AND expected_visits * visit_cost < candidates THEN
+    -- Twice what a filter takes on average that the query knows nothing of.
+    visits := 2.0 * $2 * embedded_rows / greatest(candidates, 1);
+    scanned := greatest(coalesce(tuned_ef_search, current_setting('hnsw.ef_search')::integer),
+                        CASE WHEN is_filtered THEN 20 ELSE 1 END * $2);
+    IF visits * visit_cost < candidates AND is_filtered THEN
+        scanned := greatest(scanned, visits);
+    END IF;
+    -- Else a short scan is worth trying where comparing is long: the filter may go with the query.
+    -- pgvector src/hnsw.h: HNSW_MAX_EF_SEARCH is 1000.
+    IF has_index AND (is_filtered AND scanned <= 1000 AND candidates >= 4 * scanned
+                      OR NOT is_filtered AND visits * visit_cost < candidates) THEN
         way := 'index';
-        PERFORM set_config('hnsw.iterative_scan', 'relaxed_order', true),
-                set_config('hnsw.ef_search', greatest(coalesce(tuned_ef_search, current_setting('hnsw.ef_search')::integer),
-                                                      least($2, 1000))::text, true),
+        PERFORM set_config('hnsw.iterative_scan', CASE WHEN is_filtered THEN 'off' ELSE 'relaxed_order' END, true),
+                set_config('hnsw.ef_search', least(1000, scanned)::integer::text, true),
                 set_config('enable_sort', 'off', true),
                 set_config('plan_cache_mode', 'force_generic_plan', true);
-        IF is_filtered THEN
-            -- What is found after many more visits than a filter takes that the query knows nothing of is not the nearest.
-            PERFORM set_config('hnsw.max_scan_tuples', least(
-                current_setting('hnsw.max_scan_tuples')::double precision, candidates / visit_cost,
-                CASE WHEN $3 IS NOT NULL THEN 5 * expected_visits END)::integer::text, true);
-        END IF;
         IF $3 IS NULL THEN
             SELECT {found_aggregates} INTO {found_variables}
             FROM (
                 SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
                 FROM imgvec.{embedding_table} AS e
                 ORDER BY e.embedding OPERATOR({vector}.<=>) $1
-                LIMIT wanted
+                LIMIT $2
             ) AS f;
         ELSE
             SELECT {found_aggregates} INTO {found_variables}
@@ -88,7 +90,7 @@ BEGIN
                 -- IS TRUE: a hashed look-up for each visited row instead of a join, which would come before the scan.
                 WHERE ({e_key_looked_up}) IS TRUE
                 ORDER BY e.embedding OPERATOR({vector}.<=>) $1
-                LIMIT wanted
+                LIMIT $2
             ) AS f;
         END IF;
         PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
@@ -98,7 +100,7 @@ BEGIN
     END IF;
 
     IF way = 'index' THEN
-        RETURN QUERY SELECT u.* FROM unnest({found_variables}) AS u LIMIT $2;
+        RETURN QUERY SELECT u.* FROM unnest({found_variables}) AS u;
     ELSIF $3 IS NULL THEN
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
@@ -114,7 +116,7 @@ BEGIN
         WHERE {e_key_among}
         ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0, {e_keys}
         LIMIT $2;
-        PERFORM set_config('plan_cache_mode', caller_settings[5], true);
+        PERFORM set_config('plan_cache_mode', caller_settings[4], true);
     END IF;
     PERFORM set_config('imgvec.last_search_way', way, false);
 END

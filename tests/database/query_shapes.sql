@@ -232,3 +232,79 @@ UNION ALL
 (SELECT 'secret', e.id, e.embedding <=> (SELECT imgvec.embed_text('secret', 'seven')) AS distance
  FROM imgvec.secret_embedding AS e ORDER BY distance LIMIT 5)
 ORDER BY 3;
+
+-- shape: an offset
+SELECT n.id, n.distance FROM imgvec.near_product(:'q') AS n ORDER BY n.distance OFFSET 5 LIMIT 10;
+-- by hand
+SELECT e.id, e.embedding <=> :'q' AS distance FROM imgvec.product_embedding AS e ORDER BY distance OFFSET 5 LIMIT 10;
+
+-- shape: similarity outside the limit
+SELECT f.id, 1 - f.distance AS similarity FROM (
+    SELECT n.id, n.distance FROM imgvec.near_product(:'q') AS n ORDER BY n.distance LIMIT 10
+) AS f;
+-- by hand
+SELECT f.id, 1 - f.distance AS similarity FROM (
+    SELECT e.id, e.embedding <=> :'q' AS distance FROM imgvec.product_embedding AS e ORDER BY distance LIMIT 10
+) AS f;
+
+-- shape: a count outside the limit
+SELECT count(*), min(f.distance), generate_series(1, 10) FROM (
+    SELECT n.distance FROM imgvec.near_product(:'q') AS n ORDER BY n.distance LIMIT 10
+) AS f;
+-- by hand
+SELECT count(*), min(f.distance), generate_series(1, 10) FROM (
+    SELECT e.embedding <=> :'q' AS distance FROM imgvec.product_embedding AS e ORDER BY distance LIMIT 10
+) AS f;
+
+-- shape: a CTE used once
+WITH near AS (SELECT * FROM imgvec.near_product(:'q')) SELECT near.id FROM near ORDER BY near.distance LIMIT 10;
+-- by hand
+WITH near AS (SELECT e.id, e.embedding <=> :'q' AS distance FROM imgvec.product_embedding AS e)
+SELECT near.id FROM near ORDER BY near.distance LIMIT 10;
+
+-- shape: a second sort key
+SELECT n.id, n.distance FROM imgvec.near_product(:'q') AS n ORDER BY n.distance, n.id LIMIT 10;
+-- by hand
+SELECT e.id, e.embedding <=> :'q' AS distance FROM imgvec.product_embedding AS e ORDER BY distance, e.id LIMIT 10;
+
+-- shape: the source left joined to the near
+SELECT n.id, p.name FROM imgvec.near_product(:'q') AS n LEFT JOIN shop.product AS p USING (id)
+ORDER BY n.distance LIMIT 10;
+-- by hand
+SELECT e.id, p.name FROM imgvec.product_embedding AS e LEFT JOIN shop.product AS p USING (id)
+ORDER BY e.embedding <=> :'q' LIMIT 10;
+
+-- shape: a semi-join
+SELECT n.id FROM imgvec.near_product(:'q') AS n
+WHERE EXISTS (SELECT FROM shop.product AS p WHERE p.id = n.id AND p.price < 80) ORDER BY n.distance LIMIT 10;
+-- by hand
+SELECT e.id FROM imgvec.product_embedding AS e
+WHERE EXISTS (SELECT FROM shop.product AS p WHERE p.id = e.id AND p.price < 80) ORDER BY e.embedding <=> :'q' LIMIT 10;
+
+-- shape: near_row and three joins
+SELECT p.name, b.name, c.name, n.distance FROM imgvec.near_product_row(7) AS n JOIN shop.product AS p USING (id)
+JOIN shop.brand AS b ON b.id = p.brand_id JOIN shop.category AS c ON c.id = p.category_id
+ORDER BY n.distance LIMIT 10;
+-- by hand
+SELECT p.name, b.name, c.name, e.embedding <=> (SELECT o.embedding FROM imgvec.product_embedding AS o WHERE o.id = 7) AS distance
+FROM imgvec.product_embedding AS e JOIN shop.product AS p USING (id)
+JOIN shop.brand AS b ON b.id = p.brand_id JOIN shop.category AS c ON c.id = p.category_id
+WHERE e.id <> 7 AND EXISTS (SELECT FROM imgvec.product_embedding AS o WHERE o.id = 7)
+ORDER BY distance LIMIT 10;
+
+-- shape: row-level security and near_row
+SELECT n.id, n.distance FROM imgvec.near_secret_row(7) AS n ORDER BY n.distance LIMIT 10;
+-- by hand
+SELECT e.id, e.embedding <=> (SELECT o.embedding FROM imgvec.secret_embedding AS o WHERE o.id = 7) AS distance
+FROM imgvec.secret_embedding AS e
+WHERE e.id <> 7 AND EXISTS (SELECT FROM imgvec.secret_embedding AS o WHERE o.id = 7) ORDER BY distance LIMIT 10;
+
+-- shape: an aggregate of what is near
+SELECT f.brand_id, count(*) FROM (
+    SELECT p.brand_id FROM imgvec.near_product(:'q') AS n JOIN shop.product AS p USING (id) ORDER BY n.distance LIMIT 60
+) AS f GROUP BY f.brand_id ORDER BY f.brand_id;
+-- by hand
+SELECT f.brand_id, count(*) FROM (
+    SELECT p.brand_id FROM imgvec.product_embedding AS e JOIN shop.product AS p USING (id)
+    ORDER BY e.embedding <=> :'q' LIMIT 60
+) AS f GROUP BY f.brand_id ORDER BY f.brand_id;

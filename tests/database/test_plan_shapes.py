@@ -45,39 +45,42 @@ SETUP, SHAPES = read_shapes()
 @pytest.fixture(scope="module")
 def shop(module_database: str) -> Iterator[Connection]:
     with connect(module_database) as connection:
-        connection.execute("CREATE SCHEMA shop")
-        for table in ("brand", "category"):
-            connection.execute(f"CREATE TABLE shop.{table} (id bigint PRIMARY KEY, name text)")
-            connection.execute(
-                f"INSERT INTO shop.{table} SELECT i, '{table} ' || i FROM generate_series(0, 99) AS i"
-            )
-        columns = (
-            "id bigint, name text, price numeric, in_stock boolean, file text,"
-            " brand_id bigint REFERENCES shop.brand, category_id bigint REFERENCES shop.category"
-        )
-        connection.execute(f"CREATE TABLE shop.product ({columns}, PRIMARY KEY (id))")
-        connection.execute(f"CREATE TABLE shop.secret ({columns}, PRIMARY KEY (id))")
-        connection.execute("ALTER TABLE shop.secret ENABLE ROW LEVEL SECURITY")
-        connection.execute("CREATE POLICY half ON shop.secret USING (brand_id < 50)")
-        connection.execute(
-            f"CREATE TABLE shop.sale ({columns}, region integer, PRIMARY KEY (region, id)) PARTITION BY LIST (region)"
-        )
-        for region in (1, 2):
-            connection.execute(
-                f"CREATE TABLE shop.sale_{region} PARTITION OF shop.sale FOR VALUES IN ({region})"
-            )
-        for table in ("product", "secret", "sale"):
-            fill(connection, table)
-        # One model for all three tables; the two texts are the vectors of two products.
-        connection.execute(
-            "INSERT INTO imgvec.text_embedding (model_id, text, embedding)"
-            " SELECT c.model_id, t.text, e.embedding FROM imgvec.collection AS c"
-            " CROSS JOIN (VALUES ('seven', 7), ('eight', 8)) AS t(text, id)"
-            " JOIN imgvec.product_embedding AS e ON e.id = t.id WHERE c.name = 'product'"
-        )
-        connection.execute("ANALYZE")
-        connection.execute(SETUP)  # type: ignore[arg-type]
+        make_shop(connection)
         yield connection
+
+
+def make_shop(connection: Connection) -> None:
+    """Make the tables, collections and views of query_shapes.sql; benchmarks/search.py times the shapes there."""
+    connection.execute("CREATE SCHEMA shop")
+    for table in ("brand", "category"):
+        connection.execute(f"CREATE TABLE shop.{table} (id bigint PRIMARY KEY, name text)")
+        connection.execute(
+            f"INSERT INTO shop.{table} SELECT i, '{table} ' || i FROM generate_series(0, 99) AS i"
+        )
+    columns = (
+        "id bigint, name text, price numeric, in_stock boolean, file text,"
+        " brand_id bigint REFERENCES shop.brand, category_id bigint REFERENCES shop.category"
+    )
+    connection.execute(f"CREATE TABLE shop.product ({columns}, PRIMARY KEY (id))")
+    connection.execute(f"CREATE TABLE shop.secret ({columns}, PRIMARY KEY (id))")
+    connection.execute("ALTER TABLE shop.secret ENABLE ROW LEVEL SECURITY")
+    connection.execute("CREATE POLICY half ON shop.secret USING (brand_id < 50)")
+    connection.execute(
+        f"CREATE TABLE shop.sale ({columns}, region integer, PRIMARY KEY (region, id)) PARTITION BY LIST (region)"
+    )
+    for region in (1, 2):
+        connection.execute(f"CREATE TABLE shop.sale_{region} PARTITION OF shop.sale FOR VALUES IN ({region})")
+    for table in ("product", "secret", "sale"):
+        fill(connection, table)
+    # One model for all three tables; the two texts are the vectors of two products.
+    connection.execute(
+        "INSERT INTO imgvec.text_embedding (model_id, text, embedding)"
+        " SELECT c.model_id, t.text, e.embedding FROM imgvec.collection AS c"
+        " CROSS JOIN (VALUES ('seven', 7), ('eight', 8)) AS t(text, id)"
+        " JOIN imgvec.product_embedding AS e ON e.id = t.id WHERE c.name = 'product'"
+    )
+    connection.execute("ANALYZE")
+    connection.execute(SETUP)  # type: ignore[arg-type]
 
 
 def fill(connection: Connection, table: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from photostore import as_role, make_collection, make_photos, new_role
 
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.store.indexes import build_index
+from imgvec_pg.store.indexbuild import build_index
 
 ROWS = 4000
 NEAR, FAR, FEW = "price <= 2000", "price > 2000", f"price > {ROWS - 50}"
@@ -156,12 +156,12 @@ def test_the_collections_ef_search_is_used_and_every_setting_put_back(cloud: Con
         search(cloud, where=where)
         assert settings() == before
     with cloud.transaction(force_rollback=True):
-        # The scan is not continued, and its first candidates do not match unless there are many.
-        cloud.execute("SET LOCAL hnsw.ef_search = 40; SET LOCAL hnsw.max_scan_tuples = 1")
+        # None of the first 200 candidates match.
+        cloud.execute("SET LOCAL hnsw.ef_search = 40")
         cloud.execute("UPDATE imgvec.collection SET ef_search = NULL")
-        assert search(cloud, 10, "price > 1800")[1] == "index, then exact"
-        cloud.execute("UPDATE imgvec.collection SET ef_search = 1000")
-        assert search(cloud, 10, "price > 1800")[1] == "index"
+        assert search(cloud, 10, "price > 400")[1] == "index, then exact"
+        cloud.execute("UPDATE imgvec.collection SET ef_search = 600")
+        assert search(cloud, 10, "price > 400")[1] == "index"
     cloud.execute("RESET hnsw.ef_search; RESET hnsw.max_scan_tuples")
 
 

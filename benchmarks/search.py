@@ -1,0 +1,74 @@
+"""Search in SQL against its targets: a table, or --json; exit code 1 when one is missed or a peer is missing.
+
+Usage: python benchmarks/search.py [--only overhead,grid,storage,peers] [--rows 10000,100000] [--queries 10] [--json]
+[--server DIR, kept for the next run]. The largest size serves storage and peers. Ratios compare ways that ran in turn.
+"""
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from generator import describe
+from searching import grid, overhead, peers, storage
+from searching.shop import imagine, open_shop
+from searching.target import Target
+
+from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.unprivileged import make_temporary_directory
+
+PARTS = ("overhead", "grid", "storage", "peers")
+
+
+def main() -> int:
+    """Measure the parts asked for and print every target beside its figure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--rows", default="10000,100000")
+    parser.add_argument("--queries", type=int, default=10, help="a cell of the grid")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--server", type=Path)
+    options = parser.parse_args()
+    directory = options.server or make_temporary_directory("imgvec-search-")
+    settings = {"fsync": "off", "shared_buffers": "1GB"}
+    with redirect_stdout(sys.stderr if options.json else sys.stdout):
+        try:
+            with LocalServer(directory, settings=settings, die_with_parent=True) as server:
+                sizes = sorted(map(int, options.rows.split(",")))
+                targets = list(measure(server, options.only.split(","), sizes, options.queries))
+        finally:
+            if options.server is None:
+                shutil.rmtree(directory, ignore_errors=True)
+    if options.json:
+        print(json.dumps([{**dataclasses.asdict(t), "verdict": t.verdict} for t in targets], indent=2))
+    else:
+        print()
+        for target in targets:
+            print(target.line())
+    return 1 if any(target.verdict in ("missed", "not measured") for target in targets) else 0
+
+
+def measure(server: LocalServer, parts: list[str], sizes: list[int], queries: int) -> Iterator[Target]:
+    """Run the parts; data is made only where one needs it."""
+    if "overhead" in parts:
+        yield from overhead.measure(server)
+    if set(parts) <= {"overhead"}:
+        return
+    for rows in sizes:
+        shop = imagine(rows)
+        print(describe(shop.stored), flush=True)
+        with open_shop(server, shop) as connection:
+            if "grid" in parts:
+                yield from grid.measure(server.dsn(f"shop_{rows}"), connection, shop, queries)
+            if rows == sizes[-1] and "storage" in parts:
+                yield from storage.measure(connection, shop)
+            if rows == sizes[-1] and "peers" in parts:
+                yield from peers.measure(connection, shop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

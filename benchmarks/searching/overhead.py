@@ -1,0 +1,69 @@
+"""near_* against hand-written SQL over the query shapes whose plans a test holds equal."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from imgvec_pg.database import migrations
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.localserver import LocalServer
+from searching.target import Target
+
+RUNS = 41
+
+
+def measure(server: LocalServer) -> Iterator[Target]:
+    """Run each shape both ways in turn, planning included, and compare the medians."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "database"))
+    import test_plan_shapes as shapes
+
+    with connect(server.dsn()) as connection:
+        connection.execute("DROP DATABASE IF EXISTS shapes")
+        connection.execute("CREATE DATABASE shapes")
+    with connect(server.dsn("shapes"), prepare_threshold=None) as connection:
+        migrations.upgrade(connection)
+        shapes.make_shop(connection)
+        ratios = {}
+        same = 0
+        for shape in shapes.SHAPES:
+            same += shapes.outline(shapes.plan(connection, shape.ours)) == shapes.outline(
+                shapes.plan(connection, shape.by_hand)
+            )
+            ratios[shape.name] = ratio(connection, shape.ours, shape.by_hand, shapes.QUERY)
+            print(f"  {shape.name}: {ratios[shape.name]:.3f}", flush=True)
+    yield Target("overhead", "query shapes", len(ratios), 30, False)
+    yield Target("overhead", "shapes with the plan of the hand-written query", same, len(ratios), False)
+    yield Target(
+        "overhead",
+        "near_* over hand-written SQL, median of the shapes' p50 ratios",
+        float(np.median(list(ratios.values()))),
+        1.02,
+    )
+    worst = max(ratios, key=lambda name: ratios[name])
+    yield Target(
+        "overhead", "near_* over hand-written SQL, the worst shape", ratios[worst], None, True, worst
+    )
+
+
+def ratio(connection: Connection, ours: str, by_hand: str, query: str) -> float:
+    """Return the ratio of the median times; a statement with $1 is prepared and planned for any vector."""
+    times: dict[str, list[float]] = {"ours": [], "by_hand": []}
+    statements = {"ours": ours, "by_hand": by_hand}
+    if "$1" in ours or "$2" in ours:
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        for name, statement in statements.items():
+            connection.execute(f"PREPARE {name} (halfvec, text) AS {statement}")  # type: ignore[arg-type]
+            statements[name] = f"EXECUTE {name} ('{query}', 'seven')"
+    for run in range(RUNS):
+        for name in sorted(statements, reverse=bool(run % 2)):
+            with connection.transaction():  # a cursor needs one
+                started = time.perf_counter()
+                connection.execute(statements[name])  # type: ignore[arg-type]
+                if "CURSOR" in statements[name]:
+                    connection.execute("FETCH 10 FROM neighbours")
+                times[name].append(time.perf_counter() - started)
+    connection.execute("DEALLOCATE ALL; RESET plan_cache_mode")
+    return float(np.median(times["ours"]) / np.median(times["by_hand"]))

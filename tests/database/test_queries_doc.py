@@ -1,0 +1,122 @@
+"""Every SQL block of docs/queries.md: the slow ones are recognised by `imgvec doctor --query`, the others read the index."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from photostore import make_collection
+
+from imgvec_pg.cli.main import cli
+from imgvec_pg.cli.outcome import run
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.advice import advise
+from imgvec_pg.search.cliffs import CURES
+from imgvec_pg.store.indexbuild import build_index
+
+DOC = (Path(__file__).parents[2] / "docs" / "queries.md").read_text()
+BLOCKS = re.findall(r"^```sql\n(.*?)^```", DOC, re.DOTALL | re.MULTILINE)
+SLOW = [
+    (block.split("\n")[0].removeprefix("-- slow: "), block)
+    for block in BLOCKS
+    if block.startswith("-- slow: ")
+]
+FAST = [
+    block
+    for block in BLOCKS
+    if not block.startswith("-- slow: ") and "search_" not in block and "last_search" not in block
+]
+ROWS = 8000
+
+
+@pytest.fixture(scope="module")
+def shop(module_database: str) -> Iterator[Connection]:
+    with connect(module_database) as connection:
+        connection.execute("CREATE SCHEMA shop")
+        connection.execute(
+            "CREATE TABLE shop.product (id bigint PRIMARY KEY, name text, price numeric, category_id integer, file text)"
+        )
+        connection.execute(
+            f"INSERT INTO shop.product SELECT i, 'name ' || i, i % 100, i % 40, i || '.jpg' FROM generate_series(1, {ROWS}) AS i"
+        )
+        collection = make_collection(connection, "shop.product", "product_clip", dimensions=16)
+        connection.execute("SELECT setseed(0.5)")
+        connection.execute(
+            "INSERT INTO imgvec.product_clip_embedding (id, embedding, version, content_hash, precision)"
+            " SELECT id, l2_normalize((SELECT array_agg(random() - 0.5) FROM generate_series(1, 16) WHERE s.id > 0)"
+            "::vector::halfvec), 1, '', 'fp32' FROM shop.product AS s"
+        )
+        build_index(connection, collection)
+        connection.execute("VACUUM ANALYZE")
+        yield connection
+
+
+def test_every_cliff_is_documented() -> None:
+    assert {name for name, _ in SLOW} == set(CURES)
+
+
+@pytest.mark.parametrize(("name", "block"), SLOW, ids=[f"{n}-{i}" for i, (n, _) in enumerate(SLOW)])
+def test_slow_shapes_run_and_are_named(shop: Connection, name: str, block: str) -> None:
+    assert shop.execute(block).rowcount > 0  # type: ignore[arg-type]
+    findings = advise(shop, block)
+    assert [(f.level, f.met, f.next_step) for f in findings] == [("warning", *CURES[name])]
+
+
+@pytest.mark.parametrize("block", FAST)
+def test_cures_run_read_the_index_and_are_praised(shop: Connection, block: str) -> None:
+    assert shop.execute(block).rowcount > 0  # type: ignore[arg-type]
+    plan = shop.execute("EXPLAIN " + block).fetchall()  # type: ignore[arg-type]
+    assert "product_clip_embedding_hnsw" in str(plan)
+    assert all("compare" not in f.met for f in advise(shop, block))
+    assert advise(shop, block)[0].level == "ok"
+
+
+def test_completeness_blocks_run(shop: Connection) -> None:
+    search, way = (block for block in BLOCKS if "search_" in block)
+    assert len(shop.execute(search).fetchall()) == 10
+    assert shop.execute(way).fetchone() == ("exact",)
+
+
+def test_an_iterative_scan_that_is_off_is_told_where_rows_may_lack(shop: Connection) -> None:
+    query = (
+        "SELECT n.id FROM imgvec.near_product_clip_row(42) AS n JOIN shop.product AS p USING (id)"
+        " WHERE p.price < 50 ORDER BY n.distance LIMIT 10"
+    )
+    shop.execute("SET hnsw.iterative_scan = off")
+    assert any("iterative_scan is off" in finding.met for finding in advise(shop, query))
+    shop.execute("SET hnsw.iterative_scan = strict_order")
+    assert [finding.level for finding in advise(shop, query)] == ["ok"]
+
+
+def test_a_query_is_planned_and_not_run(
+    shop: Connection, module_database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query = SLOW[0][1].replace("-- slow: similarity\n", "")
+    assert run(cli, ["doctor", "--dsn", module_database, "--query", query, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["findings"][0]["next_step"] == CURES["similarity"][1]
+    assert run(cli, ["doctor", "--dsn", module_database, "--query", "DELETE FROM shop.product"]) == 0
+    assert "reads no collection" in capsys.readouterr().out
+    assert shop.execute("SELECT count(*) FROM shop.product").fetchone() == (ROWS,)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "SELECT 1; DROP TABLE shop.product",
+        "SELECT nothing",
+        "ANALYZE SELECT 1",
+        "SELECT $1::int",
+        "SELECT '\0'",
+        "SELEC",
+    ],
+)
+def test_what_cannot_be_planned_is_one_line(shop: Connection, query: str) -> None:
+    with pytest.raises(
+        UsageError,
+        match=r"^(PostgreSQL does not plan the query|the query is empty)[^\n]*; expected one statement",
+    ):
+        advise(shop, query)
+    assert shop.execute("SELECT count(*) FROM shop.product").fetchone() == (ROWS,)
