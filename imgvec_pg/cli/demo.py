@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
+import psycopg
 
 from imgvec_pg.cli.demoscreen import Screen
 from imgvec_pg.cli.demoshow import Shop, ask_questions, say_what_next, write_sheet
@@ -14,14 +15,14 @@ from imgvec_pg.cli.migrate import set_database_defaults
 from imgvec_pg.cli.progress import image_progress
 from imgvec_pg.cli.server import forget_service
 from imgvec_pg.database import migrations
-from imgvec_pg.database.connect import connect
+from imgvec_pg.database.connect import connect, one_line
 from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.demo import shop as demo_shop
 from imgvec_pg.demo.place import DemoPlace, default_directory
 from imgvec_pg.demo.questions import LIKED
 from imgvec_pg.embedding.catalog import DEMO_NAME
 from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.errors import ServerError
+from imgvec_pg.errors import CollectionError, DatabaseError, ServerError
 from imgvec_pg.store.indexbuild import build_index
 from imgvec_pg.store.jobs import queue_depth
 from imgvec_pg.store.wordrelay import install_relay
@@ -88,8 +89,10 @@ def run(place: DemoPlace, screen: Screen, *, keep: bool, reset: bool, count: int
         with screen.step("the old demo is gone"):
             place.reset()
     place.require_space()
+    was_made = (place.server / "data").exists()
     with running_server(place, screen, keep=keep) as server:
-        shop = fill(place, server, screen, count)
+        with advising_reset(was_made):
+            shop = fill(place, server, screen, count)
         screen.console.print()
         screen.paragraph(MODEL_NOTE)
         with connect(shop.dsn, application_name="imgvec demo") as connection:
@@ -119,6 +122,20 @@ def running_server(place: DemoPlace, screen: Screen, *, keep: bool) -> Iterator[
             # What went wrong before matters more than a server that never came to life.
             with suppress(*(() if finished else (ServerError,))):
                 server.stop()
+
+
+@contextmanager
+def advising_reset(was_made: bool) -> Iterator[None]:
+    """Name the way out where the shop of an earlier run, perhaps of another release, does not fit."""
+    try:
+        yield
+    except (DatabaseError, CollectionError, psycopg.ProgrammingError) as error:
+        if not was_made:
+            raise
+        reason = one_line(error) if isinstance(error, psycopg.Error) else error
+        raise DatabaseError(
+            f"the shop of an earlier demo does not fit ({reason}); make it anew: imgvec demo --reset"
+        ) from error
 
 
 def start(server: LocalServer, place: DemoPlace) -> None:

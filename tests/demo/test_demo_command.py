@@ -195,12 +195,21 @@ def test_commands_to_try_next_work_as_printed(story: Story, tmp_path: Path) -> N
     answered = run_shell(
         f"cd {tmp_path}\n{export}\n{words}\n{like}\n{psql} -Atc 'SELECT count(*) FROM shop.product'"
     )
-    assert "racing car" in answered
+    assert "bullet train" in answered
     assert answered.endswith(f"\n{ALL + 1}\n")
     assert (tmp_path / "more.html").read_text().count("<img") == 11
     assert (story.home / "demo" / "contact-sheet.html").read_text().count("<img") == 10
     stop = story.second.output.splitlines()[-1].strip()
     assert stop == f"{shlex.join(PROGRAM)} server stop --directory {story.server.directory}"
+
+
+def test_shop_of_another_release_is_one_line_that_names_reset(story: Story) -> None:
+    with connect(story.server.dsn("shop")) as connection:
+        connection.execute("ALTER TABLE imgvec.collection RENAME COLUMN prompt TO of_another_release")
+    outcome = run_demo(story.home)
+    assert outcome.code == 1
+    [line] = outcome.complaints()
+    assert "of an earlier demo does not fit" in line and line.endswith("imgvec demo --reset")
 
 
 def test_reset_begins_anew_and_no_keep_stops_the_server(story: Story) -> None:
@@ -216,7 +225,7 @@ def test_reset_begins_anew_and_no_keep_stops_the_server(story: Story) -> None:
 def test_help_says_what_the_model_cannot_do() -> None:
     shown = " ".join(run_shell(f"{shlex.join(PROGRAM)} demo --help").split())
     assert "does not understand photographs" in shown
-    assert "--model ViT-L-14/laion2b_s32b_b82k" in shown
+    assert "--model ViT-B-32/laion2b_s34b_b79k" in shown
 
 
 def test_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
