@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # One stamp per set of inputs: an interrupted install leaves no stamp, so the next run repeats it.
 STAMP := $(VENV)/.installed
+# Two processes, each with a private server; roles of a given server are shared, so there one after the other.
+IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
 .PHONY: demo test lint types layers pytest clean help
 
@@ -41,7 +43,7 @@ layers: $(STAMP)
 	$(BIN)/lint-imports
 
 pytest: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

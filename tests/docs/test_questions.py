@@ -24,6 +24,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "questions.md"
 TOLERANCE = 0.02
 PRODUCTS = 600
 BLOCKS = read_blocks(PAGE)
+# The first test embeds the shop's pictures, which a busy machine takes minutes for.
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Shop:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=500,
             check=True,
         )
 
