@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.database.unprivileged import make_temporary_directory
 from imgvec_pg.errors import ImgvecError
+
+# A background job of a shell ignores SIGINT, and so would every process that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TEMPLATE = "imgvec_template"
 # Also on pytest's own path, see pyproject.toml.

@@ -1,6 +1,7 @@
 """Setting words up: by a superuser, with a password, on a standby; what doctor says; and that nobody gains rights by it."""
 
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -32,8 +33,6 @@ from imgvec_pg.store.finding import Finding
 from imgvec_pg.store.grants import grant_rights
 from imgvec_pg.store.removal import remove_everything
 from imgvec_pg.store.wordrelay import PasswordLogin, install_relay, remove_relay
-
-PORT = 5433
 
 
 @pytest.fixture
@@ -136,9 +135,12 @@ class Owned:
 
 @pytest.fixture(scope="module")
 def owned() -> Iterator[Owned]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     directory = make_temporary_directory("imgvec-words-")
     try:
-        with LocalServer(directory, settings={"fsync": "off"}, die_with_parent=True, port=PORT) as server:
+        with LocalServer(directory, settings={"fsync": "off"}, die_with_parent=True, port=port) as server:
             with connect(server.dsn()) as connection:
                 connection.execute("CREATE ROLE owner LOGIN CREATEROLE PASSWORD 'it''s \\ secret'")
                 connection.execute("CREATE DATABASE owned OWNER owner")
@@ -162,7 +164,7 @@ def collection_of(connection: Connection) -> Collection:
 def test_an_owner_who_is_no_superuser_logs_in_with_a_password(
     owned: Owned, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["words", "setup", "--user", "owner", "--port", str(PORT), "--dsn", owned.owner]
+    command = ["words", "setup", "--user", "owner", "--port", str(owned.server.port), "--dsn", owned.owner]
     monkeypatch.setenv(PASSWORD_VARIABLE, "it's \\ secret")
     assert run(cli, command) == 1
     assert "CREATE EXTENSION dblink" in capsys.readouterr().err
@@ -194,7 +196,9 @@ def test_a_socket_that_asks_no_password_is_refused_to_an_owner(owned: Owned) -> 
     with connect(owned.superuser) as superuser:
         superuser.execute("CREATE EXTENSION IF NOT EXISTS dblink")
         superuser.execute("GRANT USAGE ON FOREIGN DATA WRAPPER dblink_fdw TO owner")
-    login = PasswordLogin(str(owned.server.socket_directory), PORT, "owned", "owner", "it's \\ secret")
+    login = PasswordLogin(
+        str(owned.server.socket_directory), owned.server.port, "owned", "owner", "it's \\ secret"
+    )
     with connect(owned.owner) as connection:
         with pytest.raises(DatabaseError, match=r"session cannot be opened: .*password"):
             install_relay(connection, login)
@@ -232,7 +236,9 @@ def test_uninstall_takes_the_foreign_server_along(owned: Owned) -> None:
         )
         remove_relay(superuser)
     with connect(owned.owner) as connection:
-        install_relay(connection, PasswordLogin("127.0.0.1", PORT, "owned", "owner", "it's \\ secret"))
+        install_relay(
+            connection, PasswordLogin("127.0.0.1", owned.server.port, "owned", "owner", "it's \\ secret")
+        )
         remove_everything(connection, lock_timeout_ms=2000)
         assert connection.execute("SELECT count(*) FROM pg_foreign_server").fetchone() == (0,)
 
