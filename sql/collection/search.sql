@@ -76,7 +76,7 @@ BEGIN
                             CASE WHEN is_filtered THEN 2 ELSE 1 END * $2);
         -- Twice what a filter takes on average that the query knows nothing of.
         expected := 2.0 * $2 * embedded_rows / greatest(matching, 1);
-        IF is_filtered AND expected <= affordable / 2 THEN
+        IF is_filtered AND expected <= affordable / 4 THEN
             scanned := greatest(scanned, expected);
         END IF;
         caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);
