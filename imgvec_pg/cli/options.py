@@ -27,6 +27,17 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
 
 
+def codes_option(command: Command) -> Command:
+    """Add --code, which may be repeated, as `codes`."""
+    return click.option(
+        "--code",
+        "codes",
+        multiple=True,
+        metavar="CODE",
+        help="Only failures with this code, such as not_found; may be repeated.",
+    )(command)
+
+
 def lock_timeout_option(command: Command) -> Command:
     """Add --lock-timeout in milliseconds."""
     return click.option(

@@ -108,7 +108,7 @@ def describe_database_error(error: Exception) -> str | None:
     hint = getattr(diagnostic, "message_hint", None)
     if getattr(error, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
         hint = (
-            "to fill and to watch takes imgvec_worker, SELECT on the source and, where row-level security hides rows of it, "
+            "to fill takes imgvec_worker, SELECT on the source and, where row-level security hides rows of it, "
             "BYPASSRLS; imgvec doctor tells what this role lacks"
         )
     elif getattr(error, "sqlstate", None) in UNDEFINED:

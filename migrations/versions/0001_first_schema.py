@@ -44,6 +44,12 @@ FILES = (
     "functions/embed_labels.sql",
     "functions/percentile.sql",
     "functions/last_search_way.sql",
+    "functions/rows_visible.sql",
+    "functions/row_visible.sql",
+    "functions/embedding_rows.sql",
+    "functions/index_state.sql",
+    "views/failures.sql",
+    "views/status.sql",
     "grants.sql",
 )
 

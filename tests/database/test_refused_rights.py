@@ -78,9 +78,12 @@ def test_a_worker_that_policies_hide_rows_from_is_told_of_bypassrls(
     assert "BYPASSRLS" in refusal(capsys, *command, "--dsn", worker)
 
 
-def test_a_reader_is_told_what_watching_takes(
+def test_a_reader_may_watch_and_is_told_what_filling_takes(
     connection: Connection, stranger: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    make_shop(connection)
     role = sql.Identifier(f"imgvec_test_stranger_{connection.info.backend_pid}")
     connection.execute(sql.SQL("GRANT imgvec_reader TO {}").format(role))
-    assert "to fill and to watch takes imgvec_worker" in refusal(capsys, "status", "--dsn", stranger)
+    for command in ("status", "failures"):
+        assert run(cli, [command, "--dsn", stranger]) == 0
+    assert "to fill takes imgvec_worker" in refusal(capsys, "retry", "--dsn", stranger)
