@@ -134,6 +134,19 @@ def plain_search_path(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
+def pinned_search_path(connection: Connection) -> Iterator[None]:
+    """Within a transaction, make names mean PostgreSQL's own, and put the search_path back at the end.
+
+    For statements that create or grant, which a superuser runs too: a function or operator that somebody made in a schema
+    on the session's path, for just the types that a call has, would be taken before PostgreSQL's own.
+    """
+    row = connection.execute("SELECT pg_catalog.current_setting('search_path')").fetchone()
+    connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+    yield
+    connection.execute("SELECT pg_catalog.set_config('search_path', %s, true)", row)
+
+
+@contextmanager
 def lock_timeout(connection: Connection, milliseconds: int) -> Iterator[None]:
     """Run one transaction that gives up rather than queue behind a long one.
 

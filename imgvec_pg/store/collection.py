@@ -282,7 +282,7 @@ class KeySql:
         }
 
     def json(self, row: str) -> sql.Composed:
-        """`jsonb_build_object('tenant', row."tenant", …)`; a numeric goes as text, since JSON readers round it."""
+        """`pg_catalog.jsonb_build_object('tenant', row."tenant", …)`; a numeric goes as text, since JSON readers round it."""
         pairs = sql.SQL(", ").join(
             sql.SQL("{}, {}{}").format(
                 sql.Literal(name),
@@ -291,7 +291,7 @@ class KeySql:
             )
             for name, type_name in zip(self.names, self.type_names, strict=True)
         )
-        return sql.SQL("jsonb_build_object({})").format(pairs)
+        return sql.SQL("pg_catalog.jsonb_build_object({})").format(pairs)
 
     def parts(self) -> dict[str, sql.Composable]:
         """Every `{part}` that depends on the key alone."""

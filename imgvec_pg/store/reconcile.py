@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from imgvec_pg.database.connect import Connection, lock_timeout, vector_schema
+from imgvec_pg.database.connect import Connection, lock_timeout, pinned_search_path, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collection import Collection
@@ -171,11 +171,11 @@ def reconcile(
     source = describe_source(connection, collection.source.as_string(connection), collection.key_columns)
     untriggered = tables_without_triggers(connection, collection, source)
     for table in untriggered:
-        with lock_timeout(connection, lock_timeout_ms):
+        with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             for file in ("drop_triggers", "triggers"):
                 connection.execute(render(f"collection/{file}.sql", **parts, table=sql.Identifier(*table)))
     if source.row_security and not has_row_security(connection, collection):
-        with lock_timeout(connection, lock_timeout_ms):
+        with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             connection.execute(render("collection/row_security.sql", **parts))
     filed, changed = file_missing(connection, collection, contents=contents)
     with connection.transaction():

@@ -10,6 +10,6 @@ WITH {differences}, found AS (
 SELECT (SELECT p.imgvec_key FROM page AS p ORDER BY {p_keys_descending} LIMIT 1) AS last_key,
        (SELECT count(*) FROM page) AS looked_at,
        coalesce((
-           SELECT jsonb_agg(jsonb_build_array(k.kind, k.row_count, k.keys))
+           SELECT jsonb_agg(pg_catalog.jsonb_build_array(k.kind, k.row_count, k.keys))
            FROM (SELECT n.kind, count(*) AS row_count, jsonb_agg(n.key) FILTER (WHERE n.place <= %(examples)s) AS keys
                  FROM numbered AS n GROUP BY n.kind) AS k), '[]') AS found;

@@ -5,5 +5,5 @@ SELECT (SELECT jsonb_object_agg(s, current_setting(s, true)) FROM unnest(%(names
                          THEN greatest(c.reltuples, 0) / c.relpages * pg_relation_size(c.oid) / 8192.0 END), 0)::double precision
        AS embedded_rows
 FROM pg_class AS c
-WHERE c.oid = %(table)s::regclass
-   OR c.oid IN (SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = %(table)s::regclass);
+WHERE c.oid = %(table)s::regclass::oid
+   OR c.oid IN (SELECT i.inhrelid FROM pg_inherits AS i WHERE i.inhparent = %(table)s::regclass::oid);
