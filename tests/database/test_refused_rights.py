@@ -69,13 +69,25 @@ def test_a_worker_may_not_uninstall(worker: str, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(
     "command",
-    [["collection", "reconcile", "product_color"], ["backfill", "product_color", "--device", "cpu"]],
+    [
+        ["collection", "reconcile", "product_color"],
+        ["verify", "product_color"],
+        ["backfill", "product_color", "--device", "cpu"],
+    ],
 )
 def test_a_worker_that_policies_hide_rows_from_is_told_of_bypassrls(
     connection: Connection, worker: str, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     connection.execute("UPDATE shop.product SET picture = 'x' WHERE id = 1")
     assert "BYPASSRLS" in refusal(capsys, *command, "--dsn", worker)
+
+
+def test_a_worker_verifies_and_repairs_what_nothing_is_hidden_of(connection: Connection, worker: str) -> None:
+    connection.execute("ALTER TABLE shop.product DISABLE ROW LEVEL SECURITY")
+    connection.execute("DELETE FROM imgvec.product_color_embedding WHERE id = 1")
+    assert run(cli, ["verify", "--dsn", worker]) == 4
+    assert run(cli, ["verify", "--repair", "--dsn", worker]) == 0
+    assert run(cli, ["verify", "--dsn", worker]) == 0
 
 
 def test_a_reader_may_watch_and_is_told_what_filling_takes(
