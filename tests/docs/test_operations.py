@@ -51,7 +51,9 @@ def test_commands_work(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(commands) == 6
     for command in commands:
         arguments = command.replace("product_clip", "product_color").replace("100", "1").split()[1:]
-        assert run(cli, arguments) == 0, (command, capsys.readouterr().err)
+        # The shop's embeddings carry no hash of their pictures, which --contents finds.
+        expected = (0, 4) if "--contents" in arguments or "--sample" in arguments else (0,)
+        assert run(cli, arguments) in expected, (command, capsys.readouterr().err)
 
 
 def test_every_kind_of_difference_is_explained() -> None:
