@@ -197,6 +197,15 @@ def test_every_kind_of_difference_is_found_and_mended(
     assert run(cli, ["verify", "--dsn", database]) == 0
 
 
+def test_pictures_behind_urls_are_left_alone(connection: Connection, filled: Path, verify: Verify) -> None:
+    with connection.transaction():
+        connection.execute(WITHOUT_TRIGGERS)
+        connection.execute("UPDATE photo SET path = 'https://pictures.example/2.png' WHERE id = 2")
+        connection.execute("UPDATE imgvec.photo_grid_embedding SET reference_hash = NULL WHERE id = 2")
+    code, report = verify("--contents", "--sample", "100")
+    assert (code, kinds(report), report["pictures_read"]) == (0, {}, ROWS // 2 - 1 + ROWS - 1)
+
+
 def test_another_model_is_refused_and_not_recorded(
     connection: Connection, filled: Path, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
