@@ -8,10 +8,10 @@ HIDDEN = "***"
 # A password may hold anything but space and quotes where somebody forgot to escape it: up to the last @.
 _POSTGRES_URL = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@'\"]*):[^\s'\"]*@", re.IGNORECASE)
 _URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/?#@'\"]*):[^\s/?#'\"]*@", re.IGNORECASE)
-# libpq's keywords, and the parameters by which signed URLs of object stores give access.
+# libpq's keywords, SQL's PASSWORD 'x', and the parameters by which signed URLs of object stores give access.
 _PARAMETER = re.compile(
     r"\b((?:ssl)?password|passwd|pwd|secret|secret_access_key|access_token|token|signature|sig|x-amz-signature|x-amz-security-token)"
-    r"(\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&'\"]+)",
+    r"(\s*=\s*|\s+(?='))('(?:[^'\\]|\\.|'')*'?|[^\s&'\"]+)",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")

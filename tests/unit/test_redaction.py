@@ -78,12 +78,17 @@ def test_what_a_password_has_no_part_in_is_said(capsys: pytest.CaptureFixture[st
         ("get https://ann:pw@host/a.png now", "get https://ann:***@host/a.png now"),
         ("get http://host:8080/a@2x.png", "get http://host:8080/a@2x.png"),
         ("https://b.s3/a?X-Amz-Signature=abc&v=1", "https://b.s3/a?X-Amz-Signature=***&v=1"),
-        ("PASSWORD='it''s' and password=x", "PASSWORD=***'s' and password=***"),
+        ("PASSWORD='it''s' and password=x", "PASSWORD=*** and password=***"),
+        (
+            "LINE 1: OPTIONS (user 'ann', password 'it''s') SERVER",
+            "LINE 1: OPTIONS (user 'ann', password ***) SERVER",
+        ),
+        ("no password supplied, 'x' was expected", "no password supplied, 'x' was expected"),
         ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg://u:***@h/d"),
     ],
 )
 def test_secrets_are_hidden_and_all_else_is_kept(text: str, shown: str) -> None:
-    assert hide_secrets(text).replace("***'s'", "***'s'") == shown
+    assert hide_secrets(text) == shown
 
 
 def test_an_error_about_a_picture_hides_the_password_of_its_url() -> None:
