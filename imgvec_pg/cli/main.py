@@ -23,7 +23,7 @@ COMMANDS = {
     "retry": ("imgvec_pg.cli.retry", "File failed rows again."),
     "verify": (
         "imgvec_pg.cli.verify",
-        "Compare source, embeddings, failures and queue, and say what is not as it should be.",
+        "Check that rows, embeddings, failures and queue agree, and say what does not.",
     ),
     "index": ("imgvec_pg.cli.index", "Build, tune and look at a collection's HNSW index."),
     "recall": (

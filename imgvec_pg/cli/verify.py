@@ -70,7 +70,7 @@ def verify(
     as_json: bool,
     lock_timeout_ms: int,
 ) -> None:
-    """Compare source, embeddings, failures and queue, and say what is not as it should be.
+    """Check that rows, embeddings, failures and queue agree, and say what does not.
 
     Of one collection, or of all. It only reads, in transactions that cannot write, and beside a running application:
     changes that go on meanwhile are not taken for differences. Exit code 0 when all is in step, 4 when something is not;
@@ -205,12 +205,13 @@ def report(verified: Verified, filed: int | None) -> None:
         examples = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in found.examples)
         more = ", …" if found.rows > len(found.examples) else ""
         click.echo(f"  {found.kind:<20}{found.rows:>8,}  {KINDS[found.kind]}: {examples}{more}")
+    name = verified.collection
     for kind in remaining(verified, filed):
         if kind in BY_HAND:
-            click.echo(f"  {kind} rows: {BY_HAND[kind]}")
-    if filed is not None:
-        click.echo(
-            f"  repaired: {filed:,} rows filed; embed them with: imgvec backfill {verified.collection}"
-        )
-    elif any(kind not in BY_HAND for kind in remaining(verified, None)):
-        click.echo(f"  mend it with: imgvec verify {verified.collection} --repair")
+            click.echo(f"  {kind} rows: {BY_HAND[kind].format(name=name)}")
+    if filed:
+        click.echo(f"  repaired: {filed:,} rows filed; embed them with: imgvec backfill {name}")
+    elif filed is None and any(kind not in BY_HAND for kind in remaining(verified, None)):
+        click.echo(f"  mend it with: imgvec verify {name} --repair")
+    elif any(found.kind not in BY_HAND for found in verified.listed()):
+        click.echo("  repaired")

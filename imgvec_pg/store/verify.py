@@ -44,7 +44,7 @@ KINDS = {
 HARMLESS = frozenset({"queued_without_row"})
 BY_HAND = {
     "unreadable": "put the files back, or change the rows",
-    "stuck": "run a worker: imgvec worker",
+    "stuck": "run a worker: imgvec worker {name}",
 }
 """Kinds that --repair cannot mend, and what does."""
 
