@@ -12,7 +12,7 @@ BEGIN
     IF FOUND THEN
         RAISE insufficient_privilege USING
             MESSAGE = format('the schema imgvec belongs to %s, this is %s', owner_name, current_user),
-            HINT = format('Run imgvec migrate as %s, or drop that schema first if you did not make it.', owner_name);
+            HINT = format('Run imgvec migrate as %s; if that role should not own it, drop the schema first.', owner_name);
     END IF;
 END
 $owner$;
