@@ -7,6 +7,7 @@
 CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT NULL)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
 -- To plan for the keys themselves takes longer than to look them up: 27 ms for 50,000 of them.
 SET plan_cache_mode = force_generic_plan
 AS $search$

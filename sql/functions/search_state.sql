@@ -6,6 +6,7 @@ CREATE FUNCTION imgvec.search_state(collection text)
 RETURNS TABLE (name text, dimensions integer, key_columns text[], ef_search smallint, source_schema text, source_name text,
                embedded_rows double precision, embedded_bytes double precision, has_index boolean, hides_rows boolean, settings jsonb)
 LANGUAGE plpgsql STABLE ROWS 1
+SET search_path = pg_catalog, pg_temp
 AS $state$
 #variable_conflict use_column
 DECLARE
