@@ -1,7 +1,7 @@
 """System checks: what is wrong with an ImageSearch, before any migration."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -37,9 +37,13 @@ def _check(search: ImageSearch) -> Iterator[CheckMessage]:
         )
     elif problem := _model_problem(search.model_name):
         yield Error(f"{shown}: {problem}", obj=search.owner, id="imgvec_pg.E002")
-    for check in (lambda: check_name(search.collection), lambda: check_prompt(search.prompt)):
+    checks: list[tuple[Callable[[str], None], str]] = [
+        (check_name, search.collection),
+        (check_prompt, search.prompt),
+    ]
+    for check, value in checks:
         try:
-            check()
+            check(value)
         except ImgvecError as error:
             yield Error(
                 f"{shown}: {error}", hint='collection="…" names it.', obj=search.owner, id="imgvec_pg.E003"

@@ -1,5 +1,7 @@
 """The Django model of a collection's embedding table: unmanaged, since the collection makes the table."""
 
+import sys
+
 from django.db import models
 from pgvector.django import HalfVectorField
 
@@ -42,4 +44,9 @@ def make_embedding_model(owner: type[models.Model], name: str, collection: str) 
         "reference_hash": models.BinaryField(null=True, editable=False),
     }
     class_name = owner.__name__ + "".join(part.capitalize() for part in name.split("_"))
-    return type(class_name, (models.Model,), attributes)
+    made = type(class_name, (models.Model,), attributes)
+    # Where `manage.py shell` and people look for it.
+    module = sys.modules.get(owner.__module__)
+    if module is not None and not hasattr(module, class_name):
+        setattr(module, class_name, made)
+    return made

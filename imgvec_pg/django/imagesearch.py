@@ -94,7 +94,7 @@ class ImageSearch:
     def _join(self, owner: type[Model]) -> None:
         """Give a complete model class its embeddings' model, and its index, which migrations are made from."""
         self.owner = owner
-        owner._image_searches = {**owner.__dict__.get("_image_searches", {}), self.name: self}  # type: ignore[attr-defined]
+        owner._image_searches = {**owner.__dict__.get("_image_searches", {}), self.name: self}
         if owner._meta.proxy or owner._meta.swapped:
             return
         self.embedding_model = make_embedding_model(owner, self.name, self.collection)

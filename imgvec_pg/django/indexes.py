@@ -7,6 +7,7 @@ from django.db.models import BinaryField, Field, Index, Model
 
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.django import schema
+from imgvec_pg.django.connections import command_errors
 from imgvec_pg.django.roots import root_for
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.store.newcollection import CollectionRequest
@@ -78,7 +79,7 @@ class CollectionIndex(Index):
 
     def request(self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor") -> CollectionRequest:
         """Return the collection that is asked for."""
-        with schema.command_errors():
+        with command_errors():
             described = describe_model(self.model_name)
         fields: list[Field] = [model._meta.get_field(name) for name in self.fields]
         paths = [field for field in fields if not isinstance(field, BinaryField)]

@@ -17,6 +17,7 @@ DISTANCE = "distance"
 class ImageSearchQuerySet(QuerySet):
     """A QuerySet with near(); see there."""
 
+    _result_cache: list[Any] | None
     _near: Target | None = None
     _is_complete = True
     # The same without aggregates, for as long as what follows can be said without them too.
@@ -60,11 +61,8 @@ class ImageSearchQuerySet(QuerySet):
         made: Self = super()._annotate(args, kwargs, select=select)
         if self._near is None:
             return made
-        has_aggregate = made.query.group_by is not None
-        if has_aggregate and self.query.group_by is None:
+        if made.query.group_by is not None and self.query.group_by is None:
             made._plain = self
-        elif self._plain is not None:
-            made._plain = None
         return made
 
     def _filter_or_exclude(self, negate: bool, args: Any, kwargs: dict[str, Any]) -> Self:  # noqa: ANN401
@@ -108,7 +106,8 @@ class ImageSearchQuerySet(QuerySet):
         query = self.query
         if self._plain is None:
             return list(self._iterable_class(self))
-        keys = [row.pk for row in self._plain.only("pk")[query.low_mark : query.high_mark]]
+        nearest = self._plain.using(self.db).select_related(None).prefetch_related(None).only("pk")
+        keys = [row.pk for row in nearest[query.low_mark : query.high_mark]]
         few = self._chain()
         few._plain = None
         few.query.clear_limits()

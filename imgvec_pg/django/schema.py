@@ -15,6 +15,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import create_collection, drop_collection, find_collections, triggered_tables
 from imgvec_pg.store.grants import grant_rights
 from imgvec_pg.store.newcollection import CollectionRequest, choose_image_columns
+from imgvec_pg.store.reconcile import list_source
 from imgvec_pg.store.source import describe_source
 
 if TYPE_CHECKING:
@@ -73,7 +74,12 @@ def _create(connection: Connection, request: CollectionRequest, *, is_new: bool)
         _refuse_change_under_data(connection, found[0], changes, is_new=is_new)
     if found:
         drop_collection(connection, found[0])
-    create_collection(connection, request)
+    made = create_collection(connection, request)
+    row = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(made.source)).fetchone()
+    if row is not None and not row[0]:
+        # Nothing to file but what the triggers will. Rows that are there are filed by the first worker or backfill,
+        # as the table is locked until this migration ends.
+        list_source(connection, made)
     return "is created"
 
 

@@ -56,7 +56,7 @@ class Target:
         if self.row is not None:
             embeddings = self.search.embedding_model._default_manager.using(alias).filter(pk=self.row.pk)
             found = embeddings.values_list("embedding", flat=True).first()
-            return None if found is None else vector_text(np.asarray(found.to_list(), dtype=np.float32))
+            return None if found is None else vector_text(_checked(found))
         if isinstance(self.asked, np.ndarray):
             return vector_text(self.asked)
         connection = psycopg_connection(alias)
