@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Info, Tags, register
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import BinaryField, CharField, Field, FileField, TextField
 
@@ -58,6 +58,16 @@ def _check(search: ImageSearch) -> Iterator[CheckMessage]:
             id="imgvec_pg.E004",
         )
     yield from _check_fields(search, shown)
+    if not search.owner._meta.managed and search.model_name:
+        meta = search.owner._meta
+        columns = " ".join(f"--image {name}" for name in search.image)
+        yield Info(
+            f"{meta.label} is not managed, so migrations do not make its collection {search.collection}",
+            hint=f"Make it once: manage.py imgvec collection create {search.collection} --source {meta.db_table} "
+            f"{columns} --model {search.model_name}",
+            obj=search.owner,
+            id="imgvec_pg.I001",
+        )
 
 
 def _model_problem(name: str) -> str | None:

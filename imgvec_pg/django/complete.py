@@ -37,8 +37,8 @@ def find_complete(queryset: QuerySet, target: Target, *, has_distance: bool) -> 
         rows, _ = find(asker, limit, collection.ef_search)
     found = list(rows)
     if has_distance:
-        # Relaxed scans keep no exact order.
-        found.sort(key=lambda row: float(row.distance))
+        # Relaxed scans keep no exact order; equal distances are ordered by key, as an exact search has them.
+        found.sort(key=lambda row: (float(row.distance), row.pk))
     return found[offset:]
 
 
@@ -86,6 +86,8 @@ class _QuerySetAsker:
 
     def _ordered(self, limit: int, *, exact: bool) -> QuerySet:
         # + 0 is an order that no index has.
-        ordered = self.queryset.order_by(F("distance") + Value(0.0)) if exact else self.queryset._chain()
+        ordered = (
+            self.queryset.order_by(F("distance") + Value(0.0), "pk") if exact else self.queryset._chain()
+        )
         ordered.query.set_limits(0, limit)
         return ordered

@@ -95,7 +95,8 @@ class ImageSearch:
         """Give a complete model class its embeddings' model, and its index, which migrations are made from."""
         self.owner = owner
         owner._image_searches = {**owner.__dict__.get("_image_searches", {}), self.name: self}
-        if owner._meta.proxy or owner._meta.swapped:
+        if owner._meta.proxy or owner._meta.swapped or len(owner._meta.pk_fields) > 1:
+            # Django makes no relation to a composite key; the system checks say so.
             return
         self.embedding_model = make_embedding_model(owner, self.name, self.collection)
         if self.model_name is not None and not self.problems():
@@ -160,9 +161,9 @@ def searches_of(model: type[Model]) -> dict[str, ImageSearch]:
 
 
 def all_searches() -> list[ImageSearch]:
-    """Return the searches of all models of the project, each once."""
-    searches = [search for model in apps.get_models() for search in searches_of(model).values()]
-    return list(dict.fromkeys(searches))
+    """Return the searches of all models of the project, those with faults too."""
+    own = [model.__dict__.get("_image_searches", {}) for model in apps.get_models()]
+    return [search for searches in own for search in searches.values()]
 
 
 def search_of(model: type[Model], name: str | None = None) -> ImageSearch:
