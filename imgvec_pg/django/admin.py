@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.django.imagesearch import ImageSearch, search_of
-from imgvec_pg.django.pictures import thumbnail
+from imgvec_pg.django.pictures import picture_of
 from imgvec_pg.django.queryset import ImageSearchQuerySet
 from imgvec_pg.errors import ImageError, ImgvecError
 
@@ -106,7 +106,7 @@ class ImageSearchAdmin:
         """Serve a row's picture, small."""
         row = self._row(request, object_id)
         try:
-            data = thumbnail(self.search, row)
+            data = picture_of(self.search, row)
         except ImageError as error:
             raise Http404(error.code) from error
         headers = {"Cache-Control": "private, max-age=300", "X-Content-Type-Options": "nosniff"}

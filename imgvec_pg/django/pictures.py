@@ -1,32 +1,22 @@
 """The picture of a row as a small JPEG, to be shown to people."""
 
-import io
-
 from django.db.models import Model
-from PIL import Image
 
 from imgvec_pg.django.imagesearch import ImageSearch
 from imgvec_pg.django.storages import fetch_for
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
-
-THUMBNAIL_PIXELS = 240
-JPEG_QUALITY = 82
+from imgvec_pg.search.thumbnails import THUMBNAIL_PIXELS, thumbnail
 
 
-def thumbnail(search: ImageSearch, row: Model, pixels: int = THUMBNAIL_PIXELS) -> bytes:
-    """Return a row's picture as a JPEG of at most `pixels` a side: encoded anew, so that no foreign bytes are served.
+def picture_of(search: ImageSearch, row: Model, pixels: int = THUMBNAIL_PIXELS) -> bytes:
+    """Return a row's picture as a JPEG of at most `pixels` a side.
 
     Raises:
         ImageError: It cannot be had or decoded.
     """
-    image = decode_image(_read(search, row))
-    image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    return buffer.getvalue()
+    return thumbnail(_read(search, row), pixels)
 
 
 def _read(search: ImageSearch, row: Model) -> bytes:
