@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import UsageError
 from imgvec_pg.flask.commands import imgvec_command
+from imgvec_pg.search.asking import read_vector
 from imgvec_pg.search.clientside import vector_of_image, vector_of_words
 from imgvec_pg.search.selects import Found, search
 from imgvec_pg.store.collections import get_collection
@@ -92,7 +93,7 @@ class ImgVec:
             "dbname": url.database,
         }
         options = {name: value for name, value in url.query.items() if isinstance(value, str)}
-        return make_conninfo("", **{name: value for name, value in {**options, **parts}.items() if value})
+        return make_conninfo("", **{**options, **{name: value for name, value in parts.items() if value}})
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -134,6 +135,30 @@ class ImgVec:
         found = get_collection(driver_connection, collection, say_which='collection="NAME"')
         vector = self._vector(driver_connection, found, asked)
         return search(session, statement, found.name, vector, k, key=key)
+
+    def embedding_of(self, collection: str, row: object) -> npt.NDArray[np.float32] | None:
+        """Return the vector of a row that is embedded, to search for more like it; None while it is not.
+
+        Args:
+            row: An instance of the collection's source class, in the database.
+
+        Raises:
+            UsageError: The row has no key yet.
+        """
+        identity = sa.inspect(row).identity
+        if identity is None:
+            raise UsageError(f"{row!r} is not in the database yet; expected a row with a key")
+        with self.connection() as connection:
+            found = get_collection(connection, collection)
+            table = sa.table(
+                found.embedding_table,
+                *(sa.column(name) for name in (*found.key_columns, "embedding")),
+                schema="imgvec",
+            )
+        same = (table.c[name] == value for name, value in zip(found.key_columns, identity, strict=True))
+        query = sa.select(sa.cast(table.c.embedding, sa.Text)).where(*same)
+        text = self.db.session.scalar(query, bind_arguments={"bind": self.engine})
+        return None if text is None else read_vector(text)
 
     def _vector(self, connection: Connection, collection: Any, asked: Any) -> npt.ArrayLike:  # noqa: ANN401
         embedding = current_app.config["IMGVEC_EMBED"]
