@@ -18,7 +18,7 @@ def main() -> int:
     """Serve until ctrl-C."""
     parser = argparse.ArgumentParser(description="An example shop in Django, searched by its pictures.")
     parser.add_argument("--port", type=int, default=8001)
-    parser.add_argument("--products", type=int, default=600)
+    parser.add_argument("--products", type=int, default=800)
     parser.add_argument("--home", type=Path, help="folder for database and pictures")
     options = parser.parse_args()
     with private_database("shop", options.home) as (home, dsn):

@@ -19,7 +19,7 @@ def main() -> int:
         description="An example photo library in Flask, searched by its pictures."
     )
     parser.add_argument("--port", type=int, default=8002)
-    parser.add_argument("--photos", type=int, default=600)
+    parser.add_argument("--photos", type=int, default=800)
     parser.add_argument("--model", default="demo")
     parser.add_argument("--home", type=Path, help="folder for database and pictures")
     options = parser.parse_args()

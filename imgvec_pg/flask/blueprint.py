@@ -1,6 +1,7 @@
 """A blueprint that answers in JSON, and serves the pictures it speaks of."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, request, url_for
@@ -57,7 +58,8 @@ def search_blueprint(
     def search() -> ResponseReturnValue:
         extension = current_app.extensions["imgvec"]
         with extension.connection() as connection:
-            found = searchable.answer(connection, request)
+            asked = replace(searchable, embedding=current_app.config["IMGVEC_EMBED"])
+            found = asked.answer(connection, request)
         rows = [_row(neighbour) for neighbour in found.rows]
         return jsonify(found=rows, way=found.way)
 

@@ -59,6 +59,7 @@ MEDIA_URL = "media/"
 STATIC_URL = "static/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
+TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-gb"
 # The largest upload that is read; Django keeps larger ones than the second in a file meanwhile.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 9 << 20
