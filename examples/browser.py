@@ -139,9 +139,9 @@ def visit_shop(page: "Page", url: str, steps: Steps, photo: Path) -> None:
     steps.step("shop: fields have labels, pictures an alt", lambda: labelled(page))
 
     def search() -> bool:
-        page.get_by_label("What are you looking for?").fill("cat")
+        page.get_by_label("What are you looking for?").fill("heart")
         page.get_by_role("button", name="Search").click()
-        return any("cat" in name for name in names(page, ".card .name")[:5])
+        return all("heart" in name.lower() for name in names(page, ".card .name")[:2])
 
     steps.step("shop: words find what they name", search)
     steps.shoot(page, "django-shop.png")
@@ -156,7 +156,9 @@ def visit_shop(page: "Page", url: str, steps: Steps, photo: Path) -> None:
     steps.step("shop: filters leave the cheap ones in stock, still in order", cheap)
     steps.step(
         "shop: the next page goes on with the same question",
-        lambda: page.get_by_role("link", name="Next").click() or ("cat" in page.url and "page=2" in page.url),
+        lambda: (
+            page.get_by_role("link", name="Next").click() or ("heart" in page.url and "page=2" in page.url)
+        ),
     )
 
     def more() -> bool:
@@ -192,7 +194,8 @@ def visit_shop(page: "Page", url: str, steps: Steps, photo: Path) -> None:
         ),
     )
     steps.step(
-        "shop: no picture outside the media folder", lambda: status(f"{url}media/../../etc/passwd") == 404
+        "shop: no picture outside the media folder",
+        lambda: status(f"{url}media/../../etc/passwd") in (400, 404),
     )
     steps.step("shop: an upload without its token is refused", lambda: status(f"{url}alike/", b"x=1") == 403)
 
@@ -228,7 +231,7 @@ def visit_photos(page: "Page", url: str, steps: Steps, photo: Path) -> None:
     steps.step("photos: fields have labels, pictures an alt", lambda: labelled(page))
 
     def search() -> bool:
-        page.get_by_label("What do you remember of the picture?").fill("flower")
+        page.get_by_label("What do you remember of the picture?").fill("cat face")
         page.get_by_role("button", name="Search").click()
         return len(names(page, ".wall span")) == 48
 
@@ -237,7 +240,7 @@ def visit_photos(page: "Page", url: str, steps: Steps, photo: Path) -> None:
 
     def album() -> bool:
         page.get_by_role("link", name="Animals & Nature").click()
-        return "q=flower" in page.url and "album=" in page.url and len(names(page, ".wall span")) > 5
+        return "q=cat" in page.url and "album=" in page.url and len(names(page, ".wall span")) > 5
 
     steps.step("photos: an album keeps the words", album)
 

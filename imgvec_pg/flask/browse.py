@@ -16,6 +16,8 @@ from imgvec_pg.search.nearest import Neighbour
 from imgvec_pg.search.values import show_value
 
 LARGE_PIXELS = 1600
+TITLES = ("title", "name")
+PATHS = ("uri", "path", "file", "file_name", "photo", "image")
 HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 POLICY = "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -85,13 +87,15 @@ def browse_app(dsn: str, collection: str | None = None, root: Path | None = None
 
 def _card(row: Neighbour) -> dict[str, object]:
     columns = {name: show_value(value) for name, value in row.columns.items()}
-    title = next(
-        (columns[name] for name in ("title", "name", "uri", "path", "file") if columns.get(name)), ""
-    )
     key = key_in_url(row.key)
+    title = next((columns[name] for name in TITLES if columns.get(name)), key)
+    # Of a path the file's name.
+    path = next((columns[name] for name in PATHS if columns.get(name)), "")
+    if title == key and path:
+        title = path.rsplit("/", 1)[-1] or path
     return {
         "key": key,
-        "title": title.rsplit("/", 1)[-1] or key,
+        "title": title,
         "distance": None if row.distance < 0 else row.distance,
         "columns": columns,
     }

@@ -6,7 +6,6 @@ loaded into this process, once.
 """
 
 import io
-import json
 import logging
 import threading
 import time
@@ -22,6 +21,7 @@ from imgvec_pg.errors import ImageError, ImgvecError, ModelError, UsageError
 from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.search.asking import read_vector
 from imgvec_pg.search.query import ModelOptions, ask_with_words, embed_words, load_collection_model, prompted
 from imgvec_pg.search.question import Float32Array
 from imgvec_pg.store.collection import Collection
@@ -54,13 +54,21 @@ def vector_of_words(
         ModelError: The model cannot be loaded here, or is not the one the collection was embedded with.
     """
 
-    def embed() -> Float32Array:
-        asked = _by_worker(connection, collection, embedding, words=prompted(collection, words))
-        if asked is not None:
-            return asked
-        return embed_words(connection, collection, model_here(connection, collection), words)
+    text = prompted(collection, words)
+    values = {"model_id": collection.model_id, "text": text}
+    cached = connection.execute(load_sql("queries/cached_text.sql"), values).fetchone()
+    if cached is not None and not cached[1]:
+        return read_vector(cached[0])
+    # What is written to the cache in the caller's transaction would keep all others waiting who ask for the same words.
+    with beside(connection) as own:
 
-    target = ask_with_words(connection, collection, words, ModelOptions(), embed=embed).target
+        def embed() -> Float32Array:
+            asked = _by_worker(own, collection, embedding, words=text)
+            if asked is not None:
+                return asked
+            return embed_words(own, collection, model_here(own, collection), words)
+
+        target = ask_with_words(own, collection, words, ModelOptions(), embed=embed).target
     assert isinstance(target, np.ndarray)  # noqa: S101 - words always give a vector
     return target
 
@@ -82,7 +90,8 @@ def vector_of_image(
         decoded = decode_image(fetch_bytes(ImageReference(content=image), None, MAX_UPLOAD_BYTES))
     except ImageError as error:
         raise UsageError(f"the picture cannot be used: {error}") from error
-    asked = _by_worker(connection, collection, embedding, image=image)
+    with beside(connection) as own:
+        asked = _by_worker(own, collection, embedding, image=image)
     if asked is not None:
         return asked
     embedded: Float32Array = model_here(connection, collection).embed_images([decoded])[0]
@@ -103,8 +112,15 @@ def model_here(connection: Connection, collection: Collection) -> Embedder:
         return _models[key]
 
 
+def beside(connection: Connection) -> Connection:
+    """Open a connection of one's own to the same database, with the same rights."""
+    return connect(
+        connection.info.dsn, password=connection.info.password or None, application_name="imgvec ask"
+    )
+
+
 def _by_worker(
-    connection: Connection,
+    own: Connection,
     collection: Collection,
     embedding: Embedding,
     *,
@@ -113,6 +129,9 @@ def _by_worker(
 ) -> Float32Array | None:
     """Have a worker embed; None where none answers and this process may do it.
 
+    Args:
+        own: In autocommit mode: a request must be committed to be seen.
+
     Raises:
         NoWorkerError: None answers, and this process may not.
         ModelError: A worker could not embed it.
@@ -120,16 +139,12 @@ def _by_worker(
     if embedding == "process":
         return None
     values = {"model_id": collection.model_id}
-    # On a connection of its own: a request must be committed to be seen, and the caller's transaction is the caller's.
-    with connect(
-        connection.info.dsn, password=connection.info.password or None, application_name="imgvec ask"
-    ) as asking:
-        row = asking.execute(load_sql("queries/has_worker.sql"), values).fetchone()
-        if row is not None and row[0]:
-            found = _ask(asking, {**values, "words": words, "image": image})
-            if found is not None:
-                return found
-            log.warning("a worker for %s runs, but did not answer in time", collection.name)
+    row = own.execute(load_sql("queries/has_worker.sql"), values).fetchone()
+    if row is not None and row[0]:
+        found = _ask(own, {**values, "words": words, "image": image})
+        if found is not None:
+            return found
+        log.warning("a worker for %s runs, but did not answer in time", collection.name)
     if embedding == "worker":
         raise NoWorkerError(
             f"no worker for {collection.model_name} answers, and this process may not load the model itself; "
@@ -138,16 +153,16 @@ def _by_worker(
     return None
 
 
-def _ask(asking: Connection, values: dict[str, object]) -> Float32Array | None:
-    row = asking.execute(load_sql("queries/file_request.sql"), values).fetchone()
+def _ask(own: Connection, values: dict[str, object]) -> Float32Array | None:
+    row = own.execute(load_sql("queries/file_request.sql"), values).fetchone()
     if row is None or row[0] is None:
         return None
     deadline = time.monotonic() + row[1] / 1000
     while time.monotonic() < deadline:
-        answer = asking.execute(load_sql("queries/request_answer.sql"), {"id": row[0]}).fetchone()
+        answer = own.execute(load_sql("queries/request_answer.sql"), {"id": row[0]}).fetchone()
         if answer is not None:
             if answer[1] is not None:
                 raise ModelError(f"the worker could not embed this: {answer[1]}")
-            return np.array(json.loads(answer[0]), dtype=np.float32)
+            return read_vector(answer[0])
         time.sleep(POLL_SECONDS)
     return None

@@ -155,7 +155,7 @@ def test_json_answers_with_public_rows_and_chosen_columns_only(client: FlaskClie
         ("/api/picture/6", 404),
         ("/api/picture/8", 404),  # its path leads out of the folder
         ("/api/picture/100", 404),
-        ("/api/picture/../../etc/passwd", 404),
+        ("/api/picture/../../etc/passwd", 400),
         ("/api/picture/x", 400),
     ],
 )
@@ -167,13 +167,12 @@ def test_the_blueprint_answers_each_request_with_its_status(
     if status == 200:
         assert found.mimetype == "image/jpeg" and found.headers["X-Content-Type-Options"] == "nosniff"
     if status == 404:
-        assert "secret" not in found.text and "/" not in found.text.replace("<!doctype html>", "").replace(
-            "</", "<"
-        )
+        assert "secret" not in found.text and ".png" not in found.text
 
 
 def test_uploads_are_limited_and_looked_at(client: FlaskClient) -> None:
-    big = client.post("/api/search", data={"image": (io.BytesIO(b"x" * (34 << 20)), "x.png")})
+    form = "multipart/form-data; boundary=x"
+    big = client.post("/api/search", data=b"x" * (34 << 20), content_type=form)
     assert big.status_code == 413
     text = client.post("/api/search", data={"image": (io.BytesIO(b"<svg onload=alert(1)>"), "x.svg")})
     assert text.status_code == 400 and "error" in text.json
