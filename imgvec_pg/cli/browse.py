@@ -1,6 +1,7 @@
 """`imgvec browse`."""
 
 import logging
+import socket
 from pathlib import Path
 
 import click
@@ -48,8 +49,13 @@ def browse(name: str | None, port: int, root: Path | None, dsn: str) -> None:
     app = browse_app(dsn, name, root)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     try:
-        server = make_server(ADDRESS, port, app, threaded=True)
-    except (OSError, SystemExit) as error:
-        raise UsageError(f"port {port} of {ADDRESS} cannot be used; choose another with --port") from error
-    click.echo(f"http://{ADDRESS}:{server.server_port}/ shows the pictures; ctrl-C ends it")
-    server.serve_forever()
+        # Werkzeug would explain a port in use in three lines of its own, and exit.
+        listening = socket.create_server((ADDRESS, port))
+    except OSError as error:
+        raise UsageError(
+            f"port {port} of {ADDRESS} cannot be used ({error.strerror}); choose another with --port"
+        ) from error
+    with listening:
+        server = make_server(ADDRESS, port, app, threaded=True, fd=listening.fileno())
+        click.echo(f"http://{ADDRESS}:{listening.getsockname()[1]}/ shows the pictures; ctrl-C ends it")
+        server.serve_forever()
