@@ -1,6 +1,7 @@
 """`imgvec browse`."""
 
 import logging
+import os
 import socket
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def browse(name: str | None, port: int, root: Path | None, dsn: str) -> None:
         listening = socket.create_server((ADDRESS, port))
     except OSError as error:
         raise UsageError(
-            f"port {port} of {ADDRESS} cannot be used ({error.strerror}); choose another with --port"
+            f"port {port} of {ADDRESS} cannot be used ({os.strerror(error.errno or 0)}); choose another with --port"
         ) from error
     with listening:
         server = make_server(ADDRESS, port, app, threaded=True, fd=listening.fileno())

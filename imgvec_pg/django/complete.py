@@ -1,19 +1,28 @@
 """A sliced queryset by the library's search ways: by the index, or by comparing all that match."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from django.db import connections, transaction
 from django.db.models import F, QuerySet, Value
 
+from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.django.connections import psycopg_connection, vector_schema_of
 from imgvec_pg.django.targets import Target
 from imgvec_pg.search.nearest import MAX_K
 from imgvec_pg.search.ways import SETTINGS, Before, find
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection
+
+KNOWN_SECONDS = 60.0
+
+_known: dict[tuple[str, str, str], tuple[float, Collection]] = {}
+_loaded: "WeakSet[Connection]" = WeakSet()
 
 
 def find_complete(queryset: QuerySet, target: Target, *, has_distance: bool) -> list[Any]:
@@ -28,7 +37,7 @@ def find_complete(queryset: QuerySet, target: Target, *, has_distance: bool) -> 
         return []
     if limit > MAX_K:
         return list(queryset._iterable_class(queryset))
-    collection = get_collection(psycopg_connection(alias), target.search.collection)
+    collection = known_collection(alias, target.search.collection)
     whole = queryset._chain()
     whole.query.clear_limits()
     asker = _QuerySetAsker(whole, alias, f"imgvec.{collection.embedding_table}", has_distance)
@@ -42,6 +51,16 @@ def find_complete(queryset: QuerySet, target: Target, *, has_distance: bool) -> 
     return found[offset:]
 
 
+def known_collection(alias: str, name: str) -> Collection:
+    """Return a collection as it was a minute ago at most: of it only the table's name and the tuned ef_search are used."""
+    key = (alias, str(connections[alias].settings_dict["NAME"]), name)
+    found = _known.get(key)
+    if found is None or found[0] < time.monotonic() - KNOWN_SECONDS:
+        found = (time.monotonic(), get_collection(psycopg_connection(alias), name))
+        _known[key] = found
+    return found[1]
+
+
 @dataclass(frozen=True)
 class _QuerySetAsker:
     """Asks a queryset in two orders."""
@@ -52,10 +71,13 @@ class _QuerySetAsker:
     has_distance: bool
 
     def begin(self) -> Before:
-        # pgvector's settings exist once its library is loaded.
-        schema = connections[self.alias].ops.quote_name(vector_schema_of(self.alias))
+        connection = psycopg_connection(self.alias)
         with connections[self.alias].cursor() as cursor:
-            cursor.execute(f"SELECT '[1]'::{schema}.halfvec")
+            if connection not in _loaded:
+                # pgvector's settings exist once its library is loaded.
+                schema = connections[self.alias].ops.quote_name(vector_schema_of(self.alias))
+                cursor.execute(f"SELECT '[1]'::{schema}.halfvec")
+                _loaded.add(connection)
             cursor.execute(
                 load_sql("queries/search_begin.sql").as_string(None),
                 {"names": list(SETTINGS), "table": self.table},
