@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 from pathlib import Path
+from socketserver import BaseServer
 
 import click
 
@@ -59,4 +60,5 @@ def browse(name: str | None, port: int, root: Path | None, dsn: str) -> None:
     with listening:
         server = make_server(ADDRESS, port, app, threaded=True, fd=listening.fileno())
         click.echo(f"http://{ADDRESS}:{listening.getsockname()[1]}/ shows the pictures; ctrl-C ends it")
-        server.serve_forever()
+        # Not Werkzeug's own, which swallows ctrl-C: a signal shall be told by the exit code.
+        BaseServer.serve_forever(server)

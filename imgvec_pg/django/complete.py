@@ -1,49 +1,48 @@
 """A sliced queryset by the library's search ways: by the index, or by comparing all that match."""
 
+import dataclasses
 import json
-import time
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakSet
 
 from django.db import connections, transaction
 from django.db.models import F, QuerySet, Value
 
-from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sqlfiles import load_sql
-from imgvec_pg.django.connections import psycopg_connection, vector_schema_of
+from imgvec_pg.django.expressions import CosineDistance, QueryVector
 from imgvec_pg.django.targets import Target
+from imgvec_pg.errors import CollectionNotFoundError
 from imgvec_pg.search.nearest import MAX_K
-from imgvec_pg.search.ways import SETTINGS, Before, find
-from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import get_collection
-
-KNOWN_SECONDS = 60.0
-
-_known: dict[tuple[str, str, str], tuple[float, Collection]] = {}
-_loaded: "WeakSet[Connection]" = WeakSet()
+from imgvec_pg.search.ways import Before, find
 
 
-def find_complete(queryset: QuerySet, target: Target, *, has_distance: bool) -> list[Any]:
+def find_complete(
+    queryset: QuerySet, target: Target, *, has_distance: bool, is_restricted: bool
+) -> list[Any]:
     """Return a queryset's slice, nearest first.
 
     Args:
         queryset: Ordered by "distance", with a limit.
         has_distance: Whether each row has it as an attribute; else PostgreSQL's order is kept.
+        is_restricted: Whether the queryset has conditions of the application's.
+
+    Raises:
+        CollectionNotFoundError: The migration that makes the collection has not run here.
     """
     alias, limit, offset = queryset.db, queryset.query.high_mark, queryset.query.low_mark
     if target.vector(alias) is None:
         return []
     if limit > MAX_K:
         return list(queryset._iterable_class(queryset))
-    collection = known_collection(alias, target.search.collection)
     whole = queryset._chain()
     whole.query.clear_limits()
-    asker = _QuerySetAsker(whole, alias, f"imgvec.{collection.embedding_table}", has_distance)
+    asker = _QuerySetAsker(whole, alias, target, has_distance, is_restricted)
     # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
     with transaction.atomic(using=alias):
-        rows, _ = find(asker, limit, collection.ef_search)
+        rows, _ = find(asker, limit, begin(alias, target.search.collection))
     found = list(rows)
     if has_distance:
         # Relaxed scans keep no exact order; equal distances are ordered by key, as an exact search has them.
@@ -51,14 +50,25 @@ def find_complete(queryset: QuerySet, target: Target, *, has_distance: bool) -> 
     return found[offset:]
 
 
-def known_collection(alias: str, name: str) -> Collection:
-    """Return a collection as it was a minute ago at most: of it only the table's name and the tuned ef_search are used."""
-    key = (alias, str(connections[alias].settings_dict["NAME"]), name)
-    found = _known.get(key)
-    if found is None or found[0] < time.monotonic() - KNOWN_SECONDS:
-        found = (time.monotonic(), get_collection(psycopg_connection(alias), name))
-        _known[key] = found
-    return found[1]
+def begin(alias: str, collection: str) -> Before:
+    """Return what a search needs to know first.
+
+    Raises:
+        CollectionNotFoundError: There is no such collection.
+    """
+    with connections[alias].cursor() as cursor:
+        cursor.execute(load_sql("queries/search_begin.sql").as_string(None), {"name": collection})
+        row = cursor.fetchone()
+        names = [column.name for column in cursor.description]
+    if row is None:
+        raise CollectionNotFoundError(
+            f'collection "{collection}" does not exist in database "{alias}"; run: python manage.py migrate'
+        )
+    state = dict(zip(names, row, strict=True))
+    if isinstance(state["settings"], str):
+        # Django leaves jsonb as text.
+        state["settings"] = json.loads(state["settings"])
+    return Before(**{field.name: state[field.name] for field in dataclasses.fields(Before)})
 
 
 @dataclass(frozen=True)
@@ -67,23 +77,9 @@ class _QuerySetAsker:
 
     queryset: QuerySet
     alias: str
-    table: str
+    target: Target
     has_distance: bool
-
-    def begin(self) -> Before:
-        connection = psycopg_connection(self.alias)
-        with connections[self.alias].cursor() as cursor:
-            if connection not in _loaded:
-                # pgvector's settings exist once its library is loaded.
-                schema = connections[self.alias].ops.quote_name(vector_schema_of(self.alias))
-                cursor.execute(f"SELECT '[1]'::{schema}.halfvec")
-                _loaded.add(connection)
-            cursor.execute(
-                load_sql("queries/search_begin.sql").as_string(None),
-                {"names": list(SETTINGS), "table": self.table},
-            )
-            settings, embedded_rows = cursor.fetchone()
-        return Before(json.loads(settings) if isinstance(settings, str) else settings, embedded_rows)
+    is_restricted: bool
 
     def set(self, settings: Mapping[str, str]) -> None:
         wanted = dict(settings)
@@ -94,22 +90,31 @@ class _QuerySetAsker:
                 load_sql("queries/set_for_transaction.sql").as_string(None), {"settings": json.dumps(wanted)}
             )
 
-    def explain(self, limit: int) -> dict[str, Any]:
-        statement, values = self._ordered(limit, exact=False).query.get_compiler(self.alias).as_sql()
+    def expect_rows(self) -> float:
+        if not self.is_restricted:
+            return math.inf
+        # The distance is not among what is selected, so the vector need not be planned with.
+        matching = self.queryset.order_by().values_list("pk")
+        statement, values = matching.query.get_compiler(self.alias).as_sql()
         with connections[self.alias].cursor() as cursor:
             cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", values)
             (found,) = cursor.fetchone()
-        plan: dict[str, Any] = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
-        return plan
+        return float((json.loads(found) if isinstance(found, str) else found)[0]["Plan"]["Plan Rows"])
 
-    def ask(self, limit: int, *, exact: bool) -> Sequence[Any]:
-        asked = self._ordered(limit, exact=exact)
+    def ask(self, limit: int, candidates: int | None) -> Sequence[Any]:
+        if candidates is None:
+            # + 0 is an order that no index has.
+            asked = self.queryset.order_by(F("distance") + Value(0.0), "pk")
+        elif candidates <= MAX_EF_SEARCH:
+            # Without iterative scans the index gives no more candidates than ef_search.
+            asked = self.queryset._chain()
+        else:
+            asked = self.queryset.filter(pk__in=self._first(candidates))
+        asked.query.set_limits(0, limit)
         return list(asked._iterable_class(asked))
 
-    def _ordered(self, limit: int, *, exact: bool) -> QuerySet:
-        # + 0 is an order that no index has.
-        ordered = (
-            self.queryset.order_by(F("distance") + Value(0.0), "pk") if exact else self.queryset._chain()
-        )
-        ordered.query.set_limits(0, limit)
-        return ordered
+    def _first(self, candidates: int) -> QuerySet:
+        """Return the keys of the nearest rows by the index alone, for the conditions to choose from."""
+        embeddings = self.target.search.embedding_model._default_manager.using(self.alias)
+        distance = CosineDistance(F("embedding"), QueryVector(self.target))
+        return embeddings.order_by(distance).values("pk")[:candidates]

@@ -3,7 +3,7 @@
 from typing import Any, Self
 
 from django.core.exceptions import FieldError
-from django.db.models import F, Manager, QuerySet
+from django.db.models import F, Manager, Q, QuerySet
 from django.db.models.query import ModelIterable
 
 from imgvec_pg.django.complete import find_complete
@@ -20,6 +20,8 @@ class ImageSearchQuerySet(QuerySet):
     _result_cache: list[Any] | None
     _near: Target | None = None
     _is_complete = True
+    _own_conditions = -1
+    """How many conditions near() itself has put; -1 where there were others before."""
     # The same without aggregates, for as long as what follows can be said without them too.
     _plain: "ImageSearchQuerySet | None" = None
 
@@ -41,12 +43,12 @@ class ImageSearchQuerySet(QuerySet):
         """
         found = search_of(self.model, search)
         target = Target(found, asked)
-        embedded = self.filter(HasVector(target), **{f"{found.name}__isnull": False})
-        if target.row is not None:
-            embedded = embedded.exclude(pk=target.row.pk)
+        conditions = [] if target.row is None else [HasVector(target), ~Q(pk=target.row.pk)]
+        embedded = self.filter(*conditions, **{f"{found.name}__isnull": False})
         distance = CosineDistance(F(f"{found.name}__embedding"), QueryVector(target))
         ordered: Self = embedded.annotate(**{DISTANCE: distance}).order_by(DISTANCE)
         ordered._near = target
+        ordered._own_conditions = -1 if self.query.where else len(ordered.query.where.children)
         ordered._is_complete = complete
         return ordered
 
@@ -54,6 +56,7 @@ class ImageSearchQuerySet(QuerySet):
         made: Self = super()._clone()
         made._near = self._near
         made._is_complete = self._is_complete
+        made._own_conditions = self._own_conditions
         made._plain = self._plain
         return made
 
@@ -99,7 +102,13 @@ class ImageSearchQuerySet(QuerySet):
     def _nearest_few(self) -> list[Any]:
         if self.query.group_by is not None:
             return self._nearest_aggregated()
-        return find_complete(self, self._near, has_distance=self._shows_distance())  # type: ignore[arg-type]
+        assert self._near is not None  # noqa: S101 - asked only then
+        return find_complete(
+            self,
+            self._near,
+            has_distance=issubclass(self._iterable_class, ModelIterable),
+            is_restricted=self._own_conditions != len(self.query.where.children),
+        )
 
     def _nearest_aggregated(self) -> list[Any]:
         """Aggregate for the nearest few only: their keys are found first, as GROUP BY would keep the index out."""
@@ -113,9 +122,6 @@ class ImageSearchQuerySet(QuerySet):
         few.query.clear_limits()
         few = few.filter(pk__in=keys)
         return list(few._iterable_class(few))
-
-    def _shows_distance(self) -> bool:
-        return issubclass(self._iterable_class, ModelIterable)
 
 
 class ImageSearchManager(Manager.from_queryset(ImageSearchQuerySet)):  # type: ignore[misc]

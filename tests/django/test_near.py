@@ -27,6 +27,7 @@ from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.django import ImageSearch
 from imgvec_pg.django.checks import _check, _check_together
+from imgvec_pg.django.complete import _QuerySetAsker
 from imgvec_pg.django.storages import FETCH
 from imgvec_pg.errors import UsageError
 
@@ -186,10 +187,16 @@ def test_natural_shapes_keep_the_index_and_the_answer_of_an_exact_search(shape: 
     compose = SHAPES[shape]
     with CaptureQueriesContext(connection) as queries:
         found = list(compose(items().near("red"))[:5])
-    explained = [query["sql"] for query in queries if query["sql"].startswith("EXPLAIN")]
+    asked = [
+        query["sql"] for query in queries if " OPERATOR(" in query["sql"] and "EXPLAIN" not in query["sql"]
+    ]
     with connection.cursor() as cursor:
-        cursor.execute(explained[0])
-        assert "gallery_item_clip_embedding_hnsw" in str(cursor.fetchone()), shape
+        # The planner is told so by the search itself.
+        cursor.execute("SET enable_sort = off")
+        cursor.execute(f"EXPLAIN {asked[0]}")
+        assert "gallery_item_clip_embedding_hnsw" in str(cursor.fetchall()), shape
+        cursor.execute("RESET enable_sort")
+        assert sum(" LIMIT 5" in sql for sql in asked) == 1, "the first scan was enough"
         cursor.execute("SET enable_indexscan = off")
         try:
             exact = list(compose(items().near("red", complete=False))[:5])
@@ -211,6 +218,21 @@ def test_a_slice_is_never_short_while_more_match() -> None:
         with connection.cursor() as cursor:
             cursor.execute("RESET hnsw.ef_search")
     assert distances == sorted(distances)
+
+
+def test_more_candidates_than_one_scan_gives_are_taken_from_the_index_alone() -> None:
+    near = items().near("red").filter(price__gt=500)
+    asker = _QuerySetAsker(near, "default", near._near, has_distance=True, is_restricted=True)
+    with transaction.atomic():
+        asker.set({"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "1000"})
+        with CaptureQueriesContext(connection) as queries:
+            found = asker.ask(5, 2500)
+        assert found == asker.ask(5, None)
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_sort = off")
+            cursor.execute(f"EXPLAIN {queries[0]['sql']}")
+            assert "gallery_item_clip_embedding_hnsw" in str(cursor.fetchall())
+        assert asker.expect_rows() == pytest.approx(ROWS - 400, rel=0.2)
 
 
 def test_pages_count_and_aggregates_agree() -> None:

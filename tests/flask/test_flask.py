@@ -231,4 +231,4 @@ def test_browse_serves_until_it_is_stopped_and_names_a_port_in_use(shop: str) ->
     )
     serving.send_signal(signal.SIGINT)
     _, errors = serving.communicate(timeout=30)
-    assert (serving.returncode, errors) == (130, "imgvec: stopped\n")
+    assert (serving.returncode, errors.lstrip()) == (130, "imgvec: stopped\n")
