@@ -80,7 +80,8 @@ def served(command: list[str], url: str, environment: dict[str, str]) -> Iterato
             log.seek(0)
             raise SystemExit(f"{error}\n{log.read()[-2000:]}") from error
         finally:
-            os.killpg(process.pid, signal.SIGINT)
+            # Not SIGINT: who runs this in the background of a shell would have it ignored.
+            os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:

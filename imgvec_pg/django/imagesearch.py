@@ -1,5 +1,6 @@
 """`ImageSearch`: says that a model's pictures are to be searched, and by which model they are embedded."""
 
+import copy
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -72,24 +73,9 @@ class ImageSearch:
             if sender is cls:
                 self._join(sender)
             elif cls._meta.abstract and issubclass(sender, cls) and _is_first_table(sender, cls):
-                self._copy()._join(sender)
+                copy.copy(self)._join(sender)
 
         class_prepared.connect(prepared, weak=False)
-
-    def _copy(self) -> "ImageSearch":
-        made = ImageSearch(
-            self.image,
-            model=self.model_name,
-            collection=self._collection,
-            watch=self.watch,
-            root=self.root,
-            prompt=self.prompt,
-            m=self.m,
-            ef_construction=self.ef_construction,
-            foreign_key=self.foreign_key,
-        )
-        made.name = self.name
-        return made
 
     def _join(self, owner: type[Model]) -> None:
         """Give a complete model class its embeddings' model, and its index, which migrations are made from."""

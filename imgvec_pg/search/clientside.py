@@ -12,9 +12,10 @@ import time
 from typing import Literal
 
 import numpy as np
+import psycopg
 from PIL.Image import Image
 
-from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.connect import Connection, connect, one_line
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError, ModelError, UsageError
@@ -141,10 +142,15 @@ def _by_worker(
     values = {"model_id": collection.model_id}
     row = own.execute(load_sql("queries/has_worker.sql"), values).fetchone()
     if row is not None and row[0]:
-        found = _ask(own, {**values, "words": words, "image": image})
-        if found is not None:
-            return found
-        log.warning("a worker for %s runs, but did not answer in time", collection.name)
+        try:
+            found = _ask(own, {**values, "words": words, "image": image})
+        except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege) as error:
+            # A replica, or a role that only reads: no request can be filed.
+            log.info("no worker can be asked: %s", one_line(error))
+        else:
+            if found is not None:
+                return found
+            log.warning("a worker for %s runs, but did not answer in time", collection.name)
     if embedding == "worker":
         raise NoWorkerError(
             f"no worker for {collection.model_name} answers, and this process may not load the model itself; "
