@@ -51,8 +51,8 @@ class Steps:
             self.failed.append(name)
 
     def shoot(self, page: "Page", name: str) -> None:
-        """Keep a screenshot, where they are wanted."""
-        if self.shots is not None:
+        """Keep a screenshot, where they are wanted and all went well so far."""
+        if self.shots is not None and not self.failed:
             page.wait_for_load_state("networkidle")
             write_screenshot(page.screenshot(), self.shots / name)
 
