@@ -218,17 +218,22 @@ def test_another_driver_is_refused(tmp_path: Path) -> None:
 def test_browse_serves_until_it_is_stopped_and_names_a_port_in_use(shop: str) -> None:
     command = [sys.executable, "-m", "imgvec_pg", "browse", "color", "--dsn", shop, "--port"]
     serving = subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert serving.stdout is not None
-    address = serving.stdout.readline().split()[0]
-    with urllib.request.urlopen(address, timeout=30) as page:  # noqa: S310 - our own
-        assert page.read().decode().count("<li>") == 8
-    port = address.rstrip("/").rsplit(":", 1)[1]
-    refused = subprocess.run([*command, port], capture_output=True, text=True, timeout=60)
-    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert (
-        f"port {port} of 127.0.0.1 cannot be used (Address already in use); choose another with --port"
-        in refused.stderr
-    )
-    serving.send_signal(signal.SIGINT)
-    _, errors = serving.communicate(timeout=30)
-    assert (serving.returncode, errors.lstrip()) == (130, "imgvec: stopped\n")
+    try:
+        assert serving.stdout is not None
+        address = serving.stdout.readline().split()[0]
+        with urllib.request.urlopen(address, timeout=30) as page:  # noqa: S310 - our own
+            assert page.read().decode().count("<li>") == 8
+        port = address.rstrip("/").rsplit(":", 1)[1]
+        refused = subprocess.run([*command, port], capture_output=True, text=True, timeout=60)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert (
+            f"port {port} of 127.0.0.1 cannot be used (Address already in use); choose another with --port"
+            in refused.stderr
+        )
+        serving.send_signal(signal.SIGINT)
+        _, errors = serving.communicate(timeout=30)
+        assert (serving.returncode, errors.lstrip()) == (130, "imgvec: stopped\n")
+    finally:
+        # Of a failed test nothing is left behind.
+        serving.kill()
+        serving.communicate()
