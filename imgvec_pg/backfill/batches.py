@@ -10,9 +10,9 @@ from typing import Any
 
 from imgvec_pg.backfill.isolation import EmbeddedOrError, embed_each
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.errors import ImageError, PicturesAwayError
-from imgvec_pg.images.decode import decode_image
+from imgvec_pg.errors import DecoderError, ImageError, PicturesAwayError
 from imgvec_pg.images.fetch import fetch_bytes
+from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.images.root import explain_absence
 from imgvec_pg.store.embeddings import EmbeddedKey, FailedKey, Outcome, StoredImage
@@ -60,6 +60,7 @@ def prepare_image(stored: StoredImage, root: Path | None, embedder: Embedder) ->
     Raises:
         ImageError: It cannot be had or decoded, whatever the reason: its neighbours go on.
         PicturesAwayError: None can be had.
+        DecoderError: None can be decoded here.
     """
     if stored.path is None and stored.content is None:
         raise ImageError("no_image", "the row's image is NULL")
@@ -67,8 +68,9 @@ def prepare_image(stored: StoredImage, root: Path | None, embedder: Embedder) ->
         raise ImageError("two_images", "the row has both a path and bytes: set one of them to NULL")
     try:
         data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root)
-        return PreparedImage(embedder.prepare_image(decode_image(data)), hashlib.sha256(data).digest())
-    except ImageError:
+        image = decode_guarded(data, getattr(embedder, "first_resize", None))
+        return PreparedImage(embedder.prepare_image(image), hashlib.sha256(data).digest())
+    except (ImageError, DecoderError):
         raise
     except Exception as error:
         raise ImageError("decode_error", f"{type(error).__name__}: {error}") from error

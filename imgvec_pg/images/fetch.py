@@ -12,10 +12,10 @@ from contextlib import closing
 from pathlib import Path
 
 from imgvec_pg.errors import ImageError, PicturesAwayError
+from imgvec_pg.images.limits import MAX_IMAGE_BYTES
 from imgvec_pg.images.reference import ImageReference, shown
 from imgvec_pg.images.root import explain_absence
 
-MAX_IMAGE_BYTES = 64 * 1024 * 1024
 # Linux gives up after as many; include/linux/namei.h: MAXSYMLINKS.
 MAX_SYMLINKS = 40
 # Each folder on the way costs a descriptor while the file is opened.

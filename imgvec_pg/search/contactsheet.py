@@ -12,7 +12,7 @@ from string import Template
 from PIL import Image
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decode import decode_image
+from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.search.nearest import Neighbour, Neighbours
 from imgvec_pg.search.question import Question, show_key
 from imgvec_pg.search.values import show_value
@@ -89,7 +89,7 @@ def thumbnail(data: bytes) -> str:
     Raises:
         ImageError: It does not decode.
     """
-    image = decode_image(data)
+    image = decode_guarded(data)
     image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
