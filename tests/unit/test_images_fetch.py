@@ -56,10 +56,9 @@ def test_reference_takes_exactly_one_of_path_and_content() -> None:
         "x+y://z",
     ],
 )
-def test_reference_refuses_urls(url: str) -> None:
-    with pytest.raises(ImageError, match="is a URL") as caught:
-        ImageReference(path=url)
-    assert caught.value.code == "scheme_denied"
+def test_no_url_is_fetched_unless_it_is_allowed(root: Path, url: str) -> None:
+    error = refusal(url, root)
+    assert (error.code, error.transient) == ("scheme_denied", False)
 
 
 @pytest.mark.parametrize("path", ["a.jpg", "/a/b.jpg", "a:b.jpg", "C:/a.jpg", "1://a", "a b://c", "", "://"])
