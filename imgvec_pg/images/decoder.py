@@ -49,17 +49,19 @@ class Decoder:
         """
         self.is_spent = False
         self._connection, theirs = socket.socketpair()
-        with theirs, tempfile.TemporaryFile() as complaints:
+        with tempfile.TemporaryFile() as complaints:
             try:
-                self._process = subprocess.Popen(
-                    _command(),
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    stderr=complaints,
-                    env=_environment(),
-                    cwd="/",
-                    process_group=0,
-                )
+                # Only the child may hold its end: else its death would not be seen.
+                with theirs:
+                    self._process = subprocess.Popen(
+                        _command(),
+                        stdin=theirs.fileno(),
+                        stdout=subprocess.DEVNULL,
+                        stderr=complaints,
+                        env=_environment(),
+                        cwd="/",
+                        process_group=0,
+                    )
             except OSError as error:
                 self._connection.close()
                 raise DecoderError(f"no process for decoding can be started: {error}") from error
@@ -68,11 +70,11 @@ class Decoder:
             except (Ended, TooLate, ValueError) as error:
                 self.close()
                 complaints.seek(0)
-                lines = complaints.read().decode(errors="replace").split("\n")
-                reason = next((line for line in reversed(lines) if line.strip()), "it said nothing")
-                raise DecoderError(
-                    f"the process for decoding ended at its start: {reason.strip()}"
-                ) from error
+                lines = [
+                    line for line in complaints.read().decode(errors="replace").splitlines() if line.strip()
+                ]
+                reason = lines[-1].strip() if lines else "it said nothing"
+                raise DecoderError(f"the process for decoding ended at its start: {reason}") from error
 
     @property
     def pid(self) -> int:

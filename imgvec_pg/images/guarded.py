@@ -15,6 +15,7 @@ from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoder import BYTES_PER_PIXEL, Decoder, KilledError
 from imgvec_pg.images.describe import ImageDescription
 from imgvec_pg.images.limits import MAX_IMAGE_BYTES, MAX_PIXELS
+from imgvec_pg.settings import more_formats
 
 MAX_REPLY_BYTES = MAX_PIXELS * BYTES_PER_PIXEL
 PICTURES_PER_CHILD = 5000
@@ -152,10 +153,15 @@ _pool_lock = threading.Lock()
 
 
 def shared_pool() -> DecodingPool:
-    """Return this process's pool: a child for each CPU that it may use."""
+    """Return this process's pool: a child for each CPU that it may use.
+
+    Raises:
+        UsageError: The children's settings cannot be understood.
+    """
     global _pool
     with _pool_lock:
         if _pool is None:
+            more_formats()
             _pool = DecodingPool(usable_cpus())
         return _pool
 

@@ -9,6 +9,8 @@ from typing import Any
 HEAD = struct.Struct("!II")
 """Bytes of the JSON object and of what follows it."""
 MAX_FIELDS_BYTES = 64 * 1024
+LATE_BYTES_SECONDS = 0.25
+LATE_SECONDS = 10.0
 
 
 class Ended(Exception):
@@ -59,14 +61,19 @@ def receive(
     return fields, _receive(connection, payload_bytes, deadline)
 
 
+def _seconds(deadline: float) -> float:
+    """Return how long to wait for the next bytes: even late, what is there is taken; this process may have been stopped."""
+    now = time.monotonic()
+    return max(deadline - now, min(LATE_BYTES_SECONDS, deadline + LATE_SECONDS - now), 0.001)
+
+
 def _receive(connection: socket.socket, length: int, deadline: float | None) -> bytearray:
     data = bytearray(length)
     view = memoryview(data)
     done = 0
     while done < length:
         try:
-            # What has arrived already is taken even late: this process may have been stopped meanwhile.
-            connection.settimeout(None if deadline is None else max(deadline - time.monotonic(), 0.001))
+            connection.settimeout(None if deadline is None else _seconds(deadline))
             count = connection.recv_into(view[done:])
         except TimeoutError as error:
             raise TooLate from error
