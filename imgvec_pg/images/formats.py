@@ -31,6 +31,8 @@ if WebPImagePlugin.SUPPORTED:
     READERS["WEBP"] = WebPImagePlugin.WebPImageFile
 if AvifImagePlugin.SUPPORTED:
     READERS["AVIF"] = AvifImagePlugin.AvifImageFile
+# What Pillow has no reader for, and people store all the same.
+UNREAD_BEGINNINGS = {b"%PDF-": "PDF", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL \r\n\x87\n": "JPEG XL"}
 TIFF, HEIF = "TIFF", "HEIF"
 HOW_TO_ALLOW = {
     TIFF: "set IMGVEC_FORMATS=tiff to have it decoded",
@@ -111,6 +113,9 @@ def identify(data: bytes) -> str:
         return "WEBP"
     if data[4:8] == b"ftyp":
         return _identify_iso_media(data)
+    for beginning, name in UNREAD_BEGINNINGS.items():
+        if data.startswith(beginning):
+            return name
     return _identify_other(data[:PREFIX_BYTES])
 
 

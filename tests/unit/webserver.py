@@ -60,6 +60,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         code, _, after = argument.partition("/")
         self.send(b"", int(code), **({"Retry_After": after} if after else {}))
 
+    def answer_busy(self, argument: str) -> None:
+        """Say "later" twice."""
+        if self.server.asked.count(self.path) <= 2:
+            self.send(b"", 503 if argument == "1" else 429, Retry_After="1")
+        else:
+            self.send(self.server.picture)
+
     def answer_to(self, argument: str) -> None:
         """Redirect; the argument is the target with its slashes as bars."""
         self.send(b"", 302, Location=argument.replace("|", "/"))
