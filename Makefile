@@ -7,11 +7,12 @@ STAMP := $(VENV)/.installed
 # Two processes, each with a private server; roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
-.PHONY: demo test lint types layers pytest clean help
+.PHONY: demo test lint types layers pytest fuzz clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
 	@echo "make test    set up, then ruff, mypy, import-linter and pytest"
+	@echo "make fuzz    about four minutes of bad pictures; with atheris when it can be installed"
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) > /dev/null || \
@@ -45,5 +46,11 @@ layers: $(STAMP)
 pytest: $(STAMP)
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
+# atheris has wheels for some Pythons on Linux only; without it the run says so and does the rest.
+fuzz: $(STAMP)
+	@$(BIN)/python -c 'import atheris' 2> /dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris || true
+	$(BIN)/python tests/fuzz/run.py
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .fuzz .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

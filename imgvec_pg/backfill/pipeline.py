@@ -231,7 +231,9 @@ class Pipeline:
                 future = None
                 if image is not None:
                     future = pool.submit(image)
-                    futures.append(future)
+                    # Those of hosts hold no bytes of the table, and are not waited for.
+                    if image.content is not None:
+                        futures.append(future)
                 yield PendingKey(job, key, future, image.reference_hash if image else None)
             if has_content:
                 wait(previous)

@@ -35,8 +35,10 @@ def send(
     encoded = json.dumps(fields).encode()
     try:
         connection.settimeout(None if deadline is None else max(deadline - time.monotonic(), 0.001))
-        connection.sendall(HEAD.pack(len(encoded), len(payload)) + encoded)
-        connection.sendall(payload)
+        head = HEAD.pack(len(encoded), len(payload)) + encoded
+        sent = connection.sendmsg([head, payload])
+        rest = memoryview(head + payload if sent < len(head) else payload)
+        connection.sendall(rest[sent if sent < len(head) else sent - len(head) :])
     except TimeoutError as error:
         raise TooLate from error
     except OSError as error:

@@ -1,0 +1,64 @@
+"""The harness for atheris: python tests/fuzz/decoder.py SECONDS. Exit code 0 when nothing was found."""
+
+import sys
+from collections import Counter
+
+import atheris
+
+with atheris.instrument_imports(include=["imgvec_pg.images", "PIL"]):
+    import imgvec_pg.images.decode
+    import imgvec_pg.images.describe
+
+from judge import CODES, Surprise, check_error, check_image, judge, require_good_one, seeds
+
+from imgvec_pg.errors import ImageError
+
+counts: Counter[str] = Counter()
+EVERY = 10
+"""Of so many inputs one is sent through the children too."""
+
+
+def try_one(data: bytes) -> None:
+    """Decode within this process, which sees what is covered; a crash here is one that a child would have had."""
+    for read in (imgvec_pg.images.describe.describe_image, imgvec_pg.images.decode.decode_image):
+        try:
+            result = read(data)
+        except ImageError as error:
+            check_error(error)
+            counts[error.code] += 1
+            break
+        except MemoryError:
+            counts["decode_limit"] += 1
+            break
+        if hasattr(result, "mode"):
+            check_image(result)
+            counts["decoded"] += 1
+    counts["tries"] += 1
+    if counts["tries"] % EVERY == 0:
+        judge(data, counts)
+
+
+def main() -> None:
+    """Fuzz."""
+    seconds = int(sys.argv[1])
+    for data in seeds():
+        try_one(data)
+    corpus = sys.argv[2]
+    atheris.Setup(
+        [
+            sys.argv[0],
+            corpus,
+            f"-max_total_time={seconds}",
+            "-max_len=20000",
+            "-rss_limit_mb=4096",
+            "-timeout=30",
+            "-verbosity=0",
+        ],
+        try_one,
+    )
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    assert CODES and Surprise and require_good_one
+    main()
