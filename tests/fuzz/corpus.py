@@ -27,7 +27,6 @@ def fetch(folder: Path) -> Path | None:
         "download",
         "--quiet",
         "--no-deps",
-        "--no-build-isolation",
         "--no-binary",
         ":all:",
     ]

@@ -1,4 +1,4 @@
-"""The harness for atheris: python tests/fuzz/decoder.py SECONDS. Exit code 0 when nothing was found."""
+"""The harness for atheris: python tests/fuzz/decoder.py SECONDS FOLDER. FOLDER gets what it finds."""
 
 import sys
 from collections import Counter
@@ -9,7 +9,7 @@ with atheris.instrument_imports(include=["imgvec_pg.images", "PIL"]):
     import imgvec_pg.images.decode
     import imgvec_pg.images.describe
 
-from judge import CODES, Surprise, check_error, check_image, judge, require_good_one, seeds
+from judge import check_error, check_image, judge, seeds
 
 from imgvec_pg.errors import ImageError
 
@@ -44,21 +44,12 @@ def main() -> None:
     for data in seeds():
         try_one(data)
     corpus = sys.argv[2]
+    limits = ["-max_len=20000", "-rss_limit_mb=4096", "-timeout=30", "-verbosity=1"]
     atheris.Setup(
-        [
-            sys.argv[0],
-            corpus,
-            f"-max_total_time={seconds}",
-            "-max_len=20000",
-            "-rss_limit_mb=4096",
-            "-timeout=30",
-            "-verbosity=0",
-        ],
-        try_one,
+        [sys.argv[0], corpus, f"-max_total_time={seconds}", f"-artifact_prefix={corpus}/", *limits], try_one
     )
     atheris.Fuzz()
 
 
 if __name__ == "__main__":
-    assert CODES and Surprise and require_good_one
     main()

@@ -1,6 +1,7 @@
 """What must be true of any bytes whatever: pixels or an error with a code, and a parent that lives."""
 
 import io
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.guarded import decode_guarded, describe_guarded
 from imgvec_pg.images.limits import MAX_ASPECT, MAX_PIXELS
 
+# The readers that are not asked for by default too.
+os.environ.setdefault("IMGVEC_FORMATS", "tiff")
 CODES = {"empty", "unidentified", "format_denied", "truncated", "too_large", "decode_limit"}
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF")
 
