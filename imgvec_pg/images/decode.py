@@ -69,5 +69,6 @@ def _scale(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         else 1.0
     )
     scaled = values.clip(min=0.0) * (255.0 / max(values.max(), usual))
-    levels: npt.NDArray[np.uint8] = scaled.astype(np.uint8)
+    # A hair above, or the largest would fall short of 255.
+    levels: npt.NDArray[np.uint8] = (scaled + 1e-6).astype(np.uint8)
     return levels

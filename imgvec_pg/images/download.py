@@ -145,9 +145,12 @@ def _read(url: Url, response: http.client.HTTPResponse, max_image_bytes: int) ->
     data = bytearray()
     try:
         while chunk := response.read1(CHUNK_BYTES):
-            data += chunk if inflate is None else inflate.decompress(chunk, max_image_bytes + 1 - len(data))
-            if len(data) > max_image_bytes:
-                raise _too_long(url, "goes on", max_image_bytes)
+            while chunk:
+                data += chunk if inflate is None else inflate.decompress(chunk, CHUNK_BYTES)
+                # What a step did not get to: so much the worse for a bomb, it grows by small steps only.
+                chunk = b"" if inflate is None else inflate.unconsumed_tail
+                if len(data) > max_image_bytes:
+                    raise _too_long(url, "goes on", max_image_bytes)
     except zlib.error as error:
         raise ImageError("fetch_failed", f"{url.shown} is no valid {encoding} ({error})") from error
     # read1 does not complain of a body that ends early.
