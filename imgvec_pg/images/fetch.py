@@ -117,7 +117,7 @@ class _Walk:
             elif stat.S_ISDIR(mode):
                 if len(self._folders) > MAX_DEPTH:
                     raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-                self._folders.append(os.open(name, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=folder))
+                self._enter(name, folder)
             elif self._pending:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             elif stat.S_ISREG(mode):
@@ -125,6 +125,13 @@ class _Walk:
             else:
                 raise _not_regular(self._path)
         raise _not_regular(self._path)
+
+    def _enter(self, name: str, folder: int) -> None:
+        try:
+            self._folders.append(os.open(name, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=folder))
+        except NotADirectoryError as error:
+            # It was a folder a moment ago: a link has taken its place.
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
 
     def _push(self, path: str) -> None:
         """Add the components of a path or of a link's target; an absolute one starts at the root again."""
