@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from imgvec_pg.backfill.isolation import EmbeddedOrError, embed_each
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError, PicturesAwayError
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.guarded import decode_guarded
+from imgvec_pg.images.heap import give_back_memory
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.images.remote import NO_URLS, AllowedUrls
 from imgvec_pg.images.root import explain_absence
@@ -86,13 +87,28 @@ def prepare_image(
     if stored.path is not None and stored.content is not None:
         raise ImageError("two_images", "the row has both a path and bytes: set one of them to NULL")
     try:
-        data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root, urls=urls)
-        image = decode_guarded(data, getattr(embedder, "first_resize", None))
-        return PreparedImage(embedder.prepare_image(image), hashlib.sha256(data).digest())
-    except ImgvecError:
-        raise
+        return _prepare(stored, root, embedder, urls)
+    except ImgvecError as error:
+        raise _bare(error) from None
     except Exception as error:
-        raise ImageError("decode_error", f"{type(error).__name__}: {error}") from error
+        raise ImageError("decode_error", f"{type(error).__name__}: {error}") from _bare(error)
+    finally:
+        give_back_memory()
+
+
+def _prepare(stored: StoredImage, root: Path | None, embedder: Embedder, urls: AllowedUrls) -> PreparedImage:
+    data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root, urls=urls)
+    image = decode_guarded(data, getattr(embedder, "first_resize", None))
+    return PreparedImage(embedder.prepare_image(image), hashlib.sha256(data).digest())
+
+
+Raised = TypeVar("Raised", bound=BaseException)
+
+
+def _bare(error: Raised) -> Raised:
+    """Return an error without its traceback: it waits in a batch, and the frames would keep the picture's bytes with it."""
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    return error
 
 
 def retry_delay_seconds(attempts: int) -> float:

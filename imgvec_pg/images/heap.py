@@ -1,0 +1,24 @@
+"""Giving memory back: glibc keeps what large pictures took, in as many heaps as there were threads, and never looks again."""
+
+import ctypes
+import threading
+import time
+
+PAUSE_SECONDS = 5.0
+"""Between two times: each costs milliseconds, and what others will soon ask for again."""
+
+_lock = threading.Lock()
+_done_at = 0.0
+
+
+def give_back_memory() -> None:
+    """Return this process's free memory to the system, unless that was done a moment ago; a no-op with other C libraries."""
+    global _done_at
+    with _lock:
+        now = time.monotonic()
+        if now - _done_at < PAUSE_SECONDS:
+            return
+        _done_at = now
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
