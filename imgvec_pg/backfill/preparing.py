@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 from imgvec_pg.backfill.batches import HostFuture, PreparedImage, late
+from imgvec_pg.images.heap import keep_few_heaps
 from imgvec_pg.images.reference import url_authority
 from imgvec_pg.store.embeddings import StoredImage
 
@@ -33,6 +34,7 @@ class Preparing:
     """
 
     def __init__(self, prepare: Prepare, threads: int) -> None:
+        keep_few_heaps()
         self._prepare = prepare
         self._local = ThreadPoolExecutor(threads, thread_name_prefix="imgvec-decode")
         self._remote = ThreadPoolExecutor(HOST_THREADS, thread_name_prefix="imgvec-fetch")
@@ -50,6 +52,10 @@ class Preparing:
     ) -> None:
         self._local.shutdown()
         with self._all_done:
+            for queue in self._waiting.values():
+                for _, future in queue:
+                    if future.is_late:  # Its row was put off: nobody waits.
+                        future.cancel()
             self._all_done.wait_for(lambda: not self._busy)
         self._remote.shutdown()
 
@@ -99,7 +105,7 @@ class Preparing:
         """Forget a picture that somebody waits for; keep what became of one whose row was put off, until it comes again."""
         if not (future.is_late and not future.cancelled()) and self._known.get(picture_id(image)) is future:
             del self._known[picture_id(image)]
-        done = [(key, known) for key, known in self._known.items() if known.done()]
+        done = [(key, known) for key, known in self._known.items() if known.done() and not known.cancelled()]
         pictures = [key for key, known in done if known.exception() is None]
         errors = [key for key, known in done if known.exception() is not None]
         for key in (*pictures[:-MAX_LATE], *errors[:-MAX_LATE_ERRORS]):
