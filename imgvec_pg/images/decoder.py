@@ -18,8 +18,6 @@ START_SECONDS = 60.0
 BYTES_PER_PIXEL = 3
 # What a child may know of its parent's environment: no password, no connection string.
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "IMGVEC_FORMATS", "SYSTEMROOT")
-# Pillow keeps so many blocks of 16 MB for the next picture: fresh memory costs a fault for every 4 KB.
-MEMORY_KEPT = {"PILLOW_BLOCKS_MAX": "4"}
 SOCKET_BYTES = 1024 * 1024
 OWN_DOING = (
     signal.SIGSEGV,
@@ -165,4 +163,4 @@ def _command() -> list[str]:
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     folders = [str(Path(folder).absolute()) for folder in sys.path if folder]
-    return {**kept, "PYTHONPATH": os.pathsep.join(folders), "OPENBLAS_NUM_THREADS": "1", **MEMORY_KEPT}
+    return {**kept, "PYTHONPATH": os.pathsep.join(folders), "OPENBLAS_NUM_THREADS": "1"}
