@@ -65,6 +65,10 @@ class Batch:
     claim: Claim
     pending: tuple[PendingKey, ...]
 
+    def wait(self) -> None:
+        """Wait until all its pictures are there, or cannot be had, or are late."""
+        await_hosts(self)
+
     def abandon(self) -> None:
         """Cancel what was not begun; the claim is given back by the worker."""
         for pending in self.pending:
@@ -132,7 +136,7 @@ def record_error(outcome: Outcome, pending: PendingKey, error: ImageError) -> No
 def embed_batch(
     batch: Batch, embedder: Embedder, batch_size: int, mounted: Path | None = None
 ) -> list[Outcome]:
-    """Wait for a batch's pictures, embed them and say what became of each key.
+    """Embed a batch's pictures, which have been waited for, and say what became of each key.
 
     Args:
         mounted: The folder that all pictures are under. When it is empty and the whole batch is not found, it is
@@ -145,7 +149,6 @@ def embed_batch(
     outcomes = {job.id: Outcome(job.id) for job in batch.claim.jobs}
     codes: set[str] = set()
     ready: list[tuple[PendingKey, PreparedImage]] = []
-    await_hosts(batch)
     for pending in batch.pending:
         if pending.image is None:
             continue
@@ -181,8 +184,6 @@ def await_hosts(batch: Batch) -> None:
     """Wait for all pictures, but not for long for those of slow hosts: what does not come is marked as late."""
     images = [pending.image for pending in batch.pending if pending.image is not None]
     remote = [image for image in images if isinstance(image, HostFuture)]
-    if not remote:
-        return
     for image in remote:
         image.is_late = False
     wait([image for image in images if not isinstance(image, HostFuture)])
