@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Two processes, each with a private server; roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
-.PHONY: demo test lint types layers pytest shop photos browser audit clean help
+.PHONY: demo test lint types layers pytest shop photos browser fuzz audit clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
@@ -15,6 +15,7 @@ help:
 	@echo "make photos  set up, then an example photo library in Flask on http://127.0.0.1:8002/"
 	@echo "make browser drives both in Chromium (Debian: apt install chromium)"
 	@echo "make test    set up, then ruff, mypy, import-linter and pytest"
+	@echo "make fuzz    about four minutes of bad pictures; with atheris when it can be installed"
 	@echo "make audit   look the dependencies up in PyPI's list of known vulnerabilities; needs a network"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -60,6 +61,12 @@ layers: $(STAMP)
 pytest: $(STAMP)
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
+# atheris has wheels for some Pythons on Linux only; without it the run says so and does the rest.
+fuzz: $(STAMP)
+	@$(BIN)/python -c 'import atheris' 2> /dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris || true
+	$(BIN)/python tests/fuzz/run.py
+
 # Beside the project's own packages, whose versions stay as they are.
 audit: $(STAMP)
 	@test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \
@@ -68,4 +75,4 @@ audit: $(STAMP)
 	@$(VENV)/audit/bin/python tests/security/audit.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .fuzz .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -72,17 +72,33 @@ class MissingExtraError(ImgvecError):
     """An optional package is needed that is not installed."""
 
 
-class ImageError(ImgvecError):
-    """One image cannot be embedded; `code` is the short reason kept in imgvec.failure.
+class DecoderError(ImgvecError):
+    """No process can be started to decode pictures in: no picture is to blame."""
 
-    Codes: unidentified, truncated, too_large, format_denied, not_found, not_regular_file, path_denied,
-    scheme_denied, empty, fetch_failed.
+
+class ImageError(ImgvecError):
+    """One image cannot be embedded; `code` is the short reason kept in imgvec.failure, docs/inputs.md lists them.
+
+    Attributes:
+        transient: Another try may help.
+        retry_after_seconds: The earliest time for it, where that is known.
+        is_charged: The try counts; not so where it was never really made, as with a host that says "later".
     """
 
-    def __init__(self, code: str, message: str, *, transient: bool = False) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        transient: bool = False,
+        retry_after_seconds: float | None = None,
+        is_charged: bool = True,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.transient = transient
+        self.retry_after_seconds = retry_after_seconds
+        self.is_charged = is_charged
 
 
 class PicturesAwayError(ImageError):

@@ -3,10 +3,13 @@
 The connection itself is libpq's business: PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSERVICE all work.
 """
 
+import ipaddress
 import os
 from pathlib import Path
 
 from imgvec_pg.errors import UsageError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LEASE_SECONDS = 60.0
 SHORTEST_LEASE_SECONDS = 0.5
@@ -35,6 +38,33 @@ def lease_seconds() -> float:
             f'IMGVEC_LEASE_SECONDS is "{value}"; expected seconds between {SHORTEST_LEASE_SECONDS} and 86400, such as 60'
         )
     return seconds
+
+
+def more_formats() -> frozenset[str]:
+    """Return IMGVEC_FORMATS: formats to decode beyond the usual ones; only "tiff" is known.
+
+    Raises:
+        UsageError: It names another.
+    """
+    names = frozenset(filter(None, os.environ.get("IMGVEC_FORMATS", "").lower().replace(",", " ").split()))
+    if not names <= {"tiff"}:
+        raise UsageError(f'IMGVEC_FORMATS is "{os.environ["IMGVEC_FORMATS"]}"; expected "tiff" or nothing')
+    return names
+
+
+def allowed_networks() -> tuple[Network, ...]:
+    """Return IMGVEC_ALLOW_NETWORKS: addresses of this machine's own networks that pictures may be fetched from.
+
+    Raises:
+        UsageError: It holds something else than networks such as 10.1.2.0/24, separated by commas.
+    """
+    value = os.environ.get("IMGVEC_ALLOW_NETWORKS", "")
+    try:
+        return tuple(ipaddress.ip_network(part) for part in value.replace(",", " ").split())
+    except ValueError as error:
+        raise UsageError(
+            f'IMGVEC_ALLOW_NETWORKS is "{value}" ({error}); expected networks such as 10.1.2.0/24,fd00:1::/64'
+        ) from error
 
 
 def model_directory() -> Path | None:

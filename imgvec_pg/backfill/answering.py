@@ -15,7 +15,7 @@ from imgvec_pg.backfill.isolation import checked
 from imgvec_pg.database.connect import Connection, connect, one_line, vector_schema
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError
-from imgvec_pg.images.decode import decode_image
+from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.store.requests import (
     CHANNEL,
     Answer,
@@ -94,7 +94,7 @@ class Answering:
             if request.text is not None:
                 embedding = self.embedder.embed_texts([request.text])[0]
             elif request.image is not None:
-                embedding = self.embedder.embed_images([decode_image(request.image)])[0]
+                embedding = self.embedder.embed_images([decode_guarded(request.image)])[0]
             else:
                 return Answer()
         except ImgvecError as error:

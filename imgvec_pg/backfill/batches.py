@@ -2,23 +2,31 @@
 
 import hashlib
 import random
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from imgvec_pg.backfill.isolation import EmbeddedOrError, embed_each
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.errors import ImageError, PicturesAwayError
-from imgvec_pg.images.decode import decode_image
+from imgvec_pg.errors import ImageError, ImgvecError, PicturesAwayError
 from imgvec_pg.images.fetch import fetch_bytes
+from imgvec_pg.images.guarded import decode_guarded
+from imgvec_pg.images.heap import give_back_memory
 from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.images.remote import NO_URLS, AllowedUrls
 from imgvec_pg.images.root import explain_absence
 from imgvec_pg.images.sources import Fetch
 from imgvec_pg.store.embeddings import EmbeddedKey, FailedKey, Outcome, StoredImage
 from imgvec_pg.store.jobs import MAX_ATTEMPTS, Claim, Job, Key, PutOffKey
 
+LATE_SECONDS = 3.0
+"""How long a batch waits for the next picture of a host, once those that need none are there."""
+LONGEST_WAIT_SECONDS = 15.0
+"""And for all of them."""
+LATE_DELAY_SECONDS = 5.0
 FIRST_DELAY_SECONDS = 2.0
 """Pause before a failed key is tried again; four times as long each time, with jitter."""
 
@@ -29,6 +37,16 @@ class PreparedImage:
 
     prepared: Any
     content_hash: bytes
+
+
+class HostFuture(Future[PreparedImage]):
+    """A picture that a host was asked for.
+
+    Attributes:
+        is_late: Nobody waits for it any more: its row was put off, and will ask again.
+    """
+
+    is_late = False
 
 
 @dataclass(frozen=True)
@@ -49,8 +67,8 @@ class Batch:
     pending: tuple[PendingKey, ...]
 
     def wait(self) -> None:
-        """Wait until all its pictures are there, or cannot be had."""
-        wait([pending.image for pending in self.pending if pending.image is not None])
+        """Wait until all its pictures are there, or cannot be had, or are late."""
+        await_hosts(self)
 
     def abandon(self) -> None:
         """Cancel what was not begun; the claim is given back by the worker."""
@@ -60,7 +78,11 @@ class Batch:
 
 
 def prepare_image(
-    stored: StoredImage, root: Path | None, embedder: Embedder, fetch: Fetch | None = None
+    stored: StoredImage,
+    root: Path | None,
+    embedder: Embedder,
+    urls: AllowedUrls = NO_URLS,
+    fetch: Fetch | None = None,
 ) -> PreparedImage:
     """Fetch, decode and preprocess one picture; runs in a thread.
 
@@ -70,21 +92,40 @@ def prepare_image(
     Raises:
         ImageError: It cannot be had or decoded, whatever the reason: its neighbours go on.
         PicturesAwayError: None can be had.
+        DecoderError, MissingExtraError: None can be decoded or fetched here.
     """
     if stored.path is None and stored.content is None:
         raise ImageError("no_image", "the row's image is NULL")
     if stored.path is not None and stored.content is not None:
         raise ImageError("two_images", "the row has both a path and bytes: set one of them to NULL")
     try:
-        if fetch is not None and stored.path is not None:
-            data = fetch(stored.path)
-        else:
-            data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root)
-        return PreparedImage(embedder.prepare_image(decode_image(data)), hashlib.sha256(data).digest())
-    except ImageError:
-        raise
+        return _prepare(stored, root, embedder, urls, fetch)
+    except ImgvecError as error:
+        raise _bare(error) from None
     except Exception as error:
-        raise ImageError("decode_error", f"{type(error).__name__}: {error}") from error
+        raise ImageError("decode_error", f"{type(error).__name__}: {error}") from _bare(error)
+    finally:
+        give_back_memory()
+
+
+def _prepare(
+    stored: StoredImage, root: Path | None, embedder: Embedder, urls: AllowedUrls, fetch: Fetch | None
+) -> PreparedImage:
+    if fetch is not None and stored.path is not None:
+        data = fetch(stored.path)
+    else:
+        data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root, urls=urls)
+    image = decode_guarded(data, getattr(embedder, "first_resize", None))
+    return PreparedImage(embedder.prepare_image(image), hashlib.sha256(data).digest())
+
+
+Raised = TypeVar("Raised", bound=BaseException)
+
+
+def _bare(error: Raised) -> Raised:
+    """Return an error without its traceback: it waits in a batch, and the frames would keep the picture's bytes with it."""
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    return error
 
 
 def retry_delay_seconds(attempts: int) -> float:
@@ -95,9 +136,10 @@ def retry_delay_seconds(attempts: int) -> float:
 def record_error(outcome: Outcome, pending: PendingKey, error: ImageError) -> None:
     """Enter a picture's error into its job's outcome: later if that may help, else a failure."""
     job = pending.job
-    if error.transient and job.attempts < MAX_ATTEMPTS:
-        delay = retry_delay_seconds(job.attempts)
-        outcome.put_off.append(PutOffKey(pending.key, job.version, job.attempts, delay))
+    if error.transient and (job.attempts < MAX_ATTEMPTS or not error.is_charged):
+        delay = max(retry_delay_seconds(job.attempts), error.retry_after_seconds or 0.0)
+        attempts = job.attempts if error.is_charged else job.attempts - 1
+        outcome.put_off.append(PutOffKey(pending.key, job.version, attempts, delay))
     else:
         outcome.failed.append(
             FailedKey(pending.key, job.version, error.code, str(error), job.attempts, pending.reference_hash)
@@ -107,7 +149,7 @@ def record_error(outcome: Outcome, pending: PendingKey, error: ImageError) -> No
 def embed_batch(
     batch: Batch, embedder: Embedder, batch_size: int, mounted: Path | None = None
 ) -> list[Outcome]:
-    """Wait for a batch's pictures, embed them and say what became of each key.
+    """Embed a batch's pictures, which have been waited for, and say what became of each key.
 
     Args:
         mounted: The folder that all pictures are under. When it is empty and the whole batch is not found, it is
@@ -124,6 +166,8 @@ def embed_batch(
         if pending.image is None:
             continue
         try:
+            if isinstance(pending.image, HostFuture) and pending.image.is_late:
+                raise late()
             ready.append((pending, pending.image.result()))
         except PicturesAwayError:
             raise
@@ -147,6 +191,41 @@ def embed_batch(
                     )
                 )
     return list(outcomes.values())
+
+
+def await_hosts(batch: Batch) -> None:
+    """Wait for all pictures, but not for long for those of slow hosts: what does not come is marked as late."""
+    images = [pending.image for pending in batch.pending if pending.image is not None]
+    remote = [image for image in images if isinstance(image, HostFuture)]
+    for image in remote:
+        image.is_late = False
+    wait([image for image in images if not isinstance(image, HostFuture)])
+    deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+    missing: set[Any] = set(remote)
+    while missing and (seconds := min(LATE_SECONDS, deadline - time.monotonic())) > 0:
+        came, missing = wait(missing, seconds, FIRST_COMPLETED)
+        if not came:
+            break
+    for image in missing:
+        image.is_late = True
+
+
+def late() -> ImageError:
+    """Return what is said of a picture that is not waited for any more."""
+    return ImageError(
+        "fetch_later",
+        "its host is slow: it is asked for again later",
+        transient=True,
+        retry_after_seconds=LATE_DELAY_SECONDS,
+        is_charged=False,
+    )
+
+
+def is_put_off_whole(batch: Batch, outcomes: Sequence[Outcome]) -> bool:
+    """Whether all that came of a batch is that hosts were not ready: the next would fare no better just now."""
+    tries = {job.id: job.attempts for job in batch.claim.jobs}
+    put_off = [key.attempts < tries[outcome.job_id] for outcome in outcomes for key in outcome.put_off]
+    return bool(put_off) and all(put_off) and not any(o.embedded or o.failed for o in outcomes)
 
 
 def chunked(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -8,19 +8,30 @@ import queue
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
-from imgvec_pg.backfill.batches import Batch, PendingKey, PreparedImage, chunked, embed_batch, prepare_image
+from imgvec_pg.backfill.batches import (
+    LATE_SECONDS,
+    Batch,
+    PendingKey,
+    PreparedImage,
+    chunked,
+    embed_batch,
+    is_put_off_whole,
+    prepare_image,
+)
 from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.preparing import Preparing
 from imgvec_pg.backfill.stages import EMBED, READ, WAIT, WRITE
 from imgvec_pg.backfill.tally import IDLE, WORKING, Tally
 from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError
+from imgvec_pg.images.remote import AllowedUrls
 from imgvec_pg.images.sources import Fetch
 from imgvec_pg.settings import LEASE_SECONDS
 from imgvec_pg.store.collections import require_same_collection
@@ -124,6 +135,8 @@ class Pipeline:
                 with self.tally.stages.timed(EMBED):
                     outcomes = embed_batch(batch, self.embedder, self.options.batch_size, mounted)
                 put(self._done, (batch.claim, outcomes), self._broken)
+                if is_put_off_whole(batch, outcomes):
+                    self.stop.wait(LATE_SECONDS)
         except BaseException:
             self._broken.set()
             raise
@@ -148,7 +161,14 @@ class Pipeline:
                 put(output, None, self._broken)
 
     def _read_batches(self) -> None:
-        with ThreadPoolExecutor(self.options.decode_threads, thread_name_prefix="imgvec-decode") as pool:
+        urls = AllowedUrls.of(self.reading.collection.url_prefixes)
+
+        def prepare(image: StoredImage) -> PreparedImage:
+            if self._broken.is_set():
+                raise ReadingStopped  # Nobody asks for it any more.
+            return prepare_image(image, self.options.root, self.embedder, urls, self.options.fetch)
+
+        with Preparing(prepare, self.options.decode_threads) as pool:
             for claim in self._claims():
                 # Had a worker died with it in company, the company would be under suspicion next.
                 if claim.is_suspect and not self.leases.wait_until_only(claim.token, self._is_ending):
@@ -200,7 +220,7 @@ class Pipeline:
         if not self._broken.is_set():
             self.stop.wait(POLL_SECONDS)
 
-    def _submit(self, claim: Claim, pool: ThreadPoolExecutor) -> Iterator[PendingKey]:
+    def _submit(self, claim: Claim, pool: Preparing) -> Iterator[PendingKey]:
         wanted: list[tuple[Job, Key]] = []
         for job in claim.jobs:
             for key in job.keys:
@@ -217,10 +237,10 @@ class Pipeline:
                 image = stored.get(index)
                 future = None
                 if image is not None:
-                    future = pool.submit(
-                        prepare_image, image, self.options.root, self.embedder, self.options.fetch
-                    )
-                    futures.append(future)
+                    future = pool.submit(image)
+                    # Those of hosts hold no bytes of the table, and are not waited for.
+                    if image.content is not None:
+                        futures.append(future)
                 yield PendingKey(job, key, future, image.reference_hash if image else None)
             if has_content:
                 wait(previous)

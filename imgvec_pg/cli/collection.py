@@ -72,6 +72,8 @@ def show(name: str, dsn: str, as_json: bool) -> None:
     click.echo(f"source       {item.shown_source}, key {', '.join(item.key_columns)}, picture in {image}")
     if item.root:
         click.echo(f"root         {item.root}")
+    for prefix in item.url_prefixes:
+        click.echo(f"url          {prefix}")
     click.echo(f"model        {item.model_name}, {item.dimensions} dimensions")
     if item.prompt != "{}":
         click.echo(f"prompt       {item.prompt}")

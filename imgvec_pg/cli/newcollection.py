@@ -50,6 +50,13 @@ LIBRARY = "imgvec.image"
     "--root", metavar="DIR", help="Folder that paths are relative to; the worker reads nothing outside it."
 )
 @click.option(
+    "--url",
+    "url_prefixes",
+    multiple=True,
+    metavar="PREFIX",
+    help="URLs that may be fetched begin so: https://img.example.com, https://*.example.com, s3://bucket. None by default.",
+)
+@click.option(
     "--watch",
     "watch_columns",
     multiple=True,
@@ -96,6 +103,7 @@ def create(
     library: bool,
     model_name: str,
     root: str | None,
+    url_prefixes: tuple[str, ...],
     watch_columns: tuple[str, ...],
     key_columns: tuple[str, ...],
     no_fk: bool,
@@ -148,6 +156,7 @@ def create(
         partitions=partitions,
         quantization=quantize,
         prompt=prompt,
+        url_prefixes=url_prefixes,
     )
     with connect(dsn, application_name="imgvec collection") as connection:
         require_schema(connection)

@@ -10,7 +10,8 @@ from django.db.models import URLField
 
 from imgvec_pg.django.imagesearch import ImageSearch, all_searches
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.fetch import MAX_IMAGE_BYTES, fetch_bytes
+from imgvec_pg.images.fetch import fetch_bytes
+from imgvec_pg.images.limits import MAX_IMAGE_BYTES
 from imgvec_pg.images.reference import ImageReference, shown
 from imgvec_pg.images.sources import Fetch
 

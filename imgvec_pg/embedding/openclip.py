@@ -12,6 +12,7 @@ from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.embedder import Float32Array
 from imgvec_pg.embedding.fingerprint import fingerprint_model
 from imgvec_pg.embedding.network import build_network, inference_transform, memory_errors, network_config
+from imgvec_pg.embedding.resize import first_resize
 from imgvec_pg.embedding.runtime import resolve_device, resolve_precision, torch_dtype
 from imgvec_pg.embedding.tokenizer import Tokenizer, load_tokenizer, tokenizer_identity
 from imgvec_pg.embedding.weights import find_weights, model_directory_folder
@@ -62,6 +63,7 @@ class OpenClipEmbedder:
         preprocessing = self._network.visual.preprocess_cfg
         self.fingerprint = fingerprint_model(file, config, preprocessing, tokenizer)
         self._transform = inference_transform(preprocessing)
+        self.first_resize = first_resize(preprocessing)
         self.logit_scale: float | None = float(self._network.logit_scale.float().exp())
         bias = self._network.logit_bias
         self.logit_bias: float | None = None if bias is None else float(bias.float())

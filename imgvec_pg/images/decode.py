@@ -1,6 +1,9 @@
-"""Encoded bytes to an RGB image: a pure function that any number of threads may call at once."""
+"""Encoded bytes to an RGB image: a pure function, which `guarded` runs in a process of its own."""
+
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from imgvec_pg.images.exif import read_exif
@@ -21,7 +24,8 @@ UPRIGHT = {
 def decode_image(data: bytes) -> Image.Image:
     """Decode an image as a viewer shows it: upright, its first frame, transparent parts over white.
 
-    16 bits a channel become their upper 8. CMYK is converted without regard to colour profiles.
+    16 bits a channel become their upper 8; wider whole numbers and fractions (TIFF) are scaled by their largest.
+    CMYK is converted without regard to colour profiles.
 
     Returns:
         An image of mode RGB.
@@ -44,11 +48,27 @@ def decode_image(data: bytes) -> Image.Image:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to RGB."""
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        return Image.fromarray(_scale(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
         layers = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
         white.paste(layers, mask=layers.getchannel("A"))
         return white
     return image.convert("RGB")
+
+
+def _scale(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Bring whole numbers or fractions to 0 to 255; those beyond 16 bits, or above 1, by the largest there is."""
+    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    usual = (
+        65535.0
+        if values.max() > 1.0 and values.max() <= 65535.0 and np.all(values == np.floor(values))
+        else 1.0
+    )
+    scaled = values.clip(min=0.0) * (255.0 / max(values.max(), usual))
+    # A hair above, or the largest would fall short of 255.
+    levels: npt.NDArray[np.uint8] = (scaled + 1e-6).astype(np.uint8)
+    return levels

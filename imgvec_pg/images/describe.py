@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from imgvec_pg.images.exif import read_exif
 from imgvec_pg.images.formats import open_image
@@ -22,6 +23,25 @@ class ImageDescription:
     width: int
     height: int
     taken_at: datetime | None
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return it as what JSON can say."""
+        return {**vars(self), "taken_at": self.taken_at and self.taken_at.isoformat()}
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> "ImageDescription":
+        """Build it from what `as_fields` returned.
+
+        Raises:
+            ValueError, TypeError, KeyError: That is something else.
+        """
+        taken_at = fields["taken_at"]
+        return cls(
+            str(fields["media_type"]),
+            int(fields["width"]),
+            int(fields["height"]),
+            None if taken_at is None else datetime.fromisoformat(taken_at),
+        )
 
 
 def describe_image(data: bytes) -> ImageDescription:

@@ -1,4 +1,4 @@
-"""Getting the bytes of an image, from files below one root folder only.
+"""Getting the bytes of an image: from files below one root folder, and from URLs where they are allowed.
 
 A path in a table is data that others wrote. So it is walked component by component from an open descriptor of
 the root: no `..` and no symbolic link leads out, whatever is renamed meanwhile.
@@ -12,10 +12,11 @@ from contextlib import closing
 from pathlib import Path
 
 from imgvec_pg.errors import ImageError, PicturesAwayError
-from imgvec_pg.images.reference import ImageReference, shown
+from imgvec_pg.images.limits import MAX_IMAGE_BYTES
+from imgvec_pg.images.reference import ImageReference, shown, url_scheme
+from imgvec_pg.images.remote import NO_URLS, AllowedUrls, fetch_url
 from imgvec_pg.images.root import explain_absence
 
-MAX_IMAGE_BYTES = 64 * 1024 * 1024
 # Linux gives up after as many; include/linux/namei.h: MAXSYMLINKS.
 MAX_SYMLINKS = 40
 # Each folder on the way costs a descriptor while the file is opened.
@@ -27,17 +28,21 @@ _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CL
 
 
 def fetch_bytes(
-    reference: ImageReference, root: Path | None, max_image_bytes: int = MAX_IMAGE_BYTES
+    reference: ImageReference,
+    root: Path | None,
+    max_image_bytes: int = MAX_IMAGE_BYTES,
+    urls: AllowedUrls = NO_URLS,
 ) -> bytes:
     """Return the encoded bytes of an image.
 
     Args:
         root: The folder that paths are relative to, or that absolute paths lie in; None allows no path.
         max_image_bytes: More is refused, unread.
+        urls: Those that may be fetched.
 
     Raises:
         ImageError: `empty`, `too_large`, `not_found` (transient: the file may yet come), `not_regular_file`,
-            `path_denied` or `fetch_failed`.
+            `path_denied` or `fetch_failed`; of a URL those of `fetch_url`.
         PicturesAwayError: It was not read because the whole folder is gone.
     """
     if reference.content is not None:
@@ -46,7 +51,9 @@ def fetch_bytes(
             raise _too_large(name, len(data), max_image_bytes)
     else:
         path = reference.path or ""
-        name, data = shown(path), _read_below(path, root, max_image_bytes)
+        is_url = url_scheme(path) is not None
+        name = "the URL" if is_url else shown(path)
+        data = fetch_url(path, urls, max_image_bytes) if is_url else _read_below(path, root, max_image_bytes)
     if not data:
         raise ImageError("empty", f"{name} has 0 bytes, an encoded image was expected: replace it")
     return data
@@ -110,7 +117,7 @@ class _Walk:
             elif stat.S_ISDIR(mode):
                 if len(self._folders) > MAX_DEPTH:
                     raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-                self._folders.append(os.open(name, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=folder))
+                self._enter(name, folder)
             elif self._pending:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             elif stat.S_ISREG(mode):
@@ -118,6 +125,13 @@ class _Walk:
             else:
                 raise _not_regular(self._path)
         raise _not_regular(self._path)
+
+    def _enter(self, name: str, folder: int) -> None:
+        try:
+            self._folders.append(os.open(name, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=folder))
+        except NotADirectoryError as error:
+            # It was a folder a moment ago: a link has taken its place.
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
 
     def _push(self, path: str) -> None:
         """Add the components of a path or of a link's target; an absolute one starts at the root again."""

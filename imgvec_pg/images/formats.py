@@ -4,17 +4,18 @@ Each format's reader is called by name: `Image.open` would try others, and answe
 """
 
 import struct
+from functools import cache
 from io import BytesIO
 
-from PIL import AvifImagePlugin, Image, ImageFile, WebPImagePlugin
+from PIL import AvifImagePlugin, Image, ImageFile, TiffImagePlugin, WebPImagePlugin
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from imgvec_pg.errors import ImageError
+from imgvec_pg.images.limits import MAX_ASPECT, MAX_PIXELS
+from imgvec_pg.settings import more_formats
 
-MAX_PIXELS = 50_000_000
-MAX_ASPECT = 20
 PREFIX_BYTES = 256
 
 
@@ -30,6 +31,13 @@ if WebPImagePlugin.SUPPORTED:
     READERS["WEBP"] = WebPImagePlugin.WebPImageFile
 if AvifImagePlugin.SUPPORTED:
     READERS["AVIF"] = AvifImagePlugin.AvifImageFile
+# What Pillow has no reader for, and people store all the same.
+UNREAD_BEGINNINGS = {b"%PDF-": "PDF", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL \r\n\x87\n": "JPEG XL"}
+TIFF, HEIF = "TIFF", "HEIF"
+HOW_TO_ALLOW = {
+    TIFF: "set IMGVEC_FORMATS=tiff to have it decoded",
+    HEIF: "to have it decoded: pip install 'imgvec-pg[heif]'",
+}
 
 
 def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
@@ -44,12 +52,16 @@ def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
     if not data:
         raise ImageError("empty", "the image has 0 bytes: replace it")
     name = identify(data)
-    if name not in READERS:
-        raise ImageError("format_denied", f"{name} is not decoded here: convert it to {', '.join(READERS)}")
+    reader = find_reader(name)
+    if reader is None:
+        way_out = f"convert it to {', '.join(READERS)}" + (
+            f", or {HOW_TO_ALLOW[name]}" if name in HOW_TO_ALLOW else ""
+        )
+        raise ImageError("format_denied", f"{name} is not decoded here: {way_out}")
     if name == "WEBP":  # its reader allocates the whole canvas at once
         _check_size(_webp_size(data))
     try:
-        image = READERS[name](BytesIO(data))
+        image = reader(BytesIO(data))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError("too_large", f"{error}; at most {MAX_PIXELS} pixels are decoded") from error
     except MemoryError:
@@ -58,6 +70,25 @@ def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
         raise damaged(name, error) from error
     _check_size(image.size)
     return name, image
+
+
+def find_reader(name: str) -> type[ImageFile.ImageFile] | None:
+    """Return the reader of a format, None where it is not decoded here."""
+    if name == TIFF and "tiff" in more_formats():
+        return TiffImagePlugin.TiffImageFile
+    if name == HEIF:
+        return _heif_reader()
+    return READERS.get(name)
+
+
+@cache
+def _heif_reader() -> type[ImageFile.ImageFile] | None:
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        return None
+    reader: type[ImageFile.ImageFile] = HeifImageFile
+    return reader
 
 
 def damaged(name: str, error: Exception) -> ImageError:
@@ -82,6 +113,9 @@ def identify(data: bytes) -> str:
         return "WEBP"
     if data[4:8] == b"ftyp":
         return _identify_iso_media(data)
+    for beginning, name in UNREAD_BEGINNINGS.items():
+        if data.startswith(beginning):
+            return name
     return _identify_other(data[:PREFIX_BYTES])
 
 
@@ -92,7 +126,7 @@ def _identify_iso_media(data: bytes) -> str:
     if brands & {b"avif", b"avis"}:
         return "AVIF"
     if brands & {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}:
-        return "HEIF"
+        return HEIF
     raise _unidentified(data)
 
 

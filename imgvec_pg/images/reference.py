@@ -12,10 +12,10 @@ SHOWN_CHARACTERS = 120
 
 @dataclass(frozen=True)
 class ImageReference:
-    """An image by its path or by its bytes: exactly one of the two.
+    """An image by its path or URL, or by its bytes: exactly one of the two.
 
     Raises:
-        ImageError: `empty` when the row has neither, `scheme_denied` when the path is a URL.
+        ImageError: `empty` when the row has neither.
         UsageError: Both are given.
     """
 
@@ -29,18 +29,20 @@ class ImageReference:
             raise ImageError(
                 "empty", "the row has no image: its path or content is NULL; fill it to embed the row"
             )
-        scheme = url_scheme(self.path) if self.path is not None else None
-        if scheme is not None:
-            raise ImageError(
-                "scheme_denied",
-                f"{shown(self.path)} is a URL ({scheme}), and images are read from files only: store a path",
-            )
 
 
 def url_scheme(path: str) -> str | None:
     """Return the scheme of a URL in lower case, or None for the path of a file."""
     found = _SCHEME.match(path)
     return (found[1] or found[2]).lower() if found else None
+
+
+def url_authority(path: str) -> str | None:
+    """Return scheme and host of a URL, which may be nonsense, or None for the path of a file."""
+    if url_scheme(path) is None:
+        return None
+    scheme, _, rest = path.partition(":")
+    return f"{scheme.lower()}://{re.split('[/?#]', rest.removeprefix('//'), maxsplit=1)[0].lower()}"
 
 
 def shown(path: str | None) -> str:

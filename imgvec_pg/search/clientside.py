@@ -19,8 +19,8 @@ from imgvec_pg.database.connect import Connection, connect, one_line
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError, ModelError, UsageError
-from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.fetch import fetch_bytes
+from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.asking import read_vector
 from imgvec_pg.search.query import ModelOptions, ask_with_words, embed_words, load_collection_model, prompted
@@ -88,7 +88,7 @@ def vector_of_image(
         image.convert("RGB").save(buffer, "PNG")
         image = buffer.getvalue()
     try:
-        decoded = decode_image(fetch_bytes(ImageReference(content=image), None, MAX_UPLOAD_BYTES))
+        decoded = decode_guarded(fetch_bytes(ImageReference(content=image), None, MAX_UPLOAD_BYTES))
     except ImageError as error:
         raise UsageError(f"the picture cannot be used: {error}") from error
     with beside(connection) as own:

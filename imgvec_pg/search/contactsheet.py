@@ -20,6 +20,9 @@ KINDS = {"words": "Nearest to the words", "image": "Nearest to the picture", "ro
 MISSING = {
     "not_found": "file not found",
     "empty": "no picture",
+    "address_denied": "not fetched from there",
+    "fetch_limit": "took too long",
+    "fetch_later": "host is busy",
     "path_denied": "outside the picture folder",
     "scheme_denied": "not on this machine",
     "fetch_failed": "cannot be read",

@@ -13,6 +13,7 @@ from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.images.remote import AllowedUrls
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.jobs import Key
 from imgvec_pg.store.sqlparts import bindable
@@ -36,6 +37,7 @@ def read_pictures(
     parts["s_reference_hash"] = sql.SQL("NULL")
     statement = render("collection/read_images.sql", **parts)
     folder = root or (Path(collection.root) if collection.root is not None else None)
+    urls = AllowedUrls.of(collection.url_prefixes)
     for start in range(0, len(keys), PICTURES_AT_ONCE):
         chunk = keys[start : start + PICTURES_AT_ONCE]
         rows = {
@@ -46,13 +48,15 @@ def read_pictures(
         }
         for position in range(len(chunk)):
             path, content = rows.get(position, (None, None))
-            yield _fetch(path, content, folder)
+            yield _fetch(path, content, folder, urls)
 
 
-def _fetch(path: str | None, content: bytes | None, folder: Path | None) -> bytes | ImageError:
+def _fetch(
+    path: str | None, content: bytes | None, folder: Path | None, urls: AllowedUrls
+) -> bytes | ImageError:
     try:
         # Where a row has both, its own bytes count.
         reference = ImageReference(path=path if content is None else None, content=content)
-        return fetch_bytes(reference, folder)
+        return fetch_bytes(reference, folder, urls=urls)
     except ImageError as error:
         return error

@@ -15,8 +15,8 @@ from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ImageError, ModelError, UsageError
-from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.fetch import fetch_bytes
+from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.question import Float32Array, Question, vector_text
 from imgvec_pg.store.collection import Collection
@@ -106,7 +106,7 @@ def ask_with_image(
     path = file.resolve()
     try:
         data = fetch_bytes(ImageReference(path=path.name), path.parent)
-        image = decode_image(data)
+        image = decode_guarded(data)
     except ImageError as error:
         raise UsageError(f"the picture {file} cannot be used: {error}") from error
     embedder = load_collection_model(connection, collection, options)

@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from imgvec_pg.images.decode import decode_image
+from imgvec_pg.images.guarded import decode_guarded
 
 THUMBNAIL_PIXELS = 240
 JPEG_QUALITY = 82
@@ -16,7 +16,7 @@ def thumbnail(data: bytes, pixels: int = THUMBNAIL_PIXELS) -> bytes:
     Raises:
         ImageError: It does not decode.
     """
-    image = decode_image(data)
+    image = decode_guarded(data)
     image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)

@@ -59,6 +59,7 @@ class Collection:
     quantization: str | None
     prompt: str
     is_listed: bool
+    url_prefixes: Sequence[str] = ()
 
     @property
     def embedding_table(self) -> str:

@@ -147,6 +147,7 @@ def register(connection: Connection, planned: Collection, source: Source) -> Col
             "ef_construction": planned.ef_construction,
             "quantization": planned.quantization,
             "prompt": planned.prompt,
+            "url_prefixes": list(planned.url_prefixes),
         },
     )
     return get_collection(connection, planned.name)

@@ -9,9 +9,10 @@ from pathlib import Path
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.describe import ImageDescription, describe_image
+from imgvec_pg.images.describe import ImageDescription
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.folders import FoundFile, Met, SymbolicLink, Unreadable
+from imgvec_pg.images.guarded import describe_guarded
 from imgvec_pg.images.reference import ImageReference, shown
 
 FILES_PER_TRANSACTION = 500
@@ -134,7 +135,7 @@ def _known_images(connection: Connection, paths: list[str]) -> dict[str, KnownIm
 
 def _read(file: FoundFile) -> NewImage:
     data = fetch_bytes(ImageReference(path=file.path), ROOT)
-    return NewImage(file, describe_image(data), hashlib.sha256(data).digest())
+    return NewImage(file, describe_guarded(data), hashlib.sha256(data).digest())
 
 
 def _write(connection: Connection, images: list[NewImage]) -> None:

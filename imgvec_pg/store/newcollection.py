@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.images.urls import parse_prefix
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.source import TEXT_TYPES, Source, no_such_column
 
@@ -29,6 +30,7 @@ class CollectionRequest:
         partitions: Hash partitions of the embedding table; 0 for a plain table.
         quantization: "bit" for a binary HNSW index, None for one over the vectors.
         prompt: What a text becomes before it is embedded, {} standing for it.
+        url_prefixes: What URLs in the path column may begin with; none is fetched by default.
     """
 
     name: str
@@ -45,6 +47,7 @@ class CollectionRequest:
     partitions: int = 0
     quantization: str | None = None
     prompt: str = "{}"
+    url_prefixes: Sequence[str] = ()
 
 
 def check_name(name: str) -> None:
@@ -143,10 +146,12 @@ def build_collection(source: Source, request: CollectionRequest) -> Collection:
         )
     check_quotable(shown, [source.schema, source.name, *source.columns])
     columns = choose_image_columns(source, request.image_columns)
-    if columns.path is not None and request.root is None:
+    for prefix in request.url_prefixes:
+        parse_prefix(prefix)
+    if columns.path is not None and request.root is None and not request.url_prefixes:
         raise UsageError(
             f'column "{columns.path}" holds paths; say which folder they are under with --root DIR '
-            "(the worker reads no file outside it)"
+            "(the worker reads no file outside it), or which URLs it may fetch with --url PREFIX"
         )
     if request.with_foreign_key and source.can_have_triggers and not source.has_unique_key:
         raise CollectionError(
@@ -187,4 +192,5 @@ def build_collection(source: Source, request: CollectionRequest) -> Collection:
         quantization=request.quantization,
         prompt=request.prompt,
         is_listed=False,
+        url_prefixes=list(request.url_prefixes),
     )

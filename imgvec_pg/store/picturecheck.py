@@ -17,8 +17,8 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ModelError, PicturesAwayError
-from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.fetch import fetch_bytes
+from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.images.reference import ImageReference, url_scheme
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.jobs import Key
@@ -138,7 +138,7 @@ def check_sample(
 def cosine_similarity(picture: EmbeddedPicture, data: bytes, embedder: Embedder) -> float:
     """Compare a stored embedding with the one that the model gives now; -1 where it gives none."""
     try:
-        now = embedder.embed_images([decode_image(data)])[0].astype(np.float64)
+        now = embedder.embed_images([decode_guarded(data)])[0].astype(np.float64)
     except ImageError:
         return -1.0
     stored = np.array(picture.embedding.strip("[]").split(","), dtype=np.float64)

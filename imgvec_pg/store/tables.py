@@ -127,6 +127,7 @@ class CollectionRow(Base):
     content_column: Mapped[str | None] = mapped_column(Text)
     watch_columns: Mapped[list[str]] = mapped_column(ARRAY(Text))
     root: Mapped[str | None] = mapped_column(Text)
+    url_prefixes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'::text[]"))
     has_foreign_key: Mapped[bool]
     m: Mapped[int] = mapped_column(SmallInteger, server_default=text("16"))
     ef_construction: Mapped[int] = mapped_column(SmallInteger, server_default=text("64"))

@@ -3,6 +3,7 @@
 -- key_columns and key_types describe the source's primary key, in its order; key_equality_schemas tell where the
 -- = operator of each type lives.
 -- watch_columns: a change in any of them means a new image; the image columns are always among them.
+-- root: the folder that paths are below. url_prefixes: how URLs in the path column may begin, none by default.
 -- ef_search: what searches set, null for the session's own. quantization: 'bit' for a binary HNSW whose finds are
 -- ranked again by the full vectors, null for HNSW over the vectors themselves. prompt: what a text becomes before it is
 -- embedded, {{}} standing for the text.
@@ -19,6 +20,7 @@ CREATE TABLE imgvec.collection (
     content_column text,
     watch_columns text[] NOT NULL,
     root text,
+    url_prefixes text[] NOT NULL DEFAULT '{{}}',
     has_foreign_key boolean NOT NULL,
     m smallint NOT NULL DEFAULT 16,
     ef_construction smallint NOT NULL DEFAULT 64,

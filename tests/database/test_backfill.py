@@ -154,7 +154,7 @@ def test_failures_have_codes_and_their_neighbours_are_embedded(shop: Shop) -> No
         1001: b"",
         1002: b"<html>not found</html>",
         1003: random_picture(DRAW)[:50],
-        1004: bytes(4) + b"ftypheic" + bytes(8),
+        1004: b"8BPS\0\1" + bytes(40),
         1005: picture(RAISER),
         1006: picture(NOT_A_NUMBER),
     }

@@ -11,7 +11,9 @@ import skimage
 from PIL import Image, features
 
 from imgvec_pg.errors import ImageError
+from imgvec_pg.images import formats
 from imgvec_pg.images.decode import decode_image
+from imgvec_pg.images.describe import ImageDescription, describe_image
 from imgvec_pg.images.exif import ORIENTATION
 
 PHOTOGRAPHS = sorted(
@@ -189,10 +191,61 @@ def test_other_formats_are_denied(quadrants: Image.Image, name: str) -> None:
     assert refusal(encode(quadrants, name)).code == "format_denied"
 
 
-def test_heif_is_denied_by_its_name() -> None:
+def test_heif_is_denied_by_its_name_where_its_reader_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_heif_reader", lambda: None)
     error = refusal(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100)
     assert error.code == "format_denied"
-    assert "HEIF" in str(error)
+    assert "HEIF" in str(error) and "imgvec-pg[heif]" in str(error)
+
+
+def test_heif_is_decoded_where_its_reader_is_installed(quadrants: Image.Image) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    buffer = BytesIO()
+    pillow_heif.from_pillow(quadrants.resize((96, 64), Image.Resampling.NEAREST)).save(buffer, quality=95)
+    expected = np.asarray(quadrants.resize((96, 64), Image.Resampling.NEAREST)).astype(int)
+    assert np.abs(pixels(buffer.getvalue()).astype(int) - expected).mean() < 8
+    assert describe_image(buffer.getvalue()) == ImageDescription("image/heif", 96, 64, None)
+    for share in (0.3, 0.6, 0.9):
+        assert refusal(buffer.getvalue()[: int(len(buffer.getvalue()) * share)]).code == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 256, 65535]], dtype="<u2"), [0, 1, 255]),
+        (np.array([[0, 256, 65535]], dtype=">u2"), [0, 1, 255]),
+        (np.array([[0, 32768, 65535]], dtype=np.int32), [0, 127, 255]),
+        (np.array([[0, 2**29, 2**30]], dtype=np.int32), [0, 127, 255]),
+        (np.array([[0.0, 0.5, 1.0]], dtype=np.float32), [0, 127, 255]),
+        (np.array([[0.0, 0.25, 0.5]], dtype=np.float32), [0, 63, 127]),
+        (np.array([[-5.0, 0.0, 500.5]], dtype=np.float32), [0, 0, 255]),
+        (np.array([[np.nan, np.inf, 2.5]], dtype=np.float32), [0, 0, 255]),
+    ],
+    ids=[
+        "16 bits",
+        "16 bits, big end first",
+        "16 in 32 bits",
+        "32 bits",
+        "to 1",
+        "to 0.5",
+        "beyond 1",
+        "no numbers",
+    ],
+)
+def test_numbers_of_a_tiff_are_scaled(
+    monkeypatch: pytest.MonkeyPatch, values: np.ndarray[Any, Any], expected: list[int]
+) -> None:
+    monkeypatch.setenv("IMGVEC_FORMATS", "tiff")
+    assert pixels(encode(Image.fromarray(values), "TIFF"))[0, :, 0].tolist() == expected
+
+
+def test_first_page_of_a_tiff_is_taken_and_cmyk_converted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMGVEC_FORMATS", "tiff")
+    pages = [Image.new("CMYK", (8, 8), color) for color in ((255, 0, 0, 0), (0, 0, 0, 255))]
+    data = encode(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    assert pixels(data)[4, 4].tolist() == [0, 255, 255]
+    cyclic = b"II*\0\x08\0\0\0" + struct.pack("<HI", 0, 8)
+    assert refusal(cyclic).code == "truncated"
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP", pytest.param("AVIF", marks=NEEDS_AVIF)])

@@ -56,10 +56,9 @@ def test_reference_takes_exactly_one_of_path_and_content() -> None:
         "x+y://z",
     ],
 )
-def test_reference_refuses_urls(url: str) -> None:
-    with pytest.raises(ImageError, match="is a URL") as caught:
-        ImageReference(path=url)
-    assert caught.value.code == "scheme_denied"
+def test_no_url_is_fetched_unless_it_is_allowed(root: Path, url: str) -> None:
+    error = refusal(url, root)
+    assert (error.code, error.transient) == ("scheme_denied", False)
 
 
 @pytest.mark.parametrize("path", ["a.jpg", "/a/b.jpg", "a:b.jpg", "C:/a.jpg", "1://a", "a b://c", "", "://"])
@@ -151,6 +150,28 @@ def test_symlinks_that_lead_out_are_denied(root: Path, target: str) -> None:
     (root / "link").symlink_to(target)
     for path in ("link", "link/secret", "2024/../link"):
         assert refusal(path, root).code == "path_denied"
+
+
+@pytest.mark.parametrize("swapped", ["cat.jpg", "2024"])
+def test_a_link_that_takes_the_place_of_what_was_looked_at_is_denied(
+    root: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
+) -> None:
+    """The file, or a folder on the way, becomes a link out between the look and the opening."""
+    real = os.open
+    (root.parent / "out" / "may").mkdir(parents=True)
+    (root.parent / "out" / "may" / "dog.jpg").write_bytes(b"secret")
+    done = []
+
+    def swapping(path: str, *arguments: object, **options: object) -> int:
+        if path == swapped and not done:
+            done.append((root / swapped).rename(root.parent / "moved"))
+            (root / swapped).symlink_to(root.parent / ("secret" if swapped == "cat.jpg" else "out"))
+        return real(path, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", swapping)
+    error = refusal("cat.jpg" if swapped == "cat.jpg" else "2024/may/dog.jpg", root)
+    assert done
+    assert error.code == "path_denied", str(error)
 
 
 def test_symlink_loop_is_denied(root: Path) -> None:

@@ -1,0 +1,50 @@
+"""The resize that a model's preprocessing begins with, told apart so that it can be done where pictures are decoded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+# torchvision.transforms.InterpolationMode to Pillow's filter, as torchvision's own table has it.
+RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+@dataclass(frozen=True)
+class Resize:
+    """What torchvision's Resize does to a Pillow image; done once, the transform finds nothing left to do.
+
+    Attributes:
+        width: Of the result, in pixels.
+        height: Likewise.
+        keeps_aspect: The shorter side becomes `width` (equal to `height` then) and the longer one follows.
+        resampling: Pillow's filter.
+    """
+
+    width: int
+    height: int
+    keeps_aspect: bool
+    resampling: int
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """Resize an image."""
+        size = self._size(image.size)
+        return image if image.size == size else image.resize(size, Image.Resampling(self.resampling))
+
+    def _size(self, size: tuple[int, int]) -> tuple[int, int]:
+        if not self.keeps_aspect:
+            return self.width, self.height
+        # torchvision 0.28 transforms/functional.py: _compute_resized_output_size, which rounds down.
+        longer = int(self.width * max(size) / min(size))
+        return (self.width, longer) if size[0] <= size[1] else (longer, self.width)
+
+
+def first_resize(preprocessing: Mapping[str, Any]) -> Resize | None:
+    """Return the resize that OpenCLIP's preprocessing begins with, None where it begins otherwise."""
+    size = preprocessing["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    resampling = RESAMPLING.get(preprocessing["interpolation"])
+    mode = preprocessing["resize_mode"]
+    if resampling is None or (mode != "squash" and (mode != "shortest" or height != width)):
+        return None
+    return Resize(width, height, keeps_aspect=mode == "shortest", resampling=int(resampling))

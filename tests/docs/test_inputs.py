@@ -1,0 +1,57 @@
+"""docs/inputs.md: its command and its SQL are run, and its table has every code that there is."""
+
+import re
+from pathlib import Path
+
+from pageblocks import read_blocks, shell_commands
+
+import imgvec_pg
+from imgvec_pg.cli.main import cli
+from imgvec_pg.cli.outcome import run
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.images import download, limits
+from imgvec_pg.store.collections import get_collection
+
+PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
+CODES = re.compile(
+    r'(?:ImageError|HostError|KilledError|LaterError|_denied|super\(\)\.__init__)\(\s*"([a-z]+_?[a-z]+)"'
+)
+
+
+def test_the_command_makes_a_collection_of_urls_and_the_sql_changes_it(
+    connection: Connection, database: str
+) -> None:
+    connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.product (id int PRIMARY KEY, photo_url text)")
+    command, statement = read_blocks(PAGE)
+    [line] = shell_commands(command)
+    words = line.replace("'", "").replace("ViT-B-32/laion2b_s34b_b79k", "color-grid").split()
+    assert run(cli, [*words[1:], "--dsn", database]) == 0
+    assert get_collection(connection).url_prefixes == [
+        "https://images.example.com/products",
+        "https://*.cdn.example.com",
+        "s3://shop-photos",
+    ]
+    connection.execute(statement.text.encode())
+    assert get_collection(connection).url_prefixes == ["https://images.example.com"]
+
+
+def test_every_code_is_explained() -> None:
+    source = "".join(path.read_text() for path in Path(imgvec_pg.__file__).parent.rglob("*.py"))
+    raised = set(CODES.findall(source)) | set(re.findall(r'"code": "([a-z_]+)"', source))
+    assert len(raised) > 15
+    explained = set(re.findall(r"`([a-z_]+)`", PAGE.read_text().split("## What becomes")[1]))
+    assert raised <= explained, raised - explained
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    text = PAGE.read_text()
+    for words in (
+        f"{limits.MAX_IMAGE_BYTES // 1024**2} MiB",
+        f"{limits.MAX_PIXELS // 10**6} million pixels",
+        f"at most {limits.MAX_ASPECT} times",
+        f"{limits.DECODE_MEMORY_BYTES // 1024**3} GiB of address space",
+        f"{limits.DECODE_CPU_SECONDS} seconds of computing and {limits.DECODE_SECONDS:.0f} by the clock",
+        f"{limits.FETCH_SECONDS:.0f} seconds from the first look",
+        f"At most {download.MAX_REDIRECTS} redirects",
+    ):
+        assert words in text, words

@@ -1,0 +1,54 @@
+"""Resized where it was decoded, a picture becomes the very numbers that OpenCLIP's own preprocessing makes of it."""
+
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from imgvec_pg.embedding.network import inference_transform
+from imgvec_pg.embedding.resize import first_resize
+from imgvec_pg.embedding.runtime import import_open_clip
+
+MEAN = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4), "mode": "RGB", "fill_color": 0}
+SIZES = [
+    (600, 400),
+    (401, 600),
+    (224, 224),
+    (31, 47),
+    (223, 4000),
+    (4000, 223),
+    (225, 224),
+    (17, 340),
+    (999, 998),
+]
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize(
+    ("size", "mode"), [(224, "shortest"), ((224, 224), "shortest"), (96, "squash"), ((96, 128), "squash")]
+)
+def test_preprocessing_is_bit_for_bit_the_same(
+    size: int | tuple[int, int], mode: str, interpolation: str
+) -> None:
+    import_open_clip()
+    preprocessing = {**MEAN, "size": size, "resize_mode": mode, "interpolation": interpolation}
+    transform = inference_transform(preprocessing)
+    resize = first_resize(preprocessing)
+    assert resize is not None
+    photograph = Image.fromarray(data.astronaut())
+    for pixels in SIZES:
+        image = photograph.resize(pixels)
+        resized = resize.apply(image)
+        assert torch.equal(transform(resized), transform(image)), pixels
+        # Nothing is left to do: the transform's own resize gives back the same object's pixels.
+        assert resize.apply(resized) is resized
+
+
+@pytest.mark.parametrize(
+    "change", [{"resize_mode": "longest"}, {"size": (96, 128)}, {"interpolation": "random"}]
+)
+def test_what_begins_otherwise_is_left_alone(change: dict[str, object]) -> None:
+    assert (
+        first_resize({**MEAN, "size": 96, "resize_mode": "shortest", "interpolation": "bicubic", **change})
+        is None
+    )
