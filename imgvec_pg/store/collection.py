@@ -137,6 +137,7 @@ class Collection:
         }
         return {
             **{part: sql.Identifier(text) for part, text in names.items()},
+            "create": sql.SQL("CREATE FUNCTION"),
             "function_names": sql.Literal(list(functions.values())),
             "trigger_function_names": sql.Literal(list(trigger_functions.values())),
             "collection_id": sql.Literal(self.id),
@@ -311,6 +312,7 @@ class KeySql:
             "s_key": self.json("s"),
             "n_key": self.json("n"),
             "o_key": self.json("o"),
+            "e_key": self.json("e"),
             "p_keys_descending": sql.SQL(", ").join(
                 sql.SQL("{} DESC").format(sql.Identifier("p", name)) for name in self.names
             ),
