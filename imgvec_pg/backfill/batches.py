@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from imgvec_pg.backfill.isolation import EmbeddedOrError, embed_each
+from imgvec_pg.backfill.sharing import prepare_picture
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, PicturesAwayError
-from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.images.root import explain_absence
@@ -67,7 +67,7 @@ def prepare_image(stored: StoredImage, root: Path | None, embedder: Embedder) ->
         raise ImageError("two_images", "the row has both a path and bytes: set one of them to NULL")
     try:
         data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root)
-        return PreparedImage(embedder.prepare_image(decode_image(data)), hashlib.sha256(data).digest())
+        return PreparedImage(prepare_picture(embedder, data), hashlib.sha256(data).digest())
     except ImageError:
         raise
     except Exception as error:

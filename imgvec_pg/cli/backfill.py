@@ -18,6 +18,7 @@ from imgvec_pg.cli.outcome import SomeRowsFailed, complain
 from imgvec_pg.cli.processes import Fleet, run_processes
 from imgvec_pg.cli.progress import image_progress
 from imgvec_pg.cli.stopping import stop_on_signals
+from imgvec_pg.cli.together import backfill_together, collections_option
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.database.launcher import die_with
 from imgvec_pg.database.sqlfiles import render
@@ -32,6 +33,7 @@ from imgvec_pg.store.reconcile import list_source
 @click.command()
 @click.argument("name", required=False)
 @dsn_option
+@collections_option
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine."
 )
@@ -47,6 +49,7 @@ def backfill(
     context: click.Context,
     name: str | None,
     dsn: str,
+    collections: tuple[str, ...],
     batch_size: int,
     workers: int,
     decode_threads: int,
@@ -73,7 +76,10 @@ def backfill(
     Example:
       imgvec backfill product_clip
       imgvec backfill product_clip --device cuda --batch-size 256
+      imgvec backfill --collections product_clip,product_dino
     """
+    if collections:
+        context.exit(backfill_together(name, collections, context.params))
     with connect(dsn, application_name="imgvec backfill") as connection:
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec backfill NAME")

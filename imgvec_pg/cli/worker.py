@@ -9,6 +9,7 @@ from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.options import dsn_option, model_options, pipeline_options
 from imgvec_pg.cli.stopping import stop_on_signals
+from imgvec_pg.cli.together import collections_option, follow_together
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.settings import lease_seconds
@@ -18,6 +19,7 @@ from imgvec_pg.store.collections import get_collection
 @click.command()
 @click.argument("name", required=False)
 @dsn_option
+@collections_option
 @pipeline_options
 @model_options
 @click.pass_context
@@ -25,6 +27,7 @@ def worker(
     context: click.Context,
     name: str | None,
     dsn: str,
+    collections: tuple[str, ...],
     batch_size: int,
     decode_threads: int,
     root: Path | None,
@@ -44,7 +47,10 @@ def worker(
     \b
     Example:
       imgvec worker product_clip
+      imgvec worker --collections product_clip,product_dino
     """
+    if collections:
+        context.exit(follow_together(name, collections, context.params))
     with connect(dsn, application_name="imgvec worker") as connection:
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec worker NAME")

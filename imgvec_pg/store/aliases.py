@@ -159,7 +159,9 @@ def drop_alias(connection: Connection, alias: Alias) -> None:
 
 def drop_aliases(connection: Connection) -> None:
     """Drop all aliases, where the registry is there."""
-    row = connection.execute("SELECT to_regclass('imgvec.alias') IS NOT NULL").fetchone()
+    row = connection.execute(
+        "SELECT to_regclass('imgvec.alias') IS NOT NULL AND to_regclass('imgvec.collection') IS NOT NULL"
+    ).fetchone()
     for alias in find_aliases(connection) if row and row[0] else []:
         drop_alias(connection, alias)
 

@@ -57,7 +57,8 @@ def product(connection: Connection, database: str) -> Connection:
 
 def function_oids(connection: Connection) -> dict[str, int]:
     rows = connection.execute(
-        "SELECT proname, oid::integer FROM pg_proc WHERE pronamespace = 'imgvec'::regnamespace AND proname ~ '_product(_|$)'"
+        "SELECT proname, oid::integer FROM pg_proc"
+        " WHERE pronamespace = 'imgvec'::regnamespace AND proname ~ '_product(_row|_text)?$'"
     )
     return dict(rows.fetchall())
 
