@@ -8,7 +8,7 @@ from imgvec_pg.embedding.architectures import (
     describe_open_clip_model,
     nearest,
 )
-from imgvec_pg.embedding.catalogue import CATALOGUE
+from imgvec_pg.embedding.catalogue import CATALOGUE as CATALOGUE
 from imgvec_pg.embedding.description import PLUGIN, ModelDescription
 from imgvec_pg.embedding.localdir import describe_folder
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin

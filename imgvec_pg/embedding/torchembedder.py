@@ -44,7 +44,7 @@ class TorchEmbedder(ABC):
     def use_transform(self, transform: Any) -> None:  # noqa: ANN401 - OpenCLIP's or timm's own
         """Prepare pictures by this transform, whose last two steps are done on the device."""
         self._resize, mean, std = split_transform(self.name, transform)
-        self._input = DeviceInput(mean, std, self.device, self.dtype)
+        self.input = DeviceInput(mean, std, self.device, self.dtype)
 
     @abstractmethod
     def encode(self, batch: torch.Tensor) -> torch.Tensor:
@@ -72,9 +72,9 @@ class TorchEmbedder(ABC):
             return np.empty((0, self.dimensions), dtype=np.float32)
         with torch.inference_mode(), memory_errors(len(prepared), self.device):
             if self._compiled is None:
-                return self.normalised(self.encode(self._input.batch(prepared)))
+                return self.normalised(self.encode(self.input.batch(prepared)))
             filled = [*prepared, *[prepared[0]] * (power_of_two(len(prepared)) - len(prepared))]
-            return self.normalised(self._compiled(self._input.batch(filled))[: len(prepared)])
+            return self.normalised(self._compiled(self.input.batch(filled))[: len(prepared)])
 
     def embed_images(self, images: Sequence[Image]) -> Float32Array:
         """Embed n RGB images of any size: shape (n, dimensions), float32, each row of L2 norm 1."""

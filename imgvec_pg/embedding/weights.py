@@ -34,7 +34,7 @@ def find_weights(model: ModelDescription, given: Path | None = None) -> Path:
         return require_safetensors(given)
     if model.folder is not None:
         return weights_in_folder(model.name, model.folder, FOLDER_WEIGHTS)
-    found = _in_model_directory(model)
+    found = find_in_model_directory(model)
     if found is not None:
         return found
     if not model.hub_repository:
@@ -68,7 +68,12 @@ def model_directory_folder(model: ModelDescription) -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def _in_model_directory(model: ModelDescription) -> Path | None:
+def find_in_model_directory(model: ModelDescription) -> Path | None:
+    """Return a model's weights in IMGVEC_MODEL_DIR, None where it is unset or has none.
+
+    Raises:
+        ModelError: What is there must not be used.
+    """
     directory = settings.model_directory()
     if directory is None:
         return None
