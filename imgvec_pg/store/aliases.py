@@ -206,4 +206,11 @@ def alias_statements(collection: Collection, parts: dict[str, sql.Composable]) -
         f"near_comment{ending}",
         "grants",
     ]
-    return [render(f"collection/{file}.sql", **parts) for file in files]
+    # What calls search_* calls the collection's own: within one statement an alias may mean the old collection first and
+    # the new one then. (recommend_* passes keys on, whose composite type is the alias's: there the alias's own it is.)
+    own_search = sql.Identifier(SEARCH_FUNCTIONS["search"].format(collection.name))
+    calling = {"duplicates_of"} | ({"recommend"} if len(collection.key_columns) == 1 else set())
+    return [
+        render(f"collection/{file}.sql", **{**parts, **({"search": own_search} if file in calling else {})})
+        for file in files
+    ]

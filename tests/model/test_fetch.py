@@ -120,7 +120,7 @@ def test_siglip_comes_with_its_tokenizer(tmp_path: Path) -> None:
         (["fetch", "demo", "--to", "{to}"], "there is nothing to fetch"),
         (["fetch", NAME, "--to", "{to}", "--weights", "{file}", "--sha256", "ab" * 32], "expected was abab"),
         (["fetch", NAME, "--to", "{to}", "--weights", "{bad}"], "is corrupt or no safetensors file"),
-        (["show", "ViT-L-14/laion2b"], "the nearest names are ViT-L-14/laion2b"),
+        (["show", "ViT-L-14/laion2b_s32b"], "the nearest names are ViT-L-14/laion2b_s32b_b82k"),
         (["benchmark", "demo", "--random-weights"], "brings its own weights"),
     ],
 )
