@@ -1,7 +1,8 @@
 """A change of model under load: readers, and a writer, while a second collection is filled, compared and switched to.
 
 Usage: python benchmarks/switch.py [--readers 50] [--rows 2000] [--calls-per-second 4]. Each reader is a session with prepared
-statements that pauses between calls. Exit code 1 unless there were no errors, no short answers and no rows missing in the new collection.
+statements that pauses between calls. Exit code 1 unless there were no errors, no short answers and no rows missing in the new
+collection.
 The models are color-grid and color-lines of tests/plugins, whose vectors take no time: the database is what is loaded.
 """
 

@@ -7,6 +7,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from imgvec_pg import settings
 from imgvec_pg.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _define_missing_operators() -> None:
 
 
 def resolve_device(device: str) -> str:
-    """Return "cpu" or "cuda[:n]" for "auto", "cpu", "cuda" or "cuda:n".
+    """Return "cpu" or "cuda[:n]" for "auto", "cpu", "cuda" or "cuda:n"; several processes of one command take turns.
 
     Raises:
         UsageError: Not one of those.
@@ -79,8 +80,8 @@ def resolve_device(device: str) -> str:
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return "cuda" if gpus else "cpu"
+    if device == "auto" and not gpus:
+        return "cpu"
     if not gpus:
         reason = "was built without CUDA" if torch.version.cuda is None else "sees no GPU"
         raise ModelError(
@@ -90,7 +91,11 @@ def resolve_device(device: str) -> str:
         raise ModelError(
             f"device {device!r} was asked for, but torch sees {gpus} GPU(s): use cuda:0 to cuda:{gpus - 1}"
         )
-    return device
+    if match[1] is not None:
+        return device
+    # The processes of `backfill --workers` take a GPU each, in turn.
+    place = settings.worker_place()
+    return "cuda" if place is None or gpus == 1 else f"cuda:{place % gpus}"
 
 
 def resolve_precision(precision: str, device: str, half: str = "bf16") -> str:
