@@ -22,6 +22,7 @@ from imgvec_pg.cli.together import backfill_together, collections_option
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.database.launcher import die_with
 from imgvec_pg.database.sqlfiles import render
+from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
@@ -135,7 +136,7 @@ def run_worker(context: click.Context, collection: Collection, expected: int) ->
         precision=options["precision"],
     )
     pipeline = PipelineOptions(
-        batch_size=options["batch_size"],
+        batch_size=choose_batch_size(options["batch_size"], embedder),
         decode_threads=options["decode_threads"],
         limit=options["limit"],
         root=options["root"],

@@ -20,6 +20,7 @@ from imgvec_pg.cli.options import (
 from imgvec_pg.cli.successor import Successor, choose_successor, make_successor, print_plan
 from imgvec_pg.cli.switchreport import print_report
 from imgvec_pg.database.connect import Connection, connect, require_schema
+from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import CollectionError, UsageError
@@ -163,7 +164,7 @@ def switch(
             embedder = load_embedder(plan.model_name, weights=weights, device=device, precision=precision)
         target = make_successor(connection, plan, lock_timeout_ms)
         options = PipelineOptions(
-            batch_size=batch_size,
+            batch_size=batch_size if embedder is None else choose_batch_size(batch_size, embedder),
             decode_threads=decode_threads,
             follow=True,
             root=root,

@@ -16,6 +16,7 @@ from imgvec_pg.cli.outcome import complain
 from imgvec_pg.cli.progress import image_progress
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.embedding.benchmark import USUAL_BATCH
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
@@ -89,7 +90,7 @@ def load_all(found: Sequence[Collection], options: dict[str, Any]) -> list[Embed
 def pipeline_of(options: dict[str, Any], *, follow: bool) -> PipelineOptions:
     """Return how each worker works."""
     return PipelineOptions(
-        batch_size=options["batch_size"],
+        batch_size=options["batch_size"] or USUAL_BATCH,  # several models: the device is theirs in turn
         decode_threads=options["decode_threads"],
         follow=follow,
         root=options["root"],

@@ -11,6 +11,7 @@ from imgvec_pg.cli.options import dsn_option, model_options, pipeline_options
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.cli.together import collections_option, follow_together
 from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collections import get_collection
@@ -58,7 +59,7 @@ def worker(
     effective_root(collection, root)
     embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
     options = PipelineOptions(
-        batch_size=batch_size,
+        batch_size=choose_batch_size(batch_size, embedder),
         decode_threads=decode_threads,
         follow=True,
         root=root,

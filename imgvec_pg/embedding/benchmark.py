@@ -6,6 +6,8 @@ from typing import Any
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ModelError
 
+USUAL_BATCH = 64
+
 
 def benchmark_model(
     embedder: Embedder, *, batch_size: int | None = None, seconds: float = 3.0, compiled: bool = False
@@ -53,3 +55,19 @@ def benchmark_model(
         "share_of_peak": gflops * rate.images_per_second / peak,
         "tried": [(each.batch_size, each.images_per_second) for each in tried],
     }
+
+
+def choose_batch_size(asked: int, embedder: Embedder) -> int:
+    """Return the batch size asked for; for 0 the one that is fastest on the model's device, found by trying.
+
+    A team's own embedder, of which only they know how it computes, gets 64.
+    """
+    if asked:
+        return asked
+    from imgvec_pg.embedding.torchembedder import TorchEmbedder
+
+    if not isinstance(embedder, TorchEmbedder):
+        return USUAL_BATCH
+    from imgvec_pg.embedding.measure import probe_batch_size
+
+    return probe_batch_size(embedder)[0]

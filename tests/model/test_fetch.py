@@ -16,8 +16,12 @@ from tinymodel import write_tiny_siglip
 
 from imgvec_pg.cli.main import cli
 from imgvec_pg.cli.outcome import run
+from imgvec_pg.embedding import measure
+from imgvec_pg.embedding.benchmark import choose_batch_size
+from imgvec_pg.embedding.embedder import SimpleEmbedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.runtime import import_timm
+from imgvec_pg.embedding.torchembedder import TorchEmbedder
 from imgvec_pg.errors import ModelError
 
 NAME = "timm/test_vit.r160_in1k"
@@ -147,6 +151,30 @@ def test_benchmark_tells_the_share_of_the_bare_network(
     # 6 layers of width 64 over 101 patches: about 0.06 GFLOP, not 0.03 and not 0.12.
     assert 0.04 < told["gflops_per_image"] < 0.1
     assert 0 < told["share_of_peak"] < 1
+
+
+def test_batch_size_is_found_by_trying(
+    weights: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(weights)
+    embedder = load_embedder(NAME, weights=file, device="cpu", precision="fp32")
+    assert isinstance(embedder, TorchEmbedder)
+    tried: list[int] = []
+
+    def rate(_: object, size: int, seconds: float) -> measure.Rate:
+        tried.append(size)
+        if size > 64:
+            raise MemoryError
+        # Twice as fast as before up to 16, then hardly any faster.
+        speed = min(size, 16) + size / 1000
+        return measure.Rate(size, speed, size / speed * seconds)
+
+    monkeypatch.setattr(measure, "measure_rate", rate)
+    assert choose_batch_size(0, embedder) == 16
+    assert tried == [1, 2, 4, 8, 16, 32, 64]
+    assert choose_batch_size(7, embedder) == 7
+    assert choose_batch_size(0, SimpleEmbedder()) == 64
 
 
 def test_compiled_gives_the_same_vectors(tmp_path: Path, weights: bytes, photos: list[Image.Image]) -> None:
