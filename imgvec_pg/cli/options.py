@@ -56,7 +56,7 @@ def model_options(command: Command) -> Command:
             type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
             default="auto",
             show_default=True,
-            help="auto: fp32 on a CPU, half precision on a GPU.",
+            help="auto: half precision where the device has instructions for it, else fp32.",
         ),
     )
     for option in reversed(options):

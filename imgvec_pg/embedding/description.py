@@ -68,5 +68,5 @@ class ModelDescription:
     scoring: str = ""
     """How similarities become probabilities: "softmax" (CLIP), "sigmoid" (SigLIP); "" without words or where unknown."""
     half: str = "bf16"
-    """The half precision that suits it: deep convolutions lose too much in bf16 (cosine 0.995), not in fp16."""
+    """The half precision that suits it: deep convolutions lose too much in bf16 (cosine 0.995), not in fp16; "fp32": none."""
     facts: ModelFacts | None = None

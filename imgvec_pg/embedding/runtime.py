@@ -102,7 +102,7 @@ def resolve_precision(precision: str, device: str, half: str = "bf16") -> str:
     """Return "fp32", "bf16" or "fp16": "auto" is half precision where the device has instructions for it, else fp32.
 
     Args:
-        half: The half precision that suits the model.
+        half: The half precision that suits the model; "fp32" where none does.
 
     Raises:
         UsageError: Not a known precision.
@@ -122,7 +122,7 @@ def resolve_precision(precision: str, device: str, half: str = "bf16") -> str:
     if precision == "bf16" and not has_bf16:
         raise ModelError(f"the GPU {device} has no bf16: use --precision fp16 or fp32")
     if precision == "auto":
-        return half if has_bf16 else "fp16"
+        return half if has_bf16 or half == "fp32" else "fp16"
     return precision
 
 

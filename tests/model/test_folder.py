@@ -23,7 +23,7 @@ TEXTS = ["Cat", "red dog", "a red cat " * 20]
 
 
 def load(folder: Path, **options: Any) -> openclip.OpenClipEmbedder:
-    embedder = load_embedder(f"local-dir:{folder}", device="cpu", **options)
+    embedder = load_embedder(f"local-dir:{folder}", device="cpu", **{"precision": "fp32", **options})
     assert isinstance(embedder, openclip.OpenClipEmbedder)
     return embedder
 

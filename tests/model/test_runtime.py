@@ -53,6 +53,7 @@ def test_precision_of_a_cpu_follows_its_instructions(has_bf16: bool, monkeypatch
     assert resolve_precision("auto", "cpu") == ("bf16" if has_bf16 else "fp32")
     # Deep convolutions lose too much in bf16.
     assert resolve_precision("auto", "cpu", "fp16") == "fp32"
+    assert resolve_precision("auto", "cpu", "fp32") == "fp32"
 
 
 def test_precision_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ IMGVEC_TEST_SHIFT adds so much to the first number of each vector before it is n
 """
 
 import os
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,11 +26,9 @@ class ColorLines(ColorGrid):
 
     def __init__(self) -> None:
         self.shift = float(os.environ.get("IMGVEC_TEST_SHIFT", "0"))
-        self.seconds = float(os.environ.get("IMGVEC_TEST_PREPARE_SECONDS", "0"))
 
     def prepare_image(self, image: Image) -> Float32Array:
         """Return the nine cells' mean colours, shape (27,), 0 to 255."""
-        time.sleep(self.seconds)
         cells = image.convert("RGB").resize((3, 3), Resampling.BOX)
         return np.asarray(cells, dtype=np.float32).reshape(DIMENSIONS)
 
