@@ -183,6 +183,11 @@ def switch(
             report = compare_collections(connection, present, target, sample=sample, words=words)
             if not as_json:
                 print_report(name, report)
+            if present.has_text and not target.has_text:
+                click.echo(
+                    f"  {target.model_name} has no text tower: near_{name}_text and searches by words will raise",
+                    err=True,
+                )
             if not report_only:
                 if not yes:
                     confirm(f"Switch {name} from {present.name} to {target.name}?")
