@@ -128,7 +128,10 @@ class SharingEmbedder:
     Attributes:
         place: Its number among those that share.
         asked: Pictures that it asked for.
+        first_resize: None: pictures come whole, and each model resizes them for itself.
     """
+
+    first_resize = None
 
     def __init__(
         self, embedder: Embedder, pictures: SharedPictures, place: int, is_working: Callable[[], bool]
