@@ -11,8 +11,8 @@ from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.together import Together
 from imgvec_pg.backfill.worker import effective_root
 from imgvec_pg.cli.filling import Filling
+from imgvec_pg.cli.logs import complain, say
 from imgvec_pg.cli.options import echo_json
-from imgvec_pg.cli.outcome import complain
 from imgvec_pg.cli.progress import image_progress
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
@@ -54,9 +54,11 @@ def find_together(name: str | None, names: Sequence[str], options: dict[str, Any
     """
     if name is not None:
         raise UsageError(f"name collections once: {name} or --collections {','.join(names)}")
-    for option in ("weights", "limit"):
+    for option in ("weights", "limit", "metrics_port"):
         if options.get(option) is not None:
-            raise UsageError(f"--{option} is for one collection; leave it out, or leave out --collections")
+            raise UsageError(
+                f"--{option.replace('_', '-')} is for one collection; leave it out, or leave out --collections"
+            )
     if options.get("workers", 1) > 1:
         raise UsageError("--workers is for one collection; start the command several times instead")
     with connect(options["dsn"], application_name="imgvec backfill") as connection:
@@ -103,7 +105,13 @@ def follow_together(name: str | None, names: Sequence[str], options: dict[str, A
     found = find_together(name, names, options)
 
     def log(tally: Tally) -> None:
-        click.echo(f"{', '.join(names)}: {tally.embedded:,} embedded, {tally.failed:,} failed", err=True)
+        shown = ", ".join(names)
+        say(
+            f"{shown}: {tally.embedded:,} embedded, {tally.failed:,} failed",
+            collection=shown,
+            embedded=tally.embedded,
+            failed=tally.failed,
+        )
 
     embedders = load_all(found, options)
     together = Together(
@@ -111,7 +119,11 @@ def follow_together(name: str | None, names: Sequence[str], options: dict[str, A
     )
     with stop_on_signals(together.request_stop) as stopped:
         for collection in found:
-            click.echo(f"worker for {collection.name} ({collection.model_name}) is ready", err=True)
+            say(
+                f"worker for {collection.name} ({collection.model_name}) is ready",
+                collection=collection.name,
+                model=collection.model_name,
+            )
         together.run()
     return stopped.exit_code or 0
 

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from imgvec_pg.database.connect import Connection, one_line, vector_schema
+from imgvec_pg.database.connect import Connection, one_line, pinned_search_path, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
@@ -71,7 +71,7 @@ def create_alias(connection: Connection, name: str, collection_name: str) -> Col
         raise CollectionError(f'"{name}" is {kind} already; choose another name')
     schema = vector_schema(connection)
     try:
-        with connection.transaction():
+        with connection.transaction(), pinned_search_path(connection):
             connection.execute(
                 load_sql("queries/create_alias.sql"), {"name": name, "collection_id": collection.id}
             )
@@ -112,8 +112,9 @@ def point_alias(connection: Connection, alias: Alias, target: Collection) -> Non
         )
     parts = alias_parts(target, alias.name, vector_schema(connection), replace=True)
     try:
-        for statement in alias_statements(target, parts):
-            connection.execute(statement)
+        with pinned_search_path(connection):
+            for statement in alias_statements(target, parts):
+                connection.execute(statement)
         connection.execute(
             load_sql("queries/switch_alias.sql"), {"name": alias.name, "collection_id": target.id}
         )
@@ -148,7 +149,7 @@ def drop_alias(connection: Connection, alias: Alias) -> None:
     """
     parts = alias_names(alias.name) | {"alias_name": sql.Literal(alias.name)}
     try:
-        with connection.transaction():
+        with connection.transaction(), pinned_search_path(connection):
             connection.execute(render("collection/drop_alias.sql", **parts))
     except psycopg.errors.DependentObjectsStillExist as error:
         detail = ", ".join((error.diag.message_detail or one_line(error)).splitlines())
