@@ -98,7 +98,10 @@ def search_ours(connection: Connection, query: Vectors, share: float) -> list[in
 def search_lance(table: Any, query: Vectors, share: float, refine: int) -> list[int]:  # noqa: ANN401
     """Ask LanceDB the same, filtered before the search."""
     asked = table.search(query).metric("cosine").where(f"share < {share}", prefilter=True).limit(K)
-    return [int(n) for n in asked.ef(200).refine_factor(refine).select(["id"]).to_arrow()["id"].to_pylist()]
+    return [
+        int(n)
+        for n in asked.ef(200).refine_factor(refine).select(["id", "_distance"]).to_arrow()["id"].to_pylist()
+    ]
 
 
 def against_faiss(connection: Connection, shop: Shop) -> Iterator[Target]:

@@ -21,6 +21,7 @@ from imgvec_pg.backfill.tally import IDLE, WORKING, Tally
 from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError
+from imgvec_pg.images.sources import Fetch
 from imgvec_pg.settings import LEASE_SECONDS
 from imgvec_pg.store.collections import require_same_collection
 from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, StoredImage
@@ -42,6 +43,7 @@ class PipelineOptions:
         follow: Keep running when the queue is empty.
         limit: Stop after this many keys.
         root: Folder that paths are under, instead of the collection's.
+        fetch: Reads a path instead of the file below the root.
         lease_seconds: How long other workers leave this one's jobs alone after its last sign of life.
     """
 
@@ -51,6 +53,7 @@ class PipelineOptions:
     limit: int | None = None
     root: Path | None = None
     lease_seconds: float = LEASE_SECONDS
+    fetch: Fetch | None = None
 
 
 class ReadingStopped(Exception):
@@ -214,7 +217,9 @@ class Pipeline:
                 image = stored.get(index)
                 future = None
                 if image is not None:
-                    future = pool.submit(prepare_image, image, self.options.root, self.embedder)
+                    future = pool.submit(
+                        prepare_image, image, self.options.root, self.embedder, self.options.fetch
+                    )
                     futures.append(future)
                 yield PendingKey(job, key, future, image.reference_hash if image else None)
             if has_content:
