@@ -85,3 +85,9 @@ def state_directory() -> Path:
         return Path(value).expanduser()
     base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(base).expanduser() / "imgvec"
+
+
+def worker_place() -> int | None:
+    """Return IMGVEC_WORKER_PLACE, the number that `backfill --workers` gives each of its processes; None elsewhere."""
+    value = os.environ.get("IMGVEC_WORKER_PLACE", "")
+    return int(value) if value.isdecimal() else None

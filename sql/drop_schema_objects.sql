@@ -22,5 +22,5 @@ BEGIN
 END
 $routines$;
 DROP TABLE imgvec.calibration, imgvec.embedding_request, imgvec.worker, imgvec.text_embedding, imgvec.failure, imgvec.job,
-    imgvec.alias, imgvec.collection, imgvec.model, imgvec.image;
+    imgvec.alias, imgvec.golden_vector, imgvec.collection, imgvec.model, imgvec.image;
 DROP SEQUENCE imgvec.version_seq;

@@ -4,7 +4,7 @@ BEGIN
     IF to_regrole('imgvec_reader') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA imgvec TO imgvec_reader;
         GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias, imgvec.text_embedding,
-            imgvec.calibration, imgvec.status, imgvec.failures TO imgvec_reader;
+            imgvec.calibration, imgvec.golden_vector, imgvec.status, imgvec.failures TO imgvec_reader;
         -- For imgvec.prepare_text. Not the answers' columns to write, nor other people's pictures to read.
         GRANT SELECT (id, expires_at, answered_at, error) ON imgvec.embedding_request TO imgvec_reader;
         GRANT INSERT (model_id, text, image, expires_at) ON imgvec.embedding_request TO imgvec_reader;
@@ -17,12 +17,13 @@ BEGIN
         GRANT USAGE ON SCHEMA imgvec TO imgvec_worker;
         GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias, imgvec.status, imgvec.failures
             TO imgvec_worker;
-        GRANT UPDATE (fingerprint, logit_scale, logit_bias, images_per_second) ON imgvec.model TO imgvec_worker;
+        GRANT UPDATE (fingerprint, weights_sha256, logit_scale, logit_bias, images_per_second) ON imgvec.model TO imgvec_worker;
         GRANT UPDATE (listing_after, listed_at) ON imgvec.collection TO imgvec_worker;
         GRANT SELECT, INSERT, UPDATE, DELETE
             ON imgvec.job, imgvec.failure, imgvec.worker, imgvec.text_embedding, imgvec.embedding_request
             TO imgvec_worker;
         GRANT SELECT, INSERT, UPDATE ON imgvec.calibration TO imgvec_worker;
+        GRANT SELECT, INSERT ON imgvec.golden_vector TO imgvec_worker;
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
             GRANT SELECT ON imgvec.alembic_version TO imgvec_worker;
         END IF;

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imgvec_pg.backfill.isolation import EmbeddedOrError, embed_each
+from imgvec_pg.backfill.sharing import prepare_picture
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError, PicturesAwayError
 from imgvec_pg.images.fetch import fetch_bytes
-from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.images.heap import give_back_memory
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.images.remote import NO_URLS, AllowedUrls
@@ -115,8 +115,7 @@ def _prepare(
         data = fetch(stored.path)
     else:
         data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root, urls=urls)
-    image = decode_guarded(data, getattr(embedder, "first_resize", None))
-    return PreparedImage(embedder.prepare_image(image), hashlib.sha256(data).digest())
+    return PreparedImage(prepare_picture(embedder, data), hashlib.sha256(data).digest())
 
 
 Raised = TypeVar("Raised", bound=BaseException)

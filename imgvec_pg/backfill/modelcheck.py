@@ -1,19 +1,23 @@
 """The one model of a collection: stamped by the first worker, and asked of every other."""
 
+import weakref
+
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.golden import GOLDEN_COSINE, GoldenVectors, compute_golden
 from imgvec_pg.errors import ModelError
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.models import compare_golden
 
 STAMP_TRIES = 3
 
 
 def check_model(connection: Connection, collection: Collection, embedder: Embedder) -> None:
-    """Stamp the model's fingerprint at first use, and refuse to mix two.
+    """Stamp the model's fingerprint and its golden vectors at first use, and refuse to mix two.
 
     Raises:
-        ModelError: The collection was embedded with another one.
+        ModelError: The collection was embedded with another one, or this one computes other numbers here.
     """
     if embedder.dimensions != collection.dimensions:
         raise ModelError(
@@ -27,6 +31,31 @@ def check_model(connection: Connection, collection: Collection, embedder: Embedd
             f'those that collection "{collection.name}" was embedded with ({recorded[:12]}); '
             "use the same weights, or make a new collection"
         )
+    check_golden(connection, collection, embedder)
+
+
+def check_golden(connection: Connection, collection: Collection, embedder: Embedder) -> None:
+    """Refuse a model that has the right weights and yet computes other vectors than at its first use.
+
+    Raises:
+        ModelError: It does.
+    """
+    golden = _computed.get(embedder)
+    if golden is None:
+        golden = compute_golden(embedder)
+        _computed[embedder] = golden
+    found = compare_golden(connection, collection.model_id, golden, embedder.precision, store=True)
+    if found is None or found.lowest < GOLDEN_COSINE:
+        lowest = -1.0 if found is None else found.lowest
+        raise ModelError(
+            f'model "{embedder.name}" computes other vectors here than at its first use (cosine {lowest:.4f} in '
+            f"{embedder.precision}, at least {GOLDEN_COSINE} expected), so nothing is written: try --precision fp32, "
+            f"--device cpu or the versions of torch and open_clip used then; see imgvec model verify {embedder.name}"
+        )
+
+
+_computed: "weakref.WeakKeyDictionary[Embedder, GoldenVectors]" = weakref.WeakKeyDictionary()
+"""A worker that lost its connection does not embed the golden pictures again."""
 
 
 def stamp(connection: Connection, collection: Collection, embedder: Embedder) -> str:
@@ -38,6 +67,7 @@ def stamp(connection: Connection, collection: Collection, embedder: Embedder) ->
     values = {
         "model_id": collection.model_id,
         "fingerprint": embedder.fingerprint,
+        "weights_sha256": getattr(embedder, "weights_sha256", None),
         "logit_scale": embedder.logit_scale,
         "logit_bias": embedder.logit_bias,
     }

@@ -28,9 +28,11 @@ from imgvec_pg.cli.outcome import SomeRowsFailed
 from imgvec_pg.cli.processes import Fleet, run_processes
 from imgvec_pg.cli.progress import image_progress
 from imgvec_pg.cli.stopping import stop_on_signals
+from imgvec_pg.cli.together import backfill_together, collections_option
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.database.launcher import die_with
 from imgvec_pg.database.sqlfiles import render
+from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import lease_seconds
@@ -43,6 +45,7 @@ from imgvec_pg.store.reconcile import list_source
 @click.command()
 @click.argument("name", required=False)
 @dsn_option
+@collections_option
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine."
 )
@@ -60,6 +63,7 @@ def backfill(
     context: click.Context,
     name: str | None,
     dsn: str,
+    collections: tuple[str, ...],
     batch_size: int,
     workers: int,
     decode_threads: int,
@@ -88,11 +92,14 @@ def backfill(
     Example:
       imgvec backfill product_clip
       imgvec backfill product_clip --device cuda --batch-size 256
+      imgvec backfill --collections product_clip,product_dino
     """
     if workers > 1 and metrics_port is not None:
         raise UsageError(
             "--metrics-port serves one process, --workers starts several; start a backfill for each port"
         )
+    if collections:
+        context.exit(backfill_together(name, collections, context.params))
     with connect(dsn, application_name="imgvec backfill") as connection:
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec backfill NAME")
@@ -162,7 +169,7 @@ def work(context: click.Context, collection: Collection, expected: int, tally: T
         precision=options["precision"],
     )
     pipeline = PipelineOptions(
-        batch_size=options["batch_size"],
+        batch_size=choose_batch_size(options["batch_size"], embedder),
         decode_threads=options["decode_threads"],
         limit=options["limit"],
         root=options["root"],

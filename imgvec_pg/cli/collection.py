@@ -1,4 +1,4 @@
-"""`imgvec collection`: list, show, drop, reconcile; create is in newcollection.py."""
+"""`imgvec collection`: list, show, drop, reconcile; create is in newcollection.py, switch in switch.py."""
 
 import dataclasses
 
@@ -7,7 +7,9 @@ import click
 from imgvec_pg.cli.confirm import confirm
 from imgvec_pg.cli.newcollection import create
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option
+from imgvec_pg.cli.switch import alias_, switch, unalias
 from imgvec_pg.database.connect import connect, needing, require_schema
+from imgvec_pg.store.aliases import find_aliases
 from imgvec_pg.store.collections import drop_collection, find_collections, get_collection
 from imgvec_pg.store.indexes import index_states
 from imgvec_pg.store.reconcile import reconcile
@@ -24,7 +26,8 @@ def collection() -> None:
     """
 
 
-collection.add_command(create)
+for command in (create, alias_, unalias, switch):
+    collection.add_command(command)
 
 
 @collection.command("list")
@@ -40,13 +43,18 @@ def list_(dsn: str, as_json: bool) -> None:
     with connect(dsn) as connection:
         require_schema(connection)
         found = find_collections(connection)
+        aliases = find_aliases(connection)
     if as_json:
-        echo_json([dataclasses.asdict(item) for item in found])
+        by_collection = {item.id: [a.name for a in aliases if a.collection_id == item.id] for item in found}
+        echo_json([{**dataclasses.asdict(item), "aliases": by_collection[item.id]} for item in found])
         return
     if not found:
         click.echo("no collection yet; make one with: imgvec collection create")
     for item in found:
         click.echo(f"{item.name}  {item.shown_source}  {item.model_name}  {item.dimensions} dimensions")
+    for alias in aliases:
+        before = f", before that to {alias.previous_name}" if alias.previous_name else ""
+        click.echo(f"{alias.name}  alias, points to {alias.collection_name}{before}")
 
 
 @collection.command()

@@ -49,22 +49,25 @@ class Filling:
             self.index_problem = str(error)
             raise
 
+    def summary(self) -> dict[str, object]:
+        """Return what --json prints."""
+        tally = self.tally
+        return {
+            "collection": self.collection_name,
+            "embedded": tally.embedded,
+            "failed": tally.failed,
+            "waiting": self.waiting,
+            "seconds": round(tally.seconds(), 1),
+            "images_per_second": round(tally.images_per_second(), 1),
+            "index_built": self.index_built,
+            "index_problem": self.index_problem,
+        }
+
     def report(self, as_json: bool) -> None:
         """Print the summary, and on stderr what to do next."""
         tally, seconds = self.tally, self.tally.seconds()
         if as_json:
-            echo_json(
-                {
-                    "collection": self.collection_name,
-                    "embedded": tally.embedded,
-                    "failed": tally.failed,
-                    "waiting": self.waiting,
-                    "seconds": round(seconds, 1),
-                    "images_per_second": round(tally.images_per_second(), 1),
-                    "index_built": self.index_built,
-                    "index_problem": self.index_problem,
-                }
-            )
+            echo_json(self.summary())
         else:
             click.echo(
                 f"{self.collection_name}: {tally.embedded:,} images embedded in {clock(seconds)} "

@@ -15,6 +15,7 @@ COMMANDS = {
     "uninstall": ("imgvec_pg.cli.uninstall", "Remove imgvec and all embeddings from a database."),
     "doctor": ("imgvec_pg.cli.doctor", "Check a database and say what to do about what is wrong."),
     "collection": ("imgvec_pg.cli.collection", "Make a table's pictures searchable."),
+    "model": ("imgvec_pg.cli.model", "List models, fetch their weights, check and time them."),
     "add": ("imgvec_pg.cli.add", "Add picture files and folders to the built-in library."),
     "backfill": ("imgvec_pg.cli.backfill", "Embed all rows that wait, then build the index."),
     "worker": ("imgvec_pg.cli.worker", "Keep embedding what changes, until stopped."),

@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -114,7 +114,7 @@ def model_options(command: Command) -> Command:
             type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
             default="auto",
             show_default=True,
-            help="auto: fp32 on a CPU, half precision on a GPU.",
+            help="auto: half precision where the device has instructions for it, else fp32.",
         ),
     )
     for option in reversed(options):
@@ -122,15 +122,29 @@ def model_options(command: Command) -> Command:
     return command
 
 
+class BatchSize(click.IntRange):
+    """1 to 4096; 0, which is also written "auto", for what probing finds."""
+
+    name = "batch size"
+
+    def __init__(self) -> None:
+        super().__init__(0, 4096)
+
+    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        """Return the number."""
+        return 0 if value == "auto" else super().convert(cast(int, value), parameter, context)
+
+
 def pipeline_options(command: Command) -> Command:
     """Add --batch-size, --decode-threads and --root: how one process fetches, decodes and embeds."""
     options = (
         click.option(
             "--batch-size",
-            type=click.IntRange(1, 4096),
+            type=BatchSize(),
             default=64,
             show_default=True,
-            help="Images embedded together.",
+            metavar="N",
+            help="Images embedded together, 1 to 4096; auto tries out at the start what is fastest on this device.",
         ),
         click.option(
             "--decode-threads",

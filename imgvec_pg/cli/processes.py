@@ -50,18 +50,20 @@ class Fleet:
     complaint: str = ""
     died: int = 0
     is_stopping: bool = False
+    started: int = 0
 
     def start(self, arguments: Sequence[str] = ()) -> None:
         """Start one process."""
         self.running.append(
             subprocess.Popen(
                 [*self.command, *arguments],
-                env=self.environment,
+                env={**self.environment, "IMGVEC_WORKER_PLACE": str(self.started)},
                 stdout=subprocess.PIPE,
                 stderr=self.complaints,
                 text=True,
             )
         )
+        self.started += 1
 
     def look(self, can_restart: bool) -> None:
         """Settle the processes that have ended, and start another for each that died."""

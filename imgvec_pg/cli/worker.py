@@ -12,7 +12,9 @@ from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.logs import say
 from imgvec_pg.cli.options import dsn_option, log_options, metrics_options, model_options, pipeline_options
 from imgvec_pg.cli.stopping import stop_on_signals
+from imgvec_pg.cli.together import collections_option, follow_together
 from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collections import get_collection
@@ -21,6 +23,7 @@ from imgvec_pg.store.collections import get_collection
 @click.command()
 @click.argument("name", required=False)
 @dsn_option
+@collections_option
 @pipeline_options
 @metrics_options
 @log_options
@@ -30,6 +33,7 @@ def worker(
     context: click.Context,
     name: str | None,
     dsn: str,
+    collections: tuple[str, ...],
     batch_size: int,
     decode_threads: int,
     root: Path | None,
@@ -51,8 +55,11 @@ def worker(
     \b
     Example:
       imgvec worker product_clip
+      imgvec worker --collections product_clip,product_dino
       imgvec worker product_clip --log-format json --metrics-port 9464
     """
+    if collections:
+        context.exit(follow_together(name, collections, context.params))
     with connect(dsn, application_name="imgvec worker") as connection:
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec worker NAME")
@@ -68,7 +75,7 @@ def worker(
             say(f"metrics at {url}", url=url)
         embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
         options = PipelineOptions(
-            batch_size=batch_size,
+            batch_size=choose_batch_size(batch_size, embedder),
             decode_threads=decode_threads,
             follow=True,
             root=root,

@@ -7,7 +7,7 @@ torch along (seconds), so they are asked for only when the name is not in our ow
 import difflib
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,17 @@ def describe_open_clip_model(architecture: str, tag: str) -> ModelDescription:
             resize_mode=published["resize_mode"],
         ),
         hub_repository=repository,
+        half=half_precision_of(config),
+        scoring="sigmoid" if config.get("init_logit_bias") is not None else "softmax",
         hub_filename=str(Path(filename).with_suffix(".safetensors")) if filename else SAFE_WEIGHTS_NAME,
     )
+
+
+def half_precision_of(config: Mapping[str, Any]) -> str:
+    """Return the half precision that suits an image tower: fp16 for convolutions (ResNet, FastViT, ConvNeXt)."""
+    vision = config["vision_cfg"]
+    name = vision.get("timm_model_name") or "vit_"
+    return "bf16" if name.startswith(("vit_", "eva")) and isinstance(vision.get("layers", 0), int) else "fp16"
 
 
 def canonical_tag(tag: str) -> str:
@@ -103,11 +112,16 @@ def image_size_of(config: dict[str, Any]) -> tuple[int, int]:
     return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
-def nearest(wanted: str, known: Iterable[str], otherwise: Iterable[str] = ()) -> str:
+def nearest(
+    wanted: str,
+    known: Iterable[str],
+    otherwise: Iterable[str] = (),
+    fallback: str = "a name looks like ViT-L-14/laion2b_s32b_b82k",
+) -> str:
     """Say which known names are nearest to the wanted one."""
     by_lower = {name.lower(): name for name in known}
     found = difflib.get_close_matches(wanted.lower(), by_lower, n=4, cutoff=0.6)
     names = [by_lower[name] for name in found] or sorted(otherwise)[:8]
     if not names:
-        return "a name looks like ViT-L-14/laion2b_s32b_b82k"
+        return fallback
     return "the nearest names are " + ", ".join(names)

@@ -1,5 +1,6 @@
 """Which models there are, by name. Neither importing this module nor a catalogued name imports torch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from imgvec_pg.embedding.architectures import (
@@ -8,73 +9,26 @@ from imgvec_pg.embedding.architectures import (
     describe_open_clip_model,
     nearest,
 )
-from imgvec_pg.embedding.description import ModelDescription, Preprocessing
+from imgvec_pg.embedding.catalogue import CATALOGUE as CATALOGUE
+from imgvec_pg.embedding.description import PLUGIN, ModelDescription
 from imgvec_pg.embedding.localdir import describe_folder
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
+from imgvec_pg.embedding.timmnames import TIMM_PREFIX, describe_timm_model
 from imgvec_pg.errors import ModelNotFoundError
 
 LOCAL_DIR_PREFIX = "local-dir:"
 DEMO_NAME = "demo"
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "model"
 
-# open-clip-torch 3.3 src/open_clip/constants.py
-_OPENAI = Preprocessing((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-_HALF = (0.5, 0.5, 0.5)
-
-
-def _published(
-    architecture: str, pretrained: str, dimensions: int, pixels: int, preprocessing: Preprocessing, hub: str
-) -> ModelDescription:
-    return ModelDescription(
-        name=f"{architecture}/{pretrained}",
-        architecture=architecture,
-        pretrained=pretrained,
-        dimensions=dimensions,
-        has_text=True,
-        image_size=(pixels, pixels),
-        preprocessing=preprocessing,
-        hub_repository=hub,
-    )
-
-
-# As open-clip-torch 3.3 publishes them (src/open_clip/pretrained.py); a test compares the two.
-CATALOGUE = {
-    model.name: model
-    for model in (
-        _published(
-            "ViT-L-14-quickgelu", "openai", 768, 224, _OPENAI, "timm/vit_large_patch14_clip_224.openai"
-        ),
-        _published(
-            "ViT-L-14",
-            "laion2b_s32b_b82k",
-            768,
-            224,
-            Preprocessing(_HALF, _HALF),
-            "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
-        ),
-        _published(
-            "ViT-B-32", "laion2b_s34b_b79k", 512, 224, _OPENAI, "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
-        ),
-        _published(
-            "ViT-SO400M-14-SigLIP-384",
-            "webli",
-            1152,
-            384,
-            Preprocessing(_HALF, _HALF, resize_mode="squash"),
-            "timm/ViT-SO400M-14-SigLIP-384",
-        ),
-    )
-}
-
 
 def describe_model(name: str) -> ModelDescription:
     """Describe the model of this name, without its weights.
 
-    A catalogued name, `demo` and `local-dir:/path` need no torch; another OpenCLIP name imports it. A team's
+    A catalogued name, `demo` and `local-dir:/path` need no torch; another name of OpenCLIP or timm imports it. A team's
     own embedder (entry point group imgvec_pg.embedders) is loaded, since only it knows its dimensions.
 
     Args:
-        name: "architecture/pretrained", "demo", "local-dir:/path" or the name of an entry point.
+        name: "architecture/pretrained", "timm/architecture.tag", "demo", "local-dir:/path" or the name of an entry point.
 
     Raises:
         ModelNotFoundError: No such model; the nearest names are told.
@@ -88,6 +42,8 @@ def describe_model(name: str) -> ModelDescription:
     architecture, slash, tag = name.partition("/")
     if not slash:
         return _describe_word(name)
+    if name.startswith(TIMM_PREFIX):
+        return CATALOGUE.get(name) or describe_timm_model(tag)
     known = CATALOGUE.get(f"{architecture}/{canonical_tag(tag)}")
     return known or describe_open_clip_model(architecture, tag)
 
@@ -103,9 +59,14 @@ def _describe_word(name: str) -> ModelDescription:
             pretrained="",
             dimensions=embedder.dimensions,
             has_text=embedder.has_text,
+            library=PLUGIN,
         )
     if name == DEMO_NAME:
-        return describe_folder(name, DEMO_FOLDER)
+        # So small that half precision gains nothing, and its answers stay the same on every CPU.
+        return replace(describe_folder(name, DEMO_FOLDER), half="fp32")
+    as_timm = f"{TIMM_PREFIX}{name}"
+    if as_timm in CATALOGUE:
+        raise ModelNotFoundError(f"{name} is a model of timm: name it {as_timm}")
     if name in architecture_names():
         raise ModelNotFoundError(
             f"{name} is an architecture, not a model: name its weights too, {name}/TAG; for weights of your "

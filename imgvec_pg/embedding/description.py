@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+OPEN_CLIP, TIMM, PLUGIN = "open_clip", "timm", "plugin"
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -13,6 +15,30 @@ class Preprocessing:
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
     """"shortest" edge then centre crop, "longest" edge then pad, or "squash" to the square."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the catalogue tells of a model beyond what loading it takes."""
+
+    best_for: str
+    licence: str
+    """Of the published weights."""
+    gflops: float
+    """Of one image, 10^9 operations; a multiplication with its addition counts as two."""
+    parameters: float
+    """Of the whole model, in millions."""
+    image_parameters: float
+    """Of the part that embeds images, in millions."""
+    family: str = ""
+
+    def memory_gb(self, precision: str) -> float:
+        """Return the weights' size in memory in GB (10^9 bytes); a batch comes on top."""
+        return self.parameters * 1e6 * (4 if precision == "fp32" else 2) / 1e9
+
+    def images_per_second(self, peak_gflops: float, share: float) -> float:
+        """Return the expected rate on a device of that matrix peak, of which `share` is reached."""
+        return peak_gflops * share / self.gflops
 
 
 @dataclass(frozen=True)
@@ -35,3 +61,12 @@ class ModelDescription:
     hub_filename: str = "open_clip_model.safetensors"
     folder: Path | None = None
     """A folder in OpenCLIP's local-dir format that holds the whole model."""
+    library: str = OPEN_CLIP
+    """Who builds the network: OPEN_CLIP, TIMM, or PLUGIN for a team's own."""
+    crop_share: float = 1.0
+    """timm's crop_pct: the middle of the resized image that is used."""
+    scoring: str = ""
+    """How similarities become probabilities: "softmax" (CLIP), "sigmoid" (SigLIP); "" without words or where unknown."""
+    half: str = "bf16"
+    """The half precision that suits it: deep convolutions lose too much in bf16 (cosine 0.995), not in fp16; "fp32": none."""
+    facts: ModelFacts | None = None

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL.Image import Image
 
+from imgvec_pg.errors import ModelError
+
 Float32Array = npt.NDArray[np.float32]
 
 
@@ -53,3 +55,39 @@ class Embedder(Protocol):
             ModelError: The model has no text tower.
         """
         ...
+
+
+class SimpleEmbedder:
+    """What most embedders of one's own leave as it is: a subclass without words gives five things, one with words six.
+
+    They are name, dimensions, fingerprint, `prepare_image` and `embed_prepared`; with words `has_text = True` and
+    `embed_texts`.
+    """
+
+    name: str
+    dimensions: int
+    fingerprint: str
+    precision: str = "fp32"
+    has_text: bool = False
+    logit_scale: float | None = None
+    logit_bias: float | None = None
+
+    def prepare_image(self, image: Image) -> Any:  # noqa: ANN401
+        """Resize, crop and normalise one RGB image; runs in many threads."""
+        raise NotImplementedError(f"{type(self).__name__} lacks prepare_image(image)")
+
+    def embed_prepared(self, prepared: Sequence[Any]) -> Float32Array:
+        """Embed n prepared images: shape (n, dimensions), float32, each row of L2 norm 1."""
+        raise NotImplementedError(f"{type(self).__name__} lacks embed_prepared(prepared)")
+
+    def embed_images(self, images: Sequence[Image]) -> Float32Array:
+        """Embed n RGB images of any size."""
+        return self.embed_prepared([self.prepare_image(image) for image in images])
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32Array:
+        """Refuse.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(f"{self.name} has no text tower: ask with a picture or a row")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from imgvec_pg.embedding.catalog import describe_model
+from imgvec_pg.embedding.description import TIMM
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
 from imgvec_pg.errors import UsageError
@@ -14,12 +15,13 @@ def load_embedder(
     """Load the model of this name with its weights.
 
     Args:
-        name: "architecture/pretrained", "demo", "local-dir:/path" or the name of an entry point in the group
-            imgvec_pg.embedders.
+        name: "architecture/pretrained", "timm/architecture.tag", "demo", "local-dir:/path" or the name of an entry
+            point in the group imgvec_pg.embedders.
         weights: A safetensors file to use instead of the published weights; `name` then says which
             architecture it is for and whose preprocessing belongs to it. The fingerprint tells them apart.
         device: "auto", "cpu", "cuda" or "cuda:n".
-        precision: "auto" (fp32 on a CPU, bf16 or fp16 on a GPU), "fp32", "bf16" or "fp16".
+        precision: "fp32", "bf16", "fp16", or "auto": bf16 where the device has instructions for it, else fp32 on
+            a CPU and fp16 on a GPU.
 
     Raises:
         ModelNotFoundError: No such model.
@@ -33,9 +35,13 @@ def load_embedder(
     model = describe_model(name)
     if model.folder is not None:
         _refuse_weights(name, weights)
-    from imgvec_pg.embedding.openclip import OpenClipEmbedder  # torch, only now
-
     file = Path(weights).expanduser() if weights is not None else None
+    if model.library == TIMM:
+        from imgvec_pg.embedding.timmmodel import TimmEmbedder  # torch, only now
+
+        return TimmEmbedder(model, weights=file, device=device, precision=precision)
+    from imgvec_pg.embedding.openclip import OpenClipEmbedder
+
     return OpenClipEmbedder(model, weights=file, device=device, precision=precision)
 
 

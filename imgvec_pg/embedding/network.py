@@ -41,7 +41,7 @@ def build_network(model: ModelDescription, weights: Path, device: str, precision
             "force_preprocess_cfg": preprocessing,
         }
     try:
-        with _UnfilledParameters():
+        with UnfilledParameters():
             network = import_open_clip().create_model(
                 **source, device=device, precision=precision, require_pretrained=True, pretrained_text=False
             )
@@ -61,7 +61,7 @@ def build_network(model: ModelDescription, weights: Path, device: str, precision
     return network.eval().requires_grad_(False)
 
 
-class _UnfilledParameters(TorchFunctionMode):
+class UnfilledParameters(TorchFunctionMode):
     """Leaves out the random start of the parameters, half the time of a load: strict loading fills all."""
 
     _FILLERS = frozenset({torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_})

@@ -7,6 +7,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from imgvec_pg import settings
 from imgvec_pg.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,19 @@ def import_open_clip() -> Any:  # noqa: ANN401 - an untyped module
         ) from error
 
 
+def import_timm() -> Any:  # noqa: ANN401 - an untyped module
+    """Import timm, which OpenCLIP brings along, with the same remedy.
+
+    Raises:
+        ModelError: It cannot be imported.
+    """
+    import_open_clip()
+    try:
+        return importlib.import_module("timm")
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ModelError(f"timm cannot be imported ({one_line(error)}): pip install 'timm>=1.0'") from error
+
+
 def _define_missing_operators() -> None:
     """Declare the operators whose fakes torchvision registers at import (pytorch/vision issue 9085).
 
@@ -52,7 +66,7 @@ def _define_missing_operators() -> None:
 
 
 def resolve_device(device: str) -> str:
-    """Return "cpu" or "cuda[:n]" for "auto", "cpu", "cuda" or "cuda:n".
+    """Return "cpu" or "cuda[:n]" for "auto", "cpu", "cuda" or "cuda:n"; several processes of one command take turns.
 
     Raises:
         UsageError: Not one of those.
@@ -66,8 +80,8 @@ def resolve_device(device: str) -> str:
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return "cuda" if gpus else "cpu"
+    if device == "auto" and not gpus:
+        return "cpu"
     if not gpus:
         reason = "was built without CUDA" if torch.version.cuda is None else "sees no GPU"
         raise ModelError(
@@ -77,11 +91,18 @@ def resolve_device(device: str) -> str:
         raise ModelError(
             f"device {device!r} was asked for, but torch sees {gpus} GPU(s): use cuda:0 to cuda:{gpus - 1}"
         )
-    return device
+    if match[1] is not None:
+        return device
+    # The processes of `backfill --workers` take a GPU each, in turn.
+    place = settings.worker_place()
+    return "cuda" if place is None or gpus == 1 else f"cuda:{place % gpus}"
 
 
-def resolve_precision(precision: str, device: str) -> str:
-    """Return "fp32", "bf16" or "fp16": "auto" is fp32 on a CPU, bf16 on a GPU that has it, else fp16.
+def resolve_precision(precision: str, device: str, half: str = "bf16") -> str:
+    """Return "fp32", "bf16" or "fp16": "auto" is half precision where the device has instructions for it, else fp32.
+
+    Args:
+        half: The half precision that suits the model; "fp32" where none does.
 
     Raises:
         UsageError: Not a known precision.
@@ -90,7 +111,8 @@ def resolve_precision(precision: str, device: str) -> str:
     if precision != "auto" and precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is unknown: use auto, {', '.join(PRECISIONS)}")
     if device == "cpu":
-        wanted = "fp32" if precision == "auto" else precision
+        automatic = "bf16" if half == "bf16" and cpu_has_bf16() else "fp32"
+        wanted = automatic if precision == "auto" else precision
         if wanted != "fp32" and not _cpu_computes_in(wanted):
             raise ModelError(f"this torch cannot compute in {wanted} on a CPU: use --precision fp32")
         return wanted
@@ -100,8 +122,16 @@ def resolve_precision(precision: str, device: str) -> str:
     if precision == "bf16" and not has_bf16:
         raise ModelError(f"the GPU {device} has no bf16: use --precision fp16 or fp32")
     if precision == "auto":
-        return "bf16" if has_bf16 else "fp16"
+        return half if has_bf16 or half == "fp32" else "fp16"
     return precision
+
+
+def cpu_has_bf16() -> bool:
+    """Return whether the CPU multiplies bf16 by instructions of its own; elsewhere it is slower than fp32."""
+    import torch
+
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch.cpu, 2.6 to 2.13
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in asked)
 
 
 def _cpu_computes_in(precision: str) -> bool:

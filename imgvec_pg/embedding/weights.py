@@ -1,13 +1,14 @@
 """Finding a model's weights on this machine or the hub, as safetensors and nothing else."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from imgvec_pg import settings
 from imgvec_pg.embedding.architectures import architecture_config
-from imgvec_pg.embedding.description import ModelDescription
+from imgvec_pg.embedding.description import TIMM, ModelDescription
 from imgvec_pg.embedding.hub import HubUnavailableError, download_file
 from imgvec_pg.embedding.localdir import CONFIG_NAME, read_folder_config
 from imgvec_pg.errors import ModelError, WeightsMissingError
@@ -32,8 +33,8 @@ def find_weights(model: ModelDescription, given: Path | None = None) -> Path:
             raise WeightsMissingError(f"{model.name}: there is no weights file {given}: check the path")
         return require_safetensors(given)
     if model.folder is not None:
-        return weights_in_folder(model.name, model.folder)
-    found = _in_model_directory(model)
+        return weights_in_folder(model.name, model.folder, FOLDER_WEIGHTS)
+    found = find_in_model_directory(model)
     if found is not None:
         return found
     if not model.hub_repository:
@@ -45,14 +46,19 @@ def find_weights(model: ModelDescription, given: Path | None = None) -> Path:
     except HubUnavailableError as error:
         raise WeightsMissingError(
             f"the weights of {model.name} are not on this machine ({error}): on one with a network run "
-            f"'hf download {model.hub_repository} {model.hub_filename}' (huggingface_hub), then give that "
-            f"file with --weights, or copy it to $IMGVEC_MODEL_DIR/{file_stem(model)}.safetensors"
+            f"'imgvec model fetch {model.name} --to DIR', carry DIR here and set IMGVEC_MODEL_DIR to it; "
+            "or give a file with --weights"
         ) from error
 
 
 def file_stem(model: ModelDescription) -> str:
     """Return the name of a model's folder or file in IMGVEC_MODEL_DIR, "ViT-B-32--laion2b_s34b_b79k"."""
-    return f"{model.architecture}--{model.pretrained}"
+    return model.name.replace("/", "--")
+
+
+def weights_names(model: ModelDescription) -> tuple[str, ...]:
+    """Return what the weights may be called in a model's folder, best first."""
+    return FOLDER_WEIGHTS if model.library != TIMM else (model.hub_filename,)
 
 
 def model_directory_folder(model: ModelDescription) -> Path | None:
@@ -62,7 +68,12 @@ def model_directory_folder(model: ModelDescription) -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def _in_model_directory(model: ModelDescription) -> Path | None:
+def find_in_model_directory(model: ModelDescription) -> Path | None:
+    """Return a model's weights in IMGVEC_MODEL_DIR, None where it is unset or has none.
+
+    Raises:
+        ModelError: What is there must not be used.
+    """
     directory = settings.model_directory()
     if directory is None:
         return None
@@ -72,7 +83,7 @@ def _in_model_directory(model: ModelDescription) -> Path | None:
     if folder is not None:
         if (folder / CONFIG_NAME).is_file():
             _check_same_model(model, folder)
-        return weights_in_folder(model.name, folder)
+        return weights_in_folder(model.name, folder, weights_names(model))
     file = directory / f"{file_stem(model)}.safetensors"
     if file.is_file():
         return require_safetensors(file)
@@ -102,9 +113,9 @@ def _check_same_model(model: ModelDescription, folder: Path) -> None:
         )
 
 
-def weights_in_folder(name: str, folder: Path) -> Path:
-    """Return the safetensors file of a folder in OpenCLIP's local-dir format."""
-    for filename in FOLDER_WEIGHTS:
+def weights_in_folder(name: str, folder: Path, filenames: Sequence[str]) -> Path:
+    """Return the safetensors file of a model's folder: the first of these names that is there."""
+    for filename in filenames:
         if (folder / filename).is_file():
             return folder / filename
     others = sorted(path for path in folder.iterdir() if path.is_file())
@@ -114,9 +125,9 @@ def weights_in_folder(name: str, folder: Path) -> Path:
     for path in others:
         if path.suffix == ".safetensors":
             raise ModelError(
-                f"{name}: {path} must be called {FOLDER_WEIGHTS[0]}: rename it, if those are the weights"
+                f"{name}: {path} must be called {filenames[0]}: rename it, if those are the weights"
             )
-    raise WeightsMissingError(f"{name}: {folder} has no {FOLDER_WEIGHTS[0]}: put the weights there")
+    raise WeightsMissingError(f"{name}: {folder} has no {filenames[0]}: put the weights there")
 
 
 def require_safetensors(path: Path) -> Path:

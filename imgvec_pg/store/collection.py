@@ -139,6 +139,7 @@ class Collection:
         }
         return {
             **{part: sql.Identifier(text) for part, text in names.items()},
+            "create": sql.SQL("CREATE FUNCTION"),
             "function_names": sql.Literal(list(functions.values())),
             "trigger_function_names": sql.Literal(list(trigger_functions.values())),
             "collection_id": sql.Literal(self.id),

@@ -211,10 +211,21 @@ def drop_collection(connection: Connection, collection: Collection, *, lock_time
 
     Raises:
         DatabaseError: The lock on the source was not had in time; nothing was changed.
-        CollectionError: Other objects need it, or the role lacks a right; nothing was changed.
+        CollectionError: Other objects or an alias need it, or the role lacks a right; nothing was changed.
     """
     # Nothing dropped is named after the extension's schema; a collection can go even where the extension is gone.
     parts = collection.parts_without_source("public")
+    pointing = [
+        str(row[0])
+        for row in connection.execute(
+            load_sql("queries/aliases.sql"), {"name": None, "collection_id": collection.id}
+        )
+    ]
+    if pointing:
+        raise CollectionError(
+            f"the alias {', '.join(pointing)} points to collection {collection.name}; switch it, or take it away with: "
+            f"imgvec collection unalias {pointing[0]}"
+        )
     try:
         with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             for table in triggered_tables(connection, collection):

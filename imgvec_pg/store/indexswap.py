@@ -8,6 +8,7 @@ import psycopg
 from imgvec_pg.database.connect import Connection, lock_timeout, one_line, pinned_search_path, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError
+from imgvec_pg.store.aliases import refresh_aliases
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import search_statements
 from imgvec_pg.store.indexbuild import BuildOptions, BuildPlan, Progress, plan_build, run_build
@@ -74,6 +75,7 @@ def swap(connection: Connection, wanted: Collection) -> None:
         )
         for statement in search_statements(wanted, schema):
             connection.execute(statement)
+        refresh_aliases(connection, wanted, schema)
 
 
 def refuse_while_building(connection: Connection, collection: Collection) -> None:

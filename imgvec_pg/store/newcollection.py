@@ -15,6 +15,8 @@ RESERVED_ENDINGS = ("_row", "_text")
 """near_<collection>_row would be the near_* of a collection named <collection>_row too."""
 MAX_PROMPT_BYTES = 500
 """As the table imgvec.collection has it."""
+MAX_DIMENSIONS = 4000
+"""pgvector src/hnsw.h: HNSW_MAX_DIM 2000 floats, twice that in halfvec."""
 DOLLAR_QUOTE = re.compile(r"\$\w*\$")
 
 
@@ -139,6 +141,11 @@ def build_collection(source: Source, request: CollectionRequest) -> Collection:
     """
     check_name(request.name)
     check_prompt(request.prompt)
+    if not 1 <= request.dimensions <= MAX_DIMENSIONS:
+        raise UsageError(
+            f'model "{request.model_name}" gives {request.dimensions:,} dimensions; pgvector indexes at most '
+            f"{MAX_DIMENSIONS:,} of halfvec, so choose a model with fewer"
+        )
     shown = source.shown
     if source.schema == "imgvec" and source.name != "image":
         raise CollectionError(

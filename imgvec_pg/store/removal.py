@@ -6,6 +6,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, lock_timeout, one_line, pinned_search_path
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.errors import DatabaseError
+from imgvec_pg.store.aliases import drop_aliases
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import drop_collection, find_collections
 from imgvec_pg.store.grants import ROLES
@@ -28,6 +29,7 @@ def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> list[s
     lines = []
     with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
         made_extension = _made_extension(connection)
+        drop_aliases(connection)
         for collection in installed_collections(connection):
             drop_collection(connection, collection, lock_timeout_ms=lock_timeout_ms)
             lines.append(f"dropped collection {collection.name}")

@@ -104,6 +104,7 @@ class Model(Base):
     dimensions: Mapped[int] = mapped_column(Integer)
     has_text: Mapped[bool]
     fingerprint: Mapped[str | None] = mapped_column(Text)
+    weights_sha256: Mapped[str | None] = mapped_column(Text)
     logit_scale: Mapped[float | None] = mapped_column(Double)
     logit_bias: Mapped[float | None] = mapped_column(Double)
     images_per_second: Mapped[float | None] = mapped_column(REAL)
@@ -149,7 +150,27 @@ class Alias(Base):
     collection_id: Mapped[int] = mapped_column(
         ForeignKey("imgvec.collection.id", name="alias_collection_id_fkey", ondelete="CASCADE")
     )
+    previous_id: Mapped[int | None] = mapped_column(
+        ForeignKey("imgvec.collection.id", name="alias_previous_id_fkey", ondelete="SET NULL")
+    )
     switched_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
+
+
+class GoldenVector(Base):
+    """What a model made of a fixed picture or text at its first use."""
+
+    __tablename__ = "golden_vector"
+
+    model_id: Mapped[int] = mapped_column(
+        ForeignKey("imgvec.model.id", name="golden_vector_model_id_fkey", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    position: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    embedding: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    precision: Mapped[str] = mapped_column(Text)
+    stored_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
 
 
 version_seq = Sequence("version_seq", metadata=Base.metadata, schema="imgvec")

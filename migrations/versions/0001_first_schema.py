@@ -22,6 +22,7 @@ FILES = (
     "tables/worker.sql",
     "tables/embedding_request.sql",
     "tables/calibration.sql",
+    "tables/golden_vector.sql",
     "functions/embedding_of.sql",
     "functions/text_question.sql",
     "functions/text_timeout_ms.sql",

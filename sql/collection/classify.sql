@@ -1,7 +1,7 @@
 -- imgvec.classify_<collection>(labels, among): how probable the model finds each label for each embedded row, or for the given
 -- keys; rank 1 is the most probable. See imgvec.label_probabilities: with a softmax model the labels compete and add up to
 -- 1 even where none fits. 2 (sigmoid: 1) to 1,000 different labels, embedded by imgvec.embed_text. STABLE.
-CREATE FUNCTION imgvec.{classify}(labels text[], among {among_type}[] DEFAULT NULL)
+{create} imgvec.{classify}(labels text[], among {among_type}[] DEFAULT NULL)
 RETURNS TABLE ({key_definitions}, label text, probability double precision, rank bigint)
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 10000
 SET search_path = pg_catalog, pg_temp

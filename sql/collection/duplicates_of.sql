@@ -1,7 +1,7 @@
 -- imgvec.duplicates_of_<collection>(key, max_distance, most): the other rows within a cosine distance of one row, nearest first;
 -- at most `most`, 1 to 1,000. The index is read for `most` rows and no further, however few are that near. A row without
 -- a vector raises. VOLATILE as search_* is.
-CREATE FUNCTION imgvec.{duplicates_of}({key_parameters}, max_distance double precision, most integer DEFAULT 100)
+{create} imgvec.{duplicates_of}({key_parameters}, max_distance double precision, most integer DEFAULT 100)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp

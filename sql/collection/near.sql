@@ -1,6 +1,6 @@
 -- imgvec.near_<collection>(query): each embedded row with its cosine distance, 0 to 2, lower is nearer.
 -- STABLE, and inlined into the caller's query: no ORDER BY, LIMIT or SET may stand in here.
-CREATE FUNCTION imgvec.{near}(query {vector}.halfvec)
+{create} imgvec.{near}(query {vector}.halfvec)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC

@@ -1,7 +1,7 @@
 -- imgvec.near_<collection>_row(key): the other rows by cosine distance to an embedded row.
 -- The parameters have names because pg_dump cannot write down a reference to one without.
 -- An unknown key gives no row. The sub-select is evaluated once, with literals and with generic plans.
-CREATE FUNCTION imgvec.{near_row}({key_parameters})
+{create} imgvec.{near_row}({key_parameters})
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC

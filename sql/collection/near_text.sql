@@ -1,6 +1,6 @@
 -- imgvec.near_<collection>_text(words): each embedded row by cosine distance to words.
 -- The sub-select is evaluated once, with literals and with generic plans; embed_text raises for NULL.
-CREATE FUNCTION imgvec.{near_text}(words text)
+{create} imgvec.{near_text}(words text)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
 BEGIN ATOMIC

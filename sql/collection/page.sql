@@ -3,7 +3,7 @@
 -- call to the next, and then pages repeat or skip. Rows that do not change between two calls are neither repeated nor
 -- skipped; one whose vector changes may be, having moved; a new row appears where it lies after the last row given. k is 1
 -- to 10,000. STABLE.
-CREATE FUNCTION imgvec.{page}(
+{create} imgvec.{page}(
     query {vector}.halfvec, k integer DEFAULT 10, after_distance double precision DEFAULT NULL,
     after_key {among_type} DEFAULT NULL, among {among_type}[] DEFAULT NULL
 )

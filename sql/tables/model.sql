@@ -1,5 +1,5 @@
 -- Models that collections are embedded by. The first worker that loads the model's weights stamps the
--- fingerprint; a worker with other weights or preprocessing then refuses to write. images_per_second is the last
+-- fingerprint, and the weights' SHA-256; a worker with other weights or preprocessing then refuses to write. images_per_second is the last
 -- worker's mean, for estimates.
 CREATE TABLE imgvec.model (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -7,6 +7,7 @@ CREATE TABLE imgvec.model (
     dimensions integer NOT NULL,
     has_text boolean NOT NULL,
     fingerprint text,
+    weights_sha256 text,
     logit_scale double precision,
     logit_bias double precision,
     images_per_second real,

@@ -13,6 +13,8 @@ from photostore import as_role, make_collection, new_role
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.hnsw import HnswParams
+from imgvec_pg.store.aliases import create_alias, get_alias, point_alias
+from imgvec_pg.store.collections import get_collection
 from imgvec_pg.store.indexbuild import build_index
 
 # benchmarks/search.py times the shapes at 50,000 x 512; their plans are the same on few short vectors.
@@ -161,6 +163,22 @@ def test_a_shape_plans_as_by_hand_and_uses_the_index(
     assert any(name.endswith("_hnsw") for name in index_names(ours))
     if as_reader and "secret" in shape.ours:
         assert "brand_id < 50" in str(ours)
+
+
+@pytest.fixture(scope="module")
+def aliases(shop: Connection, reader: str) -> None:
+    """Make an alias of each collection and switch it once, so that its functions have been replaced."""
+    for name in ("product", "secret", "sale"):
+        create_alias(shop, f"a_{name}", name)
+        with shop.transaction():
+            point_alias(shop, get_alias(shop, f"a_{name}"), get_collection(shop, name))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_an_alias_plans_as_by_hand(shop: Connection, aliases: None, reader: str, shape: Shape) -> None:
+    with as_role(shop, reader):
+        ours = plan(shop, re.sub(r"\bimgvec\.near_", "imgvec.near_a_", shape.ours))
+        assert outline(ours) == outline(plan(shop, shape.by_hand))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 
+import numpy as np
 import psycopg
 import pytest
 from photostore import (
@@ -26,6 +27,7 @@ from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.embedding.golden import GoldenVectors
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.embeddings import EmbeddingStore
 from imgvec_pg.store.jobs import (
@@ -38,6 +40,7 @@ from imgvec_pg.store.jobs import (
     release_jobs,
     retry_failures,
 )
+from imgvec_pg.store.models import GoldenComparison, compare_golden
 from imgvec_pg.store.reconcile import list_source, reconcile
 
 SEARCHES = (
@@ -194,7 +197,14 @@ def test_a_worker_lists_the_source_and_says_that_it_lives(
 ) -> None:
     fail(scratch, photos, {"id": 7})
     seen = {"id": uuid.uuid4(), "collection_id": photos.id, "host": "h", "pid": 1, "device": "cpu"}
-    stamp = {"model_id": photos.model_id, "fingerprint": "f", "logit_scale": 1.0, "logit_bias": None}
+    stamp = {
+        "model_id": photos.model_id,
+        "fingerprint": "f",
+        "weights_sha256": None,
+        "logit_scale": 1.0,
+        "logit_bias": None,
+    }
+    golden = GoldenVectors(np.eye(3, dtype=np.float32), None)
     with as_role(scratch, worker):
         assert list_source(scratch, photos) == 1
         scratch.execute(
@@ -203,11 +213,16 @@ def test_a_worker_lists_the_source_and_says_that_it_lives(
         )
         scratch.execute(load_sql("queries/stamp_model.sql"), stamp)
         scratch.execute("UPDATE imgvec.model SET images_per_second = 1")
+        assert compare_golden(scratch, photos.model_id, golden, "fp32", store=True) == GoldenComparison(
+            1.0, None
+        )
         scratch.execute("DELETE FROM imgvec.worker")
         for statement in (
             "DELETE FROM imgvec.collection",
             "UPDATE imgvec.collection SET root = '/'",
             "UPDATE imgvec.model SET name = 'x'",
+            "UPDATE imgvec.golden_vector SET precision = 'x'",
+            "UPDATE imgvec.alias SET collection_id = 1",
             "DELETE FROM shop.photo",
         ):
             refused(scratch, statement)

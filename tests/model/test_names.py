@@ -1,17 +1,46 @@
 """Names outside the catalogue are OpenCLIP's own, with its pitfalls as errors."""
 
+from dataclasses import replace
+
 import pytest
 
 from imgvec_pg.embedding.architectures import describe_open_clip_model
 from imgvec_pg.embedding.catalog import CATALOGUE, describe_model
 from imgvec_pg.embedding.runtime import import_open_clip
+from imgvec_pg.embedding.timmnames import describe_timm_model
 from imgvec_pg.errors import ModelNotFoundError
 
 
 @pytest.mark.parametrize("name", sorted(CATALOGUE))
-def test_catalogue_is_what_open_clip_publishes(name: str) -> None:
+def test_catalogue_is_what_open_clip_and_timm_publish(name: str) -> None:
     architecture, _, tag = name.partition("/")
-    assert CATALOGUE[name] == describe_open_clip_model(architecture, tag)
+    library = architecture == "timm"
+    published = describe_timm_model(tag) if library else describe_open_clip_model(architecture, tag)
+    model = CATALOGUE[name]
+    assert replace(model, facts=None) == published
+    assert model.facts is not None
+    assert model.facts.gflops > 0
+    assert model.facts.image_parameters <= model.facts.parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("timm/resnet500.a1_in1k", "timm has no architecture 'resnet500': the nearest names are .*resnet50"),
+        ("timm/resnet50.a9_in1k", "'a9_in1k' was given: the nearest names are resnet50.a1"),
+        ("timm/resnet50", "none was given: the nearest names are resnet50"),
+        ("resnet50.a1_in1k", "is a model of timm: name it timm/resnet50.a1_in1k"),
+    ],
+)
+def test_unknown_timm_names_offer_the_nearest(name: str, message: str) -> None:
+    with pytest.raises(ModelNotFoundError, match=message):
+        describe_model(name)
+
+
+def test_any_other_timm_name_works() -> None:
+    model = describe_model("timm/convnext_tiny.fb_in22k")
+    assert (model.dimensions, model.has_text, model.half) == (768, False, "fp16")
+    assert describe_model("timm/mobilenetv3_small_100.lamb_in1k").dimensions == 1024
 
 
 @pytest.mark.parametrize(

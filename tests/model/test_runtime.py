@@ -34,8 +34,29 @@ def test_gpu_number_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
         resolve_device("cuda:2")
 
 
+def test_processes_of_one_command_take_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    taken = []
+    for place in ("0", "1", "2"):
+        monkeypatch.setenv("IMGVEC_WORKER_PLACE", place)
+        taken += [resolve_device("auto"), resolve_device("cuda"), resolve_device("cuda:1")]
+    assert taken == ["cuda:0", "cuda:0", "cuda:1", "cuda:1", "cuda:1", "cuda:1", "cuda:0", "cuda:0", "cuda:1"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert resolve_device("auto") == "cuda"
+
+
+@pytest.mark.parametrize("has_bf16", [False, True])
+def test_precision_of_a_cpu_follows_its_instructions(has_bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert resolve_precision("auto", "cpu") == ("bf16" if has_bf16 else "fp32")
+    # Deep convolutions lose too much in bf16.
+    assert resolve_precision("auto", "cpu", "fp16") == "fp32"
+    assert resolve_precision("auto", "cpu", "fp32") == "fp32"
+
+
 def test_precision_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert resolve_precision("auto", "cpu") == "fp32"
     assert resolve_precision("bf16", "cpu") == "bf16"
     with pytest.raises(UsageError, match="use auto, fp32, bf16, fp16"):
         resolve_precision("int8", "cpu")
@@ -49,6 +70,7 @@ def test_precision_on_a_gpu(has_bf16: bool, expected: str, monkeypatch: pytest.M
     capability = (8, 0) if has_bf16 else (7, 5)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert resolve_precision("auto", "cuda") == expected
+    assert resolve_precision("auto", "cuda", "fp16") == "fp16"
     assert resolve_precision("fp32", "cuda") == "fp32"
     if not has_bf16:
         with pytest.raises(ModelError, match="has no bf16"):

@@ -42,9 +42,9 @@ def test_missing_weights_name_the_model_and_how_to_get_them(monkeypatch: pytest.
     for part in (
         MODEL.name,
         "HF_HUB_OFFLINE",
-        "hf download laion/CLIP-ViT-B-32-laion2B-s34B-b79K open_clip_model.safetensors",
+        "imgvec model fetch ViT-B-32/laion2b_s34b_b79k --to DIR",
+        "IMGVEC_MODEL_DIR",
         "--weights",
-        "$IMGVEC_MODEL_DIR/ViT-B-32--laion2b_s34b_b79k.safetensors",
     ):
         assert part in message
     assert "\n" not in message

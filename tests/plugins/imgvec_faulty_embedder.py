@@ -36,7 +36,8 @@ class FaultyGrid(ColorGrid):
 
     def prepare_image(self, image: Image) -> Float32Array:
         """Take a while, die of KILLER, and mark the other colours."""
-        time.sleep(self.seconds)
+        if image.width < 100:  # golden pictures, which each worker starts with, are larger
+            time.sleep(self.seconds)
         if image.getpixel((0, 0)) == KILLER:
             os._exit(EXIT_CODE)
         return super().prepare_image(image)

@@ -26,6 +26,7 @@ TABLES = {
         "alias": READ,
         "text_embedding": READ,
         "calibration": READ,
+        "golden_vector": READ,
         "alembic_version": READ,
         "status": READ,
         "failures": READ,
@@ -40,7 +41,7 @@ TABLES = {
         "model": READ,
         **{
             f"model.{column}": {"UPDATE"}
-            for column in ("fingerprint", "logit_scale", "logit_bias", "images_per_second")
+            for column in ("fingerprint", "weights_sha256", "logit_scale", "logit_bias", "images_per_second")
         },
         "collection": READ,
         **{f"collection.{column}": {"UPDATE"} for column in ("listing_after", "listed_at")},
@@ -49,6 +50,7 @@ TABLES = {
         "status": READ,
         "failures": READ,
         "calibration": {"SELECT", "INSERT", "UPDATE"},
+        "golden_vector": {"SELECT", "INSERT"},
         **dict.fromkeys(
             ("job", "failure", "worker", "text_embedding", "embedding_request", "photo_test_embedding"), ALL
         ),

@@ -1,0 +1,73 @@
+"""What `imgvec model benchmark` measures. Importing this module does not import torch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.errors import ModelError
+
+USUAL_BATCH = 64
+
+
+def benchmark_model(
+    embedder: Embedder, *, batch_size: int | None = None, seconds: float = 3.0, compiled: bool = False
+) -> dict[str, Any]:
+    """Time a model of ours on its device.
+
+    Returns:
+        model, device, precision, compiled, batch_size, images_per_second, forward_images_per_second (the bare network),
+        share_of_forward, gflops_per_image, gflops_per_second, peak_gflops_per_second, share_of_peak, tried.
+
+    Raises:
+        ModelError: It is a team's own embedder, of which only they know how it computes, or fits on no device.
+    """
+    from imgvec_pg.embedding import measure
+    from imgvec_pg.embedding.torchembedder import TorchEmbedder
+
+    if not isinstance(embedder, TorchEmbedder):
+        raise ModelError(
+            f"{embedder.name} is a team's own embedder: only OpenCLIP's and timm's models are timed"
+        )
+    if compiled:
+        embedder.compile()
+    try:
+        tried: Sequence[measure.Rate] = ()
+        if batch_size is None:
+            batch_size, tried = measure.probe_batch_size(embedder, min(seconds, 1.0))
+        rate = measure.measure_rate(embedder, batch_size, seconds)
+        forward = measure.measure_forward(embedder, batch_size, seconds)
+    except MemoryError as error:
+        raise ModelError(f"{error}; try a smaller --batch-size") from error
+    gflops = measure.count_gflops(embedder)
+    peak = measure.measure_peak_gflops(embedder.device, embedder.dtype)
+    return {
+        "model": embedder.name,
+        "device": embedder.device,
+        "precision": embedder.precision,
+        "compiled": compiled,
+        "batch_size": batch_size,
+        "images_per_second": rate.images_per_second,
+        "forward_images_per_second": forward.images_per_second,
+        "share_of_forward": rate.images_per_second / forward.images_per_second,
+        "gflops_per_image": gflops,
+        "gflops_per_second": gflops * rate.images_per_second,
+        "peak_gflops_per_second": peak,
+        "share_of_peak": gflops * rate.images_per_second / peak,
+        "tried": [(each.batch_size, each.images_per_second) for each in tried],
+    }
+
+
+def choose_batch_size(asked: int, embedder: Embedder) -> int:
+    """Return the batch size asked for; for 0 the one that is fastest on the model's device, found by trying.
+
+    A team's own embedder, of which only they know how it computes, gets 64.
+    """
+    if asked:
+        return asked
+    from imgvec_pg.embedding.torchembedder import TorchEmbedder
+
+    if not isinstance(embedder, TorchEmbedder):
+        return USUAL_BATCH
+    from imgvec_pg.embedding.measure import probe_batch_size
+
+    return probe_batch_size(embedder)[0]

@@ -1,0 +1,347 @@
+"""Aliases, and changing the model behind one while it is in use."""
+
+import json
+import random
+import subprocess
+import threading
+import time
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+from imgvec_test_embedder import ColorGrid
+from workers import imgvec, random_picture
+
+from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.cli.main import cli
+from imgvec_pg.cli.outcome import run
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.search.agreement import compare_collections
+from imgvec_pg.store.aliases import create_alias, get_alias
+from imgvec_pg.store.collections import create_collection, get_collection
+from imgvec_pg.store.newcollection import CollectionRequest
+from imgvec_pg.store.reconcile import list_source
+
+ROWS = 60
+
+
+def fill_photos(connection: Connection, rows: int = ROWS, first: int = 1) -> None:
+    draw = random.Random(first)
+    with connection.cursor() as cursor, cursor.copy("COPY photo (id, content) FROM STDIN") as copy:
+        for number in range(first, first + rows):
+            copy.write_row((number, random_picture(draw)))
+
+
+def embed_all(database: str, name: str) -> None:
+    Worker(database, name, ColorGrid(), PipelineOptions(decode_threads=2)).run()
+
+
+@pytest.fixture
+def product(connection: Connection, database: str) -> Connection:
+    """Give a connection to a database with an indexed collection photo_grid and the alias product."""
+    connection.execute("CREATE TABLE photo (id integer PRIMARY KEY, content bytea, price integer DEFAULT 0)")
+    fill_photos(connection)
+    request = CollectionRequest(
+        name="photo_grid", relation="photo", image_columns=["content"], model_name="color-grid",
+        dimensions=12, has_text=True,
+    )  # fmt: skip
+    list_source(connection, create_collection(connection, request))
+    embed_all(database, "photo_grid")
+    connection.execute(
+        "CREATE INDEX photo_grid_embedding_hnsw ON imgvec.photo_grid_embedding USING hnsw (embedding halfvec_cosine_ops)"
+    )
+    create_alias(connection, "product", "photo_grid")
+    return connection
+
+
+def function_oids(connection: Connection) -> dict[str, int]:
+    rows = connection.execute(
+        "SELECT proname, oid::integer FROM pg_proc"
+        " WHERE pronamespace = 'imgvec'::regnamespace AND proname ~ '_product(_row|_text)?$'"
+    )
+    return dict(rows.fetchall())
+
+
+def dimensions(connection: Connection) -> int:
+    row = connection.execute("SELECT (imgvec.embedding_of('product', 1))::vector").fetchone()
+    assert row is not None
+    return len(json.loads(row[0]))
+
+
+def command(database: str, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = imgvec(database, environment, "collection", "switch", "product", *arguments)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_alias_answers_as_its_collection_does(product: Connection) -> None:
+    for call in ("near_{}_row(7)", "search_{}(imgvec.embedding_of('photo_grid', 7), 5)"):
+        answers = [
+            product.execute(f"SELECT * FROM imgvec.{call.format(name)} ORDER BY distance, id").fetchall()
+            for name in ("photo_grid", "product")
+        ]
+        assert answers[0] == answers[1] != []
+
+
+def test_switch_and_back(product: Connection, database: str, plugin_environment: dict[str, str]) -> None:
+    product.execute("PREPARE by_row AS SELECT id FROM imgvec.near_product_row($1) ORDER BY distance LIMIT 5")
+    product.execute(
+        "PREPARE short AS SELECT id FROM imgvec.search_product(imgvec.embedding_of('product', $1), 5)"
+    )
+    product.execute("CREATE VIEW alike AS SELECT id, distance FROM imgvec.near_product_row(3)")
+    product.execute("SET plan_cache_mode = force_generic_plan")
+    before = {name: product.execute(f"EXECUTE {name} (7)").fetchall() for name in ("by_row", "short")}
+    oids = function_oids(product)
+    assert len(oids) == 8
+
+    done = command(database, plugin_environment, "--to", "color-lines", "--words", "red", "--yes")
+    assert done.returncode == 0, done.stderr
+    for part in (
+        "product: color-grid → color-lines",
+        "agreement@10",
+        "over 60 rows",
+        "not in the new    0 rows",
+        "nearest to red",
+        "no answer: no worker or no words",
+        "product points to product_color_lines now; back with: imgvec collection switch product --back",
+    ):
+        assert part in done.stdout, done.stdout
+    assert function_oids(product) == oids
+    assert dimensions(product) == 27
+    row = product.execute("SELECT count(*), min(distance) FROM alike").fetchone()
+    assert row is not None
+    assert row[0] == ROWS - 1
+    for name, expected in before.items():
+        found = product.execute(f"EXECUTE {name} (7)").fetchall()
+        assert len(found) == len(expected) == 5
+        assert found != expected or name == "short"
+    written = product.execute(
+        "SELECT id FROM imgvec.product_color_lines_embedding WHERE id <> 7 ORDER BY embedding <=>"
+        " (SELECT embedding FROM imgvec.product_color_lines_embedding WHERE id = 7) LIMIT 5"
+    ).fetchall()
+    assert product.execute("EXECUTE by_row (7)").fetchall() == written
+
+    # The triggers of both file what comes now; and the old one may not be dropped from under a name.
+    fill_photos(product, 1, first=1000)
+    jobs = product.execute("SELECT count(DISTINCT collection_id) FROM imgvec.job").fetchone()
+    assert jobs == (2,)
+    listed = imgvec(database, plugin_environment, "collection", "list")
+    assert "product  alias, points to product_color_lines, before that to photo_grid" in listed.stdout
+    drop = imgvec(database, plugin_environment, "collection", "drop", "product_color_lines", "--yes")
+    assert drop.returncode == 1
+    assert "the alias product points to collection product_color_lines" in drop.stderr
+
+    # Going back needs no model, and waits for what the old one lacks.
+    embed_all(database, "photo_grid")
+    back = command(database, plugin_environment, "--back", "--yes", "--json")
+    assert back.returncode == 0, back.stderr
+    told = json.loads(back.stdout)
+    assert (told["from"], told["to"], told["switched"]) == ("product_color_lines", "photo_grid", True)
+    assert told["report"]["after"]["dimensions"] == 12
+    assert dimensions(product) == 12
+    assert product.execute("EXECUTE by_row (7)").fetchall() == before["by_row"]
+    assert function_oids(product) == oids
+
+    product.execute("DROP VIEW alike")
+    unalias = imgvec(database, plugin_environment, "collection", "unalias", "product")
+    assert unalias.returncode == 0, unalias.stderr
+    assert function_oids(product) == {}
+
+
+def test_report_alone_and_dry_run_switch_nothing(
+    product: Connection, database: str, plugin_environment: dict[str, str]
+) -> None:
+    dry = command(database, plugin_environment, "--to", "color-lines", "--dry-run")
+    assert (
+        "product would be switched from photo_grid to product_color_lines; nothing was changed" in dry.stdout
+    )
+    assert product.execute("SELECT count(*) FROM imgvec.collection").fetchone() == (1,)
+    report = command(database, plugin_environment, "--to", "color-lines", "--report", "--json")
+    assert report.returncode == 0, report.stderr
+    told = json.loads(report.stdout)
+    assert told["switched"] is False
+    assert 0 < told["report"]["mean"] < 1
+    assert dimensions(product) == 12
+    # Where nobody answers the question, nothing is switched either; the second collection is there and is used again.
+    asked = command(database, plugin_environment, "--to", "color-lines")
+    assert asked.returncode == 1
+    assert "add --yes" in asked.stderr
+    assert dimensions(product) == 12
+
+
+def test_a_model_agrees_with_itself(product: Connection, database: str) -> None:
+    here = get_collection(product, "product")
+    found = compare_collections(product, here, here, sample=20)
+    assert (found.rows, found.mean, found.missing.rows) == (20, 1.0, 0)
+    assert found.before.p50_ms > 0
+    assert found.before.index_bytes > 0
+
+
+def test_rows_missing_in_the_new_one_keep_the_old_one(
+    product: Connection, database: str, plugin_environment: dict[str, str]
+) -> None:
+    command(database, plugin_environment, "--to", "color-lines", "--report")
+    product.execute("DELETE FROM imgvec.product_color_lines_embedding WHERE id = 5")
+    product.execute(
+        "INSERT INTO imgvec.failure (collection_id, key, version, code, message, attempts)"
+        " SELECT id, '{\"id\": 5}', 1, 'x', 'x', 1 FROM imgvec.collection WHERE name = 'product_color_lines'"
+    )
+    refused = command(database, plugin_environment, "--to", "product_color_lines", "--yes")
+    assert refused.returncode == 1
+    assert "1 rows that photo_grid finds are not in product_color_lines (1 of them failed" in refused.stderr
+    assert dimensions(product) == 12
+    accepted = command(
+        database, plugin_environment, "--to", "product_color_lines", "--accept-missing", "1", "--yes"
+    )
+    assert accepted.returncode == 0, accepted.stderr
+    assert dimensions(product) == 27
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "say what to switch to, --to MODEL, or --back"),
+        (["--to", "color-lines", "--back"], 2, "say what to switch to"),
+        (["--back"], 1, "product was not switched yet"),
+        (["--to", "color-lnes"], 2, "there is no model 'color-lnes'"),
+        (["--to", "ViT-B-33/laion2b_s34b_b79k"], 2, "the nearest names are ViT-B-32"),
+        (["--to", "ViT-B-32/laion2b_s34b_b79k", "--yes"], 1, "the weights of ViT-B-32/laion2b_s34b_b79k are not on this"),
+        (["--to", "color-grid"], 1, "product is embedded by color-grid already"),
+        (["--to", "photo_grid"], 1, "product points to photo_grid already"),
+        (["--to", "other"], 1, "an alias switches between collections of one source"),
+        (["--to", "color-lines", "--name", "other"], 1, "choose a name with --name"),
+        (["--to", "demo", "--device", "cuda"], 1, "use --device cpu"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_switched_to_changes_nothing(
+    module_shop: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    ended = run(cli, ["collection", "switch", "product", *arguments, "--dsn", module_shop])
+    told = capsys.readouterr().err
+    assert (ended, message in told) == (code, True), told
+    with connect(module_shop) as connection:
+        names = connection.execute("SELECT array_agg(name ORDER BY name) FROM imgvec.collection").fetchone()
+        assert names == (["other", "photo_grid"],)
+        assert get_alias(connection, "product").collection_name == "photo_grid"
+
+
+@pytest.fixture(scope="module")
+def module_shop(module_database: str) -> str:
+    """Give a database with the alias product of an empty collection, and a collection of another table."""
+    with connect(module_database) as connection:
+        connection.execute(
+            "CREATE TABLE photo (id integer PRIMARY KEY, content bytea);"
+            "CREATE TABLE other_photo (id bigint PRIMARY KEY, content bytea)"
+        )
+        for name, relation in (("photo_grid", "photo"), ("other", "other_photo")):
+            request = CollectionRequest(
+                name=name, relation=relation, image_columns=["content"], model_name="color-grid",
+                dimensions=12, has_text=True,
+            )  # fmt: skip
+            create_collection(connection, request)
+        create_alias(connection, "product", "photo_grid")
+    return module_database
+
+
+def test_names_that_cannot_be_aliases(module_shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, code, message in (
+        (("alias", "other", "photo_grid"), 1, '"other" is a collection already'),
+        (("alias", "product", "other"), 1, '"product" is an alias already'),
+        (("alias", "no-name", "photo_grid"), 2, "cannot name a collection"),
+        (("alias", "new", "nothing"), 1, 'collection "nothing" does not exist'),
+        (("unalias", "photo_grid"), 1, "photo_grid is a collection, whose model never changes"),
+        (("switch", "photo_grid", "--to", "demo"), 1, "imgvec collection alias NAME photo_grid"),
+        (("switch", "nothing", "--to", "demo"), 1, 'alias "nothing" does not exist; there are: product'),
+    ):
+        ended = run(cli, ["collection", *arguments, "--dsn", module_shop])
+        told = capsys.readouterr().err
+        assert (ended, message in told) == (code, True), told
+
+
+def test_alias_over_a_composite_key(
+    connection: Connection, database: str, plugin_environment: dict[str, str]
+) -> None:
+    connection.execute(
+        "CREATE TABLE shot (tenant integer, id text, content bytea, PRIMARY KEY (tenant, id));"
+    )
+    draw = random.Random(3)
+    for number in range(20):
+        connection.execute(
+            "INSERT INTO shot VALUES (%s, %s, %s)", [number % 2, f"a{number}", random_picture(draw)]
+        )
+    request = CollectionRequest(
+        name="shot_grid", relation="shot", image_columns=["content"], model_name="color-grid", dimensions=12,
+        has_text=True,
+    )  # fmt: skip
+    list_source(connection, create_collection(connection, request))
+    embed_all(database, "shot_grid")
+    create_alias(connection, "product", "shot_grid")
+    query = (
+        'SELECT tenant, id FROM imgvec.search_product(imgvec.embedding_of(\'product\', \'{"tenant": 0, "id": "a2"}\'), 3,'
+        " ARRAY[ROW(0, 'a2'), ROW(1, 'a3')]::imgvec.product_key[])"
+    )
+    assert connection.execute(query).fetchall() == [(0, "a2"), (1, "a3")]
+    connection.execute(f"PREPARE few AS {query}")
+    done = command(database, plugin_environment, "--to", "color-lines", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert connection.execute("EXECUTE few").fetchall() == [(0, "a2"), (1, "a3")]
+    assert "nearest to id=a" in done.stdout
+
+
+def test_a_session_that_reads_and_writes_never_notices(
+    product: Connection, database: str, plugin_environment: dict[str, str]
+) -> None:
+    """The same under 50 readers: benchmarks/switch.py."""
+    ended = threading.Event()
+    problems: list[str] = []
+    answers = [0] * 6
+
+    def read(place: int) -> None:
+        calls = (
+            "SELECT id FROM imgvec.near_product_row({}) ORDER BY distance LIMIT 10",
+            "SELECT n.id FROM imgvec.near_product_row({}) n JOIN photo USING (id) ORDER BY n.distance LIMIT 10",
+            "SELECT id FROM imgvec.near_product((SELECT embedding FROM imgvec.photo_grid_embedding WHERE id = {})) LIMIT 0",
+        )
+        with connect(database) as session:
+            while not ended.is_set():
+                number = answers[place] % ROWS + 1
+                call = calls[place % 2].format(number)
+                try:
+                    found = session.execute(call, prepare=True).fetchall()
+                except psycopg.Error as error:
+                    problems.append(str(error))
+                    return
+                if len(found) != 10:
+                    problems.append(f"{len(found)} rows of {call}")
+                answers[place] += 1
+
+    def write() -> None:
+        with connect(database) as session:
+            number = 2000
+            while not ended.is_set():
+                fill_photos(session, 1, first=number)
+                number += 1
+                time.sleep(0.02)
+
+    follower = Worker(database, "photo_grid", ColorGrid(), PipelineOptions(follow=True, decode_threads=1))
+    with ExitStack() as stack:
+        threads = [threading.Thread(target=read, args=(place,)) for place in range(4)]
+        threads += [threading.Thread(target=write), threading.Thread(target=follower.run)]
+        for thread in threads:
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(follower.request_stop)
+        stack.callback(ended.set)
+        done = command(database, plugin_environment, "--to", "color-lines", "--yes")
+        assert done.returncode == 0, done.stderr
+        time.sleep(0.5)
+    assert problems == []
+    assert min(answers[:4]) > 10
+    assert dimensions(product) == 27
