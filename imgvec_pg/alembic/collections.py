@@ -180,11 +180,11 @@ def create(operations: Operations, operation: CreateCollectionOp) -> None:
         request = definition.request()
         found = _find(connection, definition.name)
         if found is not None:
-            told = (found.model_name, found.shown_source.replace('"', ""))
-            if (
-                told != (request.model_name, request.relation.replace('"', ""))
-                and told[1] != request.relation.split(".")[-1]
-            ):
+            row = connection.execute(
+                "SELECT c.source::oid IS NOT DISTINCT FROM to_regclass(%s)::oid FROM imgvec.collection AS c WHERE c.id = %s",
+                [request.relation, found.id],
+            ).fetchone()
+            if found.model_name != request.model_name or not (row and row[0]):
                 raise MigrationError(
                     f'collection "{found.name}" exists already, over {found.shown_source} by {found.model_name}; expected '
                     f"{request.relation} by {request.model_name}. Drop it first, or choose another name"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from alembic.operations import ops
 from alembic.util import PriorityDispatchResult
-from pgvector.sqlalchemy import HALFVEC, VECTOR
+from pgvector.sqlalchemy import VECTOR
 from sqlalchemy.dialects import postgresql
 
 from imgvec_pg.alembic.collections import CreateCollectionOp
@@ -48,8 +48,7 @@ def compare_schema(
     for metadata in _metadatas(context):
         for table in metadata.info.get(INFO, sa.MetaData()).tables.values():
             _compare_collection(context, upgrade, table)
-    if any(isinstance(type_, HALFVEC | VECTOR) for type_ in _types(upgrade)):
-        context.imports.add(PGVECTOR_IMPORT)
+    _import_vector_types(context)
     return PriorityDispatchResult.CONTINUE
 
 
@@ -211,27 +210,17 @@ def _metadatas(context: "AutogenContext") -> list[sa.MetaData]:
     return list(metadata) if isinstance(metadata, list | tuple) else [metadata]  # type: ignore[list-item]
 
 
-def _types(upgrade: ops.UpgradeOps) -> Iterator[Any]:
-    """Give the column types that the operations name."""
-    for op in _flat(upgrade.ops):
-        if isinstance(op, ops.CreateTableOp):
-            yield from (column.type for column in op.columns if isinstance(column, sa.Column))
-        elif isinstance(op, ops.DropTableOp):
-            yield from (column.type for column in op.to_table().columns)
-        elif isinstance(op, ops.AddColumnOp):
-            yield op.column.type
-        elif isinstance(op, ops.DropColumnOp):
-            yield op.to_column().type
-        elif isinstance(op, ops.AlterColumnOp):
-            yield from (op.modify_type, op.existing_type)
+def _import_vector_types(context: "AutogenContext") -> None:
+    """Have pgvector imported by the revisions that name its types: Alembic asks the dialect for each type that it writes."""
+    impl = context.migration_context.impl
+    ask = impl.render_type
 
+    def render_type(type_: Any, autogen_context: "AutogenContext") -> Any:  # noqa: ANN401
+        if type(type_).__module__.startswith("pgvector."):
+            autogen_context.imports.add(PGVECTOR_IMPORT)
+        return ask(type_, autogen_context)
 
-def _flat(operations: Any) -> Iterator[Any]:  # noqa: ANN401
-    for op in operations:
-        if isinstance(op, ops.ModifyTableOps):
-            yield from op.ops
-        else:
-            yield op
+    impl.render_type = render_type  # type: ignore[method-assign, assignment]
 
 
 def _is_among(table: sa.Table, names: set[Any], context: "AutogenContext") -> bool:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.store.embeddingmixin import INFO, EmbeddingMixin
+from imgvec_pg.store.embeddingmixin import CLASSES, EmbeddingMixin
 from imgvec_pg.store.newcollection import check_name
 
 AnySelect: TypeAlias = "sa.Select[*tuple[Any, ...]]"
@@ -102,10 +102,10 @@ def _only_class(statement: AnySelect) -> type[EmbeddingMixin]:
             name: cls
             for leaf in leaves
             for table in _tables(leaf)
-            for name, cls in table.info.get(INFO, {}).items()
+            for name, cls in CLASSES.get(table, {}).items()
         }
         if len(found) == 1:
-            return next(iter(found.values()))  # type: ignore[no-any-return]
+            return next(iter(found.values()))
         if found:
             classes = ", ".join(sorted(cls.__name__ for cls in found.values()))
             raise UsageError(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
@@ -15,10 +16,12 @@ from imgvec_pg.store.definition import CollectionDefinition
 
 SCHEMA = "imgvec"
 INFO = "imgvec"
-"""Key in the `info` of a table: "collection" on an embedding table; on a source its classes by name of the collection.
-In the `info` of a MetaData: the MetaData with the embedding tables of its sources."""
+"""Key in the `info` of an embedding table, whose value is "collection"; in that of a MetaData, the MetaData with the
+embedding tables of its sources."""
 DEFINITION = "imgvec_definition"
 """Key in the `info` of an embedding table: its CollectionDefinition."""
+CLASSES: WeakKeyDictionary[sa.Table, dict[str, type[Any]]] = WeakKeyDictionary()
+"""The embedding classes of a source's table by name of the collection. Not in its `info`, which Alembic writes out."""
 TAKEN = frozenset(
     {"embedding", "version", "content_hash", "precision", "embedded_at", "reference_hash", "source"}
 )
@@ -97,7 +100,7 @@ def _follow_source(cls: type[EmbeddingMixin]) -> None:
         setattr(cls, name, mapped_column(column.name, column.type, primary_key=True, autoincrement=False))
     if mapper is not None:
         cls.source = relationship(mapper.class_, viewonly=True)  # type: ignore[attr-defined]
-    table.info.setdefault(INFO, {})[definition.name] = cls
+    CLASSES.setdefault(table, {})[definition.name] = cls
 
 
 def _source_of(cls: type[EmbeddingMixin]) -> tuple[sa.Table, Mapper[Any] | None]:
@@ -121,7 +124,7 @@ def _attribute(mapper: Mapper[Any] | None, column: sa.Column[Any]) -> str:
 
 def _twin(table: sa.Table, definition: CollectionDefinition) -> str | None:
     """Return the name of a class that embeds the same pictures by the same model under another name."""
-    for name, other in table.info.get(INFO, {}).items():
+    for name, other in CLASSES.get(table, {}).items():
         told = other.__table__.info[DEFINITION]
         if (
             name != definition.name
