@@ -7,11 +7,12 @@ STAMP := $(VENV)/.installed
 # Two processes, each with a private server; roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
-.PHONY: demo test lint types layers pytest clean help
+.PHONY: demo test lint types layers pytest matrix clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
 	@echo "make test    set up, then ruff, mypy, import-linter and pytest"
+	@echo "make matrix  the tests that depend on versions, with the oldest and newest packages and servers"
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) > /dev/null || \
@@ -45,5 +46,9 @@ layers: $(STAMP)
 pytest: $(STAMP)
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
+# ONLY="SQLAlchemy" runs the entries of that name; tests/matrix/matrix.toml has them all.
+matrix: $(STAMP)
+	@$(BIN)/python tests/matrix/run.py $(ONLY)
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .matrix $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

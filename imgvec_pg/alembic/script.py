@@ -3,6 +3,7 @@
 It makes what `imgvec collection create` makes; a test compares the two.
 """
 
+import re
 from collections.abc import Sequence
 
 from psycopg import sql
@@ -48,7 +49,7 @@ def planned_collection(definition: CollectionDefinition) -> Collection:
         has_text=request.has_text,
         source_schema=schema,
         source_name=name,
-        shown_source=request.relation,
+        shown_source=f"{_shown(schema)}.{_shown(name)}",
         key_columns=list(definition.key),
         key_types=list(definition.key.values()),
         key_equality_schemas=["pg_catalog"] * len(definition.key),
@@ -198,6 +199,11 @@ def _with_id(
         script=sql.Literal(script),
         placeholder=sql.Literal(str(ID)),
     )
+
+
+def _shown(name: str) -> str:
+    """Quote a name where SQL wants it, as quote_ident() does."""
+    return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else sql.Identifier(name).as_string(None)
 
 
 def _split(relation: str) -> tuple[str, str]:

@@ -219,8 +219,9 @@ def test_what_a_migration_cannot_do_is_one_line(app: App, rows: Connection) -> N
             assert "\n" not in str(caught.value)
     assert len(find_collections(rows)) == 1
     app.write_revision(REFUSED[0][0])
-    _, errors = app.start("upgrade", "head").communicate(timeout=120)
-    assert errors.splitlines()[-1].lstrip().startswith(f"FAILED: {REFUSED[0][1]}")
+    output, errors = app.start("upgrade", "head").communicate(timeout=120)
+    assert "Traceback" not in errors
+    assert " ".join(output.split()).startswith(f"FAILED: {REFUSED[0][1]}")
 
 
 def test_triggers_and_functions_are_dropped_and_made_again(app: App, rows: Connection) -> None:
@@ -272,11 +273,11 @@ def test_a_migration_that_was_killed_in_an_index_build_or_run_twice_is_repaired_
     app.change('postgresql_using="hnsw"', 'postgresql_using="hnsw", postgresql_with={"m": 8}')
     app.autogenerate("changed")
     first = app.alembic("current").split()[0]
+    rows.execute("DROP INDEX product_look")
     with connect(database) as holder:
         with holder.transaction():
             # A build waits for transactions that have written the table.
             holder.execute("UPDATE product SET name = name WHERE id = 1")
-            rows.execute("DROP INDEX product_look")
             process = app.start("upgrade", "head")
             for _ in range(400):
                 if "INVALID" in index_definition(rows):
