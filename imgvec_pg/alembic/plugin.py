@@ -3,6 +3,8 @@
 In env.py: context.configure(…, autogenerate_plugins=["alembic.autogenerate.*", "imgvec_pg"]).
 """
 
+from collections.abc import Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from alembic.util import DispatchPriority
@@ -12,7 +14,7 @@ from imgvec_pg.alembic import collections, hnswindexes
 if TYPE_CHECKING:
     from alembic.runtime.plugins import Plugin
 
-__all__ = ["collections", "hnswindexes", "setup"]
+__all__ = ["collections", "hnswindexes", "module", "setup"]
 
 
 def setup(plugin: "Plugin") -> None:
@@ -27,3 +29,15 @@ def _compare(*arguments: Any) -> Any:  # noqa: ANN401
     from imgvec_pg.alembic.compare import compare_schema
 
     return compare_schema(*arguments)
+
+
+class PluginModule(ModuleType):
+    """What the entry point gives: Alembic 1.18 goes through it as a collection of modules, later ones take it as a module."""
+
+    setup = staticmethod(setup)
+
+    def __iter__(self) -> Iterator[ModuleType]:
+        yield self
+
+
+module = PluginModule(__name__)

@@ -19,20 +19,9 @@ def install(folder: Path, packages: Sequence[str]) -> Path:
     done = folder / ".installed"
     if done.is_file():
         return folder
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", "--target", str(folder)]
     outcome = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--upgrade",
-        ]
-        + ["--target", str(folder), *packages],
-        capture_output=True,
-        text=True,
+        [sys.executable, "-m", "pip", "install", *options, *packages], capture_output=True, text=True
     )
     if outcome.returncode:
         last = [line for line in outcome.stderr.splitlines() if line.startswith("ERROR")]

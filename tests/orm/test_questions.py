@@ -80,7 +80,7 @@ def test_words_and_pictures_of_every_form_find_their_color(
         forms += pictures
     else:
         for asked in pictures:
-            with pytest.raises(sa.exc.DBAPIError, match="dblink|words setup"), session.begin_nested():
+            with pytest.raises(sa.exc.DBAPIError, match=r"dblink|words setup"), session.begin_nested():
                 nearest(session, asked)
     assert [nearest(session, form) for form in forms] == [color] * len(forms)
 
