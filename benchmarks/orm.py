@@ -103,11 +103,10 @@ def measure(dsn: str, rows: int, runs: int) -> list[Target]:
 def writes(connection: Connection, engine: sa.Engine, vectors: np.ndarray) -> list[Target]:
     """Write the same rows by each way, the table emptied before."""
     keys = list(range(1, len(vectors) + 1))
-    texts = [str(vector.tolist()) for vector in vectors]
     columns = ("id", "embedding", "version", "content_hash", "precision")
     values = [
-        dict(zip(columns, (key, text, 0, b"", "fp32"), strict=True))
-        for key, text in zip(keys, texts, strict=True)
+        dict(zip(columns, (key, vector, 0, b"", "fp32"), strict=True))
+        for key, vector in zip(keys, vectors, strict=True)
     ]
     insert = (
         "INSERT INTO imgvec.product_clip_embedding (id, embedding, version, content_hash, precision)"
@@ -116,14 +115,13 @@ def writes(connection: Connection, engine: sa.Engine, vectors: np.ndarray) -> li
 
     def executemany() -> None:
         with connection.transaction(), connection.cursor() as cursor:
-            cursor.executemany(insert, values)
+            cursor.executemany(
+                insert, [{**row, "embedding": str(row["embedding"].tolist())} for row in values]
+            )
 
     def orm_insert() -> None:
         with Session(engine) as session:
-            session.execute(
-                sa.insert(ProductClip),
-                [{**v, "embedding": list(e)} for v, e in zip(values, vectors, strict=True)],
-            )
+            session.execute(sa.insert(ProductClip), values)
             session.commit()
 
     def helper() -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 from pgvector import HalfVector
-from pgvector.psycopg import register_vector
+from pgvector.psycopg.halfvec import register_halfvec_info
 from psycopg import sql
+from psycopg.types import TypeInfo
 from sqlalchemy.orm import Session
 
 from imgvec_pg.database.connect import vector_schema
@@ -40,9 +41,8 @@ def write_embeddings(
         vectors: Shape (n, dimensions), each row of L2 norm 1.
 
     Raises:
-        UsageError: Keys and vectors do not fit, or the driver is not psycopg 3 in a sync session.
+        UsageError: Keys and vectors do not fit, a key is no row of the source, or the driver is not psycopg 3 in a sync session.
         CollectionError: The collection does not exist.
-        sqlalchemy.exc.IntegrityError: A key is no row of the source.
     """
     target = target_of(by)
     session.flush()
@@ -61,7 +61,11 @@ def write_embeddings(
     array = _checked(vectors, len(keys), collection.dimensions)
     columns = _by_column(keys, collection.key_columns)
     schema = vector_schema(connection)
-    register_vector(connection)
+    cursor = connection.cursor()
+    info = TypeInfo.fetch(connection, sql.Identifier(schema, "halfvec"))
+    # On the cursor alone: the application may read vectors over this connection in another form.
+    assert info is not None  # noqa: S101 - vector_schema() has found the extension
+    register_halfvec_info(cursor, info)  # type: ignore[arg-type]
     arrays = sql.SQL(", ").join(
         sql.SQL("{}::{}[]").format(sql.Placeholder(f"key_{position}"), sql.SQL(type_name))
         for position, type_name in enumerate(collection.key_types)
@@ -77,9 +81,14 @@ def write_embeddings(
         part = slice(start, start + ROWS_PER_STATEMENT)
         values = {f"key_{position}": column[part] for position, column in enumerate(columns)}
         vectors_of_part = [HalfVector(row) for row in array[part]]
-        row = connection.execute(
-            statement, {**values, "vectors": vectors_of_part, "precision": precision}, binary=True
-        ).fetchone()
+        try:
+            row = cursor.execute(
+                statement, {**values, "vectors": vectors_of_part, "precision": precision}
+            ).fetchone()
+        except psycopg.errors.ForeignKeyViolation as error:
+            raise UsageError(
+                f"a key is no row of {collection.shown_source} ({error.diag.message_detail}); roll back, and write the rows first"
+            ) from error
         written += int(row[0]) if row else 0
     return written
 
