@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL, REGCLASS, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from imgvec_pg.store.embeddingmixin import EmbeddingMixin
+from imgvec_pg.store.embeddingmixin import EmbeddingMixin as EmbeddingMixin
 
 TimestampTz = TIMESTAMP(timezone=True)
 

@@ -36,7 +36,16 @@ from sqlalchemy.orm import (
 from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.cliffs import judge
-from imgvec_pg.sqlalchemy import EmbeddingMixin, Row, SearchSettings, Words, near, neighbours, search
+from imgvec_pg.sqlalchemy import (
+    CollectionDefinition,
+    EmbeddingMixin,
+    Row,
+    SearchSettings,
+    Words,
+    near,
+    neighbours,
+    search,
+)
 
 QUERY = np.eye(DIMENSIONS, dtype=np.float32)[0]
 INDEX = "product_clip_embedding_hnsw"
@@ -284,8 +293,8 @@ def test_models_that_cannot_be_sources_are_refused() -> None:
         __tablename__ = "odd"
         embedding: Mapped[int] = mapped_column(primary_key=True)
 
-    def declare(source: object, collection: object) -> None:
-        type("Clip", (EmbeddingMixin, Own), {"__source__": source, "__collection__": collection})
+    def declare(source: object, collection: object, name: str = "Clip") -> None:
+        type(name, (EmbeddingMixin, Own), {"__source__": source, "__collection__": collection})
 
     keyless = sa.Table("log", Own.metadata, sa.Column("line", sa.Text))
     for source, collection, message in (
@@ -301,6 +310,18 @@ def test_models_that_cannot_be_sources_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             declare(source, collection)
+    declare(Thing, CollectionDefinition("thing_clip", image="photo", model="demo"))
+    declare(
+        Thing,
+        CollectionDefinition("thing_better", image="photo", model="ViT-B-32/laion2b_s34b_b79k"),
+        "Better",
+    )
+    with pytest.raises(
+        UsageError, match=r"classes Clip and Again both embed thing \(photo\) by demo; expected one"
+    ):
+        declare(Thing, CollectionDefinition("thing_again", image="photo", model="demo"), "Again")
+    with pytest.raises(UsageError, match="sources of several collections; say which with by=: Better, Clip"):
+        near(sa.select(Thing), "red")
     assert "thing_clip_embedding" not in str(Own.metadata.tables)
 
 
