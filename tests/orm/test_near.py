@@ -173,6 +173,8 @@ SHAPES: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_gives_rows_and_reads_the_index(session: Session, shape: str) -> None:
+    if shape == "sorted by more" and session.connection().dialect.server_version_info < (17,):
+        pytest.skip("PostgreSQL 16 does not sort an index's order by distance further: it compares all rows")
     found = plan(session, SHAPES[shape]())
     assert INDEX in str(found)
     if shape != "each row's nearest":
