@@ -44,6 +44,8 @@ def session(module_database: str) -> Iterator[Session]:
         )
         if has_dblink:
             install_relay(connection)
+        # A busy machine is no reason to fail.
+        connection.execute(f"ALTER DATABASE \"{connection.info.dbname}\" SET imgvec.text_timeout = '30 s'")
     engine = sa.create_engine(sqlalchemy_url(module_database))
     with answering(module_database, collection), Session(engine) as opened:
         if not has_dblink:
