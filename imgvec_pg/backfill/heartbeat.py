@@ -18,6 +18,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ConnectionFailedError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.jobs import extend_leases
+from imgvec_pg.store.queuestate import read_queue_state
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Heartbeat:
         try:
             connection.execute(load_sql("queries/forget_workers.sql"))
             self._tell(connection)
+            self._look_at_queue(connection)
         except BaseException:
             connection.close()
             raise
@@ -100,8 +102,13 @@ class Heartbeat:
                 connection = self._connected()
                 extend_leases(connection, self.collection.id, self.leases.held(), self.lease_seconds)
                 self._tell(connection)
+                self._look_at_queue(connection)
             except (psycopg.Error, ConnectionFailedError) as error:
                 log.info("no sign of life to the database: %s", one_line(error))
+
+    def _look_at_queue(self, connection: Connection) -> None:
+        if self.tally.watches_queue:
+            self.tally.queue = read_queue_state(connection, self.collection.id)
 
     def _record_rate(self, connection: Connection) -> None:
         if self.tally.embedded >= MEASURED_FROM_IMAGES:

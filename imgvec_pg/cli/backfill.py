@@ -9,12 +9,22 @@ from typing import cast
 import click
 from psycopg import sql
 
+from imgvec_pg.backfill.metrics import worker_registry
+from imgvec_pg.backfill.metricsserver import serving_metrics
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.filling import Filling, report_dry_run
-from imgvec_pg.cli.options import dsn_option, json_option, model_options, pipeline_options
-from imgvec_pg.cli.outcome import SomeRowsFailed, complain
+from imgvec_pg.cli.logs import complain, say
+from imgvec_pg.cli.options import (
+    dsn_option,
+    json_option,
+    log_options,
+    metrics_options,
+    model_options,
+    pipeline_options,
+)
+from imgvec_pg.cli.outcome import SomeRowsFailed
 from imgvec_pg.cli.processes import Fleet, run_processes
 from imgvec_pg.cli.progress import image_progress
 from imgvec_pg.cli.stopping import stop_on_signals
@@ -22,6 +32,7 @@ from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.database.launcher import die_with
 from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection, require_same_collection
@@ -40,6 +51,8 @@ from imgvec_pg.store.reconcile import list_source
 @click.option("--no-index", is_flag=True, help="Do not build the HNSW index at the end.")
 @click.option("--parent", type=int, hidden=True, help="End with this process: for those of --workers.")
 @pipeline_options
+@metrics_options
+@log_options
 @model_options
 @json_option
 @click.pass_context
@@ -52,6 +65,8 @@ def backfill(
     decode_threads: int,
     limit: int | None,
     root: Path | None,
+    metrics_port: int | None,
+    metrics_host: str,
     dry_run: bool,
     no_index: bool,
     parent: int | None,
@@ -74,6 +89,10 @@ def backfill(
       imgvec backfill product_clip
       imgvec backfill product_clip --device cuda --batch-size 256
     """
+    if workers > 1 and metrics_port is not None:
+        raise UsageError(
+            "--metrics-port serves one process, --workers starts several; start a backfill for each port"
+        )
     with connect(dsn, application_name="imgvec backfill") as connection:
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec backfill NAME")
@@ -110,7 +129,7 @@ def backfill(
     if filling.index_problem is not None:
         complain(filling.index_problem)
     if fleet is not None and fleet.first_error is not None:
-        click.echo(f"a worker process ended in error: {fleet.complaint}", err=True)
+        say(f"a worker process ended in error: {fleet.complaint}")
         if filling.waiting:
             context.exit(fleet.first_error)
     if tally.failed:
@@ -122,6 +141,20 @@ def run_worker(context: click.Context, collection: Collection, expected: int) ->
     options = context.params
     if options["parent"] is not None:
         die_with(options["parent"], signal.SIGTERM)
+    tally = Tally(watches_queue=options["metrics_port"] is not None)
+    with serving_metrics(
+        options["metrics_port"],
+        options["metrics_host"],
+        lambda: worker_registry(tally, collection.name, collection.model_name),
+    ) as url:
+        if url is not None:
+            say(f"metrics at {url}", url=url)
+        return work(context, collection, expected, tally)
+
+
+def work(context: click.Context, collection: Collection, expected: int, tally: Tally) -> Tally:
+    """Load the model and embed what waits."""
+    options = context.params
     embedder = load_embedder(
         collection.model_name,
         weights=options["weights"],
@@ -135,12 +168,14 @@ def run_worker(context: click.Context, collection: Collection, expected: int) ->
         root=options["root"],
         lease_seconds=lease_seconds(),
     )
-    worker = Worker(options["dsn"], collection.name, embedder, pipeline)
+    worker = Worker(options["dsn"], collection.name, embedder, pipeline, tally=tally)
     with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:
         worker.on_progress = lambda tally: show(tally.settled, tally.images_per_second())
         tally = worker.run()
     if stopped.exit_code is not None:
-        click.echo(f"stopped after {tally.embedded:,} images; run the same command to go on", err=True)
+        say(
+            f"stopped after {tally.embedded:,} images; run the same command to go on", embedded=tally.embedded
+        )
         context.exit(stopped.exit_code)
     return tally
 

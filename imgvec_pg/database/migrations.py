@@ -106,6 +106,7 @@ def prepare_database(connection: Connection) -> dict[str, object]:
     # IF NOT EXISTS would ask for CREATE on the database of a role that owns the schema.
     if row is None or row[0] is None:
         connection.execute("CREATE SCHEMA imgvec")
+    connection.execute(load_sql("require_own_schema.sql"))
     return {"vector_schema": vector_schema(connection), "created_extension": created}
 
 
@@ -141,7 +142,7 @@ def refusal(error: psycopg.Error | sqlalchemy.exc.DBAPIError) -> str:
     message = getattr(diagnostic, "message_primary", None) or one_line(cause)
     hint = getattr(diagnostic, "message_hint", None)
     if isinstance(cause, psycopg.errors.InsufficientPrivilege):
-        hint = "the role needs CREATE on the database, or must own the schema imgvec"
+        hint = hint or "the role needs CREATE on the database, or must own the schema imgvec"
     return f"the migration was refused and rolled back: {message}" + (f" ({hint})" if hint else "")
 
 
