@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Two processes, each with a private server; roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
-.PHONY: demo test lint types layers pytest shop photos browser fuzz audit clean help
+.PHONY: demo test lint types layers pytest shop photos browser fuzz matrix audit clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
@@ -16,6 +16,7 @@ help:
 	@echo "make browser drives both in Chromium (Debian: apt install chromium)"
 	@echo "make test    set up, then ruff, mypy, import-linter and pytest"
 	@echo "make fuzz    about four minutes of bad pictures; with atheris when it can be installed"
+	@echo "make matrix  the tests that depend on versions, with the oldest and newest packages and servers"
 	@echo "make audit   look the dependencies up in PyPI's list of known vulnerabilities; needs a network"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -67,6 +68,10 @@ fuzz: $(STAMP)
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris || true
 	$(BIN)/python tests/fuzz/run.py
 
+# ONLY="SQLAlchemy" runs the entries of that name; tests/matrix/matrix.toml has them all.
+matrix: $(STAMP)
+	@$(BIN)/python tests/matrix/run.py $(ONLY)
+
 # Beside the project's own packages, whose versions stay as they are.
 audit: $(STAMP)
 	@test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \
@@ -75,4 +80,4 @@ audit: $(STAMP)
 	@$(VENV)/audit/bin/python tests/security/audit.py
 
 clean:
-	rm -rf $(VENV) .fuzz .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .fuzz .matrix .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -20,7 +20,7 @@ OPTIONS = {
 
 
 def run_offline() -> None:
-    schema = config.attributes.get("vector_schema", "public")
+    schema = config.attributes.setdefault("vector_schema", "public")
     context.configure(
         dialect_name="postgresql",
         # Any other style would print each % twice.

@@ -1,12 +1,6 @@
-"""The tables of the schema imgvec as SQLAlchemy models, and the mixin for embedding tables.
+"""The tables of the schema imgvec as SQLAlchemy models.
 
-`Image` and the registries are created by migrations; embedding tables by `imgvec collection create`. A mapped
-class for one of those describes it for queries:
-
-    class ProductEmbedding(EmbeddingMixin, Base):
-        __tablename__ = "product_clip_embedding"
-        __table_args__ = {"schema": "imgvec", "info": {"imgvec": "collection"}}
-        id: Mapped[int] = mapped_column(ForeignKey("shop.product.id"), primary_key=True)
+`Image` and the registries are created by migrations; embedding tables by `imgvec collection create`.
 """
 
 import uuid
@@ -34,6 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL, REGCLASS, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from imgvec_pg.store.embeddingmixin import EmbeddingMixin as EmbeddingMixin
+
 TimestampTz = TIMESTAMP(timezone=True)
 
 
@@ -41,21 +37,6 @@ class Base(DeclarativeBase):
     """Declarative base of imgvec's own schema."""
 
     metadata = MetaData(schema="imgvec")
-
-
-class EmbeddingMixin:
-    """Columns of an embedding table; add the source's own key columns as the primary key.
-
-    `embedding` is a halfvec of L2 norm 1 with the dimensions of the collection's model. `embedding.cosine_distance(q)`
-    gives 0 to 2, lower is nearer.
-    """
-
-    embedding: Mapped[Any] = mapped_column(HALFVEC())
-    version: Mapped[int] = mapped_column(BigInteger)
-    content_hash: Mapped[bytes] = mapped_column(LargeBinary)
-    precision: Mapped[str] = mapped_column(Text)
-    embedded_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
-    reference_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class Image(Base):
@@ -86,10 +67,9 @@ class ImageEmbedding(EmbeddingMixin, Base):
     That is `imgvec collection create image --library --model …`; for one of another name map a class of your own.
     """
 
-    __tablename__ = "image_embedding"
-    __table_args__ = {"info": {"imgvec": "collection"}}  # noqa: RUF012 - SQLAlchemy's own protocol
+    __source__ = Image
+    __collection__ = "image"
 
-    id: Mapped[int] = mapped_column(BigInteger, ForeignKey("imgvec.image.id"), primary_key=True)
     image: Mapped[Image] = relationship(Image, viewonly=True)
 
 

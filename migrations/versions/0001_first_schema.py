@@ -3,9 +3,11 @@
 from alembic import context, op
 from psycopg import sql
 
+from imgvec_pg.database.migrations import prepare_database
 from imgvec_pg.database.sqlfiles import as_alembic_text
 
-revision = "0001"
+# An application may have the revisions in its own tree, where 0001 may be another's.
+revision = "imgvec_0001"
 down_revision = None
 branch_labels = ("imgvec",)
 depends_on = None
@@ -62,7 +64,25 @@ def execute_file(name: str) -> None:
     op.execute(as_alembic_text(name, vector=sql.Identifier(schema)))
 
 
+def prepare() -> None:
+    """Make the extension and the schema where an application's own env.py runs this, which knows of neither."""
+    attributes = context.config.attributes
+    if "vector_schema" in attributes:
+        return
+    if context.is_offline_mode():
+        schema = op.get_context().opts.get("imgvec_vector_schema", "public")
+        attributes["vector_schema"] = schema
+        op.execute(
+            as_alembic_text(
+                "prepare_offline.sql", vector=sql.Identifier(schema), vector_name=sql.Literal(schema)
+            )
+        )
+    else:
+        attributes.update(prepare_database(op.get_bind().connection.driver_connection))
+
+
 def upgrade() -> None:
+    prepare()
     # Names mean PostgreSQL's own, not what others have put into schemas on this session's search_path; an application
     # whose own migrations follow in the same transaction gets its path back.
     op.execute(

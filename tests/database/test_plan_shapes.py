@@ -160,7 +160,9 @@ def test_a_shape_plans_as_by_hand_and_uses_the_index(
     with as_role(shop, reader) if as_reader else nullcontext():
         ours, by_hand = plan(shop, shape.ours), plan(shop, shape.by_hand)
     assert outline(ours) == outline(by_hand)
-    assert any(name.endswith("_hnsw") for name in index_names(ours))
+    # PostgreSQL 16 does not sort an index's order by distance further: by hand too it compares all rows.
+    if shape.name != "a second sort key" or shop.info.server_version >= 170_000:
+        assert any(name.endswith("_hnsw") for name in index_names(ours))
     if as_reader and "secret" in shape.ours:
         assert "brand_id < 50" in str(ours)
 

@@ -153,7 +153,12 @@ def test_python_block_prints_the_nearest(tour: Tour, blocks: list[Block]) -> Non
     (tour.folder / "example.py").write_text(tour.translate(block.text))
     lines = tour.run(f"{sys.executable} example.py").splitlines()
     assert len(lines) == 10
-    assert lines[0] == f"0.000  {read_manifest()[41].name}"
+    with connect(tour.dsn) as connection:
+        nearest = connection.execute(
+            "SELECT p.name FROM imgvec.near_product_clip_row(42) AS n JOIN shop.product AS p USING (id)"
+            " WHERE p.price < 50 ORDER BY n.distance LIMIT 10"
+        ).fetchall()
+    assert [(line.split("  ")[1],) for line in lines] == nearest
     assert [float(line.split()[0]) for line in lines] == sorted(float(line.split()[0]) for line in lines)
 
 

@@ -1,0 +1,234 @@
+"""What autogenerate finds beside Alembic's own: HNSW indexes whose options changed, collections that are declared and missing.
+
+It runs after Alembic's own comparison and mends its result: nothing of the schema imgvec is the application's.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from alembic.util import PriorityDispatchResult
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy.dialects import postgresql
+
+from imgvec_pg.alembic.collections import CreateCollectionOp
+from imgvec_pg.alembic.failing import MigrationError, telling
+from imgvec_pg.alembic.hnswindexes import (
+    OPCLASS,
+    CreateHnswIndexOp,
+    DropHnswIndexOp,
+    HnswIndex,
+    existing_indexes,
+    in_transaction,
+)
+from imgvec_pg.alembic.render import PGVECTOR_IMPORT
+from imgvec_pg.store.definition import CollectionDefinition
+from imgvec_pg.store.embeddingmixin import DEFINITION, INFO, SCHEMA
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+
+log = logging.getLogger(__name__)
+
+METHODS = ("hnsw", "ivfflat")
+
+
+def compare_schema(
+    context: "AutogenContext", upgrade: ops.UpgradeOps, schemas: set[str | None]
+) -> PriorityDispatchResult:
+    """Leave out the library's schema, then add indexes and collections."""
+    upgrade.ops[:] = [op for op in upgrade.ops if getattr(op, "schema", None) != SCHEMA]
+    made = {(op.schema, op.table_name) for op in upgrade.ops if isinstance(op, ops.CreateTableOp)}
+    for table in list(context.sorted_tables):
+        if table.schema != SCHEMA:
+            _compare_indexes(context, upgrade, table, is_new=_is_among(table, made, context))
+    for metadata in _metadatas(context):
+        for table in metadata.info.get(INFO, sa.MetaData()).tables.values():
+            _compare_collection(context, upgrade, table)
+    _import_vector_types(context)
+    return PriorityDispatchResult.CONTINUE
+
+
+def _compare_indexes(
+    context: "AutogenContext", upgrade: ops.UpgradeOps, table: sa.Table, *, is_new: bool
+) -> None:
+    """Compare the HNSW indexes of one table of the application's, and have those be made by our operations."""
+    declared = {
+        index.name: found for index in table.indexes if (found := declared_hnsw(table, index)) is not None
+    }
+    schema = table.schema
+    rows = [] if is_new else existing_indexes(context.connection, table.name, schema or _default(context))
+    existing = {row.name: row for row in rows}
+    others = {index.name for index in table.indexes} - set(declared)
+    for container in _containers(upgrade, table, context):
+        _take_over(container, declared, existing)
+    for name, index in declared.items():
+        found = existing.get(name)
+        wanted = in_transaction(index) if is_new else index
+        if found is None or not found.is_valid:
+            log.info("Detected added HNSW index %r on %r", name, table.fullname)
+            upgrade.ops.append(CreateHnswIndexOp(wanted))
+        elif not index.is_made_as(found):
+            log.info("Detected changed HNSW index %r on %r", name, table.fullname)
+            if found.method == "hnsw" and found.is_plain:
+                upgrade.ops.append(DropHnswIndexOp(_as_found(index, found)))
+            else:
+                upgrade.ops.append(ops.DropIndexOp(str(name), table.name, schema=schema))
+            upgrade.ops.append(CreateHnswIndexOp(wanted))
+    for name, row in existing.items():
+        if row.method == "hnsw" and row.is_plain and name not in declared:
+            old = HnswIndex(
+                name, table.name, row.column_name, schema, row.opclass, row.m, row.ef_construction
+            )
+            # An index that became one of another method: Alembic's comparison sees no change in it.
+            position = len(upgrade.ops)
+            upgrade.ops.insert(position, DropHnswIndexOp(old))
+            if name in others:
+                other = next(i for i in table.indexes if i.name == name)
+                upgrade.ops.append(ops.CreateIndexOp.from_index(other))
+            log.info("Detected removed HNSW index %r on %r", name, table.fullname)
+
+
+def declared_hnsw(table: sa.Table, index: sa.Index) -> HnswIndex | None:
+    """Return an Index of a model as HNSW index, None where it is another, or more than one column of the whole table."""
+    options = index.dialect_options["postgresql"]
+    columns = list(index.expressions)
+    if options["using"] != "hnsw" or options["where"] is not None or len(columns) != 1:
+        return None
+    column = columns[0]
+    if not isinstance(column, sa.Column) or index.name is None:
+        return None
+    with_ = {name: int(value) for name, value in (options["with"] or {}).items()}
+    opclass = (options["ops"] or {}).get(column.key) or (options["ops"] or {}).get(column.name)
+    return HnswIndex(
+        str(index.name),
+        table.name,
+        column.name,
+        table.schema,
+        opclass or _default_opclass(column),
+        with_.get("m", 16),
+        with_.get("ef_construction", 64),
+    )
+
+
+def _default_opclass(column: sa.Column[Any]) -> str:
+    # pgvector's own default for HNSW is L2 over vector only; a halfvec has none.
+    return "vector_l2_ops" if isinstance(column.type, VECTOR) else OPCLASS
+
+
+def _take_over(container: list[Any], declared: dict[Any, HnswIndex], existing: dict[Any, Any]) -> None:
+    """Take from Alembic's own operations those on HNSW indexes, which ours replace."""
+    ours = {name for name, row in existing.items() if row.method == "hnsw" and row.is_plain} | set(declared)
+    container[:] = [
+        op
+        for op in container
+        if not (isinstance(op, ops.CreateIndexOp | ops.DropIndexOp) and op.index_name in ours)
+    ]
+
+
+def _containers(upgrade: ops.UpgradeOps, table: sa.Table, context: "AutogenContext") -> Iterator[list[Any]]:
+    """Give the lists that hold operations on a table, and drop those that end up empty."""
+    for op in list(upgrade.ops):
+        if isinstance(op, ops.ModifyTableOps) and _is_among(table, {(op.schema, op.table_name)}, context):
+            yield op.ops
+            if not op.ops:
+                upgrade.ops.remove(op)
+    yield upgrade.ops
+
+
+def _as_found(index: HnswIndex, found: Any) -> HnswIndex:  # noqa: ANN401
+    return replace(
+        index,
+        column=found.column_name,
+        opclass=found.opclass,
+        m=found.m,
+        ef_construction=found.ef_construction,
+    )
+
+
+def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, table: sa.Table) -> None:
+    """Create a collection that is declared with all it needs and missing; compare the index of one that is there.
+
+    Raises:
+        MigrationError: It is by another model, which never changes in a collection.
+    """
+    definition: CollectionDefinition = table.info[DEFINITION]
+    if not definition.is_complete:
+        return
+    with telling():
+        request = definition.request()
+    connection = context.connection
+    assert connection is not None  # noqa: S101 - autogenerate runs online
+    if connection.execute(sa.text("SELECT to_regclass('imgvec.collection')")).scalar() is None:
+        raise MigrationError("the database has no schema imgvec yet; run first: imgvec migrate")
+    found = connection.execute(
+        sa.text(
+            "SELECT m.name AS model, m.dimensions, c.m, c.ef_construction FROM imgvec.collection AS c"
+            " JOIN imgvec.model AS m ON m.id = c.model_id WHERE c.name = :name"
+        ),
+        {"name": definition.name},
+    ).one_or_none()
+    if found is None:
+        log.info("Detected added collection %r", definition.name)
+        key = {column.name: _type(column) for column in table.primary_key.columns}
+        full = replace(definition, key=key, dimensions=request.dimensions, has_text=request.has_text)
+        upgrade.ops.append(CreateCollectionOp(full))
+        return
+    if (found.model, found.dimensions) != (request.model_name, request.dimensions):
+        raise MigrationError(
+            f'collection "{definition.name}" is embedded by {found.model} ({found.dimensions} dimensions), the class says '
+            f"{request.model_name} ({request.dimensions}); a collection's model never changes: declare a new collection, "
+            "fill it, then switch to it"
+        )
+    if (found.m, found.ef_construction) != (definition.m, definition.ef_construction):
+        name = f"{definition.name}_embedding"
+        new = HnswIndex(
+            f"{name}_hnsw",
+            name,
+            "embedding",
+            SCHEMA,
+            m=definition.m,
+            ef_construction=definition.ef_construction,
+        )
+        upgrade.ops.append(DropHnswIndexOp(replace(new, m=found.m, ef_construction=found.ef_construction)))
+        upgrade.ops.append(CreateHnswIndexOp(new))
+
+
+def _type(column: sa.Column[Any]) -> str:
+    """Return a key column's type as PostgreSQL names it."""
+    name = column.type.compile(postgresql.dialect()).lower()  # type: ignore[no-untyped-call]
+    return {"varchar": "character varying"}.get(name, name)
+
+
+def _metadatas(context: "AutogenContext") -> list[sa.MetaData]:
+    metadata = context.metadata
+    if metadata is None:
+        return []
+    return list(metadata) if isinstance(metadata, list | tuple) else [metadata]  # type: ignore[list-item]
+
+
+def _import_vector_types(context: "AutogenContext") -> None:
+    """Have pgvector imported by the revisions that name its types: Alembic asks the dialect for each type that it writes."""
+    impl = context.migration_context.impl
+    ask = impl.render_type
+
+    def render_type(type_: Any, autogen_context: "AutogenContext") -> Any:  # noqa: ANN401
+        if type(type_).__module__.startswith("pgvector."):
+            autogen_context.imports.add(PGVECTOR_IMPORT)
+        return ask(type_, autogen_context)
+
+    impl.render_type = render_type  # type: ignore[method-assign, assignment]
+
+
+def _is_among(table: sa.Table, names: set[Any], context: "AutogenContext") -> bool:
+    default = _default(context)
+    return bool(
+        {(table.schema, table.name), (None if table.schema == default else table.schema, table.name)} & names
+    )
+
+
+def _default(context: "AutogenContext") -> str | None:
+    return context.dialect.default_schema_name if context.dialect is not None else None

@@ -1,0 +1,65 @@
+"""How autogenerate writes the operations into a revision, with the imports that they need."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from alembic.autogenerate import renderers
+
+from imgvec_pg.alembic.collections import OPERATIONS, CollectionOperation
+from imgvec_pg.alembic.hnswindexes import OPCLASS, CreateHnswIndexOp, DropHnswIndexOp, HnswIndex
+from imgvec_pg.store.definition import CollectionDefinition
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+
+PGVECTOR_IMPORT = "import pgvector.sqlalchemy"
+OPERATIONS_IMPORT = (
+    "import imgvec_pg.alembic.plugin  # noqa: F401 - op.create_collection, op.create_hnsw_index"
+)
+
+
+@renderers.dispatch_for(CreateHnswIndexOp)
+def render_create(context: "AutogenContext", operation: CreateHnswIndexOp) -> str:
+    """Write op.create_hnsw_index(…)."""
+    context.imports.add(OPERATIONS_IMPORT)
+    index = operation.index
+    return _call(context, "create_hnsw_index", [index.name, index.table, index.column], _options(index))
+
+
+@renderers.dispatch_for(DropHnswIndexOp)
+def render_drop(context: "AutogenContext", operation: DropHnswIndexOp) -> str:
+    """Write op.drop_hnsw_index(…), with the index as it was."""
+    context.imports.add(OPERATIONS_IMPORT)
+    index = operation.index
+    options = {"table_name": index.table, "column": index.column, **_options(index)}
+    return _call(context, "drop_hnsw_index", [index.name], options)
+
+
+def render_collection(context: "AutogenContext", operation: CollectionOperation) -> str:
+    """Write op.create_collection(…) and its kin, with the fields that are not the default."""
+    context.imports.add(OPERATIONS_IMPORT)
+    definition = operation.definition
+    plain = CollectionDefinition(definition.name)
+    options = {
+        field.name: getattr(definition, field.name)
+        for field in dataclasses.fields(definition)
+        if field.name != "name" and getattr(definition, field.name) != getattr(plain, field.name)
+    }
+    return _call(context, operation.name, [definition.name], options)
+
+
+for operation_class in OPERATIONS.values():
+    renderers.dispatch_for(operation_class)(render_collection)
+
+
+def _options(index: HnswIndex) -> dict[str, object]:
+    schema = {"schema": index.schema} if index.schema else {}
+    opclass = {"opclass": index.opclass} if index.opclass != OPCLASS else {}
+    concurrently = {} if index.concurrently else {"concurrently": False}
+    return {**schema, **opclass, "m": index.m, "ef_construction": index.ef_construction, **concurrently}
+
+
+def _call(context: "AutogenContext", name: str, arguments: list[str], options: dict[str, object]) -> str:
+    prefix = context.opts["alembic_module_prefix"] or ""
+    parts = [*map(repr, arguments), *(f"{key}={value!r}" for key, value in options.items())]
+    return f"{prefix}{name}({', '.join(parts)})"

@@ -1,0 +1,181 @@
+"""Which collection a select is about, and where in the select its source stands."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+
+from imgvec_pg.errors import UsageError
+from imgvec_pg.store.embeddingmixin import CLASSES, EmbeddingMixin
+from imgvec_pg.store.newcollection import check_name
+
+AnySelect: TypeAlias = "sa.Select[*tuple[Any, ...]]"
+"""A select of any columns, as SQLAlchemy 2.1 writes it; 2.0 knows no such thing."""
+KeyColumns = Sequence[sa.ColumnElement[Any]]
+EMBEDDING_TABLE = "_embedding"
+TARGET = "__imgvec_target__"
+"""Attribute that keeps what target_of() found."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A collection as near() needs it.
+
+    Attributes:
+        key: Name and type of each column of the source's key.
+        table: The embedding table, None where only the collection's name is known.
+    """
+
+    name: str
+    key: Sequence[tuple[str, sa.types.TypeEngine[Any]]]
+    source: sa.Table | None
+    table: sa.Table | None
+
+
+def target_of(by: type[EmbeddingMixin]) -> Target:
+    """Describe the collection that a mapped class stands for.
+
+    Raises:
+        UsageError: It is no mapped embedding class, or its key does not point to one source.
+    """
+    known = by.__dict__.get(TARGET) if isinstance(by, type) else None
+    if isinstance(known, Target):
+        return known
+    table = getattr(by, "__table__", None)
+    if not (
+        isinstance(by, type) and issubclass(by, EmbeddingMixin) and isinstance(table, sa.Table)
+    ) or not table.name.endswith(EMBEDDING_TABLE):
+        raise UsageError(
+            f"{by!r} is no embedding class; expected one that is mapped with EmbeddingMixin to imgvec.<collection>_embedding"
+        )
+    columns = list(table.primary_key.columns)
+    sources = {key.column.table for column in columns for key in column.foreign_keys}
+    if len(sources) > 1:
+        raise UsageError(
+            f"the key of class {by.__name__} points to {len(sources)} tables; expected its source"
+        )
+    source = next(iter(sources), None)
+    target = Target(
+        table.name.removesuffix(EMBEDDING_TABLE),
+        [(column.name, column.type) for column in columns],
+        source if isinstance(source, sa.Table) else None,
+        table,
+    )
+    setattr(by, TARGET, target)
+    return target
+
+
+def resolve(
+    statement: AnySelect, by: type[EmbeddingMixin] | str | None, key: KeyColumns | None
+) -> tuple[Target, KeyColumns]:
+    """Find the collection and the source's key columns in a select.
+
+    Raises:
+        UsageError: There is no collection, or several; the select reads the source not at all, or twice.
+    """
+    if isinstance(by, str):
+        check_name(by)
+        if not key:
+            raise UsageError(
+                f'the collection "{by}" is given by its name; expected its source\'s key columns too: key=[Product.id], or '
+                "by=ProductClip, a class with EmbeddingMixin"
+            )
+        columns = list(key)
+        return Target(by, [(_name(column), column.type) for column in columns], None, None), columns
+    target = target_of(by if by is not None else _only_class(statement))
+    if key is not None:
+        if len(key) != len(target.key):
+            raise UsageError(f"key has {len(key)} columns; expected {', '.join(n for n, _ in target.key)}")
+        return target, list(key)
+    if target.source is None:
+        raise UsageError(
+            f'the source of collection "{target.name}" is not known; expected key=[…], its key columns'
+        )
+    return target, _key_columns(statement, target)
+
+
+def _only_class(statement: AnySelect) -> type[EmbeddingMixin]:
+    """Return the one embedding class of the sources that a select reads."""
+    for leaves in _readings(statement):
+        found = {
+            name: cls
+            for leaf in leaves
+            for table in _tables(leaf)
+            for name, cls in CLASSES.get(table, {}).items()
+        }
+        if len(found) == 1:
+            return next(iter(found.values()))
+        if found:
+            classes = ", ".join(sorted(cls.__name__ for cls in found.values()))
+            raise UsageError(
+                f"the select reads sources of several collections; say which with by=: {classes}"
+            )
+    raise UsageError(
+        "the select reads no source of a collection; expected one with a class such as "
+        "`class ProductClip(EmbeddingMixin, Base)` with __source__ and __collection__, or by=ProductClip"
+    )
+
+
+def _key_columns(statement: AnySelect, target: Target) -> list[sa.ColumnElement[Any]]:
+    assert target.source is not None  # noqa: S101 - resolve() has looked
+    names = [name for name, _ in target.key]
+    wanted = [target.source.c[name] for name in _source_names(target)]
+    for leaves in _readings(statement):
+        readings = (
+            [leaf.corresponding_column(column) for column in wanted]
+            for leaf in leaves
+            if target.source in _tables(leaf)
+        )
+        found = [columns for columns in readings if all(c is not None for c in columns)]
+        if len(found) == 1:
+            return found[0]  # type: ignore[return-value]
+        if found:
+            raise UsageError(
+                f"the select reads {target.source.fullname}, the source, {len(found)} times; say which is meant with its key "
+                f"columns: key=[{', '.join(f'aliased.{name}' for name in names)}]"
+            )
+    raise UsageError(
+        f'the select does not read {target.source.fullname}, the source of collection "{target.name}"; expected it joined, '
+        "or its key columns as key=[…]"
+    )
+
+
+def _source_names(target: Target) -> list[str]:
+    """Return the keys, in the source's Table, of the columns that the embedding table's key points to."""
+    assert target.table is not None  # noqa: S101
+    return [next(iter(c.foreign_keys)).column.key for c in target.table.primary_key.columns]
+
+
+def _readings(statement: AnySelect) -> Iterator[list[sa.FromClause]]:
+    """Give what a select reads: first that its columns name, which costs nothing; then with its joins."""
+    yield [leaf for source in statement.columns_clause_froms for leaf in _leaves(source)]
+    yield [leaf for source in statement.get_final_froms() for leaf in _leaves(source)]
+
+
+def _leaves(source: sa.FromClause) -> Iterator[sa.FromClause]:
+    if isinstance(source, sa.Join):
+        yield from _leaves(source.left)
+        yield from _leaves(source.right)
+    else:
+        yield source
+
+
+def _tables(leaf: sa.FromClause) -> list[sa.Table]:
+    """Return the table that a FROM item is or stands for."""
+    while not isinstance(leaf, sa.Table):
+        element = getattr(leaf, "element", None)
+        if isinstance(element, sa.SelectBase):
+            return (
+                [t for t in element.get_final_froms() if isinstance(t, sa.Table)]
+                if isinstance(element, sa.Select)
+                else []
+            )
+        if not isinstance(element, sa.FromClause):
+            return []
+        leaf = element
+    return [leaf]
+
+
+def _name(column: sa.ColumnElement[Any]) -> str:
+    return str(getattr(column, "name", None) or column.key)

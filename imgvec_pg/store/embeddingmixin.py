@@ -1,0 +1,141 @@
+"""EmbeddingMixin: the embedding table of a collection as a class of the application's own declarative base."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import sqlalchemy as sa
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.exc import NoInspectionAvailable
+from sqlalchemy.orm import Mapped, Mapper, mapped_column, relationship
+
+from imgvec_pg.errors import UsageError
+from imgvec_pg.store.definition import CollectionDefinition
+
+SCHEMA = "imgvec"
+INFO = "imgvec"
+"""Key in the `info` of an embedding table, whose value is "collection"; in that of a MetaData, the MetaData with the
+embedding tables of its sources."""
+DEFINITION = "imgvec_definition"
+"""Key in the `info` of an embedding table: its CollectionDefinition."""
+CLASSES: WeakKeyDictionary[sa.Table, dict[str, type[Any]]] = WeakKeyDictionary()
+"""The embedding classes of a source's table by name of the collection. Not in its `info`, which Alembic writes out."""
+TAKEN = frozenset(
+    {"embedding", "version", "content_hash", "precision", "embedded_at", "reference_hash", "source"}
+)
+
+
+class EmbeddingMixin:
+    """Columns of an embedding table. Name the source, and its key and a relationship `source` are added:
+
+        class ProductClip(EmbeddingMixin, Base):
+            __source__ = Product
+            __collection__ = "product_clip"
+
+    or a CollectionDefinition, for Alembic's autogenerate to create the collection. Without `__source__` write
+    `__tablename__`, `__table_args__` and the key columns yourself.
+
+    `embedding` is a halfvec of L2 norm 1 with the dimensions of the collection's model. `embedding.cosine_distance(q)`
+    gives 0 to 2, lower is nearer. The table belongs to a MetaData of its own, so that neither create_all() nor
+    Alembic would make a bare table of it.
+
+    Raises:
+        UsageError: The source is no mapped class or table with a primary key, or `__collection__` is missing.
+    """
+
+    __source__: ClassVar[Any] = None
+    __collection__: ClassVar[str | CollectionDefinition | None] = None
+
+    embedding: Mapped[Any] = mapped_column(HALFVEC())
+    version: Mapped[int] = mapped_column(sa.BigInteger)
+    content_hash: Mapped[bytes] = mapped_column(sa.LargeBinary)
+    precision: Mapped[str] = mapped_column(sa.Text)
+    embedded_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=sa.func.now())
+    reference_hash: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
+
+    def __init_subclass__(cls, **arguments: Any) -> None:  # noqa: ANN401 - the declarative base's own
+        if "__source__" in cls.__dict__:
+            _follow_source(cls)
+        super().__init_subclass__(**arguments)
+
+
+def _follow_source(cls: type[EmbeddingMixin]) -> None:
+    """Give a class its table's name, the source's key columns and the relationship, before it is mapped."""
+    table, mapper = _source_of(cls)
+    definition = cls.__dict__.get("__collection__")
+    if isinstance(definition, str):
+        definition = CollectionDefinition(definition)
+    if not isinstance(definition, CollectionDefinition):
+        raise UsageError(
+            f"class {cls.__name__} has a __source__ and no __collection__; expected the name of a collection, such as "
+            f'__collection__ = "{table.name}_clip"'
+        )
+    keys = {_attribute(mapper, column): column for column in table.primary_key.columns}
+    if not keys:
+        raise UsageError(
+            f"{table.fullname}, the source of class {cls.__name__}, has no primary key; expected one, as each picture "
+            "needs a key of its own"
+        )
+    if taken := sorted(TAKEN.intersection(keys)):
+        raise UsageError(
+            f'the key column "{taken[0]}" of {table.fullname} has a name that embedding tables use themselves; rename it'
+        )
+    definition = replace(definition, source=definition.source or _quoted(table))
+    twin = _twin(table, definition)
+    if twin is not None:
+        raise UsageError(
+            f"classes {twin} and {cls.__name__} both embed {definition.source} ({', '.join(definition.image_columns)}) by "
+            f"{definition.model}; expected one collection for a model"
+        )
+    cls.__tablename__ = f"{definition.name}_embedding"  # type: ignore[attr-defined]
+    columns = list(keys.values())
+    cls.__table_args__ = (  # type: ignore[attr-defined]
+        sa.ForeignKeyConstraint([column.name for column in columns], columns),
+        {"schema": SCHEMA, "info": {INFO: "collection", DEFINITION: definition}},
+    )
+    cls.metadata = table.metadata.info.setdefault(INFO, sa.MetaData())  # type: ignore[attr-defined]
+    for name, column in keys.items():
+        setattr(cls, name, mapped_column(column.name, column.type, primary_key=True, autoincrement=False))
+    if mapper is not None:
+        cls.source = relationship(mapper.class_, viewonly=True)  # type: ignore[attr-defined]
+    CLASSES.setdefault(table, {})[definition.name] = cls
+
+
+def _source_of(cls: type[EmbeddingMixin]) -> tuple[sa.Table, Mapper[Any] | None]:
+    source = cls.__dict__["__source__"]
+    if isinstance(source, sa.Table):
+        return source, None
+    try:
+        mapper = sa.inspect(source)
+    except NoInspectionAvailable:
+        mapper = None
+    if not isinstance(mapper, Mapper) or not isinstance(mapper.local_table, sa.Table):
+        raise UsageError(
+            f"class {cls.__name__} has the __source__ {source!r}; expected a mapped class or a Table with the pictures"
+        )
+    return mapper.local_table, mapper
+
+
+def _attribute(mapper: Mapper[Any] | None, column: sa.Column[Any]) -> str:
+    return column.key if mapper is None else mapper.get_property_by_column(column).key
+
+
+def _twin(table: sa.Table, definition: CollectionDefinition) -> str | None:
+    """Return the name of a class that embeds the same pictures by the same model under another name."""
+    for name, other in CLASSES.get(table, {}).items():
+        told = other.__table__.info[DEFINITION]
+        if (
+            name != definition.name
+            and definition.is_complete
+            and (told.model, told.image_columns) == (definition.model, definition.image_columns)
+        ):
+            return str(other.__name__)
+    return None
+
+
+def _quoted(table: sa.Table) -> str:
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.dialect().identifier_preparer.format_table(table)  # type: ignore[no-untyped-call]

@@ -1,0 +1,74 @@
+"""docs/sqlalchemy.md as its reader follows it: all Python blocks in order, on a shop filled by the demo's model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from pageblocks import read_blocks
+
+from imgvec_pg.database.connect import connect
+from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.errors import UsageError
+
+PAGE = Path(__file__).parents[2] / "docs" / "sqlalchemy.md"
+BLOCKS = [block.text for block in read_blocks(PAGE) if block.language == "python"]
+ROWS = 60
+
+
+@pytest.fixture
+def namespace(database: str) -> Iterator[dict[str, object]]:
+    """What the blocks see: the page's names with this machine's database and model in them."""
+    made: dict[str, object] = {"__name__": "page"}
+    exec(translate(BLOCKS[0], database), made)  # noqa: S102
+    definition = made["ProductClip"].__table__.info["imgvec_definition"]  # type: ignore[attr-defined]
+    with connect(database) as connection:
+        connection.execute("CREATE SCHEMA shop")
+        engine = sa.create_engine(
+            "postgresql+psycopg://", creator=lambda: __import__("psycopg").connect(database)
+        )
+        made["Base"].metadata.create_all(engine)  # type: ignore[attr-defined]
+        connection.execute(
+            "INSERT INTO shop.product SELECT i, 'name ' || i, i, i || '.jpg' FROM generate_series(1, %s) AS i",
+            [ROWS],
+        )
+        from imgvec_pg.store.collections import create_collection
+
+        create_collection(connection, definition.request())
+        vector = str(load_embedder("demo").embed_texts(["red leather shoes"])[0].tolist())
+        connection.execute(
+            "INSERT INTO imgvec.text_embedding (model_id, text, embedding) SELECT id, 'red leather shoes', %s::halfvec"
+            " FROM imgvec.model",
+            [vector],
+        )
+        connection.execute(
+            "INSERT INTO imgvec.product_clip_embedding (id, embedding, version, content_hash, precision)"
+            " SELECT p.id, l2_normalize(%s::halfvec::vector + array_prepend(p.id / 60.0::real, array_fill(0::real, ARRAY[255]))"
+            "::real[]::vector)::halfvec, 1, '', 'fp32' FROM shop.product AS p",
+            [vector],
+        )
+    made["create_engine"] = lambda _: engine
+    yield made
+    engine.dispose()
+
+
+def translate(text: str, database: str) -> str:
+    return text.replace("ViT-B-32/laion2b_s34b_b79k", "demo")
+
+
+def test_the_page_runs(
+    namespace: dict[str, object], database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text in BLOCKS[1:]:
+        exec(translate(text, database), namespace)  # noqa: S102
+    output = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[1] for line in output[:10]] == [f"name {i}" for i in range(1, 11)]
+    assert output[10] == "exact ['name 1', 'name 2']"
+    assert output[11] == "[(False, 11), (True, 9)]"
+    assert len(namespace["page"]) == 5  # type: ignore[arg-type]
+
+
+def test_the_page_says_what_near_refuses(namespace: dict[str, object]) -> None:
+    near, select, product = (namespace[name] for name in ("near", "select", "Product"))
+    with pytest.raises(UsageError, match="GROUP BY"):
+        near(select(product).group_by(product.id), "red")  # type: ignore[operator, attr-defined]

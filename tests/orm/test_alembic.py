@@ -1,0 +1,361 @@
+"""Alembic in an application's own tree: autogenerate writes all, finds nothing the second time, and goes both ways with rows."""
+
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembicapp import App
+from dumps import dump_schema, dump_to_file, restore, run_tool
+from ormshop import sqlalchemy_url
+
+from imgvec_pg.alembic.collections import DropCollectionOp
+from imgvec_pg.alembic.failing import MigrationError
+from imgvec_pg.alembic.hnswindexes import DropHnswIndexOp, HnswIndex
+from imgvec_pg.cli.main import cli
+from imgvec_pg.cli.outcome import run
+from imgvec_pg.database import migrations
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.store.collections import find_collections, triggered_tables
+from imgvec_pg.store.definition import CollectionDefinition
+
+
+@pytest.fixture
+def app(database: str, tmp_path: Path) -> App:
+    return App(tmp_path, database)
+
+
+@pytest.fixture
+def rows(app: App, connection: Connection) -> Connection:
+    """The application's first revision applied, with 200 rows, and a vector for each."""
+    app.autogenerate("first")
+    app.alembic("upgrade", "head")
+    add_rows(connection)
+    return connection
+
+
+def add_rows(connection: Connection) -> None:
+    connection.execute(
+        "INSERT INTO product (id, name, photo, look) SELECT i, 'name ' || i, i || '.jpg',"
+        " l2_normalize(ARRAY[i, 1, 2]::vector)::halfvec FROM generate_series(1, 200) AS i"
+    )
+    connection.execute(
+        "INSERT INTO imgvec.product_clip_embedding (id, embedding, version, content_hash, precision)"
+        " SELECT id, l2_normalize(array_prepend(id::real, array_fill(1::real, ARRAY[255]))::vector)::halfvec, 0, '', 'fp32'"
+        " FROM product"
+    )
+
+
+def password(connection: Connection) -> str:
+    return f" password={connection.info.password}" if connection.info.password else ""
+
+
+def index_definition(connection: Connection, name: str = "product_look") -> str:
+    row = connection.execute(
+        "SELECT pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END"
+        " FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid WHERE c.relname = %s",
+        [name],
+    ).fetchone()
+    return "" if row is None else str(row[0])
+
+
+def test_autogenerate_writes_it_all_and_then_nothing_and_goes_both_ways(
+    app: App, connection: Connection, another_database: str, tmp_path: Path
+) -> None:
+    text = app.autogenerate("first")
+    assert "import pgvector.sqlalchemy" in text and "import imgvec_pg.alembic.plugin" in text
+    assert re.search(
+        r"op\.create_collection\('product_clip', image='photo', model='demo', root='/srv/photos', source='product', "
+        r"key=\{'id': 'bigint'\}, dimensions=256, has_text=True\)",
+        text,
+    )
+    assert (
+        "op.create_hnsw_index('product_look', 'product', 'look', m=16, ef_construction=64, concurrently=False)"
+        in text
+    )
+    assert "op.create_index" not in text and "imgvec.product_clip_embedding" not in text
+    app.alembic("upgrade", "head")
+    app.alembic("check")
+    assert [c.name for c in find_collections(connection)] == ["product_clip"]
+    add_rows(connection)
+    filled = dump_schema(
+        connection.info.dsn + (f" password={connection.info.password}" if connection.info.password else "")
+    )
+    dump_to_file(connection.info.dsn + password(connection), tmp_path / "dump")
+    restore(another_database, tmp_path / "dump")
+    with connect(another_database) as copy:
+        found = copy.execute(
+            "SELECT id FROM imgvec.near_product_clip_row(7) ORDER BY distance LIMIT 3"
+        ).fetchall()
+        assert len(found) == 3
+    app.alembic("downgrade", "base")
+    assert not find_collections(connection) and connection.execute(
+        "SELECT to_regclass('product')"
+    ).fetchone() == (None,)
+    app.alembic("upgrade", "head")
+    assert index_free(dump_schema(connection.info.dsn + password(connection))) == index_free(filled)
+
+
+def index_free(dump: str) -> str:
+    """Leave out what a second creation draws anew: the collection's id."""
+    return re.sub(
+        r"(?<=\bid = )\d+|(?<=collection_id = )\d+|(?<=VALUES \()\d+|(?<=SELECT )\d+(?=, nextval)", "N", dump
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected", "definition"),
+    [
+        (
+            'postgresql_using="hnsw"',
+            'postgresql_using="hnsw", postgresql_with={"m": 8, "ef_construction": 32}',
+            ["op.drop_hnsw_index", "op.create_hnsw_index", "m=8, ef_construction=32)"],
+            "hnsw (look halfvec_cosine_ops) WITH (m='8', ef_construction='32')",
+        ),
+        (
+            '"look": "halfvec_cosine_ops"',
+            '"look": "halfvec_l2_ops"',
+            ["opclass='halfvec_l2_ops'"],
+            "hnsw (look halfvec_l2_ops)",
+        ),
+        (
+            'postgresql_using="hnsw"',
+            'postgresql_using="ivfflat"',
+            ["op.create_index(", "op.drop_hnsw_index"],
+            "ivfflat",
+        ),
+        ('sa.Index("product_look"', 'sa.Index("product_view"', ["'product_view'"], ""),
+    ],
+    ids=["m", "opclass", "method", "name"],
+)
+def test_changes_of_an_index_are_seen_and_undone(
+    app: App, rows: Connection, old: str, new: str, expected: list[str], definition: str
+) -> None:
+    before = index_definition(rows)
+    assert "hnsw (look halfvec_cosine_ops) WITH (m='16', ef_construction='64')" in before
+    app.change(old, new)
+    text = app.autogenerate("changed")
+    assert all(part in text for part in expected), text
+    app.alembic("upgrade", "head")
+    assert definition in index_definition(rows) and (bool(definition) == bool(index_definition(rows)))
+    app.alembic("check")
+    app.alembic("downgrade", "-1")
+    assert index_definition(rows) == before
+
+
+def test_a_change_of_a_collections_index_is_seen_built_and_registered(app: App, rows: Connection) -> None:
+    app.change('model="demo"', 'model="demo", m=8, ef_construction=40')
+    text = app.autogenerate("smaller")
+    assert (
+        "op.create_hnsw_index('product_clip_embedding_hnsw', 'product_clip_embedding', 'embedding', schema='imgvec', m=8"
+        in text
+    )
+    app.alembic("upgrade", "head")
+    assert "m='8', ef_construction='40'" in index_definition(rows, "product_clip_embedding_hnsw")
+    assert (find_collections(rows)[0].m, find_collections(rows)[0].ef_construction) == (8, 40)
+    app.alembic("check")
+
+
+def test_a_change_of_dimension_is_alembics_and_refused_by_rows_of_the_old(app: App, rows: Connection) -> None:
+    app.change("HALFVEC(3)", "HALFVEC(4)")
+    text = app.autogenerate("longer")
+    assert "type_=pgvector.sqlalchemy" in text and "import pgvector.sqlalchemy" in text
+    with pytest.raises(sa.exc.DBAPIError, match="expected 4 dimensions, not 3"):
+        app.alembic("upgrade", "head")
+    assert rows.execute("SELECT count(*) FROM product WHERE look IS NOT NULL").fetchone() == (200,)
+
+
+def test_another_model_for_a_collection_is_refused(app: App, rows: Connection) -> None:
+    app.change('model="demo"', 'model="ViT-B-32/laion2b_s34b_b79k"')
+    message = (
+        'collection "product_clip" is embedded by demo (256 dimensions), the class says ViT-B-32/laion2b_s34b_b79k (512); '
+        "a collection's model never changes"
+    )
+    with pytest.raises(MigrationError, match=re.escape(message)):
+        app.alembic("check")
+    app.change('model="ViT-B-32/laion2b_s34b_b79k"', 'model="demmo"')
+    with pytest.raises(MigrationError, match="there is no model 'demmo'"):
+        app.alembic("check")
+
+
+REFUSED = [
+    (
+        "op.create_collection('x', imge='photo')",
+        "op.create_collection has no option imge; expected image, model",
+    ),
+    (
+        "op.create_collection('x', image='photo', model='demo')",
+        'collection "x" has no source; expected all three',
+    ),
+    ("op.create_collection('X', image='photo')", '"X" cannot name a collection'),
+    (
+        "op.create_collection('x', source='public.nothing', image='photo', model='demo', root='/srv')",
+        'table "public.nothing" does not exist',
+    ),
+    (
+        "op.create_collection('product_clip', source='other', image='photo', model='demo', root='/srv')",
+        'collection "product_clip" exists already, over public.product by demo; expected other by demo',
+    ),
+    ("op.create_hnsw_index('x', 'product', 'look', m=1)", "m is 1; expected 2 to 100"),
+    (
+        "op.create_hnsw_index('product_look', 'product', 'look', m=9)",
+        "an index product_look exists already: hnsw over look",
+    ),
+    ("op.create_collection_functions('nothing')", 'collection "nothing" does not exist'),
+]
+
+
+def test_what_a_migration_cannot_do_is_one_line(app: App, rows: Connection) -> None:
+    engine = sa.create_engine(sqlalchemy_url(rows.info.dsn + password(rows)), poolclass=sa.NullPool)
+    for statement, message in REFUSED:
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection)
+            with (
+                Operations.context(context) as op,
+                pytest.raises(MigrationError, match=f"^{re.escape(message)}") as caught,
+            ):
+                eval(statement, {"op": op})  # noqa: S307
+            assert "\n" not in str(caught.value)
+    assert len(find_collections(rows)) == 1
+    app.write_revision(REFUSED[0][0])
+    output, errors = app.start("upgrade", "head").communicate(timeout=120)
+    assert "Traceback" not in errors
+    assert " ".join(output.split()).startswith(f"FAILED: {REFUSED[0][1]}")
+
+
+def test_triggers_and_functions_are_dropped_and_made_again(app: App, rows: Connection) -> None:
+    def state() -> tuple[int, int]:
+        [collection] = find_collections(rows)
+        functions = rows.execute(
+            "SELECT count(*) FROM pg_proc WHERE proname LIKE '%product_clip%' AND prorettype <> 'trigger'::regtype"
+        ).fetchone()
+        assert functions is not None
+        return sum(triggered_tables(rows, collection).values()), functions[0]
+
+    before = state()
+    app.write_revision(
+        "op.drop_collection_triggers('product_clip'); op.drop_collection_functions('product_clip')",
+        "op.create_collection_functions('product_clip'); op.create_collection_triggers('product_clip')",
+    )
+    schema = dump_schema(rows.info.dsn + password(rows))
+    app.alembic("upgrade", "head")
+    assert state() == (0, 0)
+    app.alembic("downgrade", "-1")
+    assert state() == before == (4, 8)
+    assert sorted(dump_schema(rows.info.dsn + password(rows))) == sorted(schema)
+
+
+def test_printed_sql_makes_what_the_migration_makes(
+    app: App, connection: Connection, database: str, another_database: str
+) -> None:
+    app.autogenerate("first")
+    printed = app.alembic("upgrade", "head", "--sql")
+    undone = app.alembic("downgrade", "head:base", "--sql")
+    app.alembic("upgrade", "head")
+    with connect(another_database) as other:
+        migrations.upgrade(other)
+    bare = dump_schema(another_database)
+    run_tool("psql", another_database, "-X", "-v", "ON_ERROR_STOP=1", stdin=printed)
+    assert dump_schema(another_database) == dump_schema(database)
+    columns = "key_columns, key_types, key_equality_schemas, path_column, content_column, watch_columns, root, m, prompt"
+    registered = f"SELECT name, source::regclass::text, has_foreign_key, {columns} FROM imgvec.collection"
+    with connect(another_database) as other:
+        assert other.execute(registered).fetchall() == connection.execute(registered).fetchall()
+    run_tool("psql", another_database, "-X", "-v", "ON_ERROR_STOP=1", stdin=undone)
+    run_tool("psql", another_database, "-X", "-c", "DROP TABLE IF EXISTS alembic_version")
+    assert dump_schema(another_database) == bare
+
+
+def test_a_migration_that_was_killed_in_an_index_build_or_run_twice_is_repaired_by_running_it_again(
+    app: App, rows: Connection, database: str
+) -> None:
+    app.change('postgresql_using="hnsw"', 'postgresql_using="hnsw", postgresql_with={"m": 8}')
+    app.autogenerate("changed")
+    first = app.alembic("current").split()[0]
+    rows.execute("DROP INDEX product_look")
+    with connect(database) as holder, holder.transaction():
+        # A build waits for transactions that have written the table.
+        holder.execute("UPDATE product SET name = name WHERE id = 1")
+        process = app.start("upgrade", "head")
+        for _ in range(400):
+            if "INVALID" in index_definition(rows):
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        # The server goes on building for a client that is gone, until it notices; here it is told.
+        rows.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE query LIKE '%CREATE INDEX CONCURRENTLY%' AND pid <> pg_backend_pid()"
+        )
+    if "INVALID" not in index_definition(rows):
+        pytest.fail("the build ended before it was killed")
+    app.alembic("upgrade", "head")
+    assert index_definition(rows).endswith("WITH (m='8', ef_construction='64')")
+    for revision in (first, "base"):
+        app.alembic("stamp", revision)
+    rows.execute("ALTER TABLE product RENAME TO kept")
+    with pytest.raises(
+        sa.exc.DBAPIError, match="already exists"
+    ):  # Alembic's own tables are not ours to mend
+        app.alembic("upgrade", "head")
+    rows.execute("ALTER TABLE kept RENAME TO product")
+    app.alembic("stamp", first)
+    app.alembic("upgrade", "head")
+    app.alembic("check")
+
+
+def test_an_application_without_the_schema_is_told(app: App, connection: Connection) -> None:
+    connection.execute("DROP SCHEMA imgvec CASCADE")
+    with pytest.raises(
+        MigrationError, match="the database has no schema imgvec yet; run first: imgvec migrate"
+    ):
+        app.alembic("check")
+
+
+def test_the_librarys_schema_is_left_alone_where_all_schemas_are_compared(app: App, rows: Connection) -> None:
+    env = app.folder / "alembic" / "env.py"
+    env.write_text(
+        env.read_text().replace("autogenerate_plugins", "include_schemas=True, autogenerate_plugins")
+    )
+    app.alembic("check")
+
+
+def test_the_revisions_live_in_an_applications_own_tree(
+    empty_database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = App(tmp_path, empty_database)
+    ini = tmp_path / "alembic.ini"
+    versions = migrations.versions_directory()
+    ini.write_text(
+        ini.read_text().replace(
+            "# version_locations", f"version_locations = %(here)s/alembic/versions:{versions}\n#"
+        )
+    )
+    app.alembic("upgrade", "imgvec@head")
+    with connect(empty_database) as connection:
+        assert migrations.current_revision(connection) == migrations.newest_revision()
+    assert run(cli, ["migrate", "--dsn", empty_database]) == 1
+    assert (
+        "belongs to the application's migrations, whose version table is alembic_version"
+        in capsys.readouterr().err
+    )
+    app.autogenerate(
+        "first", "--head", "base", "--splice", "--version-path", str(tmp_path / "alembic" / "versions")
+    )
+    app.alembic("upgrade", "heads")
+    app.alembic("check")
+    app.alembic("downgrade", "base")
+
+
+def test_what_cannot_be_undone_says_so() -> None:
+    with pytest.raises(
+        MigrationError, match="cannot be undone without the definition; expected source, image and model"
+    ):
+        DropCollectionOp(CollectionDefinition("x")).reverse()
+    with pytest.raises(MigrationError, match="the index x cannot be made again; expected table_name"):
+        DropHnswIndexOp(HnswIndex("x", "", "embedding")).reverse()
