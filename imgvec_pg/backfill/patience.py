@@ -11,7 +11,7 @@ from imgvec_pg.errors import ConnectionFailedError
 
 log = logging.getLogger(__name__)
 
-PAUSE_SECONDS = (0.5, 5.0)
+PAUSE_SECONDS = (0.5, 4.0)
 """First and longest pause between attempts to reach what went away."""
 GIVE_UP_AFTER_SECONDS = 900.0
 

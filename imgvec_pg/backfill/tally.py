@@ -8,6 +8,8 @@ from imgvec_pg.store.embeddings import Written
 IDLE = "idle"
 WORKING = "working"
 WAITING_FOR_PICTURES = "waiting for pictures"
+WAITING_FOR_REPLICAS = "waiting for replicas"
+PAUSED = "paused"
 
 
 @dataclass

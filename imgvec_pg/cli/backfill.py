@@ -9,11 +9,13 @@ from typing import cast
 import click
 from psycopg import sql
 
+from imgvec_pg.backfill.hours import Hours
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.filling import Filling, report_dry_run
-from imgvec_pg.cli.options import dsn_option, json_option, model_options, pipeline_options
+from imgvec_pg.cli.options import dsn_option, json_option, model_options, pipeline_options, throttle_options
 from imgvec_pg.cli.outcome import SomeRowsFailed, complain
 from imgvec_pg.cli.processes import Fleet, run_processes
 from imgvec_pg.cli.progress import image_progress
@@ -40,6 +42,7 @@ from imgvec_pg.store.reconcile import list_source
 @click.option("--no-index", is_flag=True, help="Do not build the HNSW index at the end.")
 @click.option("--parent", type=int, hidden=True, help="End with this process: for those of --workers.")
 @pipeline_options
+@throttle_options
 @model_options
 @json_option
 @click.pass_context
@@ -52,6 +55,9 @@ def backfill(
     decode_threads: int,
     limit: int | None,
     root: Path | None,
+    rate: float | None,
+    max_replica_lag_seconds: float | None,
+    pause_when: tuple[Hours, ...],
     dry_run: bool,
     no_index: bool,
     parent: int | None,
@@ -73,6 +79,7 @@ def backfill(
     Example:
       imgvec backfill product_clip
       imgvec backfill product_clip --device cuda --batch-size 256
+      imgvec backfill product_clip --rate 20 --pause-when "mon-fri 09:00-17:30"
     """
     with connect(dsn, application_name="imgvec backfill") as connection:
         require_schema(connection)
@@ -134,6 +141,7 @@ def run_worker(context: click.Context, collection: Collection, expected: int) ->
         limit=options["limit"],
         root=options["root"],
         lease_seconds=lease_seconds(),
+        allowance=Allowance(options["rate"], options["max_replica_lag_seconds"], options["pause_when"]),
     )
     worker = Worker(options["dsn"], collection.name, embedder, pipeline)
     with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from imgvec_pg.backfill.hours import Hours
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import Worker, effective_root
-from imgvec_pg.cli.options import dsn_option, model_options, pipeline_options
+from imgvec_pg.cli.options import dsn_option, model_options, pipeline_options, throttle_options
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.load import load_embedder
@@ -19,6 +21,7 @@ from imgvec_pg.store.collections import get_collection
 @click.argument("name", required=False)
 @dsn_option
 @pipeline_options
+@throttle_options
 @model_options
 @click.pass_context
 def worker(
@@ -28,6 +31,9 @@ def worker(
     batch_size: int,
     decode_threads: int,
     root: Path | None,
+    rate: float | None,
+    max_replica_lag_seconds: float | None,
+    pause_when: tuple[Hours, ...],
     weights: Path | None,
     device: str,
     precision: str,
@@ -37,13 +43,15 @@ def worker(
     Follows inserts, updates and deletes of the source within about half a second. SIGTERM or ctrl-C finishes the batch
     in hand and gives back the rest. Run as many as you like, on any machine that reaches the database and the pictures.
 
-    It waits while the database or the folder with the pictures is away. It follows NAME: when that is dropped and created
+    It waits while the database or the folder with the pictures is away, in the hours of --pause-when, and while a standby
+    lags. It follows NAME: when that is dropped and created
     again, or is an alias that is switched, it goes on with the new collection if the model is the same; else it ends with
     exit code 1, as it does 15 minutes after its collection was dropped.
 
     \b
     Example:
       imgvec worker product_clip
+      imgvec worker product_clip --rate 20 --max-replica-lag 5 --pause-when "mon-fri 09:00-17:30"
     """
     with connect(dsn, application_name="imgvec worker") as connection:
         require_schema(connection)
@@ -57,6 +65,7 @@ def worker(
         follow=True,
         root=root,
         lease_seconds=lease_seconds(),
+        allowance=Allowance(rate, max_replica_lag_seconds, pause_when),
     )
 
     # An alias is followed wherever it points.
