@@ -7,11 +7,12 @@ STAMP := $(VENV)/.installed
 # Two processes, each with a private server; roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
-.PHONY: demo test lint types layers pytest clean help
+.PHONY: demo test chaos lint types layers pytest clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
 	@echo "make test    set up, then ruff, mypy, import-linter and pytest"
+	@echo "make chaos   set up, then at most 20 minutes of killed workers, crashed servers, stalled networks and full disks"
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) > /dev/null || \
@@ -31,6 +32,9 @@ demo: $(STAMP)
 	@$(BIN)/imgvec demo
 
 test: $(STAMP) lint types layers pytest
+
+chaos: $(STAMP)
+	@timeout 1260 $(BIN)/python benchmarks/chaos.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
