@@ -81,7 +81,8 @@ def backfill(
       imgvec backfill product_clip --device cuda --batch-size 256
       imgvec backfill product_clip --rate 20 --pause-when "mon-fri 09:00-17:30"
     """
-    with connect(dsn, application_name="imgvec backfill") as connection:
+    # Behind a pooler the next statement may be another session's: nothing is prepared.
+    with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec backfill NAME")
         if dry_run:
@@ -103,7 +104,7 @@ def backfill(
     elif waiting:
         tally = run_worker(context, collection, expected)
     tally.finish()
-    with connect(dsn, application_name="imgvec backfill") as connection:
+    with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         require_same_collection(connection, collection.name, collection)
         if fleet is not None and fleet.died:
             tally = count_done(connection, collection, began, tally)

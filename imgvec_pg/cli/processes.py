@@ -131,7 +131,9 @@ class QueueWatch:
         """Return the keys that wait; None while the database does not answer."""
         try:
             if self._connection is None:
-                self._connection = connect(self._dsn, application_name="imgvec backfill")
+                self._connection = connect(
+                    self._dsn, application_name="imgvec backfill", prepare_threshold=None
+                )
             return queue_depth(self._connection, self._collection.id).waiting
         except (psycopg.Error, ConnectionFailedError):
             self.close()
