@@ -23,6 +23,7 @@ TESTS = HERE.parent / "tests"
 for folder in ("chaos", "database", "plugins"):
     sys.path.insert(0, str(TESTS / folder))
 
+import beside  # noqa: E402
 import faults  # noqa: E402
 import mutants  # noqa: E402
 import opposite  # noqa: E402
@@ -262,6 +263,22 @@ def run_poison(at: Place) -> Iterator[Line]:
     yield Line("two images that kill their process, of 4,000", "those two fail", seen, kept)
 
 
+def run_beside(at: Place) -> Iterator[Line]:
+    """An application at full speed, with two workers beside it and without."""
+    safe = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB"}
+    with own_server(settings=safe) as own:
+        seen = beside.measure_beside(own, at.environment, at.root, at.logs)
+    kept = seen.ratio <= 1.1
+    for name, (p50, p99) in (("without workers", seen.without), ("with two workers", seen.with_workers)):
+        yield Line(f"  application, {name}", "", f"p50 {p50:.2f} ms, p99 {p99:.2f} ms", True)
+    yield Line(
+        "application's p99 with workers by that without",
+        "<= 1.1",
+        f"{seen.ratio:.2f} (median of 15 pairs of 3 s, {seen.statements:,} statements, {seen.written:,} vectors)",
+        kept,
+    )
+
+
 PARTS: dict[str, Callable[[Place], Iterator[Line]]] = {
     "protocol": run_protocol,
     "storm": run_storm,
@@ -271,6 +288,7 @@ PARTS: dict[str, Callable[[Place], Iterator[Line]]] = {
     "disk": run_disk,
     "retaken": run_retaken,
     "poison": run_poison,
+    "beside": run_beside,
 }
 
 
