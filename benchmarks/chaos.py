@@ -39,13 +39,12 @@ from smalldisk import NoSmallDiskError, small_disk  # noqa: E402
 from imgvec_pg.backfill.pipeline import PipelineOptions  # noqa: E402
 from imgvec_pg.backfill.worker import Worker  # noqa: E402
 from imgvec_pg.database.connect import connect  # noqa: E402
-from imgvec_pg.errors import ImgvecError  # noqa: E402
 from imgvec_pg.settings import LEASE_SECONDS  # noqa: E402
 
 RESULTS = HERE / "results" / "chaos.txt"
 MOST_SECONDS = 1200.0
 ZOMBIE_ROUNDS = 100
-EXAMPLES = 200
+EXAMPLES = 120
 
 
 @dataclass(frozen=True)
@@ -311,7 +310,7 @@ def main() -> int:
                 for line in PARTS[name](at):
                     lines.append(line)
                     print(shown(line), flush=True)
-        except (AssertionError, ImgvecError, OSError) as error:
+        except Exception as error:  # a part that breaks is a promise not kept; the others are still run
             lines.append(Line(f"part {name}", "run", f"broke: {' '.join(str(error).split())[:200]}", False))
             print(shown(lines[-1]), flush=True)
         print(f"  ({name}: {time.monotonic() - started:.0f} s)", flush=True)

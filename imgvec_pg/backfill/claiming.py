@@ -1,16 +1,21 @@
 """Which jobs a worker takes next: within its limit, at the pace asked for, and without looking at what is done."""
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 
+import psycopg
+
 from imgvec_pg.backfill.leases import LeaseBook
 from imgvec_pg.backfill.tally import IDLE, WORKING, Tally
 from imgvec_pg.backfill.throttle import Throttle
-from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import require_same_collection
 from imgvec_pg.store.jobs import BEGINNING, Claim, Job, QueuePlace, claim_jobs, queue_depth
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 LOOK_FROM_THE_BEGINNING_SECONDS = 1.0
@@ -122,16 +127,21 @@ class Claims:
         token = uuid.uuid4()
         self.leases.add(token)
         place, began = self._place.next(), time.monotonic()
-        claim = claim_jobs(
-            self.connection,
-            self.collection.id,
-            token,
-            self.batch_size,
-            lease_seconds=self.lease_seconds,
-            at_most=self._at_most(),
-            place=place,
-            spares_expired=began < self._spare_until,
-        )
+        try:
+            claim = claim_jobs(
+                self.connection,
+                self.collection.id,
+                token,
+                self.batch_size,
+                lease_seconds=self.lease_seconds,
+                at_most=self._at_most(),
+                place=place,
+                spares_expired=began < self._spare_until,
+            )
+        except psycopg.errors.LockNotAvailable as error:
+            # Somebody has the whole queue locked, as TRUNCATE of the source may; it is looked at again soon.
+            log.info("nothing claimed: %s", one_line(error))
+            claim = Claim(token, ())
         self._place.note(place, claim.jobs, time.monotonic() - began)
         return claim
 

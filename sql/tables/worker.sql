@@ -12,5 +12,6 @@ CREATE TABLE imgvec.worker (
     seen_at timestamptz NOT NULL DEFAULT now()
 ) WITH (
     -- A few rows, each written again every few seconds: within its page, and vacuumed by count.
-    fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100
+    fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100,
+    vacuum_truncate = false
 );
