@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from imgvec_pg.database.hnsw import MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.question import RowKey
 
 MAX_K = 1000
-# pgvector 0.8 src/hnsw.h: HNSW_MAX_EF_SEARCH.
-MAX_EF_SEARCH = 1000
 LEAST_QUESTIONS = 20
 
 

@@ -1,6 +1,8 @@
 """The nearest rows to a question, together with their own columns."""
 
+import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,6 +11,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
 from imgvec_pg.database.connect import Connection, vector_schema
@@ -17,7 +20,7 @@ from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.search.plans import has_ordered_scan
 from imgvec_pg.search.quantized import call_bits, candidate_count
 from imgvec_pg.search.question import Float32Array, RowKey, vector_text
-from imgvec_pg.search.ways import SETTINGS, Before, Way, find
+from imgvec_pg.search.ways import Before, Way, find
 from imgvec_pg.store.collection import Collection, KeySql
 from imgvec_pg.store.jobs import Key
 from imgvec_pg.store.sqlparts import bindable
@@ -126,7 +129,7 @@ class _Search:
         self.columns = list(dict.fromkeys(options.columns))
         key = KeySql(collection.key_columns, collection.key_types, collection.key_equality_schemas)
         parts = bindable(collection.parts(schema))
-        near_call, self.values = _call_near(collection, target, parts)
+        self.near_call, self.values = _call_near(collection, target, parts)
         wanted = dict.fromkeys([*collection.key_columns, *self.columns])
         shown = [
             sql.SQL("pg_catalog.to_jsonb({})").format(sql.Identifier("s", name)) for name in self.columns
@@ -141,7 +144,6 @@ class _Search:
                     "condition": _condition(options.where),
                 }
             ),
-            "near_call": near_call,
         }
         if self.is_quantized:
             bit_parts, bit_values = call_bits(collection, target, schema)
@@ -149,7 +151,7 @@ class _Search:
             self.values |= bit_values
         self.values |= {"k": options.k, "candidates": self.breadth}
         self.ef_search = collection.ef_search
-        self.embedding_table = collection.embedding_table
+        self.collection_name = collection.name
 
     def run(self, cursor: psycopg.Cursor[Any]) -> Neighbours:
         """Ask by the way that suits the condition."""
@@ -157,7 +159,7 @@ class _Search:
         if self.is_quantized:
             rows, way = self._over_bits(asker)
         else:
-            rows, way = find(asker, self.options.k, self.ef_search)
+            rows, way = find(asker, self.options.k, asker.begin(self.collection_name))
         nearest = [
             Neighbour(key, distance, dict(zip(self.columns, values, strict=True)))
             for key, distance, *values in rows
@@ -167,11 +169,13 @@ class _Search:
         return Neighbours(nearest, way)
 
     def statement(self, *, exact: bool) -> sql.Composed:
-        """Return the statement in one of the two orders."""
-        order: sql.Composable = sql.Identifier("n", "distance")
+        """Return the statement over all rows, or over %(candidates)s of them in the index's order."""
         if exact:
-            order = sql.SQL("{} OPERATOR(pg_catalog.+) 0").format(order)
-        return render("collection/nearest.sql", **self.parts, order=order)
+            order = sql.SQL("{} OPERATOR(pg_catalog.+) 0").format(sql.Identifier("n", "distance"))
+            return render("collection/nearest.sql", **self.parts, near_rows=self.near_call, order=order)
+        near_rows = render("collection/nearest_candidates.sql", near_call=self.near_call)
+        order = sql.SQL("{}").format(sql.Identifier("n", "distance"))
+        return render("collection/nearest.sql", **self.parts, near_rows=near_rows, order=order)
 
     def _over_bits(self, asker: "_CursorAsker") -> tuple[Sequence[tuple[Any, ...]], Way]:
         """Ask the index over bits for candidates, and ask again exactly where it gave too few."""
@@ -184,11 +188,11 @@ class _Search:
         ).fetchone()
         # Bits without the index would still choose the candidates.
         if explained is None or not has_ordered_scan(explained[0]):
-            return asker.ask(self.options.k, exact=True), "exact"
+            return asker.ask(self.options.k, None), "exact"
         rows = cursor.execute(by_bits, self.values).fetchall()
         if len(rows) >= self.options.k:
             return rows, "index"
-        return asker.ask(self.options.k, exact=True), "index, then exact"
+        return asker.ask(self.options.k, None), "index, then exact"
 
 
 @dataclass(frozen=True)
@@ -198,27 +202,30 @@ class _CursorAsker:
     cursor: psycopg.Cursor[Any]
     search: _Search
 
-    def begin(self) -> Before:
-        row = self.cursor.execute(
-            load_sql("queries/search_begin.sql"),
-            {"names": list(SETTINGS), "table": f"imgvec.{self.search.embedding_table}"},
-        ).fetchone()
-        assert row is not None  # noqa: S101 - an aggregate gives one row
-        return Before(row[0], row[1])
+    def begin(self, name: str) -> Before:
+        """Return what is known of the collection and the session."""
+        with self.cursor.connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(load_sql("queries/search_begin.sql"), {"name": name})
+            row = cursor.fetchone()
+        assert row is not None  # noqa: S101 - the collection was read before
+        return Before(**{field.name: row[field.name] for field in dataclasses.fields(Before)})
 
     def set(self, settings: Mapping[str, str]) -> None:
         self.cursor.execute(load_sql("queries/set_for_transaction.sql"), {"settings": json.dumps(settings)})
 
-    def explain(self, limit: int) -> dict[str, Any]:
-        statement = sql.SQL("EXPLAIN (FORMAT JSON) {}").format(self.search.statement(exact=False))
-        row = self.cursor.execute(statement, {**self.search.values, "limit": limit}).fetchone()
+    def expect_rows(self) -> float:
+        if self.search.options.where is None:
+            return math.inf
+        statement = sql.SQL("EXPLAIN (FORMAT JSON) {}").format(
+            render("collection/matching.sql", **self.search.parts)
+        )
+        row = self.cursor.execute(statement).fetchone()
         assert row is not None  # noqa: S101 - EXPLAIN gives one row
-        plan: dict[str, Any] = row[0][0]["Plan"]
-        return plan
+        return float(row[0][0]["Plan"]["Plan Rows"])
 
-    def ask(self, limit: int, *, exact: bool) -> list[tuple[Any, ...]]:
-        values = {**self.search.values, "limit": limit}
-        return self.cursor.execute(self.search.statement(exact=exact), values).fetchall()
+    def ask(self, limit: int, candidates: int | None) -> list[tuple[Any, ...]]:
+        values = {**self.search.values, "limit": limit, "candidates": candidates}
+        return self.cursor.execute(self.search.statement(exact=candidates is None), values).fetchall()
 
 
 def _call_near(

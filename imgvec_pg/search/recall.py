@@ -9,12 +9,12 @@ import numpy as np
 import psycopg
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
+from imgvec_pg.database.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
 from imgvec_pg.search.confidence import mean_interval
 from imgvec_pg.search.measured import (
     LEAST_QUESTIONS,
-    MAX_EF_SEARCH,
     Exact,
     Question,
     RecallOptions,

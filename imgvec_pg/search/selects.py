@@ -1,6 +1,8 @@
 """search(): the nearest rows of any SQLAlchemy select over a collection's source, never fewer than k while more match."""
 
+import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import ClauseElement, Executable
+from sqlalchemy.sql.visitors import InternalTraversal
 
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.nearest import MAX_K
 from imgvec_pg.search.question import vector_text
-from imgvec_pg.search.ways import SETTINGS, Before, Way, find
+from imgvec_pg.search.ways import Before, Way, find
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -30,6 +33,8 @@ FORBIDDEN = {
     "_distinct": "DISTINCT",
 }
 """What would stand between the index and the LIMIT; SQLAlchemy 2.0's own attributes of a Select."""
+RESTRICTING = ("_where_criteria", "_setup_joins", "_from_obj")
+"""What can leave rows of the source out, likewise."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +79,19 @@ def search(
                 f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
             )
     bound = connection.connection() if isinstance(connection, Session) else connection
-    row = bound.exec_driver_sql(_text("queries/collections.sql"), {"name": collection}).mappings().first()
+    row = _run(bound, "queries/search_begin.sql", {"name": collection})
     if row is None:
         raise CollectionError(
             f'collection "{collection}" does not exist; the table imgvec.collection has those that do'
         )
     near = _near(row, _checked(vector, int(row["dimensions"])))
     columns = list(key) if key is not None else _key_columns(statement, row)
-    nearest = statement.add_columns(near.c[DISTANCE]).where(
-        *(near.c[name] == column for name, column in zip(row["key_columns"], columns, strict=True))
+    asker = _SelectAsker(
+        connection, bound, statement, near, dict(zip(row["key_columns"], columns, strict=True))
     )
-    asker = _SelectAsker(connection, bound, nearest, near.c[DISTANCE], f"imgvec.{row['name']}_embedding")
-    rows, way = find(asker, k, row["ef_search"])
+    rows, way = find(
+        asker, k, Before(**{field.name: row[field.name] for field in dataclasses.fields(Before)})
+    )
     return Found(sorted(rows, key=lambda found: float(found[-1])), way)
 
 
@@ -95,42 +101,46 @@ class _SelectAsker:
 
     connection: sa.Connection | Session
     bound: sa.Connection
-    statement: sa.Select[Any]
-    distance: sa.ColumnElement[float]
-    table: str
-
-    def begin(self) -> Before:
-        row = self.bound.exec_driver_sql(
-            _text("queries/search_begin.sql"), {"names": list(SETTINGS), "table": self.table}
-        ).one()
-        return Before(row.settings, row.embedded_rows)
+    matching: sa.Select[Any]
+    near: sa.TableValuedAlias
+    key: Mapping[str, sa.ColumnElement[Any]]
 
     def set(self, settings: Mapping[str, str]) -> None:
-        self.bound.exec_driver_sql(
-            _text("queries/set_for_transaction.sql"), {"settings": json.dumps(settings)}
-        ).close()
+        _run(self.bound, "queries/set_for_transaction.sql", {"settings": json.dumps(settings)})
 
-    def explain(self, limit: int) -> dict[str, Any]:
-        found = self.bound.execute(_Explain(self._ordered(limit, exact=False))).scalar()
+    def expect_rows(self) -> float:
+        if not any(getattr(self.matching, name) for name in RESTRICTING):
+            return math.inf
+        found = self.bound.execute(_Explain(self.matching)).scalar()
         assert isinstance(found, list)  # noqa: S101 - the drivers read JSON
-        plan: dict[str, Any] = found[0]["Plan"]
-        return plan
+        return float(found[0]["Plan"]["Plan Rows"])
 
-    def ask(self, limit: int, *, exact: bool) -> Sequence[sa.Row[Any]]:
-        return self.connection.execute(self._ordered(limit, exact=exact)).all()
-
-    def _ordered(self, limit: int, *, exact: bool) -> sa.Select[Any]:
-        order = self.distance + sa.literal_column("0") if exact else self.distance
-        return self.statement.order_by(order).limit(limit)
+    def ask(self, limit: int, candidates: int | None) -> Sequence[sa.Row[Any]]:
+        near: sa.FromClause = self.near
+        order = near.c[DISTANCE] + sa.literal_column("0")
+        if candidates is not None:
+            near = sa.select(near).order_by(near.c[DISTANCE]).limit(candidates).subquery("imgvec_nearest")
+            order = near.c[DISTANCE]
+        nearest = self.matching.add_columns(near.c[DISTANCE]).where(
+            *(near.c[name] == column for name, column in self.key.items())
+        )
+        return self.connection.execute(nearest.order_by(order).limit(limit)).all()
 
 
 class _Explain(Executable, ClauseElement):
     """EXPLAIN (FORMAT JSON) of a statement with its values."""
 
-    inherit_cache = False
+    # What SQLAlchemy needs to compile each statement once, and to bind the values of the next one like it.
+    inherit_cache = True
+    _traverse_internals = [("statement", InternalTraversal.dp_clauseelement)]  # noqa: RUF012
 
     def __init__(self, statement: sa.Select[Any]) -> None:
         self.statement = statement
+
+    @property
+    def _all_selected_columns(self) -> tuple[()]:
+        """None of the statement's columns are in the answer; SQLAlchemy asks where it compiled the statement before."""
+        return ()
 
 
 @compiles(_Explain)  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
@@ -138,7 +148,7 @@ def _compile_explain(element: _Explain, compiler: "SQLCompiler", **options: Any)
     return "EXPLAIN (FORMAT JSON) " + compiler.process(element.statement, **options)
 
 
-def _near(row: sa.RowMapping, text: str) -> sa.TableValuedAlias:
+def _near(row: Mapping[str, Any], text: str) -> sa.TableValuedAlias:
     """Return the call of near_<collection>, with the vector bound."""
     # Without a type PostgreSQL reads the text as the function's own, wherever the extension lives.
     vector = sa.literal(text, sa.types.NullType())
@@ -150,19 +160,26 @@ def _near(row: sa.RowMapping, text: str) -> sa.TableValuedAlias:
     return found
 
 
-def _key_columns(statement: sa.Select[Any], row: sa.RowMapping) -> list[sa.ColumnElement[Any]]:
+def _key_columns(statement: sa.Select[Any], row: Mapping[str, Any]) -> list[sa.ColumnElement[Any]]:
     """Return the key columns of the source where the select reads it.
 
     Raises:
         UsageError: It does not, or does so twice.
     """
     shown = f"{row['source_schema']}.{row['source_name']}"
-    tables = [
-        table
-        for source in statement.get_final_froms()
-        for table in _tables(source)
-        if table.name == row["source_name"] and table.schema in (None, row["source_schema"])
-    ]
+
+    def is_source(table: sa.FromClause) -> bool:
+        return (
+            isinstance(table, sa.Table)
+            and table.name == row["source_name"]
+            and table.schema in (None, row["source_schema"])
+        )
+
+    # Nearly always there; all that the select reads is known only once it is compiled.
+    tables = [table for table in statement.columns_clause_froms if is_source(table)]
+    if len(tables) != 1:
+        froms = statement.get_final_froms()
+        tables = [table for source in froms for table in _tables(source) if is_source(table)]
     if len(tables) != 1:
         raise UsageError(
             f'the select reads {shown}, the source of collection "{row["name"]}", {len(tables)} times under its own name; '
@@ -195,5 +212,17 @@ def _checked(vector: npt.ArrayLike, dimensions: int) -> str:
     return vector_text(array)
 
 
-def _text(name: str) -> str:
-    return load_sql(name).as_string(None)
+def _run(bound: sa.Connection, name: str, values: Mapping[str, object]) -> dict[str, Any] | None:
+    """Run one of the library's own statements on the driver's connection and return its first row by column.
+
+    SQLAlchemy's own result would take three times as long as the statement.
+    """
+    cursor = bound.connection.cursor()
+    try:
+        cursor.execute(load_sql(name).as_string(None), values)
+        row = cursor.fetchone()
+        return (
+            None if row is None else dict(zip([column[0] for column in cursor.description], row, strict=True))
+        )
+    finally:
+        cursor.close()

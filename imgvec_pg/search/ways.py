@@ -5,84 +5,122 @@ that goes on misses near rows (benchmarks/results/selectivity.txt). search_* doe
 that it is given.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
+from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
+
 Way = Literal["index", "exact", "index, then exact"]
 Row = TypeVar("Row", covariant=True)
 
-VISIT_COST = 8
-"""To visit a row through the index costs about this many times what comparing it costs (benchmarks/selectivity.py)."""
-CANDIDATES = 20
-"""Candidates of a scan for each row wanted, at least: a few of the nearest may be filtered out."""
-MAX_EF_SEARCH = 1000  # pgvector 0.8 src/hnsw.h: HNSW_MAX_EF_SEARCH
-SETTINGS = {"hnsw.iterative_scan": "off", "hnsw.ef_search": "40"}
+COSTS = ((32 << 20, 300, 5.5, 2.5), (512 << 20, 300, 5.5, 4.5), (math.inf, 2800, 6.0, 6.0))
+"""Of embedding tables up to so many bytes: microseconds to begin a scan of the index, to visit a candidate through it, and
+to find and compare a row that matches. On one machine; only proportions matter (benchmarks/results/visits.txt)."""
+WORTH = 0.6
+"""A scan may cost this share of comparing all: made in vain, or not made where it would do, it is 1.6 times the best."""
+FEW = 8
+"""Where no more rows match than this many times those wanted (20 of them at least), comparing is always sooner."""
+SETTINGS = {
+    "hnsw.iterative_scan": "off",
+    "hnsw.ef_search": "40",
+    "hnsw.max_scan_tuples": "20000",
+    "hnsw.scan_mem_multiplier": "1",
+    "enable_sort": "on",
+}
 """The settings that a search changes, and what they are in a session that has not loaded pgvector's library yet."""
 
 
 @dataclass(frozen=True)
 class Before:
-    """The settings to put back, None where still unknown, and about how many rows the collection has."""
+    """What is known before a search: the settings to put back, None where still unknown, and what the collection is.
+
+    Attributes:
+        embedded_rows: Rows of the embedding tables, estimated.
+        has_index: Whether a valid HNSW index holds them all.
+        hides_rows: Whether row-level security keeps rows of the embedding tables from the role.
+        ef_search: The collection's own, or None for the session's.
+    """
 
     settings: Mapping[str, str | None]
     embedded_rows: float
+    embedded_bytes: float
+    has_index: bool
+    hides_rows: bool
+    ef_search: int | None
 
 
 class Asker(Protocol[Row]):
-    """One question as a statement that can be explained, limited and asked in two orders."""
-
-    def begin(self) -> "Before":
-        """Return the transaction's values of SETTINGS and the collection's size."""
+    """One question as a statement that can be limited and asked in two orders."""
 
     def set(self, settings: Mapping[str, str]) -> None:
         """Set settings for the running transaction."""
 
-    def explain(self, limit: int) -> dict[str, Any]:
-        """Return the plan, as PostgreSQL's JSON has it, of the statement ordered by distance."""
+    def expect_rows(self) -> float:
+        """Return how many rows of the source match, as PostgreSQL expects them."""
 
-    def ask(self, limit: int, *, exact: bool) -> Sequence[Row]:
-        """Return at most `limit` rows, by distance, which the index can give, or in an order that no index has."""
+    def ask(self, limit: int, candidates: int | None) -> Sequence[Row]:
+        """Return at most `limit` rows in an order that no index has, or of the first candidates in the index's order."""
 
 
-def find(asker: Asker[Row], k: int, ef_search: int | None) -> tuple[Sequence[Row], Way]:
+def find(asker: Asker[Row], k: int, before: Before) -> tuple[Sequence[Row], Way]:
     """Ask for the k nearest, never fewer while more match, and say how they were found.
 
     The rows come back nearly in order, which the caller mends. The settings are as before afterwards.
-
-    Args:
-        ef_search: The collection's own, or None for the session's.
     """
-    before = asker.begin()
     settings = {name: before.settings[name] or default for name, default in SETTINGS.items()}
-    found = _route(asker, k, ef_search or int(settings["hnsw.ef_search"]), before.embedded_rows)
-    # After an error nothing is to be done: the settings go with the transaction or savepoint.
-    asker.set(settings)
-    return found
+    way: Way = "exact"
+    for scan in _scans(asker, k, before, int(settings["hnsw.ef_search"])):
+        candidates = math.ceil(scan.candidates)
+        asker.set(
+            {
+                # Beyond one scan's list an iterative scan goes on, without its usual ends: after these it would give
+                # what it had discarded.
+                "hnsw.iterative_scan": "off" if candidates <= MAX_EF_SEARCH else "relaxed_order",
+                "hnsw.ef_search": str(min(MAX_EF_SEARCH, candidates)),
+                "hnsw.max_scan_tuples": "2147483647",
+                "hnsw.scan_mem_multiplier": "1000",
+                # Else PostgreSQL would weigh the index's price, which it does not know.
+                "enable_sort": "off",
+            }
+        )
+        rows = asker.ask(k, candidates)
+        # After an error nothing is to be done: the settings go with the transaction or savepoint.
+        asker.set(settings)
+        if len(rows) >= k:
+            return rows, "index"
+        scan.found, way = len(rows), "index, then exact"
+    return asker.ask(k, None), way
 
 
-def _route(asker: Asker[Row], k: int, ef_search: int, embedded_rows: float) -> tuple[Sequence[Row], Way]:
-    base = max(ef_search, min(k, MAX_EF_SEARCH))
-    asker.set({"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": str(base)})
-    plan = asker.explain(k)
-    if not any("Order By" in node for node in nodes(plan)):
-        return asker.ask(k, exact=True), "exact"
-    matching = max(1.0, _rows_before_limit(plan))
+@dataclass
+class _Scan:
+    """A scan of the index for so many candidates, and how many rows it found; fewer than wanted, or it was the last."""
+
+    candidates: float
+    found: int = 0
+
+
+def _scans(asker: Asker[Row], k: int, before: Before, session_ef_search: int) -> Iterator[_Scan]:
+    """Give the scans that are worth their time, one after the other; the same rule as in sql/collection/search.sql."""
+    if not before.has_index or before.embedded_rows <= FEW * max(k, 20):
+        return
+    matching = min(max(1.0, asker.expect_rows()), before.embedded_rows)
+    scan_cost, visit_cost, row_cost = next(costs for size, *costs in COSTS if before.embedded_bytes <= size)
+    affordable = (WORTH * row_cost * matching - scan_cost) / visit_cost
+    is_filtered = before.hides_rows or matching < 0.95 * before.embedded_rows
+    scan = _Scan(max(before.ef_search or session_ef_search, 2 * k if is_filtered else k))
     # Twice what a filter takes on average that the query knows nothing of.
-    visits = 2 * k * max(embedded_rows, matching) / matching
-    scanned: float = max(base, CANDIDATES * k)
-    if visits * VISIT_COST < matching:
-        scanned = max(scanned, visits)
-    # Else a short scan is worth trying where comparing is long: the filter may go with the query.
-    if scanned <= MAX_EF_SEARCH and matching >= 4 * scanned:
-        # A scan that went on would take longer than comparing, and give the far before the near.
-        asker.set({"hnsw.iterative_scan": "off", "hnsw.ef_search": str(round(scanned))})
-    elif visits > 2.1 * k or visits * VISIT_COST >= matching:
-        return asker.ask(k, exact=True), "exact"
-    rows = asker.ask(k, exact=False)
-    if len(rows) >= k:
-        return rows, "index"
-    return asker.ask(k, exact=True), "index, then exact"
+    expected = 2 * k * before.embedded_rows / matching
+    if is_filtered and expected <= affordable / 2:
+        scan.candidates = max(scan.candidates, expected)
+    while scan.candidates <= min(affordable, MAX_EF_SEARCH if before.hides_rows else MAX_CANDIDATES):
+        yield scan
+        if not scan.found:
+            return
+        affordable -= scan.candidates
+        scan = _Scan(2 * k * scan.candidates / scan.found)
 
 
 def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -90,11 +128,3 @@ def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield plan
     for child in plan.get("Plans", ()):
         yield from nodes(child)
-
-
-def _rows_before_limit(plan: Mapping[str, Any]) -> float:
-    """Return how many rows the planner expects to match: what it would read without the LIMIT."""
-    for node in nodes(plan):
-        if node["Node Type"] == "Limit":
-            return float(node["Plans"][0]["Plan Rows"])
-    return float(plan["Plan Rows"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
 
 KEYS_PER_JOB = 64
@@ -103,7 +104,7 @@ class Collection:
             "e_key_among_2": key.among("e", 2) if is_composite else key.equal_any("e", 2),
             "e_key_among_5": key.among("e", 5) if is_composite else key.equal_any("e", 5),
             "e_key_after_4": key.after("e", 4),
-            "e_key_looked_up": key.looked_up("e"),
+            "v_key_looked_up": key.looked_up("v"),
             **key.found(),
             "source": self.source,
             "s_equals_embedding": key.equal("s", ("imgvec", self.embedding_table)),
@@ -146,6 +147,8 @@ class Collection:
             "m": sql.Literal(self.m),
             "ef_construction": sql.Literal(self.ef_construction),
             "overfetch": sql.Literal(BIT_OVERFETCH),
+            "max_ef_search": sql.Literal(MAX_EF_SEARCH),
+            "max_candidates": sql.Literal(MAX_CANDIDATES),
         }
 
     def _has_image(self, row: str) -> sql.Composed:
@@ -257,12 +260,15 @@ class KeySql:
         assert condition is not None  # noqa: S101 - a key has at least one column
         return condition
 
-    def looked_up(self, row: str) -> sql.Composed:
-        """The same as a look-up in a hash table of $3, for keys of one column too."""
-        names = sql.SQL(", ").join(map(sql.Identifier, self.names))
-        return sql.SQL("EXISTS (SELECT FROM unnest($3) AS u ({}) WHERE {})").format(
-            names, self.equal("u", row)
-        )
+    def looked_up(self, row: str, parameter: int = 3) -> sql.Composed:
+        """The same as a hashed look-up for each row that a scan visits, never a join that comes before the scan.
+
+        A key of one column stands in a CASE: PostgreSQL hashes a constant array there too, and does not estimate it element
+        by element first, which takes longer than the scan (7 instead of 34 ms for 50,000 keys).
+        """
+        if len(self.names) == 1:
+            return sql.SQL("CASE WHEN {} THEN true ELSE false END").format(self.equal_any(row, parameter))
+        return sql.SQL("({}) IS TRUE").format(self.among(row, parameter))
 
     def found(self) -> dict[str, sql.Composable]:
         """The `{parts}` by which plpgsql holds rows found: a variable a key column, and found_distances."""

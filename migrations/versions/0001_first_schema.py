@@ -44,6 +44,7 @@ FILES = (
     "functions/embed_labels.sql",
     "functions/percentile.sql",
     "functions/last_search_way.sql",
+    "functions/search_state.sql",
     "grants.sql",
 )
 

@@ -6,7 +6,7 @@
 SELECT found.*
 FROM (
     SELECT {selected}
-    FROM {near_call} AS n
+    FROM {near_rows} AS n
     JOIN (SELECT {wanted} FROM {source} WHERE {condition}) AS s ON {n_equals_s}
     ORDER BY {order}
     LIMIT %(limit)s

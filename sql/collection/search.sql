@@ -1,27 +1,30 @@
 -- imgvec.search_<collection>(query, k, among): the k nearest rows, among the given keys when among is not null.
--- Never fewer than k rows while more match. Few keys are compared one by one; else the HNSW index is asked for so many
--- candidates that k of them should match, and where fewer do, all that match are compared: an iterative scan would go
--- on for longer than that and give the wrong rows. imgvec.last_search_way() tells which. query must have the
--- collection's dimensions; k is 1 to 10,000.
+-- Never fewer than k rows while more match. Few keys are compared one by one. Of many, the HNSW index is asked for so many
+-- candidates that k of them should match; once more, for as many as the first answer suggests; and where fewer than k
+-- match, all that match are compared. An iterative scan would go on for longer than that and give the wrong rows.
+-- imgvec.last_search_way() tells which. query must have the collection's dimensions; k is 1 to 10,000.
 -- VOLATILE only in that it sets, and restores, settings of the scan.
 CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT NULL)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+-- To plan for the keys themselves takes longer than to look them up: 27 ms for 50,000 of them.
+SET plan_cache_mode = force_generic_plan
 AS $search$
 #variable_conflict use_column
 DECLARE
-    -- To visit a row through the index costs about eight times what comparing it costs (benchmarks/selectivity.py).
-    visit_cost constant integer := 8;
-    setting_names constant text[] := '{{hnsw.iterative_scan,hnsw.ef_search,enable_sort,plan_cache_mode}}';
+    setting_names constant text[] := '{{hnsw.iterative_scan,hnsw.ef_search,hnsw.max_scan_tuples,hnsw.scan_mem_multiplier,enable_sort,plan_cache_mode}}';
     caller_settings text[];
-    embedded_rows double precision;
-    has_index boolean;
-    is_filtered boolean := $3 IS NOT NULL OR row_security_active('imgvec.{embedding_table}'::regclass);
-    tuned_ef_search smallint;
     -- No more than these can match.
-    candidates double precision;
-    visits double precision;
+    matching double precision := cardinality($3);
+    is_filtered boolean := $3 IS NOT NULL;
+    hides_rows boolean;
+    embedded_rows double precision;
+    embedded_bytes double precision;
+    has_index boolean;
+    tuned_ef_search smallint;
     scanned double precision;
+    expected double precision;
+    affordable double precision;
     way text := 'exact';
     found_distances double precision[];
     {found_declarations}
@@ -43,60 +46,78 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('k must be 1 to 10000, not %s', coalesce($2::text, 'NULL')),
             HINT = 'Ask for 1 to 10000 rows; for more, read near_* with ORDER BY distance through a cursor.';
     END IF;
-    SELECT sum(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.relpages > 0 THEN greatest(c.reltuples, 0) / c.relpages
-                                                       ELSE 8000.0 / (2 * {dimensions} + 130) END),
-           EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
-                   JOIN pg_catalog.pg_am AS a ON a.oid = i.relam
-                   WHERE x.indrelid = 'imgvec.{embedding_table}'::regclass AND a.amname = 'hnsw'
-                     AND x.indisvalid AND x.indpred IS NULL),
-           (SELECT t.ef_search FROM imgvec.collection AS t WHERE t.id = {collection_id})
-    INTO embedded_rows, has_index, tuned_ef_search
-    FROM pg_catalog.pg_class AS c
-    WHERE c.oid = 'imgvec.{embedding_table}'::regclass
-       OR c.oid IN (SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h
-                    WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass);
-    candidates := coalesce(cardinality($3), embedded_rows);
-    caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);
-
-    -- Twice what a filter takes on average that the query knows nothing of.
-    visits := 2.0 * $2 * embedded_rows / greatest(candidates, 1);
-    scanned := greatest(coalesce(tuned_ef_search, current_setting('hnsw.ef_search')::integer),
-                        CASE WHEN is_filtered THEN 20 ELSE 1 END * $2);
-    IF visits * visit_cost < candidates AND is_filtered THEN
-        scanned := greatest(scanned, visits);
+    -- Below this the shortest scan would cost more than comparing all.
+    IF NOT is_filtered OR matching > 8 * greatest($2, 20) THEN
+        SELECT sum(pg_relation_size(c.oid)),
+               sum(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.relpages > 0 THEN greatest(c.reltuples, 0) / c.relpages
+                                                           ELSE 8000.0 / (2 * {dimensions} + 130) END),
+               EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+                       JOIN pg_catalog.pg_am AS a ON a.oid = i.relam
+                       WHERE x.indrelid = 'imgvec.{embedding_table}'::regclass AND a.amname = 'hnsw'
+                         AND x.indisvalid AND x.indpred IS NULL),
+               (SELECT t.ef_search FROM imgvec.collection AS t WHERE t.id = {collection_id})
+        INTO embedded_bytes, embedded_rows, has_index, tuned_ef_search
+        FROM pg_catalog.pg_class AS c
+        WHERE c.oid = 'imgvec.{embedding_table}'::regclass
+           OR c.oid IN (SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h
+                        WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass);
     END IF;
-    -- Else a short scan is worth trying where comparing is long: the filter may go with the query.
-    -- pgvector src/hnsw.h: HNSW_MAX_EF_SEARCH is 1000.
-    IF has_index AND (is_filtered AND scanned <= 1000 AND candidates >= 4 * scanned
-                      OR NOT is_filtered AND visits * visit_cost < candidates) THEN
-        way := 'index';
-        PERFORM set_config('hnsw.iterative_scan', CASE WHEN is_filtered THEN 'off' ELSE 'relaxed_order' END, true),
-                set_config('hnsw.ef_search', least(1000, scanned)::integer::text, true),
-                set_config('enable_sort', 'off', true),
-                set_config('plan_cache_mode', 'force_generic_plan', true);
-        IF $3 IS NULL THEN
-            SELECT {found_aggregates} INTO {found_variables}
-            FROM (
-                SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-                FROM imgvec.{embedding_table} AS e
-                ORDER BY e.embedding OPERATOR({vector}.<=>) $1
-                LIMIT $2
-            ) AS f;
-        ELSE
-            SELECT {found_aggregates} INTO {found_variables}
-            FROM (
-                SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-                FROM imgvec.{embedding_table} AS e
-                -- IS TRUE: a hashed look-up for each visited row instead of a join, which would come before the scan.
-                WHERE ({e_key_looked_up}) IS TRUE
-                ORDER BY e.embedding OPERATOR({vector}.<=>) $1
-                LIMIT $2
-            ) AS f;
+    IF has_index THEN
+        hides_rows := row_security_active('imgvec.{embedding_table}'::regclass);
+        is_filtered := is_filtered OR hides_rows;
+        matching := coalesce(matching, embedded_rows);
+        -- So many candidates cost six tenths of what comparing all that match does: to try them in vain, or not to try
+        -- where they would do, is then 1.6 times the best. What a scan costs, in comparisons, depends on which of the two
+        -- find their vectors in the processor's caches (benchmarks/results/visits.txt).
+        affordable := CASE WHEN embedded_bytes <= 33554432 THEN 0.6 * matching / 6
+                           WHEN embedded_bytes <= 536870912 THEN 0.6 * matching / 2
+                           ELSE (0.6 * matching - 600) / 1.5 END;
+        scanned := greatest(coalesce(tuned_ef_search, current_setting('hnsw.ef_search')::integer),
+                            CASE WHEN is_filtered THEN 2 ELSE 1 END * $2);
+        -- Twice what a filter takes on average that the query knows nothing of.
+        expected := 2.0 * $2 * embedded_rows / greatest(matching, 1);
+        IF is_filtered AND expected <= affordable / 2 THEN
+            scanned := greatest(scanned, expected);
         END IF;
-        PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
-        IF coalesce(cardinality(found_distances), 0) < $2 THEN
-            way := 'index, then exact';
-        END IF;
+        caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);
+        WHILE scanned <= least(affordable, CASE WHEN hides_rows THEN {max_ef_search} ELSE {max_candidates} END) LOOP
+            -- Beyond one scan's list an iterative scan goes on, without its usual ends: after these it would give what it had
+            -- discarded.
+            PERFORM set_config('hnsw.iterative_scan', CASE WHEN scanned <= {max_ef_search} THEN 'off' ELSE 'relaxed_order' END, true),
+                    set_config('hnsw.ef_search', least({max_ef_search}, scanned)::integer::text, true),
+                    set_config('hnsw.max_scan_tuples', '2147483647', true),
+                    set_config('hnsw.scan_mem_multiplier', '1000', true),
+                    set_config('enable_sort', 'off', true),
+                    -- PostgreSQL hashes keys that it has as a constant.
+                    set_config('plan_cache_mode', 'force_custom_plan', true);
+            IF $3 IS NULL THEN
+                SELECT {found_aggregates} INTO {found_variables}
+                FROM (
+                    SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
+                    FROM imgvec.{embedding_table} AS e
+                    ORDER BY e.embedding OPERATOR({vector}.<=>) $1
+                    LIMIT $2
+                ) AS f;
+            ELSE
+                SELECT {found_aggregates} INTO {found_variables}
+                FROM (
+                    SELECT v.*
+                    FROM (
+                        SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
+                        FROM imgvec.{embedding_table} AS e
+                        ORDER BY e.embedding OPERATOR({vector}.<=>) $1
+                        LIMIT scanned
+                    ) AS v
+                    WHERE {v_key_looked_up}
+                    LIMIT $2
+                ) AS f;
+            END IF;
+            PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
+            way := CASE WHEN cardinality(found_distances) >= $2 THEN 'index' ELSE 'index, then exact' END;
+            EXIT WHEN way = 'index' OR found_distances IS NULL OR NOT is_filtered;
+            affordable := affordable - scanned;
+            scanned := 2.0 * $2 * scanned / cardinality(found_distances);
+        END LOOP;
     END IF;
 
     IF way = 'index' THEN
@@ -108,15 +129,12 @@ BEGIN
         ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0, {e_keys}
         LIMIT $2;
     ELSE
-        -- The plan depends on how many keys are given.
-        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
         FROM imgvec.{embedding_table} AS e
         WHERE {e_key_among}
         ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0, {e_keys}
         LIMIT $2;
-        PERFORM set_config('plan_cache_mode', caller_settings[4], true);
     END IF;
     PERFORM set_config('imgvec.last_search_way', way, false);
 END

@@ -123,7 +123,9 @@ def test_each_way_is_planned_as_it_is_called(
     sorts = [plan for plan in plans if "+ '0'::double precision" in plan and plan not in scans]
     assert (bool(scans), bool(sorts)) == (by_index, compared)
     if by_index and where is not None:
-        assert "hashed SubPlan" in scans[0]
+        # Looked up for each row that the scan visits, and not joined before it.
+        assert "Filter: CASE WHEN (v.id = ANY" in scans[0]
+        assert "Join" not in scans[0] and "Nested Loop" not in scans[0]
 
 
 @pytest.mark.parametrize("k", [1, 10, 200, 1500, 10_000])
@@ -156,12 +158,12 @@ def test_the_collections_ef_search_is_used_and_every_setting_put_back(cloud: Con
         search(cloud, where=where)
         assert settings() == before
     with cloud.transaction(force_rollback=True):
-        # None of the first 200 candidates match.
+        # None of the first 150 candidates match.
         cloud.execute("SET LOCAL hnsw.ef_search = 40")
         cloud.execute("UPDATE imgvec.collection SET ef_search = NULL")
-        assert search(cloud, 10, "price > 400")[1] == "index, then exact"
-        cloud.execute("UPDATE imgvec.collection SET ef_search = 600")
-        assert search(cloud, 10, "price > 400")[1] == "index"
+        assert search(cloud, 10, "price > 150")[1] == "index, then exact"
+        cloud.execute("UPDATE imgvec.collection SET ef_search = 300")
+        assert search(cloud, 10, "price > 150")[1] == "index"
     cloud.execute("RESET hnsw.ef_search; RESET hnsw.max_scan_tuples")
 
 
@@ -208,6 +210,16 @@ def test_a_reader_who_sees_one_percent_gets_ten_of_ten(cloud: Connection, policy
                 check(ask(among), expected, way(cloud))
 
 
+def test_a_first_scan_tells_how_far_a_second_must_go(cloud: Connection) -> None:
+    # Of the first 40 candidates 5 match, of the first 160 more than 10.
+    where = f"(price <= 600 OR price > {ROWS - 2600}) AND (price % 8 = 3 OR price > {ROWS - 2600})"
+    with explained(cloud) as plans:
+        found, told = search(cloud, where=where)
+    assert told == "index"
+    check(found, nearest(cloud, where=where), told)
+    assert len([plan for plan in plans if "cloud_embedding_hnsw" in plan and "Order By" in plan]) == 2
+
+
 def test_filters_of_one_percent_give_ten_of_ten(cloud: Connection) -> None:
     for rest in range(0, 100, 3):
         where = f"id % 100 = {rest}"
@@ -220,7 +232,7 @@ def test_without_rows_and_without_a_usable_index_all_are_compared(scratch: Conne
         found = scratch.execute(f"SELECT FROM imgvec.search_photo_test({QUERY}, 5)").rowcount  # type: ignore[arg-type]
         return found, way(scratch)
 
-    make_photos(scratch, rows=300, dimensions=8)
+    make_photos(scratch, rows=1000, dimensions=8)
     assert search() == (0, "exact")
     fill(scratch, "photo_test", "id", "shop.photo")
     assert search() == (5, "exact")

@@ -1,0 +1,2 @@
+-- The source's rows that a search's condition lets through, as nearest.sql has them: for EXPLAIN, which tells about how many.
+SELECT FROM (SELECT {wanted} FROM {source} WHERE {condition}) AS s;
