@@ -23,6 +23,7 @@ from workers import (
     check,
     count,
     failures,
+    imgvec,
     make_table,
     queued_keys,
     wait_until,
@@ -180,6 +181,25 @@ def test_an_image_that_alone_takes_too_much_memory_fails_alone() -> None:
     results = isolation.embed_fitting(prepared_images, model, isolation.BatchSize(8))
     assert [isinstance(result, np.ndarray) for result in results] == [True, False, True]
     assert "no memory for this image alone" in str(results[1])
+
+
+@pytest.mark.parametrize("arguments", [("worker",), ("backfill", "--workers", "2")], ids=" ".join)
+def test_a_model_that_does_not_load_ends_in_one_line_and_takes_nothing(
+    database: str,
+    connection: Connection,
+    plugin_environment: dict[str, str],
+    root: Path,
+    arguments: tuple[str, ...],
+) -> None:
+    make_table(connection, root, 10)
+    environment = {**plugin_environment, "IMGVEC_TEST_LOAD_FAILS": "1"}
+    done = imgvec(database, environment, arguments[0], NAME, *arguments[1:])
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if "failed to load" in line]
+    assert len(said) == 1 and "no kernel image" in said[0], done.stderr
+    assert "Traceback" not in done.stderr
+    assert queued_keys(connection) == 10
+    assert count(connection, "imgvec.job WHERE token IS NOT NULL OR attempts + deaths > 0") == 0
 
 
 # The application's locks and settings
