@@ -33,7 +33,8 @@ from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.errors import ConnectionFailedError
 
 GONE = (psycopg.OperationalError, psycopg.InterfaceError, ConnectionFailedError)
-BACKENDS = "application_name LIKE 'imgvec worker%' AND datname = current_database()"
+# Not those of a command that is only starting: that ends with 3, and is started again by whoever supervises it.
+BACKENDS = "application_name LIKE 'imgvec worker %' AND datname = current_database()"
 TROUBLES = {
     "missing": ("missing", "still queued"),
     "stale": ("stale",),
