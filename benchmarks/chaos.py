@@ -131,7 +131,7 @@ def run_storm(at: Place) -> Iterator[Line]:
     with own_server() as own:
         report = storm.Storm(own.server, own.dsn, at.root, at.logs, at.environment, plan, at.draw).run()
     for fault, number in sorted(report.faults.items()):
-        yield Line(f"  fault: {fault}", "", str(number), True)
+        yield Line(f"  fault: {fault}", "", f"{number} (real)", True)
     changes = ", ".join(f"{what} {number}" for what, number in sorted(report.changes.items()))
     yield Line("  the application meanwhile", "", f"{sum(report.changes.values())} ({changes})", True)
     for trouble, number in report.troubles().items():
