@@ -7,12 +7,13 @@ STAMP := $(VENV)/.installed
 # Two processes, each with a private server; roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
-.PHONY: demo test chaos lint types layers pytest clean help
+.PHONY: demo test chaos lint types layers pytest audit clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
 	@echo "make test    set up, then ruff, mypy, import-linter and pytest"
 	@echo "make chaos   set up, then at most 20 minutes of killed workers, crashed servers, stalled networks and full disks"
+	@echo "make audit   look the dependencies up in PyPI's list of known vulnerabilities; needs a network"
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) > /dev/null || \
@@ -48,6 +49,13 @@ layers: $(STAMP)
 
 pytest: $(STAMP)
 	$(BIN)/python -m pytest $(IN_PARALLEL)
+
+# Beside the project's own packages, whose versions stay as they are.
+audit: $(STAMP)
+	@test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \
+	  $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7'; } || \
+	  { echo "audit: not run: pip-audit cannot be installed here" >&2; exit 3; }
+	@$(VENV)/audit/bin/python tests/security/audit.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -6,11 +6,16 @@ A message tells what was met, what was expected and what to do next, in one line
 from pathlib import Path
 from typing import ClassVar
 
+from imgvec_pg.redaction import hide_secrets
+
 
 class ImgvecError(Exception):
-    """Something imgvec-pg cannot do as asked."""
+    """Something imgvec-pg cannot do as asked. Passwords in its message are hidden: it may quote what others wrote."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(hide_secrets(message))
 
 
 class UsageError(ImgvecError):

@@ -5,7 +5,7 @@ from psycopg import sql
 
 from imgvec_pg.alembic.autogenerate import include_imgvec_name, include_imgvec_object
 from imgvec_pg.database.migrations import prepare_database
-from imgvec_pg.database.sqlfiles import as_alembic_text
+from imgvec_pg.database.sqlfiles import as_alembic_text, render
 from imgvec_pg.store.tables import Base
 
 config = context.config
@@ -31,7 +31,10 @@ def run_offline() -> None:
     )
     with context.begin_transaction():
         prepare = as_alembic_text(
-            "prepare_offline.sql", vector=sql.Identifier(schema), vector_name=sql.Literal(schema)
+            "prepare_offline.sql",
+            vector=sql.Identifier(schema),
+            vector_name=sql.Literal(schema),
+            require_own_schema=render("require_own_schema.sql"),
         )
         context.execute(prepare)
         context.run_migrations()

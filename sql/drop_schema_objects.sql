@@ -7,6 +7,7 @@ BEGIN
     END IF;
 END
 $empty$;
+DROP VIEW imgvec.status, imgvec.failures;
 -- In one statement, since they need each other. An extension that lives here keeps its own.
 DO $routines$
 DECLARE

@@ -4,7 +4,7 @@ BEGIN
     IF to_regrole('imgvec_reader') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA imgvec TO imgvec_reader;
         GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias, imgvec.text_embedding,
-            imgvec.calibration TO imgvec_reader;
+            imgvec.calibration, imgvec.status, imgvec.failures TO imgvec_reader;
         -- For imgvec.prepare_text. Not the answers' columns to write, nor other people's pictures to read.
         GRANT SELECT (id, expires_at, answered_at, error) ON imgvec.embedding_request TO imgvec_reader;
         GRANT INSERT (model_id, text, image, expires_at) ON imgvec.embedding_request TO imgvec_reader;
@@ -15,7 +15,8 @@ BEGIN
     END IF;
     IF to_regrole('imgvec_worker') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA imgvec TO imgvec_worker;
-        GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias TO imgvec_worker;
+        GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias, imgvec.status, imgvec.failures
+            TO imgvec_worker;
         GRANT UPDATE (fingerprint, logit_scale, logit_bias, images_per_second) ON imgvec.model TO imgvec_worker;
         GRANT UPDATE (listing_after, listed_at) ON imgvec.collection TO imgvec_worker;
         GRANT SELECT, INSERT, UPDATE, DELETE
@@ -42,7 +43,8 @@ BEGIN
                 'text_question', 'text_timeout_ms', 'requests_waiting', 'file_request', 'raise_no_answer', 'ask_worker',
                 'embed_text', 'embed_image', 'prepare_text',
                 'unit_embedding', 'embeddings_of', 'mean_embedding', 'preference', 'combine', 'similarity_matrix', 'fuse',
-                'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at'])
+                'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at',
+                'rows_visible', 'row_visible', 'embedding_rows', 'index_state'])
         LOOP
             EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', routine, role_name);
         END LOOP;

@@ -1,6 +1,15 @@
 -- What `imgvec migrate --sql` begins with: the schema, and the extension in the schema that the rest names, new enough.
 -- That it was made here is written down where `imgvec uninstall` looks.
-CREATE SCHEMA IF NOT EXISTS imgvec;
+-- Names mean PostgreSQL's own, whatever others have put into schemas on this session's search_path.
+SET LOCAL search_path = pg_catalog, pg_temp;
+DO $schema$
+BEGIN
+    IF to_regnamespace('imgvec') IS NULL THEN
+        CREATE SCHEMA imgvec;
+    END IF;
+END
+$schema$;
+{require_own_schema}
 DO $prepare$
 DECLARE
     found record;

@@ -59,7 +59,7 @@ def measure(
     connection.execute("UPDATE imgvec.collection SET ef_search = %s", [EF_SEARCH])
     connection.execute(TIMED)  # type: ignore[arg-type]
     engine = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn))
-    size = f"{len(shop.stored):,} rows"
+    size = f"{len(shop.stored):,} x {shop.stored.shape[1]}"
     for name, joins in (("search_*", (0,)), ("search()", (1, 2, 3))):
         if name not in forms:
             continue

@@ -1,5 +1,6 @@
 """near_* against hand-written SQL over the query shapes whose plans a test holds equal."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ from imgvec_pg.database.localserver import LocalServer
 from searching.target import Target
 
 RUNS = 41
+SIZE = "50000x512"
 
 
 def measure(server: LocalServer) -> Iterator[Target]:
     """Run each shape both ways in turn, planning included, and compare the medians."""
+    os.environ["IMGVEC_TEST_SHAPE_SIZE"] = SIZE
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "database"))
     import test_plan_shapes as shapes
 

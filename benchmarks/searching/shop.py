@@ -14,12 +14,14 @@ from generator import Vectors, copy_embeddings, generate
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import CollectionRequest, create_collection, get_collection
 from imgvec_pg.store.indexbuild import build_index
 
 ANCHORS, BRANDS, QUERIES, K = 400, 100, 200, 10
+MANY = 1_000_000
 KINDS = ("independent", "correlated", "opposed")
 SELECTIVITIES = (0.5, 0.1, 0.03, 0.01, 0.001, 0.0001)
 
@@ -46,7 +48,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Shop:
-    """The stored vectors (rows, 512), held-out queries (200, 512), each row's category and share, the anchors."""
+    """The stored vectors (rows, d), held-out queries (200, d), each row's category and share, the anchors."""
 
     stored: Vectors
     queries: Vectors
@@ -80,7 +82,12 @@ class Shop:
 
 def imagine(rows: int) -> Shop:
     """Generate the shop of this many rows."""
-    stored, queries = generate(rows, QUERIES)
+    return furnish(*generate(rows, QUERIES))
+
+
+def furnish(stored: Vectors, queries: Vectors) -> Shop:
+    """Give each stored vector a category and a share."""
+    rows = len(stored)
     random = np.random.default_rng(8)
     anchors = stored[random.choice(rows, ANCHORS, replace=False)]
     categories = np.concatenate(
@@ -89,9 +96,11 @@ def imagine(rows: int) -> Shop:
     return Shop(stored, queries, categories, random.random(rows, dtype=np.float32), anchors)
 
 
-def open_shop(server: LocalServer, shop: Shop, report: Callable[[str], None] = print) -> Connection:
-    """Return a connection to the shop's database on this server, made where it is not there yet."""
-    name = f"shop_{len(shop.stored)}"
+def open_shop(
+    server: LocalServer, shop: Shop, name: str | None = None, report: Callable[[str], None] = print
+) -> Connection:
+    """Return a connection to the shop's database on this server, made where it is not there yet; named by its size."""
+    name = f"shop_{name or len(shop.stored)}"
     with connect(server.dsn()) as connection:
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
             connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
@@ -122,7 +131,17 @@ def load(connection: Connection, shop: Shop, report: Callable[[str], None]) -> N
     connection.execute("CREATE INDEX ON item (category_id)")
     collection = create_collection(
         connection,
-        CollectionRequest("item", "item", ["photo"], "generated", shop.stored.shape[1], False, root="/"),
+        CollectionRequest(
+            "item",
+            "item",
+            ["photo"],
+            "generated",
+            shop.stored.shape[1],
+            False,
+            root="/",
+            # With 64, a tenth of the queries to a million rows never leave a wrong cluster, whatever ef_search is.
+            hnsw=HnswParams(ef_construction=64 if len(shop.stored) < MANY else 200),
+        ),
     )
     copy_embeddings(connection, collection, shop.stored)
     build_index(connection, collection)

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,10 @@ class Batch:
 
     claim: Claim
     pending: tuple[PendingKey, ...]
+
+    def wait(self) -> None:
+        """Wait until all its pictures are there, or cannot be had."""
+        wait([pending.image for pending in self.pending if pending.image is not None])
 
     def abandon(self) -> None:
         """Cancel what was not begun; the claim is given back by the worker."""

@@ -20,6 +20,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ConnectionFailedError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.jobs import extend_leases
+from imgvec_pg.store.queuestate import read_queue_state
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Heartbeat:
         try:
             connection.execute(load_sql("queries/forget_workers.sql"))
             self._tell(connection)
+            self._look_at_queue(connection)
         except BaseException:
             connection.close()
             raise
@@ -106,8 +108,13 @@ class Heartbeat:
                 first_id, held = self.leases.first_id(), self.leases.held()
                 extend_leases(connection, self.collection.id, held, self.lease_seconds, first_id)
                 self._tell(connection)
+                self._look_at_queue(connection)
             except (psycopg.Error, ConnectionFailedError) as error:
                 log.info("no sign of life to the database: %s", one_line(error))
+
+    def _look_at_queue(self, connection: Connection) -> None:
+        if self.tally.watches_queue:
+            self.tally.queue = read_queue_state(connection, self.collection.id)
 
     def _record_rate(self, connection: Connection) -> None:
         if self.tally.embedded >= MEASURED_FROM_IMAGES:

@@ -17,6 +17,7 @@ from imgvec_pg.backfill.batches import Batch, PendingKey, PreparedImage, chunked
 from imgvec_pg.backfill.claiming import POLL_SECONDS, Claims
 from imgvec_pg.backfill.isolation import BatchSize
 from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.stages import EMBED, READ, WAIT, WRITE
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.throttle import Allowance, Throttle
 from imgvec_pg.backfill.writer import write_outcomes
@@ -123,7 +124,10 @@ class Pipeline:
                 if self._is_ending():
                     batch.abandon()
                     continue
-                outcomes = embed_batch(batch, self.embedder, self.batch_size, mounted)
+                with self.tally.stages.timed(WAIT):
+                    batch.wait()
+                with self.tally.stages.timed(EMBED):
+                    outcomes = embed_batch(batch, self.embedder, self.batch_size, mounted)
                 put(self._done, (batch.claim, outcomes), self._broken)
         except BaseException:
             self._broken.set()
@@ -216,7 +220,8 @@ class Pipeline:
         """
         while True:
             try:
-                return self.reading.read_images(keys)
+                with self.tally.stages.timed(READ):
+                    return self.reading.read_images(keys)
             except psycopg.errors.LockNotAvailable as error:
                 log.info("%s is locked against reading; waiting", self.reading.collection.shown_source)
                 if self._is_ending():
@@ -225,7 +230,8 @@ class Pipeline:
 
     def _write_batches(self) -> None:
         for claim, outcomes in drain(self._done, self._broken):
-            written = write_outcomes(self.writing, claim, outcomes, self.embedder.precision)
+            with self.tally.stages.timed(WRITE):
+                written = write_outcomes(self.writing, claim, outcomes, self.embedder.precision)
             self.leases.discard(claim.token)
             self.tally.add(written)
             self.on_progress(self.tally)

@@ -52,6 +52,7 @@ class Worker:
         collection_name: Collection or alias.
         embedder: A loaded model; its fingerprint must be the one on record.
         on_progress: Called after each written batch.
+        tally: Where it counts; one of its own by default.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Worker:
         embedder: Embedder,
         options: PipelineOptions,
         on_progress: Callable[[Tally], None] = lambda tally: None,
+        tally: Tally | None = None,
     ) -> None:
         self.dsn = dsn
         self.collection_name = collection_name
@@ -68,7 +70,7 @@ class Worker:
         self.options = options
         self.on_progress = on_progress
         self.id = uuid.uuid4()
-        self.tally = Tally()
+        self.tally = tally or Tally()
         self.stop = threading.Event()
         self.leases = LeaseBook()
         self._connected_at: float | None = None
@@ -115,6 +117,7 @@ class Worker:
                 )
                 if lived or self.tally.settled > settled_before:
                     patience.renew()
+                self.tally.is_connected = False
                 if not self.stop.is_set():
                     patience.wait(error)
                 if self.stop.is_set():
@@ -155,6 +158,7 @@ class Worker:
             answering = Answering(self.dsn, collection.model_id, self.embedder, silence)
             with heartbeat, answering, self._released_at_the_end(writing):
                 self._connected_at = time.monotonic()
+                self.tally.note_connection()
                 self._work(collection, *stores)
 
     def _work(self, collection: Collection, reading: EmbeddingStore, writing: EmbeddingStore) -> None:

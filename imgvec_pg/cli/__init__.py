@@ -9,6 +9,9 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         # Not above: ctrl-C in the first moments is one line too.
+        from imgvec_pg.cli.argv import hide_dsn_from_process_list
+
+        hide_dsn_from_process_list()
         from imgvec_pg.cli.main import cli
         from imgvec_pg.cli.outcome import run
 

@@ -10,13 +10,24 @@ import click
 from psycopg import sql
 
 from imgvec_pg.backfill.hours import Hours
+from imgvec_pg.backfill.metrics import worker_registry
+from imgvec_pg.backfill.metricsserver import serving_metrics
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.filling import Filling, report_dry_run
-from imgvec_pg.cli.options import dsn_option, json_option, model_options, pipeline_options, throttle_options
-from imgvec_pg.cli.outcome import SomeRowsFailed, complain
+from imgvec_pg.cli.logs import complain, say
+from imgvec_pg.cli.options import (
+    dsn_option,
+    json_option,
+    log_options,
+    metrics_options,
+    model_options,
+    pipeline_options,
+    throttle_options,
+)
+from imgvec_pg.cli.outcome import SomeRowsFailed
 from imgvec_pg.cli.processes import Fleet, run_processes
 from imgvec_pg.cli.progress import image_progress
 from imgvec_pg.cli.stopping import stop_on_signals
@@ -24,6 +35,7 @@ from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.database.launcher import die_with
 from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection, require_same_collection
@@ -43,6 +55,8 @@ from imgvec_pg.store.reconcile import list_source
 @click.option("--parent", type=int, hidden=True, help="End with this process: for those of --workers.")
 @pipeline_options
 @throttle_options
+@metrics_options
+@log_options
 @model_options
 @json_option
 @click.pass_context
@@ -58,6 +72,8 @@ def backfill(
     rate: float | None,
     max_replica_lag_seconds: float | None,
     pause_when: tuple[Hours, ...],
+    metrics_port: int | None,
+    metrics_host: str,
     dry_run: bool,
     no_index: bool,
     parent: int | None,
@@ -81,6 +97,10 @@ def backfill(
       imgvec backfill product_clip --device cuda --batch-size 256
       imgvec backfill product_clip --rate 20 --pause-when "mon-fri 09:00-17:30"
     """
+    if workers > 1 and metrics_port is not None:
+        raise UsageError(
+            "--metrics-port serves one process, --workers starts several; start a backfill for each port"
+        )
     # Behind a pooler the next statement may be another session's: nothing is prepared.
     with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         require_schema(connection)
@@ -118,7 +138,7 @@ def backfill(
     if filling.index_problem is not None:
         complain(filling.index_problem)
     if fleet is not None and fleet.first_error is not None:
-        click.echo(f"a worker process ended in error: {fleet.complaint}", err=True)
+        say(f"a worker process ended in error: {fleet.complaint}")
         if filling.waiting:
             context.exit(fleet.first_error)
     if tally.failed:
@@ -130,6 +150,20 @@ def run_worker(context: click.Context, collection: Collection, expected: int) ->
     options = context.params
     if options["parent"] is not None:
         die_with(options["parent"], signal.SIGTERM)
+    tally = Tally(watches_queue=options["metrics_port"] is not None)
+    with serving_metrics(
+        options["metrics_port"],
+        options["metrics_host"],
+        lambda: worker_registry(tally, collection.name, collection.model_name),
+    ) as url:
+        if url is not None:
+            say(f"metrics at {url}", url=url)
+        return work(context, collection, expected, tally)
+
+
+def work(context: click.Context, collection: Collection, expected: int, tally: Tally) -> Tally:
+    """Load the model and embed what waits."""
+    options = context.params
     embedder = load_embedder(
         collection.model_name,
         weights=options["weights"],
@@ -144,12 +178,14 @@ def run_worker(context: click.Context, collection: Collection, expected: int) ->
         lease_seconds=lease_seconds(),
         allowance=Allowance(options["rate"], options["max_replica_lag_seconds"], options["pause_when"]),
     )
-    worker = Worker(options["dsn"], collection.name, embedder, pipeline)
+    worker = Worker(options["dsn"], collection.name, embedder, pipeline, tally=tally)
     with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:
         worker.on_progress = lambda tally: show(tally.settled, tally.images_per_second())
         tally = worker.run()
     if stopped.exit_code is not None:
-        click.echo(f"stopped after {tally.embedded:,} images; run the same command to go on", err=True)
+        say(
+            f"stopped after {tally.embedded:,} images; run the same command to go on", embedded=tally.embedded
+        )
         context.exit(stopped.exit_code)
     return tally
 

@@ -3,23 +3,25 @@
 import json
 
 import click
-from psycopg.rows import dict_row
 
-from imgvec_pg.cli.options import dsn_option, echo_json, json_option
+from imgvec_pg.cli.options import codes_option, dsn_option, echo_json, json_option
 from imgvec_pg.cli.tables import echo_table
 from imgvec_pg.database.connect import connect, require_schema
-from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.store.collections import get_collection
+from imgvec_pg.store.failures import count_failures, list_failures, shown_counts
 
 
 @click.command()
 @click.argument("name", required=False)
 @dsn_option
-@click.option("--code", "codes", multiple=True, help="Only failures with this code; may be repeated.")
+@codes_option
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @json_option
 def failures(name: str | None, dsn: str, codes: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List rows that could not be embedded, and why.
+
+    Newest first; where there are more than --limit, their number by code stands below. In SQL: imgvec.failures. A role
+    sees the failures of the rows that it may see in the source.
 
     \b
     Example:
@@ -28,16 +30,14 @@ def failures(name: str | None, dsn: str, codes: tuple[str, ...], limit: int, as_
     with connect(dsn) as connection:
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec failures NAME")
-        with connection.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(
-                load_sql("queries/failures.sql"),
-                {"collection_id": collection.id, "codes": list(codes) or None, "limit": limit},
-            ).fetchall()
+        rows = list_failures(connection, collection.name, codes, limit)
+        counts = count_failures(connection, collection.name)
     if as_json:
         echo_json(rows)
         return
     if not rows:
-        click.echo(f"{collection.name}: no failures")
+        others = f" of {', '.join(codes)}; there are: {shown_counts(counts)}" if codes and counts else ""
+        click.echo(f"{collection.name}: no failures{others}")
         return
     table = [
         [
@@ -50,3 +50,5 @@ def failures(name: str | None, dsn: str, codes: tuple[str, ...], limit: int, as_
         for row in rows
     ]
     echo_table(["key", "code", "tries", "failed at", "reason"], table)
+    if len(rows) == limit and limit < sum(counts.values()):
+        click.echo(f"{limit:,} shown; in all: {shown_counts(counts)}", err=True)

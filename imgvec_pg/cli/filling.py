@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import click
 
 from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.cli.logs import say
 from imgvec_pg.cli.options import echo_json
 from imgvec_pg.cli.progress import clock, index_progress
 from imgvec_pg.database.connect import Connection
@@ -71,7 +72,7 @@ class Filling:
                 + (", index built" if self.index_built else "")
             )
             if tally.failed:
-                click.echo(f"see why with: imgvec failures {self.collection_name}", err=True)
+                say(f"see why with: imgvec failures {self.collection_name}")
 
 
 def report_dry_run(connection: Connection, collection: Collection, limit: int | None, as_json: bool) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from imgvec_pg.cli.indextext import announce_plan, index_as_json, plan_as_json, print_index
+from imgvec_pg.cli.logs import complain
 from imgvec_pg.cli.options import Command, dsn_option, echo_json, json_option, lock_timeout_option
-from imgvec_pg.cli.outcome import INTERRUPTED, TERMINATED, Terminated, complain
+from imgvec_pg.cli.outcome import INTERRUPTED, TERMINATED, Terminated
 from imgvec_pg.cli.progress import index_progress
 from imgvec_pg.cli.tune import tune
 from imgvec_pg.database.connect import Connection, connect, require_schema

@@ -21,6 +21,10 @@ COMMANDS = {
     "status": ("imgvec_pg.cli.status", "Show how far each collection is and who works on it."),
     "failures": ("imgvec_pg.cli.failures", "List rows that could not be embedded, and why."),
     "retry": ("imgvec_pg.cli.retry", "File failed rows again."),
+    "verify": (
+        "imgvec_pg.cli.verify",
+        "Check that rows, embeddings, failures and queue agree, and say what does not.",
+    ),
     "index": ("imgvec_pg.cli.index", "Build, tune and look at a collection's HNSW index."),
     "recall": (
         "imgvec_pg.cli.recall",

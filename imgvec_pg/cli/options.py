@@ -1,5 +1,6 @@
 """Options that several commands share, and the printing they have in common."""
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from imgvec_pg.backfill.hours import Hours, parse_hours
+from imgvec_pg.cli.logs import FORMATS, LEVELS, set_up_logs
 from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import dsn_from_environment
 
@@ -27,6 +29,62 @@ def dsn_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """Add --json as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
+
+
+def log_options(command: Command) -> Command:
+    """Add --log-format and --log-level, and obey them before the command runs."""
+
+    @functools.wraps(command)
+    def with_logs(*arguments: Any, log_format: str, log_level: str | None, **options: Any) -> Any:  # noqa: ANN401
+        set_up_logs(log_format, log_level)
+        return command(*arguments, **options)
+
+    wrapped = click.option(
+        "--log-level",
+        type=click.Choice(LEVELS),
+        envvar="IMGVEC_LOG_LEVEL",
+        help="The least that is said  [default: IMGVEC_LOG_LEVEL, else warning as text and info as JSON]",
+    )(with_logs)
+    return click.option(  # type: ignore[return-value]
+        "--log-format",
+        type=click.Choice(FORMATS),
+        default="text",
+        envvar="IMGVEC_LOG_FORMAT",
+        help="What stderr holds: lines for people, or one JSON object a line  [default: IMGVEC_LOG_FORMAT, else text]",
+    )(wrapped)
+
+
+def metrics_options(command: Command) -> Command:
+    """Add --metrics-port and --metrics-host."""
+    options = (
+        click.option(
+            "--metrics-port",
+            type=click.IntRange(0, 65535),
+            metavar="PORT",
+            help="Serve Prometheus metrics there, on loopback only; 0 chooses a free port.",
+        ),
+        click.option(
+            "--metrics-host",
+            default="127.0.0.1",
+            show_default=True,
+            metavar="ADDRESS",
+            help="Where --metrics-port listens. Whoever reaches another address reads them: they ask for no password.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def codes_option(command: Command) -> Command:
+    """Add --code, which may be repeated, as `codes`."""
+    return click.option(
+        "--code",
+        "codes",
+        multiple=True,
+        metavar="CODE",
+        help="Only failures with this code, such as not_found; may be repeated.",
+    )(command)
 
 
 def lock_timeout_option(command: Command) -> Command:

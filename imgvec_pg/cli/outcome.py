@@ -6,11 +6,14 @@
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
 
+from imgvec_pg.cli.logs import complain, set_up_logs
 from imgvec_pg.errors import ConnectionFailedError, ImgvecError
+from imgvec_pg.redaction import hide_secrets
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -29,6 +32,7 @@ class SomeRowsFailed(click.exceptions.Exit):
 
 def run(command: click.Command, arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; errors meant for people become one line on stderr."""
+    set_up_logs(os.environ.get("IMGVEC_LOG_FORMAT", "text"), None)
     try:
         # Without standalone mode click returns an Exit's code.
         result = command.main(args=list(arguments), prog_name="imgvec", standalone_mode=False)
@@ -53,7 +57,7 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
         return 128 + signal.SIGPIPE
     except Exception as error:
         if os.environ.get("IMGVEC_DEBUG"):
-            raise
+            click.echo(hide_secrets(traceback.format_exc()), nl=False, err=True)
         if is_lost_connection(error):
             reason = " ".join(str(error).split())
             complain(f"the connection to PostgreSQL was lost ({reason}); run the same command again")
@@ -67,11 +71,6 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
         )
         return 1
     return result if isinstance(result, int) else 0
-
-
-def complain(message: str) -> None:
-    """Print one line on stderr."""
-    click.echo(f"imgvec: {' '.join(message.split())}", err=True)
 
 
 def describe_click_error(error: click.ClickException) -> str:
@@ -108,7 +107,7 @@ def describe_database_error(error: Exception) -> str | None:
     hint = getattr(diagnostic, "message_hint", None)
     if getattr(error, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
         hint = (
-            "to fill and to watch takes imgvec_worker, SELECT on the source and, where row-level security hides rows of it, "
+            "to fill takes imgvec_worker, SELECT on the source and, where row-level security hides rows of it, "
             "BYPASSRLS; imgvec doctor tells what this role lacks"
         )
     elif getattr(error, "sqlstate", None) in UNDEFINED:

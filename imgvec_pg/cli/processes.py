@@ -14,6 +14,7 @@ import click
 import psycopg
 
 from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.cli.logs import say
 from imgvec_pg.cli.progress import image_progress
 from imgvec_pg.cli.stopping import leave_at_once, stop_on_signals
 from imgvec_pg.database.connect import Connection, connect
@@ -80,10 +81,9 @@ class Fleet:
             self.died += 1
             again = can_restart and not self.is_stopping and self.died <= MAX_RESTARTS
             self.first_error = self.first_error or (None if again else 1)
-            click.echo(
+            say(
                 f"a worker process died ({shown_end(process.returncode)}); its rows are taken by others"
-                + (", another is started" if again else ""),
-                err=True,
+                + (", another is started" if again else "")
             )
             if again:
                 self.start()
@@ -181,7 +181,8 @@ def run_processes(context: click.Context, collection: Collection, workers: int, 
     options = context.params
     threads = max((os.cpu_count() or 1) // workers, 1)
     # The connection string goes by the environment: arguments are there for every user to read.
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    # Its own complaints are read by reason(), line by line.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "IMGVEC_LOG_FORMAT": "text"}
     if options["dsn"]:
         environment["IMGVEC_DSN"] = options["dsn"]
     limit: int | None = options["limit"]
@@ -213,6 +214,6 @@ def run_processes(context: click.Context, collection: Collection, workers: int, 
         if fleet.first_error is not None:
             fleet.complaint = fleet.reason()
         if stopped.exit_code is not None:
-            click.echo("stopped; run the same command to go on", err=True)
+            say("stopped; run the same command to go on")
             context.exit(stopped.exit_code)
     return fleet

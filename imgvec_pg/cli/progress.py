@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -14,6 +13,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from imgvec_pg.cli.logs import is_json, say
 
 LOG_EVERY_SECONDS = 10.0
 
@@ -48,8 +49,12 @@ class LogLines:
             return
         self._last = now
         left = (self.total - done) / rate if rate > 0 and self.total > done else 0.0
-        click.echo(
-            f"{done:,} of {self.total:,} {self.what}, {rate:.1f} {self.what}/s, {clock(left)} left", err=True
+        say(
+            f"{done:,} of {self.total:,} {self.what}, {rate:.1f} {self.what}/s, {clock(left)} left",
+            done=done,
+            total=self.total,
+            per_second=round(rate, 1),
+            seconds_left=round(left),
         )
 
 
@@ -64,7 +69,7 @@ def clock(seconds: float) -> str:
 def image_progress(total: int, what: str = "images") -> Iterator[Callable[[int, float], None]]:
     """Give a function to call with (done, per second): a bar on a terminal, log lines elsewhere."""
     console = stderr_console()
-    if not console.is_terminal:
+    if not console.is_terminal or is_json():
         yield LogLines(total, what).update
         return
     columns = (
@@ -84,13 +89,13 @@ def image_progress(total: int, what: str = "images") -> Iterator[Callable[[int, 
 def index_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Give a function to call with (phase, done, total) of an index build."""
     console = stderr_console()
-    if not console.is_terminal:
+    if not console.is_terminal or is_json():
         seen: set[str] = set()
 
         def log_phase(phase: str, done: int, total: int) -> None:
             if phase not in seen:
                 seen.add(phase)
-                click.echo(f"index: {phase}", err=True)
+                say(f"index: {phase}", phase=phase)
 
         yield log_phase
         return

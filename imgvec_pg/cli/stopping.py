@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from imgvec_pg.cli.logs import raw_line
+
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -40,7 +42,7 @@ def stop_on_signals(
         # A handler must not wait for locks that the interrupted code may hold, nor write to a stream that it
         # may be writing to.
         threading.Thread(target=request_stop, daemon=True).start()
-        os.write(2, b"finishing the batch in hand; ctrl-C once more leaves at once\n")
+        os.write(2, raw_line("finishing the batch in hand; ctrl-C once more leaves at once"))
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

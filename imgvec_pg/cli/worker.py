@@ -5,11 +5,21 @@ from pathlib import Path
 import click
 
 from imgvec_pg.backfill.hours import Hours
+from imgvec_pg.backfill.metrics import worker_registry
+from imgvec_pg.backfill.metricsserver import serving_metrics
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import Worker, effective_root
-from imgvec_pg.cli.options import dsn_option, model_options, pipeline_options, throttle_options
+from imgvec_pg.cli.logs import say
+from imgvec_pg.cli.options import (
+    dsn_option,
+    log_options,
+    metrics_options,
+    model_options,
+    pipeline_options,
+    throttle_options,
+)
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.load import load_embedder
@@ -22,6 +32,8 @@ from imgvec_pg.store.collections import get_collection
 @dsn_option
 @pipeline_options
 @throttle_options
+@metrics_options
+@log_options
 @model_options
 @click.pass_context
 def worker(
@@ -34,6 +46,8 @@ def worker(
     rate: float | None,
     max_replica_lag_seconds: float | None,
     pause_when: tuple[Hours, ...],
+    metrics_port: int | None,
+    metrics_host: str,
     weights: Path | None,
     device: str,
     precision: str,
@@ -52,31 +66,46 @@ def worker(
     Example:
       imgvec worker product_clip
       imgvec worker product_clip --rate 20 --max-replica-lag 5 --pause-when "mon-fri 09:00-17:30"
+      imgvec worker product_clip --log-format json --metrics-port 9464
     """
     with connect(dsn, application_name="imgvec worker") as connection:
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec worker NAME")
     # Before the model is loaded, which takes its time.
     effective_root(collection, root)
-    embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
-    options = PipelineOptions(
-        batch_size=batch_size,
-        decode_threads=decode_threads,
-        follow=True,
-        root=root,
-        lease_seconds=lease_seconds(),
-        allowance=Allowance(rate, max_replica_lag_seconds, pause_when),
-    )
-
     # An alias is followed wherever it points.
     followed = name or collection.name
+    tally = Tally(watches_queue=metrics_port is not None)
+    with serving_metrics(
+        metrics_port, metrics_host, lambda: worker_registry(tally, followed, collection.model_name)
+    ) as url:
+        if url is not None:
+            say(f"metrics at {url}", url=url)
+        embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
+        options = PipelineOptions(
+            batch_size=batch_size,
+            decode_threads=decode_threads,
+            follow=True,
+            root=root,
+            lease_seconds=lease_seconds(),
+            allowance=Allowance(rate, max_replica_lag_seconds, pause_when),
+        )
 
-    def log(tally: Tally) -> None:
-        click.echo(f"{followed}: {tally.embedded:,} embedded, {tally.failed:,} failed", err=True)
+        def log(tally: Tally) -> None:
+            say(
+                f"{followed}: {tally.embedded:,} embedded, {tally.failed:,} failed",
+                collection=followed,
+                embedded=tally.embedded,
+                failed=tally.failed,
+            )
 
-    running = Worker(dsn, followed, embedder, options, log)
-    with stop_on_signals(running.request_stop) as stopped:
-        click.echo(f"worker for {collection.name} ({collection.model_name}) is ready", err=True)
-        running.run()
+        running = Worker(dsn, followed, embedder, options, log, tally)
+        with stop_on_signals(running.request_stop) as stopped:
+            say(
+                f"worker for {collection.name} ({collection.model_name}) is ready",
+                collection=followed,
+                model=collection.model_name,
+            )
+            running.run()
     if stopped.exit_code is not None:
         context.exit(stopped.exit_code)

@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from imgvec_pg.errors import ConnectionFailedError, DatabaseError
+from imgvec_pg.redaction import hide_parts_of
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -45,11 +46,12 @@ def connect(
         return connection_class.connect(dsn, application_name=application_name, autocommit=True, **options)
     except psycopg.ProgrammingError as error:
         raise ConnectionFailedError(
-            f"the connection string is not valid ({one_line(error)}); expected postgresql://user@host/database or PG* variables"
+            f"the connection string is not valid ({hide_parts_of(dsn, one_line(error))}); "
+            "expected postgresql://user@host/database or PG* variables"
         ) from error
     except psycopg.OperationalError as error:
         raise ConnectionFailedError(
-            f"cannot connect to PostgreSQL: {refusal(error)}; "
+            f"cannot connect to PostgreSQL: {hide_parts_of(dsn, refusal(error))}; "
             "check --dsn, IMGVEC_DSN or the PG* variables, and that the server runs"
         ) from error
 
@@ -136,6 +138,19 @@ def plain_search_path(connection: Connection) -> Iterator[None]:
     with connection.transaction():
         connection.execute("SET LOCAL search_path = pg_catalog")
         yield
+
+
+@contextmanager
+def pinned_search_path(connection: Connection) -> Iterator[None]:
+    """Within a transaction, make names mean PostgreSQL's own, and put the search_path back at the end.
+
+    For statements that create or grant, which a superuser runs too: a function or operator that somebody made in a schema
+    on the session's path, for just the types that a call has, would be taken before PostgreSQL's own.
+    """
+    row = connection.execute("SELECT pg_catalog.current_setting('search_path')").fetchone()
+    connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+    yield
+    connection.execute("SELECT pg_catalog.set_config('search_path', %s, true)", row)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.cliffs import judge
+from imgvec_pg.search.estimates import judge_estimates
 from imgvec_pg.store.finding import Finding
 
 
@@ -40,4 +41,5 @@ def advise(connection: Connection, query: str) -> list[Finding]:
         ) from error
     assert row is not None  # noqa: S101 - EXPLAIN gives one row
     assert scan is not None  # noqa: S101
-    return judge(row[0][0]["Plan"], iterative_scan=str(scan[0]))
+    plan = row[0][0]["Plan"]
+    return [*judge(plan, iterative_scan=str(scan[0])), *judge_estimates(connection, plan)]

@@ -113,7 +113,7 @@ def _scans(asker: Asker[Row], k: int, before: Before, session_ef_search: int) ->
     scan = _Scan(max(before.ef_search or session_ef_search, 2 * k if is_filtered else k))
     # Twice what a filter takes on average that the query knows nothing of.
     expected = 2 * k * before.embedded_rows / matching
-    if is_filtered and expected <= affordable / 2:
+    if is_filtered and expected <= affordable / 4:
         scan.candidates = max(scan.candidates, expected)
     while scan.candidates <= min(affordable, MAX_EF_SEARCH if before.hides_rows else MAX_CANDIDATES):
         yield scan

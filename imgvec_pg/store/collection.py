@@ -288,7 +288,7 @@ class KeySql:
         }
 
     def json(self, row: str) -> sql.Composed:
-        """`jsonb_build_object('tenant', row."tenant", …)`; a numeric goes as text, since JSON readers round it."""
+        """`pg_catalog.jsonb_build_object('tenant', row."tenant", …)`; a numeric goes as text, since JSON readers round it."""
         pairs = sql.SQL(", ").join(
             sql.SQL("{}, {}{}").format(
                 sql.Literal(name),
@@ -297,7 +297,7 @@ class KeySql:
             )
             for name, type_name in zip(self.names, self.type_names, strict=True)
         )
-        return sql.SQL("jsonb_build_object({})").format(pairs)
+        return sql.SQL("pg_catalog.jsonb_build_object({})").format(pairs)
 
     def parts(self) -> dict[str, sql.Composable]:
         """Every `{part}` that depends on the key alone."""
@@ -315,6 +315,7 @@ class KeySql:
             "n_keys": self.columns("n"),
             "w_keys": self.columns("w"),
             "s_key": self.json("s"),
+            "e_key": self.json("e"),
             "n_key": self.json("n"),
             "o_key": self.json("o"),
             "p_keys_descending": sql.SQL(", ").join(
@@ -325,9 +326,11 @@ class KeySql:
             "n_equals_s": self.equal("n", "s"),
             "n_equals_u": self.equal("n", "u"),
             "e_equals_o": self.equal("e", "o"),
+            "e_equals_d": self.equal("e", "d"),
             "e_equals_p": self.equal("e", "p"),
             "e_equals_s": self.equal("e", "s"),
             "k_equals_s": self.equal("k", "s"),
+            "r_equals_s": self.equal("r", "s"),
             "w_equals_s": self.equal("w", "s"),
             "w_equals_e": self.equal("w", "e"),
             "e_keys_equal_parameters": self.equal_parameters("e"),

@@ -4,7 +4,13 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from imgvec_pg.database.connect import Connection, lock_timeout, one_line, vector_schema
+from imgvec_pg.database.connect import (
+    Connection,
+    lock_timeout,
+    one_line,
+    pinned_search_path,
+    vector_schema,
+)
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.errors import (
     CollectionError,
@@ -86,7 +92,7 @@ def create_collection(
             f'collection "{request.name}" exists already; choose another name, or first: imgvec collection drop {request.name}'
         )
     try:
-        with lock_timeout(connection, lock_timeout_ms):
+        with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             # pgvector's own settings can be set by any role once its library is loaded.
             connection.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
             collection = register(connection, planned, source)
@@ -209,7 +215,7 @@ def drop_collection(connection: Connection, collection: Collection, *, lock_time
     # Nothing dropped is named after the extension's schema; a collection can go even where the extension is gone.
     parts = collection.parts_without_source("public")
     try:
-        with lock_timeout(connection, lock_timeout_ms):
+        with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             for table in triggered_tables(connection, collection):
                 connection.execute(
                     render("collection/drop_triggers.sql", **parts, table=sql.Identifier(*table))

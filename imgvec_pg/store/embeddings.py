@@ -77,6 +77,7 @@ class Written:
         settled: Keys off the queue for good: embedded, failed, outdated or gone from the source.
         put_off: Keys filed again, to be tried later.
         lost_jobs: Jobs whose lease had been lost; they are another worker's now, whatever their keys.
+        failure_codes: The reason of each failure recorded.
     """
 
     embedded: int = 0
@@ -84,6 +85,7 @@ class Written:
     settled: int = 0
     put_off: int = 0
     lost_jobs: int = 0
+    failure_codes: tuple[str, ...] = ()
 
     def __add__(self, other: "Written") -> "Written":
         """Add up what two writes did."""
@@ -93,6 +95,7 @@ class Written:
             self.settled + other.settled,
             self.put_off + other.put_off,
             self.lost_jobs + other.lost_jobs,
+            self.failure_codes + other.failure_codes,
         )
 
 
@@ -152,11 +155,11 @@ class EmbeddingStore:
             ours = finish_jobs(connection, token, [outcome.job_id for outcome in outcomes])
             kept = [outcome for outcome in outcomes if outcome.job_id in ours]
             embedded = self._write_embedded([key for o in kept for key in o.embedded], precision)
-            failed = self._write_failed([key for o in kept for key in o.failed])
+            codes = self._write_failed([key for o in kept for key in o.failed])
             later = [key for o in kept for key in o.put_off]
             put_off(connection, self.collection.id, later)
         settled = sum(ours.values()) - len(later)
-        return Written(embedded, failed, settled, len(later), lost_jobs=len(outcomes) - len(kept))
+        return Written(embedded, len(codes), settled, len(later), len(outcomes) - len(kept), codes)
 
     def _lock_collection(self, outcomes: Sequence[Outcome]) -> None:
         if any(outcome.failed for outcome in outcomes):
@@ -187,10 +190,10 @@ class EmbeddingStore:
         ).fetchone()
         return int(row[0]) if row else 0
 
-    def _write_failed(self, rows: Sequence[FailedKey]) -> int:
+    def _write_failed(self, rows: Sequence[FailedKey]) -> tuple[str, ...]:
         newest = newest_by_key(rows)
         if not newest:
-            return 0
+            return ()
         row = self.connection.execute(
             self._fail,
             {
@@ -203,7 +206,7 @@ class EmbeddingStore:
                 "reference_hashes": [item.reference_hash for item in newest],
             },
         ).fetchone()
-        return int(row[0]) if row else 0
+        return tuple(row[0]) if row else ()
 
     def _storable(self, message: str) -> str:
         """Return a message as a text column of this database can hold it."""

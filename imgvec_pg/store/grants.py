@@ -1,6 +1,6 @@
 """The roles imgvec_reader and imgvec_worker and what they may do."""
 
-from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.connect import Connection, pinned_search_path, vector_schema
 from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.store.collections import find_collections
 from imgvec_pg.store.reconcile import has_row_security
@@ -24,7 +24,7 @@ def grant_rights(connection: Connection) -> list[str]:
         The roles that are still missing.
     """
     schema = vector_schema(connection)
-    with connection.transaction():
+    with connection.transaction(), pinned_search_path(connection):
         connection.execute(render("roles.sql"))
         connection.execute(render("grants.sql"))
         for collection in find_collections(connection):

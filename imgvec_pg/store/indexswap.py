@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from imgvec_pg.database.connect import Connection, lock_timeout, one_line, vector_schema
+from imgvec_pg.database.connect import Connection, lock_timeout, one_line, pinned_search_path, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
@@ -60,7 +60,7 @@ def replace_index(
 def swap(connection: Connection, wanted: Collection) -> None:
     """Rename the complete new index to the name of the present one, and note how it is made."""
     schema = vector_schema(connection)
-    with lock_timeout(connection, TIDY_MS):
+    with lock_timeout(connection, TIDY_MS), pinned_search_path(connection):
         rename_indexes(connection, index_states(connection, wanted), "old")
         rename_indexes(connection, index_states(connection, wanted, "next"), "hnsw")
         connection.execute(

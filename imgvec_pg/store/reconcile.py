@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from imgvec_pg.database.connect import Connection, lock_timeout, vector_schema
+from imgvec_pg.database.connect import Connection, lock_timeout, pinned_search_path, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import trigger_names, triggered_tables
 from imgvec_pg.store.jobs import Key
 from imgvec_pg.store.reading import read_like_triggers
-from imgvec_pg.store.source import describe_source, no_such_column, resolve_relation
+from imgvec_pg.store.source import Source, describe_source, no_such_column, resolve_relation
 from imgvec_pg.store.sqlparts import bindable
 
 PAGE_ROWS = 65_536
@@ -61,14 +61,7 @@ def file_page(
         reconciles: Leave out what is queued, and look for pictures that changed unseen.
         contents: Compare pictures in the table byte by byte (by their hashes) too.
     """
-    after_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
-    parts = bindable({**collection.parts(vector_schema(connection)), "a_keys": after_keys})
-    behind = sql.SQL(
-        "WHERE ({s_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
-    ).format(**parts)
-    statement = render(
-        "collection/file_missing.sql", **parts, after_condition=behind if after else sql.SQL("")
-    )
+    statement = page_statement(connection, collection, "file_missing", after)
     read_like_triggers(connection, collection)
     row = connection.execute(
         statement,
@@ -76,6 +69,21 @@ def file_page(
     ).fetchone()
     assert row is not None  # noqa: S101 - the statement always gives one row
     return Page(*row)
+
+
+def page_statement(
+    connection: Connection, collection: Collection, name: str, after: Key | None
+) -> sql.Composed:
+    """Return the statement in `sql/collection/<name>.sql` about the page of the source behind a key."""
+    after_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
+    parts = bindable({**collection.parts(vector_schema(connection)), "a_keys": after_keys})
+    behind = sql.SQL(
+        "WHERE ({s_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
+    ).format(**parts)
+    differences = render(
+        "collection/differences.sql", **parts, after_condition=behind if after else sql.SQL("")
+    )
+    return render(f"collection/{name}.sql", **parts, differences=differences)
 
 
 def file_missing(
@@ -161,19 +169,13 @@ def reconcile(
     parts = collection.parts(schema)
     check_columns_are_there(connection, collection)
     source = describe_source(connection, collection.source.as_string(connection), collection.key_columns)
-    added = 0
-    if source.can_have_triggers:
-        known = triggered_tables(connection, collection)
-        for table in source.tables:
-            if known.get(table) != len(trigger_names(collection)):
-                with lock_timeout(connection, lock_timeout_ms):
-                    for file in ("drop_triggers", "triggers"):
-                        connection.execute(
-                            render(f"collection/{file}.sql", **parts, table=sql.Identifier(*table))
-                        )
-                added += 1
+    untriggered = tables_without_triggers(connection, collection, source)
+    for table in untriggered:
+        with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
+            for file in ("drop_triggers", "triggers"):
+                connection.execute(render(f"collection/{file}.sql", **parts, table=sql.Identifier(*table)))
     if source.row_security and not has_row_security(connection, collection):
-        with lock_timeout(connection, lock_timeout_ms):
+        with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             connection.execute(render("collection/row_security.sql", **parts))
     filed, changed = file_missing(connection, collection, contents=contents)
     with connection.transaction():
@@ -183,7 +185,17 @@ def reconcile(
     connection.execute(
         "UPDATE imgvec.collection SET listed_at = coalesce(listed_at, now()) WHERE id = %s", [collection.id]
     )
-    return Reconciled(filed, changed, orphans, failures, added)
+    return Reconciled(filed, changed, orphans, failures, len(untriggered))
+
+
+def tables_without_triggers(
+    connection: Connection, collection: Collection, source: Source
+) -> list[tuple[str, str]]:
+    """Return (schema, table) of those tables of a source that lack one of the collection's triggers."""
+    if not source.can_have_triggers:
+        return []
+    known = triggered_tables(connection, collection)
+    return [table for table in source.tables if known.get(table) != len(trigger_names(collection))]
 
 
 def check_columns_are_there(connection: Connection, collection: Collection) -> None:

@@ -3,7 +3,7 @@
 import psycopg
 from psycopg import sql
 
-from imgvec_pg.database.connect import Connection, lock_timeout, one_line
+from imgvec_pg.database.connect import Connection, lock_timeout, one_line, pinned_search_path
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
@@ -26,7 +26,7 @@ def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> list[s
         DatabaseError: A source table stayed locked, or the application's own objects need the schema.
     """
     lines = []
-    with lock_timeout(connection, lock_timeout_ms):
+    with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
         made_extension = _made_extension(connection)
         for collection in installed_collections(connection):
             drop_collection(connection, collection, lock_timeout_ms=lock_timeout_ms)

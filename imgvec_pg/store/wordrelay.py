@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from imgvec_pg.database.connect import Connection, one_line
+from imgvec_pg.database.connect import Connection, one_line, pinned_search_path
 from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.errors import DatabaseError
 
@@ -58,8 +58,9 @@ def install_relay(connection: Connection, login: PasswordLogin | None = None) ->
     with connection.transaction():
         schema = ensure_dblink(connection)
         try:
-            for statement in relay_statements(schema, login):
-                connection.execute(statement)
+            with pinned_search_path(connection):
+                for statement in relay_statements(schema, login):
+                    connection.execute(statement)
             prove_relay(connection)
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseError(

@@ -45,6 +45,12 @@ FILES = (
     "functions/percentile.sql",
     "functions/last_search_way.sql",
     "functions/search_state.sql",
+    "functions/rows_visible.sql",
+    "functions/row_visible.sql",
+    "functions/embedding_rows.sql",
+    "functions/index_state.sql",
+    "views/failures.sql",
+    "views/status.sql",
     "grants.sql",
 )
 
@@ -56,8 +62,17 @@ def execute_file(name: str) -> None:
 
 
 def upgrade() -> None:
+    # Names mean PostgreSQL's own, not what others have put into schemas on this session's search_path; an application
+    # whose own migrations follow in the same transaction gets its path back.
+    op.execute(
+        "SELECT pg_catalog.set_config('imgvec.search_path', pg_catalog.current_setting('search_path'), true)"
+    )
+    op.execute("SET LOCAL search_path = pg_catalog, pg_temp")
     for name in FILES:
         execute_file(name)
+    op.execute(
+        "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('imgvec.search_path'), true)"
+    )
     if context.config.attributes.get("created_extension"):
         op.execute("COMMENT ON SCHEMA imgvec IS 'imgvec-pg; created the extension vector'")
 

@@ -4,6 +4,7 @@
 CREATE FUNCTION imgvec.{classify}(labels text[], among {among_type}[] DEFAULT NULL)
 RETURNS TABLE ({key_definitions}, label text, probability double precision, rank bigint)
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 10000
+SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $classify$
 #variable_conflict use_column

@@ -4,6 +4,7 @@
 CREATE FUNCTION imgvec.{duplicates_of}({key_parameters}, max_distance double precision, most integer DEFAULT 100)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
 AS $duplicates$
 #variable_conflict use_column
 DECLARE

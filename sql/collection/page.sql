@@ -9,6 +9,7 @@ CREATE FUNCTION imgvec.{page}(
 )
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
 -- The plan depends on what is given.
 SET plan_cache_mode = force_custom_plan
 AS $page$

@@ -7,6 +7,7 @@ CREATE FUNCTION imgvec.{recommend}(
 )
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
 AS $recommend$
 #variable_conflict use_column
 BEGIN

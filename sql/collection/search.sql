@@ -7,6 +7,7 @@
 CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT NULL)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
 -- To plan for the keys themselves takes longer than to look them up: 27 ms for 50,000 of them.
 SET plan_cache_mode = force_generic_plan
 AS $search$
@@ -76,7 +77,7 @@ BEGIN
                             CASE WHEN is_filtered THEN 2 ELSE 1 END * $2);
         -- Twice what a filter takes on average that the query knows nothing of.
         expected := 2.0 * $2 * embedded_rows / greatest(matching, 1);
-        IF is_filtered AND expected <= affordable / 2 THEN
+        IF is_filtered AND expected <= affordable / 4 THEN
             scanned := greatest(scanned, expected);
         END IF;
         caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);

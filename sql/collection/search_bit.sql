@@ -8,6 +8,7 @@
 CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT NULL)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
 -- The plan depends on how many keys are given.
 SET plan_cache_mode = force_custom_plan
 AS $search$

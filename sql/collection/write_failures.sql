@@ -30,5 +30,6 @@ WITH failed AS (
     DELETE FROM imgvec.{embedding_table} AS e USING failed AS w
     WHERE {w_equals_e} AND e.version < w.imgvec_version
 )
--- A row whose image was set to NULL has nothing to embed: it is noted, so that its old embedding goes, but did not fail.
-SELECT count(*) FROM recorded WHERE code <> 'no_image';
+-- Returns the codes recorded. A row whose image was set to NULL has nothing to embed: it is noted, so that its old embedding
+-- goes, but did not fail.
+SELECT coalesce(array_agg(code), '{{}}') FROM recorded WHERE code <> 'no_image';

@@ -5,7 +5,8 @@ CREATE FUNCTION imgvec.label_probabilities(
     similarities double precision[], logit_scale double precision, logit_bias double precision DEFAULT NULL
 ) RETURNS double precision[]
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
--- No SET: it would cost more than the sums, once for each row classified. Built-in operators alone are used.
+-- No SET: it would cost more than the sums, once for each row classified. Hence the qualified names: an operator that
+-- somebody made for these very types would be taken before a built-in one.
 AS $function$
 DECLARE
     logit double precision;
@@ -16,20 +17,25 @@ DECLARE
 BEGIN
     IF $3 IS NOT NULL THEN
         FOREACH logit IN ARRAY $1 LOOP
+            logit := ($2 OPERATOR(pg_catalog.*) logit) OPERATOR(pg_catalog.+) $3;
             -- exp() raises beyond 709 instead of giving infinity or 0.
-            probabilities := probabilities || 1 / (1 + exp(greatest(-700, least(700, -($2 * logit + $3)))));
+            logit := pg_catalog.exp(greatest(-700, least(700, OPERATOR(pg_catalog.-) logit)));
+            probabilities := pg_catalog.array_append(
+                probabilities, 1::double precision OPERATOR(pg_catalog./) (1::double precision OPERATOR(pg_catalog.+) logit));
         END LOOP;
         RETURN probabilities;
     END IF;
     FOREACH logit IN ARRAY $1 LOOP
-        highest := greatest(highest, $2 * logit);
+        highest := greatest(highest, $2 OPERATOR(pg_catalog.*) logit);
     END LOOP;
     FOREACH logit IN ARRAY $1 LOOP
-        probabilities := probabilities || exp(greatest(-700, $2 * logit - highest));
-        total := total + probabilities[cardinality(probabilities)];
+        logit := ($2 OPERATOR(pg_catalog.*) logit) OPERATOR(pg_catalog.-) highest;
+        logit := pg_catalog.exp(greatest(-700, logit));
+        probabilities := pg_catalog.array_append(probabilities, logit);
+        total := total OPERATOR(pg_catalog.+) logit;
     END LOOP;
-    FOR position IN 1 .. cardinality(probabilities) LOOP
-        probabilities[position] := probabilities[position] / total;
+    FOR position IN 1 .. pg_catalog.cardinality(probabilities) LOOP
+        probabilities[position] := probabilities[position] OPERATOR(pg_catalog./) total;
     END LOOP;
     RETURN probabilities;
 END

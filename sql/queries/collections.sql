@@ -8,7 +8,7 @@ SELECT c.id, c.name, m.id AS model_id, m.name AS model_name, m.dimensions, m.has
        c.listed_at IS NOT NULL AS is_listed
 FROM imgvec.collection AS c
 JOIN imgvec.model AS m ON m.id = c.model_id
-LEFT JOIN pg_catalog.pg_class AS r ON r.oid = c.source
+LEFT JOIN pg_catalog.pg_class AS r ON r.oid = c.source::oid
 LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
 WHERE %(name)s::text IS NULL OR c.name = %(name)s
    OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = %(name)s)

@@ -2,23 +2,23 @@
 -- security, foreign key (null when missing), subscriptions that write the source.
 SELECT c.source::oid AS source, r.relkind::text AS kind,
        (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
-        FROM pg_attribute AS a WHERE a.attrelid = c.source AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+        FROM pg_attribute AS a WHERE a.attrelid = c.source::oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
        coalesce(r.relrowsecurity, false) AS source_has_policies,
        e.oid AS embedding_table, coalesce(e.relrowsecurity, false) AS embeddings_have_policies,
        (SELECT k.convalidated FROM pg_constraint AS k
-        WHERE k.conrelid = e.oid AND k.contype = 'f' AND k.confrelid = c.source AND k.conparentid = 0) AS foreign_key,
+        WHERE k.conrelid = e.oid AND k.contype = 'f' AND k.confrelid = c.source::oid AND k.conparentid = 0) AS foreign_key,
        (SELECT string_agg(DISTINCT quote_ident(s.subname), ', ')
         FROM pg_subscription_rel AS sr JOIN pg_subscription AS s ON s.oid = sr.srsubid
-        WHERE sr.srrelid = c.source
-           OR sr.srrelid IN (SELECT p.relid FROM pg_partition_tree(c.source) AS p)) AS subscriptions,
+        WHERE sr.srrelid = c.source::oid
+           OR sr.srrelid IN (SELECT p.relid::oid FROM pg_partition_tree(c.source) AS p)) AS subscriptions,
        -- reltuples is -1 before the first ANALYZE; a row takes about two bytes a dimension and 100 more.
        (SELECT coalesce(sum(CASE WHEN p.reltuples >= 0 THEN p.reltuples
                                  ELSE pg_relation_size(p.oid) / (2 * m.dimensions + 100) END), 0)::bigint
         FROM pg_class AS p
-        WHERE p.relkind = 'r' AND (p.oid = e.oid OR p.oid IN (SELECT t.relid FROM pg_partition_tree(e.oid) AS t))
+        WHERE p.relkind = 'r' AND (p.oid = e.oid OR p.oid IN (SELECT t.relid::oid FROM pg_partition_tree(e.oid) AS t))
        ) AS estimated_rows
 FROM imgvec.collection AS c
 JOIN imgvec.model AS m ON m.id = c.model_id
-LEFT JOIN pg_class AS r ON r.oid = c.source
-LEFT JOIN pg_class AS e ON e.relnamespace = 'imgvec'::regnamespace AND e.relname = c.name || '_embedding'
+LEFT JOIN pg_class AS r ON r.oid = c.source::oid
+LEFT JOIN pg_class AS e ON e.relnamespace = 'imgvec'::regnamespace::oid AND e.relname = c.name || '_embedding'
 WHERE c.id = %(collection_id)s;

@@ -1,6 +1,6 @@
 -- The triggers that a source and its partitions should carry, and their state: O and A fire, D and R do not, null is
 -- missing. is_source tells the source itself from its partitions.
-SELECT format('%%I.%%I', n.nspname, c.relname) AS table_name, c.oid = %(source)s::oid AS is_source,
+SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS table_name, c.oid = %(source)s::oid AS is_source,
        w.trigger_name, t.tgenabled::text AS state
 -- A table without partitions is in no partition tree.
 FROM (SELECT %(source)s::oid AS relid UNION SELECT p.relid FROM pg_partition_tree(%(source)s::oid) AS p) AS tree

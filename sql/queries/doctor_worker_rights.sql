@@ -7,7 +7,7 @@ SELECT r.rolname AS role_name, r.rolname = current_user AS is_current,
                            WHERE NOT has_column_privilege(r.oid, s.oid, column_name, 'SELECT')) AS may_read,
        r.rolbypassrls OR NOT s.relrowsecurity
            OR (pg_has_role(r.oid, s.relowner, 'USAGE') AND NOT s.relforcerowsecurity) AS sees_all,
-       quote_ident(n.nspname) AS schema_name, format('%%I.%%I', n.nspname, s.relname) AS source_name
+       quote_ident(n.nspname) AS schema_name, pg_catalog.format('%%I.%%I', n.nspname, s.relname) AS source_name
 FROM pg_roles AS r
 JOIN pg_class AS s ON s.oid = %(source)s::oid
 JOIN pg_namespace AS n ON n.oid = s.relnamespace

@@ -4,4 +4,4 @@ SELECT coalesce(sum(CASE WHEN c.reltuples >= 0 THEN c.reltuples
                          ELSE pg_relation_size(c.oid) / (2 * %(dimensions)s + 100) END), 0)::bigint
 FROM pg_class AS c
 WHERE c.relkind = 'r'
-  AND c.oid IN (SELECT %(table)s::regclass UNION SELECT t.relid FROM pg_partition_tree(%(table)s::regclass) AS t);
+  AND c.oid IN (SELECT %(table)s::regclass::oid UNION SELECT t.relid::oid FROM pg_partition_tree(%(table)s::regclass) AS t);

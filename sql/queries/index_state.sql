@@ -21,5 +21,5 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS i ON true
 -- A table without partitions is in no partition tree.
-WHERE c.oid IN (SELECT %(table)s::regclass UNION SELECT t.relid FROM pg_partition_tree(%(table)s::regclass) AS t)
+WHERE c.oid IN (SELECT %(table)s::regclass::oid UNION SELECT t.relid::oid FROM pg_partition_tree(%(table)s::regclass) AS t)
 ORDER BY c.relkind = 'p', c.relname;

@@ -16,7 +16,7 @@ WITH inside AS (
     LEFT JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
     GROUP BY 1, 2
 )
-SELECT format('%%s (needs %%s)', pg_describe_object(n.classid, n.objid, 0), n.needed)
+SELECT pg_catalog.format('%%s (needs %%s)', pg_describe_object(n.classid, n.objid, 0), n.needed)
 FROM needs AS n
 CROSS JOIN LATERAL pg_identify_object(n.classid, n.objid, 0) AS o
 CROSS JOIN LATERAL pg_identify_object_as_address(n.classid, n.objid, 0) AS a

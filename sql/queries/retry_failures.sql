@@ -5,7 +5,7 @@ WITH again AS (
     RETURNING collection_id, key, version
 ), filed AS (
     INSERT INTO imgvec.job (collection_id, version, keys)
-    SELECT collection_id, version, jsonb_build_array(key) FROM again
+    SELECT collection_id, version, pg_catalog.jsonb_build_array(key) FROM again
     RETURNING 1
 )
 SELECT count(*) FROM filed;

@@ -4,5 +4,5 @@ WITH taken AS (
     RETURNING collection_id, version, keys, attempts, deaths
 )
 INSERT INTO imgvec.job (collection_id, version, keys, attempts, deaths)
-SELECT t.collection_id, t.version, jsonb_build_array(k.key), greatest(t.attempts - 1, 0), t.deaths
+SELECT t.collection_id, t.version, pg_catalog.jsonb_build_array(k.key), greatest(t.attempts - 1, 0), t.deaths
 FROM taken AS t CROSS JOIN LATERAL jsonb_array_elements(t.keys) AS k(key);

@@ -2,7 +2,7 @@
 -- whose content_hash is new.
 INSERT INTO imgvec.image AS i (uri, media_type, width, height, taken_at, attributes, content_hash)
 SELECT w.uri, w.media_type, w.width, w.height, w.taken_at,
-       jsonb_build_object('file_size', w.file_size, 'file_mtime_ns', w.file_mtime_ns), w.content_hash
+       pg_catalog.jsonb_build_object('file_size', w.file_size, 'file_mtime_ns', w.file_mtime_ns), w.content_hash
 FROM unnest(
     %(uris)s::text[], %(media_types)s::text[], %(widths)s::integer[], %(heights)s::integer[], %(taken_at)s::timestamptz[],
     %(sizes)s::bigint[], %(mtimes)s::bigint[], %(content_hashes)s::bytea[]

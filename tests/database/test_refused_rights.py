@@ -69,7 +69,11 @@ def test_a_worker_may_not_uninstall(worker: str, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(
     "command",
-    [["collection", "reconcile", "product_color"], ["backfill", "product_color", "--device", "cpu"]],
+    [
+        ["collection", "reconcile", "product_color"],
+        ["verify", "product_color"],
+        ["backfill", "product_color", "--device", "cpu"],
+    ],
 )
 def test_a_worker_that_policies_hide_rows_from_is_told_of_bypassrls(
     connection: Connection, worker: str, capsys: pytest.CaptureFixture[str], command: list[str]
@@ -78,9 +82,20 @@ def test_a_worker_that_policies_hide_rows_from_is_told_of_bypassrls(
     assert "BYPASSRLS" in refusal(capsys, *command, "--dsn", worker)
 
 
-def test_a_reader_is_told_what_watching_takes(
+def test_a_worker_verifies_and_repairs_what_nothing_is_hidden_of(connection: Connection, worker: str) -> None:
+    connection.execute("ALTER TABLE shop.product DISABLE ROW LEVEL SECURITY")
+    connection.execute("DELETE FROM imgvec.product_color_embedding WHERE id = 1")
+    assert run(cli, ["verify", "--dsn", worker]) == 4
+    assert run(cli, ["verify", "--repair", "--dsn", worker]) == 0
+    assert run(cli, ["verify", "--dsn", worker]) == 0
+
+
+def test_a_reader_may_watch_and_is_told_what_filling_takes(
     connection: Connection, stranger: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    make_shop(connection)
     role = sql.Identifier(f"imgvec_test_stranger_{connection.info.backend_pid}")
     connection.execute(sql.SQL("GRANT imgvec_reader TO {}").format(role))
-    assert "to fill and to watch takes imgvec_worker" in refusal(capsys, "status", "--dsn", stranger)
+    for command in ("status", "failures"):
+        assert run(cli, [command, "--dsn", stranger]) == 0
+    assert "to fill takes imgvec_worker" in refusal(capsys, "retry", "--dsn", stranger)

@@ -163,7 +163,11 @@ def test_unforeseen_errors_are_one_line(
     assert captured.startswith("imgvec: ") and captured.count("\n") == 1
 
 
-def test_debug_shows_where(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_shows_where_and_no_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("IMGVEC_DEBUG", "1")
-    with pytest.raises(ValueError, match="here"):
-        run(failing(ValueError("here")), [])
+    assert run(failing(ValueError("postgresql://ann:hunter2@h/shop")), []) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said and "test_cli.py" in said and "ann:***@h/shop" in said
+    assert "hunter2" not in said

@@ -1,0 +1,147 @@
+"""What a worker has done and sees, as Prometheus metrics; docs/operations.md explains each.
+
+Nothing is counted for their sake: at each scrape they are read from the worker's tally, and the queue from its last
+sign of life.
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from imgvec_pg import __version__
+from imgvec_pg.backfill.stages import BOUNDS_SECONDS
+from imgvec_pg.backfill.tally import Tally
+
+COUNTERS = {
+    "imgvec_images_embedded": ("embedded", "Images embedded and written."),
+    "imgvec_keys_settled": (
+        "settled",
+        "Keys taken off the queue for good: embedded, failed, outdated or gone from the source.",
+    ),
+    "imgvec_keys_put_off": ("put_off", "Keys filed again, to be tried later."),
+    "imgvec_lease_lost": ("lost_jobs", "Jobs whose lease was lost before they were written."),
+    "imgvec_database_reconnects": (
+        "reconnects",
+        "Times that the database was reached again after it was lost.",
+    ),
+}
+"""Name -> the tally's field, and what it counts."""
+
+
+class WorkerMetrics(Collector):
+    """Metrics of one worker process."""
+
+    def __init__(self, tally: Tally, collection: str, model: str) -> None:
+        self._tally = tally
+        self._collection = collection
+        self._model = model
+        self._activities: set[str] = set()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics as they are now."""
+        yield InfoMetricFamily(
+            "imgvec_worker",
+            "What this process embeds.",
+            {"collection": self._collection, "model": self._model, "version": __version__},
+        )
+        yield from self._counters()
+        yield from self._worker()
+        yield self._stages()
+        yield from self._queue()
+
+    def _counters(self) -> Iterator[Metric]:
+        tally, labels = self._tally, ["collection"]
+        for name, (attribute, help_text) in COUNTERS.items():
+            family = CounterMetricFamily(name, help_text, labels=labels)
+            family.add_metric([self._collection], getattr(tally, attribute))
+            yield family
+        failures = CounterMetricFamily(
+            "imgvec_failures", "Rows that this process could not embed, by reason.", labels=[*labels, "code"]
+        )
+        for code, count in sorted(tally.failure_codes.copy().items()):
+            failures.add_metric([self._collection, code], count)
+        yield failures
+
+    def _worker(self) -> Iterator[Metric]:
+        tally = self._tally
+        connected = GaugeMetricFamily(
+            "imgvec_database_connected", "1 while this process has its connections.", labels=["collection"]
+        )
+        connected.add_metric([self._collection], float(tally.is_connected))
+        yield connected
+        activity = GaugeMetricFamily(
+            "imgvec_worker_activity", "1 for what this process does now.", labels=["collection", "activity"]
+        )
+        now = tally.activity
+        self._activities.add(now)
+        for name in sorted(self._activities):
+            activity.add_metric([self._collection, name], float(name == now))
+        yield activity
+        written = GaugeMetricFamily(
+            "imgvec_last_write_timestamp_seconds",
+            "When this process last took keys off the queue; 0 before the first time.",
+            labels=["collection"],
+        )
+        written.add_metric([self._collection], tally.written_at)
+        yield written
+
+    def _stages(self) -> Metric:
+        family = HistogramMetricFamily(
+            "imgvec_batch_seconds",
+            "Seconds that a batch spent in each stage: read, wait (for pictures), embed, write.",
+            labels=["collection", "stage"],
+        )
+        for stage, durations in self._tally.stages.snapshot().items():
+            count, buckets = 0, []
+            for bound, number in zip((*map(str, BOUNDS_SECONDS), "+Inf"), durations.steps, strict=True):
+                count += number
+                buckets.append((bound, count))
+            family.add_metric([self._collection, stage], buckets, durations.total_seconds)
+        return family
+
+    def _queue(self) -> Iterator[Metric]:
+        """Yield what the database said at the last look; nothing while it is away, rather than what is old."""
+        queue = self._tally.queue
+        if queue is None or not self._tally.is_connected:
+            return
+        rows = GaugeMetricFamily(
+            "imgvec_queue_rows", "Keys in the queue: due, leased, put_off.", labels=["collection", "state"]
+        )
+        for state in ("due", "leased", "put_off"):
+            rows.add_metric([self._collection, state], getattr(queue, state))
+        yield rows
+        for name, help_text, value in (
+            (
+                "imgvec_oldest_job_seconds",
+                "How long the oldest key that is due has waited.",
+                queue.oldest_due_seconds,
+            ),
+            ("imgvec_suspect_jobs", "Jobs that cost a worker its life and are tried alone.", queue.suspects),
+        ):
+            family = GaugeMetricFamily(name, help_text, labels=["collection"])
+            family.add_metric([self._collection], value)
+            yield family
+        failed = GaugeMetricFamily(
+            "imgvec_failed_rows",
+            "Rows that stand in imgvec.failure now, by reason.",
+            labels=["collection", "code"],
+        )
+        for code, count in sorted(queue.failures.items()):
+            failed.add_metric([self._collection, code], count)
+        yield failed
+
+
+def worker_registry(tally: Tally, collection: str, model: str) -> CollectorRegistry:
+    """Return a registry of a worker's metrics and its process's memory, CPU time and open files."""
+    registry = CollectorRegistry()
+    registry.register(WorkerMetrics(tally, collection, model))
+    ProcessCollector(registry=registry)
+    return registry

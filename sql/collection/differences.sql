@@ -1,0 +1,35 @@
+-- The part that reconcile and verify share, after WITH: a page of source rows, and those of them that are not as they
+-- should be. missing: has an image and neither an embedding nor a failure. changed: says something else of its picture than
+-- when it was embedded; with %(contents)s also one whose bytes are others. tried_again: failed, and says something
+-- else than then; with %(contents)s also every failed row that holds bytes. What is queued is none of them.
+page AS MATERIALIZED (
+    SELECT {s_keys}, {s_key} AS imgvec_key, {s_has_image} AS imgvec_has_image,
+           CASE WHEN %(reconciles)s THEN {s_reference_hash} END AS imgvec_reference_hash,
+           CASE WHEN %(contents)s THEN pg_catalog.sha256({content}) END AS imgvec_content_hash
+    FROM {source} AS s
+    {after_condition}
+    ORDER BY {s_keys}
+    LIMIT %(page_size)s
+), queued AS MATERIALIZED (
+    SELECT pg_catalog.jsonb_array_elements(j.keys) AS key FROM imgvec.job AS j
+    WHERE j.collection_id = {collection_id} AND %(reconciles)s
+), missing AS (
+    SELECT p.imgvec_key AS key
+    FROM page AS p
+    WHERE p.imgvec_has_image
+      AND NOT EXISTS (SELECT FROM imgvec.{embedding_table} AS e WHERE {e_equals_p})
+      AND NOT EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id} AND f.key = p.imgvec_key)
+      AND NOT EXISTS (SELECT FROM queued AS q WHERE q.key = p.imgvec_key)
+), changed AS MATERIALIZED (
+    SELECT p.*, e.version AS imgvec_version, e.reference_hash IS DISTINCT FROM p.imgvec_reference_hash AS imgvec_is_moved
+    FROM page AS p JOIN imgvec.{embedding_table} AS e ON {e_equals_p}
+    WHERE p.imgvec_has_image
+      AND (e.reference_hash <> p.imgvec_reference_hash OR e.content_hash <> p.imgvec_content_hash)
+      AND NOT EXISTS (SELECT FROM queued AS q WHERE q.key = p.imgvec_key)
+), tried_again AS MATERIALIZED (
+    SELECT f.key, f.version, f.reference_hash <> p.imgvec_reference_hash AS is_moved
+    FROM imgvec.failure AS f JOIN page AS p ON f.key = p.imgvec_key
+    WHERE f.collection_id = {collection_id}
+      AND (f.reference_hash <> p.imgvec_reference_hash OR p.imgvec_content_hash IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM queued AS q WHERE q.key = p.imgvec_key)
+)
