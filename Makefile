@@ -7,10 +7,13 @@ STAMP := $(VENV)/.installed
 # Two processes, each with a private server; roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
-.PHONY: demo test chaos lint types layers pytest audit clean help
+.PHONY: demo test chaos lint types layers pytest shop photos browser audit clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
+	@echo "make shop    set up, then an example shop in Django on http://127.0.0.1:8001/"
+	@echo "make photos  set up, then an example photo library in Flask on http://127.0.0.1:8002/"
+	@echo "make browser drives both in Chromium (Debian: apt install chromium)"
 	@echo "make test    set up, then ruff, mypy, import-linter and pytest"
 	@echo "make chaos   set up, then at most 20 minutes of killed workers, crashed servers, stalled networks and full disks"
 	@echo "make audit   look the dependencies up in PyPI's list of known vulnerabilities; needs a network"
@@ -31,6 +34,17 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	@$(BIN)/imgvec demo
+
+shop: $(STAMP)
+	@$(BIN)/python examples/django_shop/run.py
+
+photos: $(STAMP)
+	@$(BIN)/python examples/flask_photos/run.py
+
+browser: $(STAMP)
+	@$(BIN)/python -c 'import playwright' 2> /dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@$(BIN)/python examples/browser.py
 
 test: $(STAMP) lint types layers pytest
 

@@ -43,6 +43,11 @@ def model_directory() -> Path | None:
     return Path(value).expanduser() if value else None
 
 
+def fetch_function() -> str:
+    """Return IMGVEC_FETCH, which names a function that reads pictures (imgvec_pg.images.sources), or "" when unset."""
+    return os.environ.get("IMGVEC_FETCH", "")
+
+
 def state_directory() -> Path:
     """Return the folder for the private server and the demo: IMGVEC_HOME, else ~/.local/share/imgvec."""
     value = os.environ.get("IMGVEC_HOME")

@@ -15,6 +15,7 @@ from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.images.root import explain_absence
+from imgvec_pg.images.sources import Fetch
 from imgvec_pg.store.embeddings import EmbeddedKey, FailedKey, Outcome, StoredImage
 from imgvec_pg.store.jobs import MAX_ATTEMPTS, Claim, Job, Key, PutOffKey
 
@@ -58,8 +59,13 @@ class Batch:
                 pending.image.cancel()
 
 
-def prepare_image(stored: StoredImage, root: Path | None, embedder: Embedder) -> PreparedImage:
+def prepare_image(
+    stored: StoredImage, root: Path | None, embedder: Embedder, fetch: Fetch | None = None
+) -> PreparedImage:
     """Fetch, decode and preprocess one picture; runs in a thread.
+
+    Args:
+        fetch: Reads a path instead of the file below the root.
 
     Raises:
         ImageError: It cannot be had or decoded, whatever the reason: its neighbours go on.
@@ -70,7 +76,10 @@ def prepare_image(stored: StoredImage, root: Path | None, embedder: Embedder) ->
     if stored.path is not None and stored.content is not None:
         raise ImageError("two_images", "the row has both a path and bytes: set one of them to NULL")
     try:
-        data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root)
+        if fetch is not None and stored.path is not None:
+            data = fetch(stored.path)
+        else:
+            data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root)
         return PreparedImage(embedder.prepare_image(decode_image(data)), hashlib.sha256(data).digest())
     except ImageError:
         raise

@@ -23,6 +23,7 @@ from imgvec_pg.backfill.throttle import Allowance, Throttle
 from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError
+from imgvec_pg.images.sources import Fetch
 from imgvec_pg.settings import LEASE_SECONDS
 from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, StoredImage
 from imgvec_pg.store.jobs import MAX_DEATHS, Claim, Job, Key
@@ -42,6 +43,7 @@ class PipelineOptions:
         follow: Keep running when the queue is empty.
         limit: Stop after this many keys.
         root: Folder that paths are under, instead of the collection's.
+        fetch: Reads a path instead of the file below the root.
         lease_seconds: How long other workers leave this one's jobs alone after its last sign of life.
         allowance: What it may ask of the database.
         after_outage: The database was away until now.
@@ -53,6 +55,7 @@ class PipelineOptions:
     limit: int | None = None
     root: Path | None = None
     lease_seconds: float = LEASE_SECONDS
+    fetch: Fetch | None = None
     allowance: Allowance = field(default_factory=Allowance)
     after_outage: bool = False
 
@@ -205,7 +208,9 @@ class Pipeline:
                 image = stored.get(index)
                 future = None
                 if image is not None:
-                    future = pool.submit(prepare_image, image, self.options.root, self.embedder)
+                    future = pool.submit(
+                        prepare_image, image, self.options.root, self.embedder, self.options.fetch
+                    )
                     futures.append(future)
                 yield PendingKey(job, key, future, image.reference_hash if image else None)
             if has_content:

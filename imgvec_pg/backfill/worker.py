@@ -32,6 +32,7 @@ from imgvec_pg.errors import (
     PicturesAwayError,
 )
 from imgvec_pg.images.root import explain_absence
+from imgvec_pg.images.sources import find_fetch
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection, require_same_collection
 from imgvec_pg.store.embeddings import EmbeddingStore
@@ -170,6 +171,7 @@ class Worker:
                     limit=self._limit_left(),
                     root=effective_root(collection, self.options.root),
                     after_outage=self._after_outage,
+                    fetch=None if self.options.root else find_fetch(collection.name),
                 )
                 Pipeline(
                     reading,
@@ -247,12 +249,14 @@ class Worker:
 
 
 def effective_root(collection: Collection, override: Path | None) -> Path | None:
-    """Return the folder that paths are under: this machine's own, or the collection's.
+    """Return the folder that paths are under: this machine's own, or the collection's; None where IMGVEC_FETCH reads.
 
     Raises:
         PicturesAwayError: It is not on this machine; each row would be charged with a failure for that.
     """
     root = override
+    if root is None and find_fetch(collection.name) is not None:
+        return None
     if root is None and collection.root is not None:
         root = Path(collection.root)
     if root is not None and explain_absence(root, may_be_empty=True):

@@ -32,6 +32,7 @@ COMMANDS = {
     ),
     "words": ("imgvec_pg.cli.words", "Let plain SQL find words: queries ask a running worker."),
     "search": ("imgvec_pg.cli.search", "Find the nearest pictures to words, a picture or a row."),
+    "browse": ("imgvec_pg.cli.browse", "Look at a collection's pictures in a web browser, and search them."),
     "page": ("imgvec_pg.cli.page", "Read a long answer page by page, exactly."),
     "recommend": ("imgvec_pg.cli.recommend", "Find what somebody may like, from what they liked."),
     "classify": ("imgvec_pg.cli.classify", "Give each row the label that suits it, without training."),

@@ -1,7 +1,6 @@
 """An answer as one HTML file that needs no other: thumbnails, distances, keys and columns."""
 
 import base64
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -9,17 +8,12 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from PIL import Image
-
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decode import decode_image
 from imgvec_pg.search.nearest import Neighbour, Neighbours
 from imgvec_pg.search.question import Question, show_key
+from imgvec_pg.search.thumbnails import thumbnail
 from imgvec_pg.search.values import show_value
 from imgvec_pg.store.collection import Collection
-
-THUMBNAIL_PIXELS = 240
-JPEG_QUALITY = 82
 
 KINDS = {"words": "Nearest to the words", "image": "Nearest to the picture", "row": "Nearest to the row"}
 # The codes of ImageError as a visitor may read them; its message may name folders of the server.
@@ -83,17 +77,9 @@ class Sheet:
         return " · ".join(facts)
 
 
-def thumbnail(data: bytes) -> str:
-    """Return an encoded picture as the data URI of a JPEG of at most 240 pixels a side.
-
-    Raises:
-        ImageError: It does not decode.
-    """
-    image = decode_image(data)
-    image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+def data_uri(jpeg: bytes) -> str:
+    """Return a JPEG as a URI that needs no file."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def _image(picture: bytes | ImageError, label: str) -> str:
@@ -101,7 +87,7 @@ def _image(picture: bytes | ImageError, label: str) -> str:
     try:
         if isinstance(picture, ImageError):
             raise picture
-        return f'<img src="{thumbnail(picture)}" alt="{escape(label)}">'
+        return f'<img src="{data_uri(thumbnail(picture))}" alt="{escape(label)}">'
     except ImageError as error:
         return f'<div class="missing">{MISSING.get(error.code, "not a readable image")}</div>'
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,16 @@ class ModelOptions:
 
 
 def ask_with_words(
-    connection: Connection, collection: Collection, words: str, options: ModelOptions
+    connection: Connection,
+    collection: Collection,
+    words: str,
+    options: ModelOptions,
+    embed: Callable[[], Float32Array] | None = None,
 ) -> Question:
     """Make a question of words; the model is loaded only for words that the cache does not have.
+
+    Args:
+        embed: Embeds such words, instead of the model in this process.
 
     Raises:
         UsageError: The words are empty or too long, or the collection's model knows no words.
@@ -56,6 +64,8 @@ def ask_with_words(
         if cached[1]:
             _write_cache(connection, load_sql("queries/touch_text.sql"), values)
         return Question("words", words, np.array(json.loads(cached[0]), dtype=np.float32))
+    if embed is not None:
+        return Question("words", words, embed())
     embedder = load_collection_model(connection, collection, options)
     return Question("words", words, embed_words(connection, collection, embedder, words))
 

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.search.contactsheet import THUMBNAIL_PIXELS, Sheet
+from imgvec_pg.search.contactsheet import Sheet
 from imgvec_pg.search.nearest import Neighbour, Neighbours
 from imgvec_pg.search.question import Question
+from imgvec_pg.search.thumbnails import THUMBNAIL_PIXELS
 from imgvec_pg.store.collection import Collection
 
 EVIL = "<script>alert(1)</script>\"'&"

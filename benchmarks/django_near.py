@@ -1,0 +1,141 @@
+"""What Django's ORM adds to a search: near() against the same SQL by psycopg, and against reading as many rows.
+
+    python benchmarks/django_near.py [--rows 20000] [--rounds 300]
+
+Medians of one run; each round asks all of them, so that noise falls on all alike. The row cost is that of the same
+queryset without near().
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import django
+import numpy as np
+from django.conf import settings
+from psycopg.conninfo import conninfo_to_dict
+
+from imgvec_pg.database.localserver import LocalServer
+
+K, DIMENSIONS = 10, 512
+
+
+def set_up(dsn: str) -> None:
+    """Configure Django with one app, whose models are in this file."""
+    parts = conninfo_to_dict(dsn)
+    database = {"ENGINE": "django.db.backends.postgresql", "NAME": parts["dbname"], "USER": parts["user"]}
+    database |= {"HOST": parts["host"], "PORT": parts.get("port", "")}
+    settings.configure(
+        DATABASES={"default": database},
+        INSTALLED_APPS=["imgvec_pg.django"],
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        USE_TZ=True,
+    )
+    django.setup()
+
+
+def fill(rows: int) -> Any:  # noqa: ANN401 - a model made here
+    """Make table, collection, vectors and index; return the model."""
+    from django.core.management import call_command
+    from django.db import connection, models
+
+    from imgvec_pg.django import ImageSearch, ImageSearchManager
+    from imgvec_pg.django.connections import psycopg_connection
+    from imgvec_pg.store.collections import create_collection, get_collection
+    from imgvec_pg.store.indexbuild import build_index
+    from imgvec_pg.store.newcollection import CollectionRequest
+
+    class Item(models.Model):
+        name = models.CharField(max_length=100)
+        price = models.IntegerField()
+        content = models.BinaryField(null=True)
+        clip = ImageSearch("content", model="demo")
+        objects = ImageSearchManager()
+
+        class Meta:
+            app_label = "imgvec_pg"
+            db_table = "item"
+
+    call_command("migrate", verbosity=0)
+    random = np.random.default_rng(1)
+    vectors = random.normal(size=(rows, DIMENSIONS)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE item (id bigint PRIMARY KEY, name text, price int, content bytea)")
+        cursor.execute(
+            f"INSERT INTO item SELECT i, 'item ' || i, i, NULL FROM generate_series(1, {rows}) AS i"
+        )
+    raw = psycopg_connection("default")
+    request = CollectionRequest("item_clip", "item", ["content"], "bench/512", DIMENSIONS, True)
+    create_collection(raw, request)
+    columns = "(id, embedding, version, content_hash, precision)"
+    with raw.cursor() as cursor, cursor.copy(f"COPY imgvec.item_clip_embedding {columns} FROM STDIN") as copy:
+        for key, vector in enumerate(vectors, 1):
+            copy.write_row((key, str(vector.tolist()), 1, "", "fp32"))
+    raw.execute("ANALYZE")
+    build_index(raw, get_collection(raw, "item_clip"))
+    return Item
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=300)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="imgvec-bench-") as folder:
+        Path(folder).chmod(0o755)
+        with LocalServer(Path(folder) / "server", settings={"fsync": "off"}, die_with_parent=True) as server:
+            set_up(server.dsn())
+            measure(fill(options.rows), options)
+
+
+def measure(item: Any, options: argparse.Namespace) -> None:  # noqa: ANN401
+    """Time each way of asking, round by round."""
+    from django.db import connection
+
+    random = np.random.default_rng(2)
+    times: dict[str, list[float]] = {}
+    for number in range(options.rounds + 20):
+        query = random.normal(size=DIMENSIONS)
+        plain = item.objects.near(query, complete=False).filter(price__gt=5)[:K]
+        statement, values = plain.query.sql_with_params()
+        ways: dict[str, Callable[[], object]] = {
+            "the same SQL by psycopg": lambda s=statement, v=values: by_psycopg(connection, s, v),
+            "near(complete=False)": lambda q=query: list(
+                item.objects.near(q, complete=False).filter(price__gt=5)[:K]
+            ),
+            "near()": lambda q=query: list(item.objects.near(q).filter(price__gt=5)[:K]),
+            "as many rows without near()": lambda: list(item.objects.filter(price__gt=5)[:K]),
+            "those by psycopg": lambda: by_psycopg(
+                connection, *item.objects.filter(price__gt=5)[:K].query.sql_with_params()
+            ),
+        }
+        for name, ask in ways.items():
+            began = time.perf_counter()
+            ask()
+            if number >= 20:
+                times.setdefault(name, []).append(time.perf_counter() - began)
+    medians = {name: statistics.median(found) * 1000 for name, found in times.items()}
+    row_cost = medians["as many rows without near()"] - medians["those by psycopg"]
+    print(f"{options.rows:,} rows of {DIMENSIONS} dimensions, k = {K}, medians of {options.rounds} rounds")
+    for name, median in medians.items():
+        print(f"  {name:<30} {median:8.2f} ms")
+    base = medians["the same SQL by psycopg"]
+    for name in ("near(complete=False)", "near()"):
+        print(
+            f"  {name} beyond the ORM's own row cost: {(medians[name] - row_cost) / base:.2f} times the SQL"
+        )
+
+
+def by_psycopg(connection: Any, statement: str, values: Any) -> object:  # noqa: ANN401
+    """Run a statement on Django's own psycopg connection."""
+    return connection.connection.execute(statement, values).fetchall()
+
+
+if __name__ == "__main__":
+    main()

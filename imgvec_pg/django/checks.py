@@ -1,0 +1,140 @@
+"""System checks: what is wrong with an ImageSearch, before any migration."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Info, Tags, register
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import BinaryField, CharField, Field, FileField, TextField
+
+from imgvec_pg.django.imagesearch import ImageSearch, all_searches
+from imgvec_pg.django.roots import root_for
+from imgvec_pg.embedding.catalog import CATALOGUE, LOCAL_DIR_PREFIX, describe_model
+from imgvec_pg.embedding.plugins import find_plugin
+from imgvec_pg.errors import ImgvecError
+from imgvec_pg.store.newcollection import check_name, check_prompt
+
+EXAMPLE = 'such as model="ViT-B-32/laion2b_s34b_b79k"'
+
+
+@register(Tags.models)
+def check_image_searches(app_configs: Any, **_: Any) -> list[CheckMessage]:  # noqa: ANN401
+    """Check every ImageSearch of the project."""
+    searches = all_searches()
+    found = [message for search in searches for message in _check(search)]
+    return [*found, *_check_together(searches)]
+
+
+def _check(search: ImageSearch) -> Iterator[CheckMessage]:
+    shown = f"{search.owner._meta.label}.{search.name}"
+    if not search.model_name:
+        yield Error(
+            f"{shown} names no model to embed with",
+            hint=f"Add one, {EXAMPLE}.",
+            obj=search.owner,
+            id="imgvec_pg.E001",
+        )
+    elif problem := _model_problem(search.model_name):
+        yield Error(f"{shown}: {problem}", obj=search.owner, id="imgvec_pg.E002")
+    checks: list[tuple[Callable[[str], None], str]] = [
+        (check_name, search.collection),
+        (check_prompt, search.prompt),
+    ]
+    for check, value in checks:
+        try:
+            check(value)
+        except ImgvecError as error:
+            yield Error(
+                f"{shown}: {error}", hint='collection="…" names it.', obj=search.owner, id="imgvec_pg.E003"
+            )
+    for problem in search.problems():
+        yield Error(f"{shown}: {problem}", obj=search.owner, id="imgvec_pg.E003")
+    if len(search.owner._meta.pk_fields) > 1:
+        yield Error(
+            f"{search.owner._meta.label} has a composite primary key, to which Django makes no relations",
+            hint="imgvec collection create and the functions in SQL take such tables.",
+            obj=search.owner,
+            id="imgvec_pg.E004",
+        )
+    yield from _check_fields(search, shown)
+    if not search.owner._meta.managed and search.model_name:
+        meta = search.owner._meta
+        columns = " ".join(f"--image {name}" for name in search.image)
+        yield Info(
+            f"{meta.label} is not managed, so migrations do not make its collection {search.collection}",
+            hint=f"Make it once: manage.py imgvec collection create {search.collection} --source {meta.db_table} "
+            f"{columns} --model {search.model_name}",
+            obj=search.owner,
+            id="imgvec_pg.I001",
+        )
+
+
+def _model_problem(name: str) -> str | None:
+    """Say what is wrong with a model's name, as far as that can be told without importing torch."""
+    if "/" in name and name not in CATALOGUE and not name.startswith(LOCAL_DIR_PREFIX):
+        return None
+    if find_plugin(name) is not None:
+        return None
+    try:
+        describe_model(name)
+    except ImgvecError as error:
+        return str(error)
+    return None
+
+
+def _check_fields(search: ImageSearch, shown: str) -> Iterator[CheckMessage]:
+    for name in (*search.image, *search.watch):
+        try:
+            field = search.owner._meta.get_field(name)
+        except FieldDoesNotExist:
+            names = ", ".join(f.name for f in search.owner._meta.get_fields() if isinstance(f, Field))
+            yield Error(
+                f'{shown} is about "{name}", which is no field of {search.owner._meta.label}',
+                hint=f"It has: {names}.",
+                obj=search.owner,
+                id="imgvec_pg.E005",
+            )
+            continue
+        if name not in search.image:
+            continue
+        if not isinstance(field, FileField | CharField | TextField | BinaryField):
+            yield Error(
+                f'{shown}: "{name}" is a {type(field).__name__}; expected an ImageField, FileField, BinaryField, URLField, '
+                "or a CharField or TextField with paths",
+                obj=search.owner,
+                id="imgvec_pg.E006",
+            )
+        elif not isinstance(field, BinaryField) and search.root is None and root_for(field) is None:
+            yield Error(
+                f'{shown}: "{name}" holds paths, and nothing says which folder they are under',
+                hint='Add root="/srv/photos"; a worker reads no file outside it.',
+                obj=search.owner,
+                id="imgvec_pg.E007",
+            )
+
+
+def _check_together(searches: Sequence[ImageSearch]) -> Iterator[CheckMessage]:
+    by_name: dict[str, list[ImageSearch]] = defaultdict(list)
+    by_purpose: dict[tuple[Any, ...], list[ImageSearch]] = defaultdict(list)
+    for search in searches:
+        by_name[search.collection].append(search)
+        by_purpose[search.owner, search.image, search.model_name].append(search)
+    for name, same in by_name.items():
+        if len(same) > 1:
+            shown = " and ".join(f"{search.owner._meta.label}.{search.name}" for search in same)
+            yield Error(
+                f'{shown} both make the collection "{name}"',
+                hint='Name one of them: collection="…".',
+                obj=same[1].owner,
+                id="imgvec_pg.E008",
+            )
+    for (owner, image, model_name), same in by_purpose.items():
+        if len(same) > 1 and model_name:
+            names = " and ".join(search.name for search in same)
+            yield Error(
+                f"{owner._meta.label} has two collections on one field: {names} both embed {' and '.join(image)} by {model_name}",
+                hint="Remove one. Two of different models are possible: near(…, search=NAME) tells them apart.",
+                obj=owner,
+                id="imgvec_pg.E009",
+            )

@@ -1,0 +1,120 @@
+"""A sliced queryset by the library's search ways: by the index, or by comparing all that match."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import F, QuerySet, Value
+
+from imgvec_pg.database.hnsw import MAX_EF_SEARCH
+from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.django.expressions import CosineDistance, QueryVector
+from imgvec_pg.django.targets import Target
+from imgvec_pg.errors import CollectionNotFoundError
+from imgvec_pg.search.nearest import MAX_K
+from imgvec_pg.search.ways import Before, find
+
+
+def find_complete(
+    queryset: QuerySet, target: Target, *, has_distance: bool, is_restricted: bool
+) -> list[Any]:
+    """Return a queryset's slice, nearest first.
+
+    Args:
+        queryset: Ordered by "distance", with a limit.
+        has_distance: Whether each row has it as an attribute; else PostgreSQL's order is kept.
+        is_restricted: Whether the queryset has conditions of the application's.
+
+    Raises:
+        CollectionNotFoundError: The migration that makes the collection has not run here.
+    """
+    alias, limit, offset = queryset.db, queryset.query.high_mark, queryset.query.low_mark
+    if target.vector(alias) is None:
+        return []
+    if limit > MAX_K:
+        return list(queryset._iterable_class(queryset))
+    whole = queryset._chain()
+    whole.query.clear_limits()
+    asker = _QuerySetAsker(whole, alias, target, has_distance, is_restricted)
+    # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
+    with transaction.atomic(using=alias):
+        rows, _ = find(asker, limit, begin(alias, target.search.collection))
+    found = list(rows)
+    if has_distance:
+        # Relaxed scans keep no exact order; equal distances are ordered by key, as an exact search has them.
+        found.sort(key=lambda row: (float(row.distance), row.pk))
+    return found[offset:]
+
+
+def begin(alias: str, collection: str) -> Before:
+    """Return what a search needs to know first.
+
+    Raises:
+        CollectionNotFoundError: There is no such collection.
+    """
+    with connections[alias].cursor() as cursor:
+        cursor.execute(load_sql("queries/search_begin.sql").as_string(None), {"name": collection})
+        row = cursor.fetchone()
+        names = [column.name for column in cursor.description]
+    if row is None:
+        raise CollectionNotFoundError(
+            f'collection "{collection}" does not exist in database "{alias}"; run: python manage.py migrate'
+        )
+    state = dict(zip(names, row, strict=True))
+    if isinstance(state["settings"], str):
+        # Django leaves jsonb as text.
+        state["settings"] = json.loads(state["settings"])
+    return Before(**{field.name: state[field.name] for field in dataclasses.fields(Before)})
+
+
+@dataclass(frozen=True)
+class _QuerySetAsker:
+    """Asks a queryset in two orders."""
+
+    queryset: QuerySet
+    alias: str
+    target: Target
+    has_distance: bool
+    is_restricted: bool
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        wanted = dict(settings)
+        if not self.has_distance and wanted.get("hnsw.iterative_scan") == "relaxed_order":
+            wanted["hnsw.iterative_scan"] = "strict_order"
+        with connections[self.alias].cursor() as cursor:
+            cursor.execute(
+                load_sql("queries/set_for_transaction.sql").as_string(None), {"settings": json.dumps(wanted)}
+            )
+
+    def expect_rows(self) -> float:
+        if not self.is_restricted:
+            return math.inf
+        # The distance is not among what is selected, so the vector need not be planned with.
+        matching = self.queryset.order_by().values_list("pk")
+        statement, values = matching.query.get_compiler(self.alias).as_sql()
+        with connections[self.alias].cursor() as cursor:
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", values)
+            (found,) = cursor.fetchone()
+        return float((json.loads(found) if isinstance(found, str) else found)[0]["Plan"]["Plan Rows"])
+
+    def ask(self, limit: int, candidates: int | None) -> Sequence[Any]:
+        if candidates is None:
+            # + 0 is an order that no index has.
+            asked = self.queryset.order_by(F("distance") + Value(0.0), "pk")
+        elif candidates <= MAX_EF_SEARCH:
+            # Without iterative scans the index gives no more candidates than ef_search.
+            asked = self.queryset._chain()
+        else:
+            asked = self.queryset.filter(pk__in=self._first(candidates))
+        asked.query.set_limits(0, limit)
+        return list(asked._iterable_class(asked))
+
+    def _first(self, candidates: int) -> QuerySet:
+        """Return the keys of the nearest rows by the index alone, for the conditions to choose from."""
+        embeddings = self.target.search.embedding_model._default_manager.using(self.alias)
+        distance = CosineDistance(F("embedding"), QueryVector(self.target))
+        return embeddings.order_by(distance).values("pk")[:candidates]

@@ -1,0 +1,67 @@
+"""The distance of a row to what is asked, as Django expressions."""
+
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db.models import BooleanField, Expression, FloatField, Func
+from pgvector.django import HalfVectorField
+
+from imgvec_pg.django.connections import vector_schema_of
+from imgvec_pg.django.targets import Target
+
+
+class QueryVector(Expression):
+    """The vector of a target, bound as a value where the statement is compiled."""
+
+    output_field = HalfVectorField()
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self.target = target
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # noqa: ANN401
+        """Return a placeholder and the vector as text.
+
+        Raises:
+            EmptyResultSet: The row that is asked with has no vector: nothing is near it.
+        """
+        vector = self.target.vector(connection.alias)
+        if vector is None:
+            raise EmptyResultSet
+        schema = connection.ops.quote_name(vector_schema_of(connection.alias))
+        return f"%s::{schema}.halfvec", [vector]
+
+    def get_group_by_cols(self) -> list[Any]:
+        """A value needs no grouping."""
+        return []
+
+
+class CosineDistance(Func):
+    """Cosine distance, 0 to 2, by the operator of the schema where the extension lives."""
+
+    output_field = FloatField()
+    arity = 2
+
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:  # noqa: ANN401
+        """Return `(embedding <=> vector)`, which the HNSW index can order by."""
+        schema = connection.ops.quote_name(vector_schema_of(connection.alias))
+        parts = [compiler.compile(expression) for expression in self.get_source_expressions()]
+        (left, left_values), (right, right_values) = parts
+        return f"({left} OPERATOR({schema}.<=>) {right})", [*left_values, *right_values]
+
+
+class HasVector(Expression):
+    """True, or nothing at all where the row that is asked with has no vector."""
+
+    output_field = BooleanField()
+    conditional = True
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self.target = target
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # noqa: ANN401
+        """Raise EmptyResultSet or FullResultSet, by which Django leaves a condition out."""
+        if self.target.vector(connection.alias) is None:
+            raise EmptyResultSet
+        raise FullResultSet

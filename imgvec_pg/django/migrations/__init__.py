@@ -1,0 +1,1 @@
+"""The schema imgvec, as Django migrations."""

@@ -1,0 +1,128 @@
+"""`near()` on querysets: a distance to order by, and never fewer rows than asked for while more match."""
+
+from typing import Any, Self
+
+from django.core.exceptions import FieldError
+from django.db.models import F, Manager, Q, QuerySet
+from django.db.models.query import ModelIterable
+
+from imgvec_pg.django.complete import find_complete
+from imgvec_pg.django.expressions import CosineDistance, HasVector, QueryVector
+from imgvec_pg.django.imagesearch import search_of
+from imgvec_pg.django.targets import Target
+
+DISTANCE = "distance"
+
+
+class ImageSearchQuerySet(QuerySet):
+    """A QuerySet with near(); see there."""
+
+    _result_cache: list[Any] | None
+    _near: Target | None = None
+    _is_complete = True
+    _own_conditions = -1
+    """How many conditions near() itself has put; -1 where there were others before."""
+    # The same without aggregates, for as long as what follows can be said without them too.
+    _plain: "ImageSearchQuerySet | None" = None
+
+    def near(self, asked: Any, *, search: str | None = None, complete: bool = True) -> Self:  # noqa: ANN401
+        """Order by nearness, nearest first; each row gets `distance` (cosine, 0 to 2), rows without embedding go.
+
+        Lazy, and to be composed with whatever QuerySets can do; slice it last: `near("red shoes").filter(…)[:10]`.
+        A slice has never fewer rows than asked for while more match: a filter that PostgreSQL's index scan runs short
+        under is answered by comparing all that match.
+
+        Args:
+            asked: Words; a picture (bytes, an open or uploaded file, a PIL image); a row of this model, which is then
+                not in its own answer, and near which nothing is while it is not embedded; or a vector.
+            search: Name of the ImageSearch, where the model has several.
+            complete: False leaves the plan and its number of rows to PostgreSQL alone: one statement.
+
+        Raises:
+            UsageError: Nothing can be searched for like that.
+        """
+        found = search_of(self.model, search)
+        target = Target(found, asked)
+        conditions = [] if target.row is None else [HasVector(target), ~Q(pk=target.row.pk)]
+        embedded = self.filter(*conditions, **{f"{found.name}__isnull": False})
+        distance = CosineDistance(F(f"{found.name}__embedding"), QueryVector(target))
+        ordered: Self = embedded.annotate(**{DISTANCE: distance}).order_by(DISTANCE)
+        ordered._near = target
+        ordered._own_conditions = -1 if self.query.where else len(ordered.query.where.children)
+        ordered._is_complete = complete
+        return ordered
+
+    def _clone(self) -> Self:
+        made: Self = super()._clone()
+        made._near = self._near
+        made._is_complete = self._is_complete
+        made._own_conditions = self._own_conditions
+        made._plain = self._plain
+        return made
+
+    def _annotate(self, args: Any, kwargs: dict[str, Any], select: bool = True) -> Self:  # noqa: ANN401
+        made: Self = super()._annotate(args, kwargs, select=select)
+        if self._near is None:
+            return made
+        if made.query.group_by is not None and self.query.group_by is None:
+            made._plain = self
+        return made
+
+    def _filter_or_exclude(self, negate: bool, args: Any, kwargs: dict[str, Any]) -> Self:  # noqa: ANN401
+        made: Self = super()._filter_or_exclude(negate, args, kwargs)
+        if self._plain is not None:
+            try:
+                made._plain = self._plain._filter_or_exclude(negate, args, kwargs)
+            except FieldError:
+                # It is about the aggregate.
+                made._plain = None
+        return made
+
+    def _fetch_all(self) -> None:
+        if (
+            self._result_cache is None
+            and self._near is not None
+            and self._is_complete
+            and self._is_nearest_few()
+        ):
+            self._result_cache = self._nearest_few()
+        super()._fetch_all()
+
+    def _is_nearest_few(self) -> bool:
+        query = self.query
+        return (
+            query.high_mark is not None
+            and tuple(query.order_by) == (DISTANCE,)
+            and query.standard_ordering
+            and not query.distinct
+            and not query.combinator
+            and not query.is_empty()
+        )
+
+    def _nearest_few(self) -> list[Any]:
+        if self.query.group_by is not None:
+            return self._nearest_aggregated()
+        assert self._near is not None  # noqa: S101 - asked only then
+        return find_complete(
+            self,
+            self._near,
+            has_distance=issubclass(self._iterable_class, ModelIterable),
+            is_restricted=self._own_conditions != len(self.query.where.children),
+        )
+
+    def _nearest_aggregated(self) -> list[Any]:
+        """Aggregate for the nearest few only: their keys are found first, as GROUP BY would keep the index out."""
+        query = self.query
+        if self._plain is None:
+            return list(self._iterable_class(self))
+        nearest = self._plain.using(self.db).select_related(None).prefetch_related(None).only("pk")
+        keys = [row.pk for row in nearest[query.low_mark : query.high_mark]]
+        few = self._chain()
+        few._plain = None
+        few.query.clear_limits()
+        few = few.filter(pk__in=keys)
+        return list(few._iterable_class(few))
+
+
+class ImageSearchManager(Manager.from_queryset(ImageSearchQuerySet)):  # type: ignore[misc]
+    """A manager with near()."""

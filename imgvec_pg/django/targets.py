@@ -1,0 +1,92 @@
+"""What `near()` is asked with, and its vector: found when the query is written, not before."""
+
+from typing import Any
+
+import numpy as np
+from django.db import connections
+from django.db.models import Model
+from PIL.Image import Image
+
+from imgvec_pg.django.connections import psycopg_connection, setting
+from imgvec_pg.django.imagesearch import ImageSearch
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.clientside import vector_of_image, vector_of_words
+from imgvec_pg.search.query import check_words
+from imgvec_pg.search.question import Float32Array
+from imgvec_pg.store.collections import get_collection
+
+
+class Target:
+    """Words, a picture, a row or a vector, of one search; the vector is worked out once for each database.
+
+    Raises:
+        UsageError: It is none of them, or the words are empty or too long.
+    """
+
+    def __init__(self, search: ImageSearch, asked: Any) -> None:  # noqa: ANN401 - one of four kinds
+        self.search = search
+        self.row: Model | None = None
+        self._vectors: dict[str, str | None] = {}
+        if isinstance(asked, str):
+            check_words(asked)
+        elif isinstance(asked, Model):
+            if not isinstance(asked, search.owner) or asked.pk is None:
+                raise UsageError(
+                    f"near() was given {asked!r}; expected a saved {search.owner._meta.label}, whose pictures are searched"
+                )
+            self.row = asked
+        elif hasattr(asked, "read"):
+            # Read now: an upload is closed when its request ends.
+            asked = asked.read()
+        elif not isinstance(asked, bytes | Image):
+            asked = _checked(asked)
+        self.asked = asked
+
+    def vector(self, alias: str) -> str | None:
+        """Return the vector as pgvector reads it; None for a row that is not embedded (yet).
+
+        Raises:
+            ImgvecError: It cannot be had.
+        """
+        if alias not in self._vectors:
+            self._vectors[alias] = self._find(alias)
+        return self._vectors[alias]
+
+    def _find(self, alias: str) -> str | None:
+        if self.row is not None:
+            embeddings = self.search.embedding_model._default_manager.using(alias).filter(pk=self.row.pk)
+            found = embeddings.values_list("embedding", flat=True).first()
+            return None if found is None else short_text(_checked(found))
+        if isinstance(self.asked, np.ndarray):
+            return short_text(self.asked)
+        connection = psycopg_connection(alias)
+        # A failed statement must not leave a caller's transaction unusable, nor Django unaware of it.
+        with connections[alias].wrap_database_errors:
+            collection = get_collection(connection, self.search.collection)
+            embedding = setting("EMBED", "auto")
+            if isinstance(self.asked, str):
+                return short_text(vector_of_words(connection, collection, self.asked, embedding))
+            return short_text(vector_of_image(connection, collection, self.asked, embedding))
+
+
+def short_text(vector: Float32Array) -> str:
+    """Return a vector as pgvector reads it, at norm 1, with the five digits that halfvec keeps: a quarter of the time."""
+    unit = (vector / np.linalg.norm(vector)).astype(np.float16)
+    return ("[" + ",".join(["%.5g"] * len(unit)) + "]") % tuple(unit.tolist())
+
+
+def _checked(asked: Any) -> Float32Array:  # noqa: ANN401
+    """Return a vector.
+
+    Raises:
+        UsageError: It is none, or has no direction.
+    """
+    try:
+        vector = np.asarray(asked.to_list() if hasattr(asked, "to_list") else asked, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"near() was given {type(asked).__name__}; expected words, a picture, a row or a vector"
+        ) from error
+    if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
+        raise UsageError(f"the vector has shape {vector.shape}; expected (dimensions,), finite and not zero")
+    return vector

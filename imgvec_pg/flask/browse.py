@@ -1,0 +1,101 @@
+"""`imgvec browse`: one collection as pages for the person at this machine."""
+
+from pathlib import Path
+
+from flask import Flask, Response, abort, render_template, request
+from flask.typing import ResponseReturnValue
+
+from imgvec_pg.database.connect import connect
+from imgvec_pg.errors import ImgvecError
+from imgvec_pg.flask.asking import Searchable, key_in_url, status_of
+from imgvec_pg.flask.blueprint import FORM_BYTES, jpeg
+from imgvec_pg.search.browsing import newest_rows
+from imgvec_pg.search.clientside import MAX_UPLOAD_BYTES
+from imgvec_pg.search.columns import default_columns
+from imgvec_pg.search.nearest import Neighbour
+from imgvec_pg.search.values import show_value
+
+LARGE_PIXELS = 1600
+TITLES = ("title", "name")
+PATHS = ("uri", "path", "file", "file_name", "photo", "image")
+HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+POLICY = "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def browse_app(dsn: str, collection: str | None = None, root: Path | None = None) -> Flask:
+    """Make the application. It answers to this machine's own names only: other sites' pages must not read it.
+
+    Args:
+        dsn: libpq connection string.
+        collection: Its name; None takes the only one there is.
+        root: Where this machine keeps the pictures, instead of the collection's root.
+
+    Raises:
+        CollectionNotFoundError, UsageError: There is none, or several and none is named.
+    """
+    app = Flask(__name__, static_url_path="/static")
+    app.config["TRUSTED_HOSTS"] = HOSTS
+    app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD_BYTES + FORM_BYTES
+    with connect(dsn, application_name="imgvec browse") as connection:
+        found = Searchable(collection).find(connection)
+        searchable = Searchable(found.name, default_columns(connection, found), root=root)
+
+    @app.after_request
+    def protect(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "same-origin"
+        return response
+
+    @app.route("/", methods=["GET", "POST"])
+    def page() -> ResponseReturnValue:
+        words, like = request.values.get("q", "").strip(), request.args.get("like", "")
+        upload = request.files.get("image")
+        asked, problem, status = bool(words or like or upload), "", 200
+        cards: list[dict[str, object]] = []
+        with connect(dsn, application_name="imgvec browse") as connection:
+            try:
+                if asked:
+                    cards = [_card(row) for row in searchable.answer(connection, request).rows]
+                else:
+                    cards = [_card(row) for row in newest_rows(connection, found, searchable.columns)]
+            except ImgvecError as error:
+                problem, status = str(error), status_of(error)
+        shown = render_template(
+            "imgvec/browse.html",
+            collection=found,
+            words=words,
+            like=like,
+            upload=upload is not None,
+            asked=asked,
+            cards=cards,
+            problem=problem,
+        )
+        return shown, status
+
+    @app.get("/picture/<path:key>")
+    def picture(key: str) -> ResponseReturnValue:
+        pixels = LARGE_PIXELS if "large" in request.args else 320
+        with connect(dsn, application_name="imgvec browse") as connection:
+            try:
+                return jpeg(searchable.picture(connection, key, pixels))
+            except ImgvecError:
+                abort(404)
+
+    return app
+
+
+def _card(row: Neighbour) -> dict[str, object]:
+    columns = {name: show_value(value) for name, value in row.columns.items()}
+    key = key_in_url(row.key)
+    title = next((columns[name] for name in TITLES if columns.get(name)), key)
+    # Of a path the file's name.
+    path = next((columns[name] for name in PATHS if columns.get(name)), "")
+    if title == key and path:
+        title = path.rsplit("/", 1)[-1] or path
+    return {
+        "key": key,
+        "title": title,
+        "distance": None if row.distance < 0 else row.distance,
+        "columns": columns,
+    }

@@ -1,0 +1,5 @@
+-- The rows that were embedded last: the key as a JSON object and the asked columns as JSON.
+SELECT {s_key}, {shown}
+FROM (SELECT * FROM imgvec.{embedding_table} ORDER BY embedded_at DESC LIMIT %(limit)s) AS e
+JOIN (SELECT {wanted} FROM {source}) AS s ON {e_equals_s}
+ORDER BY e.embedded_at DESC, {s_keys};

@@ -1,0 +1,58 @@
+"""Words and pictures for applications: by a running worker or by the model in here, apart from the application's transaction."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from colorshop import embedding, make_shop, picture
+from imgvec_test_embedder import ColorGrid
+
+from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.errors import ModelError, UsageError
+from imgvec_pg.search import clientside
+from imgvec_pg.search.clientside import NoWorkerError, vector_of_image, vector_of_words
+
+
+def test_words_in_an_open_transaction_keep_nobody_waiting(connection: Connection, database: str) -> None:
+    collection = make_shop(connection)
+    with connect(database, options="-c statement_timeout=5s") as other, connection.transaction():
+        found = vector_of_words(connection, collection, "blue cyan", "process")
+        again = vector_of_words(other, collection, "blue cyan", "process")
+    assert np.allclose(found, embedding("blue", "cyan"), atol=1e-3)
+    assert np.allclose(found, again, atol=1e-3)
+
+
+def test_a_running_worker_is_asked_and_no_model_is_loaded_here(
+    connection: Connection, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = make_shop(connection)
+    with pytest.raises(NoWorkerError, match="start one: imgvec worker product_color"):
+        vector_of_words(connection, collection, "red", "worker")
+    monkeypatch.setattr(clientside, "model_here", lambda *_: pytest.fail("a model was loaded"))
+    worker = Worker(database, collection.name, ColorGrid(), PipelineOptions(follow=True))
+    running = threading.Thread(target=worker.run)
+    running.start()
+    try:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not connection.execute("SELECT FROM imgvec.worker").fetchall():
+            time.sleep(0.05)
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET imgvec.text_timeout = '30 s'")
+        assert np.allclose(vector_of_words(connection, collection, "red"), embedding("red"), atol=1e-3)
+        assert np.allclose(
+            vector_of_image(connection, collection, picture("cyan")), embedding("cyan"), atol=1e-3
+        )
+        with pytest.raises(ModelError, match=r"could not embed this: .*colour words only"):
+            vector_of_words(connection, collection, "no such thing")
+    finally:
+        worker.request_stop()
+        running.join()
+
+
+def test_what_is_no_picture_is_refused_before_anybody_is_asked(connection: Connection) -> None:
+    collection = make_shop(connection)
+    for data in (b"", b"no picture"):
+        with pytest.raises(UsageError, match="the picture cannot be used"):
+            vector_of_image(connection, collection, data)

@@ -1,0 +1,118 @@
+"""docs/flask.md as its reader follows it, with rows in the table from the start."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from colorshop import COLORS, picture
+from pageblocks import read_blocks, shell_commands
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL
+
+from imgvec_pg.database.connect import connect
+
+PAGE = Path(__file__).parents[2] / "docs" / "flask.md"
+MODEL, STAND_IN = "ViT-B-32/laion2b_s34b_b79k", "color-grid"
+
+
+class Application:
+    """The page's application in a folder of its own."""
+
+    def __init__(self, folder: Path, dsn: str, environment: dict[str, str]) -> None:
+        self.folder, self.dsn = folder, dsn
+        self.environment = {**environment, "FLASK_APP": "app.py", "IMGVEC_EMBED": "process"}
+        self.environment.pop("IMGVEC_DSN", None)
+        parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+        query = {"host": parts["host"], "port": parts.get("port", "5432")}
+        url = URL.create(
+            "postgresql+psycopg", parts["user"], parts.get("password"), database=parts["dbname"], query=query
+        )
+        self.url = url.render_as_string(hide_password=False)
+        blocks = read_blocks(PAGE)
+        python = {block.text.splitlines()[0]: block.text for block in blocks if block.language == "python"}
+        self.app = python["# app.py"].replace("postgresql+psycopg:///photos", self.url)
+        self.more = python["# more.py"]
+        self.commands = next(shell_commands(block) for block in blocks if block.language == "")
+        self.photos = folder / "photos"
+
+    def without(self) -> str:
+        """Return the application before image search."""
+        return "\n".join(line for line in self.app.splitlines() if "# +" not in line)
+
+    def flask(self, *arguments: str, code: int = 0) -> str:
+        found = subprocess.run(
+            [sys.executable, "-m", "flask", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert found.returncode == code, found.stdout + found.stderr
+        return found.stdout + found.stderr
+
+    def python(self, text: str) -> str:
+        command = [sys.executable, "-W", "error::RuntimeWarning", "-c", text]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True
+        ).stdout
+
+
+@pytest.fixture(scope="module")
+def application(empty_module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Application:
+    plugins = str(Path(__file__).parents[1] / "plugins")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([plugins, os.environ.get("PYTHONPATH", "")])}
+    made = Application(tmp_path_factory.mktemp("flask"), empty_module_database, environment)
+    (made.folder / "app.py").write_text(made.without())
+    made.flask("db", "init")
+    made.flask("db", "migrate")
+    made.flask("db", "upgrade")
+    made.photos.mkdir()
+    with connect(made.dsn) as connection:
+        for stars, color in enumerate(COLORS, 1):
+            (made.photos / f"{color}.png").write_bytes(picture(color))
+            row = (color, f"{color}.png", stars)
+            connection.execute("INSERT INTO photo (title, path, stars) VALUES (%s, %s, %s)", row)
+    (made.folder / "app.py").write_text(made.app)
+    return made
+
+
+def test_at_most_ten_lines_are_added(application: Application) -> None:
+    assert 4 < sum("# +" in line for line in application.app.splitlines()) <= 10
+
+
+def test_the_commands_of_the_page_make_it_searchable(application: Application) -> None:
+    for command in application.commands:
+        words = command.replace("/srv/photos", str(application.photos)).replace(MODEL, STAND_IN).split()
+        assert words[0] == "flask"
+        said = application.flask(*words[1:])
+    assert "8 images embedded" in said
+    asked = application.python(
+        "from app import app; c = app.test_client(); print(c.get('/search?q=cyan').json);"
+        "print(c.get('/imgvec/search?q=cyan&k=2').json['found'][0]['columns'])"
+    )
+    # Red and yellow have fewer than three stars.
+    assert asked.startswith("[['cyan', 0.0], ") and "'red'" not in asked
+    assert asked.splitlines()[1] == "{'title': 'cyan'}"
+
+
+def test_more_like_a_photo_and_migrations_that_leave_the_collection_alone(application: Application) -> None:
+    script = "from app import *\n" + application.more
+    script += (
+        "with app.app_context(): print([row.Photo.title for row in more_like(db.session.get(Photo, 1))][:3])"
+    )
+    assert set(eval(application.python(script))) == {"yellow", "magenta", "black"}  # noqa: S307
+    assert "No new upgrade operations detected" in application.flask("db", "check")
+    changed = application.app.replace(
+        "    stars: Mapped[int]\n", "    stars: Mapped[int]\n    place: Mapped[str | None]\n"
+    )
+    (application.folder / "app.py").write_text(changed)
+    assert "Detected added column 'photo.place'" in application.flask("db", "migrate", "--rev-id", "place")
+    assert "imgvec" not in (application.folder / "migrations/versions/place_.py").read_text()
+    application.flask("db", "upgrade")
+    application.flask("db", "downgrade")
+    with connect(application.dsn) as connection:
+        assert connection.execute("SELECT count(*) FROM imgvec.photo_clip_embedding").fetchone() == (8,)
+        assert connection.execute("SELECT count(*) FROM photo").fetchone() == (8,)

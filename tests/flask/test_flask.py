@@ -1,0 +1,239 @@
+"""The Flask extension, its blueprint and the pages of imgvec browse, as visitors with good and bad intentions see them."""
+
+import io
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from colorshop import COLORS, picture, request
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_sqlalchemy import SQLAlchemy
+from imgvec_test_embedder import ColorGrid
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.database.connect import connect
+from imgvec_pg.errors import CollectionNotFoundError, UsageError
+from imgvec_pg.flask import ImgVec, search_blueprint
+from imgvec_pg.flask.browse import browse_app
+from imgvec_pg.search.clientside import NoWorkerError
+from imgvec_pg.store.collections import create_collection
+from imgvec_pg.store.reconcile import list_source
+
+EVIL = "<script>alert(1)</script>"
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Picture(Base):
+    __tablename__ = "picture"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    file: Mapped[str]
+    is_public: Mapped[bool]
+
+
+db = SQLAlchemy(model_class=Base)
+imgvec = ImgVec()
+
+
+@pytest.fixture(scope="module")
+def shop(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = tmp_path_factory.mktemp("pictures")
+    secret = root.parent / "secret.png"
+    secret.write_bytes(picture("white"))
+    with connect(module_database) as connection:
+        connection.execute(
+            "CREATE TABLE picture (id int PRIMARY KEY, name text, file text, is_public boolean)"
+        )
+        for key, color in enumerate(COLORS, 1):
+            (root / f"{color}.png").write_bytes(picture(color))
+            name = EVIL if color == "yellow" else color
+            row = (key, name, f"{color}.png", color != "magenta")
+            connection.execute("INSERT INTO picture VALUES (%s, %s, %s, %s)", row)
+        asked = request("color", "picture", image_columns=["file"], root=str(root))
+        list_source(connection, create_collection(connection, asked))
+        Worker(module_database, "color", ColorGrid(), PipelineOptions()).run()
+        connection.execute("INSERT INTO picture SELECT 100, 'gone', 'gone.png', true")
+        # What was embedded once and points elsewhere now.
+        connection.execute("UPDATE picture SET file = '../secret.png' WHERE name = 'black'")
+    return module_database
+
+
+@pytest.fixture(scope="module")
+def app(shop: str) -> Iterator[Flask]:
+    parts = {name: str(value) for name, value in conninfo_to_dict(shop).items()}
+    made = Flask(__name__)
+    made.config["SQLALCHEMY_DATABASE_URI"] = sa.URL.create(
+        "postgresql+psycopg",
+        parts["user"],
+        parts.get("password"),
+        database=parts["dbname"],
+        query={"host": parts["host"], "port": parts.get("port", "5432")},
+    )
+    made.config["IMGVEC_EMBED"] = "process"
+    db.init_app(made)
+    imgvec.init_app(made, db)
+    made.register_blueprint(search_blueprint("color", columns=["name"], where="is_public"), url_prefix="/api")
+    with made.app_context():
+        yield made
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture(scope="module")
+def pages(shop: str) -> FlaskClient:
+    return browse_app(shop).test_client()
+
+
+def titles(found: Any) -> list[str]:
+    return [row.Picture.name for row in found.rows]
+
+
+def test_search_takes_words_pictures_and_vectors(app: Flask) -> None:
+    public = sa.select(Picture).where(Picture.is_public)
+    red = db.session.get_one(Picture, 1)
+    assert titles(imgvec.search(public, "red", 3))[0] == "red"
+    assert titles(imgvec.search(public, picture("red"), 3))[0] == "red"
+    vector = imgvec.embedding_of("color", red)
+    found = imgvec.search(sa.select(Picture).where(Picture.id != 1), vector, 20)
+    assert len(found.rows) == 7
+    assert found.rows[0].distance == pytest.approx(2 / 3, abs=1e-3)
+    with pytest.raises(UsageError, match="words are empty"):
+        imgvec.search(public, " ", 3)
+    with pytest.raises(CollectionNotFoundError, match='"nothing" does not exist'):
+        imgvec.search(public, "red", 3, collection="nothing")
+    with pytest.raises(UsageError, match="not in the database yet"):
+        imgvec.embedding_of("color", Picture(id=999))
+
+
+def test_a_process_that_may_not_load_models_says_which_worker_is_missing(app: Flask) -> None:
+    app.config["IMGVEC_EMBED"] = "worker"
+    try:
+        with pytest.raises(NoWorkerError, match="imgvec worker color"):
+            imgvec.search(sa.select(Picture), "magenta cyan", 3)
+        assert app.test_client().get("/api/search?q=magenta+cyan").status_code == 503
+    finally:
+        app.config["IMGVEC_EMBED"] = "process"
+
+
+def test_json_answers_with_public_rows_and_chosen_columns_only(client: FlaskClient) -> None:
+    answer = client.get("/api/search?q=red&k=50").json
+    assert answer["found"][0]["key"] == {"id": 1}
+    assert {row["columns"]["name"] for row in answer["found"]} == {*COLORS, EVIL} - {"magenta", "yellow"}
+    assert all(list(row["columns"]) == ["name"] for row in answer["found"])
+    like = client.get("/api/search?like=1").json["found"]
+    assert 1 not in [row["key"]["id"] for row in like]
+    upload = client.post("/api/search", data={"image": (io.BytesIO(picture("red")), "x.png"), "k": "1"})
+    assert upload.json["found"][0]["columns"]["name"] == "red"
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("/api/search", 400),
+        ("/api/search?q=red&like=1", 400),
+        ("/api/search?q=%00", 400),
+        ("/api/search?q=red&k=0", 400),
+        ("/api/search?q=red&k=99999999999", 400),
+        ("/api/search?like=x' OR true --", 400),
+        ("/api/search?like=6", 404),  # magenta is not public
+        ("/api/search?like=100", 404),
+        ("/api/picture/1", 200),
+        ("/api/picture/6", 404),
+        ("/api/picture/8", 404),  # its path leads out of the folder
+        ("/api/picture/100", 404),
+        ("/api/picture/../../etc/passwd", 400),
+        ("/api/picture/x", 400),
+    ],
+)
+def test_the_blueprint_answers_each_request_with_its_status(
+    client: FlaskClient, url: str, status: int
+) -> None:
+    found = client.get(url)
+    assert found.status_code == status, found.text
+    if status == 200:
+        assert found.mimetype == "image/jpeg" and found.headers["X-Content-Type-Options"] == "nosniff"
+    if status == 404:
+        assert "secret" not in found.text and ".png" not in found.text
+
+
+def test_uploads_are_limited_and_looked_at(client: FlaskClient) -> None:
+    form = "multipart/form-data; boundary=x"
+    big = client.post("/api/search", data=b"x" * (34 << 20), content_type=form)
+    assert big.status_code == 413
+    text = client.post("/api/search", data={"image": (io.BytesIO(b"<svg onload=alert(1)>"), "x.svg")})
+    assert text.status_code == 400 and "error" in text.json
+
+
+def test_pages_find_and_escape(pages: FlaskClient) -> None:
+    found = pages.get("/?q=red").text
+    assert found.count("<li>") == 8
+    assert EVIL not in found and "&lt;script&gt;" in found
+    assert "More like this" in pages.get("/?like=1").text
+    assert pages.get("/").status_code == 200
+    asked = pages.get(f"/?q={EVIL}")
+    assert asked.status_code == 400 or EVIL not in asked.text
+    assert EVIL not in asked.text
+    upload = pages.post("/", data={"image": (io.BytesIO(picture("blue")), EVIL + ".png")})
+    assert upload.status_code == 200 and EVIL not in upload.text
+    assert pages.post("/", data={"image": (io.BytesIO(b"no picture"), "x.png")}).status_code == 400
+
+
+def test_pages_are_for_this_machine_and_load_nothing_from_elsewhere(pages: FlaskClient) -> None:
+    assert pages.get("/", headers={"Host": "evil.example"}).status_code == 400
+    policy = pages.get("/").headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    assert pages.get("/picture/8").status_code == 404
+    assert pages.get("/picture/1?large=1").mimetype == "image/jpeg"
+    assert pages.get("/static/../../../etc/passwd").status_code == 404
+
+
+def test_another_driver_is_refused(tmp_path: Path) -> None:
+    other = Flask(__name__)
+    other.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/x.db"
+    lite = SQLAlchemy(other)
+    with other.app_context():
+        with pytest.raises(UsageError, match=r"sqlite\+pysqlite; expected .* postgresql\+psycopg://"):
+            _ = ImgVec(other, lite).dsn
+        lite.engine.dispose()
+
+
+def test_browse_serves_until_it_is_stopped_and_names_a_port_in_use(shop: str) -> None:
+    command = [sys.executable, "-m", "imgvec_pg", "browse", "color", "--dsn", shop, "--port"]
+    serving = subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert serving.stdout is not None
+        address = serving.stdout.readline().split()[0]
+        with urllib.request.urlopen(address, timeout=30) as page:  # noqa: S310 - our own
+            assert page.read().decode().count("<li>") == 8
+        port = address.rstrip("/").rsplit(":", 1)[1]
+        refused = subprocess.run([*command, port], capture_output=True, text=True, timeout=60)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert (
+            f"port {port} of 127.0.0.1 cannot be used (Address already in use); choose another with --port"
+            in refused.stderr
+        )
+        serving.send_signal(signal.SIGINT)
+        _, errors = serving.communicate(timeout=30)
+        assert (serving.returncode, errors.lstrip()) == (130, "imgvec: stopped\n")
+    finally:
+        # Of a failed test nothing is left behind.
+        serving.kill()
+        serving.communicate()
