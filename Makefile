@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Two processes, each with a private server; roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
-.PHONY: demo test lint types layers pytest shop photos browser fuzz matrix audit clean help
+.PHONY: demo test chaos lint types layers pytest shop photos browser fuzz matrix audit clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
@@ -15,6 +15,7 @@ help:
 	@echo "make photos  set up, then an example photo library in Flask on http://127.0.0.1:8002/"
 	@echo "make browser drives both in Chromium (Debian: apt install chromium)"
 	@echo "make test    set up, then ruff, mypy, import-linter and pytest"
+	@echo "make chaos   set up, then at most 20 minutes of killed workers, crashed servers, stalled networks and full disks"
 	@echo "make fuzz    about four minutes of bad pictures; with atheris when it can be installed"
 	@echo "make matrix  the tests that depend on versions, with the oldest and newest packages and servers"
 	@echo "make audit   look the dependencies up in PyPI's list of known vulnerabilities; needs a network"
@@ -48,6 +49,9 @@ browser: $(STAMP)
 	@$(BIN)/python examples/browser.py
 
 test: $(STAMP) lint types layers pytest
+
+chaos: $(STAMP)
+	@timeout 1260 $(BIN)/python benchmarks/chaos.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -64,6 +64,10 @@ class WeightsMissingError(ModelError):
     """The model is known, its weights are not on this machine."""
 
 
+class DeviceMemoryError(ModelError):
+    """The device has no memory for even one image: no image is to blame, and another time there may be."""
+
+
 class ServerError(ImgvecError):
     """The private PostgreSQL server cannot be started or stopped."""
 

@@ -12,7 +12,9 @@ import psycopg
 from psycopg import sql
 
 from imgvec_pg.backfill.isolation import checked
-from imgvec_pg.database.connect import Connection, connect, one_line, vector_schema
+from imgvec_pg.backfill.session import connect_worker, is_pooled
+from imgvec_pg.database.connect import Connection, one_line, vector_schema
+from imgvec_pg.database.watched import Silence
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError
 from imgvec_pg.images.guarded import decode_guarded
@@ -42,8 +44,9 @@ class Answering:
         model_id: The model on record whose requests are answered, which the embedder has been checked to be.
     """
 
-    def __init__(self, dsn: str, model_id: int, embedder: Embedder) -> None:
+    def __init__(self, dsn: str, model_id: int, embedder: Embedder, silence: Silence) -> None:
         self.dsn = dsn
+        self.silence = silence
         self.model_id = model_id
         self.embedder = embedder
         self._done = threading.Event()
@@ -61,7 +64,7 @@ class Answering:
     def _run(self) -> None:
         while not self._done.is_set():
             try:
-                with connect(self.dsn, application_name="imgvec worker") as connection:
+                with connect_worker(self.dsn, "answers", self.silence) as connection:
                     self._answer_until_done(connection)
             except (psycopg.Error, ImgvecError) as error:
                 # The main thread deals with a database that went away; queries get no answer meanwhile.
@@ -70,9 +73,11 @@ class Answering:
 
     def _answer_until_done(self, connection: Connection) -> None:
         schema = vector_schema(connection)
-        # Neither requests nor the cache are worth waiting for the disk.
-        connection.execute("SET synchronous_commit = off")
-        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+        # Behind a pooler the session is the next application's: it is left as it is, and requests are seen by polling.
+        if not is_pooled(connection):
+            # Neither requests nor the cache are worth waiting for the disk.
+            connection.execute("SET synchronous_commit = off")
+            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
         tidied_at: float | None = None
         while not self._done.is_set():
             requests = claim_requests(connection, self.model_id, AT_ONCE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imgvec_pg.backfill.isolation import EmbeddedOrError, embed_each
+from imgvec_pg.backfill.isolation import BatchSize, embed_fitting
 from imgvec_pg.backfill.sharing import prepare_picture
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError, PicturesAwayError
@@ -146,7 +146,7 @@ def record_error(outcome: Outcome, pending: PendingKey, error: ImageError) -> No
 
 
 def embed_batch(
-    batch: Batch, embedder: Embedder, batch_size: int, mounted: Path | None = None
+    batch: Batch, embedder: Embedder, batch_size: BatchSize, mounted: Path | None = None
 ) -> list[Outcome]:
     """Embed a batch's pictures, which have been waited for, and say what became of each key.
 
@@ -156,6 +156,7 @@ def embed_batch(
 
     Raises:
         PicturesAwayError: The folder with the pictures is gone; no picture is to blame.
+        DeviceMemoryError: Not one image fits on the device; no picture is to blame.
         Exception: The model itself no longer works; no picture is to blame.
     """
     outcomes = {job.id: Outcome(job.id) for job in batch.claim.jobs}
@@ -177,18 +178,17 @@ def embed_batch(
         away = explain_absence(mounted, may_be_empty=False)
         if away is not None:
             raise PicturesAwayError(mounted, away)
-    for group in chunked(ready, batch_size):
-        results: list[EmbeddedOrError] = embed_each([image.prepared for _, image in group], embedder)
-        for (pending, image), result in zip(group, results, strict=True):
-            outcome = outcomes[pending.job.id]
-            if isinstance(result, ImageError):
-                record_error(outcome, pending, result)
-            else:
-                outcome.embedded.append(
-                    EmbeddedKey(
-                        pending.key, pending.job.version, result, image.content_hash, pending.reference_hash
-                    )
+    results = embed_fitting([image.prepared for _, image in ready], embedder, batch_size)
+    for (pending, image), result in zip(ready, results, strict=True):
+        outcome = outcomes[pending.job.id]
+        if isinstance(result, ImageError):
+            record_error(outcome, pending, result)
+        else:
+            outcome.embedded.append(
+                EmbeddedKey(
+                    pending.key, pending.job.version, result, image.content_hash, pending.reference_hash
                 )
+            )
     return list(outcomes.values())
 
 

@@ -11,9 +11,11 @@ from types import TracebackType
 import psycopg
 
 from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.session import connect_worker
 from imgvec_pg.backfill.tally import Tally
-from imgvec_pg.database.connect import Connection, connect, one_line
+from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.database.watched import Silence
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ConnectionFailedError
 from imgvec_pg.store.collection import Collection
@@ -45,6 +47,7 @@ class Heartbeat:
         leases: LeaseBook,
         tally: Tally,
         lease_seconds: float,
+        silence: Silence,
     ) -> None:
         self.dsn = dsn
         self.worker_id = worker_id
@@ -53,6 +56,7 @@ class Heartbeat:
         self.leases = leases
         self.tally = tally
         self.lease_seconds = lease_seconds
+        self.silence = silence
         self._connection: Connection | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_done, daemon=True, name="imgvec-heartbeat")
@@ -87,7 +91,7 @@ class Heartbeat:
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self.dsn, application_name="imgvec worker")
+            self._connection = connect_worker(self.dsn, "heartbeat", self.silence)
         return self._connection
 
     def _beat_until_done(self) -> None:
@@ -100,7 +104,9 @@ class Heartbeat:
             beaten_at = now
             try:
                 connection = self._connected()
-                extend_leases(connection, self.collection.id, self.leases.held(), self.lease_seconds)
+                # First the id: a lease taken between the two is young.
+                first_id, held = self.leases.first_id(), self.leases.held()
+                extend_leases(connection, self.collection.id, held, self.lease_seconds, first_id)
                 self._tell(connection)
                 self._look_at_queue(connection)
             except (psycopg.Error, ConnectionFailedError) as error:

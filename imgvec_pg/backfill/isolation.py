@@ -1,5 +1,6 @@
-"""Keep one picture that a model chokes on from stopping the others."""
+"""Keep one picture that a model chokes on from stopping the others, and a batch to what the device has room for."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,13 +8,87 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from imgvec_pg.database.connect import one_line
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.errors import ImageError, ModelError
+from imgvec_pg.errors import DeviceMemoryError, ImageError, ModelError
+
+log = logging.getLogger(__name__)
 
 EmbeddedOrError = npt.NDArray[np.float32] | ImageError
 
 NORM_TOLERANCE = 5e-4
 """The table's CHECK allows 1e-3; rounding to half precision stays below 5e-4."""
+
+
+class BatchSize:
+    """How many images a model takes at once: halved for good when they do not fit on the device."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+
+    def halve(self, tried: int) -> None:
+        """Note that `tried` images did not fit."""
+        self.images = max(min(self.images, tried) // 2, 1)
+        log.warning("no memory for %d images at once: going on with %d", tried, self.images)
+
+
+def embed_fitting(
+    prepared: Sequence[Any], embedder: Embedder, batch_size: BatchSize
+) -> list[EmbeddedOrError]:
+    """Embed prepared images in batches that fit on the device.
+
+    Returns:
+        For each image a vector of shape (dimensions,), float32, L2 norm 1, or why it has none.
+
+    Raises:
+        DeviceMemoryError: Not even one image fits.
+        Exception: What the model raised when it cannot embed a plain grey image either.
+    """
+    results: list[EmbeddedOrError] = []
+    while len(results) < len(prepared):
+        group = prepared[len(results) : len(results) + batch_size.images]
+        try:
+            results += embed_each(group, embedder)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(group) == 1:
+                results.append(embed_last_one(group, embedder, error))
+                continue
+        else:
+            continue
+        # Outside the handler: what failed is referred to by the exception's frames, and held until it is gone.
+        batch_size.halve(len(group))
+    return results
+
+
+def embed_last_one(prepared: Sequence[Any], embedder: Embedder, error: Exception) -> EmbeddedOrError:
+    """Try one image again that did not fit alone: where a plain grey one fits twice and it does not, it is to blame.
+
+    Raises:
+        DeviceMemoryError: The grey one does not fit either.
+    """
+    for _ in range(2):
+        if not works(embedder):
+            raise DeviceMemoryError(
+                f"no memory for even one image of {embedder.name} ({one_line(error)}): "
+                "something else fills the device; make room, or use --device cpu"
+            ) from error
+        try:
+            return embed_each(prepared, embedder)[0]
+        except Exception as again:
+            if not is_out_of_memory(again):
+                raise
+    return ImageError("embed_error", f"{embedder.name} has no memory for this image alone: {one_line(error)}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device had no room. torch is not imported for that: its error is known by its name."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "out of memory" in str(error).lower())
+    )
 
 
 def embed_each(prepared: Sequence[Any], embedder: Embedder) -> list[EmbeddedOrError]:
@@ -23,12 +98,12 @@ def embed_each(prepared: Sequence[Any], embedder: Embedder) -> list[EmbeddedOrEr
         For each image a vector of shape (dimensions,), float32, L2 norm 1, or why it has none.
 
     Raises:
-        Exception: What the model raised when it cannot embed a plain grey image either.
+        Exception: What the model raised when it cannot embed a plain grey image either, or had no memory.
     """
     try:
         embeddings = embedder.embed_prepared(prepared)
     except Exception as error:
-        if not works(embedder):
+        if is_out_of_memory(error) or not works(embedder):
             raise
         if len(prepared) == 1:
             return [ImageError("embed_error", f"{embedder.name} raised {type(error).__name__}: {error}")]

@@ -11,11 +11,18 @@ from imgvec_pg.errors import ConnectionFailedError
 
 log = logging.getLogger(__name__)
 
-PAUSE_SECONDS = (0.5, 5.0)
+PAUSE_SECONDS = (0.5, 4.0)
 """First and longest pause between attempts to reach what went away."""
 GIVE_UP_AFTER_SECONDS = 900.0
 
-GONE = (psycopg.OperationalError, psycopg.InterfaceError, ConnectionFailedError)
+GONE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    ConnectionFailedError,
+    # Not operational errors to psycopg: the server hangs up on a worker that was stopped within a transaction.
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+)
 """What a database that went away looks like; a full disk and a stopping server come as the same."""
 
 
@@ -54,7 +61,9 @@ class Patience:
                 "nothing is lost: run the same command again"
             ) from error
         cause = one_line(error)
-        if isinstance(error, GONE):
+        if isinstance(error, psycopg.errors.DiskFull):
+            cause = f"the database's disk is full ({cause})"
+        elif isinstance(error, GONE):
             cause = f"the database went away ({cause})"
         if cause != self._told:
             log.warning("%s; trying again until it is back", cause)

@@ -6,10 +6,9 @@ Claiming, working and writing are separate transactions, and no transaction is o
 import logging
 import queue
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -24,23 +23,24 @@ from imgvec_pg.backfill.batches import (
     is_put_off_whole,
     prepare_image,
 )
+from imgvec_pg.backfill.claiming import POLL_SECONDS, Claims
+from imgvec_pg.backfill.isolation import BatchSize
 from imgvec_pg.backfill.leases import LeaseBook
 from imgvec_pg.backfill.preparing import Preparing
 from imgvec_pg.backfill.stages import EMBED, READ, WAIT, WRITE
-from imgvec_pg.backfill.tally import IDLE, WORKING, Tally
+from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.throttle import Allowance, Throttle
 from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.remote import AllowedUrls
 from imgvec_pg.images.sources import Fetch
 from imgvec_pg.settings import LEASE_SECONDS
-from imgvec_pg.store.collections import require_same_collection
 from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, StoredImage
-from imgvec_pg.store.jobs import MAX_DEATHS, Claim, Job, Key, claim_jobs, queue_depth
+from imgvec_pg.store.jobs import MAX_DEATHS, Claim, Job, Key
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.5
 BATCHES_AHEAD = 2
 CONTENT_ROWS_PER_READ = 8
 """Rows read at once where pictures are in the table: bounds memory to twice as many undecoded pictures."""
@@ -56,6 +56,8 @@ class PipelineOptions:
         root: Folder that paths are under, instead of the collection's.
         fetch: Reads a path instead of the file below the root.
         lease_seconds: How long other workers leave this one's jobs alone after its last sign of life.
+        allowance: What it may ask of the database.
+        after_outage: The database was away until now.
     """
 
     batch_size: int = 64
@@ -65,6 +67,8 @@ class PipelineOptions:
     root: Path | None = None
     lease_seconds: float = LEASE_SECONDS
     fetch: Fetch | None = None
+    allowance: Allowance = field(default_factory=Allowance)
+    after_outage: bool = False
 
 
 class ReadingStopped(Exception):
@@ -82,6 +86,7 @@ class Pipeline:
         tally: Told what is written and whether there is work.
         name: The name that must go on meaning the collection: its own, or an alias.
         on_progress: Called in the writing thread after each batch.
+        batch_size: How many images the model takes at once; shrinks where they do not fit.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class Pipeline:
         tally: Tally,
         name: str,
         on_progress: Callable[[Tally], None],
+        batch_size: BatchSize | None = None,
     ) -> None:
         self.reading = reading
         self.writing = writing
@@ -105,8 +111,10 @@ class Pipeline:
         self.tally = tally
         self.name = name
         self.on_progress = on_progress
+        self.batch_size = batch_size or BatchSize(options.batch_size)
         self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._done: queue.Queue[tuple[Claim, list[Outcome]] | None] = queue.Queue(maxsize=BATCHES_AHEAD)
+        self.throttle = Throttle(options.allowance, self._is_ending)
         self._errors: list[BaseException] = []
         self._broken = threading.Event()
 
@@ -133,7 +141,7 @@ class Pipeline:
                 with self.tally.stages.timed(WAIT):
                     batch.wait()
                 with self.tally.stages.timed(EMBED):
-                    outcomes = embed_batch(batch, self.embedder, self.options.batch_size, mounted)
+                    outcomes = embed_batch(batch, self.embedder, self.batch_size, mounted)
                 put(self._done, (batch.claim, outcomes), self._broken)
                 if is_put_off_whole(batch, outcomes):
                     self.stop.wait(LATE_SECONDS)
@@ -181,44 +189,27 @@ class Pipeline:
                 if claim.is_suspect and not self.leases.wait_until_gone(claim.token, self._is_ending):
                     return
 
-    def _claims(self) -> Iterator[Claim]:
-        """Lease jobs until there are none, the limit is reached or the pipeline ends.
+    def _claims(self) -> Claims:
+        options = self.options
+        return Claims(
+            self.reading.connection,
+            self.reading.collection,
+            self.name,
+            self.leases,
+            self.tally,
+            self.throttle,
+            self._is_ending,
+            self._pause,
+            batch_size=options.batch_size,
+            lease_seconds=options.lease_seconds,
+            follow=options.follow,
+            limit=options.limit,
+            after_outage=options.after_outage,
+        )
 
-        Raises:
-            CollectionNotFoundError, CollectionReplacedError: The collection is not the one it was; its queue went
-                with it, and looks empty.
-        """
-        connection, collection_id = self.reading.connection, self.reading.collection.id
-        left = self.options.limit
-        while not self._is_ending() and left != 0:
-            # Noted before it is taken: an answer lost with the connection leaves no lease that nobody knows of.
-            token = uuid.uuid4()
-            self.leases.add(token)
-            claim = claim_jobs(
-                connection,
-                collection_id,
-                token,
-                self.options.batch_size,
-                lease_seconds=self.options.lease_seconds,
-                at_most=left,
-            )
-            require_same_collection(connection, self.name, self.reading.collection)
-            if claim.jobs:
-                self.tally.activity = WORKING
-                left = None if left is None else left - claim.key_count()
-                yield claim
-                continue
-            self.leases.discard(token)
-            if not self.leases.held():
-                self.tally.activity = IDLE
-            # Others may hold leases and die, and keys may be put off: empty means nothing waits at all.
-            if not self.options.follow and not queue_depth(connection, collection_id).waiting:
-                return
-            self._pause()
-
-    def _pause(self) -> None:
+    def _pause(self, seconds: float = POLL_SECONDS) -> None:
         if not self._broken.is_set():
-            self.stop.wait(POLL_SECONDS)
+            self.stop.wait(seconds)
 
     def _submit(self, claim: Claim, pool: Preparing) -> Iterator[PendingKey]:
         wanted: list[tuple[Job, Key]] = []

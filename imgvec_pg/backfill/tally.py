@@ -11,6 +11,8 @@ from imgvec_pg.store.queuestate import QueueState
 IDLE = "idle"
 WORKING = "working"
 WAITING_FOR_PICTURES = "waiting for pictures"
+WAITING_FOR_REPLICAS = "waiting for replicas"
+PAUSED = "paused"
 
 
 @dataclass

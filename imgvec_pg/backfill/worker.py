@@ -13,16 +13,20 @@ import psycopg
 
 from imgvec_pg.backfill.answering import Answering
 from imgvec_pg.backfill.heartbeat import Heartbeat
+from imgvec_pg.backfill.isolation import BatchSize
 from imgvec_pg.backfill.leases import LeaseBook
 from imgvec_pg.backfill.modelcheck import check_model
 from imgvec_pg.backfill.patience import GONE, Patience
 from imgvec_pg.backfill.pipeline import Pipeline, PipelineOptions
+from imgvec_pg.backfill.session import connect_worker
 from imgvec_pg.backfill.tally import IDLE, WAITING_FOR_PICTURES, Tally
-from imgvec_pg.database.connect import Connection, connect, one_line, vector_schema
+from imgvec_pg.database.connect import Connection, one_line, vector_schema
+from imgvec_pg.database.watched import Silence
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import (
     CollectionNotFoundError,
     CollectionReplacedError,
+    DeviceMemoryError,
     ImgvecError,
     ModelError,
     PicturesAwayError,
@@ -71,6 +75,8 @@ class Worker:
         self.stop = threading.Event()
         self.leases = LeaseBook()
         self._connected_at: float | None = None
+        self._after_outage = False
+        self._batch_size = BatchSize(options.batch_size)
         self._collection: Collection | None = None
 
     def request_stop(self) -> None:
@@ -89,6 +95,7 @@ class Worker:
             CollectionReplacedError: Without `follow`: the name means another collection.
             PicturesAwayError: Without `follow`: the folder with the pictures is gone.
             ModelError: The model is not the one the collection was embedded with.
+            DeviceMemoryError: Not even one image fitted on the device for 15 minutes.
         """
         patience = Patience(self.stop)
         while True:
@@ -101,7 +108,8 @@ class Worker:
                 if not self.options.follow:
                     raise CollectionReplacedError(f"{error}; run the same command again") from error
                 log.warning("%s; going on with it", error)
-            except (*GONE, CollectionNotFoundError) as error:
+            except (*GONE, CollectionNotFoundError, DeviceMemoryError) as error:
+                self._after_outage = isinstance(error, GONE)
                 if isinstance(error, CollectionNotFoundError) and not self._may_come_back():
                     raise
                 # A server that lets us in and refuses every statement, as with a full disk, is away all the same.
@@ -125,9 +133,10 @@ class Worker:
 
     def _session(self) -> None:
         """Connect four times (read, write, sign of life, answers to queries) and run one pipeline."""
+        silence = Silence()
         with (
-            connect(self.dsn, application_name="imgvec worker") as reading,
-            connect(self.dsn, application_name="imgvec worker") as writing,
+            connect_worker(self.dsn, "read", silence) as reading,
+            connect_worker(self.dsn, "write", silence) as writing,
         ):
             schema = vector_schema(writing)
             # What an earlier session of this worker held before its connection broke.
@@ -145,8 +154,9 @@ class Worker:
                 self.leases,
                 self.tally,
                 self.options.lease_seconds,
+                silence,
             )
-            answering = Answering(self.dsn, collection.model_id, self.embedder)
+            answering = Answering(self.dsn, collection.model_id, self.embedder, silence)
             with heartbeat, answering, self._released_at_the_end(writing):
                 self._connected_at = time.monotonic()
                 self.tally.note_connection()
@@ -160,6 +170,7 @@ class Worker:
                     self.options,
                     limit=self._limit_left(),
                     root=effective_root(collection, self.options.root),
+                    after_outage=self._after_outage,
                     fetch=None if self.options.root else find_fetch(collection.name),
                 )
                 Pipeline(
@@ -172,6 +183,7 @@ class Worker:
                     self.tally,
                     self.collection_name,
                     self.on_progress,
+                    self._batch_size,
                 ).run()
                 return
             except PicturesAwayError as error:
@@ -222,7 +234,7 @@ class Worker:
         if not self.leases.held():
             return
         try:
-            with connect(self.dsn, application_name="imgvec worker") as connection:
+            with connect_worker(self.dsn, "write") as connection:
                 self._release_all(connection)
         except (*GONE, ImgvecError) as error:
             log.warning("leases not given back, they run out by themselves: %s", one_line(error))

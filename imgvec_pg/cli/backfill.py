@@ -9,10 +9,12 @@ from typing import cast
 import click
 from psycopg import sql
 
+from imgvec_pg.backfill.hours import Hours
 from imgvec_pg.backfill.metrics import worker_registry
 from imgvec_pg.backfill.metricsserver import serving_metrics
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.filling import Filling, report_dry_run
 from imgvec_pg.cli.logs import complain, say
@@ -23,6 +25,7 @@ from imgvec_pg.cli.options import (
     metrics_options,
     model_options,
     pipeline_options,
+    throttle_options,
 )
 from imgvec_pg.cli.outcome import SomeRowsFailed
 from imgvec_pg.cli.processes import Fleet, run_processes
@@ -54,6 +57,7 @@ from imgvec_pg.store.reconcile import list_source
 @click.option("--no-index", is_flag=True, help="Do not build the HNSW index at the end.")
 @click.option("--parent", type=int, hidden=True, help="End with this process: for those of --workers.")
 @pipeline_options
+@throttle_options
 @metrics_options
 @log_options
 @model_options
@@ -69,6 +73,9 @@ def backfill(
     decode_threads: int,
     limit: int | None,
     root: Path | None,
+    rate: float | None,
+    max_replica_lag_seconds: float | None,
+    pause_when: tuple[Hours, ...],
     metrics_port: int | None,
     metrics_host: str,
     dry_run: bool,
@@ -93,6 +100,7 @@ def backfill(
       imgvec backfill product_clip
       imgvec backfill product_clip --device cuda --batch-size 256
       imgvec backfill --collections product_clip,product_dino
+      imgvec backfill product_clip --rate 20 --pause-when "mon-fri 09:00-17:30"
     """
     if workers > 1 and metrics_port is not None:
         raise UsageError(
@@ -100,7 +108,8 @@ def backfill(
         )
     if collections:
         context.exit(backfill_together(name, collections, context.params))
-    with connect(dsn, application_name="imgvec backfill") as connection:
+    # Behind a pooler the next statement may be another session's: nothing is prepared.
+    with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec backfill NAME")
         if dry_run:
@@ -122,7 +131,7 @@ def backfill(
     elif waiting:
         tally = run_worker(context, collection, expected)
     tally.finish()
-    with connect(dsn, application_name="imgvec backfill") as connection:
+    with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         require_same_collection(connection, collection.name, collection)
         if fleet is not None and fleet.died:
             tally = count_done(connection, collection, began, tally)
@@ -174,6 +183,7 @@ def work(context: click.Context, collection: Collection, expected: int, tally: T
         limit=options["limit"],
         root=options["root"],
         lease_seconds=lease_seconds(),
+        allowance=Allowance(options["rate"], options["max_replica_lag_seconds"], options["pause_when"]),
     )
     worker = Worker(options["dsn"], collection.name, embedder, pipeline, tally=tally)
     with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:

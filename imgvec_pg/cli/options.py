@@ -8,7 +8,9 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from imgvec_pg.backfill.hours import Hours, parse_hours
 from imgvec_pg.cli.logs import FORMATS, LEVELS, set_up_logs
+from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import dsn_from_environment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -157,6 +159,46 @@ def pipeline_options(command: Command) -> Command:
             "--root",
             type=click.Path(file_okay=False, path_type=Path),
             help="Where this machine keeps the collection's pictures.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def parse_each_hours(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[Hours, ...]:
+    """Turn the texts of --pause-when into hours."""
+    try:
+        return tuple(parse_hours(value) for value in values)
+    except UsageError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
+
+
+def throttle_options(command: Command) -> Command:
+    """Add --rate, --max-replica-lag and --pause-when: what a worker may ask of the database."""
+    options = (
+        click.option(
+            "--rate",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="IMAGES/S",
+            help="At most so many images a second, on average; all of --workers together.",
+        ),
+        click.option(
+            "--max-replica-lag",
+            "max_replica_lag_seconds",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="Take nothing new while a standby is further behind (needs pg_monitor).",
+        ),
+        click.option(
+            "--pause-when",
+            "pause_when",
+            multiple=True,
+            callback=parse_each_hours,
+            metavar="HOURS",
+            help='Take nothing new in these hours by the database\'s clock, such as "mon-fri 09:00-17:30"; may be repeated.',
         ),
     )
     for option in reversed(options):

@@ -133,7 +133,9 @@ class QueueWatch:
         """Return the keys that wait; None while the database does not answer."""
         try:
             if self._connection is None:
-                self._connection = connect(self._dsn, application_name="imgvec backfill")
+                self._connection = connect(
+                    self._dsn, application_name="imgvec backfill", prepare_threshold=None
+                )
             return queue_depth(self._connection, self._collection.id).waiting
         except (psycopg.Error, ConnectionFailedError):
             self.close()
@@ -151,13 +153,19 @@ def shown_end(returncode: int) -> str:
     return f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
 
 
-def child_command(options: dict[str, Any], collection: Collection) -> list[str]:
+def child_command(options: dict[str, Any], collection: Collection, workers: int) -> list[str]:
     """Return this command for one process, without the options that only the parent heeds."""
     command = [sys.executable, "-m", "imgvec_pg", "backfill", collection.name, "--no-index", "--json"]
     command += ["--parent", str(os.getpid())]
     for option in ("batch_size", "decode_threads", "root", "weights", "device", "precision"):
         if options[option] is not None:
             command += [f"--{option.replace('_', '-')}", str(options[option])]
+    if options["rate"] is not None:
+        command += ["--rate", str(options["rate"] / workers)]
+    if options["max_replica_lag_seconds"] is not None:
+        command += ["--max-replica-lag", str(options["max_replica_lag_seconds"])]
+    for hours in options["pause_when"]:
+        command += ["--pause-when", hours.text]
     return command
 
 
@@ -182,7 +190,7 @@ def run_processes(context: click.Context, collection: Collection, workers: int, 
     limit: int | None = options["limit"]
     watch = QueueWatch(options["dsn"], collection)
     with tempfile.TemporaryFile("w+") as complaints:
-        fleet = Fleet(child_command(options, collection), environment, complaints)
+        fleet = Fleet(child_command(options, collection, workers), environment, complaints)
 
         def leave() -> None:
             fleet.kill()

@@ -4,13 +4,22 @@ from pathlib import Path
 
 import click
 
+from imgvec_pg.backfill.hours import Hours
 from imgvec_pg.backfill.metrics import worker_registry
 from imgvec_pg.backfill.metricsserver import serving_metrics
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.logs import say
-from imgvec_pg.cli.options import dsn_option, log_options, metrics_options, model_options, pipeline_options
+from imgvec_pg.cli.options import (
+    dsn_option,
+    log_options,
+    metrics_options,
+    model_options,
+    pipeline_options,
+    throttle_options,
+)
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.cli.together import collections_option, follow_together
 from imgvec_pg.database.connect import connect, require_schema
@@ -25,6 +34,7 @@ from imgvec_pg.store.collections import get_collection
 @dsn_option
 @collections_option
 @pipeline_options
+@throttle_options
 @metrics_options
 @log_options
 @model_options
@@ -37,6 +47,9 @@ def worker(
     batch_size: int,
     decode_threads: int,
     root: Path | None,
+    rate: float | None,
+    max_replica_lag_seconds: float | None,
+    pause_when: tuple[Hours, ...],
     metrics_port: int | None,
     metrics_host: str,
     weights: Path | None,
@@ -48,7 +61,8 @@ def worker(
     Follows inserts, updates and deletes of the source within about half a second. SIGTERM or ctrl-C finishes the batch
     in hand and gives back the rest. Run as many as you like, on any machine that reaches the database and the pictures.
 
-    It waits while the database or the folder with the pictures is away. It follows NAME: when that is dropped and created
+    It waits while the database or the folder with the pictures is away, in the hours of --pause-when, and while a standby
+    lags. It follows NAME: when that is dropped and created
     again, or is an alias that is switched, it goes on with the new collection if the model is the same; else it ends with
     exit code 1, as it does 15 minutes after its collection was dropped.
 
@@ -56,6 +70,7 @@ def worker(
     Example:
       imgvec worker product_clip
       imgvec worker --collections product_clip,product_dino
+      imgvec worker product_clip --rate 20 --max-replica-lag 5 --pause-when "mon-fri 09:00-17:30"
       imgvec worker product_clip --log-format json --metrics-port 9464
     """
     if collections:
@@ -80,6 +95,7 @@ def worker(
             follow=True,
             root=root,
             lease_seconds=lease_seconds(),
+            allowance=Allowance(rate, max_replica_lag_seconds, pause_when),
         )
 
         def log(tally: Tally) -> None:

@@ -24,19 +24,26 @@ def one_line(error: BaseException) -> str:
     return re.sub(r"\s+", " ", primary or str(error)).strip()
 
 
-def connect(dsn: str, *, application_name: str = "imgvec", **options: Any) -> Connection:  # noqa: ANN401
+def connect(
+    dsn: str,
+    *,
+    application_name: str = "imgvec",
+    connection_class: type[Connection] = psycopg.Connection,
+    **options: Any,  # noqa: ANN401
+) -> Connection:
     """Open a connection in autocommit mode.
 
     Args:
         dsn: libpq connection string or URL; "" takes the PG* environment variables.
         application_name: Shown in pg_stat_activity.
+        connection_class: What to make.
         options: Passed on to psycopg.
 
     Raises:
         ConnectionFailedError: The server cannot be reached or refuses the login.
     """
     try:
-        return psycopg.connect(dsn, application_name=application_name, autocommit=True, **options)
+        return connection_class.connect(dsn, application_name=application_name, autocommit=True, **options)
     except psycopg.ProgrammingError as error:
         raise ConnectionFailedError(
             f"the connection string is not valid ({hide_parts_of(dsn, one_line(error))}); "

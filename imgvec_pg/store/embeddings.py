@@ -15,16 +15,10 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.jobs import (
-    LOCK_TIMEOUT_MS,
-    Key,
-    PutOffKey,
-    finish_jobs,
-    put_off,
-    short_transaction,
-)
+from imgvec_pg.store.jobs import Key, PutOffKey, finish_jobs, put_off
 from imgvec_pg.store.reading import read_like_triggers
 from imgvec_pg.store.sqlparts import bindable
+from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, short_transaction
 
 
 @dataclass(frozen=True)
@@ -111,12 +105,14 @@ class EmbeddingStore:
     def __init__(self, connection: Connection, collection: Collection, vector_schema: str) -> None:
         self.connection = connection
         self.collection = collection
-        # The vector types are looked up by name, wherever the extension lives.
-        connection.execute(
-            "SELECT set_config('search_path', current_setting('search_path') || ',' || quote_ident(%s), false)",
-            [vector_schema],
-        )
-        register_vector(connection)
+        # The vector types are looked up by name, wherever the extension lives. For a transaction only: behind a pooler
+        # the session is the next application's.
+        with connection.transaction():
+            connection.execute(
+                "SELECT set_config('search_path', current_setting('search_path') || ',' || quote_ident(%s), true)",
+                [vector_schema],
+            )
+            register_vector(connection)
         parts = bindable(collection.parts(vector_schema))
         self._read = render("collection/read_images.sql", **parts)
         self._write = render("collection/write_embeddings.sql", **parts)
@@ -149,7 +145,8 @@ class EmbeddingStore:
         Raises:
             psycopg.errors.InsufficientPrivilege: Row-level security would hide rows of the source from the role.
             psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected,
-            psycopg.errors.SerializationFailure, psycopg.errors.ForeignKeyViolation: Nothing was written; try smaller.
+            psycopg.errors.SerializationFailure, psycopg.errors.ForeignKeyViolation,
+            psycopg.errors.QueryCanceled: Nothing was written; try smaller.
         """
         connection = self.connection
         with short_transaction(connection, lock_timeout_ms):
@@ -230,5 +227,6 @@ RETRIED_ERRORS = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
     psycopg.errors.ForeignKeyViolation,
+    psycopg.errors.QueryCanceled,
 )
-"""Conflicts with the application: the write is rolled back and tried again key by key."""
+"""Conflicts with the application, or a write that took too long: it is rolled back and tried again key by key."""

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.store.transactions import short_transaction
 
 Key = dict[str, Any]
 """A source row's primary key as JSON: {"id": 7}."""
@@ -21,9 +21,6 @@ MAX_DEATHS = 4
 """A key that was with this many dying workers is a failure: with the first one in company, which blames nobody,
 then alone three times. Fewer would blame a healthy image for two chance kills."""
 MAX_JOBS_PER_CLAIM = 256
-LOCK_TIMEOUT_MS = 250
-"""Well below PostgreSQL's deadlock_timeout (1 s): a worker that waits for an application steps back before the
-server has to choose a victim."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +74,15 @@ class PutOffKey:
     delay_seconds: float
 
 
-@contextmanager
-def short_transaction(connection: Connection, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> Iterator[None]:
-    """Run one transaction that steps back from a lock that the application holds.
+@dataclass(frozen=True)
+class QueuePlace:
+    """Where a claim begins to look: no job with a smaller id, of changes and of the first fill. 0 sees all."""
 
-    Raises:
-        psycopg.errors.LockNotAvailable: It was not had in time; nothing was changed.
-    """
-    with connection.transaction():
-        connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{lock_timeout_ms}ms"])
-        yield
+    first_change: int = 0
+    first_fill: int = 0
+
+
+BEGINNING = QueuePlace()
 
 
 def claim_jobs(
@@ -97,6 +93,8 @@ def claim_jobs(
     *,
     lease_seconds: float,
     at_most: int | None = None,
+    place: QueuePlace = BEGINNING,
+    spares_expired: bool = False,
 ) -> Claim:
     """Lease due jobs of about `max_keys` keys; each claim counts as an attempt until it is released.
 
@@ -105,12 +103,26 @@ def claim_jobs(
     Args:
         token: Marks the lease; the caller notes it before, so that it is known even if the answer is lost.
         at_most: Never lease more keys than this; the last job is divided.
+        place: Where to begin.
+        spares_expired: Leave jobs alone whose lease ran out.
     """
     if at_most is not None:
         max_keys = min(max_keys, at_most)
     for _ in range(MAX_JOBS_PER_CLAIM):
-        with connection.transaction():
-            jobs = _lease(connection, collection_id, token, max_keys, lease_seconds)
+        with short_transaction(connection):
+            jobs = _lease(
+                connection,
+                {
+                    "collection_id": collection_id,
+                    "max_keys": max_keys,
+                    "max_jobs": min(max_keys, MAX_JOBS_PER_CLAIM),
+                    "token": token,
+                    "lease_seconds": lease_seconds,
+                    "first_change": place.first_change,
+                    "first_fill": place.first_fill,
+                    "spares_expired": spares_expired,
+                },
+            )
             deadly = [job.id for job in jobs if job.deaths and len(job.keys) > 1]
             if not deadly:
                 return Claim(token, tuple(_first_keys(connection, token, jobs, at_most)))
@@ -118,20 +130,9 @@ def claim_jobs(
     return Claim(token, ())
 
 
-def _lease(
-    connection: Connection, collection_id: int, token: uuid.UUID, max_keys: int, lease_seconds: float
-) -> list[Job]:
+def _lease(connection: Connection, values: dict[str, Any]) -> list[Job]:
     with connection.cursor(row_factory=class_row(Job)) as cursor:
-        jobs = cursor.execute(
-            load_sql("queries/claim_jobs.sql"),
-            {
-                "collection_id": collection_id,
-                "max_keys": max_keys,
-                "max_jobs": min(max_keys, MAX_JOBS_PER_CLAIM),
-                "token": token,
-                "lease_seconds": lease_seconds,
-            },
-        ).fetchall()
+        jobs = cursor.execute(load_sql("queries/claim_jobs.sql"), values).fetchall()
     return sorted(jobs, key=lambda job: (job.version == 0, job.id))
 
 
@@ -152,13 +153,22 @@ def _first_keys(
 
 
 def extend_leases(
-    connection: Connection, collection_id: int, tokens: Sequence[uuid.UUID], lease_seconds: float
+    connection: Connection,
+    collection_id: int,
+    tokens: Sequence[uuid.UUID],
+    lease_seconds: float,
+    first_id: int = 0,
 ) -> None:
-    """Keep the leases of a live worker for another `lease_seconds`."""
+    """Keep the leases of a live worker, none on a job of an id below `first_id`, for another `lease_seconds`."""
     with short_transaction(connection):
         connection.execute(
             load_sql("queries/extend_leases.sql"),
-            {"tokens": list(tokens), "collection_id": collection_id, "lease_seconds": lease_seconds},
+            {
+                "tokens": list(tokens),
+                "collection_id": collection_id,
+                "lease_seconds": lease_seconds,
+                "first_id": first_id,
+            },
         )
 
 

@@ -1,15 +1,33 @@
 -- Claim due jobs holding about %(max_keys)s keys: changes before the first fill, oldest first.
--- A job whose lease ran out is a suspect (its worker died, or was stopped for long) and is claimed alone.
+-- A job whose lease ran out is a suspect (its worker died, or was stopped for long) and is claimed alone; with
+-- %(spares_expired)s it is left alone: after an outage its worker may come back any moment.
+-- %(first_change)s and %(first_fill)s: ids to begin from, 0 to see all. While an old transaction keeps VACUUM away, the entries
+-- of all jobs done since lie before the first that is due, and would be walked through for each claim.
+-- Two scans, so that each begins at its id in the index job_due.
 -- Returns id, version, keys, attempts (this one counted, those that ran out not) and deaths.
-WITH due AS (
-    SELECT j.id, jsonb_array_length(j.keys) AS key_count, (j.version = 0) AS is_fill,
+WITH changes AS (
+    SELECT j.id, jsonb_array_length(j.keys) AS key_count, false AS is_fill,
            j.deaths + (j.token IS NOT NULL)::integer AS deaths
     FROM imgvec.job AS j
-    WHERE j.collection_id = %(collection_id)s AND j.run_after <= now()
-      AND (j.lease_until IS NULL OR j.lease_until <= now())
-    ORDER BY (j.version = 0), j.id
+    WHERE j.collection_id = %(collection_id)s AND (j.version = 0) IS FALSE AND j.id >= %(first_change)s
+      AND j.run_after <= now()
+      AND (j.lease_until IS NULL OR (j.lease_until <= now() AND NOT %(spares_expired)s))
+    ORDER BY j.id
     LIMIT %(max_jobs)s
     FOR UPDATE SKIP LOCKED
+), fill AS (
+    SELECT j.id, jsonb_array_length(j.keys) AS key_count, true AS is_fill,
+           j.deaths + (j.token IS NOT NULL)::integer AS deaths
+    FROM imgvec.job AS j
+    WHERE j.collection_id = %(collection_id)s AND (j.version = 0) IS TRUE AND j.id >= %(first_fill)s
+      AND j.run_after <= now()
+      AND (j.lease_until IS NULL OR (j.lease_until <= now() AND NOT %(spares_expired)s))
+    ORDER BY j.id
+    -- Nothing is locked that will not be taken: others pass over what is.
+    LIMIT CASE WHEN (SELECT coalesce(sum(c.key_count), 0) FROM changes AS c) < %(max_keys)s THEN %(max_jobs)s ELSE 0 END
+    FOR UPDATE SKIP LOCKED
+), due AS (
+    SELECT * FROM changes UNION ALL SELECT * FROM fill
 ), taken AS (
     SELECT d.id, d.deaths
     FROM (

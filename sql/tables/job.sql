@@ -20,7 +20,11 @@ CREATE TABLE imgvec.job (
 ) WITH (
     -- A queue's table is all churn: vacuum by count, not by share of a table that is usually empty.
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
-    autovacuum_vacuum_cost_delay = 0, fillfactor = 70
+    autovacuum_vacuum_cost_delay = 0, fillfactor = 70,
+    -- To give back the end of the file VACUUM would lock everybody out, applications that file keys among them.
+    vacuum_truncate = false, toast.vacuum_truncate = false,
+    -- Keys of a whole slice take more than a row may.
+    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 500, toast.autovacuum_vacuum_cost_delay = 0
 );
 -- Changes go before the first fill, so that a new product is found while a million old ones still wait.
 CREATE INDEX job_due ON imgvec.job (collection_id, (version = 0), id);

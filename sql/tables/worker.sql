@@ -10,4 +10,8 @@ CREATE TABLE imgvec.worker (
     images_per_second real NOT NULL DEFAULT 0,
     started_at timestamptz NOT NULL DEFAULT now(),
     seen_at timestamptz NOT NULL DEFAULT now()
+) WITH (
+    -- A few rows, each written again every few seconds: within its page, and vacuumed by count.
+    fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100,
+    vacuum_truncate = false
 );

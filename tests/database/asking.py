@@ -11,13 +11,14 @@ from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.backfill.answering import Answering
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.watched import Silence
 from imgvec_pg.store.collection import Collection
 
 
 @contextmanager
 def answering(database: str, collection: Collection, embedder: ColorGrid | None = None) -> Iterator[None]:
     """Answer as a worker does, in a thread of this process."""
-    with Answering(database, collection.model_id, embedder or ColorGrid()):
+    with Answering(database, collection.model_id, embedder or ColorGrid(), Silence()):
         yield
 
 

@@ -530,13 +530,13 @@ def test_a_backfill_survives_its_connections_and_charges_no_attempt(shop: Shop, 
 def test_leases_outlive_the_connection_of_the_heartbeat_alone(shop: Shop, monkeypatch: Any) -> None:
     make_table(shop.connection, shop.root, 64)
     connections: list[Connection] = []
-    connect_heartbeat = heartbeat.connect
+    connect_heartbeat = heartbeat.connect_worker
 
     def noted(*arguments: Any, **options: Any) -> Connection:
         connections.append(connect_heartbeat(*arguments, **options))
         return connections[-1]
 
-    monkeypatch.setattr(heartbeat, "connect", noted)
+    monkeypatch.setattr(heartbeat, "connect_worker", noted)
     monkeypatch.setenv("IMGVEC_TEST_PREPARE_SECONDS", "0.15")  # 64 images in 4 threads: 2.4 s, four leases
     options = PipelineOptions(root=shop.root, lease_seconds=0.6)
     with ending_thread(Worker(shop.database, NAME, load(), options).run):

@@ -2,7 +2,7 @@
 
 A picture whose first pixel is KILLER ends its process, RAISER makes the model raise, NOT_A_NUMBER gives a vector
 of NaN, BREAKER breaks the model for good. IMGVEC_TEST_PREPARE_SECONDS is the time that each picture takes,
-IMGVEC_TEST_FINGERPRINT another fingerprint.
+IMGVEC_TEST_FINGERPRINT another fingerprint; with IMGVEC_TEST_LOAD_FAILS it does not load.
 """
 
 import os
@@ -57,4 +57,6 @@ class FaultyGrid(ColorGrid):
 
 def load(*, device: str = "auto", precision: str = "auto") -> FaultyGrid:
     """Return the embedder: the entry point `faulty-grid` of the group imgvec_pg.embedders."""
+    if os.environ.get("IMGVEC_TEST_LOAD_FAILS"):
+        raise RuntimeError("CUDA error: no kernel image is available\nfor execution on the device")
     return FaultyGrid()

@@ -1,0 +1,150 @@
+"""Which jobs a worker takes next: within its limit, at the pace asked for, and without looking at what is done."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+
+import psycopg
+
+from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.tally import IDLE, WORKING, Tally
+from imgvec_pg.backfill.throttle import Throttle
+from imgvec_pg.database.connect import Connection, one_line
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.collections import require_same_collection
+from imgvec_pg.store.jobs import BEGINNING, Claim, Job, QueuePlace, claim_jobs, queue_depth
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+LOOK_FROM_THE_BEGINNING_SECONDS = 1.0
+"""Jobs given back, and those whose transaction took long to commit, lie behind a worker's place in the queue."""
+SHARE_OF_TIME = 0.05
+"""Part of a worker's time that may go into looking from the beginning, which an old transaction makes slow."""
+COME_BACK_SECONDS = 10.0
+"""After an outage, how long expired leases are left to workers that are about to come back: longer than their longest
+pause between attempts."""
+
+
+class Place:
+    """A worker's place in the queue."""
+
+    def __init__(self) -> None:
+        self._place = BEGINNING
+        self._look_back_at = time.monotonic()
+
+    def next(self) -> QueuePlace:
+        """Return where to begin: from time to time, from the beginning."""
+        return BEGINNING if self.looks_back() else self._place
+
+    def looks_back(self) -> bool:
+        """Whether the next claim sees all jobs."""
+        return time.monotonic() >= self._look_back_at
+
+    def note(self, place: QueuePlace, jobs: Sequence[Job], seconds: float) -> None:
+        """Note what was found from a place, and how long that took."""
+        if place == BEGINNING:
+            pause = max(LOOK_FROM_THE_BEGINNING_SECONDS, seconds / SHARE_OF_TIME)
+            self._look_back_at = time.monotonic() + pause
+        changes = [job.id for job in jobs if job.version]
+        fill = [job.id for job in jobs if not job.version]
+        self._place = QueuePlace(
+            min(changes, default=self._place.first_change), min(fill, default=self._place.first_fill)
+        )
+
+
+class Claims:
+    """Leases jobs until there are none, the limit is reached or the pipeline ends.
+
+    Args:
+        name: The name that must go on meaning the collection.
+        limit: Keys to claim in all.
+        is_ending: Whether to stop.
+        pause: Waits so many seconds, or less when the pipeline ends.
+        after_outage: The database was away until now.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        collection: Collection,
+        name: str,
+        leases: LeaseBook,
+        tally: Tally,
+        throttle: Throttle,
+        is_ending: Callable[[], bool],
+        pause: Callable[[float], None],
+        *,
+        batch_size: int,
+        lease_seconds: float,
+        follow: bool,
+        limit: int | None,
+        after_outage: bool = False,
+    ) -> None:
+        self.connection = connection
+        self.collection = collection
+        self.name = name
+        self.leases = leases
+        self.tally = tally
+        self.throttle = throttle
+        self.is_ending = is_ending
+        self.pause = pause
+        self.batch_size = batch_size
+        self.lease_seconds = lease_seconds
+        self.follow = follow
+        self.left = limit
+        self._place = Place()
+        self._spare_until = time.monotonic() + (COME_BACK_SECONDS if after_outage else 0.0)
+
+    def __iter__(self) -> Iterator[Claim]:
+        """Yield claims that hold at least one job.
+
+        Raises:
+            CollectionNotFoundError, CollectionReplacedError: The collection is not the one it was; its queue went
+                with it, and looks empty.
+        """
+        while self.left != 0 and self.throttle.allow(self.connection, self.tally, self.leases, self.pause):
+            claim = self._claim()
+            require_same_collection(self.connection, self.name, self.collection)
+            if claim.jobs:
+                self.tally.activity = WORKING
+                self.leases.begins_at(claim.token, min(job.id for job in claim.jobs))
+                self.throttle.took(claim.key_count())
+                self.left = None if self.left is None else self.left - claim.key_count()
+                yield claim
+                continue
+            self.leases.discard(claim.token)
+            if not self.leases.held():
+                self.tally.activity = IDLE
+            # Others may hold leases and die, and keys may be put off: empty means nothing waits at all.
+            if not self.follow and not queue_depth(self.connection, self.collection.id).waiting:
+                return
+            self.pause(POLL_SECONDS)
+
+    def _claim(self) -> Claim:
+        # Noted before it is taken: an answer lost with the connection leaves no lease that nobody knows of.
+        token = uuid.uuid4()
+        self.leases.add(token)
+        place, began = self._place.next(), time.monotonic()
+        try:
+            claim = claim_jobs(
+                self.connection,
+                self.collection.id,
+                token,
+                self.batch_size,
+                lease_seconds=self.lease_seconds,
+                at_most=self._at_most(),
+                place=place,
+                spares_expired=began < self._spare_until,
+            )
+        except psycopg.errors.LockNotAvailable as error:
+            # Somebody has the whole queue locked, as TRUNCATE of the source may; it is looked at again soon.
+            log.info("nothing claimed: %s", one_line(error))
+            claim = Claim(token, ())
+        self._place.note(place, claim.jobs, time.monotonic() - began)
+        return claim
+
+    def _at_most(self) -> int | None:
+        bounds = [n for n in (self.left, self.throttle.keys_at_once()) if n is not None]
+        return min(bounds, default=None)

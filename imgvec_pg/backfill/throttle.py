@@ -1,0 +1,130 @@
+"""How a worker keeps to what the DBA allows: images a second, replicas that keep up, hours of rest.
+
+It only delays claims: what is claimed is finished, and no lease is held while a worker waits here for long.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imgvec_pg.backfill.hours import Hours, pause_ends_at
+from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.tally import PAUSED, WAITING_FOR_REPLICAS, Tally
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.errors import DatabaseError
+
+log = logging.getLogger(__name__)
+
+CLAIM_SECONDS = 1.0
+"""At a low rate a claim holds no more than the images of so long: then work comes evenly, and no lease waits."""
+LOOK_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a worker may ask of the database.
+
+    Attributes:
+        rate: Images a second, on average; None for as many as it can.
+        max_replica_lag_seconds: Claim nothing while a connected standby is further behind.
+        pause_when: Claim nothing in these hours, by the database's clock.
+    """
+
+    rate: float | None = None
+    max_replica_lag_seconds: float | None = None
+    pause_when: tuple[Hours, ...] = ()
+
+
+class Throttle:
+    """Delays the claims of one worker."""
+
+    def __init__(self, allowance: Allowance, is_ending: Callable[[], bool]) -> None:
+        self.allowance = allowance
+        self.is_ending = is_ending
+        self._next_claim_at = time.monotonic()
+        self._allowed_at = -math.inf
+
+    def keys_at_once(self) -> int | None:
+        """Return the most keys to claim together, None for no bound."""
+        rate = self.allowance.rate
+        return None if rate is None else max(1, math.floor(rate * CLAIM_SECONDS))
+
+    def took(self, keys: int) -> None:
+        """Note a claim."""
+        if self.allowance.rate is not None:
+            # Time that went by unused is not made up for: no burst after a pause.
+            begin = max(self._next_claim_at, time.monotonic() - CLAIM_SECONDS)
+            self._next_claim_at = begin + keys / self.allowance.rate
+
+    def allow(
+        self, connection: Connection, tally: Tally, leases: LeaseBook, pause: Callable[[float], None]
+    ) -> bool:
+        """Wait until a claim is allowed; False when the pipeline ends.
+
+        Raises:
+            DatabaseError: The role may not see how far the standbys are.
+        """
+        told = ""
+        while not self.is_ending() and (reason := self._reason(connection)) is not None:
+            activity, why = reason
+            if activity != told:
+                log.warning("%s", why)
+            told = activity
+            if not leases.held():
+                tally.activity = activity
+            pause(LOOK_AGAIN_SECONDS)
+        if told and not self.is_ending():
+            log.warning("going on")
+        while not self.is_ending() and (left := self._next_claim_at - time.monotonic()) > 0:
+            pause(min(left, CLAIM_SECONDS))
+        return not self.is_ending()
+
+    def _reason(self, connection: Connection) -> tuple[str, str] | None:
+        """Return why nothing may be claimed now: an activity and a sentence. An answer holds for a moment."""
+        now = time.monotonic()
+        if now - self._allowed_at < LOOK_AGAIN_SECONDS:
+            return None
+        reason = self._hours(connection) or self._replicas(connection)
+        if reason is None:
+            self._allowed_at = now
+        return reason
+
+    def _hours(self, connection: Connection) -> tuple[str, str] | None:
+        if not self.allowance.pause_when:
+            return None
+        row = connection.execute(load_sql("queries/local_time.sql")).fetchone()
+        assert row is not None  # noqa: S101 - always one row
+        until = pause_ends_at(self.allowance.pause_when, row[0])
+        if until is None:
+            return None
+        hours = ", ".join(hours.text for hours in self.allowance.pause_when)
+        return PAUSED, f"paused until {until:%A %H:%M} by the database's clock (--pause-when {hours})"
+
+    def _replicas(self, connection: Connection) -> tuple[str, str] | None:
+        limit = self.allowance.max_replica_lag_seconds
+        if limit is None:
+            return None
+        lag = replica_lag_seconds(connection)
+        if lag is None or lag <= limit:
+            return None
+        why = f"waiting: a standby is {lag:.1f} s behind (--max-replica-lag {limit:g})"
+        return WAITING_FOR_REPLICAS, why
+
+
+def replica_lag_seconds(connection: Connection) -> float | None:
+    """Return how far the slowest connected standby is behind in replaying; None where none is connected.
+
+    Raises:
+        DatabaseError: The role may not see it.
+    """
+    row = connection.execute(load_sql("queries/replica_lag.sql")).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate always gives a row
+    if not row[1]:
+        raise DatabaseError(
+            f"the role {connection.info.user} may not see how far standbys are behind, which --max-replica-lag needs; "
+            f"have a superuser run: GRANT pg_monitor TO {connection.info.user}"
+        )
+    return None if row[0] is None else float(row[0])

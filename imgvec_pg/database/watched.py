@@ -1,0 +1,90 @@
+"""Connections that give up on a server which neither answers nor hangs up, as behind a network that stalls half-open.
+
+libpq's tcp_user_timeout and keepalives do not see it where a proxy keeps acknowledging what it never delivers.
+"""
+
+import time
+from collections.abc import Generator
+from typing import Any, Self, TypeVar
+
+import psycopg
+from psycopg.rows import TupleRow
+
+SILENCE_SECONDS = 14.0
+"""No statement of a worker takes so long: the server itself ends it after WORKER_STATEMENT_MS."""
+COURTESY_SECONDS = 2.0
+"""How long a session that has met silence waits for the rest of its connections, to give back what it holds."""
+
+Result = TypeVar("Result")
+
+
+class Silence:
+    """How long a session's connections wait for an answer: not for long any more once one of them waited in vain."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds = SILENCE_SECONDS if seconds is None else seconds
+
+    def was_met(self) -> None:
+        """Note that one connection waited in vain; its neighbours most likely will too."""
+        self.seconds = min(self.seconds, COURTESY_SECONDS)
+
+
+class WatchedConnection(psycopg.Connection[TupleRow]):
+    """A connection whose every round trip ends: with the answer, or with OperationalError once it met silence.
+
+    Attributes:
+        silence: Shared by the connections of one session; None watches nothing.
+    """
+
+    silence: Silence | None = None
+
+    @classmethod
+    def watched_by(cls, silence: Silence) -> type[Self]:
+        """Return this class with the given limit, for connect() to make an instance of."""
+        return type(cls.__name__, (cls,), {"silence": silence})
+
+    def wait(self, gen: Generator[Any, Any, Result], *args: Any, **options: Any) -> Result:  # noqa: ANN401
+        """Run one exchange with the server.
+
+        Raises:
+            psycopg.OperationalError: The server was silent for too long; the connection is closed.
+        """
+        silence = self.silence
+        if silence is None:
+            return super().wait(gen, *args, **options)
+        try:
+            return super().wait(until_silent(gen, silence), *args, **options)
+        except SilentServerError:
+            silence.was_met()
+            self.pgconn.finish()
+            raise
+
+
+class SilentServerError(psycopg.OperationalError):
+    """The server neither answered nor hung up."""
+
+
+def until_silent(gen: Generator[Any, Any, Result], silence: Silence) -> Generator[Any, Any, Result]:
+    """Pass an exchange through; psycopg resumes it ten times a second with nothing while nothing comes.
+
+    Raises:
+        SilentServerError: Nothing came for as long as `silence` allows. A process that was itself stopped for as
+            long reads first what has arrived meanwhile.
+    """
+    last_heard = time.monotonic()
+    try:
+        waiting_for = next(gen)
+        while True:
+            ready = yield waiting_for
+            now = time.monotonic()
+            if ready:
+                last_heard = now
+            elif now - last_heard > silence.seconds:
+                raise SilentServerError(
+                    f"no answer for {now - last_heard:.0f} s, and no end of the connection either: "
+                    "the network or the server stalls"
+                )
+            waiting_for = gen.send(ready)
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result

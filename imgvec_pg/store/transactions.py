@@ -1,0 +1,38 @@
+"""Short transactions beside an application: they end soon, and step back from what it holds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.database.watched import WatchedConnection
+
+STATEMENT_MS = 10_000
+"""A statement of a worker that takes so long is not well: it is cancelled and tried again."""
+IDLE_IN_TRANSACTION_MS = 2000
+"""A worker that is stopped or cut off within a transaction holds its locks no longer than this."""
+LOCK_TIMEOUT_MS = 250
+"""Well below PostgreSQL's deadlock_timeout (1 s): a worker that waits for an application steps back before the
+server has to choose a victim. Where the server's is shorter, so is this: a quarter of it."""
+
+
+@contextmanager
+def short_transaction(connection: Connection, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> Iterator[None]:
+    """Run one transaction that steps back from a lock that the application holds.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: It was not had in time; nothing was changed.
+        psycopg.errors.QueryCanceled: A worker's statement took longer than 10 s; nothing was changed.
+    """
+    # Within somebody else's transaction the limits would outlast this block.
+    is_workers = isinstance(connection, WatchedConnection)
+    with connection.transaction():
+        connection.execute(
+            load_sql("queries/transaction_limits.sql"),
+            {
+                "statement_ms": STATEMENT_MS if is_workers else None,
+                "idle_in_transaction_ms": IDLE_IN_TRANSACTION_MS if is_workers else None,
+                "lock_ms": lock_timeout_ms,
+            },
+        )
+        yield

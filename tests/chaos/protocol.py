@@ -1,0 +1,355 @@
+"""The worker's protocol as a state machine: an application, workers that die, stall and come back, one real PostgreSQL.
+
+After each step every committed row must be embedded from the image it has now, failed with a reason that holds, or
+have a job in the queue whose result will count. A result under a lease that was lost must change nothing.
+
+Steps run one after the other; transactions overlap. Of an application's transaction and of a worker's write each may stay
+open over any number of steps, and a write may wait for another one that is open.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import psycopg
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+)
+
+from imgvec_pg.backfill.writer import write_outcomes
+from imgvec_pg.database.connect import Connection, connect, vector_schema
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.collections import create_collection
+from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, FailedKey, Outcome, StoredImage, Written
+from imgvec_pg.store.jobs import Claim, PutOffKey, claim_jobs, release_jobs, retry_failures
+from imgvec_pg.store.newcollection import CollectionRequest
+
+KEYS = (1, 2)
+DIMENSIONS = 2
+IMAGES = 8
+BROKEN = frozenset({0})
+"""Images that cannot be embedded."""
+NOT_WAITING_MS = 5
+WAITING_MS = 250
+
+keys = st.sampled_from(KEYS)
+images = st.integers(0, IMAGES - 2)
+places = st.integers(0, 5)
+
+
+def vector_of(image: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return the vector that an image has: a direction of its own."""
+    angle = 2 * np.pi * image / IMAGES
+    return np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)
+
+
+class ImpatientStore(EmbeddingStore):
+    """A store that waits for locks as long as the step says."""
+
+    wait_ms = NOT_WAITING_MS
+
+    def write(self, token: uuid.UUID, outcomes: Sequence[Outcome], precision: str, *_: Any) -> Written:
+        return super().write(token, outcomes, precision, self.wait_ms)
+
+
+@dataclass
+class Batch:
+    """Jobs that a worker has in hand, and what it saw of their rows."""
+
+    claim: Claim
+    outcomes: list[Outcome]
+
+
+@dataclass
+class Arena:
+    """The database and its connections, made once and emptied before each run of the machine."""
+
+    dsn: str
+    collection: Collection
+    schema: str
+    connections: dict[str, Connection] = field(default_factory=dict)
+    stores: dict[str, ImpatientStore] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, dsn: str) -> "Arena":
+        """Create table and collection in a migrated database."""
+        with connect(dsn) as connection:
+            connection.execute(
+                "CREATE TABLE photo (id integer PRIMARY KEY, content bytea, price integer NOT NULL DEFAULT 0)"
+            )
+            request = CollectionRequest("photo_grid", "photo", ["content"], "color-grid", DIMENSIONS, True)
+            collection = create_collection(connection, request)
+            return cls(dsn, collection, vector_schema(connection))
+
+    def connection(self, name: str) -> Connection:
+        """Return the connection of this name, outside any transaction of an earlier run."""
+        if name not in self.connections:
+            self.connections[name] = connect(self.dsn, application_name=name)
+            self.connections[name].execute("SET lock_timeout = '10ms'")
+        return self.connections[name]
+
+    def store(self, name: str) -> "ImpatientStore":
+        """Return the store over a connection."""
+        if name not in self.stores:
+            self.stores[name] = ImpatientStore(self.connection(name), self.collection, self.schema)
+        return self.stores[name]
+
+    def empty(self) -> None:
+        """Begin anew."""
+        for connection in self.connections.values():
+            connection.execute("ROLLBACK")
+        self.connection("observer").execute(
+            "TRUNCATE photo CASCADE; DELETE FROM imgvec.job; DELETE FROM imgvec.failure;"
+            "INSERT INTO photo (id, content) VALUES (1, '\\\\x01'), (2, '\\\\x02')"
+        )
+
+    def close(self) -> None:
+        """Hang up."""
+        for connection in self.connections.values():
+            connection.close()
+
+
+STATE = """
+SELECT p.id, get_byte(p.content, 0) AS image, e.embedding::text, f.code,
+       EXISTS (SELECT FROM imgvec.job AS j CROSS JOIN jsonb_array_elements(j.keys) AS k
+               WHERE (k ->> 'id')::integer = p.id AND j.version > coalesce(e.version, -1)
+                 AND j.version >= coalesce(f.version, -1)) AS will_be_done
+FROM photo AS p LEFT JOIN imgvec.photo_grid_embedding AS e USING (id)
+LEFT JOIN imgvec.failure AS f ON f.key = jsonb_build_object('id', p.id)
+"""
+EVERYTHING = """
+SELECT (SELECT jsonb_agg(j ORDER BY j.id) FROM imgvec.job AS j),
+       (SELECT jsonb_agg(jsonb_build_array(e.id, e.embedding::text, e.version) ORDER BY e.id)
+        FROM imgvec.photo_grid_embedding AS e),
+       (SELECT jsonb_agg(f ORDER BY f.key) FROM imgvec.failure AS f)
+"""
+
+
+STATEMENTS = {
+    "image": "UPDATE photo SET content = %(content)s WHERE id = %(key)s",
+    "all images": "UPDATE photo SET content = set_byte(content, 0, (get_byte(content, 0) + id) %% 8)",
+    "insert": "INSERT INTO photo (id, content) VALUES (%(key)s, %(content)s)",
+    "price": "UPDATE photo SET price = price + 1 WHERE id = %(key)s",
+    "delete": "DELETE FROM photo WHERE id = %(key)s",
+    "truncate": "TRUNCATE photo CASCADE",
+}
+CHANGES = ["image", "image", "image", "all images", "insert", "insert", "price", "delete", "truncate"]
+"""The frequent ones several times."""
+
+
+class Protocol(RuleBasedStateMachine):
+    """One run. `arena` is set by whoever runs it."""
+
+    arena: Arena
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arena.empty()
+        self.observer = self.arena.connection("observer")
+        self.open: set[str] = set()
+        self.in_hand: list[Batch] = []
+        self.held = False
+
+    # The application
+
+    def apply(self, application: str, statement: str, values: Any, commit: bool) -> None:
+        """Run a statement in the application's transaction; a conflict rolls it back, as applications do."""
+        connection = self.arena.connection(application)
+        if application not in self.open:
+            connection.execute("BEGIN")
+            self.open.add(application)
+        try:
+            connection.execute(statement, values)
+        except (
+            psycopg.errors.LockNotAvailable,
+            psycopg.errors.UniqueViolation,
+            psycopg.errors.DeadlockDetected,
+        ):
+            commit = False
+            self.end(application, "ROLLBACK")
+        if commit:
+            self.end(application, "COMMIT")
+
+    def end(self, application: str, how: str) -> None:
+        self.arena.connection(application).execute(how)
+        self.open.discard(application)
+
+    applications = st.sampled_from(["application 1", "application 2"])
+
+    @rule(
+        application=applications, what=st.sampled_from(CHANGES), key=keys, image=images, commit=st.booleans()
+    )
+    def change(self, application: str, what: str, key: int, image: int, commit: bool) -> None:
+        # Without its COMMIT a TRUNCATE would keep everybody waiting.
+        values = {"key": key, "content": bytes([image])}
+        self.apply(application, STATEMENTS[what], values, commit or what == "truncate")
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), how=st.sampled_from(["COMMIT", "COMMIT", "ROLLBACK"]))
+    def end_transaction(self, data: st.DataObject, how: str) -> None:
+        self.end(data.draw(st.sampled_from(sorted(self.open))), how)
+
+    # Workers
+
+    @rule(most=st.integers(1, 3), put_off=st.sampled_from([False, False, False, True]))
+    def take(self, most: int, put_off: bool) -> None:
+        """Claim jobs and see their rows as they are now; with `put_off`, their pictures cannot be had for the moment."""
+        try:
+            claim = claim_jobs(
+                self.arena.connection("worker"),
+                self.arena.collection.id,
+                uuid.uuid4(),
+                most,
+                lease_seconds=60,
+            )
+        except psycopg.errors.LockNotAvailable:
+            return  # VACUUM had the table for a moment
+        if not claim.jobs:
+            return
+        store = self.store("worker")
+        outcomes = []
+        for job in claim.jobs:
+            outcome = Outcome(job.id)
+            found: dict[int, StoredImage] = {image.position: image for image in store.read_images(job.keys)}
+            for position, key in enumerate(job.keys):
+                image = found.get(position)
+                if image is None or image.content is None:
+                    continue
+                seen = image.content[0]
+                if put_off:
+                    outcome.put_off.append(PutOffKey(key, job.version, job.attempts, 60.0))
+                elif seen in BROKEN:
+                    outcome.failed.append(FailedKey(key, job.version, "truncated", "cut short", job.attempts))
+                else:
+                    outcome.embedded.append(EmbeddedKey(key, job.version, vector_of(seen), bytes([seen])))
+            outcomes.append(outcome)
+        self.in_hand.append(Batch(claim, outcomes))
+
+    @rule(key=keys, image=images, most=st.integers(1, 3), holds=st.booleans())
+    def be_overtaken(self, key: int, image: int, most: int, holds: bool) -> None:
+        """Work is taken, the row changes again, and another worker is quicker with that: it has written, or all but."""
+        self.change("application 1", "image", key, image, True)
+        self.take(most, False)
+        self.change("application 2", "image", key, image + 1, True)
+        before = len(self.in_hand)
+        self.take(1, False)
+        if len(self.in_hand) > before:
+            self.write(before, holds)
+
+    @precondition(lambda self: self.in_hand)
+    @rule(which=places, holds=st.booleans())
+    def write(self, which: int, holds: bool) -> None:
+        """Write; with `holds`, leave the transaction open, as a worker does that is stopped right before its COMMIT.
+
+        Where another one is open already, this write waits for it, and it commits meanwhile.
+        """
+        batch = self.in_hand.pop(which % len(self.in_hand))
+        if not holds:
+            self.write_now(batch, "writer 2" if self.held else "writer 1")
+        elif self.held:
+            self.write_while_another_commits(batch)
+        else:
+            self.write_and_hold(batch)
+
+    def write_and_hold(self, batch: Batch) -> None:
+        connection = self.arena.connection("writer 1")
+        store = self.store("writer 1")
+        connection.execute("BEGIN")
+        try:
+            with connection.transaction():
+                store.write(batch.claim.token, batch.outcomes, "fp32")
+        except psycopg.OperationalError:
+            connection.execute("ROLLBACK")
+        else:
+            self.held = True
+
+    def write_while_another_commits(self, batch: Batch) -> None:
+        store = self.store("writer 2", WAITING_MS)
+        waiting = threading.Thread(target=self.write_or_die, args=(store, batch))
+        waiting.start()
+        while waiting.is_alive() and not self.is_blocked(store.connection.info.backend_pid):
+            time.sleep(0.001)
+        self.end_held("COMMIT")
+        waiting.join()
+
+    def write_or_die(self, store: ImpatientStore, batch: Batch) -> None:
+        """Write; a conflict that lasts ends a worker's session, and its lease stays."""
+        with suppress(psycopg.OperationalError):
+            write_outcomes(store, batch.claim, batch.outcomes, "fp32")
+
+    @precondition(lambda self: self.held)
+    @rule(how=st.sampled_from(["COMMIT", "ROLLBACK"]))
+    def end_held(self, how: str) -> None:
+        self.arena.connection("writer 1").execute(how)
+        self.held = False
+
+    @precondition(lambda self: self.in_hand)
+    @rule(which=places, releases=st.booleans())
+    def give_up(self, which: int, releases: bool) -> None:
+        """A worker gives its lease back, or dies and leaves it."""
+        batch = self.in_hand.pop(which % len(self.in_hand))
+        if releases:
+            release_jobs(self.arena.connection("worker"), self.arena.collection.id, [batch.claim.token])
+
+    @rule(leases=st.booleans())
+    def let_time_pass(self, leases: bool) -> None:
+        """What was put off is due; so is, after a longer time, what workers hold."""
+        self.observer.execute(
+            "UPDATE imgvec.job SET run_after = now(), lease_until = CASE WHEN %s THEN now() ELSE lease_until END"
+            " WHERE id IN (SELECT id FROM imgvec.job FOR UPDATE SKIP LOCKED)",
+            [leases],
+        )
+        with suppress(psycopg.errors.LockNotAvailable):
+            retry_failures(self.observer, self.arena.collection.id)
+
+    def store(self, connection: str, wait_ms: int = NOT_WAITING_MS) -> ImpatientStore:
+        store = self.arena.store(connection)
+        store.wait_ms = wait_ms
+        return store
+
+    def write_now(self, batch: Batch, connection: str) -> None:
+        before = self.observer.execute(EVERYTHING).fetchone()
+        is_lost = not self.observer.execute(
+            "SELECT FROM imgvec.job WHERE token = %s", [batch.claim.token]
+        ).fetchall()
+        self.write_or_die(self.store(connection), batch)
+        if is_lost:
+            after = self.observer.execute(EVERYTHING).fetchone()
+            assert after == before, f"a result under a lost lease changed {before} into {after}"
+
+    def is_blocked(self, pid: int) -> bool:
+        row = self.observer.execute(
+            "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", [pid]
+        ).fetchone()
+        return row is not None and row[0] == "Lock"
+
+    # What must hold
+
+    @invariant()
+    def each_row_is_accounted_for(self) -> None:
+        for key, image, embedding, code, will_be_done in self.observer.execute(STATE).fetchall():
+            if will_be_done:
+                continue
+            if code is not None and image in BROKEN and embedding is None:
+                continue
+            assert embedding is not None, f"row {key} is missing: no embedding, no failure that holds, no job"
+            stored = np.array(embedding.strip("[]").split(","), dtype=float)
+            assert np.abs(stored - vector_of(image)).max() < 1e-2, (
+                f"row {key} is stale, and no job will mend it"
+            )
+            assert code is None, f"row {key} is embedded and failed ({code})"
+
+    def teardown(self) -> None:
+        for application in sorted(self.open):
+            self.end(application, "ROLLBACK")
+        if self.held:
+            self.end_held("ROLLBACK")

@@ -1,0 +1,52 @@
+"""The write protocol holds under every interleaving that was drawn, and without any one guard it does not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis.stateful import run_state_machine_as_test
+from mutants import MUTANTS, Mutant, sql_from
+from protocol import Arena, Protocol
+
+# A run that fails is told as the steps to repeat it, so what is drawn need not be the same each time.
+COMMON = settings(
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    verbosity=Verbosity.quiet,
+)
+
+
+@pytest.fixture
+def arena(database: str) -> Iterator[Arena]:
+    made = Arena.make(database)
+    yield made
+    made.close()
+
+
+def machine_over(arena: Arena) -> type[Protocol]:
+    return type("Protocol", (Protocol,), {"arena": arena})
+
+
+def test_each_row_is_embedded_queued_or_failed_whatever_happens(arena: Arena) -> None:
+    run_state_machine_as_test(
+        machine_over(arena), settings=settings(COMMON, max_examples=60, stateful_step_count=40)
+    )
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_missing_guard_is_caught(arena: Arena, mutant: Mutant, tmp_path: Path) -> None:
+    # The same draws each time: they catch it, and do not only most likely.
+    drawn = settings(
+        COMMON,
+        max_examples=400,
+        stateful_step_count=40,
+        derandomize=True,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+    )
+    with sql_from(mutant.write(tmp_path)), pytest.raises(AssertionError) as caught:
+        run_state_machine_as_test(machine_over(arena), settings=drawn)
+    assert "row" in str(caught.value) or "lost lease" in str(caught.value)

@@ -1,0 +1,80 @@
+"""A primary and a streaming standby of it."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from psycopg.conninfo import make_conninfo
+
+from imgvec_pg.database.binaries import find_binaries
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.serverprocess import ENVIRONMENT
+from imgvec_pg.database.unprivileged import choose_user, make_temporary_directory
+
+
+@contextmanager
+def run_primary_and_standby() -> Iterator[tuple[LocalServer, str]]:
+    """Give a primary and the connection string of a streaming standby of it, made by pg_basebackup."""
+    directory = make_temporary_directory("imgvec-standby-")
+    user = choose_user(directory)
+    socket = directory / "standby-socket"
+    data = directory / "standby"
+    binaries = find_binaries()
+    options = {
+        "env": ENVIRONMENT,
+        "cwd": "/",
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.DEVNULL,
+        "user": None if user is None else user.uid,
+        "group": None if user is None else user.gid,
+        "extra_groups": None if user is None else [],
+    }
+    standby: subprocess.Popen[bytes] | None = None
+    try:
+        with LocalServer(directory / "primary", settings={"fsync": "off"}, die_with_parent=True) as primary:
+            for folder in (directory, socket):
+                folder.mkdir(exist_ok=True)
+                if user is not None:
+                    shutil.chown(folder, user.uid, user.gid)
+            programs = directory / "primary" / "binaries"
+            folder = programs if programs.is_dir() else binaries.folder
+            backup = next(folder.rglob("pg_basebackup"))
+            subprocess.run(
+                [str(backup), "-D", str(data), "-R", "-X", "stream", "-c", "fast", "-d", primary.dsn()],
+                check=True,
+                timeout=60,
+                **options,
+            )
+            standby = subprocess.Popen(
+                [
+                    str(backup.with_name("postgres")),
+                    "-D",
+                    str(data),
+                    "-c",
+                    f"unix_socket_directories={socket}",
+                    "-c",
+                    "listen_addresses=",
+                ],
+                stderr=subprocess.DEVNULL,
+                **options,
+            )
+            yield primary, make_conninfo(primary.dsn(), host=str(socket))
+    finally:
+        if standby is not None:
+            standby.terminate()
+            standby.wait(30)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def connect_soon(dsn: str) -> Connection:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return connect(dsn)
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
