@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
@@ -18,8 +19,10 @@ KEPT_BYTES = 512 * 2**20
 """Prepared pictures that wait for their other models; 224 x 224 pixels of 8 bits are 150 KB."""
 AHEAD_PICTURES = 256
 """How far a fast model may be ahead of a slow one: as many pictures are kept, at most."""
-LONGEST_WAIT_SECONDS = 30.0
-"""A slower one that stands still (a locked table) is not waited for any longer."""
+STANDING_SECONDS = 120.0
+"""A slower one that asked for nothing for so long (a locked table) is not waited for until it asks again."""
+
+LOOK_SECONDS = 0.5
 
 
 class SharedPictures:
@@ -59,6 +62,7 @@ class SharedPictures:
         digest = hashlib.sha256(data).digest()
         with self._changed:
             model.asked += 1
+            model.asked_at = time.monotonic()
             self._changed.notify_all()
             running = self._running.get(digest)
             if running is None and (digest, model.place) not in self._kept:
@@ -87,12 +91,13 @@ class SharedPictures:
         image = self._decode(data)
         with self._changed:
             self.decoded += 1
-        prepared = model.embedder.prepare_image(image)
-        for other in self._models:
-            if other is model or not other.is_working():
-                continue
+        others = [other for other in self._models if other is not model and other.is_working()]
+        # A copy for each but the last: a team's own embedder may well change the picture in place (Pillow's thumbnail).
+        prepared = model.embedder.prepare_image(image.copy() if others else image)
+        for place, other in enumerate(others, 1):
             try:
-                self._keep((digest, other.place), other.embedder.prepare_image(image))
+                mine = image if place == len(others) else image.copy()
+                self._keep((digest, other.place), other.embedder.prepare_image(mine))
             except Exception as error:  # it is told so itself when it asks
                 log.info("a picture is not prepared for %s yet: %s", other.embedder.name, error)
         return prepared
@@ -115,11 +120,17 @@ class SharedPictures:
         """Hold a model that is far ahead: both compute on one machine, so waiting costs no time in the end."""
 
         def may_go() -> bool:
-            others = [other.asked for other in self._models if other is not model and other.is_working()]
+            asking_since = time.monotonic() - STANDING_SECONDS
+            others = [
+                other.asked
+                for other in self._models
+                if other is not model and other.is_working() and other.asked_at > asking_since
+            ]
             return not others or model.asked - min(others) < AHEAD_PICTURES
 
         with self._changed:
-            self._changed.wait_for(may_go, timeout=LONGEST_WAIT_SECONDS)
+            while not self._changed.wait_for(may_go, timeout=LOOK_SECONDS):
+                pass  # what others do is looked at again: that they end, or pause, is not told
 
 
 class SharingEmbedder:
@@ -128,6 +139,7 @@ class SharingEmbedder:
     Attributes:
         place: Its number among those that share.
         asked: Pictures that it asked for.
+        asked_at: When it last did, by the monotonic clock.
         first_resize: None: pictures come whole, and each model resizes them for itself.
     """
 
@@ -141,6 +153,7 @@ class SharingEmbedder:
         self.place = place
         self.is_working = is_working
         self.asked = 0
+        self.asked_at = time.monotonic()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the embedder's own
         return getattr(self.embedder, name)

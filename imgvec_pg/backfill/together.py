@@ -7,7 +7,7 @@ from typing import cast
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.sharing import SharedPictures
-from imgvec_pg.backfill.tally import IDLE, Tally
+from imgvec_pg.backfill.tally import IDLE, WORKING, Tally
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.embedding.embedder import Embedder
 
@@ -82,6 +82,9 @@ class Together:
             self._ended.add(place)
 
     def _is_working(self, place: int) -> bool:
-        """Whether a worker will ask for pictures: one that does not follow ends when there are none."""
+        """Whether a worker will soon ask for pictures: not one that waits for keys put off, or is told to pause."""
         worker = self.workers[place]
-        return place not in self._ended and (not worker.options.follow or worker.tally.activity != IDLE)
+        has_begun = worker.tally.settled > 0 or worker.options.follow
+        return place not in self._ended and (
+            worker.tally.activity == WORKING or (worker.tally.activity == IDLE and not has_begun)
+        )

@@ -120,8 +120,10 @@ def nearest(
 ) -> str:
     """Say which known names are nearest to the wanted one."""
     by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(wanted.lower(), by_lower, n=4, cutoff=0.6)
-    names = [by_lower[name] for name in found] or sorted(otherwise)[:8]
+    close = difflib.get_close_matches(wanted.lower(), by_lower, n=40, cutoff=0.6)
+    # Of equally near ones difflib gives the alphabet's last first: a3 before a1.
+    close.sort(key=lambda name: (-difflib.SequenceMatcher(None, name, wanted.lower()).ratio(), name))
+    names = [by_lower[name] for name in close[:4]] or sorted(otherwise)[:8]
     if not names:
         return fallback
     return "the nearest names are " + ", ".join(names)

@@ -68,8 +68,9 @@ def _describe_word(name: str) -> ModelDescription:
     if as_timm in CATALOGUE:
         raise ModelNotFoundError(f"{name} is a model of timm: name it {as_timm}")
     if name in architecture_names():
+        known = [model for model in CATALOGUE if model.startswith(f"{name}/")] or [f"{name}/TAG"]
         raise ModelNotFoundError(
-            f"{name} is an architecture, not a model: name its weights too, {name}/TAG; for weights of your "
+            f"{name} is an architecture, not a model: name its weights too, {' or '.join(known)}; for weights of your "
             "own name the tag whose preprocessing they share and give --weights FILE.safetensors, or make a "
             "folder in OpenCLIP's local-dir format, which states it, and name it local-dir:/path"
         )

@@ -54,7 +54,9 @@ def build_network(model: ModelDescription, weights: Path, device: str, precision
             raise MissingExtraError(
                 f"{model.name} has a text tower of the package transformers: pip install 'imgvec-pg[siglip]'"
             ) from error
-        raise ModelError(f"{weights} does not fit {model.name}: {one_line(error)}") from error
+        raise ModelError(
+            f"{weights} does not fit {model.name}: {one_line(error)}; name the model that these weights are of"
+        ) from error
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ModelError(f"{model.name} cannot be built from its configuration: {one_line(error)}") from error
     _check_nothing_was_adapted(model, weights, shapes, network)

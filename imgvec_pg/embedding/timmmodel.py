@@ -68,7 +68,9 @@ def build_timm_network(model: ModelDescription, weights: Path) -> Any:  # noqa: 
     try:
         network.load_state_dict(kept, strict=True)
     except RuntimeError as error:
-        raise ModelError(f"{weights} does not fit {model.name}: {one_line(error)}") from error
+        raise ModelError(
+            f"{weights} does not fit {model.name}: {one_line(error)}; name the model that these weights are of"
+        ) from error
     return network
 
 

@@ -11,6 +11,7 @@ from imgvec_test_embedder import ColorGrid
 from PIL import Image
 from workers import imgvec, picture, random_picture
 
+from imgvec_pg.backfill import sharing
 from imgvec_pg.backfill.sharing import SharedPictures
 from imgvec_pg.cli.main import cli
 from imgvec_pg.cli.outcome import run
@@ -132,3 +133,47 @@ def test_many_threads_share() -> None:
     assert pictures.decoded == len(data)
     assert pictures.shared == len(data)
     assert pictures._kept_bytes == 0
+
+
+def test_a_model_that_changes_the_picture_in_place_spoils_no_other() -> None:
+    class Careless(ColorGrid):
+        def prepare_image(self, image: Image.Image) -> Any:
+            image.paste((0, 0, 0), (0, 0, *image.size))
+            return super().prepare_image(image)
+
+    pictures = SharedPictures(decode_image)
+    models = [
+        pictures.join(model, lambda: True) for model in (Careless(), ColorGrid(), Careless(), ColorGrid())
+    ]
+    data = random_picture(random.Random(3))
+    expected = ColorGrid().prepare_image(decode_image(data)).tolist()
+    assert [pictures.prepare(model, data).tolist() == expected for model in models] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert pictures.decoded == 1
+
+
+def test_a_model_that_stands_still_is_not_waited_for_until_it_asks_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sharing, "AHEAD_PICTURES", 3)
+    pictures = SharedPictures(decode_image)
+    fast, slow = (pictures.join(ColorGrid(), lambda: True) for _ in range(2))
+    red = picture((255, 0, 0))
+
+    def ask(times: int) -> threading.Thread:
+        asking = threading.Thread(target=lambda: [pictures.prepare(fast, red) for _ in range(times)])
+        asking.start()
+        return asking
+
+    held = ask(4)
+    held.join(1.2)
+    assert (fast.asked, held.is_alive()) == (3, True)
+    slow.asked_at -= sharing.STANDING_SECONDS
+    held.join(5)
+    freely = ask(20)
+    freely.join(5)
+    assert (fast.asked, freely.is_alive()) == (24, False)
