@@ -72,8 +72,7 @@ def neighbours(by: type[EmbeddingMixin], question: Asked) -> sa.FromClause:
 
 
 def _read(question: Asked, target: Target) -> Question:
-    source = target.source if target.source is not None else sa.Table("", sa.MetaData())
-    return read_question(question, source)
+    return read_question(question, target.source)
 
 
 def _refuse_clauses(statement: AnySelect) -> None:

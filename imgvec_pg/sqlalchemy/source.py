@@ -83,7 +83,13 @@ def resolve(
             )
         columns = list(key)
         return Target(by, [(_name(column), column.type) for column in columns], None, None), columns
-    target = target_of(by if by is not None else _only_class(statement))
+    by = by if by is not None else find_class(statement)
+    if by is None:
+        raise UsageError(
+            "the select reads no source of a collection; expected one with a class such as "
+            "`class ProductClip(EmbeddingMixin, Base)` with __source__ and __collection__, or by=ProductClip"
+        )
+    target = target_of(by)
     if key is not None:
         if len(key) != len(target.key):
             raise UsageError(f"key has {len(key)} columns; expected {', '.join(n for n, _ in target.key)}")
@@ -95,8 +101,12 @@ def resolve(
     return target, _key_columns(statement, target)
 
 
-def _only_class(statement: AnySelect) -> type[EmbeddingMixin]:
-    """Return the one embedding class of the sources that a select reads."""
+def find_class(statement: AnySelect) -> type[EmbeddingMixin] | None:
+    """Return the one embedding class of the sources that a select reads; None where they have none.
+
+    Raises:
+        UsageError: They have several.
+    """
     for leaves in _readings(statement):
         found = {
             name: cls
@@ -111,10 +121,7 @@ def _only_class(statement: AnySelect) -> type[EmbeddingMixin]:
             raise UsageError(
                 f"the select reads sources of several collections; say which with by=: {classes}"
             )
-    raise UsageError(
-        "the select reads no source of a collection; expected one with a class such as "
-        "`class ProductClip(EmbeddingMixin, Base)` with __source__ and __collection__, or by=ProductClip"
-    )
+    return None
 
 
 def _key_columns(statement: AnySelect, target: Target) -> list[sa.ColumnElement[Any]]:
