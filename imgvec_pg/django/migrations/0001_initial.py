@@ -13,4 +13,4 @@ class Migration(migrations.Migration):
     initial = True
     atomic = False
     dependencies: ClassVar[list[Any]] = []
-    operations: ClassVar[list[Any]] = [UpgradeSchema("0001")]
+    operations: ClassVar[list[Any]] = [UpgradeSchema("imgvec_0001")]
