@@ -96,9 +96,8 @@ def _neighbours(target: Target, question: Question) -> sa.FromClause:
     else:
         # Without a type PostgreSQL reads the text as the function's own, wherever the extension lives.
         call, arguments = f"near_{target.name}", [_bound(question.value, sa.types.NullType())]
-    columns: list[sa.ColumnClause[Any]] = [sa.column(name, type_) for name, type_ in target.key]
-    function = getattr(getattr(sa.func, SCHEMA), call)(*arguments)
-    found: sa.TableValuedAlias = function.table_valued(*columns, sa.column(DISTANCE, sa.Double))
+    function: sa.Function[Any] = sa.Function(call, *arguments, packagenames=(SCHEMA,))
+    found: sa.TableValuedAlias = function.table_valued(*target.columns)
     # A column among the arguments needs no LATERAL: to PostgreSQL functions in FROM are so by themselves.
     return found
 
