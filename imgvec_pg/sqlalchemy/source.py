@@ -35,7 +35,7 @@ class Target:
     table: sa.Table | None
 
     @cached_property
-    def source_key(self) -> list[sa.ColumnElement[Any]]:
+    def source_key(self) -> list[sa.Column[Any]]:
         """The source's columns that the embedding table's key points to."""
         assert self.source is not None  # noqa: S101 - resolve() has looked
         assert self.table is not None  # noqa: S101
