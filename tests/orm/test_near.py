@@ -290,6 +290,7 @@ def test_models_that_cannot_be_sources_are_refused() -> None:
         __tablename__ = "thing"
         id: Mapped[int] = mapped_column(primary_key=True)
         precision: Mapped[int]
+        photo: Mapped[str]
 
     class Odd(Own):
         __tablename__ = "odd"
@@ -307,6 +308,11 @@ def test_models_that_cannot_be_sources_are_refused() -> None:
             Thing,
             None,
             'no __collection__; expected the name of a collection, such as __collection__ = "thing_clip"',
+        ),
+        (
+            Thing,
+            CollectionDefinition("thing_clip", image="foto", model="demo"),
+            'thing, the source of class Clip, has no column "foto"; it has: id, precision, photo',
         ),
         (Thing, "Thing Clip", '"Thing Clip" cannot name a collection'),
     ):
