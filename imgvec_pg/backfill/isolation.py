@@ -70,16 +70,21 @@ def embed_last_one(prepared: Sequence[Any], embedder: Embedder, error: Exception
     """
     for _ in range(2):
         if not works(embedder):
-            raise DeviceMemoryError(
-                f"no memory for even one image of {embedder.name} ({one_line(error)}): "
-                "something else fills the device; make room, or use --device cpu"
-            ) from error
+            raise no_room(embedder, error) from error
         try:
             return embed_each(prepared, embedder)[0]
         except Exception as again:
             if not is_out_of_memory(again):
                 raise
     return ImageError("embed_error", f"{embedder.name} has no memory for this image alone: {one_line(error)}")
+
+
+def no_room(embedder: Embedder, error: BaseException) -> DeviceMemoryError:
+    """Return what to say of a device that is full before the first image."""
+    return DeviceMemoryError(
+        f"no memory for even one image of {embedder.name} ({one_line(error)}): "
+        "something else fills the device; make room, or use --device cpu"
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

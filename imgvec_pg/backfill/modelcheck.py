@@ -2,6 +2,7 @@
 
 import weakref
 
+from imgvec_pg.backfill.isolation import is_out_of_memory, no_room
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.embedding.embedder import Embedder
@@ -39,10 +40,16 @@ def check_golden(connection: Connection, collection: Collection, embedder: Embed
 
     Raises:
         ModelError: It does.
+        DeviceMemoryError: The device has no memory for even one image.
     """
     golden = _computed.get(embedder)
     if golden is None:
-        golden = compute_golden(embedder)
+        try:
+            golden = compute_golden(embedder)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise no_room(embedder, error) from error
+            raise
         _computed[embedder] = golden
     found = compare_golden(connection, collection.model_id, golden, embedder.precision, store=True)
     if found is None or found.lowest < GOLDEN_COSINE:

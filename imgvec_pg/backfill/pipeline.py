@@ -145,6 +145,9 @@ class Pipeline:
                 put(self._done, (batch.claim, outcomes), self._broken)
                 if is_put_off_whole(batch, outcomes):
                     self.stop.wait(LATE_SECONDS)
+        except ReadingStopped:
+            # A picture that was not prepared any more, since the pipeline broke; by what is told below.
+            self._broken.set()
         except BaseException:
             self._broken.set()
             raise

@@ -124,17 +124,21 @@ def model_options(command: Command) -> Command:
     return command
 
 
+PROBED = 0
+"""What --batch-size auto is held as."""
+
+
 class BatchSize(click.IntRange):
-    """1 to 4096; 0, which is also written "auto", for what probing finds."""
+    """1 to 4096; "auto", held as PROBED, for what probing finds."""
 
     name = "batch size"
 
     def __init__(self) -> None:
-        super().__init__(0, 4096)
+        super().__init__(1, 4096)
 
     def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> int:
         """Return the number."""
-        return 0 if value == "auto" else super().convert(cast(int, value), parameter, context)
+        return PROBED if value in ("auto", PROBED) else super().convert(cast(int, value), parameter, context)
 
 
 def pipeline_options(command: Command) -> Command:

@@ -15,6 +15,7 @@ import psycopg
 
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.cli.logs import say
+from imgvec_pg.cli.options import PROBED
 from imgvec_pg.cli.progress import image_progress
 from imgvec_pg.cli.stopping import leave_at_once, stop_on_signals
 from imgvec_pg.database.connect import Connection, connect
@@ -157,7 +158,8 @@ def child_command(options: dict[str, Any], collection: Collection, workers: int)
     """Return this command for one process, without the options that only the parent heeds."""
     command = [sys.executable, "-m", "imgvec_pg", "backfill", collection.name, "--no-index", "--json"]
     command += ["--parent", str(os.getpid())]
-    for option in ("batch_size", "decode_threads", "root", "weights", "device", "precision"):
+    command += ["--batch-size", "auto" if options["batch_size"] == PROBED else str(options["batch_size"])]
+    for option in ("decode_threads", "root", "weights", "device", "precision"):
         if options[option] is not None:
             command += [f"--{option.replace('_', '-')}", str(options[option])]
     if options["rate"] is not None:

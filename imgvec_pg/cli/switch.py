@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 
+from imgvec_pg.backfill.hours import Hours
 from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import effective_root
 from imgvec_pg.cli.confirm import confirm
 from imgvec_pg.cli.fillbeside import FillBeside
@@ -16,6 +18,7 @@ from imgvec_pg.cli.options import (
     lock_timeout_option,
     model_options,
     pipeline_options,
+    throttle_options,
 )
 from imgvec_pg.cli.successor import Successor, choose_successor, make_successor, print_plan
 from imgvec_pg.cli.switchreport import print_report
@@ -101,6 +104,7 @@ def unalias(name: str, dsn: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what it would take.")
 @pipeline_options
+@throttle_options
 @model_options
 @lock_timeout_option
 @json_option
@@ -122,6 +126,9 @@ def switch(
     batch_size: int,
     decode_threads: int,
     root: Path | None,
+    rate: float | None,
+    max_replica_lag_seconds: float | None,
+    pause_when: tuple[Hours, ...],
     weights: Path | None,
     device: str,
     precision: str,
@@ -169,6 +176,9 @@ def switch(
             follow=True,
             root=root,
             lease_seconds=lease_seconds(),
+            allowance=Allowance(
+                rate=rate, max_replica_lag_seconds=max_replica_lag_seconds, pause_when=pause_when
+            ),
         )
         with FillBeside(dsn, target, embedder, options) as filling:
             stopped = filling.fill(connection)

@@ -8,6 +8,7 @@ import click
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.together import Together
 from imgvec_pg.backfill.worker import effective_root
 from imgvec_pg.cli.filling import Filling
@@ -61,7 +62,7 @@ def find_together(name: str | None, names: Sequence[str], options: dict[str, Any
             )
     if options.get("workers", 1) > 1:
         raise UsageError("--workers is for one collection; start the command several times instead")
-    with connect(options["dsn"], application_name="imgvec backfill") as connection:
+    with connect(options["dsn"], application_name="imgvec backfill", prepare_threshold=None) as connection:
         require_schema(connection)
         found = [get_collection(connection, each) for each in names]
         if len({collection.id for collection in found}) < len(found):
@@ -89,9 +90,15 @@ def load_all(found: Sequence[Collection], options: dict[str, Any]) -> list[Embed
     return [loaded[collection.model_name] for collection in found]
 
 
-def pipeline_of(options: dict[str, Any], *, follow: bool) -> PipelineOptions:
-    """Return how each worker works."""
+def pipeline_of(options: dict[str, Any], *, share: int, follow: bool) -> PipelineOptions:
+    """Return how each of so many workers works; the rate is theirs together."""
+    rate = options["rate"]
     return PipelineOptions(
+        allowance=Allowance(
+            rate=None if rate is None else rate / share,
+            max_replica_lag_seconds=options["max_replica_lag_seconds"],
+            pause_when=options["pause_when"],
+        ),
         batch_size=options["batch_size"] or USUAL_BATCH,  # several models: the device is theirs in turn
         decode_threads=options["decode_threads"],
         follow=follow,
@@ -115,7 +122,10 @@ def follow_together(name: str | None, names: Sequence[str], options: dict[str, A
 
     embedders = load_all(found, options)
     together = Together(
-        options["dsn"], list(zip(names, embedders, strict=True)), pipeline_of(options, follow=True), log
+        options["dsn"],
+        list(zip(names, embedders, strict=True)),
+        pipeline_of(options, share=len(names), follow=True),
+        log,
     )
     with stop_on_signals(together.request_stop) as stopped:
         for collection in found:
@@ -134,7 +144,7 @@ def backfill_together(name: str | None, names: Sequence[str], options: dict[str,
         raise UsageError("--dry-run is for one collection; leave out --collections")
     found = find_together(name, names, options)
     dsn = options["dsn"]
-    with connect(dsn, application_name="imgvec backfill") as connection:
+    with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         waiting = sum(queue_depth(connection, collection.id).waiting for collection in found)
     tallies = [Tally() for _ in found]
     if waiting:
@@ -142,7 +152,7 @@ def backfill_together(name: str | None, names: Sequence[str], options: dict[str,
             (collection.name, embedder)
             for collection, embedder in zip(found, load_all(found, options), strict=True)
         ]
-        together = Together(dsn, named, pipeline_of(options, follow=False))
+        together = Together(dsn, named, pipeline_of(options, share=len(named), follow=False))
         with image_progress(waiting) as show, stop_on_signals(together.request_stop) as stopped:
             together.on_progress = lambda tally: show(tally.settled, tally.images_per_second())
             tallies = together.run()
@@ -154,7 +164,7 @@ def backfill_together(name: str | None, names: Sequence[str], options: dict[str,
             err=True,
         )
     summaries = []
-    with connect(dsn, application_name="imgvec backfill") as connection:
+    with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         for collection, tally in zip(found, tallies, strict=True):
             tally.finish()
             filling = Filling(collection.name, tally, queue_depth(connection, collection.id).waiting)

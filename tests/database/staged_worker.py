@@ -7,6 +7,7 @@ writes what it has embedded. IMGVEC_TEST_SQL names a folder to take instead of s
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ def stop_and_write(
     if hold.exists():
         hold.unlink()
         os.kill(os.getpid(), signal.SIGSTOP)
+        # Another thread may take the signal; this one must not write before all are stopped.
+        time.sleep(0.5)
     return write(store, token, outcomes, *more)  # type: ignore[arg-type]
 
 

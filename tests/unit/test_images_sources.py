@@ -37,5 +37,5 @@ def test_a_worker_takes_its_bytes_instead_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "red.png"
     Image.new("RGB", (4, 4), "red").save(file)
     stored = StoredImage(position=0, path="cloud/red", content=None, reference_hash=b"")
-    prepared = prepare_image(stored, None, ColorGrid(), lambda path: file.read_bytes())
+    prepared = prepare_image(stored, None, ColorGrid(), fetch=lambda path: file.read_bytes())
     assert prepared.prepared.tolist() == [255, 0, 0] * 4
