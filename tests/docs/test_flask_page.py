@@ -48,7 +48,8 @@ class Application:
 
     def without(self) -> str:
         """Return the application before image search."""
-        before = "\n".join(line for line in self.app.splitlines() if "# +" not in line)
+        kept, _ = self.app.split("class PhotoClip")
+        before = "\n".join(line for line in kept.splitlines() if "# +" not in line)
         return before.replace(PLUGINS + ")  # its argument", ")")
 
     def flask(self, *arguments: str, code: int = 0) -> str:
