@@ -12,7 +12,7 @@ from imgvec_pg.django.imagesearch import ImageSearch
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.clientside import MAX_UPLOAD_BYTES, vector_of_image, vector_of_words
 from imgvec_pg.search.query import check_words
-from imgvec_pg.search.question import Float32Array
+from imgvec_pg.search.question import Float32Array, unit_vector
 from imgvec_pg.store.collections import get_collection
 
 
@@ -75,7 +75,7 @@ class Target:
 
 def short_text(vector: Float32Array) -> str:
     """Return a vector as pgvector reads it, at norm 1, with the five digits that halfvec keeps: a quarter of the time."""
-    unit = (vector / np.linalg.norm(vector)).astype(np.float16)
+    unit = unit_vector(vector).astype(np.float16)
     return ("[" + ",".join(["%.5g"] * len(unit)) + "]") % tuple(unit.tolist())
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,17 @@ class Question:
     shown: str
     target: Float32Array | RowKey
     picture: bytes | None = None
+
+
+def unit_vector(vector: npt.NDArray[np.floating[Any]]) -> Float32Array:
+    """Return a vector at L2 norm 1; it is finite and not zero, of any length.
+
+    A halfvec ends at 65,504 and rounds to zero what is below 3e-8: so short a query would find arbitrary rows.
+    """
+    # By the largest first: the squares of very small or large numbers have no float.
+    scaled = vector.astype(np.float64) / np.abs(vector).max()
+    unit: Float32Array = (scaled / np.linalg.norm(scaled)).astype(np.float32)
+    return unit
 
 
 def vector_text(embedding: Float32Array) -> str:

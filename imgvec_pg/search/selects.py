@@ -18,7 +18,7 @@ from sqlalchemy.sql.visitors import InternalTraversal
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.errors import CollectionNotFoundError, UsageError
 from imgvec_pg.search.nearest import MAX_K
-from imgvec_pg.search.question import vector_text
+from imgvec_pg.search.question import unit_vector, vector_text
 from imgvec_pg.search.ways import Before, Way, find
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ DISTANCE = "distance"
 FORBIDDEN = {
     "_limit_clause": "LIMIT",
     "_offset_clause": "OFFSET",
+    "_fetch_clause": "FETCH",
     "_order_by_clauses": "ORDER BY",
     "_group_by_clauses": "GROUP BY",
+    "_having_criteria": "HAVING",
     "_distinct": "DISTINCT",
 }
 """What would stand between the index and the LIMIT; SQLAlchemy 2.0's own attributes of a Select."""
@@ -56,13 +58,13 @@ def search(
 ) -> Found:
     """Find the k nearest of the rows that a select gives, by the way that suits its filters.
 
-    Settings of the running transaction are as before afterwards. Needs a driver with %(name)s values, such as
-    psycopg.
+    Settings of the running transaction are as before afterwards; in autocommit mode, where none would last, searches
+    take the session's own. Needs a driver with %(name)s values, such as psycopg.
 
     Args:
         statement: A select over the collection's source, with any joins and conditions, without ORDER BY and LIMIT.
         collection: Name of a collection or alias.
-        vector: Shape (dimensions,), from the collection's own model.
+        vector: Shape (dimensions,), of any length, from the collection's own model.
         k: Rows wanted, 1 to 10,000.
         key: The source's key columns in the statement, where it has the source under another name or twice.
 
@@ -72,6 +74,10 @@ def search(
     """
     if not 1 <= k <= MAX_K:
         raise UsageError(f"k is {k}; expected 1 to {MAX_K} rows")
+    if not isinstance(statement, sa.Select):
+        raise UsageError(
+            f"search() was given a {type(statement).__name__}; expected a select over the collection's source"
+        )
     for attribute, clause in FORBIDDEN.items():
         found = getattr(statement, attribute)
         if found is not None and found is not False and found != ():
@@ -82,6 +88,11 @@ def search(
     row = _begin(bound, collection)
     near = _near(row, _checked(vector, int(row["dimensions"])))
     columns = list(key) if key is not None else _key_columns(statement, row)
+    if len(columns) != len(row["key_columns"]):
+        raise UsageError(
+            f'{len(columns)} key columns were given; the key of collection "{row["name"]}" is '
+            f"{', '.join(row['key_columns'])}"
+        )
     asker = _SelectAsker(
         connection, bound, statement, near, dict(zip(row["key_columns"], columns, strict=True))
     )
@@ -144,7 +155,11 @@ class _SelectAsker:
         nearest = self.matching.add_columns(near.c[DISTANCE]).where(
             *(near.c[name] == column for name, column in self.key.items())
         )
-        return self.connection.execute(nearest.order_by(order).limit(limit)).all()
+        result = self.connection.execute(nearest.order_by(order).limit(limit))
+        # Where collections are loaded by a join SQLAlchemy wants to be told to put their rows together; it has limited the
+        # entities, not the joined rows. Other rows may be equal, and each counts.
+        must_be_unique = getattr(result, "_unique_filter_state", None) is not None
+        return (result.unique() if must_be_unique else result).all()
 
 
 class _Explain(Executable, ClauseElement):
@@ -169,7 +184,8 @@ def _compile_explain(element: _Explain, compiler: "SQLCompiler", **options: Any)
 
 
 def _begin(bound: sa.Connection, collection: str) -> dict[str, Any]:
-    row = _run(bound, "queries/search_begin.sql", {"name": collection})
+    # PostgreSQL's texts have no NUL.
+    row = _run(bound, "queries/search_begin.sql", {"name": collection}) if "\0" not in collection else None
     if row is None:
         raise CollectionNotFoundError(
             f'collection "{collection}" does not exist; the table imgvec.collection has those that do'
@@ -233,12 +249,15 @@ def _checked(vector: npt.ArrayLike, dimensions: int) -> str:
     Raises:
         UsageError: Another shape, not finite, or zero.
     """
-    array = np.asarray(vector, dtype=np.float32)
+    try:
+        array = np.asarray(vector, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the vector is not made of numbers ({error})") from error
     if array.shape != (dimensions,):
         raise UsageError(f"the vector has shape {array.shape}; the collection's model gives ({dimensions},)")
     if not np.isfinite(array).all() or not array.any():
         raise UsageError("the vector is zero or not finite; expected one that has a direction")
-    return vector_text(array)
+    return vector_text(unit_vector(array))
 
 
 def _run(bound: sa.Connection, name: str, values: Mapping[str, object]) -> dict[str, Any] | None:

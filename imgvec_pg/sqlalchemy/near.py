@@ -18,8 +18,10 @@ Entities = TypeVarTuple("Entities")
 CURES = {
     "LIMIT": "leave it out and pass k",
     "OFFSET": "add .offset() afterwards",
+    "FETCH": "leave it out and pass k",
     "ORDER BY": "leave it out, or sort outside: select(…).select_from(near(…).subquery())",
     "GROUP BY": "group outside: select(…).select_from(near(…, k=100).subquery()).group_by(…)",
+    "HAVING": "group outside: select(…).select_from(near(…, k=100).subquery()).group_by(…).having(…)",
     "DISTINCT": "make it distinct outside: select(…).select_from(near(…, k=100).subquery()).distinct()",
 }
 """What to do instead with a clause that would read every row before the LIMIT."""

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapper
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query import check_words
+from imgvec_pg.search.question import unit_vector
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def as_vector(asked: Any) -> str:  # noqa: ANN401
     if not np.isfinite(array).all() or not array.any():
         raise UsageError("the vector is zero or not finite; expected one that has a direction")
     # What halfvec keeps of it has five digits: a quarter of the time and half the bytes of printing all.
-    numbers = array.astype(np.float16).tolist()
+    numbers = unit_vector(array).astype(np.float16).tolist()
     return ("[" + ",".join(["%.5g"] * len(numbers)) + "]") % tuple(numbers)
 
 

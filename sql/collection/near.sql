@@ -6,6 +6,6 @@ LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) query
     FROM imgvec.{embedding_table} AS e
-    -- A NULL query would let the index return arbitrary rows.
-    WHERE query IS NOT NULL;
+    -- A NULL query, or a zero one, would let the index return arbitrary rows.
+    WHERE {vector}.l2_norm(query) OPERATOR(pg_catalog.>) 0;
 END;

@@ -52,10 +52,11 @@ BEGIN
         SELECT sum(pg_relation_size(c.oid)),
                sum(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.relpages > 0 THEN greatest(c.reltuples, 0) / c.relpages
                                                            ELSE 8000.0 / (2 * {dimensions} + 130) END),
-               EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
-                       JOIN pg_catalog.pg_am AS a ON a.oid = i.relam
+               -- One of all rows and of this distance: with another PostgreSQL would sort all rows for each scan.
+               EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
+                       JOIN pg_catalog.pg_am AS a ON a.oid = f.opcmethod
                        WHERE x.indrelid = 'imgvec.{embedding_table}'::regclass AND a.amname = 'hnsw'
-                         AND x.indisvalid AND x.indpred IS NULL),
+                         AND f.opcname = 'halfvec_cosine_ops' AND x.indisvalid AND x.indpred IS NULL),
                (SELECT t.ef_search FROM imgvec.collection AS t WHERE t.id = {collection_id})
         INTO embedded_bytes, embedded_rows, has_index, tuned_ef_search
         FROM pg_catalog.pg_class AS c

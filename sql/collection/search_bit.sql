@@ -51,7 +51,7 @@ BEGIN
        OR c.oid IN (SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h
                     WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass);
 
-    -- To visit a row through the index costs about eight times what comparing it costs (benchmarks/selectivity.py).
+    -- To visit a row through the index is taken to cost eight times what comparing it costs (benchmarks/results/selectivity.txt).
     IF has_index AND embedded_rows > 8 * candidates AND ($3 IS NULL OR cardinality($3) > 10000) THEN
         way := 'index';
         caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);

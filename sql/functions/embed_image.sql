@@ -21,7 +21,8 @@ BEGIN
     ELSIF octet_length($2) NOT BETWEEN 1 AND max_bytes THEN
         RAISE program_limit_exceeded USING
             MESSAGE = format('the picture has %s bytes, expected 1 to %s', octet_length($2), max_bytes),
-            HINT = 'Models see a few hundred pixels: make it smaller.';
+            HINT = CASE WHEN octet_length($2) = 0 THEN 'Pass the bytes of a picture file.'
+                ELSE 'Models see a few hundred pixels: make it smaller.' END;
     END IF;
     RETURN imgvec.ask_worker(asked_model, NULL, $2);
 END

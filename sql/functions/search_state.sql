@@ -1,7 +1,9 @@
 -- imgvec.search_state(collection): what a search from outside needs to know first: of a collection, by its name or alias,
 -- what describes it, how large its embedding tables are (the partitions together, rows as the planner estimates them),
--- whether row-level security hides rows of them from the caller, and the session's settings that a search changes, null before
--- pgvector's library is loaded. The source's names are null when its table is gone; no row for an unknown collection. In plpgsql, which keeps its plans: to plan this takes four times as long as to run it.
+-- whether a valid HNSW index holds all their vectors by cosine distance (one that holds bits does not), whether row-level
+-- security hides rows of them from the caller, and the session's settings that a search changes, null before pgvector's
+-- library is loaded. The source's names are null when its table is gone; no row for an unknown collection.
+-- In plpgsql, which keeps its plans: to plan this takes four times as long as to run it.
 CREATE FUNCTION imgvec.search_state(collection text)
 RETURNS TABLE (name text, dimensions integer, key_columns text[], ef_search smallint, source_schema text, source_name text,
                embedded_rows double precision, embedded_bytes double precision, has_index boolean, hides_rows boolean, settings jsonb)
@@ -33,9 +35,10 @@ BEGIN
     FROM pg_catalog.pg_class AS p
     WHERE p.oid = embeddings
        OR p.oid IN (SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = embeddings);
-    has_index := EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
-                         JOIN pg_catalog.pg_am AS a ON a.oid = i.relam
-                         WHERE x.indrelid = embeddings AND a.amname = 'hnsw' AND x.indisvalid AND x.indpred IS NULL);
+    has_index := EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
+                         JOIN pg_catalog.pg_am AS a ON a.oid = f.opcmethod
+                         WHERE x.indrelid = embeddings AND a.amname = 'hnsw' AND f.opcname = 'halfvec_cosine_ops'
+                           AND x.indisvalid AND x.indpred IS NULL);
     hides_rows := row_security_active(embeddings);
     settings := jsonb_build_object('hnsw.iterative_scan', current_setting('hnsw.iterative_scan', true),
                                    'hnsw.ef_search', current_setting('hnsw.ef_search', true),

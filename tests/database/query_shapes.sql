@@ -1,6 +1,6 @@
 -- Query shapes whose plans must be those of hand-written pgvector queries: the same nodes, indexes and conditions.
 -- Read by test_plan_shapes.py. A shape is a name, our query and the same by hand; $1 is a query vector, prepared
--- with a generic plan; :'q' is one as a literal. By hand too a NULL vector must find nothing (the index would return
+-- with a generic plan; :'q' is one as a literal. By hand too a NULL or zero vector must find nothing (the index would return
 -- arbitrary rows), so the guard against it stands where the vector is not a literal.
 -- near_*_text finds its words in the cache: 'seven' and 'eight'. By hand the vector is a scalar sub-select too, evaluated once.
 -- product has 8,000 rows, a brand and a category; sale is partitioned, with a composite key, and its embedding table
@@ -22,7 +22,7 @@ SELECT e.id, e.embedding <=> :'q' AS distance FROM imgvec.product_embedding AS e
 -- shape: top k of a prepared statement
 SELECT n.id, n.distance FROM imgvec.near_product($1) AS n ORDER BY n.distance LIMIT 10;
 -- by hand
-SELECT e.id, e.embedding <=> $1 AS distance FROM imgvec.product_embedding AS e WHERE $1 IS NOT NULL
+SELECT e.id, e.embedding <=> $1 AS distance FROM imgvec.product_embedding AS e WHERE l2_norm($1::halfvec) > 0
 ORDER BY distance LIMIT 10;
 
 -- shape: one join
@@ -62,7 +62,7 @@ WHERE p.price < 50 ORDER BY n.distance LIMIT 10;
 -- by hand
 SELECT p.name, b.name, c.name, e.embedding <=> $1 AS distance FROM imgvec.product_embedding AS e
 JOIN shop.product AS p USING (id) JOIN shop.brand AS b ON b.id = p.brand_id JOIN shop.category AS c ON c.id = p.category_id
-WHERE p.price < 50 AND $1 IS NOT NULL ORDER BY distance LIMIT 10;
+WHERE p.price < 50 AND l2_norm($1::halfvec) > 0 ORDER BY distance LIMIT 10;
 
 -- shape: filter on the source
 SELECT p.name, n.distance FROM imgvec.near_product(:'q') AS n JOIN shop.product AS p USING (id)
@@ -93,7 +93,7 @@ WHERE p.id BETWEEN 1 AND 20;
 SELECT p.id, n.id, n.distance FROM shop.product AS p JOIN imgvec.product_embedding AS q ON q.id = p.id
 CROSS JOIN LATERAL (
     SELECT e.id, e.embedding <=> q.embedding AS distance FROM imgvec.product_embedding AS e
-    WHERE q.embedding IS NOT NULL ORDER BY distance LIMIT 3
+    WHERE l2_norm(q.embedding) > 0 ORDER BY distance LIMIT 3
 ) AS n
 WHERE p.id BETWEEN 1 AND 20;
 
@@ -172,7 +172,7 @@ SELECT s.name, n.distance FROM imgvec.near_secret($1) AS n JOIN shop.secret AS s
 WHERE s.price < 50 ORDER BY n.distance LIMIT 10;
 -- by hand
 SELECT s.name, e.embedding <=> $1 AS distance FROM imgvec.secret_embedding AS e JOIN shop.secret AS s USING (id)
-WHERE s.price < 50 AND $1 IS NOT NULL ORDER BY distance LIMIT 10;
+WHERE s.price < 50 AND l2_norm($1::halfvec) > 0 ORDER BY distance LIMIT 10;
 
 -- shape: near_text
 SELECT n.id, n.distance FROM imgvec.near_product_text('seven') AS n ORDER BY n.distance LIMIT 10;

@@ -124,12 +124,19 @@ def test_among_restricts_the_search_to_the_given_keys(
 
 
 @pytest.mark.usefixtures("photos")
-def test_near_gives_nothing_for_a_null_query(scratch: Connection) -> None:
-    for query in ("NULL", "(SELECT NULL::halfvec)"):
+def test_near_gives_nothing_for_a_null_or_zero_query(scratch: Connection) -> None:
+    # 1e-9 is zero to a halfvec.
+    for query in (
+        "NULL",
+        "(SELECT NULL::halfvec)",
+        "'[0,0,0]'",
+        "'[1e-9,0,0]'",
+        "(SELECT '[0,0,0]'::halfvec)",
+    ):
         near = f"SELECT * FROM imgvec.near_photo_test({query}) ORDER BY distance LIMIT 3"
         assert rows(scratch, near) == []
     lateral = (
-        "SELECT v.name, n.id FROM (VALUES ('x', '[1,0,0]'::halfvec), ('none', NULL)) AS v (name, query)"
+        "SELECT v.name, n.id FROM (VALUES ('x', '[1,0,0]'::halfvec), ('none', NULL), ('zero', '[0,0,0]')) AS v (name, query)"
         " CROSS JOIN LATERAL (SELECT * FROM imgvec.near_photo_test(v.query) ORDER BY distance LIMIT 1) AS n"
     )
     assert rows(scratch, lateral) == [("x", 1)]

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from photostore import make_collection
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship
 
 from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import CollectionError, UsageError
@@ -27,6 +27,9 @@ class Brand(Base):
     __tablename__ = "brand"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
+    photos: Mapped[list["Photo"]] = relationship(
+        primaryjoin="Brand.id == foreign(Photo.brand_id)", viewonly=True, order_by="Photo.id"
+    )
 
 
 class Photo(Base):
@@ -35,6 +38,7 @@ class Photo(Base):
     file: Mapped[str]
     price: Mapped[float | None]
     brand_id: Mapped[int]
+    brand: Mapped[Brand] = relationship(primaryjoin="foreign(Photo.brand_id) == Brand.id", viewonly=True)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,55 @@ def test_a_session_gives_entities_and_keeps_its_settings(engine: sa.Engine) -> N
         assert session.scalar(sa.text("SHOW hnsw.iterative_scan")) == "off"
 
 
+def test_collections_loaded_by_a_join_count_as_one_row(engine: sa.Engine) -> None:
+    statement = sa.select(Photo).where(Photo.price <= 4000)
+    with Session(engine) as session:
+        found = search(
+            session,
+            statement.options(joinedload(Photo.brand).joinedload(Brand.photos)),
+            "photo_test",
+            QUERY,
+            10,
+        )
+        plain = search(session, statement, "photo_test", QUERY, 10)
+        assert [row[0] for row in found.rows] == [row[0] for row in plain.rows]
+        assert len(found.rows) == 10
+        assert {len(row.Photo.brand.photos) for row in found.rows} == {ROWS // 100}
+        # Rows that look alike are not one.
+        brands = search(session, sa.select(Photo.brand_id * 0), "photo_test", QUERY, 10)
+        assert len(brands.rows) == 10
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e-9, 1e6, 1e30])
+def test_a_vector_of_any_length_asks_by_its_direction(engine: sa.Engine, length: float) -> None:
+    vector = QUERY.astype(np.float64) * length
+    with engine.connect() as connection:
+        found = search(connection, sa.select(Photo.price), "photo_test", vector, 5)
+        exact = search(connection, sa.select(Photo.price), "photo_test", QUERY, 5)
+    assert found == exact
+    assert vector[0] == length
+
+
+def test_an_index_that_cannot_give_the_order_is_not_asked(engine: sa.Engine) -> None:
+    table, own = "imgvec.photo_test_embedding", "imgvec.photo_test_embedding_hnsw"
+    among = sa.text(
+        f"SELECT id FROM imgvec.search_photo_test('{QUERY.tolist()}', 10, ARRAY(SELECT id FROM shop.photo))"
+    )
+    with engine.connect() as connection:
+        right = [row.id for row in search(connection, sa.select(Photo.id), "photo_test", QUERY).rows]
+        assert set(connection.scalars(among)) == set(right)
+        assert connection.scalar(sa.text("SELECT imgvec.last_search_way()")) == "index"
+        connection.execute(sa.text(f"DROP INDEX {own}"))
+        for index in ("embedding halfvec_l2_ops", "(binary_quantize(embedding)::bit(8)) bit_hamming_ops"):
+            connection.execute(sa.text(f"CREATE INDEX other ON {table} USING hnsw ({index})"))
+            found = search(connection, sa.select(Photo.id), "photo_test", QUERY)
+            assert found.way == "exact"
+            assert connection.scalars(among).all() == [row.id for row in found.rows]
+            assert connection.scalar(sa.text("SELECT imgvec.last_search_way()")) == "exact"
+            connection.execute(sa.text("DROP INDEX imgvec.other"))
+        connection.rollback()
+
+
 def test_an_alias_is_searched_by_its_own_key(engine: sa.Engine) -> None:
     other = sa.orm.aliased(Photo)
     statement = sa.select(other.id).where(other.price > ROWS - 5)
@@ -131,6 +184,12 @@ def test_an_alias_is_searched_by_its_own_key(engine: sa.Engine) -> None:
         ({"vector": np.full(DIMENSIONS, np.nan)}, "zero or not finite"),
         ({"vector": [1.0, 2.0]}, r"shape \(2,\); the collection's model gives \(8,\)"),
         ({"statement": sa.select(Photo.id).limit(3)}, "the select has LIMIT"),
+        ({"vector": ["red"]}, "the vector is not made of numbers"),
+        ({"key": []}, 'given; the key of collection "photo_test" is id'),
+        ({"statement": sa.select(Photo.id).fetch(3)}, "the select has FETCH"),
+        ({"statement": sa.select(sa.func.count()).having(sa.true())}, "the select has HAVING"),
+        ({"statement": sa.union(sa.select(Photo.id), sa.select(Photo.id))}, "was given a CompoundSelect"),
+        ({"collection": "a\0b"}, "does not exist"),
         ({"statement": sa.select(Photo.id).order_by(Photo.id)}, "the select has ORDER BY"),
         ({"statement": sa.select(Photo.id).distinct()}, "the select has DISTINCT"),
         ({"statement": sa.select(sa.func.count()).group_by(Photo.id)}, "the select has GROUP BY"),

@@ -273,6 +273,11 @@ def test_statements_are_cached(session: Session) -> None:
             lambda: near(sa.select(sa.func.count()).group_by(Product.id), "x"),
             "has GROUP BY, .*; group outside",
         ),
+        (
+            lambda: near(sa.select(sa.func.count()).having(sa.true()), "x"),
+            "has HAVING, .*; group outside",
+        ),
+        (lambda: near(sa.select(Product).fetch(3), "x"), "has FETCH, .*; leave it out and pass k"),
         (lambda: SearchSettings(ef_search=0), "ef_search is 0; expected 1 to 1000"),
         (lambda: SearchSettings(iterative_scan="on"), 'iterative_scan is "on"; expected off, strict'),  # type: ignore[arg-type]
         (lambda: SearchSettings(max_scan_tuples=0), "max_scan_tuples is 0"),
