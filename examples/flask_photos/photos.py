@@ -11,8 +11,9 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, ForeignKey, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, joinedload, mapped_column, relationship
 
-from imgvec_pg.errors import ImgvecError, UsageError
+from imgvec_pg.errors import UsageError
 from imgvec_pg.flask import ImgVec, search_blueprint
+from imgvec_pg.sqlalchemy import EmbeddingMixin
 
 COLLECTION = "photo_clip"
 SHOWN = 48
@@ -45,6 +46,13 @@ class Photo(Base):
     stars: Mapped[int] = mapped_column(default=0)
     album_id: Mapped[int] = mapped_column(ForeignKey("album.id"), index=True)
     album: Mapped[Album] = relationship()
+
+
+class PhotoClip(EmbeddingMixin, Base):
+    """The embeddings of photos. run.py makes the collection, as folder and model are chosen there."""
+
+    __source__ = Photo
+    __collection__ = COLLECTION
 
 
 def database_url() -> URL:
@@ -90,7 +98,7 @@ def library() -> ResponseReturnValue:
     try:
         if upload or words:
             asked = upload.read() if upload else words
-            photos = [row.Photo for row in imgvec.search(statement, asked, SHOWN, collection=COLLECTION).rows]
+            photos = [row.Photo for row in imgvec.search(statement, asked, SHOWN).rows]
         else:
             photos = list(db.session.scalars(statement.order_by(Photo.id.desc()).limit(SHOWN)))
     except UsageError as error:
@@ -112,12 +120,5 @@ def library() -> ResponseReturnValue:
 def photo(key: int) -> ResponseReturnValue:
     """Show one photo, and others like it."""
     shown = db.session.get(Photo, key) or abort(404)
-    vector = imgvec.embedding_of(COLLECTION, shown)
-    alike = []
-    if vector is not None:
-        others = select(Photo).where(Photo.id != key)
-        try:
-            alike = [row.Photo for row in imgvec.search(others, vector, 16, collection=COLLECTION).rows]
-        except ImgvecError:
-            abort(503)
+    alike = [row.Photo for row in imgvec.search(select(Photo), shown, 16).rows]
     return render_template("photo.html", photo=shown, alike=alike)

@@ -22,7 +22,8 @@ from imgvec_pg.store.collections import drop_collection as drop_in_database
 from imgvec_pg.store.collections import find_collections
 from imgvec_pg.store.definition import CollectionDefinition
 
-log = logging.getLogger(__name__)
+# Below Alembic's own, which is the one that an alembic.ini shows.
+log = logging.getLogger("alembic.imgvec_pg")
 
 
 class CollectionOperation(MigrateOperation):

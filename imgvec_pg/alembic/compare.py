@@ -31,7 +31,8 @@ from imgvec_pg.store.embeddingmixin import DEFINITION, INFO, SCHEMA
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
 
-log = logging.getLogger(__name__)
+# Below Alembic's own, which is the one that an alembic.ini shows.
+log = logging.getLogger("alembic.imgvec_pg")
 
 METHODS = ("hnsw", "ivfflat")
 

@@ -16,7 +16,8 @@ from imgvec_pg.alembic.failing import MigrationError, telling
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.database.sqlfiles import as_alembic_text
 
-log = logging.getLogger(__name__)
+# Below Alembic's own, which is the one that an alembic.ini shows.
+log = logging.getLogger("alembic.imgvec_pg")
 
 OPCLASS = "halfvec_cosine_ops"
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import connections
 from django.db.models import Model, QuerySet
@@ -17,6 +18,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from imgvec_pg.database.sqlfiles import load_sql
@@ -86,7 +88,7 @@ class ImageSearchAdmin:
     @admin.display(description="")
     def more_like_this(self, row: Model) -> SafeString:
         """Link to the nearest pictures."""
-        return format_html('<a href="{}?like={}">More like this</a>', self._url("similar"), row.pk)
+        return format_html('<a href="{}">More like this</a>', self._like(row))
 
     def get_urls(self) -> list[URLPattern]:
         """Add the pages."""
@@ -101,6 +103,9 @@ class ImageSearchAdmin:
     def _url(self, page: str, *arguments: object) -> str:
         info = f"{self.model._meta.app_label}_{self.model._meta.model_name}"
         return reverse(f"{self.admin_site.name}:{info}_{page}", args=arguments)
+
+    def _like(self, row: Model) -> str:
+        return f"{self._url('similar')}?{urlencode({'like': row.pk})}"
 
     def picture_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Serve a row's picture, small."""
@@ -150,8 +155,8 @@ class ImageSearchAdmin:
             "text": str(row),
             "distance": row.distance,
             "picture": self._url("picture", row.pk),
-            "change": reverse(change, args=[row.pk]),
-            "like": f"{self._url('similar')}?like={row.pk}",
+            "change": reverse(change, args=[quote(row.pk)]),
+            "like": self._like(row),
         }
 
     def _row(self, request: HttpRequest, key: str) -> Model:

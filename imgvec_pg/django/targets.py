@@ -10,7 +10,7 @@ from PIL.Image import Image
 from imgvec_pg.django.connections import psycopg_connection, setting
 from imgvec_pg.django.imagesearch import ImageSearch
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.clientside import vector_of_image, vector_of_words
+from imgvec_pg.search.clientside import MAX_UPLOAD_BYTES, vector_of_image, vector_of_words
 from imgvec_pg.search.query import check_words
 from imgvec_pg.search.question import Float32Array, unit_vector
 from imgvec_pg.store.collections import get_collection
@@ -37,7 +37,11 @@ class Target:
             self.row = asked
         elif hasattr(asked, "read"):
             # Read now: an upload is closed when its request ends.
-            asked = asked.read()
+            asked = asked.read(MAX_UPLOAD_BYTES + 1)
+            if not isinstance(asked, bytes):
+                raise UsageError(
+                    "near() was given a file that is open as text; expected one opened with open(…, 'rb')"
+                )
         elif not isinstance(asked, bytes | Image):
             asked = _checked(asked)
         self.asked = asked

@@ -119,7 +119,7 @@ def read_k(request: Request) -> int:
         UsageError: It is another.
     """
     text = request.values.get("k", "24")
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_SHOWN:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= MAX_SHOWN):
         raise UsageError(f"k is {text[:20]!r}; expected 1 to {MAX_SHOWN}")
     return int(text)
 

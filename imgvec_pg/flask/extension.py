@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 from flask import Flask, current_app
 from PIL.Image import Image
@@ -14,10 +13,14 @@ from psycopg.conninfo import make_conninfo
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import UsageError
 from imgvec_pg.flask.commands import imgvec_command
-from imgvec_pg.search.asking import read_vector
 from imgvec_pg.search.clientside import vector_of_image, vector_of_words
-from imgvec_pg.search.selects import Found, search
+from imgvec_pg.search.selects import Found, connection_of
+from imgvec_pg.sqlalchemy.questions import Asked, Picture, Words, read_question
+from imgvec_pg.sqlalchemy.search import search
+from imgvec_pg.sqlalchemy.source import AnySelect, find_class, target_of
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection
+from imgvec_pg.store.embeddingmixin import EmbeddingMixin
 
 if TYPE_CHECKING:
     from flask_sqlalchemy import SQLAlchemy
@@ -104,67 +107,56 @@ class ImgVec:
 
     def search(
         self,
-        statement: sa.Select[Any],
-        asked: str | bytes | Image | npt.ArrayLike,
+        statement: AnySelect,
+        question: Asked,
         k: int = 10,
         *,
-        collection: str | None = None,
+        by: type[EmbeddingMixin] | str | None = None,
         key: Sequence[sa.ColumnElement[Any]] | None = None,
     ) -> Found:
         """Find the k nearest of the rows that a select gives, never fewer while more match.
 
+        It is imgvec_pg.sqlalchemy.search() in the application's session; but words and pictures that are not cached are
+        embedded as IMGVEC_EMBED says, which needs no dblink in the database.
+
         Args:
             statement: A select over the collection's source, with any joins and conditions, without ORDER BY and LIMIT.
-            asked: Words; a picture as bytes or PIL image; or a vector, such as an embedding's own.
+            question: Words; a picture (bytes, a Path, a PIL image); a row of the source, which is then not in its own
+                answer, and near which nothing is while it is not embedded; or a vector, shape (dimensions,).
             k: Rows wanted, 1 to 10,000.
-            collection: Its name; None takes the only one there is.
+            by: The embedding class or the collection's name, where the select's source has several or no class.
             key: The source's key columns in the statement, where it has the source under another name or twice.
 
         Returns:
             `.rows`, nearest first, each with what the select has and `distance` last; `.way` tells how they were found.
 
         Raises:
-            UsageError: The select, k or what is asked with cannot be used.
-            CollectionError: The collection does not exist.
+            UsageError: The select, k or the question cannot be used.
+            CollectionNotFoundError: The collection does not exist.
+            NoWorkerError, ModelError: The question cannot be embedded.
         """
+        # It refuses another database than PostgreSQL by psycopg 3.
+        _ = self.engine
         session = self.db.session()
-        bound = session.connection(bind_arguments={"bind": self.engine})
-        # psycopg's transaction() would take itself for the outermost, and commit.
-        bound.exec_driver_sql("SELECT")
-        driver_connection: Any = bound.connection.driver_connection
-        found = get_collection(driver_connection, collection, say_which='collection="NAME"')
-        vector = self._vector(driver_connection, found, asked)
-        return search(session, statement, found.name, vector, k, key=key)
+        by = by or find_class(statement)
+        is_to_embed = isinstance(question, str | bytes | Path | Image | Words | Picture)
+        if by is None or is_to_embed:
+            bound = connection_of(session, statement)
+            # psycopg's transaction() would take itself for the outermost, and commit.
+            bound.exec_driver_sql("SELECT")
+            connection: Any = bound.connection.driver_connection
+            name = by if by is None or isinstance(by, str) else target_of(by).name
+            collection = get_collection(connection, name, say_which='by="NAME"')
+            by = by or collection.name
+            if is_to_embed:
+                question = self._embed(connection, collection, question)
+        return search(session, statement, question, k, by=by, key=key)
 
-    def embedding_of(self, collection: str, row: object) -> npt.NDArray[np.float32] | None:
-        """Return the vector of a row that is embedded, to search for more like it; None while it is not.
-
-        Args:
-            row: An instance of the collection's source class, in the database.
-
-        Raises:
-            UsageError: The row has no key yet.
-        """
-        identity = sa.inspect(row).identity
-        if identity is None:
-            raise UsageError(f"{row!r} is not in the database yet; expected a row with a key")
-        with self.connection() as connection:
-            found = get_collection(connection, collection)
-            table = sa.table(
-                found.embedding_table,
-                *(sa.column(name) for name in (*found.key_columns, "embedding")),
-                schema="imgvec",
-            )
-        same = (table.c[name] == value for name, value in zip(found.key_columns, identity, strict=True))
-        query = sa.select(sa.cast(table.c.embedding, sa.Text)).where(*same)
-        text = self.db.session.scalar(query, bind_arguments={"bind": self.engine})
-        return None if text is None else read_vector(text)
-
-    def _vector(self, connection: Connection, collection: Any, asked: Any) -> npt.ArrayLike:  # noqa: ANN401
-        embedding = current_app.config["IMGVEC_EMBED"]
-        if isinstance(asked, str):
-            return vector_of_words(connection, collection, asked, embedding)
-        if isinstance(asked, bytes | Image):
-            return vector_of_image(connection, collection, asked, embedding)
-        vector: npt.ArrayLike = asked.to_list() if hasattr(asked, "to_list") else np.asarray(asked)
-        return vector
+    def _embed(self, connection: Connection, collection: Collection, question: Asked) -> Asked:
+        """Have words or a picture embedded, by whom IMGVEC_EMBED says."""
+        asked, embedding = read_question(question, None), current_app.config["IMGVEC_EMBED"]
+        if isinstance(asked, Words) and isinstance(asked.text, str):
+            return vector_of_words(connection, collection, asked.text, embedding)
+        if isinstance(asked, Picture):
+            return vector_of_image(connection, collection, asked.content, embedding)
+        return asked

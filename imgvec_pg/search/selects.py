@@ -16,7 +16,7 @@ from sqlalchemy.sql.expression import ClauseElement, Executable
 from sqlalchemy.sql.visitors import InternalTraversal
 
 from imgvec_pg.database.sqlfiles import load_sql
-from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.errors import CollectionNotFoundError, UsageError
 from imgvec_pg.search.nearest import MAX_K
 from imgvec_pg.search.question import unit_vector, vector_text
 from imgvec_pg.search.ways import Before, Way, find
@@ -70,7 +70,7 @@ def search(
 
     Raises:
         UsageError: k, the vector or the select cannot be used.
-        CollectionError: The collection does not exist.
+        CollectionNotFoundError: The collection does not exist.
     """
     if not 1 <= k <= MAX_K:
         raise UsageError(f"k is {k}; expected 1 to {MAX_K} rows")
@@ -84,13 +84,8 @@ def search(
             raise UsageError(
                 f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
             )
-    bound = connection.connection() if isinstance(connection, Session) else connection
-    # PostgreSQL's texts have no NUL.
-    row = _run(bound, "queries/search_begin.sql", {"name": collection}) if "\0" not in collection else None
-    if row is None:
-        raise CollectionError(
-            f'collection "{collection}" does not exist; the table imgvec.collection has those that do'
-        )
+    bound = connection_of(connection, statement)
+    row = _begin(bound, collection)
     near = _near(row, _checked(vector, int(row["dimensions"])))
     columns = list(key) if key is not None else _key_columns(statement, row)
     if len(columns) != len(row["key_columns"]):
@@ -105,6 +100,30 @@ def search(
         asker, k, Before(**{field.name: row[field.name] for field in dataclasses.fields(Before)})
     )
     return Found(sorted(rows, key=lambda found: float(found[-1])), way)
+
+
+def connection_of(connection: sa.Connection | Session, statement: sa.Select[Any]) -> sa.Connection:
+    """Return the connection on which a session runs a select, where it has several databases too."""
+    if not isinstance(connection, Session):
+        return connection
+    entities = (described.get("entity") for described in statement.column_descriptions)
+    entity = next((found for found in entities if found is not None), None)
+    arguments: dict[str, Any] = {"clause": statement}
+    if entity is not None:
+        arguments["mapper"] = sa.inspect(entity).mapper
+    return connection.connection(bind_arguments=arguments)
+
+
+def source_key(
+    connection: sa.Connection | Session, statement: sa.Select[Any], collection: str
+) -> list[sa.ColumnElement[Any]]:
+    """Return the key columns of a collection's source where a select reads it, as the database knows them.
+
+    Raises:
+        CollectionNotFoundError: The collection does not exist.
+        UsageError: The select reads its source not at all, or twice.
+    """
+    return _key_columns(statement, _begin(connection_of(connection, statement), collection))
 
 
 @dataclass(frozen=True)
@@ -162,6 +181,16 @@ class _Explain(Executable, ClauseElement):
 @compiles(_Explain)  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
 def _compile_explain(element: _Explain, compiler: "SQLCompiler", **options: Any) -> str:  # noqa: ANN401
     return "EXPLAIN (FORMAT JSON) " + compiler.process(element.statement, **options)
+
+
+def _begin(bound: sa.Connection, collection: str) -> dict[str, Any]:
+    # PostgreSQL's texts have no NUL.
+    row = _run(bound, "queries/search_begin.sql", {"name": collection}) if "\0" not in collection else None
+    if row is None:
+        raise CollectionNotFoundError(
+            f'collection "{collection}" does not exist; the table imgvec.collection has those that do'
+        )
+    return row
 
 
 def _near(row: Mapping[str, Any], text: str) -> sa.TableValuedAlias:

@@ -74,8 +74,7 @@ def neighbours(by: type[EmbeddingMixin], question: Asked) -> sa.FromClause:
 
 
 def _read(question: Asked, target: Target) -> Question:
-    source = target.source if target.source is not None else sa.Table("", sa.MetaData())
-    return read_question(question, source)
+    return read_question(question, target.source)
 
 
 def _refuse_clauses(statement: AnySelect) -> None:
@@ -99,9 +98,8 @@ def _neighbours(target: Target, question: Question) -> sa.FromClause:
     else:
         # Without a type PostgreSQL reads the text as the function's own, wherever the extension lives.
         call, arguments = f"near_{target.name}", [_bound(question.value, sa.types.NullType())]
-    columns: list[sa.ColumnClause[Any]] = [sa.column(name, type_) for name, type_ in target.key]
-    function = getattr(getattr(sa.func, SCHEMA), call)(*arguments)
-    found: sa.TableValuedAlias = function.table_valued(*columns, sa.column(DISTANCE, sa.Double))
+    function: sa.Function[Any] = sa.Function(call, *arguments, packagenames=(SCHEMA,))
+    found: sa.TableValuedAlias = function.table_valued(*target.columns)
     # A column among the arguments needs no LATERAL: to PostgreSQL functions in FROM are so by themselves.
     return found
 

@@ -89,11 +89,11 @@ Asked = (
 its row, numbers a vector."""
 
 
-def read_question(asked: Asked, source: sa.Table) -> Question:
+def read_question(asked: Asked, source: sa.Table | None) -> Question:
     """Tell what is asked with.
 
     Args:
-        source: The collection's source, whose instances are rows.
+        source: The collection's source, whose instances are rows; None where it is not known.
 
     Raises:
         UsageError: It is nothing of the kind.
@@ -148,15 +148,14 @@ def as_vector(asked: Any) -> str:  # noqa: ANN401
     return ("[" + ",".join(["%.5g"] * len(numbers)) + "]") % tuple(numbers)
 
 
-def _instance(asked: object, source: sa.Table) -> Row | None:
+def _instance(asked: object, source: sa.Table | None) -> Row | None:
     state = sa.inspect(asked, raiseerr=False)
     mapper = getattr(state, "mapper", None)
     if not isinstance(mapper, Mapper) or state is mapper:
         return None
     if source not in mapper.tables:
-        raise UsageError(
-            f"cannot search for a {type(asked).__name__}; expected a row of {source.fullname}, the collection's source"
-        )
+        wanted = "Row(key)" if source is None else f"a row of {source.fullname}, the collection's source"
+        raise UsageError(f"cannot search for a {type(asked).__name__}; expected {wanted}")
     values = mapper.primary_key_from_instance(asked)
     if None in values:
         raise UsageError(f"this {type(asked).__name__} has no key yet; flush it first")

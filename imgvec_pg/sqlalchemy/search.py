@@ -15,6 +15,10 @@ from imgvec_pg.search.selects import Found
 from imgvec_pg.sqlalchemy.questions import Asked, Picture, Question, Row, Words, read_question
 from imgvec_pg.sqlalchemy.source import AnySelect, Target, resolve
 from imgvec_pg.store.embeddingmixin import SCHEMA, EmbeddingMixin
+from imgvec_pg.store.newcollection import check_name
+
+NO_DATA_FOUND = "P0002"
+"""What embedding_of() raises for a row without an embedding."""
 
 
 def search(
@@ -32,29 +36,44 @@ def search(
     one where the index gives too few. With an AsyncSession: `await session.run_sync(search, select(…), …)`.
 
     Args:
-        statement, question, k, by, key: As near() has them; k is 1 to 10,000.
+        statement, question, k, by, key: As near() has them; k is 1 to 10,000. A collection's name needs no key here.
+
+    Returns:
+        No rows where the row that is asked with is not embedded (yet).
 
     Raises:
         UsageError: k, the question or the select cannot be used.
-        CollectionError: The collection does not exist.
+        CollectionNotFoundError: The collection does not exist.
     """
+    if isinstance(by, str) and key is None:
+        check_name(by)
+        key = selects.source_key(session, statement, by)
     target, columns = resolve(statement, by, key)
-    source = target.source if target.source is not None else sa.Table("", sa.MetaData())
-    asked = read_question(question, source)
+    asked = read_question(question, _source(target, columns))
     if isinstance(asked, Row):
         values = asked.key([name for name, _ in target.key])
         pairs = zip(columns, values, target.key, strict=True)
         is_itself = sa.and_(*(column == sa.literal(value, type_) for column, value, (_, type_) in pairs))
         statement = statement.where(sa.not_(is_itself))
-    vector = fetch_vector(session, target, asked)
+    vector = fetch_vector(selects.connection_of(session, statement), target, asked)
+    if vector is None:
+        return Found((), "exact")
     return selects.search(session, statement, target.name, vector, k, key=columns)
 
 
-def fetch_vector(
-    session: Session | sa.Connection, target: Target, asked: Question
-) -> npt.NDArray[np.float32]:
-    """Have the database embed a question, or look a row's vector up; shape (dimensions,)."""
+def _source(target: Target, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Table | None:
+    """Return the table whose instances are rows: the class's, else the one whose columns are the key."""
+    if target.source is not None:
+        return target.source
+    tables = [getattr(column, "table", None) for column in columns]
+    return next((table for table in tables if isinstance(table, sa.Table)), None)
+
+
+def fetch_vector(bound: sa.Connection, target: Target, asked: Question) -> npt.NDArray[np.float32] | None:
+    """Have the database embed a question, or look a row's vector up; shape (dimensions,), None for a row without one."""
     imgvec, name = getattr(sa.func, SCHEMA), sa.literal(target.name, sa.Text())
+    if isinstance(asked, Words) and not isinstance(asked.text, str):
+        raise UsageError("search() runs at once, so it cannot take a column; expected words, or use near()")
     if isinstance(asked, Words):
         call = imgvec.embed_text(name, sa.literal(asked.text, sa.Text()))
     elif isinstance(asked, Picture):
@@ -71,5 +90,15 @@ def fetch_vector(
         return np.array(json.loads(asked.value), dtype=np.float32)
     else:
         raise UsageError("search() runs at once, so it cannot take a column; expected a value, or use near()")
-    text = session.execute(sa.select(sa.cast(call, sa.Text()))).scalar_one()
+    fetching = sa.select(sa.cast(call, sa.Text()))
+    if not isinstance(asked, Row):
+        return np.array(json.loads(bound.execute(fetching).scalar_one()), dtype=np.float32)
+    try:
+        # In a savepoint: that a row is not embedded must not end the application's transaction.
+        with bound.begin_nested():
+            text = bound.execute(fetching).scalar_one()
+    except sa.exc.DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == NO_DATA_FOUND:
+            return None
+        raise
     return np.array(json.loads(text), dtype=np.float32)

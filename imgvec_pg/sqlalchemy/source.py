@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
 from imgvec_pg.errors import UsageError
+from imgvec_pg.search.selects import DISTANCE
 from imgvec_pg.store.embeddingmixin import CLASSES, EmbeddingMixin
 from imgvec_pg.store.newcollection import check_name
 
@@ -31,6 +33,20 @@ class Target:
     key: Sequence[tuple[str, sa.types.TypeEngine[Any]]]
     source: sa.Table | None
     table: sa.Table | None
+
+    @cached_property
+    def source_key(self) -> list[sa.Column[Any]]:
+        """The source's columns that the embedding table's key points to."""
+        assert self.source is not None  # noqa: S101 - resolve() has looked
+        assert self.table is not None  # noqa: S101
+        keys = (next(iter(c.foreign_keys)).column.key for c in self.table.primary_key.columns)
+        return [self.source.c[key] for key in keys]
+
+    @cached_property
+    def columns(self) -> list[sa.ColumnClause[Any]]:
+        """What near_* return: the key's columns and `distance`."""
+        keys: list[sa.ColumnClause[Any]] = [sa.column(name, type_) for name, type_ in self.key]
+        return [*keys, sa.column(DISTANCE, sa.Double)]
 
 
 def target_of(by: type[EmbeddingMixin]) -> Target:
@@ -83,7 +99,13 @@ def resolve(
             )
         columns = list(key)
         return Target(by, [(_name(column), column.type) for column in columns], None, None), columns
-    target = target_of(by if by is not None else _only_class(statement))
+    by = by if by is not None else find_class(statement)
+    if by is None:
+        raise UsageError(
+            "the select reads no source of a collection; expected one with a class such as "
+            "`class ProductClip(EmbeddingMixin, Base)` with __source__ and __collection__, or by=ProductClip"
+        )
+    target = target_of(by)
     if key is not None:
         if len(key) != len(target.key):
             raise UsageError(f"key has {len(key)} columns; expected {', '.join(n for n, _ in target.key)}")
@@ -95,8 +117,12 @@ def resolve(
     return target, _key_columns(statement, target)
 
 
-def _only_class(statement: AnySelect) -> type[EmbeddingMixin]:
-    """Return the one embedding class of the sources that a select reads."""
+def find_class(statement: AnySelect) -> type[EmbeddingMixin] | None:
+    """Return the one embedding class of the sources that a select reads; None where they have none.
+
+    Raises:
+        UsageError: They have several.
+    """
     for leaves in _readings(statement):
         found = {
             name: cls
@@ -111,19 +137,15 @@ def _only_class(statement: AnySelect) -> type[EmbeddingMixin]:
             raise UsageError(
                 f"the select reads sources of several collections; say which with by=: {classes}"
             )
-    raise UsageError(
-        "the select reads no source of a collection; expected one with a class such as "
-        "`class ProductClip(EmbeddingMixin, Base)` with __source__ and __collection__, or by=ProductClip"
-    )
+    return None
 
 
 def _key_columns(statement: AnySelect, target: Target) -> list[sa.ColumnElement[Any]]:
     assert target.source is not None  # noqa: S101 - resolve() has looked
-    names = [name for name, _ in target.key]
-    wanted = [target.source.c[name] for name in _source_names(target)]
+    wanted = target.source_key
     for leaves in _readings(statement):
         readings = (
-            [leaf.corresponding_column(column) for column in wanted]
+            wanted if leaf is target.source else [leaf.corresponding_column(column) for column in wanted]
             for leaf in leaves
             if target.source in _tables(leaf)
         )
@@ -133,18 +155,12 @@ def _key_columns(statement: AnySelect, target: Target) -> list[sa.ColumnElement[
         if found:
             raise UsageError(
                 f"the select reads {target.source.fullname}, the source, {len(found)} times; say which is meant with its key "
-                f"columns: key=[{', '.join(f'aliased.{name}' for name in names)}]"
+                f"columns: key=[{', '.join(f'aliased.{name}' for name, _ in target.key)}]"
             )
     raise UsageError(
         f'the select does not read {target.source.fullname}, the source of collection "{target.name}"; expected it joined, '
         "or its key columns as key=[…]"
     )
-
-
-def _source_names(target: Target) -> list[str]:
-    """Return the keys, in the source's Table, of the columns that the embedding table's key points to."""
-    assert target.table is not None  # noqa: S101
-    return [next(iter(c.foreign_keys)).column.key for c in target.table.primary_key.columns]
 
 
 def _readings(statement: AnySelect) -> Iterator[list[sa.FromClause]]:

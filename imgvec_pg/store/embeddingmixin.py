@@ -42,7 +42,8 @@ class EmbeddingMixin:
     Alembic would make a bare table of it.
 
     Raises:
-        UsageError: The source is no mapped class or table with a primary key, or `__collection__` is missing.
+        UsageError: The source is no mapped class or table with a primary key, or lacks a column that the definition names,
+            or `__collection__` is missing.
     """
 
     __source__: ClassVar[Any] = None
@@ -82,6 +83,14 @@ def _follow_source(cls: type[EmbeddingMixin]) -> None:
         raise UsageError(
             f'the key column "{taken[0]}" of {table.fullname} has a name that embedding tables use themselves; rename it'
         )
+    names = [column.name for column in table.columns]
+    for name in (*definition.image_columns, *definition.watch):
+        # Of another relation, a view say, nothing is known here.
+        if definition.source is None and name not in names:
+            raise UsageError(
+                f'{table.fullname}, the source of class {cls.__name__}, has no column "{name}"; it has: '
+                f"{', '.join(names)}"
+            )
     definition = replace(definition, source=definition.source or _quoted(table))
     twin = _twin(table, definition)
     if twin is not None:

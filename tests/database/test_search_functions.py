@@ -126,7 +126,13 @@ def test_among_restricts_the_search_to_the_given_keys(
 @pytest.mark.usefixtures("photos")
 def test_near_gives_nothing_for_a_null_or_zero_query(scratch: Connection) -> None:
     # 1e-9 is zero to a halfvec.
-    for query in ("NULL", "(SELECT NULL::halfvec)", "'[0,0,0]'", "'[1e-9,0,0]'", "(SELECT '[0,0,0]'::halfvec)"):
+    for query in (
+        "NULL",
+        "(SELECT NULL::halfvec)",
+        "'[0,0,0]'",
+        "'[1e-9,0,0]'",
+        "(SELECT '[0,0,0]'::halfvec)",
+    ):
         near = f"SELECT * FROM imgvec.near_photo_test({query}) ORDER BY distance LIMIT 3"
         assert rows(scratch, near) == []
     lateral = (

@@ -25,6 +25,7 @@ from psycopg.types.json import Jsonb
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.database.migrations import newest_revision
 from imgvec_pg.django import ImageSearch
 from imgvec_pg.django.checks import _check, _check_together
 from imgvec_pg.django.complete import _QuerySetAsker
@@ -387,3 +388,19 @@ def test_checks_refuse_two_collections_of_one_name_or_of_one_field_and_model() -
 
     found = _check_together(list(Twice._image_searches.values()))
     assert [message.id for message in found] == ["imgvec_pg.E008", "imgvec_pg.E009"]
+
+
+def test_djangos_last_migration_brings_the_schema_to_the_librarys_newest_revision() -> None:
+    from django.db.migrations.loader import MigrationLoader
+
+    loader = MigrationLoader(None)
+    (last,) = loader.graph.leaf_nodes("imgvec_pg")
+    revisions = [operation.revision for operation in loader.disk_migrations[last].operations]
+    assert revisions == [newest_revision()]
+
+
+def test_a_file_open_as_text_is_refused() -> None:
+    from gallery.models import Item
+
+    with pytest.raises(UsageError, match="open as text"):
+        Item.objects.near(io.StringIO("red"))

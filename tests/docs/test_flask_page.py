@@ -14,6 +14,7 @@ from sqlalchemy import URL
 from imgvec_pg.database.connect import connect
 
 PAGE = Path(__file__).parents[2] / "docs" / "flask.md"
+PLUGINS = ', autogenerate_plugins=["alembic.autogenerate.*", "imgvec_pg"]'
 MODEL, STAND_IN = "ViT-B-32/laion2b_s34b_b79k", "color-grid"
 
 
@@ -32,14 +33,24 @@ class Application:
         self.url = url.render_as_string(hide_password=False)
         blocks = read_blocks(PAGE)
         python = {block.text.splitlines()[0]: block.text for block in blocks if block.language == "python"}
-        self.app = python["# app.py"].replace("postgresql+psycopg:///photos", self.url)
-        self.more = python["# more.py"]
-        self.commands = next(shell_commands(block) for block in blocks if block.language == "")
         self.photos = folder / "photos"
+        replaced = {
+            "postgresql+psycopg:///photos": self.url,
+            "/srv/photos": str(self.photos),
+            MODEL: STAND_IN,
+        }
+        self.app = python["# app.py"]
+        for shown, used in replaced.items():
+            assert shown in self.app
+            self.app = self.app.replace(shown, used)
+        self.views = python["# views.py"]
+        self.commands = next(shell_commands(block) for block in blocks if block.language == "")
 
     def without(self) -> str:
         """Return the application before image search."""
-        return "\n".join(line for line in self.app.splitlines() if "# +" not in line)
+        kept, _ = self.app.split("class PhotoClip")
+        before = "\n".join(line for line in kept.splitlines() if "# +" not in line)
+        return before.replace(PLUGINS + ")  # its argument", ")")
 
     def flask(self, *arguments: str, code: int = 0) -> str:
         found = subprocess.run(
@@ -75,17 +86,19 @@ def application(empty_module_database: str, tmp_path_factory: pytest.TempPathFac
             (made.photos / f"{color}.png").write_bytes(picture(color))
             row = (color, f"{color}.png", stars)
             connection.execute("INSERT INTO photo (title, path, stars) VALUES (%s, %s, %s)", row)
-    (made.folder / "app.py").write_text(made.app)
+    (made.folder / "app.py").write_text(made.app + made.views)
     return made
 
 
 def test_at_most_ten_lines_are_added(application: Application) -> None:
-    assert 4 < sum("# +" in line for line in application.app.splitlines()) <= 10
+    without = application.without().splitlines()
+    assert 4 < sum(line not in without for line in application.app.splitlines()) <= 10
+    assert "imgvec_pg" not in application.without()
 
 
 def test_the_commands_of_the_page_make_it_searchable(application: Application) -> None:
     for command in application.commands:
-        words = command.replace("/srv/photos", str(application.photos)).replace(MODEL, STAND_IN).split()
+        words = command.split()
         assert words[0] == "flask"
         said = application.flask(*words[1:])
     assert "8 images embedded" in said
@@ -98,14 +111,15 @@ def test_the_commands_of_the_page_make_it_searchable(application: Application) -
     assert asked.splitlines()[1] == "{'title': 'cyan'}"
 
 
-def test_more_like_a_photo_and_migrations_that_leave_the_collection_alone(application: Application) -> None:
-    script = "from app import *\n" + application.more
-    script += (
-        "with app.app_context(): print([row.Photo.title for row in more_like(db.session.get(Photo, 1))][:3])"
-    )
-    assert set(eval(application.python(script))) == {"yellow", "magenta", "black"}  # noqa: S307
+def test_more_like_a_photo_and_migrations_that_make_the_collection_once(application: Application) -> None:
+    found = application.python(
+        "from app import app; c = app.test_client(); print(c.get('/photo/1/more').json[:3]);"
+        "print(c.get('/photo/99/more').status_code)"
+    ).splitlines()
+    assert set(eval(found[0])) == {"yellow", "magenta", "black"}  # noqa: S307
+    assert found[1] == "404"
     assert "No new upgrade operations detected" in application.flask("db", "check")
-    changed = application.app.replace(
+    changed = (application.app + application.views).replace(
         "    stars: Mapped[int]\n", "    stars: Mapped[int]\n    place: Mapped[str | None]\n"
     )
     (application.folder / "app.py").write_text(changed)
@@ -115,4 +129,6 @@ def test_more_like_a_photo_and_migrations_that_leave_the_collection_alone(applic
     application.flask("db", "downgrade")
     with connect(application.dsn) as connection:
         assert connection.execute("SELECT count(*) FROM imgvec.photo_clip_embedding").fetchone() == (8,)
+        application.flask("db", "downgrade")
+        assert connection.execute("SELECT to_regclass('imgvec.photo_clip_embedding')").fetchone() == (None,)
         assert connection.execute("SELECT count(*) FROM photo").fetchone() == (8,)

@@ -111,16 +111,19 @@ def test_search_takes_words_pictures_and_vectors(app: Flask) -> None:
     red = db.session.get_one(Picture, 1)
     assert titles(imgvec.search(public, "red", 3))[0] == "red"
     assert titles(imgvec.search(public, picture("red"), 3))[0] == "red"
-    vector = imgvec.embedding_of("color", red)
-    found = imgvec.search(sa.select(Picture).where(Picture.id != 1), vector, 20)
+    found = imgvec.search(sa.select(Picture), red, 20)
     assert len(found.rows) == 7
     assert found.rows[0].distance == pytest.approx(2 / 3, abs=1e-3)
     with pytest.raises(UsageError, match="words are empty"):
         imgvec.search(public, " ", 3)
     with pytest.raises(CollectionNotFoundError, match='"nothing" does not exist'):
-        imgvec.search(public, "red", 3, collection="nothing")
-    with pytest.raises(UsageError, match="not in the database yet"):
-        imgvec.embedding_of("color", Picture(id=999))
+        imgvec.search(public, "red", 3, by="nothing")
+    with pytest.raises(UsageError, match="has no key yet"):
+        imgvec.search(public, Picture(), 3)
+    db.session.execute(sa.text("SET LOCAL statement_timeout = '59 s'"))
+    assert imgvec.search(public, db.session.get_one(Picture, 100), 3).rows == ()
+    # The transaction goes on.
+    assert db.session.scalar(sa.text("SHOW statement_timeout")) == "59s"
 
 
 def test_a_process_that_may_not_load_models_says_which_worker_is_missing(app: Flask) -> None:
@@ -152,6 +155,7 @@ def test_json_answers_with_public_rows_and_chosen_columns_only(client: FlaskClie
         ("/api/search?q=%00", 400),
         ("/api/search?q=red&k=0", 400),
         ("/api/search?q=red&k=99999999999", 400),
+        ("/api/search?q=red&k=0000000011999", 400),
         ("/api/search?like=x' OR true --", 400),
         ("/api/search?like=6", 404),  # magenta is not public
         ("/api/search?like=100", 404),

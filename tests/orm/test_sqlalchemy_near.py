@@ -295,6 +295,7 @@ def test_models_that_cannot_be_sources_are_refused() -> None:
         __tablename__ = "thing"
         id: Mapped[int] = mapped_column(primary_key=True)
         precision: Mapped[int]
+        photo: Mapped[str]
 
     class Odd(Own):
         __tablename__ = "odd"
@@ -312,6 +313,11 @@ def test_models_that_cannot_be_sources_are_refused() -> None:
             Thing,
             None,
             'no __collection__; expected the name of a collection, such as __collection__ = "thing_clip"',
+        ),
+        (
+            Thing,
+            CollectionDefinition("thing_clip", image="foto", model="demo"),
+            'thing, the source of class Clip, has no column "foto"; it has: id, precision, photo',
         ),
         (Thing, "Thing Clip", '"Thing Clip" cannot name a collection'),
     ):
@@ -389,6 +395,24 @@ def test_search_is_never_short(session: Session, question: Any) -> None:
     found = search(session, statement, question, len(matching))
     assert {row.id for row in found.rows} == matching
     assert 7 not in [row.id for row in search(session, sa.select(Product.id), 7, 5).rows]
+
+
+def test_search_by_name_finds_the_key_and_a_row_without_embedding_has_no_neighbours(session: Session) -> None:
+    by_class = search(session, sa.select(Product), Row(7), 5).rows
+    assert (
+        search(session, sa.select(Product), session.get_one(Product, 7), 5, by="product_clip").rows
+        == by_class
+    )
+    statement = sa.select(Sale).where(Sale.number > 5)
+    assert len(search(session, statement, Row(0, 2), 5, by="sale_clip").rows) == 5
+    session.execute(sa.text("SET LOCAL statement_timeout = '59 s'"))
+    assert not search(session, sa.select(Product), 999_999, 5).rows
+    # The application's transaction goes on.
+    assert session.scalar(sa.text("SHOW statement_timeout")) == "59s"
+    with pytest.raises(UsageError, match=r"reads shop\.product, .* 0 times"):
+        search(session, sa.select(Brand), QUERY, by="product_clip")
+    with pytest.raises(UsageError, match="cannot take a column"):
+        search(session, sa.select(Product), Words(Product.name))
 
 
 def test_search_names_a_collection_that_is_missing(session: Session) -> None:
