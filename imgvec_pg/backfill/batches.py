@@ -15,7 +15,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError, PicturesAwayError
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.heap import give_back_memory
-from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.images.reference import ImageReference, url_scheme
 from imgvec_pg.images.remote import NO_URLS, AllowedUrls
 from imgvec_pg.images.root import explain_absence
 from imgvec_pg.images.sources import Fetch
@@ -87,7 +87,7 @@ def prepare_image(
     """Fetch, decode and preprocess one picture; runs in a thread.
 
     Args:
-        fetch: Reads a path instead of the file below the root.
+        fetch: Reads a path instead of the file below the root; URLs too where the collection allows none.
 
     Raises:
         ImageError: It cannot be had or decoded, whatever the reason: its neighbours go on.
@@ -111,7 +111,7 @@ def prepare_image(
 def _prepare(
     stored: StoredImage, root: Path | None, embedder: Embedder, urls: AllowedUrls, fetch: Fetch | None
 ) -> PreparedImage:
-    if fetch is not None and stored.path is not None:
+    if fetch is not None and stored.path is not None and not (urls.prefixes and url_scheme(stored.path)):
         data = fetch(stored.path)
     else:
         data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root, urls=urls)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import psycopg
 
 from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.stages import CLAIM
 from imgvec_pg.backfill.tally import IDLE, WORKING, Tally
 from imgvec_pg.backfill.throttle import Throttle
 from imgvec_pg.database.connect import Connection, one_line
@@ -142,7 +143,10 @@ class Claims:
             # Somebody has the whole queue locked, as TRUNCATE of the source may; it is looked at again soon.
             log.info("nothing claimed: %s", one_line(error))
             claim = Claim(token, ())
-        self._place.note(place, claim.jobs, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        self._place.note(place, claim.jobs, seconds)
+        if claim.jobs:
+            self.tally.stages.add(CLAIM, seconds)
         return claim
 
     def _at_most(self) -> int | None:

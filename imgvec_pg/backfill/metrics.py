@@ -96,7 +96,7 @@ class WorkerMetrics(Collector):
     def _stages(self) -> Metric:
         family = HistogramMetricFamily(
             "imgvec_batch_seconds",
-            "Seconds that a batch spent in each stage: read, wait (for pictures), embed, write.",
+            "Seconds that a batch spent in each stage: claim, read, wait (for pictures), embed, write.",
             labels=["collection", "stage"],
         )
         for stage, durations in self._tally.stages.snapshot().items():

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 BOUNDS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper ends of the histogram's steps; one more step holds what took longer."""
 
+CLAIM = "claim"
 READ = "read"
 WAIT = "wait"
 EMBED = "embed"
 WRITE = "write"
-STAGES = (READ, WAIT, EMBED, WRITE)
-"""Reading rows of the source; the model waiting for pictures that are still fetched and decoded; embedding; writing."""
+STAGES = (CLAIM, READ, WAIT, EMBED, WRITE)
+"""Leasing jobs, where there are some; reading rows of the source; the model waiting for pictures that are still fetched and
+decoded; embedding; writing."""
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """`imgvec backfill --workers N`: the same command as N processes, watched through the queue."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -21,11 +22,9 @@ from imgvec_pg.cli.stopping import leave_at_once, stop_on_signals
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ConnectionFailedError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.jobs import queue_depth
+from imgvec_pg.store.jobs import MAX_DEATHS, queue_depth
 
 WATCH_SECONDS = 0.5
-MAX_RESTARTS = 8
-"""Two pictures that kill their process take as many; a model that cannot be loaded should not take for ever."""
 PATIENCE_SECONDS = 30.0
 """How long processes have to end when the watching one fails."""
 ENDED_BY_THEMSELVES = (0, 1, 2, 3, 4, 130, 143)
@@ -40,11 +39,14 @@ class Fleet:
         first_error: Exit code of the first process that ended in error, None while none did.
         complaint: What that process said of it.
         died: Processes that were killed or crashed.
+        may_die: So many may die in a row while the queue becomes no shorter: enough for a deadly picture in the hands of
+            each; a model that crashes as it is loaded should not take for ever.
     """
 
     command: Sequence[str]
     environment: dict[str, str]
     complaints: IO[str]
+    may_die: int
     tally: Tally = field(default_factory=Tally)
     running: list["subprocess.Popen[str]"] = field(default_factory=list)
     first_error: int | None = None
@@ -52,6 +54,8 @@ class Fleet:
     died: int = 0
     is_stopping: bool = False
     started: int = 0
+    _died_in_vain: int = 0
+    _shortest: float = math.inf
 
     def start(self, arguments: Sequence[str] = ()) -> None:
         """Start one process."""
@@ -65,6 +69,11 @@ class Fleet:
             )
         )
         self.started += 1
+
+    def note_waiting(self, keys: int) -> None:
+        """Note how many keys wait: fewer than ever before mean that those who died did not die in vain."""
+        if keys < self._shortest:
+            self._shortest, self._died_in_vain = keys, 0
 
     def look(self, can_restart: bool) -> None:
         """Settle the processes that have ended, and start another for each that died."""
@@ -82,7 +91,8 @@ class Fleet:
             self.first_error = self.first_error or process.returncode
         else:
             self.died += 1
-            again = can_restart and not self.is_stopping and self.died <= MAX_RESTARTS
+            self._died_in_vain += 1
+            again = can_restart and not self.is_stopping and self._died_in_vain <= self.may_die
             self.first_error = self.first_error or (None if again else 1)
             say(
                 f"a worker process died ({shown_end(process.returncode)}); its rows are taken by others"
@@ -192,7 +202,9 @@ def run_processes(context: click.Context, collection: Collection, workers: int, 
     limit: int | None = options["limit"]
     watch = QueueWatch(options["dsn"], collection)
     with tempfile.TemporaryFile("w+") as complaints:
-        fleet = Fleet(child_command(options, collection, workers), environment, complaints)
+        # One death more than those alone: the first is in company.
+        may_die = MAX_DEATHS * (workers + 1)
+        fleet = Fleet(child_command(options, collection, workers), environment, complaints, may_die)
 
         def leave() -> None:
             fleet.kill()
@@ -209,6 +221,7 @@ def run_processes(context: click.Context, collection: Collection, workers: int, 
                     fleet.look(can_restart=limit is None)
                     left = watch.waiting()
                     if left is not None:
+                        fleet.note_waiting(left)
                         done = max(waiting - left, 0)
                         show(done, done / fleet.tally.seconds())
         finally:

@@ -16,7 +16,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import find_collections, get_collection
-from imgvec_pg.store.picturecheck import PictureCheck, check_files, check_sample
+from imgvec_pg.store.picturecheck import PictureCheck, check_files, check_sample, path_reader
 from imgvec_pg.store.reconcile import reconcile
 from imgvec_pg.store.verify import (
     BY_HAND,
@@ -141,10 +141,10 @@ def look(
     check = PictureCheck(verified, reads_all=contents)
     if contents:
         with count_progress(console, f"{collection.name}: files read") as show:
-            check_files(connection, collection, root, check, show)
+            check_files(connection, collection, path_reader(collection, root), check, show)
     if embedder is not None and sample is not None:
         with count_progress(console, f"{collection.name}: embedding {sample:,} rows anew"):
-            check_sample(connection, collection, root, embedder, sample, check)
+            check_sample(connection, collection, path_reader(collection, root), embedder, sample, check)
     return check
 
 

@@ -20,6 +20,7 @@ from imgvec_pg.errors import ImageError, ModelError, PicturesAwayError
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.images.reference import ImageReference, url_scheme
+from imgvec_pg.images.sources import Fetch, find_fetch
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.jobs import Key
 from imgvec_pg.store.sqlparts import bindable
@@ -75,11 +76,14 @@ class PictureCheck:
 def check_files(
     connection: Connection,
     collection: Collection,
-    root: Path | None,
+    read_path: Fetch,
     check: PictureCheck,
     progress: Callable[[int], None] = lambda files: None,
 ) -> None:
-    """Read the files of all embedded rows below a root and compare their hashes.
+    """Read the files of all embedded rows and compare their hashes.
+
+    Args:
+        read_path: As `path_reader` gives it.
 
     Raises:
         PicturesAwayError: The root is not there.
@@ -90,7 +94,7 @@ def check_files(
     with ThreadPoolExecutor(READERS, thread_name_prefix="imgvec-verify") as pool:
         for page in _embedded_files(connection, collection):
             for picture, data in zip(
-                page, pool.map(lambda picture: _fetch(picture, root), page), strict=True
+                page, pool.map(lambda picture: _fetch(picture, read_path), page), strict=True
             ):
                 if isinstance(data, ImageError):
                     check.note("unreadable", picture)
@@ -104,12 +108,15 @@ def check_files(
 def check_sample(
     connection: Connection,
     collection: Collection,
-    root: Path | None,
+    read_path: Fetch,
     embedder: Embedder,
     sample: int,
     check: PictureCheck,
 ) -> None:
     """Embed rows drawn at random anew, one by one, and compare the vectors.
+
+    Args:
+        read_path: As `path_reader` gives it.
 
     Raises:
         PicturesAwayError: The root is not there.
@@ -124,7 +131,7 @@ def check_sample(
     for picture in (EmbeddedPicture(*row) for row in rows):
         if picture.is_remote:
             continue
-        data = _fetch(picture, root)
+        data = _fetch(picture, read_path)
         check.verified.pictures_read += 1
         if isinstance(data, ImageError):
             check.note("unreadable", picture)
@@ -162,9 +169,17 @@ def require_same_model(connection: Connection, collection: Collection, embedder:
         )
 
 
-def _fetch(picture: EmbeddedPicture, root: Path | None) -> bytes | ImageError:
+def path_reader(collection: Collection, root: Path | None) -> Fetch:
+    """Return what reads a collection's paths: as its workers do, what IMGVEC_FETCH gives, or files below the root."""
+    fetch = None if root else find_fetch(collection.name)
+    return fetch or (lambda path: fetch_bytes(ImageReference(path=path), root))
+
+
+def _fetch(picture: EmbeddedPicture, read_path: Fetch) -> bytes | ImageError:
     try:
-        return fetch_bytes(ImageReference(path=picture.path, content=picture.content), root)
+        if picture.path is None:
+            return fetch_bytes(ImageReference(content=picture.content), None)
+        return read_path(picture.path)
     except PicturesAwayError:
         raise
     except ImageError as error:

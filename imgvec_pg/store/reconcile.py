@@ -58,7 +58,7 @@ def file_page(
     """File jobs for one page's rows that lack embedding and failure, within the caller's transaction.
 
     Args:
-        reconciles: Leave out what is queued, and look for pictures that changed unseen.
+        reconciles: Leave out all that is queued, not the changes alone, and look for pictures that changed unseen.
         contents: Compare pictures in the table byte by byte (by their hashes) too.
     """
     statement = page_statement(connection, collection, "file_missing", after)

@@ -1,7 +1,8 @@
 -- The part that reconcile and verify share, after WITH: a page of source rows, and those of them that are not as they
 -- should be. missing: has an image and neither an embedding nor a failure. changed: says something else of its picture than
 -- when it was embedded; with %(contents)s also one whose bytes are others. tried_again: failed, and says something
--- else than then; with %(contents)s also every failed row that holds bytes. What is queued is none of them.
+-- else than then; with %(contents)s also every failed row that holds bytes. What is queued is none of them. The first listing,
+-- without %(reconciles)s, leaves out the changes alone: its own jobs (version 0) are of other pages.
 page AS MATERIALIZED (
     SELECT {s_keys}, {s_key} AS imgvec_key, {s_has_image} AS imgvec_has_image,
            CASE WHEN %(reconciles)s THEN {s_reference_hash} END AS imgvec_reference_hash,
@@ -12,7 +13,7 @@ page AS MATERIALIZED (
     LIMIT %(page_size)s
 ), queued AS MATERIALIZED (
     SELECT pg_catalog.jsonb_array_elements(j.keys) AS key FROM imgvec.job AS j
-    WHERE j.collection_id = {collection_id} AND %(reconciles)s
+    WHERE j.collection_id = {collection_id} AND (%(reconciles)s OR (j.version = 0) IS FALSE)
 ), missing AS (
     SELECT p.imgvec_key AS key
     FROM page AS p

@@ -115,6 +115,8 @@ def test_metrics_are_the_official_format_and_say_what_the_database_says(
     assert value("imgvec_database_reconnects_total") == value("imgvec_lease_lost_total") == 0
     assert time.time() - 60 < value("imgvec_last_write_timestamp_seconds") <= time.time()
     batches = value("imgvec_batch_seconds_count", "embed")
+    # Looks into an empty queue are no claims.
+    assert 1 <= value("imgvec_batch_seconds_count", "claim") <= 43 + 2
     assert 1 <= batches <= value("imgvec_batch_seconds_count", "read") <= 43
     assert samples[("imgvec_batch_seconds_bucket", (NAME, "embed", "+Inf"))] == batches
     assert 0 < value("imgvec_batch_seconds_sum", "embed") < 60

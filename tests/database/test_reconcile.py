@@ -16,7 +16,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection
 from imgvec_pg.store.embeddings import EmbeddedKey, Outcome
 from imgvec_pg.store.jobs import retry_failures
-from imgvec_pg.store.reconcile import Reconciled, reconcile
+from imgvec_pg.store.reconcile import Reconciled, list_source, reconcile
 
 WITHOUT_TRIGGERS = sql.SQL("SET LOCAL session_replication_role = replica")
 BROKEN, CLEARED, MOVED, REPLACED, UNTOUCHED = 21, 22, 2, 1, 4
@@ -183,3 +183,12 @@ def test_a_row_of_unknown_reference_is_left_alone(scratch: Connection) -> None:
     assert lease_job(scratch, collection, [1]).write((1, X)).embedded == 1
     scratch.execute("UPDATE imgvec.photo_test_embedding SET reference_hash = NULL")
     assert reconcile(scratch, collection).filed == 0
+
+
+def test_rows_that_changed_before_the_first_listing_are_filed_once(connection: Connection) -> None:
+    collection = make_photos(connection, rows=3)
+    connection.execute("INSERT INTO shop.photo VALUES (4, '4.jpg', 4)")
+    connection.execute("UPDATE shop.photo SET file = 'other.jpg' WHERE id = 2")
+    assert filed(connection, collection) == [2, 4]
+    assert list_source(connection, collection) == 2
+    assert filed(connection, collection) == [1, 2, 3, 4]

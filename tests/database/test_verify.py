@@ -1,6 +1,7 @@
 """`imgvec verify`: every kind of difference is found, named and mended, and nothing else is taken for one."""
 
 import json
+import os
 import random
 import threading
 from collections.abc import Callable
@@ -204,6 +205,26 @@ def test_pictures_behind_urls_are_left_alone(connection: Connection, filled: Pat
         connection.execute("UPDATE imgvec.photo_grid_embedding SET reference_hash = NULL WHERE id = 2")
     code, report = verify("--contents", "--sample", "100")
     assert (code, kinds(report), report["pictures_read"]) == (0, {}, ROWS // 2 - 1 + ROWS - 1)
+
+
+def elsewhere(collection: str) -> Callable[[str], bytes] | None:
+    """Be named by IMGVEC_FETCH: the files are in the folder that IMGVEC_TEST_ELSEWHERE names."""
+    return lambda path: Path(os.environ["IMGVEC_TEST_ELSEWHERE"], path).read_bytes()
+
+
+def test_pictures_that_only_the_application_can_read_are_read_by_it(
+    connection: Connection, filled: Path, verify: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = filled.rename(filled.with_name("elsewhere"))
+    connection.execute("UPDATE imgvec.collection SET root = NULL")
+    monkeypatch.setenv("IMGVEC_FETCH", f"{__name__}:elsewhere")
+    monkeypatch.setenv("IMGVEC_TEST_ELSEWHERE", str(away))
+    code, report = verify("--contents", "--sample", "100")
+    assert (code, kinds(report), report["pictures_read"]) == (0, {}, ROWS // 2 + ROWS)
+    (away / f"{FILE}.png").write_bytes(b"another")
+    assert kinds(verify("--contents")[1]) == {"changed_bytes": 1}
+    (away / f"{FILE}.png").unlink()
+    assert kinds(verify("--contents")[1]) == {"unreadable": 1}
 
 
 def test_another_model_is_refused_and_not_recorded(
