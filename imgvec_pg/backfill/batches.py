@@ -13,12 +13,11 @@ from imgvec_pg.backfill.isolation import BatchSize, embed_fitting
 from imgvec_pg.backfill.sharing import prepare_picture
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError, PicturesAwayError
-from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.heap import give_back_memory
-from imgvec_pg.images.reference import ImageReference, url_scheme
+from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.images.remote import NO_URLS, AllowedUrls
 from imgvec_pg.images.root import explain_absence
-from imgvec_pg.images.sources import Fetch
+from imgvec_pg.images.sources import Fetch, read_picture
 from imgvec_pg.store.embeddings import EmbeddedKey, FailedKey, Outcome, StoredImage
 from imgvec_pg.store.jobs import MAX_ATTEMPTS, Claim, Job, Key, PutOffKey
 
@@ -111,10 +110,7 @@ def prepare_image(
 def _prepare(
     stored: StoredImage, root: Path | None, embedder: Embedder, urls: AllowedUrls, fetch: Fetch | None
 ) -> PreparedImage:
-    if fetch is not None and stored.path is not None and not (urls.prefixes and url_scheme(stored.path)):
-        data = fetch(stored.path)
-    else:
-        data = fetch_bytes(ImageReference(path=stored.path, content=stored.content), root, urls=urls)
+    data = read_picture(ImageReference(path=stored.path, content=stored.content), root, urls, fetch)
     return PreparedImage(prepare_picture(embedder, data), hashlib.sha256(data).digest())
 
 

@@ -54,17 +54,27 @@ def log_options(command: Command) -> Command:
     )(wrapped)
 
 
+def only_with_port(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Refuse an address for metrics that are not served."""
+    given = context.get_parameter_source(str(parameter.name)) != click.core.ParameterSource.DEFAULT
+    if given and context.params.get("metrics_port") is None:
+        raise click.UsageError("--metrics-host says where --metrics-port listens; add --metrics-port PORT")
+    return value
+
+
 def metrics_options(command: Command) -> Command:
     """Add --metrics-port and --metrics-host."""
     options = (
         click.option(
             "--metrics-port",
             type=click.IntRange(0, 65535),
+            is_eager=True,
             metavar="PORT",
             help="Serve Prometheus metrics there, on loopback only; 0 chooses a free port.",
         ),
         click.option(
             "--metrics-host",
+            callback=only_with_port,
             default="127.0.0.1",
             show_default=True,
             metavar="ADDRESS",

@@ -8,13 +8,33 @@ cannot be had; FileNotFoundError counts as `not_found`, anything else that it ra
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 from imgvec_pg.errors import ImageError, ImgvecError, UsageError
+from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.limits import MAX_IMAGE_BYTES
-from imgvec_pg.images.reference import shown
+from imgvec_pg.images.reference import ImageReference, shown, url_scheme
+from imgvec_pg.images.remote import NO_URLS, AllowedUrls
 from imgvec_pg.settings import fetch_function
 
 Fetch = Callable[[str], bytes]
+
+
+def read_picture(
+    reference: ImageReference, root: Path | None, urls: AllowedUrls = NO_URLS, fetch: Fetch | None = None
+) -> bytes:
+    """Return the encoded bytes of a picture, by whichever way is for it.
+
+    Args:
+        fetch: What `find_fetch` found, for all paths but URLs that the collection allows.
+
+    Raises:
+        ImageError, PicturesAwayError, MissingExtraError: As `fetch_bytes`.
+    """
+    path = reference.path
+    if fetch is not None and path is not None and not (urls.prefixes and url_scheme(path)):
+        return fetch(path)
+    return fetch_bytes(reference, root, urls=urls)
 
 
 def find_fetch(collection_name: str) -> Fetch | None:

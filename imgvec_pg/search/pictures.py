@@ -11,9 +11,9 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.images.remote import AllowedUrls
+from imgvec_pg.images.sources import Fetch, find_fetch, read_picture
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.jobs import Key
 from imgvec_pg.store.sqlparts import bindable
@@ -38,6 +38,7 @@ def read_pictures(
     statement = render("collection/read_images.sql", **parts)
     folder = root or (Path(collection.root) if collection.root is not None else None)
     urls = AllowedUrls.of(collection.url_prefixes)
+    fetch = None if root else find_fetch(collection.name)
     for start in range(0, len(keys), PICTURES_AT_ONCE):
         chunk = keys[start : start + PICTURES_AT_ONCE]
         rows = {
@@ -48,15 +49,15 @@ def read_pictures(
         }
         for position in range(len(chunk)):
             path, content = rows.get(position, (None, None))
-            yield _fetch(path, content, folder, urls)
+            yield _fetch(path, content, folder, urls, fetch)
 
 
 def _fetch(
-    path: str | None, content: bytes | None, folder: Path | None, urls: AllowedUrls
+    path: str | None, content: bytes | None, folder: Path | None, urls: AllowedUrls, fetch: Fetch | None
 ) -> bytes | ImageError:
     try:
         # Where a row has both, its own bytes count.
         reference = ImageReference(path=path if content is None else None, content=content)
-        return fetch_bytes(reference, folder, urls=urls)
+        return read_picture(reference, folder, urls, fetch)
     except ImageError as error:
         return error

@@ -17,10 +17,9 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ModelError, PicturesAwayError
-from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.images.reference import ImageReference, url_scheme
-from imgvec_pg.images.sources import Fetch, find_fetch
+from imgvec_pg.images.sources import Fetch, find_fetch, read_picture
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.jobs import Key
 from imgvec_pg.store.sqlparts import bindable
@@ -172,13 +171,13 @@ def require_same_model(connection: Connection, collection: Collection, embedder:
 def path_reader(collection: Collection, root: Path | None) -> Fetch:
     """Return what reads a collection's paths: as its workers do, what IMGVEC_FETCH gives, or files below the root."""
     fetch = None if root else find_fetch(collection.name)
-    return fetch or (lambda path: fetch_bytes(ImageReference(path=path), root))
+    return lambda path: read_picture(ImageReference(path=path), root, fetch=fetch)
 
 
 def _fetch(picture: EmbeddedPicture, read_path: Fetch) -> bytes | ImageError:
     try:
         if picture.path is None:
-            return fetch_bytes(ImageReference(content=picture.content), None)
+            return read_picture(ImageReference(content=picture.content), None)
         return read_path(picture.path)
     except PicturesAwayError:
         raise
