@@ -11,10 +11,16 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
 from imgvec_pg.database.connect import Connection
-from searching.shop import K, Shop, recall
+from searching.shop import Filter, K, Shop, recall
 from searching.target import Target
 
 FILTERS = (0.5, 0.1, 0.01)
+MOST_KEYS = 10_000
+AMONG = "SELECT id FROM imgvec.search_item(%s, 10, ARRAY(SELECT id FROM item WHERE share < %s))"
+JOINED = (
+    "SELECT n.id FROM imgvec.near_item(%s) AS n JOIN item AS i USING (id) WHERE i.share < %s"
+    " ORDER BY n.distance LIMIT 10"
+)
 
 
 def measure(connection: Connection, shop: Shop) -> Iterator[Target]:
@@ -65,7 +71,7 @@ def against_lancedb(connection: Connection, shop: Shop) -> Iterator[Target]:
                 truths.append([int(n) for n in keys[np.argsort(1 - shop.stored[keys - 1] @ query)[:K]]])
             ours, theirs, our_recall, their_recall = [], [], [], []
             for (query, chosen), truth in zip(asked, truths, strict=True):
-                ms, found = timed(lambda: search_ours(connection, query, chosen.share))  # noqa: B023
+                ms, found = timed(lambda: search_ours(connection, query, chosen))  # noqa: B023
                 ours.append(ms)
                 our_recall.append(recall(found, truth))
             refine = 1
@@ -91,13 +97,10 @@ def against_lancedb(connection: Connection, shop: Shop) -> Iterator[Target]:
             )
 
 
-def search_ours(connection: Connection, query: Vectors, share: float) -> list[int]:
-    """Ask as an application would: near_*, joined with its source."""
-    rows = connection.execute(
-        "SELECT n.id FROM imgvec.near_item(%s) AS n JOIN item AS i USING (id) WHERE i.share < %s ORDER BY n.distance LIMIT 10",
-        [HalfVector(query), share],
-        prepare=False,
-    )
+def search_ours(connection: Connection, query: Vectors, chosen: Filter) -> list[int]:
+    """Ask as docs/queries.md advises: search_* among up to ten thousand keys, near_* joined with its source for more."""
+    statement = AMONG if chosen.rows <= MOST_KEYS else JOINED
+    rows = connection.execute(statement, [HalfVector(query), chosen.share], prepare=False)  # type: ignore[arg-type]
     return [row[0] for row in rows]
 
 
