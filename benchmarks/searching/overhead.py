@@ -13,7 +13,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.localserver import LocalServer
 from searching.target import Target
 
-RUNS = 41
+RUNS = 101
 SIZE = "50000x512"
 
 

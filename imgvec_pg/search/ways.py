@@ -15,7 +15,7 @@ from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 Way = Literal["index", "exact", "index, then exact"]
 Row = TypeVar("Row", covariant=True)
 
-COSTS = ((32 << 20, 300, 5.5, 2.5), (512 << 20, 300, 5.5, 4.5), (math.inf, 2800, 6.0, 6.0))
+COSTS = ((32 << 20, 300, 5.5, 2.5), (512 << 20, 300, 5.5, 4.5), (math.inf, 1500, 6.0, 10.0))
 """Of embedding tables up to so many bytes: microseconds to begin a scan of the index, to visit a candidate through it, and
 to find and compare a row that matches. On one machine; only proportions matter (benchmarks/results/visits.txt)."""
 WORTH = 0.6

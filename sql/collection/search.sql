@@ -73,7 +73,7 @@ BEGIN
         -- find their vectors in the processor's caches (benchmarks/results/visits.txt).
         affordable := CASE WHEN embedded_bytes <= 33554432 THEN 0.6 * matching / 6
                            WHEN embedded_bytes <= 536870912 THEN 0.6 * matching / 2
-                           ELSE (0.6 * matching - 600) / 1.5 END;
+                           ELSE (0.6 * matching - 250) / 1.5 END;
         scanned := greatest(coalesce(tuned_ef_search, current_setting('hnsw.ef_search')::integer),
                             CASE WHEN is_filtered THEN 2 ELSE 1 END * $2);
         -- Twice what a filter takes on average that the query knows nothing of.
