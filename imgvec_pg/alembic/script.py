@@ -123,7 +123,7 @@ def functions(collection: Collection, vector: str) -> list[sql.Composed]:
 def dropping_functions(collection: Collection) -> sql.Composed:
     """Return a statement that drops a collection's search functions."""
     parts = collection.parts_without_source("public")
-    return render("alembic/drop_functions.sql", function_names=parts["function_names"])
+    return render("collection/drop_functions.sql", function_names=parts["function_names"])
 
 
 def named(definition: CollectionDefinition) -> Collection:

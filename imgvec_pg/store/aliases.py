@@ -150,6 +150,9 @@ def drop_alias(connection: Connection, alias: Alias) -> None:
     parts = alias_names(alias.name) | {"alias_name": sql.Literal(alias.name)}
     try:
         with connection.transaction(), pinned_search_path(connection):
+            connection.execute(
+                render("collection/drop_functions.sql", function_names=parts["function_names"])
+            )
             connection.execute(render("collection/drop_alias.sql", **parts))
     except psycopg.errors.DependentObjectsStillExist as error:
         detail = ", ".join((error.diag.message_detail or one_line(error)).splitlines())

@@ -1,15 +1,3 @@
--- All that belongs to one alias; the collection stays.
+-- One alias, after its functions (drop_functions.sql); the collection stays.
 DELETE FROM imgvec.alias WHERE name = {alias_name};
-DO $functions$
-DECLARE
-    routine regprocedure;
-BEGIN
-    FOR routine IN
-        SELECT p.oid FROM pg_catalog.pg_proc AS p
-        WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY ({function_names}::text[])
-    LOOP
-        EXECUTE format('DROP FUNCTION %s', routine);
-    END LOOP;
-END
-$functions$;
 DROP TYPE IF EXISTS imgvec.{key_type};

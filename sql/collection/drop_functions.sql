@@ -1,4 +1,4 @@
--- The search functions of a collection.
+-- The search functions of a collection or an alias.
 DO $functions$
 DECLARE
     routine regprocedure;
