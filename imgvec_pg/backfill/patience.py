@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 PAUSE_SECONDS = (0.5, 4.0)
 """First and longest pause between attempts to reach what went away."""
 GIVE_UP_AFTER_SECONDS = 900.0
+FULL_DISK_TOLD_SECONDS = 60.0
+"""How often a full disk is told of: it names another file each time, and small writes succeed between."""
 
 GONE = (
     psycopg.OperationalError,
@@ -38,6 +40,7 @@ class Patience:
         self._pause = PAUSE_SECONDS[0]
         self._away_since: float | None = None
         self._told = ""
+        self._full_disk_told: float | None = None
 
     def renew(self) -> None:
         """Forget earlier attempts: there was success since."""
@@ -60,13 +63,19 @@ class Patience:
                 f"the database has been away for {GIVE_UP_AFTER_SECONDS / 60:.0f} minutes ({one_line(error)}); "
                 "nothing is lost: run the same command again"
             ) from error
+        self._tell(error, now)
+        self._stop.wait(self._pause)
+        self._pause = min(self._pause * 2, PAUSE_SECONDS[1])
+
+    def _tell(self, error: Exception, now: float) -> None:
         cause = one_line(error)
         if isinstance(error, psycopg.errors.DiskFull):
+            if self._full_disk_told is not None and now - self._full_disk_told < FULL_DISK_TOLD_SECONDS:
+                return
+            self._full_disk_told = now
             cause = f"the database's disk is full ({cause})"
         elif isinstance(error, GONE):
             cause = f"the database went away ({cause})"
         if cause != self._told:
             log.warning("%s; trying again until it is back", cause)
             self._told = cause
-        self._stop.wait(self._pause)
-        self._pause = min(self._pause * 2, PAUSE_SECONDS[1])

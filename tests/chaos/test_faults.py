@@ -107,8 +107,10 @@ def test_a_full_disk_delays_work_and_charges_nothing(
         with small_disk(200) as disk:
             small = {"min_wal_size": "32MB", "max_wal_size": "64MB"}
             own = make_server(directory=disk / "server", settings=small)
-            took = meet_full_disk(own, disk, plugin_environment, root, tmp_path, full_seconds=1.5)
-            own.server.stop()
+            try:
+                took = meet_full_disk(own, disk, plugin_environment, root, tmp_path, full_seconds=1.5)
+            finally:
+                own.server.stop()
             print(f"{took:.1f} s after room was made")
             assert took < 60
     except NoSmallDiskError as error:

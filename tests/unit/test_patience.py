@@ -1,0 +1,44 @@
+"""How often a worker tells of what it waits for."""
+
+import threading
+
+import psycopg
+import pytest
+
+from imgvec_pg.backfill import patience
+from imgvec_pg.backfill.patience import Patience
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Patience:
+    monkeypatch.setattr(patience, "PAUSE_SECONDS", (0.0, 0.0))
+    return Patience(threading.Event())
+
+
+def full(file: int) -> psycopg.Error:
+    return psycopg.errors.DiskFull(f'could not extend file "base/1/{file}": No space left on device')
+
+
+def test_a_full_disk_is_told_once_a_minute_whichever_file_it_meets(
+    impatient: Patience, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient.wait(full(17014))
+    impatient.wait(full(16828))
+    impatient.renew()
+    impatient.wait(full(17014))
+    assert caplog.text.count("disk is full") == 1
+    monkeypatch.setattr(patience, "FULL_DISK_TOLD_SECONDS", 0.0)
+    impatient.wait(full(16828))
+    assert caplog.text.count("disk is full") == 2
+
+
+def test_an_outage_is_told_once_and_anew_after_there_was_success(
+    impatient: Patience, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = psycopg.OperationalError("connection refused")
+    impatient.wait(refused)
+    impatient.wait(refused)
+    assert caplog.text.count("connection refused") == 1
+    impatient.renew()
+    impatient.wait(refused)
+    assert caplog.text.count("connection refused") == 2
