@@ -33,6 +33,7 @@ def short_transaction(connection: Connection, lock_timeout_ms: int = LOCK_TIMEOU
                 "statement_ms": STATEMENT_MS if is_workers else None,
                 "idle_in_transaction_ms": IDLE_IN_TRANSACTION_MS if is_workers else None,
                 "lock_ms": lock_timeout_ms,
+                "is_workers": is_workers,
             },
         )
         yield

@@ -208,17 +208,18 @@ def test_a_model_that_does_not_load_ends_in_one_line_and_takes_nothing(
 # The application's locks and settings
 
 
-def test_the_database_s_own_isolation_level_does_not_change_the_protocol(
+def test_the_database_s_own_settings_do_not_change_the_protocol(
     database: str, connection: Connection, root: Path
 ) -> None:
     make_table(connection, root, 32)
-    connection.execute(
-        "DO $$ BEGIN EXECUTE format("
-        "'ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$"
-    )
+    for setting in ("default_transaction_isolation = serializable", "synchronous_commit = on"):
+        connection.execute(
+            f"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {setting}', current_database()); END $$"
+        )
     with connect_worker(database, "test") as session, short_transaction(session):
         assert session.execute("SHOW transaction_isolation").fetchone() == ("read committed",)
         assert session.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("2s",)
+        assert session.execute("SHOW synchronous_commit").fetchone() == ("off",)
     Worker(database, NAME, FaultyGrid(), PipelineOptions(root=root)).run()
     assert not check(connection, root).problems
 
