@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,10 +18,15 @@ DRAW = random.Random(5)
 
 @contextmanager
 def worker_at(
-    dsn: str, environment: dict[str, str], folder: Path, *arguments: str, **settings: str
+    dsn: str,
+    environment: dict[str, str],
+    folder: Path,
+    *arguments: str,
+    before: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[Running]:
     """Run `imgvec worker` and wait until it is ready."""
-    with running(dsn, environment, folder, "worker", NAME, *arguments, **settings) as started:
+    with running(dsn, environment, folder, "worker", NAME, *arguments, before=before, **settings) as started:
         wait_until(lambda: "is ready" in started.text() or not started.is_alive(), "its start", 60)
         assert started.is_alive(), started.text()
         yield started

@@ -172,13 +172,14 @@ def running(
     folder: Path,
     *arguments: str,
     script: Sequence[str] = ("-m", "imgvec_pg"),
+    before: Sequence[str] = (),
     **settings: str,
 ) -> Iterator[Running]:
-    """Start a command and kill it at the end if it is still there."""
+    """Start a command, perhaps by another one such as nice, and kill it at the end if it is still there."""
     log = folder / f"log-{random.randrange(10**9)}.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *script, *arguments, "--dsn", database],
+            [*before, sys.executable, *script, *arguments, "--dsn", database],
             env={**environment, **settings},
             stdout=output,
             stderr=output,
