@@ -1,5 +1,6 @@
 """What a worker costs the database it works in: rate, replicas, hours, poolers, old snapshots, length of transactions."""
 
+import math
 import random
 import threading
 import time
@@ -68,9 +69,9 @@ def test_a_rate_is_kept_and_spread(database: str, connection: Connection, root: 
     with following(database, root, Allowance(rate=10)):
         wait_until(lambda: count(connection, "written") >= 10, "a first second's")
         time.sleep(max(3.0 - (time.monotonic() - began), 0))
-        done = count(connection, "written")
-    print(f"{done} images in 3 s at 10 images/s")
-    assert 10 <= done <= 40
+        done, seconds = count(connection, "written"), time.monotonic() - began
+    print(f"{done} images in {seconds:.1f} s at 10 images/s")
+    assert 10 <= done <= 10 * seconds + 10
     assert count(connection, "imgvec.job WHERE token IS NOT NULL OR attempts > 0") == 0
 
 
@@ -112,7 +113,7 @@ def test_a_standby_that_lags_is_waited_for(
                 connection.execute("SELECT pg_logical_emit_message(false, 'imgvec', 'x')")
                 return "a standby is" in caplog.text
 
-            wait_until(lags, "the worker to wait", 30)
+            wait_until(lags, "the worker to wait")
             before = count(connection, "written")
             change_picture(connection, root, 3, DRAW)
             time.sleep(1.5)
@@ -168,12 +169,15 @@ def test_no_transaction_of_a_worker_lasts_a_second(database: str, connection: Co
     connection.execute(
         "CREATE INDEX ON imgvec.photo_grid_embedding USING hnsw (embedding halfvec_cosine_ops)"
     )
-    longest, samples, stop = 0.0, 0, threading.Event()
+    longest, pause, samples, stop = 0.0, 0.0, 0, threading.Event()
 
     def sample() -> None:
-        nonlocal longest, samples
+        nonlocal longest, pause, samples
+        seen_at = math.inf
         with connect(database) as watching:
             while not stop.is_set():
+                # How long this process, and the worker in it, was kept from running.
+                pause, seen_at = max(pause, time.monotonic() - seen_at), time.monotonic()
                 row = watching.execute(
                     "SELECT coalesce(extract(epoch FROM max(clock_timestamp() - xact_start)), 0)::float FROM pg_stat_activity"
                     " WHERE application_name LIKE 'imgvec worker%' AND datname = current_database()"
@@ -187,9 +191,11 @@ def test_no_transaction_of_a_worker_lasts_a_second(database: str, connection: Co
     Worker(database, NAME, FaultyGrid(), PipelineOptions(root=root, batch_size=256)).run()
     stop.set()
     watcher.join()
-    print(f"the longest transaction lasted {longest * 1000:.0f} ms ({samples} samples)")
+    print(
+        f"the longest transaction lasted {longest * 1000:.0f} ms ({samples} samples, {pause * 1000:.0f} ms apart at most)"
+    )
     assert samples > 20
-    assert longest < 1
+    assert longest < 1 + pause
 
 
 def pages_touched(connection: Connection, call: Callable[[], object]) -> int:
