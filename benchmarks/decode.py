@@ -1,7 +1,7 @@
 """What decoding in guarded children costs: pictures a second with them and without, from encoded bytes to the model's input.
 
 JPEGs of scikit-image's photographs at four sizes, through the same threads that a worker uses and the preprocessing of
-ViT-B-32 (224 pixels). "plain" decodes in this process; "guarded" in the children, which do the model's first resize too.
+ViT-B-32 (224 pixels). "plain" decodes in this process; "guarded" in the children, which do the model's resize and crop too.
 Both are run in turn, several times, within one run: the share is that of the medians. CPU is that of this process and of
 the children together, which a busy machine changes less than the clock. The children's start is left out.
 

@@ -8,21 +8,29 @@ from collections.abc import Callable, Iterator, Sequence
 import psycopg
 
 from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.pace import Pace
 from imgvec_pg.backfill.stages import CLAIM
 from imgvec_pg.backfill.tally import IDLE, WORKING, Tally
 from imgvec_pg.backfill.throttle import Throttle
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import require_same_collection
-from imgvec_pg.store.jobs import BEGINNING, Claim, Job, QueuePlace, claim_jobs, queue_depth
+from imgvec_pg.store.jobs import (
+    BEGINNING,
+    END,
+    Claim,
+    Job,
+    QueuePlace,
+    claim_jobs,
+    find_waiting_job,
+    place_of,
+)
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 LOOK_FROM_THE_BEGINNING_SECONDS = 1.0
 """Jobs given back, and those whose transaction took long to commit, lie behind a worker's place in the queue."""
-SHARE_OF_TIME = 0.05
-"""Part of a worker's time that may go into looking from the beginning, which an old transaction makes slow."""
 COME_BACK_SECONDS = 10.0
 """After an outage, how long expired leases are left to workers that are about to come back: longer than their longest
 pause between attempts."""
@@ -33,25 +41,20 @@ class Place:
 
     def __init__(self) -> None:
         self._place = BEGINNING
-        self._look_back_at = time.monotonic()
+        self._looking_back = Pace(LOOK_FROM_THE_BEGINNING_SECONDS)
 
     def next(self) -> QueuePlace:
         """Return where to begin: from time to time, from the beginning."""
-        return BEGINNING if self.looks_back() else self._place
-
-    def looks_back(self) -> bool:
-        """Whether the next claim sees all jobs."""
-        return time.monotonic() >= self._look_back_at
+        return BEGINNING if self._looking_back.is_due() else self._place
 
     def note(self, place: QueuePlace, jobs: Sequence[Job], seconds: float) -> None:
         """Note what was found from a place, and how long that took."""
         if place == BEGINNING:
-            pause = max(LOOK_FROM_THE_BEGINNING_SECONDS, seconds / SHARE_OF_TIME)
-            self._look_back_at = time.monotonic() + pause
-        changes = [job.id for job in jobs if job.version]
-        fill = [job.id for job in jobs if not job.version]
+            self._looking_back.took(seconds)
+        found = place_of(jobs)
         self._place = QueuePlace(
-            min(changes, default=self._place.first_change), min(fill, default=self._place.first_fill)
+            self._place.first_change if found.first_change == END.first_change else found.first_change,
+            self._place.first_fill if found.first_fill == END.first_fill else found.first_fill,
         )
 
 
@@ -96,6 +99,7 @@ class Claims:
         self.follow = follow
         self.left = limit
         self._place = Place()
+        self._waiting_job: int | None = None
         self._spare_until = time.monotonic() + (COME_BACK_SECONDS if after_outage else 0.0)
 
     def __iter__(self) -> Iterator[Claim]:
@@ -110,7 +114,7 @@ class Claims:
             require_same_collection(self.connection, self.name, self.collection)
             if claim.jobs:
                 self.tally.activity = WORKING
-                self.leases.begins_at(claim.token, min(job.id for job in claim.jobs))
+                self.leases.add(claim.token, place_of(claim.jobs))
                 self.throttle.took(claim.key_count())
                 self.left = None if self.left is None else self.left - claim.key_count()
                 yield claim
@@ -119,15 +123,19 @@ class Claims:
             if not self.leases.held():
                 self.tally.activity = IDLE
             # Others may hold leases and die, and keys may be put off: empty means nothing waits at all.
-            if not self.follow and not queue_depth(self.connection, self.collection.id).waiting:
+            if not self.follow and not self._is_any_waiting():
                 return
             self.pause(POLL_SECONDS)
+
+    def _is_any_waiting(self) -> bool:
+        self._waiting_job = find_waiting_job(self.connection, self.collection.id, self._waiting_job)
+        return self._waiting_job is not None
 
     def _claim(self) -> Claim:
         # Noted before it is taken: an answer lost with the connection leaves no lease that nobody knows of.
         token = uuid.uuid4()
-        self.leases.add(token)
         place, began = self._place.next(), time.monotonic()
+        self.leases.add(token, place)
         try:
             claim = claim_jobs(
                 self.connection,

@@ -11,6 +11,7 @@ from types import TracebackType
 import psycopg
 
 from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.pace import Pace
 from imgvec_pg.backfill.session import connect_worker
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.database.connect import Connection, one_line
@@ -62,6 +63,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat_until_done, daemon=True, name="imgvec-heartbeat")
         self._before = (time.monotonic(), tally.embedded)
         self._told = ""
+        self._queue_pace = Pace()
 
     def __enter__(self) -> None:
         connection = self._connected()
@@ -104,17 +106,19 @@ class Heartbeat:
             beaten_at = now
             try:
                 connection = self._connected()
-                # First the id: a lease taken between the two is young.
-                first_id, held = self.leases.first_id(), self.leases.held()
-                extend_leases(connection, self.collection.id, held, self.lease_seconds, first_id)
+                # First the place: a lease taken between the two is young.
+                place, held = self.leases.place(), self.leases.held()
+                extend_leases(connection, self.collection.id, held, self.lease_seconds, place)
                 self._tell(connection)
                 self._look_at_queue(connection)
             except (psycopg.Error, ConnectionFailedError) as error:
                 log.info("no sign of life to the database: %s", one_line(error))
 
     def _look_at_queue(self, connection: Connection) -> None:
-        if self.tally.watches_queue:
+        if self.tally.watches_queue and self._queue_pace.is_due():
+            began = time.monotonic()
             self.tally.queue = read_queue_state(connection, self.collection.id)
+            self._queue_pace.took(time.monotonic() - began)
 
     def _record_rate(self, connection: Connection) -> None:
         if self.tally.embedded >= MEASURED_FROM_IMAGES:

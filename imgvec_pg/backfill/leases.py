@@ -4,31 +4,31 @@ import threading
 import uuid
 from collections.abc import Callable
 
+from imgvec_pg.store.jobs import END, QueuePlace
+
 LOOK_AGAIN_SECONDS = 0.1
 
 
 class LeaseBook:
-    """The tokens a worker holds right now, each with the smallest id of its jobs."""
+    """The tokens a worker holds right now, each with the place in the queue where its jobs begin."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._tokens: dict[uuid.UUID, int] = {}
+        self._tokens: dict[uuid.UUID, QueuePlace] = {}
 
-    def add(self, token: uuid.UUID) -> None:
-        """Note a lease."""
+    def add(self, token: uuid.UUID, place: QueuePlace) -> None:
+        """Note a lease, its jobs from this place on; or note a later place than before."""
         with self._changed:
-            self._tokens[token] = 0
+            self._tokens[token] = place
 
-    def begins_at(self, token: uuid.UUID, first_id: int) -> None:
-        """Note the smallest id of a lease's jobs."""
+    def place(self) -> QueuePlace:
+        """Return a place that no job held lies before."""
         with self._changed:
-            if token in self._tokens:
-                self._tokens[token] = first_id
-
-    def first_id(self) -> int:
-        """Return an id that no job held is below; 0 while a claim is on its way."""
-        with self._changed:
-            return min(self._tokens.values(), default=0)
+            places = list(self._tokens.values())
+        return QueuePlace(
+            min((place.first_change for place in places), default=END.first_change),
+            min((place.first_fill for place in places), default=END.first_fill),
+        )
 
     def discard(self, token: uuid.UUID) -> None:
         """Forget a lease."""

@@ -241,9 +241,9 @@ class Worker:
 
     def _release_all(self, connection: Connection) -> None:
         """Give back all leases; they are of the last session's collection."""
-        held = self.leases.held()
+        place, held = self.leases.place(), self.leases.held()
         if held and self._collection is not None:
-            release_jobs(connection, self._collection.id, held)
+            release_jobs(connection, self._collection.id, held, place)
             for token in held:
                 self.leases.discard(token)
 

@@ -14,6 +14,7 @@ from typing import IO, Any
 import click
 import psycopg
 
+from imgvec_pg.backfill.pace import Pace
 from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.cli.logs import say
 from imgvec_pg.cli.options import PROBED
@@ -139,18 +140,25 @@ class QueueWatch:
         self._dsn = dsn
         self._collection = collection
         self._connection: Connection | None = None
+        self._pace = Pace()
+        self._last: int | None = None
 
     def waiting(self) -> int | None:
-        """Return the keys that wait; None while the database does not answer."""
+        """Return the keys that wait, or did a moment ago; None while the database does not answer."""
+        if not self._pace.is_due():
+            return self._last
+        began = time.monotonic()
         try:
             if self._connection is None:
                 self._connection = connect(
                     self._dsn, application_name="imgvec backfill", prepare_threshold=None
                 )
-            return queue_depth(self._connection, self._collection.id).waiting
+            self._last = queue_depth(self._connection, self._collection.id).waiting
         except (psycopg.Error, ConnectionFailedError):
             self.close()
-            return None
+            self._last = None
+        self._pace.took(time.monotonic() - began)
+        return self._last
 
     def close(self) -> None:
         """Close the connection."""

@@ -15,8 +15,8 @@ Float32Array = npt.NDArray[np.float32]
 class Embedder(Protocol):
     """A loaded model. `prepare_image` may run in many threads; a second thread may embed texts or pictures beside the first.
 
-    One whose `prepare_image` begins with a plain resize may say so in an attribute `first_resize` (Resize): pictures
-    then come to it resized already, which spares copying all their pixels between processes.
+    One whose `prepare_image` begins with a plain resize, or that and a crop, may say so in an attribute `first_resize`
+    (Resize): pictures then come to it so already, which spares copying all their pixels between processes.
     """
 
     name: str

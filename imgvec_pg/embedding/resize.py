@@ -12,24 +12,32 @@ RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.
 
 @dataclass(frozen=True)
 class Resize:
-    """What torchvision's Resize does to a Pillow image; done once, the transform finds nothing left to do.
+    """What torchvision's Resize and CenterCrop do to a Pillow image; done once, the transform finds nothing left to do.
 
     Attributes:
         width: Of the result, in pixels.
         height: Likewise.
         keeps_aspect: The shorter side becomes `width` (equal to `height` then) and the longer one follows.
         resampling: Pillow's filter.
+        crops: Of the result no more than `width` x `height` in its middle is kept.
     """
 
     width: int
     height: int
     keeps_aspect: bool
     resampling: int
+    crops: bool = False
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """Resize an image."""
+        """Resize an image, and crop it."""
         size = self._size(image.size)
-        return image if image.size == size else image.resize(size, Image.Resampling(self.resampling))
+        if image.size != size:
+            image = image.resize(size, Image.Resampling(self.resampling))
+        if not self.crops or size == (self.width, self.height):
+            return image
+        # torchvision 0.28 transforms/functional.py: center_crop.
+        left, top = round((size[0] - self.width) / 2), round((size[1] - self.height) / 2)
+        return image.crop((left, top, left + self.width, top + self.height))
 
     def _size(self, size: tuple[int, int]) -> tuple[int, int]:
         if not self.keeps_aspect:
@@ -40,11 +48,12 @@ class Resize:
 
 
 def first_resize(preprocessing: Mapping[str, Any]) -> Resize | None:
-    """Return the resize that OpenCLIP's preprocessing begins with, None where it begins otherwise."""
+    """Return the resize and crop that OpenCLIP's preprocessing begins with, None where it begins otherwise."""
     size = preprocessing["size"]
     height, width = (size, size) if isinstance(size, int) else size
     resampling = RESAMPLING.get(preprocessing["interpolation"])
     mode = preprocessing["resize_mode"]
     if resampling is None or (mode != "squash" and (mode != "shortest" or height != width)):
         return None
-    return Resize(width, height, keeps_aspect=mode == "shortest", resampling=int(resampling))
+    shortest = mode == "shortest"
+    return Resize(width, height, keeps_aspect=shortest, resampling=int(resampling), crops=shortest)

@@ -14,7 +14,7 @@ from imgvec_pg.images.confine import allow_cpu, confine
 from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.describe import describe_image
 from imgvec_pg.images.limits import MAX_IMAGE_BYTES
-from imgvec_pg.images.wire import Ended, receive, send
+from imgvec_pg.images.wire import Ended, new_buffer, receive, send
 
 
 def main() -> None:
@@ -22,23 +22,23 @@ def main() -> None:
     parent, memory_bytes, cpu_seconds = (int(argument) for argument in sys.argv[1:4])
     confine(memory_bytes, parent)
     connection = socket.socket(fileno=0)
+    connection.setblocking(False)
+    buffer = new_buffer()
     send(connection, {"ready": True}, b"")
     while True:
         try:
-            request, data = receive(connection, MAX_IMAGE_BYTES)
+            request, data = receive(connection, buffer, MAX_IMAGE_BYTES)
             allow_cpu(cpu_seconds)
-            send(connection, *_answer(request, data, memory_bytes))
+            send(connection, *_answer(request, bytes(data), memory_bytes))
         except Ended:
             return
 
 
-def _answer(
-    request: dict[str, Any], data: bytes | bytearray, memory_bytes: int
-) -> tuple[dict[str, Any], bytes]:
+def _answer(request: dict[str, Any], data: bytes, memory_bytes: int) -> tuple[dict[str, Any], bytes]:
     try:
         if request["describe"]:
-            return describe_image(bytes(data)).as_fields(), b""
-        image = decode_image(bytes(data))
+            return describe_image(data).as_fields(), b""
+        image = decode_image(data)
         if request["resize"] is not None:
             image = Resize(**request["resize"]).apply(image)
         return {"size": image.size}, image.tobytes()

@@ -57,6 +57,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGB", image.size, "white")
         white.paste(layers, mask=layers.getchannel("A"))
         return white
+    if image.mode == "RGB":
+        # As Pillow's own methods make their results: converting would copy each pixel of most photographs once more.
+        return image._new(image.im)
     return image.convert("RGB")
 
 

@@ -5,7 +5,6 @@ import contextlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from typing import Any
 
 from PIL import Image
@@ -36,7 +35,7 @@ def decode_guarded(data: bytes, resize: Resize | None = None) -> Image.Image:
             crashed. Transient where that may have had a cause outside.
         DecoderError: No child can be started; the picture is not to blame.
     """
-    request = {"describe": False, "resize": None if resize is None else asdict(resize)}
+    request = {"describe": False, "resize": None if resize is None else vars(resize)}
     fields, pixels = _ask(request, data)
     try:
         width, height = fields["size"]
@@ -59,7 +58,7 @@ def describe_guarded(data: bytes) -> ImageDescription:
         raise _astray(error) from error
 
 
-def _ask(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytearray]:
+def _ask(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], memoryview]:
     if len(data) > MAX_IMAGE_BYTES:
         raise ImageError(
             "too_large", f"the image has {len(data)} bytes, at most {MAX_IMAGE_BYTES} are decoded"
@@ -85,7 +84,7 @@ class DecodingPool:
         # The kernel ties a child to the thread that starts it: this one lives as long as the pool.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="imgvec-decoders")
 
-    def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytearray]:
+    def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], memoryview]:
         """Have a picture seen to by the next child that is free.
 
         Raises:
@@ -98,7 +97,7 @@ class DecodingPool:
                 # Perhaps of something else, such as a shortage of memory that is over.
                 return self._ask_one(request, data)
 
-    def _ask_one(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytearray]:
+    def _ask_one(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], memoryview]:
         used = self._take()
         used.pictures += 1
         try:
@@ -153,7 +152,7 @@ _pool_lock = threading.Lock()
 
 
 def shared_pool() -> DecodingPool:
-    """Return this process's pool: a child for each CPU that it may use.
+    """Return this process's pool: a child for each CPU that it may use, and one that works while another is asked.
 
     Raises:
         UsageError: The children's settings cannot be understood.
@@ -162,7 +161,7 @@ def shared_pool() -> DecodingPool:
     with _pool_lock:
         if _pool is None:
             more_formats()
-            _pool = DecodingPool(usable_cpus())
+            _pool = DecodingPool(usable_cpus() + 1)
         return _pool
 
 

@@ -83,6 +83,15 @@ class QueuePlace:
 
 
 BEGINNING = QueuePlace()
+END = QueuePlace(2**63 - 1, 2**63 - 1)
+
+
+def place_of(jobs: Sequence[Job]) -> QueuePlace:
+    """Return where these jobs begin; END for a kind that none is of."""
+    return QueuePlace(
+        min((job.id for job in jobs if job.version), default=END.first_change),
+        min((job.id for job in jobs if not job.version), default=END.first_fill),
+    )
 
 
 def claim_jobs(
@@ -118,9 +127,8 @@ def claim_jobs(
                     "max_jobs": min(max_keys, MAX_JOBS_PER_CLAIM),
                     "token": token,
                     "lease_seconds": lease_seconds,
-                    "first_change": place.first_change,
-                    "first_fill": place.first_fill,
                     "spares_expired": spares_expired,
+                    **vars(place),
                 },
             )
             deadly = [job.id for job in jobs if job.deaths and len(job.keys) > 1]
@@ -157,9 +165,9 @@ def extend_leases(
     collection_id: int,
     tokens: Sequence[uuid.UUID],
     lease_seconds: float,
-    first_id: int = 0,
+    place: QueuePlace = BEGINNING,
 ) -> None:
-    """Keep the leases of a live worker, none on a job of an id below `first_id`, for another `lease_seconds`."""
+    """Keep the leases of a live worker, none on a job before `place`, for another `lease_seconds`."""
     with short_transaction(connection):
         connection.execute(
             load_sql("queries/extend_leases.sql"),
@@ -167,16 +175,19 @@ def extend_leases(
                 "tokens": list(tokens),
                 "collection_id": collection_id,
                 "lease_seconds": lease_seconds,
-                "first_id": first_id,
+                **vars(place),
             },
         )
 
 
-def release_jobs(connection: Connection, collection_id: int, tokens: Sequence[uuid.UUID]) -> None:
-    """Give claimed jobs back untried, charging no attempt."""
+def release_jobs(
+    connection: Connection, collection_id: int, tokens: Sequence[uuid.UUID], place: QueuePlace = BEGINNING
+) -> None:
+    """Give claimed jobs back untried, none of them before `place`, charging no attempt."""
     with short_transaction(connection):
         connection.execute(
-            load_sql("queries/release_jobs.sql"), {"tokens": list(tokens), "collection_id": collection_id}
+            load_sql("queries/release_jobs.sql"),
+            {"tokens": list(tokens), "collection_id": collection_id, **vars(place)},
         )
 
 
@@ -217,6 +228,14 @@ def queue_depth(connection: Connection, collection_id: int) -> QueueDepth:
         ).fetchone()
     assert found is not None  # noqa: S101 - an aggregate always gives a row
     return found
+
+
+def find_waiting_job(connection: Connection, collection_id: int, seen: int | None) -> int | None:
+    """Return the id of a job in the queue, due or not: of the one that was seen before, or another; None when it is empty."""
+    row = connection.execute(
+        load_sql("queries/find_waiting_job.sql"), {"collection_id": collection_id, "seen": seen}
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def retry_failures(connection: Connection, collection_id: int, codes: Sequence[str] | None = None) -> int:

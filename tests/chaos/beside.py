@@ -57,7 +57,9 @@ def measure_beside(
         )
         settings = {"IMGVEC_TEST_PREPARE_SECONDS": "0.02", "OMP_NUM_THREADS": "1"}
         running = [
-            stack.enter_context(worker_at(own.dsn, environment, logs, before=("nice", "-n", "19"), **settings))
+            stack.enter_context(
+                worker_at(own.dsn, environment, logs, before=("nice", "-n", "19"), **settings)
+            )
             for _ in range(2)
         ]
         times: dict[bool, list[list[float]]] = {False: [], True: []}

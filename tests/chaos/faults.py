@@ -27,7 +27,7 @@ def worker_at(
 ) -> Iterator[Running]:
     """Run `imgvec worker` and wait until it is ready."""
     with running(dsn, environment, folder, "worker", NAME, *arguments, before=before, **settings) as started:
-        wait_until(lambda: "is ready" in started.text() or not started.is_alive(), "its start", 60)
+        wait_until(lambda: "is ready" in started.text() or not started.is_alive(), "its start")
         assert started.is_alive(), started.text()
         yield started
 
@@ -97,7 +97,7 @@ def meet_full_disk(
             began, before = time.monotonic(), count(connection, "written")
             wait_until(lambda: count(connection, "written") > before, "work to go on", 60)
             took = time.monotonic() - began
-            wait_until(lambda: queued_keys(connection) == 0, "an empty queue", 60)
+            wait_until(lambda: queued_keys(connection) == 0, "an empty queue")
         assert charged_jobs(connection) == 0
         assert count(connection, "imgvec.photo_grid_embedding") == 300
     return took

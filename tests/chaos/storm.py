@@ -149,7 +149,7 @@ class Storm:
         )
 
     def wait_until_ready(self, worker: Running) -> None:
-        wait_until(lambda: "is ready" in worker.text() or not worker.is_alive(), "a worker's start", 60)
+        wait_until(lambda: "is ready" in worker.text() or not worker.is_alive(), "a worker's start")
         assert worker.is_alive(), worker.text()
 
     def pick(self) -> int:
@@ -188,7 +188,7 @@ class Storm:
                 return rows == [(True,)]
             return False
 
-        wait_until(end_one, "a session to end", 60)
+        wait_until(end_one, "a session to end")
         self.report.faults["pg_terminate_backend"] += 1
 
     def crash_server(self) -> None:

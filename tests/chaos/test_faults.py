@@ -84,7 +84,7 @@ def test_a_worker_leaves_connections_that_neither_answer_nor_end(
             proxy.stall_connections()
             took = seconds_to_next_write(connection, root)
             print(f"{took:.1f} s after a stall, of which silence takes 2 s")
-            assert 1.5 < took < 15
+            assert 1.5 < took < 30
         assert not raised
         assert "no answer for 2 s" in caplog.text
         assert charged_jobs(connection) == 0
@@ -94,7 +94,7 @@ def test_a_worker_leaves_connections_that_neither_answer_nor_end(
             began = time.monotonic()
             with pytest.raises(psycopg.OperationalError, match="no answer for 1 s"):
                 patient.execute("SELECT 1")
-            assert time.monotonic() - began < 6 and patient.closed
+            assert time.monotonic() - began < 10 and patient.closed
 
 
 # The disk

@@ -1,4 +1,7 @@
-"""`make chaos` in small: a minute of killed, stopped and cut off workers, and a server that crashes."""
+"""`make chaos` in small: a minute of killed, stopped and cut off workers, and a server that crashes.
+
+How soon work goes on is measured there; here only what becomes of the rows counts.
+"""
 
 import random
 from pathlib import Path
@@ -22,4 +25,3 @@ def test_each_row_is_current_after_a_minute_of_faults(
     print(show(report))
     assert sum(report.faults.values()) == 14
     assert not report.check.problems, report.check
-    assert report.resumed_seconds < 10

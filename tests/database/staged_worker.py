@@ -7,7 +7,7 @@ writes what it has embedded. IMGVEC_TEST_SQL names a folder to take instead of s
 import os
 import signal
 import sys
-import time
+import threading
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,9 +26,8 @@ def stop_and_write(
     hold = Path(os.environ.get("IMGVEC_TEST_HOLD", "/nonexistent"))
     if hold.exists():
         hold.unlink()
-        os.kill(os.getpid(), signal.SIGSTOP)
-        # Another thread may take the signal; this one must not write before all are stopped.
-        time.sleep(0.5)
+        # To this thread: sent to the process, another may take it, and this one would write until that has had its turn.
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     return write(store, token, outcomes, *more)  # type: ignore[arg-type]
 
 

@@ -35,7 +35,8 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sqlfiles import shipped_directory
 
 SHORT_LEASE = "1"
-LONG_LEASE = "60"
+# Longer than a busy machine takes for a round.
+LONG_LEASE = "600"
 ZOMBIE_ROWS = 5
 BROKEN_ROW = 5000
 

@@ -84,7 +84,7 @@ def test_a_running_worker_embeds_what_is_not_cached(
     assert connection.execute(ask).fetchall() == found
     assert cached_texts(connection) == {"red"}
     assert count(connection, "imgvec.embedding_request") == 0
-    wait_until(lambda: not relay_sessions(connection), "the relay's session to end", 4)
+    wait_until(lambda: not relay_sessions(connection), "the relay's session to end")
 
 
 def test_words_are_answered_while_a_backfill_runs(
@@ -110,13 +110,14 @@ def test_nobody_answering_is_an_error_in_time_with_the_next_step(
         began = time.monotonic()
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
             embed_text(connection, "red")
-        assert seconds <= time.monotonic() - began < seconds + 1
+        # What PostgreSQL waits when nothing ends it, and a busy machine's own time.
+        assert seconds <= time.monotonic() - began < seconds + 10
         assert caught.value.diag.message_primary == (
             f"no worker of the model color-grid answered within {int(seconds * 1000)} ms"
         )
         assert caught.value.diag.message_hint == "Start one: imgvec worker product_color"
     assert count(connection, "imgvec.embedding_request") == 0
-    wait_until(lambda: not relay_sessions(connection), "the relay's session to end", 4)
+    wait_until(lambda: not relay_sessions(connection), "the relay's session to end")
 
 
 @pytest.mark.parametrize("setting", ["soon", "0", "-1 s", "1 year", "';--"])
@@ -135,7 +136,7 @@ def test_a_query_that_waits_can_be_cancelled(connection: Connection, relay: Coll
     began = time.monotonic()
     with pytest.raises(psycopg.errors.QueryCanceled):
         embed_text(connection, "red")
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 15  # it would have waited 30
     timer.join()
     # What the cancelled query left behind is cleared by the next one of the session.
     connection.execute("SET imgvec.text_timeout = '50 ms'")
@@ -152,7 +153,7 @@ def test_a_session_left_behind_hangs_up_by_itself(
         with pytest.raises(psycopg.errors.QueryCanceled):
             embed_text(idle, "red")
         assert relay_sessions(connection) == 1
-        wait_until(lambda: not relay_sessions(connection), "the session to end", 15)
+        wait_until(lambda: not relay_sessions(connection), "the session to end")
 
 
 def test_too_many_waiting_queries_are_refused_at_once(

@@ -23,6 +23,8 @@ from imgvec_pg.store.reconcile import list_source
 
 NAME = "photo_grid"
 STAGED = Path(__file__).with_name("staged_worker.py")
+# Only a failure waits so long; a machine that is busy with other things may take a minute to start a process.
+PATIENCE_SECONDS = 120.0
 # Rounding of 12 components to half precision.
 TOLERANCE = 2e-3
 
@@ -123,7 +125,7 @@ def change_picture(application: Connection, root: Path, number: int, draw: rando
 
 
 def imgvec(
-    database: str, environment: dict[str, str], *arguments: str, timeout: float = 60
+    database: str, environment: dict[str, str], *arguments: str, timeout: float = PATIENCE_SECONDS
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
@@ -146,7 +148,7 @@ class Running:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Return the exit code; negative when a signal ended it."""
         return self.process.wait(seconds)
 
@@ -154,9 +156,12 @@ class Running:
         return self.process.poll() is None
 
     def is_stopped(self) -> bool:
-        """Whether SIGSTOP holds it."""
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
-        return stat.rsplit(")", 1)[1].split()[0] == "T"
+        """Whether SIGSTOP holds all of its threads."""
+        stats = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        try:
+            return {stat.read_text().rsplit(")", 1)[1].split()[0] for stat in stats} == {"T"}
+        except OSError:  # a thread ended meanwhile
+            return False
 
     def wait_until_stopped(self) -> None:
         wait_until(self.is_stopped, f"the worker to stop itself; it said {self.text()!r}")
@@ -193,7 +198,7 @@ def running(
         process.wait()
 
 
-def wait_until(condition: Callable[[], object], what: str = "it", seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], object], what: str = "it", seconds: float = PATIENCE_SECONDS) -> None:
     """Wait for a condition, at most so long."""
     deadline = time.monotonic() + seconds
     while not condition():
