@@ -46,7 +46,10 @@ class ImageSearchQuerySet(QuerySet):
         conditions = [] if target.row is None else [HasVector(target), ~Q(pk=target.row.pk)]
         embedded = self.filter(*conditions, **{f"{found.name}__isnull": False})
         distance = CosineDistance(F(f"{found.name}__embedding"), QueryVector(target))
-        ordered: Self = embedded.annotate(**{DISTANCE: distance}).order_by(DISTANCE)
+        ordered: Self = embedded.annotate(**{DISTANCE: distance})
+        # In place, as order_by() would copy once more.
+        ordered.query.clear_ordering(force=True, clear_default=False)
+        ordered.query.add_ordering(DISTANCE)
         ordered._near = target
         ordered._own_conditions = -1 if self.query.where else len(ordered.query.where.children)
         ordered._is_complete = complete
