@@ -40,7 +40,8 @@ def find_complete(
     whole = queryset._chain()
     whole.query.clear_limits()
     asker = _QuerySetAsker(whole, alias, target, has_distance, is_restricted)
-    has_transaction = connections[alias].in_atomic_block
+    # atomic() commits only where Django is to commit by itself.
+    has_transaction = not connections[alias].get_autocommit()
     # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
     with transaction.atomic(using=alias):
         rows, _ = find(asker, limit, begin(alias, target.search.collection))

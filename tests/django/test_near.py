@@ -262,6 +262,15 @@ def test_settings_of_the_session_are_left_as_they_were_even_in_a_transaction() -
         assert cursor.fetchone() == ("77",)
         cursor.execute("SHOW hnsw.iterative_scan")
         assert cursor.fetchone() == ("off",)
+    transaction.set_autocommit(False)
+    try:
+        list(items().near("red")[:5])
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW enable_sort")
+            assert cursor.fetchone() == ("on",)
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
 
 
 def test_a_filtered_slice_takes_four_statements_in_a_transaction_of_its_own() -> None:
