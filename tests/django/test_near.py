@@ -29,7 +29,7 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.migrations import newest_revision
-from imgvec_pg.django import ImageSearch
+from imgvec_pg.django import ImageSearch, ImageSearchManager
 from imgvec_pg.django.checks import _check, _check_together
 from imgvec_pg.django.complete import _QuerySetAsker
 from imgvec_pg.django.connections import psycopg_connection
@@ -154,6 +154,21 @@ def test_a_row_that_is_not_embedded_has_nothing_near_it_and_is_not_found() -> No
 def test_near_refuses_what_cannot_be_searched_for(asked: Any, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         items().near(asked)
+
+
+@isolate_apps("gallery")
+def test_near_names_a_field_that_its_distance_would_hide() -> None:
+    class Measured(models.Model):
+        photo = models.BinaryField()
+        distance = models.FloatField()
+        clip = ImageSearch("photo", model="demo")
+        objects = ImageSearchManager()
+
+        class Meta:
+            app_label = "gallery"
+
+    with pytest.raises(ValueError, match="'distance' conflicts with a field on the model"):
+        Measured.objects.near([1.0] * 12)
 
 
 def test_near_must_be_told_which_of_two_searches() -> None:
