@@ -209,6 +209,7 @@ def visit_admin(page: "Page", url: str, password: str, steps: Steps) -> None:
         page.get_by_label("Username").fill("admin")
         page.get_by_label("Password").fill(password)
         page.get_by_role("button", name="Log in").click()
+        page.locator("#result_list").wait_for()
         return page.locator("#result_list tbody tr").count() == 25 and "ready" in page.content()
 
     steps.step("admin: the list shows pictures and status", lambda: log_in() and pictures_load(page))

@@ -72,6 +72,10 @@ class ServerError(ImgvecError):
     """The private PostgreSQL server cannot be started or stopped."""
 
 
+class NoWorkerError(ImgvecError):
+    """No running worker answered."""
+
+
 class MissingExtraError(ImgvecError):
     """An optional package is needed that is not installed."""
 

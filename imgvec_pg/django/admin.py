@@ -11,6 +11,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import connections
 from django.db.models import Model, QuerySet
@@ -28,6 +29,8 @@ from imgvec_pg.django.queryset import ImageSearchQuerySet
 from imgvec_pg.errors import ImageError, ImgvecError
 
 SHOWN = 24
+FAILURES = "_imgvec_failures"
+"""Attribute of a row that the list shows: the failures of its page, by primary key."""
 
 
 class ImageSearchAdmin:
@@ -67,6 +70,15 @@ class ImageSearchAdmin:
         found: QuerySet = super().get_queryset(request).select_related(name)  # type: ignore[misc]
         return found.defer(f"{name}__embedding")
 
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Look up why rows of the page are not embedded, all at once."""
+        changes: ChangeList = super().get_changelist_instance(request)  # type: ignore[misc]
+        missing = [row for row in changes.result_list if not is_embedded(self.search, row)]
+        failures = failures_of(self.search, missing)
+        for row in missing:
+            setattr(row, FAILURES, failures)
+        return changes
+
     @admin.display(description="Picture")
     def thumbnail(self, row: Model) -> SafeString:
         """Show the picture small."""
@@ -78,12 +90,11 @@ class ImageSearchAdmin:
     @admin.display(description="Search")
     def image_status(self, row: Model) -> str:
         """Say whether the row can be found, or why not."""
-        try:
-            getattr(row, self.search.name)
-        except ObjectDoesNotExist:
-            failure = failure_of(self.search, row)
-            return "waiting" if failure is None else f"failed: {failure[0]}"
-        return "ready"
+        if is_embedded(self.search, row):
+            return "ready"
+        known = getattr(row, FAILURES, None)
+        failure = (failures_of(self.search, [row]) if known is None else known).get(row.pk)
+        return "waiting" if failure is None else f"failed: {failure[0]}"
 
     @admin.display(description="")
     def more_like_this(self, row: Model) -> SafeString:
@@ -168,11 +179,24 @@ class ImageSearchAdmin:
         return row
 
 
-def failure_of(search: ImageSearch, row: Model) -> tuple[str, str] | None:
-    """Return code and message of a row that could not be embedded; None where none is on record."""
-    key = row.pk if isinstance(row.pk, int) else str(row.pk)
-    values = {"collection": search.collection, "key": json.dumps({row._meta.pk.column: key})}
-    with connections[row._state.db or "default"].cursor() as cursor:
-        cursor.execute(load_sql("queries/failure_of.sql").as_string(None), values)
-        found = cursor.fetchone()
-    return None if found is None else (str(found[0]), str(found[1]))
+def is_embedded(search: ImageSearch, row: Model) -> bool:
+    """Whether a row that was read with its embedding has one."""
+    try:
+        getattr(row, search.name)
+    except ObjectDoesNotExist:
+        return False
+    return True
+
+
+def failures_of(search: ImageSearch, rows: Sequence[Model]) -> dict[Any, tuple[str, str]]:
+    """Return code and message, by primary key, of those rows whose failure to be embedded is on record."""
+    if not rows:
+        return {}
+    keys = [row.pk if isinstance(row.pk, int) else str(row.pk) for row in rows]
+    values = {
+        "collection": search.collection,
+        "keys": [json.dumps({row._meta.pk.column: key}) for row, key in zip(rows, keys, strict=True)],
+    }
+    with connections[rows[0]._state.db or "default"].cursor() as cursor:
+        cursor.execute(load_sql("queries/failures_of.sql").as_string(None), values)
+        return {rows[position - 1].pk: (code, message) for position, code, message in cursor.fetchall()}

@@ -1,5 +1,7 @@
 """System checks: what is wrong with an ImageSearch, before any migration."""
 
+import re
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,6 +17,7 @@ from imgvec_pg.embedding.plugins import find_plugin
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.store.newcollection import check_name, check_prompt
 
+PLAIN_NAME = re.compile(r'"[a-z_][a-z0-9_]*"(\."[a-z_][a-z0-9_]*")?')
 EXAMPLE = 'such as model="ViT-B-32/laion2b_s34b_b79k"'
 
 
@@ -59,15 +62,36 @@ def _check(search: ImageSearch) -> Iterator[CheckMessage]:
         )
     yield from _check_fields(search, shown)
     if not search.owner._meta.managed and search.model_name:
-        meta = search.owner._meta
-        columns = " ".join(f"--image {name}" for name in search.image)
         yield Info(
-            f"{meta.label} is not managed, so migrations do not make its collection {search.collection}",
-            hint=f"Make it once: manage.py imgvec collection create {search.collection} --source {meta.db_table} "
-            f"{columns} --model {search.model_name}",
+            f"{search.owner._meta.label} is not managed, so migrations do not make its collection {search.collection}",
+            hint=f"Make it once: manage.py imgvec {shlex.join(_creation(search))}\n"
+            'Then silence this: SILENCED_SYSTEM_CHECKS = ["imgvec_pg.I001"].',
             obj=search.owner,
             id="imgvec_pg.I001",
         )
+
+
+def _creation(search: ImageSearch) -> list[str]:
+    """Return the command that makes a search's collection as a migration would make it."""
+    meta = search.owner._meta
+    fields = {field.name: field for field in meta.concrete_fields}
+    # Django puts the quotes around, which is how a project gets a schema into it: shop"."product.
+    table = f'"{meta.db_table}"'
+    made = ["collection", "create", search.collection, "--source"]
+    made.append(table.replace('"', "") if PLAIN_NAME.fullmatch(table) else table)
+    for option, names in (("--image", search.image), ("--watch", search.watch)):
+        made += [part for name in names if name in fields for part in (option, fields[name].column)]
+    made += ["--model", str(search.model_name)]
+    paths = [fields[name] for name in search.image if not isinstance(fields.get(name), BinaryField | None)]
+    roots = [search.root or root_for(field) for field in paths[:1]]
+    options = (
+        ("--root", roots[0] if roots else None, None),
+        ("--prompt", search.prompt, "{}"),
+        ("--m", search.m, 16),
+        ("--ef-construction", search.ef_construction, 64),
+    )
+    made += [part for name, value, default in options if value != default for part in (name, str(value))]
+    return made if search.foreign_key else [*made, "--no-fk"]
 
 
 def _model_problem(name: str) -> str | None:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connections, transaction
@@ -40,9 +40,13 @@ def find_complete(
     whole = queryset._chain()
     whole.query.clear_limits()
     asker = _QuerySetAsker(whole, alias, target, has_distance, is_restricted)
+    # atomic() commits only where Django is to commit by itself.
+    has_transaction = not connections[alias].get_autocommit()
     # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
     with transaction.atomic(using=alias):
         rows, _ = find(asker, limit, begin(alias, target.search.collection))
+        if has_transaction:
+            asker.write_settings()
     found = list(rows)
     if has_distance:
         # Relaxed scans keep no exact order; equal distances are ordered by key, as an exact search has them.
@@ -68,21 +72,34 @@ def begin(alias: str, collection: str) -> Before:
     if isinstance(state["settings"], str):
         # Django leaves jsonb as text.
         state["settings"] = json.loads(state["settings"])
-    return Before(**{field.name: state[field.name] for field in dataclasses.fields(Before)})
+    return Before(**{known.name: state[known.name] for known in dataclasses.fields(Before)})
 
 
-@dataclass(frozen=True)
+@dataclass
 class _QuerySetAsker:
-    """Asks a queryset in two orders."""
+    """Asks a queryset in two orders.
+
+    Attributes:
+        unwritten: Settings that the server does not have yet: the next question takes them along, and those at the end
+            go with a transaction of the search's own.
+    """
 
     queryset: QuerySet
     alias: str
     target: Target
     has_distance: bool
     is_restricted: bool
+    unwritten: Mapping[str, str] = field(default_factory=dict)
 
     def set(self, settings: Mapping[str, str]) -> None:
-        wanted = dict(settings)
+        self.unwritten = settings
+
+    def write_settings(self) -> None:
+        """Give the server the settings that it does not have yet."""
+        wanted = dict(self.unwritten)
+        self.unwritten = {}
+        if not wanted:
+            return
         if not self.has_distance and wanted.get("hnsw.iterative_scan") == "relaxed_order":
             wanted["hnsw.iterative_scan"] = "strict_order"
         with connections[self.alias].cursor() as cursor:
@@ -111,6 +128,7 @@ class _QuerySetAsker:
         else:
             asked = self.queryset.filter(pk__in=self._first(candidates))
         asked.query.set_limits(0, limit)
+        self.write_settings()
         return list(asked._iterable_class(asked))
 
     def _first(self, candidates: int) -> QuerySet:

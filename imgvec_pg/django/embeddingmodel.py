@@ -1,9 +1,25 @@
 """The Django model of a collection's embedding table: unmanaged, since the collection makes the table."""
 
 import sys
+from typing import Any
 
 from django.db import models
+from django.utils.functional import cached_property
 from pgvector.django import HalfVectorField
+
+
+class SourceKey(models.OneToOneField):
+    """The key of an embedding's row, and the row it belongs to."""
+
+    def db_type(self, connection: Any) -> str | None:  # noqa: ANN401 - Django's own
+        """Return the key's type, known after the first time: Django asks for every join and would make a field each time."""
+        if connection.alias not in self._types:
+            self._types[connection.alias] = super().db_type(connection)
+        return self._types[connection.alias]
+
+    @cached_property
+    def _types(self) -> dict[str, str | None]:
+        return {}
 
 
 def make_embedding_model(owner: type[models.Model], name: str, collection: str) -> type[models.Model]:
@@ -28,7 +44,7 @@ def make_embedding_model(owner: type[models.Model], name: str, collection: str) 
         "__doc__": f"The embedding of a {owner.__name__}, written by imgvec workers only.",
         "Meta": meta,
         # The database's own foreign key cascades; Django need not look for embeddings when it deletes.
-        "source": models.OneToOneField(
+        "source": SourceKey(
             owner,
             models.DO_NOTHING,
             primary_key=True,

@@ -19,6 +19,11 @@ class QueryVector(Expression):
         super().__init__()
         self.target = target
 
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What it is compared by; Django's own inspects the signature of __init__ for every statement."""
+        return (type(self), self.target)
+
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # noqa: ANN401
         """Return a placeholder and the vector as text.
 
@@ -41,6 +46,11 @@ class CosineDistance(Func):
 
     output_field = FloatField()
     arity = 2
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What it is compared by; Django's own inspects the signature of __init__ for every statement."""
+        return (type(self), *self.get_source_expressions())
 
     def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:  # noqa: ANN401
         """Return `(embedding <=> vector)`, which the HNSW index can order by."""

@@ -1,9 +1,10 @@
 """`near()` on querysets: a distance to order by, and never fewer rows than asked for while more match."""
 
+from functools import cache
 from typing import Any, Self
 
 from django.core.exceptions import FieldError
-from django.db.models import F, Manager, Q, QuerySet
+from django.db.models import F, Manager, Model, Q, QuerySet
 from django.db.models.query import ModelIterable
 
 from imgvec_pg.django.complete import find_complete
@@ -40,13 +41,19 @@ class ImageSearchQuerySet(QuerySet):
 
         Raises:
             UsageError: Nothing can be searched for like that.
+            ValueError: The model has a field "distance"; as Django's annotate() has it.
         """
         found = search_of(self.model, search)
         target = Target(found, asked)
         conditions = [] if target.row is None else [HasVector(target), ~Q(pk=target.row.pk)]
-        embedded = self.filter(*conditions, **{f"{found.name}__isnull": False})
+        if DISTANCE in (self._fields or _field_names(self.model)):
+            raise ValueError(f"The annotation '{DISTANCE}' conflicts with a field on the model.")
+        ordered: Self = self.filter(*conditions, **{f"{found.name}__isnull": False})
+        # In place: annotate() and order_by() would each copy it again.
         distance = CosineDistance(F(f"{found.name}__embedding"), QueryVector(target))
-        ordered: Self = embedded.annotate(**{DISTANCE: distance}).order_by(DISTANCE)
+        ordered.query.add_annotation(distance, DISTANCE)
+        ordered.query.clear_ordering(force=True, clear_default=False)
+        ordered.query.add_ordering(DISTANCE)
         ordered._near = target
         ordered._own_conditions = -1 if self.query.where else len(ordered.query.where.children)
         ordered._is_complete = complete
@@ -122,6 +129,13 @@ class ImageSearchQuerySet(QuerySet):
         few.query.clear_limits()
         few = few.filter(pk__in=keys)
         return list(few._iterable_class(few))
+
+
+@cache
+def _field_names(model: type[Model]) -> frozenset[str]:
+    """Return the names that Django lets no annotation have."""
+    fields = model._meta.get_fields()
+    return frozenset(name for field in fields for name in (field.name, getattr(field, "attname", field.name)))
 
 
 class ImageSearchManager(Manager.from_queryset(ImageSearchQuerySet)):  # type: ignore[misc]

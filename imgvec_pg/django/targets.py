@@ -12,7 +12,7 @@ from imgvec_pg.django.imagesearch import ImageSearch
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.clientside import MAX_UPLOAD_BYTES, vector_of_image, vector_of_words
 from imgvec_pg.search.query import check_words
-from imgvec_pg.search.question import Float32Array, unit_vector
+from imgvec_pg.search.question import Float32Array, unit_vector, vector_text
 from imgvec_pg.store.collections import get_collection
 
 
@@ -60,27 +60,21 @@ class Target:
         if self.row is not None:
             embeddings = self.search.embedding_model._default_manager.using(alias).filter(pk=self.row.pk)
             found = embeddings.values_list("embedding", flat=True).first()
-            return None if found is None else short_text(_checked(found))
+            return None if found is None else vector_text(_checked(found))
         if isinstance(self.asked, np.ndarray):
-            return short_text(self.asked)
+            return vector_text(self.asked)
         connection = psycopg_connection(alias)
         # A failed statement must not leave a caller's transaction unusable, nor Django unaware of it.
         with connections[alias].wrap_database_errors:
             collection = get_collection(connection, self.search.collection)
             embedding = setting("EMBED", "auto")
             if isinstance(self.asked, str):
-                return short_text(vector_of_words(connection, collection, self.asked, embedding))
-            return short_text(vector_of_image(connection, collection, self.asked, embedding))
-
-
-def short_text(vector: Float32Array) -> str:
-    """Return a vector as pgvector reads it, at norm 1, with the five digits that halfvec keeps: a quarter of the time."""
-    unit = unit_vector(vector).astype(np.float16)
-    return ("[" + ",".join(["%.5g"] * len(unit)) + "]") % tuple(unit.tolist())
+                return vector_text(vector_of_words(connection, collection, self.asked, embedding))
+            return vector_text(vector_of_image(connection, collection, self.asked, embedding))
 
 
 def _checked(asked: Any) -> Float32Array:  # noqa: ANN401
-    """Return a vector.
+    """Return a vector at L2 norm 1.
 
     Raises:
         UsageError: It is none, or has no direction.
@@ -91,6 +85,6 @@ def _checked(asked: Any) -> Float32Array:  # noqa: ANN401
         raise UsageError(
             f"near() was given {type(asked).__name__}; expected words, a picture, a row or a vector"
         ) from error
-    if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
-        raise UsageError(f"the vector has shape {vector.shape}; expected (dimensions,), finite and not zero")
-    return vector
+    if vector.ndim != 1 or not vector.size:
+        raise UsageError(f"the vector has shape {vector.shape}; expected (dimensions,)")
+    return unit_vector(vector)

@@ -8,14 +8,8 @@ from pathlib import Path
 from flask import Request
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.errors import CollectionError, ImageError, ImgvecError, UsageError
-from imgvec_pg.search.clientside import (
-    MAX_UPLOAD_BYTES,
-    Embedding,
-    NoWorkerError,
-    vector_of_image,
-    vector_of_words,
-)
+from imgvec_pg.errors import CollectionError, ImageError, ImgvecError, NoWorkerError, UsageError
+from imgvec_pg.search.clientside import MAX_UPLOAD_BYTES, Embedding, vector_of_image, vector_of_words
 from imgvec_pg.search.nearest import NearestOptions, Neighbours, find_nearest
 from imgvec_pg.search.pictures import read_pictures
 from imgvec_pg.search.rowkey import ask_with_row, find_row, parse_key

@@ -18,7 +18,7 @@ from PIL.Image import Image
 from imgvec_pg.database.connect import Connection, connect, one_line
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.errors import ImageError, ImgvecError, ModelError, UsageError
+from imgvec_pg.errors import ImageError, ModelError, NoWorkerError, UsageError
 from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.images.reference import ImageReference
@@ -38,10 +38,6 @@ POLL_SECONDS = 0.01
 
 _models: dict[tuple[str, int], Embedder] = {}
 _loading = threading.Lock()
-
-
-class NoWorkerError(ImgvecError):
-    """No running worker answered."""
 
 
 def vector_of_words(

@@ -1,12 +1,15 @@
 """What is searched for: a vector, or a row that is embedded already."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from imgvec_pg.errors import UsageError
 from imgvec_pg.store.jobs import Key
 
 Float32Array = npt.NDArray[np.float32]
@@ -38,20 +41,38 @@ class Question:
 
 
 def unit_vector(vector: npt.NDArray[np.floating[Any]]) -> Float32Array:
-    """Return a vector at L2 norm 1; it is finite and not zero, of any length.
+    """Return a vector, shape (dimensions,), at L2 norm 1.
 
     A halfvec ends at 65,504 and rounds to zero what is below 3e-8: so short a query would find arbitrary rows.
+
+    Raises:
+        UsageError: It is zero or not finite.
     """
-    # By the largest first: the squares of very small or large numbers have no float.
-    scaled = vector.astype(np.float64) / np.abs(vector).max()
-    unit: Float32Array = (scaled / np.linalg.norm(scaled)).astype(np.float32)
+    # As float64, which has the squares of all float32.
+    wide = vector.astype(np.float64)
+    norm = math.sqrt(np.vdot(wide, wide))
+    if not 0 < norm < math.inf:
+        raise UsageError("the vector is zero or not finite; expected one that has a direction")
+    unit: Float32Array = (wide / norm).astype(np.float32)
     return unit
 
 
 def vector_text(embedding: Float32Array) -> str:
-    """Return a vector as pgvector reads it: "[0.6,0.8]"."""
-    # Nine digits tell every float32 (IEEE 754), in a third of the time that str() takes for as many as a float64 has.
-    return "[" + ("%.9g," * len(embedding))[:-1] % tuple(embedding.tolist()) + "]"
+    """Return a vector as pgvector reads it, with what a halfvec keeps of it: "[0.6001     ,0.7998     ]".
+
+    A table of all halves: 512 numbers take a tenth of the time of printing them, and PostgreSQL skips the blanks.
+    """
+    bits = embedding.astype(np.float16).view(np.uint16)
+    return "[" + _half_texts()[bits].tobytes().decode("ascii")[:-1] + "]"
+
+
+@cache
+def _half_texts() -> npt.NDArray[np.bytes_]:
+    """Return the text of every half-precision number, with a comma, at one width: shape (65536,), by the number's bits."""
+    # Five digits tell every half (IEEE 754: ceil(1 + 11 log10 2)).
+    positive = [f"{half:.5g}" for half in np.arange(1 << 15, dtype=np.uint16).view(np.float16).tolist()]
+    negative = [f"-{text}" for text in positive]
+    return np.array([f"{text:11}," for text in (*positive, *negative)], dtype=np.bytes_)
 
 
 def show_key(key: Key) -> str:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, TypeVarTuple
 
+import numpy as np
 import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import MAX_K
+from imgvec_pg.search.question import vector_text
 from imgvec_pg.search.selects import DISTANCE, FORBIDDEN
 from imgvec_pg.sqlalchemy.questions import Asked, Picture, Question, Row, Words, as_column, read_question
 from imgvec_pg.sqlalchemy.source import AnySelect, Target, resolve, target_of
@@ -56,8 +58,10 @@ def near(
     _refuse_clauses(statement)
     target, columns = resolve(statement, by, key)
     found = _neighbours(target, _read(question, target))
-    same = (found.c[name] == column for (name, _), column in zip(target.key, columns, strict=True))
-    nearest = statement.add_columns(found.c[DISTANCE]).join(found, sa.and_(*same)).order_by(found.c[DISTANCE])
+    same = [found.c[name] == column for (name, _), column in zip(target.key, columns, strict=True)]
+    distance = found.c[DISTANCE]
+    condition = same[0] if len(same) == 1 else sa.and_(*same)
+    nearest = statement.add_columns(distance).join(found, condition).order_by(distance)
     return nearest if k is None else nearest.limit(k)
 
 
@@ -96,8 +100,10 @@ def _neighbours(target: Target, question: Question) -> sa.FromClause:
         call = f"near_{target.name}_row"
         arguments = [_bound(value, type_) for value, (_, type_) in zip(values, target.key, strict=True)]
     else:
+        value = question.value
+        asked = vector_text(value) if isinstance(value, np.ndarray) else value
         # Without a type PostgreSQL reads the text as the function's own, wherever the extension lives.
-        call, arguments = f"near_{target.name}", [_bound(question.value, sa.types.NullType())]
+        call, arguments = f"near_{target.name}", [_bound(asked, sa.types.NullType())]
     function: sa.Function[Any] = sa.Function(call, *arguments, packagenames=(SCHEMA,))
     found: sa.TableValuedAlias = function.table_valued(*target.columns)
     # A column among the arguments needs no LATERAL: to PostgreSQL functions in FROM are so by themselves.

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapper
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query import check_words
-from imgvec_pg.search.question import unit_vector
+from imgvec_pg.search.question import Float32Array, unit_vector
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Words:
             check_words(self.text)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vector:
-    """A vector of the collection's model, or a column that holds one."""
+    """A vector of the collection's model, shape (dimensions,), L2 norm 1; or a column that holds one."""
 
-    value: str | sa.ColumnElement[Any]
+    value: Float32Array | sa.ColumnElement[Any]
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,10 @@ def read_question(asked: Asked, source: sa.Table | None) -> Question:
     Raises:
         UsageError: It is nothing of the kind.
     """
+    if isinstance(asked, np.ndarray):
+        return Vector(as_vector(asked))
+    if isinstance(asked, Vector) and as_column(asked.value) is None:
+        return Vector(as_vector(asked.value))
     if isinstance(asked, Question):
         return asked
     if isinstance(asked, str):
@@ -125,8 +129,8 @@ def as_column(value: Any) -> sa.ColumnElement[Any] | None:  # noqa: ANN401
     return found if isinstance(found, sa.ColumnElement) else None
 
 
-def as_vector(asked: Any) -> str:  # noqa: ANN401
-    """Return numbers as pgvector reads them.
+def as_vector(asked: Any) -> Float32Array:  # noqa: ANN401
+    """Return numbers as a vector of L2 norm 1, shape (dimensions,).
 
     Raises:
         UsageError: They are no vector, not finite, or zero.
@@ -141,11 +145,7 @@ def as_vector(asked: Any) -> str:  # noqa: ANN401
             f"cannot search for {type(asked).__name__}; expected words, a picture (bytes, a Path or a PIL image), a row of "
             "the source, Row(key), or a vector of shape (dimensions,)"
         )
-    if not np.isfinite(array).all() or not array.any():
-        raise UsageError("the vector is zero or not finite; expected one that has a direction")
-    # What halfvec keeps of it has five digits: a quarter of the time and half the bytes of printing all.
-    numbers = unit_vector(array).astype(np.float16).tolist()
-    return ("[" + ",".join(["%.5g"] * len(numbers)) + "]") % tuple(numbers)
+    return unit_vector(array)
 
 
 def _instance(asked: object, source: sa.Table | None) -> Row | None:

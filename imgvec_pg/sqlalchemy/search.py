@@ -13,6 +13,7 @@ from imgvec_pg.errors import UsageError
 from imgvec_pg.search import selects
 from imgvec_pg.search.selects import Found
 from imgvec_pg.sqlalchemy.questions import Asked, Picture, Question, Row, Words, read_question
+from imgvec_pg.sqlalchemy.refusals import refusals_told
 from imgvec_pg.sqlalchemy.source import AnySelect, Target, resolve
 from imgvec_pg.store.embeddingmixin import SCHEMA, EmbeddingMixin
 from imgvec_pg.store.newcollection import check_name
@@ -44,10 +45,14 @@ def search(
     Raises:
         UsageError: k, the question or the select cannot be used.
         CollectionNotFoundError: The collection does not exist.
+        NoWorkerError: Words or a picture are not cached, and no running worker could be asked.
+        ModelError: The worker could not embed them.
+        DatabaseError: The role lacks a right, or the database the library's schema.
     """
     if isinstance(by, str) and key is None:
         check_name(by)
-        key = selects.source_key(session, statement, by)
+        with refusals_told():
+            key = selects.source_key(session, statement, by)
     target, columns = resolve(statement, by, key)
     asked = read_question(question, _source(target, columns))
     if isinstance(asked, Row):
@@ -55,10 +60,12 @@ def search(
         pairs = zip(columns, values, target.key, strict=True)
         is_itself = sa.and_(*(column == sa.literal(value, type_) for column, value, (_, type_) in pairs))
         statement = statement.where(sa.not_(is_itself))
-    vector = fetch_vector(selects.connection_of(session, statement), target, asked)
+    with refusals_told():
+        vector = fetch_vector(selects.connection_of(session, statement), target, asked)
     if vector is None:
         return Found((), "exact")
-    return selects.search(session, statement, target.name, vector, k, key=columns)
+    with refusals_told(with_applications_select=True):
+        return selects.search(session, statement, target.name, vector, k, key=columns)
 
 
 def _source(target: Target, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Table | None:
@@ -86,8 +93,8 @@ def fetch_vector(bound: sa.Connection, target: Target, asked: Question) -> npt.N
             for part in (sa.literal(column, sa.Text()), sa.literal(value, type_))
         ]
         call = imgvec.embedding_of(name, sa.func.jsonb_build_object(*pairs))
-    elif isinstance(asked.value, str):
-        return np.array(json.loads(asked.value), dtype=np.float32)
+    elif isinstance(asked.value, np.ndarray):
+        return asked.value
     else:
         raise UsageError("search() runs at once, so it cannot take a column; expected a value, or use near()")
     fetching = sa.select(sa.cast(call, sa.Text()))

@@ -99,7 +99,8 @@ def resolve(
             )
         columns = list(key)
         return Target(by, [(_name(column), column.type) for column in columns], None, None), columns
-    by = by if by is not None else find_class(statement)
+    readings = _Readings(statement)
+    by = by if by is not None else _find_class(readings)
     if by is None:
         raise UsageError(
             "the select reads no source of a collection; expected one with a class such as "
@@ -114,7 +115,7 @@ def resolve(
         raise UsageError(
             f'the source of collection "{target.name}" is not known; expected key=[…], its key columns'
         )
-    return target, _key_columns(statement, target)
+    return target, _key_columns(readings, target)
 
 
 def find_class(statement: AnySelect) -> type[EmbeddingMixin] | None:
@@ -123,7 +124,26 @@ def find_class(statement: AnySelect) -> type[EmbeddingMixin] | None:
     Raises:
         UsageError: They have several.
     """
-    for leaves in _readings(statement):
+    return _find_class(_Readings(statement))
+
+
+class _Readings:
+    """What a select reads: first that its columns name, which costs little; then with its joins."""
+
+    def __init__(self, statement: AnySelect) -> None:
+        self._statement = statement
+
+    def __iter__(self) -> Iterator[list[sa.FromClause]]:
+        yield self._named
+        yield [leaf for source in self._statement.get_final_froms() for leaf in _leaves(source)]
+
+    @cached_property
+    def _named(self) -> list[sa.FromClause]:
+        return [leaf for source in self._statement.columns_clause_froms for leaf in _leaves(source)]
+
+
+def _find_class(readings: _Readings) -> type[EmbeddingMixin] | None:
+    for leaves in readings:
         found = {
             name: cls
             for leaf in leaves
@@ -140,16 +160,16 @@ def find_class(statement: AnySelect) -> type[EmbeddingMixin] | None:
     return None
 
 
-def _key_columns(statement: AnySelect, target: Target) -> list[sa.ColumnElement[Any]]:
+def _key_columns(readings: _Readings, target: Target) -> list[sa.ColumnElement[Any]]:
     assert target.source is not None  # noqa: S101 - resolve() has looked
     wanted = target.source_key
-    for leaves in _readings(statement):
-        readings = (
+    for leaves in readings:
+        candidates = (
             wanted if leaf is target.source else [leaf.corresponding_column(column) for column in wanted]
             for leaf in leaves
             if target.source in _tables(leaf)
         )
-        found = [columns for columns in readings if all(c is not None for c in columns)]
+        found = [columns for columns in candidates if all(c is not None for c in columns)]
         if len(found) == 1:
             return found[0]  # type: ignore[return-value]
         if found:
@@ -161,12 +181,6 @@ def _key_columns(statement: AnySelect, target: Target) -> list[sa.ColumnElement[
         f'the select does not read {target.source.fullname}, the source of collection "{target.name}"; expected it joined, '
         "or its key columns as key=[…]"
     )
-
-
-def _readings(statement: AnySelect) -> Iterator[list[sa.FromClause]]:
-    """Give what a select reads: first that its columns name, which costs nothing; then with its joins."""
-    yield [leaf for source in statement.columns_clause_froms for leaf in _leaves(source)]
-    yield [leaf for source in statement.get_final_froms() for leaf in _leaves(source)]
 
 
 def _leaves(source: sa.FromClause) -> Iterator[sa.FromClause]:

@@ -11,9 +11,9 @@ from imgvec_test_embedder import ColorGrid
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.errors import ModelError, UsageError
+from imgvec_pg.errors import ModelError, NoWorkerError, UsageError
 from imgvec_pg.search import clientside
-from imgvec_pg.search.clientside import NoWorkerError, vector_of_image, vector_of_words
+from imgvec_pg.search.clientside import vector_of_image, vector_of_words
 
 
 def test_words_in_an_open_transaction_keep_nobody_waiting(connection: Connection, database: str) -> None:

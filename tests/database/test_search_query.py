@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pytest
 from colorshop import embedding, make_shop, picture, request, stamp
 from imgvec_test_embedder import FINGERPRINT
@@ -15,7 +16,7 @@ from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.errors import CollectionError, ImgvecError, ModelError, UsageError
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
 from imgvec_pg.search.query import ModelOptions, ask_with_image, ask_with_words
-from imgvec_pg.search.question import RowKey
+from imgvec_pg.search.question import RowKey, vector_text
 from imgvec_pg.search.rowkey import ask_with_row, parse_key
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import create_collection, get_collection
@@ -244,3 +245,32 @@ def test_key_of_several_columns_must_have_them_all(
 ) -> None:
     with pytest.raises(UsageError, match=r"expected (2 values, tenant,code|tenant integer, code text)"):
         ask_with_row(connection, orders, text)
+
+
+def test_a_vectors_text_is_read_as_pgvector_rounds_its_numbers(scratch: Connection) -> None:
+    random = np.random.default_rng(5)
+    halves = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)
+    between = (halves[:-1] + halves[1:]) / 2  # ties, down to the smallest subnormal
+    numbers = np.concatenate(
+        [
+            random.normal(size=40_000) * 10.0 ** random.uniform(-9, 4, size=40_000),
+            halves,
+            between,
+            np.nextafter(between, np.float32(0)),
+        ]
+    ).astype(np.float32)
+    # What rounds to infinity, pgvector refuses.
+    numbers = np.unique(numbers[np.isfinite(numbers) & (np.abs(numbers) < 65_520)])
+    for part in np.array_split(np.concatenate([numbers, -numbers]), 20):
+        for vector in np.array_split(part, -(-len(part) // 4000)):
+            exactly = "[" + ",".join(f"{number:.9g}" for number in vector.tolist()) + "]"
+            row = scratch.execute(
+                "SELECT %s::halfvec::text = %s::halfvec::text", [exactly, vector_text(vector)]
+            ).fetchone()
+            assert row == (True,)
+
+
+def test_a_vector_that_a_halfvec_cannot_hold_is_refused_by_pgvector(scratch: Connection) -> None:
+    for vector in ([np.inf, 1.0], [np.nan, 1.0]):
+        with pytest.raises(psycopg.errors.DataException), scratch.transaction():
+            scratch.execute("SELECT %s::halfvec", [vector_text(np.array(vector, dtype=np.float32))])

@@ -3,6 +3,9 @@
 import asyncio
 import io
 import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,11 +29,13 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.migrations import newest_revision
-from imgvec_pg.django import ImageSearch
+from imgvec_pg.django import ImageSearch, ImageSearchManager
 from imgvec_pg.django.checks import _check, _check_together
 from imgvec_pg.django.complete import _QuerySetAsker
+from imgvec_pg.django.connections import psycopg_connection
 from imgvec_pg.django.storages import FETCH
 from imgvec_pg.errors import UsageError
+from imgvec_pg.store.collections import get_collection
 
 ROWS = 3000
 """Further items, embedded without pictures: an index is worth it among them."""
@@ -141,7 +146,7 @@ def test_a_row_that_is_not_embedded_has_nothing_near_it_and_is_not_found() -> No
     [
         ("", "empty"),
         (3.5, "shape"),
-        ([0.0] * 12, "not zero"),
+        ([0.0] * 12, "zero or not finite"),
         (object(), "expected words"),
         ([["x"]], "expected words"),
     ],
@@ -149,6 +154,21 @@ def test_a_row_that_is_not_embedded_has_nothing_near_it_and_is_not_found() -> No
 def test_near_refuses_what_cannot_be_searched_for(asked: Any, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         items().near(asked)
+
+
+@isolate_apps("gallery")
+def test_near_names_a_field_that_its_distance_would_hide() -> None:
+    class Measured(models.Model):
+        photo = models.BinaryField()
+        distance = models.FloatField()
+        clip = ImageSearch("photo", model="demo")
+        objects = ImageSearchManager()
+
+        class Meta:
+            app_label = "gallery"
+
+    with pytest.raises(ValueError, match="'distance' conflicts with a field on the model"):
+        Measured.objects.near([1.0] * 12)
 
 
 def test_near_must_be_told_which_of_two_searches() -> None:
@@ -231,7 +251,7 @@ def test_more_candidates_than_one_scan_gives_are_taken_from_the_index_alone() ->
         assert found == asker.ask(5, None)
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_sort = off")
-            cursor.execute(f"EXPLAIN {queries[0]['sql']}")
+            cursor.execute(f"EXPLAIN {queries[-1]['sql']}")
             assert "gallery_item_clip_embedding_hnsw" in str(cursor.fetchall())
         assert asker.expect_rows() == pytest.approx(ROWS - 400, rel=0.2)
 
@@ -257,6 +277,25 @@ def test_settings_of_the_session_are_left_as_they_were_even_in_a_transaction() -
         assert cursor.fetchone() == ("77",)
         cursor.execute("SHOW hnsw.iterative_scan")
         assert cursor.fetchone() == ("off",)
+    transaction.set_autocommit(False)
+    try:
+        list(items().near("red")[:5])
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW enable_sort")
+            assert cursor.fetchone() == ("on",)
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+
+def test_a_filtered_slice_takes_four_statements_in_a_transaction_of_its_own() -> None:
+    near = items().near("red").filter(price__gt=5)
+    list(near[:5])
+    with CaptureQueriesContext(connection) as queries:
+        list(near.all()[:5])
+    kinds = ("BEGIN", "search_state", "EXPLAIN", "set_config", "SELECT", "COMMIT")
+    assert len(queries) == len(kinds)
+    assert all(kind in query["sql"] for kind, query in zip(kinds, queries, strict=True))
 
 
 def test_near_works_over_a_pool_and_asynchronously() -> None:
@@ -323,6 +362,26 @@ def test_the_admin_shows_pictures_status_and_more_like_this() -> None:
         broken.delete()
 
 
+def test_the_admins_list_takes_as_many_queries_for_many_rows_without_embedding_as_for_one() -> None:
+    user = get_user_model().objects.create_superuser("counting", password="secret")
+    client = Client()
+    client.force_login(user)
+
+    def queries_of_the_list() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            page = client.get("/admin/gallery/item/?price__gte=1000000").content.decode()
+        assert page.count("waiting") == items().filter(price__gte=1_000_000).count()
+        return len(captured)
+
+    try:
+        items().create(name="waits", photo="none/0", price=1_000_000)
+        of_one = queries_of_the_list()
+        items().bulk_create(items().model(name="waits", photo=f"none/{n}", price=1_000_000) for n in range(9))
+        assert queries_of_the_list() == of_one
+    finally:
+        items().filter(price__gte=1_000_000).delete()
+
+
 def test_checks_of_a_sound_project_find_nothing() -> None:
     assert run_checks() == []
 
@@ -365,6 +424,47 @@ def faults() -> list[tuple[str, dict[str, Any], str]]:
             "which folder",
         ),
     ]
+
+
+@isolate_apps("gallery")
+def test_the_hint_for_a_table_that_django_does_not_manage_makes_its_collection(
+    project: str, plugin_environment: dict[str, str]
+) -> None:
+    class Scanned(models.Model):
+        number = models.IntegerField(primary_key=True, db_column="no")
+        scan = models.CharField(max_length=99, db_column="File name")
+        side = models.IntegerField()
+        look = ImageSearch(
+            "scan",
+            model="color-grid",
+            watch=["side"],
+            root="/srv/scans",
+            prompt="a {} page",
+            m=8,
+            foreign_key=False,
+        )
+
+        class Meta:
+            app_label = "gallery"
+            managed = False
+            db_table = 'Archive"."scanned'
+
+    with connection.cursor() as cursor:
+        cursor.execute('CREATE SCHEMA "Archive"')
+        cursor.execute('CREATE TABLE "Archive".scanned (no int PRIMARY KEY, "File name" text, side int)')
+    [info] = _check(Scanned._image_searches["look"])
+    assert info.id == "imgvec_pg.I001" and 'SILENCED_SYSTEM_CHECKS = ["imgvec_pg.I001"]' in info.hint
+    command = info.hint.splitlines()[0].partition("manage.py imgvec ")[2]
+    arguments = [*shlex.split(command), "--dsn", project]
+    subprocess.run([sys.executable, "-m", "imgvec_pg", *arguments], env=plugin_environment, check=True)
+    made = get_collection(psycopg_connection("default"), Scanned._image_searches["look"].collection)
+    assert (made.source_schema, made.path_column, made.root) == ("Archive", "File name", "/srv/scans")
+    assert (made.prompt, list(made.watch_columns), made.has_foreign_key, made.m) == (
+        "a {} page",
+        ["File name", "side"],
+        False,
+        8,
+    )
 
 
 @pytest.mark.parametrize(("code", "attributes", "text"), faults())

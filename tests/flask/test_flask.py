@@ -22,10 +22,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import connect
-from imgvec_pg.errors import CollectionNotFoundError, UsageError
+from imgvec_pg.errors import CollectionNotFoundError, NoWorkerError, UsageError
 from imgvec_pg.flask import ImgVec, search_blueprint
 from imgvec_pg.flask.browse import browse_app
-from imgvec_pg.search.clientside import NoWorkerError
 from imgvec_pg.store.collections import create_collection
 from imgvec_pg.store.reconcile import list_source
 

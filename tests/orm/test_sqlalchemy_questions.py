@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,16 @@ from PIL import Image
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from imgvec_pg.database.connect import connect
-from imgvec_pg.errors import ImageError, UsageError
-from imgvec_pg.sqlalchemy import EmbeddingMixin, LocalModel, near, search
+from imgvec_pg.errors import (
+    CollectionNotFoundError,
+    DatabaseError,
+    ImageError,
+    ImgvecError,
+    ModelError,
+    NoWorkerError,
+    UsageError,
+)
+from imgvec_pg.sqlalchemy import EmbeddingMixin, LocalModel, Row, near, search
 from imgvec_pg.store.wordrelay import install_relay
 
 
@@ -84,7 +93,58 @@ def test_words_and_pictures_of_every_form_find_their_color(
         for asked in pictures:
             with pytest.raises(sa.exc.DBAPIError, match=r"dblink|words setup"), session.begin_nested():
                 nearest(session, asked)
+            with pytest.raises(NoWorkerError, match="words setup"), session.begin_nested():
+                search(session, sa.select(Product), asked)
     assert [nearest(session, form) for form in forms] == [color] * len(forms)
+
+
+REFUSED: list[tuple[object, dict[str, object], type[ImgvecError], str]] = [
+    ("mauve", {}, ModelError, "the worker could not embed this: color-grid knows .*other words"),
+    (b"no picture", {}, ModelError, "the worker could not embed this: .*another picture"),
+    (7.5, {}, UsageError, "cannot search for float"),
+    ("red", {"by": "no_such", "key": [Product.id]}, CollectionNotFoundError, '"no_such" does not exist'),
+    (Row(1), {"by": "no_such", "key": [Product.id]}, CollectionNotFoundError, '"no_such" does not exist'),
+]
+
+
+@pytest.mark.parametrize(("asked", "options", "kind", "message"), REFUSED)
+def test_search_tells_what_the_database_refuses_as_the_librarys_own_error(
+    session: Session, asked: object, options: dict[str, Any], kind: type[ImgvecError], message: str
+) -> None:
+    if kind is ModelError and not session.info["has_dblink"]:
+        pytest.skip("without dblink no worker is asked")
+    with pytest.raises(kind, match=message), session.begin_nested():
+        search(session, sa.select(Product), asked, **options)
+
+
+def test_search_says_that_no_worker_can_be_asked(session: Session) -> None:
+    with session.begin_nested() as savepoint:
+        session.execute(sa.text("DROP FUNCTION IF EXISTS imgvec.relay_request"))
+        with pytest.raises(NoWorkerError, match=r'"olive" has not been embedded yet .*words setup'):
+            search(session, sa.select(Product), "olive")
+        savepoint.rollback()
+
+
+def test_search_leaves_the_applications_own_errors_to_sqlalchemy(session: Session) -> None:
+    with pytest.raises(sa.exc.DataError, match="division by zero"), session.begin_nested():
+        search(session, sa.select(Product).where(1 / (Product.id - Product.id) > 0), embedding("red"))
+    with pytest.raises(sa.exc.ProgrammingError, match="no_such_table"), session.begin_nested():
+        search(
+            session, sa.select(Product).where(sa.text("EXISTS (SELECT FROM no_such_table)")), embedding("red")
+        )
+
+
+def test_search_says_which_right_a_role_lacks(session: Session) -> None:
+    role = f"imgvec_test_{session.scalar(sa.text('SELECT right(current_database(), 12)'))}_none"
+    with session.begin_nested() as savepoint:
+        session.execute(sa.text(f'CREATE ROLE "{role}"'))
+        session.execute(sa.text(f'GRANT USAGE ON SCHEMA shop TO "{role}"'))
+        session.execute(sa.text(f'GRANT SELECT ON shop.product TO "{role}"'))
+        session.execute(sa.text(f'SET LOCAL ROLE "{role}"'))
+        for asked in (embedding("red"), "red", Row(1)):
+            with pytest.raises(DatabaseError, match="grant it imgvec_reader"), session.begin_nested():
+                search(session, sa.select(Product), asked)
+        savepoint.rollback()
 
 
 def test_a_picture_file_that_is_missing_is_told(tmp_path: Path) -> None:

@@ -41,9 +41,11 @@ def test_keys_are_shown_with_names_where_there_are_several() -> None:
     assert show_key({"tenant": 3, "code": "a"}) == "tenant=3, code=a"
 
 
-def test_vector_text_keeps_float32_exactly() -> None:
-    vector = np.array([1 / 3, -1e-7, 0.0], dtype=np.float32)
-    assert np.array_equal(np.array(json.loads(vector_text(vector)), dtype=np.float32), vector)
+def test_vector_text_keeps_every_half_exactly() -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    read = np.array(json.loads(vector_text(halves.astype(np.float32))), dtype=np.float16)
+    assert np.array_equal(read, halves)
 
 
 def test_widest_columns_give_way_in_a_narrow_terminal() -> None:

@@ -12,7 +12,7 @@ admin.site.register(Category)
 class ProductAdmin(ImageSearchAdmin, admin.ModelAdmin):
     """Products, with their pictures."""
 
-    list_display = ("name", "category", "price", "in_stock")
+    list_display = ("name", "price", "in_stock")
     list_filter = ("category", "in_stock")
     search_fields = ("name",)
     list_per_page = 25
