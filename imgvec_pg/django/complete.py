@@ -65,9 +65,6 @@ def begin(alias: str, collection: str) -> Before:
             f'collection "{collection}" does not exist in database "{alias}"; run: python manage.py migrate'
         )
     state = dict(zip(names, row, strict=True))
-    if isinstance(state["settings"], str):
-        # Django leaves jsonb as text.
-        state["settings"] = json.loads(state["settings"])
     return Before(**{field.name: state[field.name] for field in dataclasses.fields(Before)})
 
 
@@ -81,7 +78,7 @@ class _QuerySetAsker:
     has_distance: bool
     is_restricted: bool
 
-    def set(self, settings: Mapping[str, str]) -> None:
+    def set(self, settings: Mapping[str, str]) -> dict[str, str | None]:
         wanted = dict(settings)
         if not self.has_distance and wanted.get("hnsw.iterative_scan") == "relaxed_order":
             wanted["hnsw.iterative_scan"] = "strict_order"
@@ -89,6 +86,7 @@ class _QuerySetAsker:
             cursor.execute(
                 load_sql("queries/set_for_transaction.sql").as_string(None), {"settings": json.dumps(wanted)}
             )
+            return {name: earlier for name, earlier, _ in cursor.fetchall()}
 
     def expect_rows(self) -> float:
         if not self.is_restricted:

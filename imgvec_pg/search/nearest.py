@@ -210,8 +210,10 @@ class _CursorAsker:
         assert row is not None  # noqa: S101 - the collection was read before
         return Before(**{field.name: row[field.name] for field in dataclasses.fields(Before)})
 
-    def set(self, settings: Mapping[str, str]) -> None:
-        self.cursor.execute(load_sql("queries/set_for_transaction.sql"), {"settings": json.dumps(settings)})
+    def set(self, settings: Mapping[str, str]) -> dict[str, str | None]:
+        values = {"settings": json.dumps(settings)}
+        rows = self.cursor.execute(load_sql("queries/set_for_transaction.sql"), values).fetchall()
+        return {name: earlier for name, earlier, _ in rows}
 
     def expect_rows(self) -> float:
         if self.search.options.where is None:

@@ -1,10 +1,10 @@
 """search(): the nearest rows of any SQLAlchemy select over a collection's source, never fewer than k while more match."""
 
-import dataclasses
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +15,18 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import ClauseElement, Executable
 from sqlalchemy.sql.visitors import InternalTraversal
 
-from imgvec_pg.database.sqlfiles import load_sql
-from imgvec_pg.errors import CollectionNotFoundError, UsageError
+from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import MAX_K
 from imgvec_pg.search.question import unit_vector, vector_text
-from imgvec_pg.search.ways import Before, Way, find
+from imgvec_pg.search.states import State, forget_state, read_state, run
+from imgvec_pg.search.ways import Way, find
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 DISTANCE = "distance"
+VECTOR, CANDIDATES = "imgvec_vector", "imgvec_candidates"
+"""Names of bound values."""
 FORBIDDEN = {
     "_limit_clause": "LIMIT",
     "_offset_clause": "OFFSET",
@@ -59,7 +61,8 @@ def search(
     """Find the k nearest of the rows that a select gives, by the way that suits its filters.
 
     Settings of the running transaction are as before afterwards; in autocommit mode, where none would last, searches
-    take the session's own. Needs a driver with %(name)s values, such as psycopg.
+    take the session's own. Needs a driver with %(name)s values, such as psycopg. How large the collection is and whether
+    it has an index is looked up every five seconds: in between it may cost time that this has changed, never rows.
 
     Args:
         statement: A select over the collection's source, with any joins and conditions, without ORDER BY and LIMIT.
@@ -85,20 +88,19 @@ def search(
                 f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
             )
     bound = connection_of(connection, statement)
-    row = _begin(bound, collection)
-    near = _near(row, _checked(vector, int(row["dimensions"])))
-    columns = list(key) if key is not None else _key_columns(statement, row)
-    if len(columns) != len(row["key_columns"]):
-        raise UsageError(
-            f'{len(columns)} key columns were given; the key of collection "{row["name"]}" is '
-            f"{', '.join(row['key_columns'])}"
-        )
-    asker = _SelectAsker(
-        connection, bound, statement, near, dict(zip(row["key_columns"], columns, strict=True))
-    )
-    rows, way = find(
-        asker, k, Before(**{field.name: row[field.name] for field in dataclasses.fields(Before)})
-    )
+    state = read_state(bound, collection)
+    try:
+        asker = _asker(connection, bound, statement, state, vector, key)
+    except UsageError:
+        if state.is_fresh:
+            raise
+        state = read_state(bound, collection, is_fresh=True)
+        asker = _asker(connection, bound, statement, state, vector, key)
+    try:
+        rows, way = find(asker, k, state.before)
+    except sa.exc.DBAPIError:
+        forget_state(bound, collection)
+        raise
     return Found(sorted(rows, key=lambda found: float(found[-1])), way)
 
 
@@ -123,7 +125,30 @@ def source_key(
         CollectionNotFoundError: The collection does not exist.
         UsageError: The select reads its source not at all, or twice.
     """
-    return _key_columns(statement, _begin(connection_of(connection, statement), collection))
+    return _key_columns(statement, read_state(connection_of(connection, statement), collection))
+
+
+def _asker(
+    connection: sa.Connection | Session,
+    bound: sa.Connection,
+    statement: sa.Select[Any],
+    state: State,
+    vector: npt.ArrayLike,
+    key: Sequence[sa.ColumnElement[Any]] | None,
+) -> "_SelectAsker":
+    """Put a question together.
+
+    Raises:
+        UsageError: The vector, the select or its key do not fit the collection.
+    """
+    text = _checked(vector, state.dimensions)
+    columns = list(key) if key is not None else _key_columns(statement, state)
+    if len(columns) != len(state.key_columns):
+        raise UsageError(
+            f'{len(columns)} key columns were given; the key of collection "{state.asked_name}" is '
+            f"{', '.join(state.key_columns)}"
+        )
+    return _SelectAsker(connection, bound, statement, state, columns, text)
 
 
 @dataclass(frozen=True)
@@ -133,11 +158,13 @@ class _SelectAsker:
     connection: sa.Connection | Session
     bound: sa.Connection
     matching: sa.Select[Any]
-    near: sa.TableValuedAlias
-    key: Mapping[str, sa.ColumnElement[Any]]
+    state: State
+    key: Sequence[sa.ColumnElement[Any]]
+    vector: str
 
-    def set(self, settings: Mapping[str, str]) -> None:
-        _run(self.bound, "queries/set_for_transaction.sql", {"settings": json.dumps(settings)})
+    def set(self, settings: Mapping[str, str]) -> dict[str, str | None]:
+        rows = run(self.bound, "queries/set_for_transaction.sql", {"settings": json.dumps(settings)})
+        return {row["name"]: row["earlier"] for row in rows}
 
     def expect_rows(self) -> float:
         if not any(getattr(self.matching, name) for name in RESTRICTING):
@@ -147,15 +174,14 @@ class _SelectAsker:
         return float(found[0]["Plan"]["Plan Rows"])
 
     def ask(self, limit: int, candidates: int | None) -> Sequence[sa.Row[Any]]:
-        near: sa.FromClause = self.near
-        order = near.c[DISTANCE] + sa.literal_column("0")
-        if candidates is not None:
-            near = sa.select(near).order_by(near.c[DISTANCE]).limit(candidates).subquery("imgvec_nearest")
-            order = near.c[DISTANCE]
+        near, order = _near(self.state.asked_name, self.state.key_columns, candidates is not None)
         nearest = self.matching.add_columns(near.c[DISTANCE]).where(
-            *(near.c[name] == column for name, column in self.key.items())
+            *(near.c[name] == column for name, column in zip(self.state.key_columns, self.key, strict=True))
         )
-        result = self.connection.execute(nearest.order_by(order).limit(limit))
+        values: dict[str, object] = {VECTOR: self.vector}
+        if candidates is not None:
+            values[CANDIDATES] = candidates
+        result = self.connection.execute(nearest.order_by(order).limit(limit), values)
         # Where collections are loaded by a join SQLAlchemy wants to be told to put their rows together; it has limited the
         # entities, not the joined rows. Other rows may be equal, and each counts.
         must_be_unique = getattr(result, "_unique_filter_state", None) is not None
@@ -183,42 +209,36 @@ def _compile_explain(element: _Explain, compiler: "SQLCompiler", **options: Any)
     return "EXPLAIN (FORMAT JSON) " + compiler.process(element.statement, **options)
 
 
-def _begin(bound: sa.Connection, collection: str) -> dict[str, Any]:
-    # PostgreSQL's texts have no NUL.
-    row = _run(bound, "queries/search_begin.sql", {"name": collection}) if "\0" not in collection else None
-    if row is None:
-        raise CollectionNotFoundError(
-            f'collection "{collection}" does not exist; the table imgvec.collection has those that do'
-        )
-    return row
+@lru_cache(maxsize=64)
+def _near(
+    collection: str, key_columns: Sequence[str], is_index_asked: bool
+) -> tuple[sa.FromClause, sa.ColumnElement[Any]]:
+    """Return the call of near_<collection>, its values still to be bound, and the order to ask it in.
 
-
-def _near(row: Mapping[str, Any], text: str) -> sa.TableValuedAlias:
-    """Return the call of near_<collection>, with the vector bound."""
+    All rows in an order that no index has, or the first candidates in the index's order.
+    """
     # Without a type PostgreSQL reads the text as the function's own, wherever the extension lives.
-    vector = sa.literal(text, sa.types.NullType())
-    near = getattr(sa.func.imgvec, f"near_{row['name']}")(vector)
-    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in row["key_columns"]]
-    found: sa.TableValuedAlias = near.table_valued(*columns, sa.column(DISTANCE, sa.Double)).alias(
-        "imgvec_near"
-    )
-    return found
+    vector = sa.bindparam(VECTOR, type_=sa.types.NullType())
+    call = getattr(sa.func.imgvec, f"near_{collection}")(vector)
+    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in key_columns]
+    near = call.table_valued(*columns, sa.column(DISTANCE, sa.Double)).alias("imgvec_near")
+    if not is_index_asked:
+        return near, near.c[DISTANCE] + sa.literal_column("0")
+    candidates = sa.bindparam(CANDIDATES, type_=sa.Integer())
+    nearest = sa.select(near).order_by(near.c[DISTANCE]).limit(candidates).subquery("imgvec_nearest")
+    return nearest, nearest.c[DISTANCE]
 
 
-def _key_columns(statement: sa.Select[Any], row: Mapping[str, Any]) -> list[sa.ColumnElement[Any]]:
+def _key_columns(statement: sa.Select[Any], state: State) -> list[sa.ColumnElement[Any]]:
     """Return the key columns of the source where the select reads it.
 
     Raises:
         UsageError: It does not, or does so twice.
     """
-    shown = f"{row['source_schema']}.{row['source_name']}"
+    schema, name = state.source
 
     def is_source(table: sa.FromClause) -> bool:
-        return (
-            isinstance(table, sa.Table)
-            and table.name == row["source_name"]
-            and table.schema in (None, row["source_schema"])
-        )
+        return isinstance(table, sa.Table) and table.name == name and table.schema in (None, schema)
 
     # Nearly always there; all that the select reads is known only once it is compiled.
     tables = [table for table in statement.columns_clause_froms if is_source(table)]
@@ -227,11 +247,11 @@ def _key_columns(statement: sa.Select[Any], row: Mapping[str, Any]) -> list[sa.C
         tables = [table for source in froms for table in _tables(source) if is_source(table)]
     if len(tables) != 1:
         raise UsageError(
-            f'the select reads {shown}, the source of collection "{row["name"]}", {len(tables)} times under its own name; '
-            "expected once, or its key columns as key=[…]"
+            f'the select reads {schema}.{name}, the source of collection "{state.asked_name}", {len(tables)} times under its own '
+            "name; expected once, or its key columns as key=[…]"
         )
     by_name = {column.name: column for column in tables[0].columns}
-    return [by_name[name] for name in row["key_columns"]]
+    return [by_name[name] for name in state.key_columns]
 
 
 def _tables(source: sa.FromClause) -> Iterator[sa.Table]:
@@ -258,19 +278,3 @@ def _checked(vector: npt.ArrayLike, dimensions: int) -> str:
     if not np.isfinite(array).all() or not array.any():
         raise UsageError("the vector is zero or not finite; expected one that has a direction")
     return vector_text(unit_vector(array))
-
-
-def _run(bound: sa.Connection, name: str, values: Mapping[str, object]) -> dict[str, Any] | None:
-    """Run one of the library's own statements on the driver's connection and return its first row by column.
-
-    SQLAlchemy's own result would take three times as long as the statement.
-    """
-    cursor = bound.connection.cursor()
-    try:
-        cursor.execute(load_sql(name).as_string(None), values)
-        row = cursor.fetchone()
-        return (
-            None if row is None else dict(zip([column[0] for column in cursor.description], row, strict=True))
-        )
-    finally:
-        cursor.close()
