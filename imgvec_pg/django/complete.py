@@ -1,6 +1,5 @@
 """A sliced queryset by the library's search ways: by the index, or by comparing all that match."""
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -59,13 +58,11 @@ def begin(alias: str, collection: str) -> Before:
     with connections[alias].cursor() as cursor:
         cursor.execute(load_sql("queries/search_begin.sql").as_string(None), {"name": collection})
         row = cursor.fetchone()
-        names = [column.name for column in cursor.description]
     if row is None:
         raise CollectionNotFoundError(
             f'collection "{collection}" does not exist in database "{alias}"; run: python manage.py migrate'
         )
-    state = dict(zip(names, row, strict=True))
-    return Before(**{field.name: state[field.name] for field in dataclasses.fields(Before)})
+    return Before(*row[:6])
 
 
 @dataclass(frozen=True)
@@ -78,15 +75,16 @@ class _QuerySetAsker:
     has_distance: bool
     is_restricted: bool
 
-    def set(self, settings: Mapping[str, str]) -> dict[str, str | None]:
-        wanted = dict(settings)
-        if not self.has_distance and wanted.get("hnsw.iterative_scan") == "relaxed_order":
-            wanted["hnsw.iterative_scan"] = "strict_order"
+    @property
+    def iterative_scan(self) -> str:
+        # Without the distance, the rows cannot be put in order afterwards.
+        return "relaxed_order" if self.has_distance else "strict_order"
+
+    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
         with connections[self.alias].cursor() as cursor:
-            cursor.execute(
-                load_sql("queries/set_for_transaction.sql").as_string(None), {"settings": json.dumps(wanted)}
-            )
-            return {name: earlier for name, earlier, _ in cursor.fetchall()}
+            cursor.execute(load_sql("queries/set_for_scan.sql").as_string(None), settings)
+            row: Sequence[str | None] = cursor.fetchone()
+        return row[: len(settings)]
 
     def expect_rows(self) -> float:
         if not self.is_restricted:

@@ -1,8 +1,8 @@
 """What a search over SQLAlchemy needs to know of its collection first, kept for some seconds with the driver's connection."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -51,16 +51,12 @@ def read_state(connection: sa.Connection, collection: str, *, is_fresh: bool = F
         raise CollectionNotFoundError(
             f'collection "{collection}" does not exist; the table imgvec.collection has those that do'
         )
-    row = rows[0]
-    found = {
-        "asked_name": collection,
-        "dimensions": int(row["dimensions"]),
-        "key_columns": tuple(row["key_columns"]),
-        "source": (row["source_schema"], row["source_name"]),
-        "before": Before(**{field.name: row[field.name] for field in fields(Before)}),
-    }
-    kept[collection] = time.monotonic() + KEPT_SECONDS, State(**found, is_fresh=False)
-    return State(**found, is_fresh=True)
+    *before, dimensions, key_columns, schema, source = rows[0]
+    state = State(
+        collection, dimensions, tuple(key_columns), (schema, source), Before(*before), is_fresh=True
+    )
+    kept[collection] = time.monotonic() + KEPT_SECONDS, replace(state, is_fresh=False)
+    return state
 
 
 def forget_state(connection: sa.Connection, collection: str) -> None:
@@ -68,16 +64,15 @@ def forget_state(connection: sa.Connection, collection: str) -> None:
     connection.info.get(KEPT, {}).pop(collection, None)
 
 
-def run(connection: sa.Connection, name: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
-    """Run one of the library's own statements on the driver's connection and return its rows by column.
+def run(connection: sa.Connection, name: str, values: Mapping[str, object]) -> Sequence[Sequence[Any]]:
+    """Run one of the library's own statements on the driver's connection and return its rows.
 
     SQLAlchemy's own result would take three times as long as the statement.
     """
     cursor = connection.connection.cursor()
     try:
         cursor.execute(_text(name), values)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return cursor.fetchall()
     finally:
         cursor.close()
 

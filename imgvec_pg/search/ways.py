@@ -15,7 +15,7 @@ from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 Way = Literal["index", "exact", "index, then exact"]
 Row = TypeVar("Row", covariant=True)
 
-COSTS = ((32 << 20, 300, 5.5, 2.5), (512 << 20, 300, 5.5, 4.5), (math.inf, 1500, 6.0, 10.0))
+COSTS = ((32 << 20, 300, 5.5, 1.5), (512 << 20, 300, 5.5, 4.5), (math.inf, 1500, 6.0, 10.0))
 """Of embedding tables up to so many bytes: microseconds to begin a scan of the index, to visit a candidate through it, and
 to find and compare a row that matches. On one machine; only proportions matter (benchmarks/results/visits.txt)."""
 WORTH = 0.6
@@ -27,8 +27,10 @@ DEFAULTS = {
     "hnsw.ef_search": "40",
     "hnsw.max_scan_tuples": "20000",
     "hnsw.scan_mem_multiplier": "1",
+    "enable_sort": "on",
 }
-"""What pgvector's settings are in a session that has not loaded its library yet."""
+"""The settings of a scan, in the order of sql/queries/set_for_scan.sql, and what they are where PostgreSQL does not know them: in
+a session that has not loaded pgvector's library yet."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,13 @@ class Before:
 class Asker(Protocol[Row]):
     """One question as a statement that can be limited and asked in two orders."""
 
-    def set(self, settings: Mapping[str, str]) -> Mapping[str, str | None]:
-        """Set settings for the running transaction; return what they were, None where unknown until pgvector's library is
-        loaded."""
+    @property
+    def iterative_scan(self) -> str:
+        """How pgvector may go on beyond one scan's list."""
+
+    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
+        """Set the settings of a scan for the running transaction; return what they were, in the order of DEFAULTS and None where
+        PostgreSQL does not know them."""
 
     def expect_rows(self) -> float:
         """Return how many rows of the source match, as PostgreSQL expects them."""
@@ -73,26 +79,26 @@ def find(asker: Asker[Row], k: int, before: Before) -> tuple[Sequence[Row], Way]
     way: Way = "exact"
     for scan in _scans(asker, k, before):
         candidates = math.ceil(scan.candidates)
-        earlier = asker.set(
-            {
-                # Beyond one scan's list an iterative scan goes on, without its usual ends: after these it would give
-                # what it had discarded.
-                "hnsw.iterative_scan": "off" if candidates <= MAX_EF_SEARCH else "relaxed_order",
-                "hnsw.ef_search": str(min(MAX_EF_SEARCH, candidates)),
-                "hnsw.max_scan_tuples": "2147483647",
-                "hnsw.scan_mem_multiplier": "1000",
-                # Else PostgreSQL would weigh the index's price, which it does not know.
-                "enable_sort": "off",
-            }
-        )
-        settings = {name: value or DEFAULTS[name] for name, value in earlier.items()}
-        if before.ef_search is None and candidates < (session := int(settings["hnsw.ef_search"])):
+        settings = {
+            # Beyond one scan's list an iterative scan goes on, without its usual ends: after these it would give what it had
+            # discarded.
+            "hnsw.iterative_scan": "off" if candidates <= MAX_EF_SEARCH else asker.iterative_scan,
+            "hnsw.ef_search": str(min(MAX_EF_SEARCH, candidates)),
+            "hnsw.max_scan_tuples": "2147483647",
+            "hnsw.scan_mem_multiplier": "1000",
+            # Else PostgreSQL would weigh the index's price, which it does not know.
+            "enable_sort": "off",
+        }
+        earlier = {
+            name: value or DEFAULTS[name] for name, value in zip(DEFAULTS, asker.set(settings), strict=True)
+        }
+        if before.ef_search is None and candidates < (session := int(earlier["hnsw.ef_search"])):
             # It was raised since it was looked up.
-            asker.set({"hnsw.ef_search": str(session)})
+            asker.set({**settings, "hnsw.ef_search": str(session)})
             scan.candidates = candidates = session
         rows = asker.ask(k, candidates)
         # After an error nothing is to be done: the settings go with the transaction or savepoint.
-        asker.set(settings)
+        asker.set(earlier)
         if len(rows) >= k:
             return rows, "index"
         scan.found, way = len(rows), "index, then exact"

@@ -32,9 +32,9 @@ BEGIN
                              ELSE pg_relation_size(p.oid) / (2.0 * dimensions + 130) END), 0),
            sum(pg_relation_size(p.oid))
     INTO embedded_rows, embedded_bytes
-    FROM pg_catalog.pg_class AS p
-    WHERE p.oid = embeddings
-       OR p.oid IN (SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = embeddings);
+    -- Looked up one by one: an OR would read all of pg_class.
+    FROM (SELECT embeddings UNION ALL SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = embeddings) AS t (oid)
+    JOIN pg_catalog.pg_class AS p ON p.oid = t.oid;
     has_index := EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
                          JOIN pg_catalog.pg_am AS a ON a.oid = f.opcmethod
                          WHERE x.indrelid = embeddings AND a.amname = 'hnsw' AND f.opcname = 'halfvec_cosine_ops'
