@@ -1,10 +1,9 @@
 """A sliced queryset by the library's search ways: by the index, or by comparing all that match."""
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections, transaction
@@ -44,9 +43,8 @@ def find_complete(
     has_transaction = not connections[alias].get_autocommit()
     # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
     with transaction.atomic(using=alias):
-        rows, _ = find(asker, limit, begin(alias, target.search.collection))
-        if has_transaction:
-            asker.write_settings()
+        before = begin(alias, target.search.collection)
+        rows, _ = find(asker, limit, before, is_outlived=has_transaction)
     found = list(rows)
     if has_distance:
         # Relaxed scans keep no exact order; equal distances are ordered by key, as an exact search has them.
@@ -63,49 +61,33 @@ def begin(alias: str, collection: str) -> Before:
     with connections[alias].cursor() as cursor:
         cursor.execute(load_sql("queries/search_begin.sql").as_string(None), {"name": collection})
         row = cursor.fetchone()
-        names = [column.name for column in cursor.description]
     if row is None:
         raise CollectionNotFoundError(
             f'collection "{collection}" does not exist in database "{alias}"; run: python manage.py migrate'
         )
-    state = dict(zip(names, row, strict=True))
-    if isinstance(state["settings"], str):
-        # Django leaves jsonb as text.
-        state["settings"] = json.loads(state["settings"])
-    return Before(**{known.name: state[known.name] for known in dataclasses.fields(Before)})
+    return Before(*row[:6])
 
 
-@dataclass
+@dataclass(frozen=True)
 class _QuerySetAsker:
-    """Asks a queryset in two orders.
-
-    Attributes:
-        unwritten: Settings that the server does not have yet: the next question takes them along, and those at the end
-            go with a transaction of the search's own.
-    """
+    """Asks a queryset in two orders."""
 
     queryset: QuerySet
     alias: str
     target: Target
     has_distance: bool
     is_restricted: bool
-    unwritten: Mapping[str, str] = field(default_factory=dict)
 
-    def set(self, settings: Mapping[str, str]) -> None:
-        self.unwritten = settings
+    @property
+    def iterative_scan(self) -> str:
+        # Without the distance, the rows cannot be put in order afterwards.
+        return "relaxed_order" if self.has_distance else "strict_order"
 
-    def write_settings(self) -> None:
-        """Give the server the settings that it does not have yet."""
-        wanted = dict(self.unwritten)
-        self.unwritten = {}
-        if not wanted:
-            return
-        if not self.has_distance and wanted.get("hnsw.iterative_scan") == "relaxed_order":
-            wanted["hnsw.iterative_scan"] = "strict_order"
+    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
         with connections[self.alias].cursor() as cursor:
-            cursor.execute(
-                load_sql("queries/set_for_transaction.sql").as_string(None), {"settings": json.dumps(wanted)}
-            )
+            cursor.execute(load_sql("queries/set_for_scan.sql").as_string(None), settings)
+            row: Sequence[str | None] = cursor.fetchone()
+        return row[: len(settings)]
 
     def expect_rows(self) -> float:
         if not self.is_restricted:
@@ -128,7 +110,6 @@ class _QuerySetAsker:
         else:
             asked = self.queryset.filter(pk__in=self._first(candidates))
         asked.query.set_limits(0, limit)
-        self.write_settings()
         return list(asked._iterable_class(asked))
 
     def _first(self, candidates: int) -> QuerySet:

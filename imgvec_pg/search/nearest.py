@@ -1,17 +1,15 @@
 """The nearest rows to a question, together with their own columns."""
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
 from imgvec_pg.database.connect import Connection, vector_schema
@@ -204,14 +202,18 @@ class _CursorAsker:
 
     def begin(self, name: str) -> Before:
         """Return what is known of the collection and the session."""
-        with self.cursor.connection.cursor(row_factory=dict_row) as cursor:
-            cursor.execute(load_sql("queries/search_begin.sql"), {"name": name})
-            row = cursor.fetchone()
+        row = self.cursor.execute(load_sql("queries/search_begin.sql"), {"name": name}).fetchone()
         assert row is not None  # noqa: S101 - the collection was read before
-        return Before(**{field.name: row[field.name] for field in dataclasses.fields(Before)})
+        return Before(*row[:6])
 
-    def set(self, settings: Mapping[str, str]) -> None:
-        self.cursor.execute(load_sql("queries/set_for_transaction.sql"), {"settings": json.dumps(settings)})
+    iterative_scan: ClassVar[str] = "relaxed_order"
+
+    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
+        row: Sequence[str | None] | None = self.cursor.execute(
+            load_sql("queries/set_for_scan.sql"), settings
+        ).fetchone()
+        assert row is not None  # noqa: S101 - it gives one row
+        return row[: len(settings)]
 
     def expect_rows(self) -> float:
         if self.search.options.where is None:

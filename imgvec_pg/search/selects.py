@@ -1,11 +1,11 @@
 """search(): the nearest rows of any SQLAlchemy select over a collection's source, never fewer than k while more match."""
 
-import dataclasses
-import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,18 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import ClauseElement, Executable
 from sqlalchemy.sql.visitors import InternalTraversal
 
-from imgvec_pg.database.sqlfiles import load_sql
-from imgvec_pg.errors import CollectionNotFoundError, UsageError
+from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import MAX_K
 from imgvec_pg.search.question import unit_vector, vector_text
-from imgvec_pg.search.ways import Before, Way, find
+from imgvec_pg.search.states import State, forget_state, read_state, run
+from imgvec_pg.search.ways import Way, find
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 DISTANCE = "distance"
+VECTOR, CANDIDATES = "imgvec_vector", "imgvec_candidates"
+"""Names of bound values."""
 FORBIDDEN = {
     "_limit_clause": "LIMIT",
     "_offset_clause": "OFFSET",
@@ -35,6 +37,7 @@ FORBIDDEN = {
     "_distinct": "DISTINCT",
 }
 """What would stand between the index and the LIMIT; SQLAlchemy 2.0's own attributes of a Select."""
+PLAN_ROWS = re.compile(r" rows=(\d+) ")
 RESTRICTING = ("_where_criteria", "_setup_joins", "_from_obj")
 """What can leave rows of the source out, likewise."""
 
@@ -59,7 +62,8 @@ def search(
     """Find the k nearest of the rows that a select gives, by the way that suits its filters.
 
     Settings of the running transaction are as before afterwards; in autocommit mode, where none would last, searches
-    take the session's own. Needs a driver with %(name)s values, such as psycopg.
+    take the session's own. Needs a driver with %(name)s values, such as psycopg. How large the collection is and whether
+    it has an index is looked up every five seconds: in between it may cost time that this has changed, never rows.
 
     Args:
         statement: A select over the collection's source, with any joins and conditions, without ORDER BY and LIMIT.
@@ -85,20 +89,19 @@ def search(
                 f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
             )
     bound = connection_of(connection, statement)
-    row = _begin(bound, collection)
-    near = _near(row, _checked(vector, int(row["dimensions"])))
-    columns = list(key) if key is not None else _key_columns(statement, row)
-    if len(columns) != len(row["key_columns"]):
-        raise UsageError(
-            f'{len(columns)} key columns were given; the key of collection "{row["name"]}" is '
-            f"{', '.join(row['key_columns'])}"
-        )
-    asker = _SelectAsker(
-        connection, bound, statement, near, dict(zip(row["key_columns"], columns, strict=True))
-    )
-    rows, way = find(
-        asker, k, Before(**{field.name: row[field.name] for field in dataclasses.fields(Before)})
-    )
+    state = read_state(bound, collection)
+    try:
+        asker = _asker(connection, bound, statement, state, vector, key)
+    except UsageError:
+        if state.is_fresh:
+            raise
+        state = read_state(bound, collection, is_fresh=True)
+        asker = _asker(connection, bound, statement, state, vector, key)
+    try:
+        rows, way = find(asker, k, state.before)
+    except sa.exc.DBAPIError:
+        forget_state(bound, collection)
+        raise
     return Found(sorted(rows, key=lambda found: float(found[-1])), way)
 
 
@@ -123,7 +126,30 @@ def source_key(
         CollectionNotFoundError: The collection does not exist.
         UsageError: The select reads its source not at all, or twice.
     """
-    return _key_columns(statement, _begin(connection_of(connection, statement), collection))
+    return _key_columns(statement, read_state(connection_of(connection, statement), collection))
+
+
+def _asker(
+    connection: sa.Connection | Session,
+    bound: sa.Connection,
+    statement: sa.Select[Any],
+    state: State,
+    vector: npt.ArrayLike,
+    key: Sequence[sa.ColumnElement[Any]] | None,
+) -> "_SelectAsker":
+    """Put a question together.
+
+    Raises:
+        UsageError: The vector, the select or its key do not fit the collection.
+    """
+    text = _checked(vector, state.dimensions)
+    columns = list(key) if key is not None else _key_columns(statement, state)
+    if len(columns) != len(state.key_columns):
+        raise UsageError(
+            f'{len(columns)} key columns were given; the key of collection "{state.asked_name}" is '
+            f"{', '.join(state.key_columns)}"
+        )
+    return _SelectAsker(connection, bound, statement, state, columns, text)
 
 
 @dataclass(frozen=True)
@@ -133,29 +159,31 @@ class _SelectAsker:
     connection: sa.Connection | Session
     bound: sa.Connection
     matching: sa.Select[Any]
-    near: sa.TableValuedAlias
-    key: Mapping[str, sa.ColumnElement[Any]]
+    state: State
+    key: Sequence[sa.ColumnElement[Any]]
+    vector: str
 
-    def set(self, settings: Mapping[str, str]) -> None:
-        _run(self.bound, "queries/set_for_transaction.sql", {"settings": json.dumps(settings)})
+    iterative_scan: ClassVar[str] = "relaxed_order"
+
+    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
+        return run(self.bound, "queries/set_for_scan.sql", settings)[0][: len(settings)]
 
     def expect_rows(self) -> float:
         if not any(getattr(self.matching, name) for name in RESTRICTING):
             return math.inf
-        found = self.bound.execute(_Explain(self.matching)).scalar()
-        assert isinstance(found, list)  # noqa: S101 - the drivers read JSON
-        return float(found[0]["Plan"]["Plan Rows"])
+        found = PLAN_ROWS.search(str(self.bound.execute(_Explain(self.matching)).scalar()))
+        assert found is not None  # noqa: S101 - EXPLAIN's first line is the top node's
+        return float(found[1])
 
     def ask(self, limit: int, candidates: int | None) -> Sequence[sa.Row[Any]]:
-        near: sa.FromClause = self.near
-        order = near.c[DISTANCE] + sa.literal_column("0")
-        if candidates is not None:
-            near = sa.select(near).order_by(near.c[DISTANCE]).limit(candidates).subquery("imgvec_nearest")
-            order = near.c[DISTANCE]
+        near, order = _near(self.state.asked_name, self.state.key_columns, candidates is not None)
         nearest = self.matching.add_columns(near.c[DISTANCE]).where(
-            *(near.c[name] == column for name, column in self.key.items())
+            *(near.c[name] == column for name, column in zip(self.state.key_columns, self.key, strict=True))
         )
-        result = self.connection.execute(nearest.order_by(order).limit(limit))
+        values: dict[str, object] = {VECTOR: self.vector}
+        if candidates is not None:
+            values[CANDIDATES] = candidates
+        result = self.connection.execute(nearest.order_by(order).limit(limit), values)
         # Where collections are loaded by a join SQLAlchemy wants to be told to put their rows together; it has limited the
         # entities, not the joined rows. Other rows may be equal, and each counts.
         must_be_unique = getattr(result, "_unique_filter_state", None) is not None
@@ -163,7 +191,7 @@ class _SelectAsker:
 
 
 class _Explain(Executable, ClauseElement):
-    """EXPLAIN (FORMAT JSON) of a statement with its values."""
+    """EXPLAIN of a statement with its values, as text: as JSON it takes a tenth longer."""
 
     # What SQLAlchemy needs to compile each statement once, and to bind the values of the next one like it.
     inherit_cache = True
@@ -180,45 +208,39 @@ class _Explain(Executable, ClauseElement):
 
 @compiles(_Explain)  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
 def _compile_explain(element: _Explain, compiler: "SQLCompiler", **options: Any) -> str:  # noqa: ANN401
-    return "EXPLAIN (FORMAT JSON) " + compiler.process(element.statement, **options)
+    return "EXPLAIN " + compiler.process(element.statement, **options)
 
 
-def _begin(bound: sa.Connection, collection: str) -> dict[str, Any]:
-    # PostgreSQL's texts have no NUL.
-    row = _run(bound, "queries/search_begin.sql", {"name": collection}) if "\0" not in collection else None
-    if row is None:
-        raise CollectionNotFoundError(
-            f'collection "{collection}" does not exist; the table imgvec.collection has those that do'
-        )
-    return row
+@lru_cache(maxsize=64)
+def _near(
+    collection: str, key_columns: Sequence[str], is_index_asked: bool
+) -> tuple[sa.FromClause, sa.ColumnElement[Any]]:
+    """Return the call of near_<collection>, its values still to be bound, and the order to ask it in.
 
-
-def _near(row: Mapping[str, Any], text: str) -> sa.TableValuedAlias:
-    """Return the call of near_<collection>, with the vector bound."""
+    All rows in an order that no index has, or the first candidates in the index's order.
+    """
     # Without a type PostgreSQL reads the text as the function's own, wherever the extension lives.
-    vector = sa.literal(text, sa.types.NullType())
-    near = getattr(sa.func.imgvec, f"near_{row['name']}")(vector)
-    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in row["key_columns"]]
-    found: sa.TableValuedAlias = near.table_valued(*columns, sa.column(DISTANCE, sa.Double)).alias(
-        "imgvec_near"
-    )
-    return found
+    vector = sa.bindparam(VECTOR, type_=sa.types.NullType())
+    call = getattr(sa.func.imgvec, f"near_{collection}")(vector)
+    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in key_columns]
+    near = call.table_valued(*columns, sa.column(DISTANCE, sa.Double)).alias("imgvec_near")
+    if not is_index_asked:
+        return near, near.c[DISTANCE] + sa.literal_column("0")
+    candidates = sa.bindparam(CANDIDATES, type_=sa.Integer())
+    nearest = sa.select(near).order_by(near.c[DISTANCE]).limit(candidates).subquery("imgvec_nearest")
+    return nearest, nearest.c[DISTANCE]
 
 
-def _key_columns(statement: sa.Select[Any], row: Mapping[str, Any]) -> list[sa.ColumnElement[Any]]:
+def _key_columns(statement: sa.Select[Any], state: State) -> list[sa.ColumnElement[Any]]:
     """Return the key columns of the source where the select reads it.
 
     Raises:
         UsageError: It does not, or does so twice.
     """
-    shown = f"{row['source_schema']}.{row['source_name']}"
+    schema, name = state.source
 
     def is_source(table: sa.FromClause) -> bool:
-        return (
-            isinstance(table, sa.Table)
-            and table.name == row["source_name"]
-            and table.schema in (None, row["source_schema"])
-        )
+        return isinstance(table, sa.Table) and table.name == name and table.schema in (None, schema)
 
     # Nearly always there; all that the select reads is known only once it is compiled.
     tables = [table for table in statement.columns_clause_froms if is_source(table)]
@@ -227,11 +249,11 @@ def _key_columns(statement: sa.Select[Any], row: Mapping[str, Any]) -> list[sa.C
         tables = [table for source in froms for table in _tables(source) if is_source(table)]
     if len(tables) != 1:
         raise UsageError(
-            f'the select reads {shown}, the source of collection "{row["name"]}", {len(tables)} times under its own name; '
-            "expected once, or its key columns as key=[…]"
+            f'the select reads {schema}.{name}, the source of collection "{state.asked_name}", {len(tables)} times under its own '
+            "name; expected once, or its key columns as key=[…]"
         )
     by_name = {column.name: column for column in tables[0].columns}
-    return [by_name[name] for name in row["key_columns"]]
+    return [by_name[name] for name in state.key_columns]
 
 
 def _tables(source: sa.FromClause) -> Iterator[sa.Table]:
@@ -256,19 +278,3 @@ def _checked(vector: npt.ArrayLike, dimensions: int) -> str:
     if array.shape != (dimensions,):
         raise UsageError(f"the vector has shape {array.shape}; the collection's model gives ({dimensions},)")
     return vector_text(unit_vector(array))
-
-
-def _run(bound: sa.Connection, name: str, values: Mapping[str, object]) -> dict[str, Any] | None:
-    """Run one of the library's own statements on the driver's connection and return its first row by column.
-
-    SQLAlchemy's own result would take three times as long as the statement.
-    """
-    cursor = bound.connection.cursor()
-    try:
-        cursor.execute(load_sql(name).as_string(None), values)
-        row = cursor.fetchone()
-        return (
-            None if row is None else dict(zip([column[0] for column in cursor.description], row, strict=True))
-        )
-    finally:
-        cursor.close()

@@ -15,47 +15,54 @@ from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 Way = Literal["index", "exact", "index, then exact"]
 Row = TypeVar("Row", covariant=True)
 
-COSTS = ((32 << 20, 300, 5.5, 2.5), (512 << 20, 300, 5.5, 4.5), (math.inf, 1500, 6.0, 10.0))
+COSTS = ((32 << 20, 300, 5.5, 1.5), (512 << 20, 300, 5.5, 4.5), (math.inf, 1500, 6.0, 10.0))
 """Of embedding tables up to so many bytes: microseconds to begin a scan of the index, to visit a candidate through it, and
 to find and compare a row that matches. On one machine; only proportions matter (benchmarks/results/visits.txt)."""
 WORTH = 0.6
 """A scan may cost this share of comparing all: made in vain, or not made where it would do, it is 1.6 times the best."""
 FEW = 8
 """Where no more rows match than this many times those wanted (20 of them at least), comparing is always sooner."""
-SETTINGS = {
+DEFAULTS = {
     "hnsw.iterative_scan": "off",
     "hnsw.ef_search": "40",
     "hnsw.max_scan_tuples": "20000",
     "hnsw.scan_mem_multiplier": "1",
     "enable_sort": "on",
 }
-"""The settings that a search changes, and what they are in a session that has not loaded pgvector's library yet."""
+"""The settings of a scan, in the order of sql/queries/set_for_scan.sql, and what they are where PostgreSQL does not know them: in
+a session that has not loaded pgvector's library yet."""
 
 
 @dataclass(frozen=True)
 class Before:
-    """What is known before a search: the settings to put back, None where still unknown, and what the collection is.
+    """What is known of a collection before a search. Where it is no longer so, a search takes longer; it gives no other rows.
 
     Attributes:
         embedded_rows: Rows of the embedding tables, estimated.
         has_index: Whether a valid HNSW index holds them all.
         hides_rows: Whether row-level security keeps rows of the embedding tables from the role.
         ef_search: The collection's own, or None for the session's.
+        session_ef_search: The session's.
     """
 
-    settings: Mapping[str, str | None]
     embedded_rows: float
     embedded_bytes: float
     has_index: bool
     hides_rows: bool
     ef_search: int | None
+    session_ef_search: int
 
 
 class Asker(Protocol[Row]):
     """One question as a statement that can be limited and asked in two orders."""
 
-    def set(self, settings: Mapping[str, str]) -> None:
-        """Set settings for the running transaction."""
+    @property
+    def iterative_scan(self) -> str:
+        """How pgvector may go on beyond one scan's list."""
+
+    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
+        """Set the settings of a scan for the running transaction; return what they were, in the order of DEFAULTS and None where
+        PostgreSQL does not know them."""
 
     def expect_rows(self) -> float:
         """Return how many rows of the source match, as PostgreSQL expects them."""
@@ -64,30 +71,38 @@ class Asker(Protocol[Row]):
         """Return at most `limit` rows in an order that no index has, or of the first candidates in the index's order."""
 
 
-def find(asker: Asker[Row], k: int, before: Before) -> tuple[Sequence[Row], Way]:
+def find(asker: Asker[Row], k: int, before: Before, *, is_outlived: bool = True) -> tuple[Sequence[Row], Way]:
     """Ask for the k nearest, never fewer while more match, and say how they were found.
 
     The rows come back nearly in order, which the caller mends. The settings are as before afterwards.
+
+    Args:
+        is_outlived: Whether the transaction goes on after the search; else the settings may go with it.
     """
-    settings = {name: before.settings[name] or default for name, default in SETTINGS.items()}
     way: Way = "exact"
-    for scan in _scans(asker, k, before, int(settings["hnsw.ef_search"])):
+    for scan in _scans(asker, k, before):
         candidates = math.ceil(scan.candidates)
-        asker.set(
-            {
-                # Beyond one scan's list an iterative scan goes on, without its usual ends: after these it would give
-                # what it had discarded.
-                "hnsw.iterative_scan": "off" if candidates <= MAX_EF_SEARCH else "relaxed_order",
-                "hnsw.ef_search": str(min(MAX_EF_SEARCH, candidates)),
-                "hnsw.max_scan_tuples": "2147483647",
-                "hnsw.scan_mem_multiplier": "1000",
-                # Else PostgreSQL would weigh the index's price, which it does not know.
-                "enable_sort": "off",
-            }
-        )
+        settings = {
+            # Beyond one scan's list an iterative scan goes on, without its usual ends: after these it would give what it had
+            # discarded.
+            "hnsw.iterative_scan": "off" if candidates <= MAX_EF_SEARCH else asker.iterative_scan,
+            "hnsw.ef_search": str(min(MAX_EF_SEARCH, candidates)),
+            "hnsw.max_scan_tuples": "2147483647",
+            "hnsw.scan_mem_multiplier": "1000",
+            # Else PostgreSQL would weigh the index's price, which it does not know.
+            "enable_sort": "off",
+        }
+        earlier = {
+            name: value or DEFAULTS[name] for name, value in zip(DEFAULTS, asker.set(settings), strict=True)
+        }
+        if before.ef_search is None and candidates < (session := int(earlier["hnsw.ef_search"])):
+            # It was raised since it was looked up.
+            asker.set({**settings, "hnsw.ef_search": str(session)})
+            scan.candidates = candidates = session
         rows = asker.ask(k, candidates)
         # After an error nothing is to be done: the settings go with the transaction or savepoint.
-        asker.set(settings)
+        if is_outlived or len(rows) < k:
+            asker.set(earlier)
         if len(rows) >= k:
             return rows, "index"
         scan.found, way = len(rows), "index, then exact"
@@ -102,15 +117,20 @@ class _Scan:
     found: int = 0
 
 
-def _scans(asker: Asker[Row], k: int, before: Before, session_ef_search: int) -> Iterator[_Scan]:
+def _scans(asker: Asker[Row], k: int, before: Before) -> Iterator[_Scan]:
     """Give the scans that are worth their time, one after the other; the same rule as in sql/collection/search.sql."""
-    if not before.has_index or before.embedded_rows <= FEW * max(k, 20):
+    ef_search = before.ef_search or before.session_ef_search
+    # Where not even a scan for all rows would be worth it, how many match need not be known.
+    if (
+        not before.has_index
+        or before.embedded_rows <= FEW * max(k, 20)
+        or _affordable(before.embedded_rows, before) < max(ef_search, k)
+    ):
         return
     matching = min(max(1.0, asker.expect_rows()), before.embedded_rows)
-    scan_cost, visit_cost, row_cost = next(costs for size, *costs in COSTS if before.embedded_bytes <= size)
-    affordable = (WORTH * row_cost * matching - scan_cost) / visit_cost
+    affordable = _affordable(matching, before)
     is_filtered = before.hides_rows or matching < 0.95 * before.embedded_rows
-    scan = _Scan(max(before.ef_search or session_ef_search, 2 * k if is_filtered else k))
+    scan = _Scan(max(ef_search, 2 * k if is_filtered else k))
     # Twice what a filter takes on average that the query knows nothing of.
     expected = 2 * k * before.embedded_rows / matching
     if is_filtered and expected <= affordable / 4:
@@ -121,6 +141,12 @@ def _scans(asker: Asker[Row], k: int, before: Before, session_ef_search: int) ->
             return
         affordable -= scan.candidates
         scan = _Scan(2 * k * scan.candidates / scan.found)
+
+
+def _affordable(matching: float, before: Before) -> float:
+    """Return how many candidates may be visited where so many rows match."""
+    scan_cost, visit_cost, row_cost = next(costs for size, *costs in COSTS if before.embedded_bytes <= size)
+    return (WORTH * row_cost * matching - scan_cost) / visit_cost
 
 
 def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -59,10 +59,12 @@ BEGIN
                          AND f.opcname = 'halfvec_cosine_ops' AND x.indisvalid AND x.indpred IS NULL),
                (SELECT t.ef_search FROM imgvec.collection AS t WHERE t.id = {collection_id})
         INTO embedded_bytes, embedded_rows, has_index, tuned_ef_search
-        FROM pg_catalog.pg_class AS c
-        WHERE c.oid = 'imgvec.{embedding_table}'::regclass
-           OR c.oid IN (SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h
-                        WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass);
+        -- Looked up one by one: an OR would read all of pg_class.
+        FROM (SELECT 'imgvec.{embedding_table}'::regclass::oid
+              UNION ALL
+              SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h
+              WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass) AS p (oid)
+        JOIN pg_catalog.pg_class AS c ON c.oid = p.oid;
     END IF;
     IF has_index THEN
         hides_rows := row_security_active('imgvec.{embedding_table}'::regclass);
@@ -73,7 +75,7 @@ BEGIN
         -- find their vectors in the processor's caches (benchmarks/results/visits.txt).
         affordable := CASE WHEN embedded_bytes <= 33554432 THEN 0.6 * matching / 6
                            WHEN embedded_bytes <= 536870912 THEN 0.6 * matching / 2
-                           ELSE (0.6 * matching - 250) / 1.5 END;
+                           ELSE (0.6 * matching - 420) / 1.5 END;
         scanned := greatest(coalesce(tuned_ef_search, current_setting('hnsw.ef_search')::integer),
                             CASE WHEN is_filtered THEN 2 ELSE 1 END * $2);
         -- Twice what a filter takes on average that the query knows nothing of.

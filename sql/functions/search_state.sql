@@ -1,12 +1,12 @@
 -- imgvec.search_state(collection): what a search from outside needs to know first: of a collection, by its name or alias,
 -- what describes it, how large its embedding tables are (the partitions together, rows as the planner estimates them),
 -- whether a valid HNSW index holds all their vectors by cosine distance (one that holds bits does not), whether row-level
--- security hides rows of them from the caller, and the session's settings that a search changes, null before pgvector's
--- library is loaded. The source's names are null when its table is gone; no row for an unknown collection.
+-- security hides rows of them from the caller, its own ef_search and the session's. The source's names are null when its table
+-- is gone; no row for an unknown collection.
 -- In plpgsql, which keeps its plans: to plan this takes four times as long as to run it.
 CREATE FUNCTION imgvec.search_state(collection text)
 RETURNS TABLE (name text, dimensions integer, key_columns text[], ef_search smallint, source_schema text, source_name text,
-               embedded_rows double precision, embedded_bytes double precision, has_index boolean, hides_rows boolean, settings jsonb)
+               embedded_rows double precision, embedded_bytes double precision, has_index boolean, hides_rows boolean, session_ef_search integer)
 LANGUAGE plpgsql STABLE ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $state$
@@ -32,19 +32,16 @@ BEGIN
                              ELSE pg_relation_size(p.oid) / (2.0 * dimensions + 130) END), 0),
            sum(pg_relation_size(p.oid))
     INTO embedded_rows, embedded_bytes
-    FROM pg_catalog.pg_class AS p
-    WHERE p.oid = embeddings
-       OR p.oid IN (SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = embeddings);
+    -- Looked up one by one: an OR would read all of pg_class.
+    FROM (SELECT embeddings UNION ALL SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = embeddings) AS t (oid)
+    JOIN pg_catalog.pg_class AS p ON p.oid = t.oid;
     has_index := EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
                          JOIN pg_catalog.pg_am AS a ON a.oid = f.opcmethod
                          WHERE x.indrelid = embeddings AND a.amname = 'hnsw' AND f.opcname = 'halfvec_cosine_ops'
                            AND x.indisvalid AND x.indpred IS NULL);
     hides_rows := row_security_active(embeddings);
-    settings := jsonb_build_object('hnsw.iterative_scan', current_setting('hnsw.iterative_scan', true),
-                                   'hnsw.ef_search', current_setting('hnsw.ef_search', true),
-                                   'hnsw.max_scan_tuples', current_setting('hnsw.max_scan_tuples', true),
-                                   'hnsw.scan_mem_multiplier', current_setting('hnsw.scan_mem_multiplier', true),
-                                   'enable_sort', current_setting('enable_sort'));
+    -- Unknown before pgvector's library is loaded, whose default is 40.
+    session_ef_search := coalesce(current_setting('hnsw.ef_search', true), '40');
     RETURN NEXT;
 END
 $state$;

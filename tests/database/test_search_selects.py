@@ -13,6 +13,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_
 from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.selects import search
+from imgvec_pg.search.states import forget_state, read_state
+from imgvec_pg.search.ways import DEFAULTS
+from imgvec_pg.store.aliases import create_alias, get_alias, point_alias
 from imgvec_pg.store.indexbuild import build_index
 
 ROWS, DIMENSIONS = 6000, 8
@@ -156,12 +159,109 @@ def test_an_index_that_cannot_give_the_order_is_not_asked(engine: sa.Engine) -> 
         connection.execute(sa.text(f"DROP INDEX {own}"))
         for index in ("embedding halfvec_l2_ops", "(binary_quantize(embedding)::bit(8)) bit_hamming_ops"):
             connection.execute(sa.text(f"CREATE INDEX other ON {table} USING hnsw ({index})"))
+            forget_state(connection, "photo_test")
             found = search(connection, sa.select(Photo.id), "photo_test", QUERY)
             assert found.way == "exact"
             assert connection.scalars(among).all() == [row.id for row in found.rows]
             assert connection.scalar(sa.text("SELECT imgvec.last_search_way()")) == "exact"
             connection.execute(sa.text("DROP INDEX imgvec.other"))
         connection.rollback()
+        forget_state(connection, "photo_test")
+
+
+GROW = f"""
+TRUNCATE imgvec.photo_test_embedding;
+INSERT INTO imgvec.photo_test_embedding SELECT * FROM kept WHERE id <= {ROWS // 10}
+"""
+HIDE = """
+CREATE ROLE imgvec_test_stale IN ROLE imgvec_reader;
+GRANT USAGE ON SCHEMA shop TO imgvec_test_stale;
+GRANT SELECT ON ALL TABLES IN SCHEMA shop TO imgvec_test_stale;
+ALTER TABLE imgvec.photo_test_embedding ENABLE ROW LEVEL SECURITY;
+CREATE POLICY few ON imgvec.photo_test_embedding USING (id % 50 = 7)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "change"),
+    [
+        ("", "DROP INDEX imgvec.photo_test_embedding_hnsw"),
+        (HIDE, "SET LOCAL ROLE imgvec_test_stale"),
+        (GROW, f"INSERT INTO imgvec.photo_test_embedding SELECT * FROM kept WHERE id > {ROWS // 10}"),
+        ("", "UPDATE imgvec.collection SET ef_search = 400"),
+        ("", "SET LOCAL hnsw.ef_search = 400"),
+    ],
+)
+def test_what_was_looked_up_before_a_change_gives_no_other_rows(
+    engine: sa.Engine, before: str, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The index is exact enough here: 6,000 rows of 8 dimensions.
+    monkeypatch.setattr("imgvec_pg.search.states.KEPT_SECONDS", 600.0)
+    statements = [sa.select(Photo.id), BRANDED.where(Photo.price <= 4000), BRANDED.where(Photo.price > 2500)]
+    with engine.connect() as connection:
+        connection.execute(sa.text("CREATE TEMP TABLE kept AS SELECT * FROM imgvec.photo_test_embedding"))
+        for part in filter(None, before.split(";")):
+            connection.execute(sa.text(part))
+        forget_state(connection, "photo_test")
+        search(connection, sa.select(Photo.id), "photo_test", QUERY)
+        connection.execute(sa.text(change))
+        for statement in statements:
+            assert not read_state(connection, "photo_test").is_fresh
+            found = search(connection, statement, "photo_test", QUERY)
+            assert len(found.rows) == 10
+            assert [row.id for row in found.rows] == _nearest(connection, statement)
+        connection.rollback()
+        forget_state(connection, "photo_test")
+
+
+def _nearest(connection: sa.Connection, statement: sa.Select[Any]) -> list[int]:
+    """Return the keys of the ten nearest, by comparing all rows that the role sees."""
+    matching = statement.subquery()
+    embedding = sa.table("photo_test_embedding", sa.column("id"), sa.column("embedding"), schema="imgvec")
+    distance = embedding.c.embedding.op("<=>")(sa.literal(str(QUERY.tolist()), sa.types.NullType()))
+    nearest = sa.select(matching.c.id).join(embedding, embedding.c.id == matching.c.id)
+    return list(connection.scalars(nearest.order_by(distance + sa.literal_column("0")).limit(10)))
+
+
+def test_an_alias_that_was_switched_gives_the_new_collection_at_once(
+    engine: sa.Engine, module_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgvec_pg.search.states.KEPT_SECONDS", 600.0)
+    with connect(module_database) as owner:
+        second = make_collection(owner, name="photo_second", dimensions=4)
+        owner.execute("DELETE FROM imgvec.job")
+        owner.execute(
+            "INSERT INTO imgvec.photo_second_embedding (id, embedding, version, content_hash, precision)"
+            " SELECT i, '[1,0,0,0]', 1, '', 'fp32' FROM generate_series(41, 43) AS i"
+        )
+        create_alias(owner, "shown", "photo_test")
+        with engine.connect() as connection:
+            assert len(search(connection, sa.select(Photo.id), "shown", QUERY).rows) == 10
+            connection.commit()
+            with owner.transaction():
+                point_alias(owner, get_alias(owner, "shown"), second)
+            assert not read_state(connection, "shown").is_fresh
+            found = search(connection, sa.select(Photo.id), "shown", QUERY[:4])
+            assert sorted(row.id for row in found.rows) == [41, 42, 43]
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "AUTOCOMMIT"])
+@pytest.mark.parametrize("has_library", [True, False])
+def test_settings_are_as_before(module_database: str, isolation: str, has_library: bool) -> None:
+    made = sa.create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(module_database), isolation_level=isolation
+    )
+    with made.connect() as connection:
+        wanted = DEFAULTS
+        if has_library:
+            wanted = dict(zip(DEFAULTS, ("strict_order", "17", "12345", "2", "off"), strict=True))
+            connection.execute(sa.text("SELECT '[1]'::halfvec"))
+            for name, value in wanted.items():
+                connection.execute(sa.select(sa.func.set_config(name, value, False)))
+        found = search(connection, sa.select(Photo.id).where(Photo.price <= 4000), "photo_test", QUERY)
+        assert (found.way, len(found.rows)) == ("index", 10)
+        assert {name: connection.scalar(sa.text(f"SHOW {name}")) for name in wanted} == wanted
+    made.dispose()
 
 
 def test_an_alias_is_searched_by_its_own_key(engine: sa.Engine) -> None:

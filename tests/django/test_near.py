@@ -35,6 +35,7 @@ from imgvec_pg.django.complete import _QuerySetAsker
 from imgvec_pg.django.connections import psycopg_connection
 from imgvec_pg.django.storages import FETCH
 from imgvec_pg.errors import UsageError
+from imgvec_pg.search.ways import DEFAULTS
 from imgvec_pg.store.collections import get_collection
 
 ROWS = 3000
@@ -245,7 +246,7 @@ def test_more_candidates_than_one_scan_gives_are_taken_from_the_index_alone() ->
     near = items().near("red").filter(price__gt=500)
     asker = _QuerySetAsker(near, "default", near._near, has_distance=True, is_restricted=True)
     with transaction.atomic():
-        asker.set({"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "1000"})
+        asker.set({**DEFAULTS, "hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "1000"})
         with CaptureQueriesContext(connection) as queries:
             found = asker.ask(5, 2500)
         assert found == asker.ask(5, None)

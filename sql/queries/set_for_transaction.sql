@@ -1,2 +1,0 @@
--- Settings, a JSON object of names and values, for the running transaction.
-SELECT set_config(key, value, true) FROM jsonb_each_text(%(settings)s::jsonb);
