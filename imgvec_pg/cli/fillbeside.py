@@ -29,7 +29,12 @@ class FillBeside:
         self, dsn: str, target: Collection, embedder: Embedder | None, options: PipelineOptions
     ) -> None:
         self.target = target
-        self._worker = None if embedder is None else Worker(dsn, target.name, embedder, options)
+        self._begun = threading.Event()
+        self._worker = (
+            None
+            if embedder is None
+            else Worker(dsn, target.name, embedder, options, on_ready=self._begun.set)
+        )
         self._errors: list[BaseException] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="imgvec-beside", daemon=True)
@@ -54,6 +59,16 @@ class FillBeside:
             self._errors.append(error)
         finally:
             self._ended.set()
+            self._begun.set()
+
+    def check(self) -> None:
+        """Tell of a worker that ended in error: what it refuses must not be switched to.
+
+        Raises:
+            Exception: What ended it.
+        """
+        if self._errors:
+            raise self._errors[0]
 
     def fill(self, connection: Connection) -> int | None:
         """Wait until the first fill is done, then build the index; return the exit code of a signal that came.
@@ -66,13 +81,15 @@ class FillBeside:
             click.echo(f"{total:,} rows wait for workers of {self.target.name}", err=True)
         request_stop = self._ended.set if self._worker is None else self._worker.request_stop
         with image_progress(total) as show, stop_on_signals(request_stop) as stopped:
+            if self._worker is not None:
+                # Until it has checked its model, nothing to do does not mean that all is well.
+                self._begun.wait()
             while left := unfilled(connection, self.target):
                 if self._ended.wait(LOOK_SECONDS):
                     break
                 rate = 0.0 if self._worker is None else self._worker.tally.images_per_second()
                 show(max(total - left, 0), rate)
-        if self._errors:
-            raise self._errors[0]
+        self.check()
         if stopped.exit_code is None and not has_valid_index(connection, self.target):
             with index_progress() as show_index:
                 build_index(connection, self.target, show_index)

@@ -191,6 +191,7 @@ def switch(
                 for text in words:  # no worker of the new model answers yet
                     embed_words(connection, target, embedder, text)
             report = compare_collections(connection, present, target, sample=sample, words=words)
+            filling.check()
             if not as_json:
                 print_report(name, report)
             if present.has_text and not target.has_text:
@@ -201,7 +202,9 @@ def switch(
             if not report_only:
                 if not yes:
                     confirm(f"Switch {name} from {present.name} to {target.name}?")
-                switch_alias(connection, alias, present, target, accept_missing=accept_missing)
+                switch_alias(
+                    connection, alias, present, target, accept_missing=accept_missing, check=filling.check
+                )
     tell(name, present, target, report, switched=not report_only, as_json=as_json)
 
 

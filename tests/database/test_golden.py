@@ -51,6 +51,8 @@ def test_a_worker_with_other_numbers_refuses_to_write(
         "color-lines: same; cosine of pictures 1.000000 in fp32\n",
     )
     broken = {**plugin_environment, "IMGVEC_TEST_SHIFT": "200"}
+    following = imgvec(database, broken, "worker", "lines")
+    assert (following.returncode, "is ready" in following.stderr) == (1, False)
     refused = imgvec(database, broken, "backfill", "lines")
     assert refused.returncode == 1
     assert "computes other vectors here than at its first use (cosine 0." in refused.stderr

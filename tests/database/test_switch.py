@@ -198,6 +198,23 @@ def test_rows_missing_in_the_new_one_keep_the_old_one(
     assert dimensions(product) == 27
 
 
+def test_a_model_with_other_numbers_is_not_switched_to(
+    product: Connection, database: str, plugin_environment: dict[str, str]
+) -> None:
+    command(database, plugin_environment, "--to", "color-lines", "--report")
+    broken = {**plugin_environment, "IMGVEC_TEST_SHIFT": "200"}
+    for missing in (0, 1):
+        # Neither where nothing is left to fill nor where a row is: at once, and not after the time for catching up.
+        fill_photos(product, missing, first=5000)
+        began = time.monotonic()
+        refused = command(database, broken, "--to", "product_color_lines", "--yes")
+        assert refused.returncode == 1
+        assert "computes other vectors here than at its first use" in refused.stderr
+        assert "--accept-missing" not in refused.stderr
+        assert time.monotonic() - began < 30
+        assert dimensions(product) == 12
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
