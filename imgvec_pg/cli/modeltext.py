@@ -11,7 +11,9 @@ from imgvec_pg.embedding.present import where_weights_are
 
 def print_catalogue(models: Sequence[ModelDescription]) -> None:
     """Print a line for each model."""
-    click.echo(f"{'model':<39}{'dims':>6}{'px':>5}  {'words':<6}{'GFLOP':>7}{'GB':>6}  {'licence':<13}best for")
+    click.echo(
+        f"{'model':<39}{'dims':>6}{'px':>5}  {'words':<6}{'GFLOP':>7}{'GB':>6}  {'licence':<13}best for"
+    )
     for model in models:
         facts, pixels = model.facts, model.image_size[0] if model.image_size else 0
         if facts is None:

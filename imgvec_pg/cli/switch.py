@@ -199,9 +199,7 @@ def switch(
                     return embed_words(connection, target, embedder, text)
                 return vector_of_words(connection, collection, text)
 
-            report = compare_collections(
-                connection, present, target, sample=sample, words=words, embed=embed
-            )
+            report = compare_collections(connection, present, target, sample=sample, words=words, embed=embed)
             filling.check()
             if not as_json:
                 print_report(name, report)

@@ -119,7 +119,7 @@ def device_errors(name: str, batch: int, device: str, precision: str) -> Iterato
         # c10/core/impl/alloc_cpu.cpp has no class of its own for it
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in told:
             raise MemoryError(f"a batch of {batch} does not fit into the memory of {device}") from error
-        if precision == "fp32" or "dtype" not in told and "scalar type" not in told:
+        if precision == "fp32" or ("dtype" not in told and "scalar type" not in told):
             raise
         raise ModelError(
             f"{name} cannot be computed in {precision} ({one_line(error, 120)}): use --precision fp32"

@@ -51,7 +51,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Side:
-    """What one collection costs. Milliseconds are of search_* from a row, with the way to the server; None where none was asked."""
+    """What one collection costs. Milliseconds are of search_* from a row, way to the server included; None: not asked."""
 
     name: str
     model_name: str
@@ -115,7 +115,10 @@ def compare_collections(
         rows=len(both),
         mean=sum(shares) / len(shares) if shares else None,
         missing=count_missing_beside(connection, present, target),
-        examples=[*both[:EXAMPLES], *(_ask_words(connection, present, target, text, embed) for text in words)],
+        examples=[
+            *both[:EXAMPLES],
+            *(_ask_words(connection, present, target, text, embed) for text in words),
+        ],
     )
 
 

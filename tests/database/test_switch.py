@@ -205,7 +205,9 @@ def test_rows_of_a_worker_that_is_gone_are_waited_for_in_plain_words(
     )
     done = command(database, plugin_environment, "--to", "product_color_lines", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "waiting for 60 rows that another worker holds; if it is gone, its lease runs out in" in done.stderr
+    assert (
+        "waiting for 60 rows that another worker holds; if it is gone, its lease runs out in" in done.stderr
+    )
     assert dimensions(product) == 27
 
 

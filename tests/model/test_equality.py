@@ -58,7 +58,9 @@ def test_half_precision_stays_near(reference: Reference, siglip: str, photos: li
 
 def test_operations_counted_are_the_catalogues(embedder: Embedder) -> None:
     assert isinstance(embedder, TorchEmbedder)
-    known = CATALOGUE.get({"ViT-B-32-quickgelu/openai": "ViT-B-32/laion2b_s34b_b79k"}.get(embedder.name, embedder.name))
+    known = CATALOGUE.get(
+        {"ViT-B-32-quickgelu/openai": "ViT-B-32/laion2b_s34b_b79k"}.get(embedder.name, embedder.name)
+    )
     if known is not None and known.facts is not None:
         assert count_gflops(embedder) == pytest.approx(known.facts.gflops, rel=0.01, abs=0.05)
 

@@ -28,7 +28,10 @@ def test_catalogue_is_what_open_clip_and_timm_publish(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("timm/resnet500.a1_in1k", "timm has no architecture 'resnet500': the nearest names are .*timm/resnet50"),
+        (
+            "timm/resnet500.a1_in1k",
+            "timm has no architecture 'resnet500': the nearest names are .*timm/resnet50",
+        ),
         ("timm/resnet50.a9_in1k", "'a9_in1k' was given: the nearest names are timm/resnet50"),
         ("timm/resnet50", "none was given: the nearest names are timm/resnet50"),
         ("resnet50.a1_in1k", "is a model of timm: name it timm/resnet50.a1_in1k"),

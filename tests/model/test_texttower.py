@@ -56,7 +56,10 @@ def test_text_tower_of_the_hub_is_built_from_the_folder_without_network(
     assert abs(float(embedded[0] @ embedded[1])) < 0.9999
 
     (folder / "config.json").unlink()
-    with pytest.raises(WeightsMissingError, match=r"configuration of the text tower .*HF_HUB_OFFLINE.*: save config.json of xlm"):
+    with pytest.raises(
+        WeightsMissingError,
+        match=r"configuration of the text tower .*HF_HUB_OFFLINE.*: save config.json of xlm",
+    ):
         load_embedder(f"local-dir:{folder}", device="cpu")
 
 
@@ -110,5 +113,5 @@ def test_what_half_precision_cannot_run_is_computed_in_fp32(
     assert embedder.precision == "fp32"
     assert embedder.embed_images(photos).shape == (len(photos), 32)
     half = load_embedder(name, device="cpu", precision="bf16")
-    with pytest.raises(ModelError, match="cannot be computed in bf16 .*: use --precision fp32"):
+    with pytest.raises(ModelError, match=r"cannot be computed in bf16 .*: use --precision fp32"):
         half.embed_images(photos)
