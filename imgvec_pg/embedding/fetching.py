@@ -1,7 +1,6 @@
 """A model's files in a folder that can be carried to a machine without network: IMGVEC_MODEL_DIR's own layout."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -35,7 +34,8 @@ def fetch_model(
 ) -> Fetched:
     """Put a model's weights, configuration and tokenizer into a folder under `to`, with SHA256SUMS.
 
-    All of it is made in a folder beside and moved when it is complete: nothing is left of what was interrupted.
+    All of it is made in a hidden folder beside and moved when it is complete, so what was interrupted can be repeated and is
+    never loaded.
 
     Args:
         weights: A local safetensors file to take instead of the hub's.
@@ -64,9 +64,11 @@ def fetch_model(
         files |= _files_of_the_hub(model)
     try:
         to.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=to) as made:
-            size = _fill(Path(made), model, files, actual)
-            _move(Path(made), folder)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=to) as hidden:
+            made = Path(hidden) / folder.name
+            made.mkdir()
+            size = _fill(made, model, files, actual)
+            _move(made, folder)
     except OSError as error:
         raise ModelError(f"{folder} cannot be written ({error}): choose another --to DIR") from error
     return Fetched(folder, size, actual)
@@ -96,7 +98,7 @@ def _fill(made: Path, model: ModelDescription, files: Mapping[str, Path], weight
         shutil.copyfile(source, made / name)
     copied = made / next(iter(files))
     if sha256_of(copied) != weights_sha256:
-        raise ModelError(f"copying {copied.name} to {made.parent} damaged it: is the disk failing?")
+        raise ModelError(f"copying {copied.name} damaged it: is the disk failing?")
     names = [*files]
     if model.library == OPEN_CLIP:
         config: dict[str, Any] = architecture_config(model.architecture)
@@ -111,16 +113,8 @@ def _fill(made: Path, model: ModelDescription, files: Mapping[str, Path], weight
 def _move(made: Path, folder: Path) -> None:
     """Move a complete folder to its place, or its files over those of one that is there."""
     if not folder.exists():
-        made.chmod(0o777 & ~_umask())  # a temporary folder is its owner's alone
         made.rename(folder)
-        made.mkdir()  # for the context manager to delete
         return
     # The sums first: should this break off, what is there does not fit them and is refused.
     for name in (SUMS_NAME, *(path.name for path in made.iterdir() if path.name != SUMS_NAME)):
         (made / name).replace(folder / name)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
