@@ -22,7 +22,6 @@ import os
 import platform
 import shlex
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -251,7 +250,7 @@ def measure(
     """Fill in a row."""
     import torch
 
-    from imgvec_pg.embedding.measure import count_gflops
+    from imgvec_pg.embedding.measure import count_gflops, measure_turns
     from imgvec_pg.embedding.runtime import cpu_has_bf16
 
     fast_half = torch.cuda.is_available() or cpu_has_bf16()
@@ -270,9 +269,8 @@ def measure(
             row.text_cosine = lowest_cosine(embedder.embed_texts(texts), expected["texts"])
             note()
         row.batch_size = 256 if embedder.device != "cpu" else max(1, min(16, int(200 / gflops_of(model))))
-        row.images_per_second, row.forward_share = measure_turns(
-            embedder, row.batch_size, seconds, 2 if is_large else 3
-        )
+        rate, row.forward_share = measure_turns(embedder, row.batch_size, seconds, 2 if is_large else 3)
+        row.images_per_second = rate.images_per_second
         note()
         row.gflops = round(count_gflops(embedder), 1)
         note()
@@ -284,52 +282,8 @@ def measure(
             row.half_cosine = lowest_cosine(half.embed_images(photos), expected["images"])
             note()
             if fast_half:
-                row.half_images_per_second, _ = measure_turns(half, row.batch_size, seconds, 3)
-
-
-def measure_turns(
-    embedder: TorchEmbedder, batch_size: int, seconds: float, least: int
-) -> tuple[float, float]:
-    """Time our way and the bare network in turns, so that a busy moment does not hit only one of the two.
-
-    Returns:
-        Our images/s and our share of the bare network's rate; medians over the turns, of which there are
-        `least` even where they take longer, by 20 seconds at most.
-    """
-    import torch
-
-    from imgvec_pg.embedding.measure import random_pictures
-
-    prepared = random_pictures(embedder, batch_size)
-    batch = embedder.input.batch(prepared)
-
-    def ours() -> None:
-        embedder.embed_prepared(prepared)
-
-    def bare() -> None:
-        with torch.inference_mode():
-            embedder.encode(batch)
-        if batch.is_cuda:
-            torch.cuda.synchronize()
-
-    def timed(work: Callable[[], None]) -> float:
-        began = time.perf_counter()
-        work()
-        return time.perf_counter() - began
-
-    ours()
-    bare()
-    turns: list[tuple[float, float]] = []
-    ends = time.monotonic() + seconds
-    while not turns or time.monotonic() < ends + (20 if len(turns) < least else 0):
-        # Each is first every other time: what the first one warms, the second one finds warm.
-        if len(turns) % 2:
-            alone = timed(bare)
-            turns.append((timed(ours), alone))
-        else:
-            turns.append((timed(ours), timed(bare)))
-    rate = batch_size / statistics.median(mine for mine, _ in turns)
-    return rate, statistics.median(alone / mine for mine, alone in turns)
+                rate, _ = measure_turns(half, row.batch_size, seconds, 3)
+                row.half_images_per_second = rate.images_per_second
 
 
 def is_as_published(model: ModelDescription) -> bool:

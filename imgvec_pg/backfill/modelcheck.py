@@ -1,15 +1,12 @@
 """The one model of a collection: stamped by the first worker, and asked of every other."""
 
-import weakref
-
 from imgvec_pg.backfill.isolation import is_out_of_memory, no_room
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.embedding.golden import GOLDEN_COSINE, GoldenVectors, compute_golden
 from imgvec_pg.errors import ModelError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.models import compare_golden
+from imgvec_pg.store.goldencheck import check_golden
 
 STAMP_TRIES = 3
 
@@ -19,6 +16,7 @@ def check_model(connection: Connection, collection: Collection, embedder: Embedd
 
     Raises:
         ModelError: The collection was embedded with another one, or this one computes other numbers here.
+        DeviceMemoryError: The device has no memory for even one image.
     """
     if embedder.dimensions != collection.dimensions:
         raise ModelError(
@@ -32,37 +30,12 @@ def check_model(connection: Connection, collection: Collection, embedder: Embedd
             f'those that collection "{collection.name}" was embedded with ({recorded[:12]}); '
             "use the same weights, or make a new collection"
         )
-    check_golden(connection, collection, embedder)
-
-
-def check_golden(connection: Connection, collection: Collection, embedder: Embedder) -> None:
-    """Refuse a model that has the right weights and yet computes other vectors than at its first use.
-
-    Raises:
-        ModelError: It does.
-        DeviceMemoryError: The device has no memory for even one image.
-    """
-    golden = _computed.get(embedder)
-    if golden is None:
-        try:
-            golden = compute_golden(embedder)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise no_room(embedder, error) from error
-            raise
-        _computed[embedder] = golden
-    found = compare_golden(connection, collection.model_id, golden, embedder.precision, store=True)
-    if found is None or found.lowest < GOLDEN_COSINE:
-        lowest = -1.0 if found is None else found.lowest
-        raise ModelError(
-            f'model "{embedder.name}" computes other vectors here than at its first use (cosine {lowest:.4f} in '
-            f"{embedder.precision}, at least {GOLDEN_COSINE} expected), so nothing is written: try --precision fp32, "
-            f"--device cpu or the versions of torch and open_clip used then; see imgvec model verify {embedder.name}"
-        )
-
-
-_computed: "weakref.WeakKeyDictionary[Embedder, GoldenVectors]" = weakref.WeakKeyDictionary()
-"""A worker that lost its connection does not embed the golden pictures again."""
+    try:
+        check_golden(connection, collection, embedder, store=True)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise no_room(embedder, error) from error
+        raise
 
 
 def stamp(connection: Connection, collection: Collection, embedder: Embedder) -> str:

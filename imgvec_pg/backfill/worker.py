@@ -54,6 +54,7 @@ class Worker:
         embedder: A loaded model; its fingerprint must be the one on record.
         on_progress: Called after each written batch.
         tally: Where it counts; one of its own by default.
+        on_ready: Called once, when the model is known to be the collection's and the work begins.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class Worker:
         options: PipelineOptions,
         on_progress: Callable[[Tally], None] = lambda tally: None,
         tally: Tally | None = None,
+        on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         self.dsn = dsn
         self.collection_name = collection_name
         self.embedder = embedder
         self.options = options
         self.on_progress = on_progress
+        self.on_ready = on_ready
         self.id = uuid.uuid4()
         self.tally = tally or Tally()
         self.stop = threading.Event()
@@ -159,6 +162,8 @@ class Worker:
             answering = Answering(self.dsn, collection.model_id, self.embedder, silence)
             with heartbeat, answering, self._released_at_the_end(writing):
                 self._connected_at = time.monotonic()
+                if not self.tally.was_connected:
+                    self.on_ready()
                 self.tally.note_connection()
                 self._work(collection, *stores)
 

@@ -7,9 +7,11 @@ import click
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.cli.logs import say
 from imgvec_pg.cli.progress import image_progress, index_progress
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.indexbuild import build_index
@@ -29,7 +31,12 @@ class FillBeside:
         self, dsn: str, target: Collection, embedder: Embedder | None, options: PipelineOptions
     ) -> None:
         self.target = target
-        self._worker = None if embedder is None else Worker(dsn, target.name, embedder, options)
+        self._begun = threading.Event()
+        self._worker = (
+            None
+            if embedder is None
+            else Worker(dsn, target.name, embedder, options, on_ready=self._begun.set)
+        )
         self._errors: list[BaseException] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="imgvec-beside", daemon=True)
@@ -54,6 +61,16 @@ class FillBeside:
             self._errors.append(error)
         finally:
             self._ended.set()
+            self._begun.set()
+
+    def check(self) -> None:
+        """Tell of a worker that ended in error: what it refuses must not be switched to.
+
+        Raises:
+            Exception: What ended it.
+        """
+        if self._errors:
+            raise self._errors[0]
 
     def fill(self, connection: Connection) -> int | None:
         """Wait until the first fill is done, then build the index; return the exit code of a signal that came.
@@ -66,17 +83,36 @@ class FillBeside:
             click.echo(f"{total:,} rows wait for workers of {self.target.name}", err=True)
         request_stop = self._ended.set if self._worker is None else self._worker.request_stop
         with image_progress(total) as show, stop_on_signals(request_stop) as stopped:
+            if self._worker is not None:
+                # Until it has checked its model, nothing to do does not mean that all is well.
+                self._begun.wait()
+            told = False
             while left := unfilled(connection, self.target):
+                told = told or self._tell_who_holds(connection, left)
                 if self._ended.wait(LOOK_SECONDS):
                     break
                 rate = 0.0 if self._worker is None else self._worker.tally.images_per_second()
                 show(max(total - left, 0), rate)
-        if self._errors:
-            raise self._errors[0]
+        self.check()
         if stopped.exit_code is None and not has_valid_index(connection, self.target):
             with index_progress() as show_index:
                 build_index(connection, self.target, show_index)
         return stopped.exit_code
+
+    def _tell_who_holds(self, connection: Connection, left: int) -> bool:
+        """Say once that all that is left is with another worker, which may be gone; return whether it was said."""
+        if self._worker is None:
+            return False
+        values = {"collection_id": self.target.id, "tokens": self._worker.leases.held()}
+        row = connection.execute(load_sql("queries/held_by_others.sql"), values).fetchone()
+        if row is None or row[0] < left:
+            return False
+        say(
+            f"waiting for {row[0]:,} rows that another worker holds; if it is gone, its lease runs out in {row[1]:.0f} s",
+            rows=row[0],
+            seconds=round(row[1]),
+        )
+        return True
 
 
 def unfilled(connection: Connection, collection: Collection) -> int:

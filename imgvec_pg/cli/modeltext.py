@@ -11,14 +11,16 @@ from imgvec_pg.embedding.present import where_weights_are
 
 def print_catalogue(models: Sequence[ModelDescription]) -> None:
     """Print a line for each model."""
-    click.echo(f"{'model':<39}{'dims':>6}{'px':>5}  {'words':<6}{'GFLOP':>7}{'GB':>6}  best for")
+    click.echo(
+        f"{'model':<39}{'dims':>6}{'px':>5}  {'words':<6}{'GFLOP':>7}{'GB':>6}  {'licence':<13}best for"
+    )
     for model in models:
         facts, pixels = model.facts, model.image_size[0] if model.image_size else 0
         if facts is None:
             continue
         click.echo(
             f"{model.name:<39}{model.dimensions:>6,}{pixels:>5}  {'yes' if model.has_text else '-':<6}"
-            f"{facts.gflops:>7,.0f}{facts.memory_gb('fp32'):>6.1f}  {facts.best_for}"
+            f"{facts.gflops:>7,.0f}{facts.memory_gb('fp32'):>6.1f}  {facts.licence.split(':')[0]:<13}{facts.best_for}"
         )
     click.echo(
         "px: side of the square it sees; GFLOP: of one image; GB: the weights in fp32, half of it in bf16 or fp16"

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -11,6 +12,7 @@ from imgvec_pg.cli.progress import count_progress
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.embedding.catalog import describe_model
+from imgvec_pg.embedding.present import MISSING, where_weights_are
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.aliases import Alias, require_same_source
 from imgvec_pg.store.collection import Collection
@@ -121,10 +123,19 @@ def make_successor(connection: Connection, plan: Successor, lock_timeout_ms: int
     return get_collection(connection, made.name)
 
 
-def print_plan(connection: Connection, alias: Alias, present: Collection, plan: Successor) -> None:
-    """Say what a switch would do."""
+def print_plan(
+    connection: Connection, alias: Alias, present: Collection, plan: Successor, weights: Path | None = None
+) -> None:
+    """Say what a switch would do.
+
+    Args:
+        weights: A file given for the new model.
+    """
     if plan.request is not None:
         print_estimate(estimate_collection(connection, plan.request), plan.request)
+        place = where_weights_are(describe_model(plan.model_name)) if weights is None else str(weights)
+        if place.startswith(MISSING):
+            click.echo(f"the weights of {plan.model_name} are {place}")
     else:
         assert plan.existing is not None  # noqa: S101 - one of the two is given
         missing = count_missing_beside(connection, present, plan.existing)

@@ -28,6 +28,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.agreement import Agreement, compare_collections
+from imgvec_pg.search.clientside import vector_of_words
 from imgvec_pg.search.query import embed_words
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.aliases import Alias, create_alias, drop_alias, get_alias
@@ -92,7 +93,12 @@ def unalias(name: str, dsn: str) -> None:
 @click.option(
     "--sample", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Rows to compare by."
 )
-@click.option("--words", multiple=True, metavar="TEXT", help="Words to compare by, too; can be given again.")
+@click.option(
+    "--words",
+    multiple=True,
+    metavar="TEXT",
+    help="Words to compare by, too; can be given again. Where no worker of a model runs, it is loaded for them.",
+)
 @click.option(
     "--accept-missing",
     type=click.IntRange(min=0),
@@ -162,7 +168,7 @@ def switch(
             else choose_successor(connection, present, to, name, collection_name)
         )
         if dry_run:
-            print_plan(connection, alias, present, plan)
+            print_plan(connection, alias, present, plan, weights)
             return
         embedder: Embedder | None = None
         if to is not None and not no_fill:
@@ -187,10 +193,14 @@ def switch(
                     f"stopped; {name} still points to {present.name}; run the same command to go on", err=True
                 )
                 context.exit(stopped)
-            if embedder is not None and embedder.has_text:
-                for text in words:  # no worker of the new model answers yet
-                    embed_words(connection, target, embedder, text)
-            report = compare_collections(connection, present, target, sample=sample, words=words)
+
+            def embed(collection: Collection, text: str) -> object:
+                if embedder is not None and collection is target:
+                    return embed_words(connection, target, embedder, text)
+                return vector_of_words(connection, collection, text)
+
+            report = compare_collections(connection, present, target, sample=sample, words=words, embed=embed)
+            filling.check()
             if not as_json:
                 print_report(name, report)
             if present.has_text and not target.has_text:
@@ -201,7 +211,9 @@ def switch(
             if not report_only:
                 if not yes:
                     confirm(f"Switch {name} from {present.name} to {target.name}?")
-                switch_alias(connection, alias, present, target, accept_missing=accept_missing)
+                switch_alias(
+                    connection, alias, present, target, accept_missing=accept_missing, check=filling.check
+                )
     tell(name, present, target, report, switched=not report_only, as_json=as_json)
 
 

@@ -36,13 +36,16 @@ def print_example(example: Example, before: str, after: str) -> None:
     row(f"nearest to {example.question}"[:60], before, after, wide=True)
     shared = set(example.before or ()) & set(example.after or ())
     left, right = (_marked(answer, shared) for answer in (example.before, example.after))
-    for place in range(LINE_COUNT):
+    for side, problem in zip((before, after), example.problems, strict=True):
+        if problem is not None:
+            click.echo(f"    no answer from {side}: {problem}")
+    for place in range(LINE_COUNT if left or right else 0):
         click.echo(f"    {place + 1}  {cell(left, place):<{COLUMN}}{cell(right, place)}".rstrip())
 
 
 def _marked(answer: Sequence[str] | None, shared: set[str]) -> list[str]:
     if answer is None:
-        return ["no answer: no worker or no words"]
+        return []
     return [f"{'=' if key in shared else ' '} {key}" for key in answer]
 
 
@@ -53,7 +56,8 @@ def cell(lines: Sequence[str], place: int) -> str:
 
 def milliseconds(side: Side, percentile: int) -> str:
     """Return one of a side's times."""
-    return f"{side.p50_ms if percentile == 50 else side.p95_ms:.1f} ms"
+    taken = side.p50_ms if percentile == 50 else side.p95_ms
+    return "-" if taken is None else f"{taken:.1f} ms"
 
 
 def row(title: str, before: str, after: str, *, wide: bool = False) -> None:

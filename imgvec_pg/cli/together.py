@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -127,15 +128,24 @@ def follow_together(name: str | None, names: Sequence[str], options: dict[str, A
         pipeline_of(options, share=len(names), follow=True),
         log,
     )
+    for worker, collection in zip(together.workers, found, strict=True):
+        worker.on_ready = partial(say_ready, collection, collection.name)
     with stop_on_signals(together.request_stop) as stopped:
-        for collection in found:
-            say(
-                f"worker for {collection.name} ({collection.model_name}) is ready",
-                collection=collection.name,
-                model=collection.model_name,
-            )
         together.run()
     return stopped.exit_code or 0
+
+
+def say_ready(collection: Collection, followed: str) -> None:
+    """Say that a worker has checked its model and works.
+
+    Args:
+        followed: The collection's name, or the alias that the worker was started with.
+    """
+    say(
+        f"worker for {collection.name} ({collection.model_name}) is ready",
+        collection=followed,
+        model=collection.model_name,
+    )
 
 
 def backfill_together(name: str | None, names: Sequence[str], options: dict[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """`imgvec worker`."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -21,7 +22,7 @@ from imgvec_pg.cli.options import (
     throttle_options,
 )
 from imgvec_pg.cli.stopping import stop_on_signals
-from imgvec_pg.cli.together import collections_option, follow_together
+from imgvec_pg.cli.together import collections_option, follow_together, say_ready
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.load import load_embedder
@@ -106,13 +107,10 @@ def worker(
                 failed=tally.failed,
             )
 
-        running = Worker(dsn, followed, embedder, options, log, tally)
+        running = Worker(
+            dsn, followed, embedder, options, log, tally, partial(say_ready, collection, followed)
+        )
         with stop_on_signals(running.request_stop) as stopped:
-            say(
-                f"worker for {collection.name} ({collection.model_name}) is ready",
-                collection=followed,
-                model=collection.model_name,
-            )
             running.run()
     if stopped.exit_code is not None:
         context.exit(stopped.exit_code)

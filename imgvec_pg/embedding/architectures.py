@@ -38,13 +38,10 @@ def architecture_config(architecture: str) -> dict[str, Any]:
     """Return OpenCLIP's configuration of one architecture.
 
     Raises:
-        ModelNotFoundError: OpenCLIP has no such architecture; the nearest names are told.
+        ModelNotFoundError: OpenCLIP has no such architecture.
     """
-    known = architecture_names()
-    if architecture not in known:  # a listed name only: never a path made from user input
-        raise ModelNotFoundError(
-            f"OpenCLIP has no architecture {architecture!r}: {nearest(architecture, known)}"
-        )
+    if architecture not in architecture_names():  # a listed name only: never a path made from user input
+        raise ModelNotFoundError(f"OpenCLIP has no architecture {architecture!r}")
     path = open_clip_folder() / "model_configs" / f"{architecture}.json"
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return config
@@ -61,13 +58,14 @@ def describe_open_clip_model(architecture: str, tag: str) -> ModelDescription:
     tag = canonical_tag(tag)
     published: dict[str, Any] = open_clip.get_pretrained_cfg(architecture, tag)
     if not published:
-        names = [f"{known}/{its_tag}" for known, its_tag in open_clip.list_pretrained()]
+        names = usable_names()
         own = [name for name in names if name.startswith(f"{architecture}/")]
+        own += [name for name in names if name.startswith(f"{architecture}-quickgelu/")]
         wanted = f"{architecture}/{tag}"
         raise ModelNotFoundError(
             f"{architecture} has no weights called {tag!r}: {nearest(wanted, names, otherwise=own)}"
         )
-    if published.get("quick_gelu") and not config.get("quick_gelu"):
+    if is_other_activation(config, published):
         # open_clip builds plain GELU here and merely warns.
         raise ModelNotFoundError(
             f"the weights {tag!r} were trained with QuickGELU, {architecture} computes plain GELU and would "
@@ -94,9 +92,33 @@ def describe_open_clip_model(architecture: str, tag: str) -> ModelDescription:
     )
 
 
+def usable_names() -> list[str]:
+    """Return every model that OpenCLIP publishes, save weights under an architecture of another activation."""
+    open_clip = import_open_clip()
+    return [
+        f"{architecture}/{tag}"
+        for architecture, tag in open_clip.list_pretrained()
+        if not is_other_activation(
+            architecture_config(architecture), open_clip.get_pretrained_cfg(architecture, tag)
+        )
+    ]
+
+
+def is_other_activation(config: Mapping[str, Any], published: Mapping[str, Any]) -> bool:
+    """Whether weights were trained with QuickGELU and the architecture computes plain GELU."""
+    return bool(published.get("quick_gelu")) and not config.get("quick_gelu")
+
+
 def half_precision_of(config: Mapping[str, Any]) -> str:
-    """Return the half precision that suits an image tower: fp16 for convolutions (ResNet, FastViT, ConvNeXt)."""
+    """Return the half precision that suits a model: fp16 for convolutions (ResNet, FastViT, ConvNeXt).
+
+    "fp32" where open_clip converts only some of the layers, so that none would run (CoCa, text towers of the hub).
+    """
     vision = config["vision_cfg"]
+    if "timm_model_name" not in vision and (
+        vision.get("attentional_pool") or "hf_model_name" in config["text_cfg"]
+    ):
+        return "fp32"
     name = vision.get("timm_model_name") or "vit_"
     return "bf16" if name.startswith(("vit_", "eva")) and isinstance(vision.get("layers", 0), int) else "fp16"
 
@@ -118,12 +140,12 @@ def nearest(
     otherwise: Iterable[str] = (),
     fallback: str = "a name looks like ViT-L-14/laion2b_s32b_b82k",
 ) -> str:
-    """Say which known names are nearest to the wanted one."""
-    by_lower = {name.lower(): name for name in known}
+    """Say which known names, other than the wanted one, are nearest to it."""
+    by_lower = {name.lower(): name for name in known if name != wanted}
     close = difflib.get_close_matches(wanted.lower(), by_lower, n=40, cutoff=0.6)
     # Of equally near ones difflib gives the alphabet's last first: a3 before a1.
     close.sort(key=lambda name: (-difflib.SequenceMatcher(None, name, wanted.lower()).ratio(), name))
-    names = [by_lower[name] for name in close[:4]] or sorted(otherwise)[:8]
+    names = [by_lower[name] for name in close[:4]] or list(otherwise)[:8]
     if not names:
         return fallback
     return "the nearest names are " + ", ".join(names)

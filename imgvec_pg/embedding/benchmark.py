@@ -34,8 +34,7 @@ def benchmark_model(
         tried: Sequence[measure.Rate] = ()
         if batch_size is None:
             batch_size, tried = measure.probe_batch_size(embedder, min(seconds, 1.0))
-        rate = measure.measure_rate(embedder, batch_size, seconds)
-        forward = measure.measure_forward(embedder, batch_size, seconds)
+        rate, share = measure.measure_turns(embedder, batch_size, 2 * seconds)
     except MemoryError as error:
         raise ModelError(f"{error}; try a smaller --batch-size") from error
     gflops = measure.count_gflops(embedder)
@@ -47,8 +46,8 @@ def benchmark_model(
         "compiled": compiled,
         "batch_size": batch_size,
         "images_per_second": rate.images_per_second,
-        "forward_images_per_second": forward.images_per_second,
-        "share_of_forward": rate.images_per_second / forward.images_per_second,
+        "forward_images_per_second": rate.images_per_second / share,
+        "share_of_forward": share,
         "gflops_per_image": gflops,
         "gflops_per_second": gflops * rate.images_per_second,
         "peak_gflops_per_second": peak,

@@ -1,5 +1,6 @@
 """Which models there are, by name. Neither importing this module nor a catalogued name imports torch."""
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def describe_model(name: str) -> ModelDescription:
     if name.startswith(TIMM_PREFIX):
         return CATALOGUE.get(name) or describe_timm_model(tag)
     known = CATALOGUE.get(f"{architecture}/{canonical_tag(tag)}")
+    if known is None and architecture not in architecture_names():
+        raise ModelNotFoundError(f"OpenCLIP has no architecture {architecture!r}: {_offer(architecture)}")
     return known or describe_open_clip_model(architecture, tag)
 
 
@@ -68,11 +71,24 @@ def _describe_word(name: str) -> ModelDescription:
     if as_timm in CATALOGUE:
         raise ModelNotFoundError(f"{name} is a model of timm: name it {as_timm}")
     if name in architecture_names():
-        known = [model for model in CATALOGUE if model.startswith(f"{name}/")] or [f"{name}/TAG"]
+        known = [model for model in CATALOGUE if model.startswith((f"{name}/", f"{name}-quickgelu/"))]
+        known = known or [f"{name}/TAG"]
         raise ModelNotFoundError(
             f"{name} is an architecture, not a model: name its weights too, {' or '.join(known)}; for weights of your "
             "own name the tag whose preprocessing they share and give --weights FILE.safetensors, or make a "
             "folder in OpenCLIP's local-dir format, which states it, and name it local-dir:/path"
         )
-    known = [*CATALOGUE, DEMO_NAME, *architecture_names()]
-    raise ModelNotFoundError(f"there is no model {name!r}: {nearest(name, known)}")
+    raise ModelNotFoundError(f"there is no model {name!r}: {_offer(name)}")
+
+
+def _offer(word: str) -> str:
+    """Say which models are like a word that is no architecture; what else OpenCLIP publishes only torch could tell."""
+    like = difflib.get_close_matches(word, architecture_names(), n=4)
+    catalogued = [
+        model.name
+        for model in CATALOGUE.values()
+        if model.architecture in like or (word and word.lower() in model.name.lower())
+    ]
+    if like and not catalogued:
+        return f"the nearest architectures are {', '.join(like)}; a model's name has its weights too, {like[0]}/TAG"
+    return nearest(word, [DEMO_NAME], otherwise=catalogued)

@@ -1,12 +1,13 @@
 """Fixed pictures and texts whose vectors tell whether a model computes here what it computed elsewhere."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image
 
 from imgvec_pg.embedding.embedder import Embedder, Float32Array
-from imgvec_pg.errors import ImgvecError
+from imgvec_pg.errors import ImgvecError, ModelError
 
 GOLDEN_COSINE = 0.999
 """Least cosine between a golden vector and what a worker computes; fp32 gives 1 - 1e-6, honest bf16 0.9995."""
@@ -14,17 +15,11 @@ GOLDEN_TEXTS = ("a photo of a cat", "Two RED shoes, size 42!", "un café très c
 SIZES = ((640, 480), (480, 640), (300, 300))
 
 
-@dataclass(frozen=True)
-class GoldenVectors:
-    """What a model makes of the golden pictures and texts.
-
-    Attributes:
-        images: Shape (3, dimensions), float32, rows of norm 1.
-        texts: The same for GOLDEN_TEXTS; None where the model has no text tower here, or its tokenizer is missing.
-    """
-
-    images: Float32Array
-    texts: Float32Array | None
+IMAGE, TEXT = KINDS = ("image", "text")
+GoldenVectors = dict[str, Float32Array]
+"""By kind, shape (3, dimensions), float32, rows of norm 1; no texts where the model has no words here."""
+NORM_TOLERANCE = 5e-4
+"""The tables' CHECK allows 1e-3; rounding to half precision stays below 5e-4."""
 
 
 def golden_images() -> list[Image.Image]:
@@ -45,20 +40,28 @@ def golden_images() -> list[Image.Image]:
     return made
 
 
-def compute_golden(embedder: Embedder) -> GoldenVectors:
-    """Embed the golden pictures and texts.
+def compute_golden(embedder: Embedder, kinds: Collection[str] = KINDS) -> GoldenVectors:
+    """Embed the golden pictures and texts, or one kind of them.
 
     A model that refuses the texts (no tokenizer on this machine, a vocabulary of its own) still has its pictures.
+
+    Raises:
+        ModelError: The vectors have not the norm 1.
     """
-    texts: Float32Array | None = None
-    if embedder.has_text:
-        try:
-            texts = embedder.embed_texts(list(GOLDEN_TEXTS))
-        except ImgvecError:
-            texts = None
-    # One at a time, which a device has room for that is nearly full.
-    images = np.concatenate([embedder.embed_images([image]) for image in golden_images()])
-    return GoldenVectors(images, texts)
+    golden: GoldenVectors = {}
+    if TEXT in kinds and embedder.has_text:
+        with suppress(ImgvecError):
+            golden[TEXT] = embedder.embed_texts(list(GOLDEN_TEXTS))
+    if IMAGE in kinds:
+        # One at a time, which a device has room for that is nearly full.
+        golden[IMAGE] = np.concatenate([embedder.embed_images([image]) for image in golden_images()])
+    for kind, vectors in golden.items():
+        norms = np.linalg.norm(vectors.astype(np.float64), axis=-1)
+        if not (abs(norms - 1) <= NORM_TOLERANCE).all():  # false for NaN
+            raise ModelError(
+                f'model "{embedder.name}" gives {kind} vectors of norm {norms.flat[0]:.4g}, expected 1: divide them by it'
+            )
+    return golden
 
 
 def lowest_cosine(ours: Float32Array, theirs: Float32Array) -> float:

@@ -1,9 +1,10 @@
 """From a model's name to a model that embeds. Importing this module does not import torch."""
 
+import warnings
 from pathlib import Path
 
 from imgvec_pg.embedding.catalog import describe_model
-from imgvec_pg.embedding.description import TIMM
+from imgvec_pg.embedding.description import TIMM, ModelDescription
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
 from imgvec_pg.errors import UsageError
@@ -43,6 +44,26 @@ def load_embedder(
     from imgvec_pg.embedding.openclip import OpenClipEmbedder
 
     return OpenClipEmbedder(model, weights=file, device=device, precision=precision)
+
+
+def check_weights_fit(model: ModelDescription, weights: Path) -> None:
+    """Compare the weights' names and shapes with a network that takes no memory.
+
+    Raises:
+        ModelError: They are of another architecture.
+    """
+    import torch
+
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of each tensor that is copied to nowhere
+        if model.library == TIMM:
+            from imgvec_pg.embedding.timmmodel import build_timm_network
+
+            build_timm_network(model, weights)
+        else:
+            from imgvec_pg.embedding.network import build_network
+
+            build_network(model, weights, "meta", "fp32")
 
 
 def _refuse_weights(name: str, weights: str | Path | None) -> None:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from imgvec_pg.embedding.architectures import image_size_of
+from imgvec_pg.embedding.architectures import half_precision_of, image_size_of
 from imgvec_pg.embedding.description import ModelDescription, Preprocessing
 from imgvec_pg.errors import ModelError, ModelNotFoundError
 
@@ -38,6 +38,7 @@ def describe_folder(name: str, folder: Path) -> ModelDescription:
             interpolation=preprocess.get("interpolation", "bicubic"),
             resize_mode=preprocess.get("resize_mode", "shortest"),
         ),
+        half=half_precision_of(model),
         folder=folder,
     )
 

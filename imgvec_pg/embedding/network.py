@@ -15,8 +15,9 @@ from imgvec_pg.embedding.architectures import architecture_config
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.localdir import read_folder_config
 from imgvec_pg.embedding.runtime import import_open_clip, one_line
+from imgvec_pg.embedding.texttower import local_text_tower
 from imgvec_pg.embedding.weights import tensor_shapes
-from imgvec_pg.errors import MissingExtraError, ModelError
+from imgvec_pg.errors import ModelError
 
 
 def network_config(model: ModelDescription) -> dict[str, Any]:
@@ -40,6 +41,9 @@ def build_network(model: ModelDescription, weights: Path, device: str, precision
             "pretrained": str(weights),
             "force_preprocess_cfg": preprocessing,
         }
+    tower = local_text_tower(model, network_config(model)["text_cfg"])
+    if tower is not None:
+        source["text_cfg"] = tower
     try:
         with UnfilledParameters():
             network = import_open_clip().create_model(
@@ -50,10 +54,6 @@ def build_network(model: ModelDescription, weights: Path, device: str, precision
             f"{model.name} does not fit into the memory of {device}: {one_line(error)}"
         ) from error
     except (RuntimeError, ImportError, AssertionError) as error:
-        if "transformers" in str(error):  # open_clip.hf_model says so in a RuntimeError
-            raise MissingExtraError(
-                f"{model.name} has a text tower of the package transformers: pip install 'imgvec-pg[siglip]'"
-            ) from error
         raise ModelError(
             f"{weights} does not fit {model.name}: {one_line(error)}; name the model that these weights are of"
         ) from error
@@ -105,13 +105,22 @@ def inference_transform(preprocessing: Mapping[str, Any]) -> Callable[[Image], t
 
 
 @contextmanager
-def memory_errors(batch: int, device: str) -> Iterator[None]:
-    """Turn torch's ways of running out of memory into Python's own, which callers know without torch."""
+def device_errors(name: str, batch: int, device: str, precision: str) -> Iterator[None]:
+    """Turn torch's ways of running out of memory into Python's own, which callers know without torch.
+
+    Raises:
+        MemoryError: The batch does not fit on the device.
+        ModelError: The network cannot compute in this precision.
+    """
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise MemoryError(f"a batch of {batch} does not fit into the memory of {device}") from error
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # c10/core/impl/alloc_cpu.cpp
+        told = str(error)
+        # c10/core/impl/alloc_cpu.cpp has no class of its own for it
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in told:
+            raise MemoryError(f"a batch of {batch} does not fit into the memory of {device}") from error
+        if precision == "fp32" or ("dtype" not in told and "scalar type" not in told):
             raise
-        raise MemoryError(f"a batch of {batch} does not fit into the memory of {device}") from error
+        raise ModelError(
+            f"{name} cannot be computed in {precision} ({one_line(error, 120)}): use --precision fp32"
+        ) from error

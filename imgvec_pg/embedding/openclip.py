@@ -10,7 +10,7 @@ import torch
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.embedder import Float32Array
 from imgvec_pg.embedding.fingerprint import fingerprint_model
-from imgvec_pg.embedding.network import build_network, inference_transform, memory_errors, network_config
+from imgvec_pg.embedding.network import build_network, device_errors, inference_transform, network_config
 from imgvec_pg.embedding.resize import first_resize
 from imgvec_pg.embedding.tokenizer import Tokenizer, load_tokenizer, tokenizer_identity
 from imgvec_pg.embedding.torchembedder import TorchEmbedder
@@ -80,7 +80,7 @@ class OpenClipEmbedder(TorchEmbedder):
         parts = [np.empty((0, self.dimensions), dtype=np.float32)]
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = list(texts[start : start + TEXTS_AT_ONCE])
-            with torch.inference_mode(), memory_errors(len(some), self.device):
+            with torch.inference_mode(), device_errors(self.name, len(some), self.device, self.precision):
                 parts.append(
                     self.normalised(self._network.encode_text(self._tokenizer(some).to(self.device)))
                 )

@@ -2,8 +2,15 @@
 
 from imgvec_pg.embedding.description import PLUGIN, ModelDescription
 from imgvec_pg.embedding.hub import cached_file
-from imgvec_pg.embedding.weights import find_in_model_directory, weights_in_folder, weights_names
+from imgvec_pg.embedding.weights import (
+    OUTSIDE_THE_HUB,
+    find_in_model_directory,
+    weights_in_folder,
+    weights_names,
+)
 from imgvec_pg.errors import ImgvecError
+
+MISSING = "not on this machine"
 
 
 def where_weights_are(model: ModelDescription) -> str:
@@ -18,8 +25,10 @@ def where_weights_are(model: ModelDescription) -> str:
         return str(error)
     if found is not None:
         return str(found)
-    cached = cached_file(model.hub_repository, model.hub_filename) if model.hub_repository else None
+    if not model.hub_repository:
+        return f"{MISSING}; {OUTSIDE_THE_HUB}"
+    cached = cached_file(model.hub_repository, model.hub_filename)
     return cached or (
-        f"not on this machine; {model.hub_repository}/{model.hub_filename} on the hub, fetched at first use or by "
+        f"{MISSING}; {model.hub_repository}/{model.hub_filename} on the hub, fetched at first use or by "
         f"imgvec model fetch {model.name} --to DIR"
     )

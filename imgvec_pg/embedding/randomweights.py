@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from imgvec_pg.embedding.description import TIMM, ModelDescription
-from imgvec_pg.embedding.network import UnfilledParameters
+from imgvec_pg.embedding.network import UnfilledParameters, network_config
 from imgvec_pg.embedding.runtime import import_open_clip, import_timm
+from imgvec_pg.embedding.texttower import local_text_tower
 from imgvec_pg.errors import ModelError
 
 
@@ -21,6 +22,8 @@ def write_random_weights(model: ModelDescription, file: Path) -> None:
     """
     if model.folder is not None or not model.pretrained:
         raise ModelError(f"{model.name} brings its own weights: leave out --random-weights")
+    tower = None if model.library == TIMM else local_text_tower(model, network_config(model)["text_cfg"])
+    source = {} if tower is None else {"text_cfg": tower}
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # OpenCLIP warns that there are no weights
     try:
@@ -28,7 +31,7 @@ def write_random_weights(model: ModelDescription, file: Path) -> None:
             network: Any = (
                 import_timm().create_model(model.architecture, pretrained=False)
                 if model.library == TIMM
-                else import_open_clip().create_model(model.architecture, pretrained_text=False)
+                else import_open_clip().create_model(model.architecture, pretrained_text=False, **source)
             )
     finally:
         logging.disable(before)

@@ -57,19 +57,19 @@ def describe_timm_model(name: str) -> ModelDescription:
     """
     timm = import_timm()
     architecture, _, tag = name.partition(".")
+    names = [f"{TIMM_PREFIX}{known}" for known in timm.list_pretrained()]
+    wanted = f"{TIMM_PREFIX}{name}"
     if not timm.is_model(architecture):
-        known = timm.list_models()
-        raise ModelNotFoundError(
-            f"timm has no architecture {architecture!r}: {nearest(architecture, known, fallback='see timm.list_models()')}"
-        )
-    own = [known for known in timm.list_pretrained() if known.startswith(f"{architecture}.")]
-    published = timm.models.get_pretrained_cfg(name) if name in own else None
-    if published is None or not published.hf_hub_id:
+        offered = nearest(wanted, names, fallback="see timm.list_pretrained()")
+        raise ModelNotFoundError(f"timm has no architecture {architecture!r}: {offered}")
+    if wanted not in names:
+        own = [known for known in names if known.startswith(f"{TIMM_PREFIX}{architecture}.")]
         raise ModelNotFoundError(
             f"{architecture} needs one of its weights named, timm/{architecture}.TAG; "
             f"{repr(tag) if tag else 'none'} was given: "
-            f"{nearest(name, own, otherwise=own, fallback='timm publishes none for it')}"
+            f"{nearest(wanted, own, otherwise=own, fallback='timm publishes none for it')}"
         )
+    published = timm.models.get_pretrained_cfg(name)
     if published.crop_mode != "center" or published.input_size[0] != 3:
         raise ModelError(
             f"timm/{name} wants images of {published.input_size[0]} channels cropped by {published.crop_mode!r}; "
@@ -83,7 +83,7 @@ def describe_timm_model(name: str) -> ModelDescription:
             mean=tuple(published.mean), std=tuple(published.std), interpolation=published.interpolation
         ),
         crop_share=published.crop_pct,
-        hub=published.hf_hub_id,
+        hub=published.hf_hub_id or "",
     )
 
 

@@ -12,7 +12,7 @@ from PIL.Image import Image
 from imgvec_pg.embedding.checksums import verified_sha256
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.embedder import Float32Array
-from imgvec_pg.embedding.network import memory_errors
+from imgvec_pg.embedding.network import device_errors
 from imgvec_pg.embedding.pixels import DeviceInput, pixels_of, split_transform
 from imgvec_pg.embedding.runtime import resolve_device, resolve_precision, torch_dtype
 from imgvec_pg.embedding.weights import find_weights
@@ -70,7 +70,7 @@ class TorchEmbedder(ABC):
         """
         if not prepared:
             return np.empty((0, self.dimensions), dtype=np.float32)
-        with torch.inference_mode(), memory_errors(len(prepared), self.device):
+        with torch.inference_mode(), device_errors(self.name, len(prepared), self.device, self.precision):
             if self._compiled is None:
                 return self.normalised(self.encode(self.input.batch(prepared)))
             filled = [*prepared, *[prepared[0]] * (power_of_two(len(prepared)) - len(prepared))]

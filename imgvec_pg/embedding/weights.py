@@ -15,6 +15,9 @@ from imgvec_pg.errors import ModelError, WeightsMissingError
 
 # open_clip.factory._find_checkpoint_in_dir prefers these two, in this order, to everything else in a folder.
 FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+OUTSIDE_THE_HUB = (
+    "published outside the hub, as a pickle: convert them to safetensors and give --weights FILE"
+)
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -38,9 +41,7 @@ def find_weights(model: ModelDescription, given: Path | None = None) -> Path:
     if found is not None:
         return found
     if not model.hub_repository:
-        raise WeightsMissingError(
-            f"{model.name} is not published as safetensors: convert it and give --weights FILE"
-        )
+        raise WeightsMissingError(f"the weights of {model.name} are {OUTSIDE_THE_HUB}")
     try:
         return Path(download_file(model.hub_repository, model.hub_filename))
     except HubUnavailableError as error:

@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
-from imgvec_pg.errors import CollectionError
+from imgvec_pg.errors import CollectionError, ImgvecError, ModelError
 from imgvec_pg.search.measured import percentiles
 from imgvec_pg.search.question import show_key
 from imgvec_pg.store.collection import Collection
@@ -22,6 +22,8 @@ from imgvec_pg.store.switching import Missing, collection_bytes, count_missing_b
 NEAREST = 10
 EXAMPLES = 5
 
+Embed = Callable[[Collection, str], object]
+
 
 @dataclass(frozen=True)
 class Example:
@@ -29,13 +31,15 @@ class Example:
 
     Attributes:
         question: A row's key, or words.
-        before: Keys by the present collection, nearest first; None where it gives no answer, as to words without worker.
+        before: Keys by the present collection, nearest first; None where it gives no answer.
         after: Keys by the other.
+        problems: Why there is none, before and after.
     """
 
     question: str
     before: list[str] | None
     after: list[str] | None
+    problems: tuple[str | None, str | None] = (None, None)
 
     @property
     def agreement(self) -> float | None:
@@ -47,13 +51,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Side:
-    """What one collection costs. Milliseconds are of search_* from a row, with the way to the server."""
+    """What one collection costs. Milliseconds are of search_* from a row, way to the server included; None: not asked."""
 
     name: str
     model_name: str
     dimensions: int
-    p50_ms: float
-    p95_ms: float
+    p50_ms: float | None
+    p95_ms: float | None
     table_bytes: int
     index_bytes: int
 
@@ -83,9 +87,14 @@ def compare_collections(
     *,
     sample: int = 100,
     words: Sequence[str] = (),
+    embed: Embed | None = None,
     seed: int = 0,
 ) -> Agreement:
-    """Ask both collections the same questions: rows drawn at random, and words."""
+    """Ask both collections the same questions: rows drawn at random, and words.
+
+    Args:
+        embed: Sees to it that the cache of texts has the words before SQL asks for them; else workers must answer.
+    """
     keys = draw_keys(connection, present, target, sample, seed)
     both: list[Example] = []
     seconds: tuple[list[float], list[float]] = ([], [])
@@ -106,7 +115,10 @@ def compare_collections(
         rows=len(both),
         mean=sum(shares) / len(shares) if shares else None,
         missing=count_missing_beside(connection, present, target),
-        examples=[*both[:EXAMPLES], *(_ask_words(connection, present, target, text) for text in words)],
+        examples=[
+            *both[:EXAMPLES],
+            *(_ask_words(connection, present, target, text, embed) for text in words),
+        ],
     )
 
 
@@ -137,21 +149,30 @@ def _ask(connection: Connection, collection: Collection, file: str, values: dict
     return [show_key(row[0]) for row in connection.execute(statement, {**values, "k": NEAREST + 1})]
 
 
-def _ask_words(connection: Connection, present: Collection, target: Collection, text: str) -> Example:
+def _ask_words(
+    connection: Connection, present: Collection, target: Collection, text: str, embed: Embed | None
+) -> Example:
     answers: list[list[str] | None] = []
+    problems: list[str | None] = []
     for collection in (present, target):
+        answer, problem = None, None
         try:
-            found = _ask(connection, collection, "neighbours_of_words", {"words": text})
-            answers.append(found[:NEAREST])
-        except psycopg.Error as error:
-            # No worker that answers, or a model without words: a report is no place to end for that.
+            if not collection.has_text:
+                raise ModelError("no text tower")
+            if embed is not None:
+                embed(collection, text)
+            answer = _ask(connection, collection, "neighbours_of_words", {"words": text})[:NEAREST]
+        except (psycopg.Error, ImgvecError) as error:
+            # A report is no place to end for that.
             if isinstance(error, psycopg.OperationalError) and connection.closed:
                 raise CollectionError(one_line(error)) from error
-            answers.append(None)
-    return Example(text, answers[0], answers[1])
+            problem = one_line(error)
+        answers.append(answer)
+        problems.append(problem)
+    return Example(text, answers[0], answers[1], (problems[0], problems[1]))
 
 
 def _side(connection: Connection, collection: Collection, seconds: list[float]) -> Side:
-    p50, p95 = percentiles(seconds) if seconds else (0.0, 0.0)
+    p50, p95 = percentiles(seconds) if seconds else (None, None)
     table, index = collection_bytes(connection, collection)
     return Side(collection.name, collection.model_name, collection.dimensions, p50, p95, table, index)

@@ -23,7 +23,14 @@ from imgvec_pg.images.fetch import fetch_bytes
 from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.asking import read_vector
-from imgvec_pg.search.query import ModelOptions, ask_with_words, embed_words, load_collection_model, prompted
+from imgvec_pg.search.query import (
+    ModelOptions,
+    ask_with_words,
+    embed_picture,
+    embed_words,
+    load_collection_model,
+    prompted,
+)
 from imgvec_pg.search.question import Float32Array
 from imgvec_pg.store.collection import Collection
 
@@ -91,8 +98,7 @@ def vector_of_image(
         asked = _by_worker(own, collection, embedding, image=image)
     if asked is not None:
         return asked
-    embedded: Float32Array = model_here(connection, collection).embed_images([decoded])[0]
-    return embedded
+    return embed_picture(connection, collection, model_here(connection, collection), decoded)
 
 
 def model_here(connection: Connection, collection: Collection) -> Embedder:

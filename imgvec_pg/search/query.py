@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import psycopg
+from PIL.Image import Image
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.golden import IMAGE, TEXT
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ImageError, ModelError, UsageError
 from imgvec_pg.images.fetch import fetch_bytes
@@ -20,6 +22,7 @@ from imgvec_pg.images.guarded import decode_guarded
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.question import Float32Array, Question, vector_text
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.goldencheck import check_golden
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +80,12 @@ def embed_words(
 
     Returns:
         Shape (dimensions,), float32, L2 norm 1.
+
+    Raises:
+        ModelError: The model computes other vectors here than at its first use.
     """
     text = prompted(collection, words)
+    check_golden(connection, collection, embedder, (TEXT,))
     embedding: Float32Array = embedder.embed_texts([text])[0]
     statement = render("queries/cache_text.sql", vector=psycopg.sql.Identifier(vector_schema(connection)))
     values = {
@@ -110,7 +117,23 @@ def ask_with_image(
     except ImageError as error:
         raise UsageError(f"the picture {file} cannot be used: {error}") from error
     embedder = load_collection_model(connection, collection, options)
-    return Question("image", file.name, embedder.embed_images([image])[0], data)
+    return Question("image", file.name, embed_picture(connection, collection, embedder, image), data)
+
+
+def embed_picture(
+    connection: Connection, collection: Collection, embedder: Embedder, image: Image
+) -> Float32Array:
+    """Embed an RGB picture with a collection's loaded model.
+
+    Returns:
+        Shape (dimensions,), float32, L2 norm 1.
+
+    Raises:
+        ModelError: The model computes other vectors here than at its first use.
+    """
+    check_golden(connection, collection, embedder, (IMAGE,))
+    embedding: Float32Array = embedder.embed_images([image])[0]
+    return embedding
 
 
 def check_words(words: str) -> None:

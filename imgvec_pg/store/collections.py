@@ -87,7 +87,13 @@ def create_collection(
     source = describe_source(connection, request.relation, request.key)
     planned = build_collection(source, request)
     schema = vector_schema(connection)
-    if find_collections(connection, request.name):
+    there = find_collections(connection, request.name)
+    if there and there[0].name != request.name:
+        raise CollectionError(
+            f'"{request.name}" is an alias of collection {there[0].name}; choose another name, or switch the alias to another '
+            f"model: imgvec collection switch {request.name} --to MODEL"
+        )
+    if there:
         raise CollectionError(
             f'collection "{request.name}" exists already; choose another name, or first: imgvec collection drop {request.name}'
         )

@@ -8,7 +8,7 @@ from psycopg.rows import class_row
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sqlfiles import load_sql
-from imgvec_pg.embedding.golden import GoldenVectors, lowest_cosine
+from imgvec_pg.embedding.golden import IMAGE, KINDS, TEXT, GoldenVectors, lowest_cosine
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class GoldenComparison:
     """How near a model here is to the golden vectors on record.
 
     Attributes:
-        images: Least cosine of the pictures.
-        texts: The same of the texts; None where there are none here or on record.
+        images: Least cosine of the pictures; None where there are none here or on record.
+        texts: The same of the texts.
     """
 
-    images: float
+    images: float | None
     texts: float | None
 
     @property
     def lowest(self) -> float:
-        """Least cosine of all."""
-        return self.images if self.texts is None else min(self.images, self.texts)
+        """Least cosine of all, 1 where there is nothing to compare."""
+        return min(cosine for cosine in (self.images, self.texts, 1.0) if cosine is not None)
 
 
 def find_models(connection: Connection, name: str | None = None) -> list[RecordedModel]:
@@ -54,19 +54,15 @@ def find_models(connection: Connection, name: str | None = None) -> list[Recorde
 
 def compare_golden(
     connection: Connection, model_id: int, golden: GoldenVectors, precision: str, *, store: bool
-) -> GoldenComparison | None:
+) -> GoldenComparison:
     """Compare golden vectors with those on record.
 
     Args:
         store: First store those that are not on record. Of two workers that do, one's stay, and both compare with them.
-
-    Returns:
-        None where there is none on record to compare with.
     """
-    kinds = {"image": golden.images, "text": golden.texts}
     if store:
-        for kind, vectors in kinds.items():
-            for position, vector in enumerate(vectors if vectors is not None else ()):
+        for kind, vectors in golden.items():
+            for position, vector in enumerate(vectors):
                 connection.execute(
                     load_sql("queries/store_golden.sql"),
                     {
@@ -77,16 +73,14 @@ def compare_golden(
                         "precision": precision,
                     },
                 )
-    on_record: dict[str, list[list[float]]] = {"image": [], "text": []}
+    on_record: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
     for kind, embedding, _ in connection.execute(
         load_sql("queries/golden_vectors.sql"), {"model_id": model_id}
     ):
         on_record[kind].append(embedding)
-    if not on_record["image"]:
-        return None
     cosines = {
         kind: lowest_cosine(vectors, np.asarray(on_record[kind], dtype=np.float32))
-        for kind, vectors in kinds.items()
-        if vectors is not None and on_record[kind]
+        for kind, vectors in golden.items()
+        if on_record[kind]
     }
-    return GoldenComparison(cosines["image"], cosines.get("text"))
+    return GoldenComparison(cosines.get(IMAGE), cosines.get(TEXT))

@@ -1,6 +1,7 @@
 """What stands between a collection and its successor: rows without a vector there, and the switch itself."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -48,12 +49,16 @@ def switch_alias(
     target: Collection,
     *,
     accept_missing: int = 0,
+    check: Callable[[], None] = lambda: None,
     patience_seconds: float = CATCH_UP_SECONDS,
 ) -> Missing:
     """Point an alias to `target` in one transaction, at a moment when no more rows are missing there than accepted.
 
     The check is part of the transaction. Under writes some row always waits, so it is tried again until the workers have
     caught up for a moment.
+
+    Args:
+        check: Called before each try; raises what speaks against it.
 
     Returns:
         What was missing at that moment.
@@ -69,6 +74,7 @@ def switch_alias(
         )
     deadline = time.monotonic() + patience_seconds
     while True:
+        check()
         with connection.transaction():
             missing = count_missing_beside(connection, present, target)
             if missing.rows <= accept_missing:

@@ -39,7 +39,7 @@ def test_model_input(database: str, tmp_path: Path, capsys: pytest.CaptureFixtur
             (
                 ["collection", "create", "x", *create[3:], "--model", "timm/resnet50.none"],
                 2,
-                "the nearest names are resnet50.",
+                "the nearest names are timm/resnet50.",
             ),
         ):
             assert run(cli, [*arguments, "--dsn", database]) == code

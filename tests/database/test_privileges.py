@@ -27,7 +27,6 @@ from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.database.unprivileged import make_temporary_directory
-from imgvec_pg.embedding.golden import GoldenVectors
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.embeddings import EmbeddingStore
 from imgvec_pg.store.jobs import (
@@ -204,7 +203,7 @@ def test_a_worker_lists_the_source_and_says_that_it_lives(
         "logit_scale": 1.0,
         "logit_bias": None,
     }
-    golden = GoldenVectors(np.eye(3, dtype=np.float32), None)
+    golden = {"image": np.eye(3, dtype=np.float32)}
     with as_role(scratch, worker):
         assert list_source(scratch, photos) == 1
         scratch.execute(

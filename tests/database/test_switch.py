@@ -103,7 +103,6 @@ def test_switch_and_back(product: Connection, database: str, plugin_environment:
         "over 60 rows",
         "not in the new    0 rows",
         "nearest to red",
-        "no answer: no worker or no words",
         "product points to product_color_lines now; back with: imgvec collection switch product --back",
     ):
         assert part in done.stdout, done.stdout
@@ -156,6 +155,9 @@ def test_report_alone_and_dry_run_switch_nothing(
     assert (
         "product would be switched from photo_grid to product_color_lines; nothing was changed" in dry.stdout
     )
+    offline = {**plugin_environment, "HF_HUB_OFFLINE": "1"}
+    absent = command(database, offline, "--to", "ViT-B-32/laion2b_s34b_b79k", "--dry-run")
+    assert "the weights of ViT-B-32/laion2b_s34b_b79k are not on this machine" in absent.stdout
     assert product.execute("SELECT count(*) FROM imgvec.collection").fetchone() == (1,)
     report = command(database, plugin_environment, "--to", "color-lines", "--report", "--json")
     assert report.returncode == 0, report.stderr
@@ -170,10 +172,50 @@ def test_report_alone_and_dry_run_switch_nothing(
     assert dimensions(product) == 12
 
 
+def test_words_are_embedded_by_both_models_without_any_worker(
+    product: Connection, database: str, plugin_environment: dict[str, str]
+) -> None:
+    asked = ("--to", "color-lines", "--report", "--words", "red", "--words", "heavy", "--json")
+    report = command(database, plugin_environment, *asked)
+    assert report.returncode == 0, report.stderr
+    *_, red, heavy = json.loads(report.stdout)["report"]["examples"]
+    assert (len(red["before"]), len(red["after"]), red["problems"]) == (10, 10, [None, None])
+    # Colour words only: each side tells its own reason.
+    assert (heavy["before"], heavy["after"]) == (None, None)
+    assert heavy["problems"][0].startswith("color-grid knows colour words only")
+    product.execute("UPDATE imgvec.model SET has_text = false WHERE name = 'color-lines'")
+    product.execute("DELETE FROM imgvec.photo_grid_embedding")
+    shown = command(database, plugin_environment, *asked[:-1])
+    assert "no answer from product_color_lines: no text tower" in shown.stdout
+    # Nothing was compared, so nothing took 0.0 ms.
+    assert "search, median    -  " in shown.stdout
+
+
+def test_rows_of_a_worker_that_is_gone_are_waited_for_in_plain_words(
+    product: Connection, database: str, plugin_environment: dict[str, str]
+) -> None:
+    request = CollectionRequest(
+        name="product_color_lines", relation="photo", image_columns=["content"], model_name="color-lines",
+        dimensions=27, has_text=True,
+    )  # fmt: skip
+    list_source(product, create_collection(product, request))
+    product.execute(
+        "UPDATE imgvec.job SET token = gen_random_uuid(), attempts = 1, lease_until = now() + interval '12 seconds'"
+        " WHERE collection_id = (SELECT id FROM imgvec.collection WHERE name = 'product_color_lines')"
+    )
+    done = command(database, plugin_environment, "--to", "product_color_lines", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "waiting for 60 rows that another worker holds; if it is gone, its lease runs out in" in done.stderr
+    )
+    assert dimensions(product) == 27
+
+
 def test_a_model_agrees_with_itself(product: Connection, database: str) -> None:
     here = get_collection(product, "product")
     found = compare_collections(product, here, here, sample=20)
     assert (found.rows, found.mean, found.missing.rows) == (20, 1.0, 0)
+    assert found.before.p50_ms is not None
     assert found.before.p50_ms > 0
     assert found.before.index_bytes > 0
 
@@ -196,6 +238,23 @@ def test_rows_missing_in_the_new_one_keep_the_old_one(
     )
     assert accepted.returncode == 0, accepted.stderr
     assert dimensions(product) == 27
+
+
+def test_a_model_with_other_numbers_is_not_switched_to(
+    product: Connection, database: str, plugin_environment: dict[str, str]
+) -> None:
+    command(database, plugin_environment, "--to", "color-lines", "--report")
+    broken = {**plugin_environment, "IMGVEC_TEST_SHIFT": "200"}
+    for missing in (0, 1):
+        # Neither where nothing is left to fill nor where a row is: at once, and not after the time for catching up.
+        fill_photos(product, missing, first=5000)
+        began = time.monotonic()
+        refused = command(database, broken, "--to", "product_color_lines", "--yes")
+        assert refused.returncode == 1
+        assert "computes other vectors here than at its first use" in refused.stderr
+        assert "--accept-missing" not in refused.stderr
+        assert time.monotonic() - began < 30
+        assert dimensions(product) == 12
 
 
 @pytest.mark.parametrize(
@@ -253,6 +312,11 @@ def module_shop(module_database: str) -> str:
 def test_names_that_cannot_be_aliases(module_shop: str, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, code, message in (
         (("alias", "other", "photo_grid"), 1, '"other" is a collection already'),
+        (
+            ("create", "product", "--source", "photo", "--image", "content", "--model", "demo"),
+            1,
+            '"product" is an alias of collection photo_grid',
+        ),
         (("alias", "product", "other"), 1, '"product" is an alias already'),
         (("alias", "no-name", "photo_grid"), 2, "cannot name a collection"),
         (("alias", "new", "nothing"), 1, 'collection "nothing" does not exist'),

@@ -9,9 +9,12 @@ from PIL import Image
 
 from imgvec_pg.embedding import runtime
 from imgvec_pg.embedding.architectures import architecture_config
+from imgvec_pg.embedding.catalogue import CATALOGUE
 from imgvec_pg.embedding.embedder import Embedder, Float32Array
 from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.measure import count_gflops
 from imgvec_pg.embedding.tokenizer import load_tokenizer
+from imgvec_pg.embedding.torchembedder import TorchEmbedder
 from imgvec_pg.errors import ModelError
 
 # The contract is 0.9999. Plain GELU instead of QuickGELU gives 0.99994 on these weights, so we ask for more.
@@ -51,6 +54,15 @@ def test_half_precision_stays_near(reference: Reference, siglip: str, photos: li
     assert half.precision == "bf16"
     assert lowest_cosine(half.embed_images(photos), reference.numbers(siglip)["images"]) >= 0.999
     assert lowest_cosine(half.embed_texts(reference.texts), reference.numbers(siglip)["texts"]) >= 0.999
+
+
+def test_operations_counted_are_the_catalogues(embedder: Embedder) -> None:
+    assert isinstance(embedder, TorchEmbedder)
+    known = CATALOGUE.get(
+        {"ViT-B-32-quickgelu/openai": "ViT-B-32/laion2b_s34b_b79k"}.get(embedder.name, embedder.name)
+    )
+    if known is not None and known.facts is not None:
+        assert count_gflops(embedder) == pytest.approx(known.facts.gflops, rel=0.01, abs=0.05)
 
 
 def test_texts_equal_open_clips_own(embedder: Embedder, reference: Reference) -> None:

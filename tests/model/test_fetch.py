@@ -130,6 +130,11 @@ def test_siglip_comes_with_its_tokenizer(tmp_path: Path) -> None:
         (["fetch", "demo", "--to", "{to}"], "there is nothing to fetch"),
         (["fetch", NAME, "--to", "{to}", "--weights", "{file}", "--sha256", "ab" * 32], "expected was abab"),
         (["fetch", NAME, "--to", "{to}", "--weights", "{bad}"], "is corrupt or no safetensors file"),
+        (["fetch", CATALOGUED, "--to", "{to}", "--weights", "{file}"], f"does not fit {CATALOGUED}"),
+        (
+            ["fetch", "ViT-B-32/laion2b_s34b_b79k", "--to", "{to}", "--weights", "{file}"],
+            "does not fit ViT-B-32",
+        ),
         (["show", "ViT-L-14/laion2b_s32b"], "the nearest names are ViT-L-14/laion2b_s32b_b82k"),
         (["benchmark", "demo", "--random-weights"], "brings its own weights"),
     ],

@@ -6,9 +6,11 @@ import pytest
 
 from imgvec_pg.embedding.architectures import describe_open_clip_model
 from imgvec_pg.embedding.catalog import CATALOGUE, describe_model
+from imgvec_pg.embedding.present import where_weights_are
 from imgvec_pg.embedding.runtime import import_open_clip
 from imgvec_pg.embedding.timmnames import describe_timm_model
-from imgvec_pg.errors import ModelNotFoundError
+from imgvec_pg.embedding.weights import find_weights
+from imgvec_pg.errors import ModelNotFoundError, WeightsMissingError
 
 
 @pytest.mark.parametrize("name", sorted(CATALOGUE))
@@ -26,15 +28,53 @@ def test_catalogue_is_what_open_clip_and_timm_publish(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("timm/resnet500.a1_in1k", "timm has no architecture 'resnet500': the nearest names are .*resnet50"),
-        ("timm/resnet50.a9_in1k", "'a9_in1k' was given: the nearest names are resnet50"),
-        ("timm/resnet50", "none was given: the nearest names are resnet50"),
+        (
+            "timm/resnet500.a1_in1k",
+            "timm has no architecture 'resnet500': the nearest names are .*timm/resnet50",
+        ),
+        ("timm/resnet50.a9_in1k", "'a9_in1k' was given: the nearest names are timm/resnet50"),
+        ("timm/resnet50", "none was given: the nearest names are timm/resnet50"),
         ("resnet50.a1_in1k", "is a model of timm: name it timm/resnet50.a1_in1k"),
     ],
 )
 def test_unknown_timm_names_offer_the_nearest(name: str, message: str) -> None:
     with pytest.raises(ModelNotFoundError, match=message):
         describe_model(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ViT-L-14/openaii", "ViT-L-14/dfn2", "ViT-L-14-quickgelu/dfn2", "ViT-B-33/laion2b_s34b_b79k", "ViT-B-33/own",
+        "RN50x4/own", "ViT-H-14-378/dfn5", "ViT-L14", "siglip", "dinov2", "timm/resnet50", "timm/resnet500.a1_in1k",
+        "timm/vit_small_patch14_dinov2",
+    ],
+)  # fmt: skip
+def test_names_that_are_offered_are_models(name: str) -> None:
+    with pytest.raises(ModelNotFoundError) as told:
+        describe_model(name)
+    message = str(told.value)
+    offered = message.partition("the nearest names are ")[2].split(", ")
+    assert name not in offered
+    for each in offered:
+        assert describe_model(each).name == each
+
+
+def test_catalogues_quickgelu_names_are_offered() -> None:
+    for name, expected in (
+        ("ViT-L-14/dfn2", "ViT-L-14-quickgelu/dfn2b"),
+        ("ViT-L-14/openaii", "ViT-L-14-quickgelu/openai"),
+        ("ViT-L-14", "ViT-L-14-quickgelu/openai"),
+    ):
+        with pytest.raises(ModelNotFoundError, match=expected):
+            describe_model(name)
+
+
+def test_timms_weights_outside_the_hub_are_told_as_such() -> None:
+    model = describe_model("timm/gcvit_base.in1k")
+    assert where_weights_are(model).startswith("not on this machine; published outside the hub")
+    with pytest.raises(WeightsMissingError, match=r"timm/gcvit_base\.in1k are published outside the hub"):
+        find_weights(model)
 
 
 def test_any_other_timm_name_works() -> None:
@@ -95,5 +135,5 @@ def test_unknown_tag_names_the_nearest() -> None:
         describe_model("ViT-B-32/laion2b_s34b_b79")
     with pytest.raises(ModelNotFoundError, match="ViT-B-32/laion2b_s34b_b79k"):
         describe_model("ViT-B-32-quickgelu/laion2b_s34b_b79k")
-    with pytest.raises(ModelNotFoundError, match="nearest names are ViT-B-32/commonpool"):
+    with pytest.raises(ModelNotFoundError, match="nearest names are ViT-B-32/laion2b_e16"):
         describe_model("ViT-B-32/qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq")
