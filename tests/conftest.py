@@ -1,5 +1,6 @@
 """One real PostgreSQL per session: a private one, or the one that IMGVEC_TEST_DSN names."""
 
+import logging
 import os
 import re
 import shutil
@@ -55,6 +56,12 @@ class GivenServer:
     def dsn(self, dbname: str = "postgres") -> str:
         """Return the given connection string with another database in it."""
         return make_conninfo(self._dsn, dbname=dbname)
+
+
+@pytest.fixture(autouse=True)
+def own_log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what a command that ran within this process did to the log: caplog listens at the root."""
+    monkeypatch.setattr(logging.getLogger("imgvec_pg"), "propagate", True)
 
 
 def pytest_report_header() -> str:

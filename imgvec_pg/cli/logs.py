@@ -100,6 +100,8 @@ def set_up_logs(log_format: str, level: str | None) -> None:
     logger.setLevel(chosen)
     if _handler not in logger.handlers:
         logger.addHandler(_handler)
+    # Libraries put a handler on the root (open_clip by logging.info()): it would repeat each line, with its passwords.
+    logger.propagate = False
     # What a command says to its user is said at any level, as text without --log-level.
     log.setLevel("INFO")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from imgvec_pg.errors import DecoderError, ImageError
 from imgvec_pg.images.limits import DECODE_CPU_SECONDS, DECODE_MEMORY_BYTES, DECODE_SECONDS
+from imgvec_pg.images.reply import check_reply
 from imgvec_pg.images.wire import Ended, TooLate, new_buffer, receive, send
 
 START_SECONDS = 60.0
@@ -113,6 +114,7 @@ class Decoder:
         try:
             send(self._connection, request, data, deadline)
             reply, pixels = receive(self._connection, _own_buffer(), max_reply_bytes, deadline)
+            check_reply(request, reply, pixels)
         except TooLate as error:
             self.close()
             raise ImageError(
@@ -130,7 +132,7 @@ class Decoder:
             # After it was short of memory, a fresh one is worth its price.
             if reply["code"] == "decode_limit":
                 self.close()
-            raise ImageError(str(reply["code"]), str(reply["message"]))
+            raise ImageError(reply["code"], "".join(filter(str.isprintable, reply["message"])))
         return reply, pixels
 
     def _explain_death(self) -> ImageError:

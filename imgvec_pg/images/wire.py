@@ -86,7 +86,10 @@ def receive(
     count += _receive(connection, start[count:], body - count, deadline)
     if count > body + payload_bytes:
         raise ValueError("more than a message")
-    fields = json.loads(bytes(start[HEAD.size : body]))
+    try:
+        fields = json.loads(bytes(start[HEAD.size : body]))
+    except RecursionError as error:
+        raise ValueError("a message nested too deeply") from error
     if not isinstance(fields, dict):
         raise ValueError("a message without fields")
     begun = count - body

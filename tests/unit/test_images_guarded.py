@@ -226,13 +226,48 @@ def test_a_child_that_cannot_start_is_no_picture_s_fault(
             Decoder()
 
 
-def test_an_answer_that_is_none_is_not_believed(child: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_none_is_not_believed(child: Decoder) -> None:
     """A child may be in other hands by now: too many bytes, or no JSON."""
     error = refusal(lambda: child.ask(REQUEST, PHOTOGRAPH, 1000))
     assert (error.code, error.transient) == ("decode_limit", False)
     assert child.is_spent
-    monkeypatch.setattr(guarded, "_ask", lambda request, data: ({"size": [5000, 5000]}, bytearray(3)))
-    assert refusal(lambda: decode_guarded(PHOTOGRAPH)).code == "decode_limit"
+
+
+@pytest.mark.parametrize(
+    ("call", "reply"),
+    [
+        (decode_guarded, '{"code": "x\\u0000y", "message": "boo"}'),
+        (decode_guarded, '{"code": "worker_died", "message": "boo"}'),
+        (decode_guarded, '{"code": ["empty"], "message": "boo"}'),
+        (decode_guarded, '{"code": "empty", "message": ["boo"]}'),
+        (decode_guarded, '{"code": "empty"}'),
+        (decode_guarded, '{"size": [5000, 5000]}'),
+        (decode_guarded, '{"size": [1000000000, 1000000000]}'),
+        (decode_guarded, '{"size": [1, 1.0]}'),
+        (decode_guarded, '{"size": [Infinity, 1]}'),
+        (decode_guarded, '{"size": 1}'),
+        (decode_guarded, "{}"),
+        (decode_guarded, "[" * 20_000),
+        (describe_guarded, '{"media_type": "image/\\u0000", "width": 1, "height": 1, "taken_at": null}'),
+        (describe_guarded, '{"media_type": 1, "width": 1, "height": 1, "taken_at": null}'),
+        (describe_guarded, '{"media_type": "image/png", "width": 1e9, "height": 1, "taken_at": null}'),
+        (describe_guarded, '{"media_type": "image/png", "width": 9999999999, "height": 1, "taken_at": null}'),
+        (describe_guarded, '{"media_type": "image/png", "width": 1, "height": 1, "taken_at": 7}'),
+    ],
+)
+def test_what_a_child_in_other_hands_says_is_not_believed(
+    call: Callable[[bytes], object], reply: str, fresh_pool: DecodingPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lies = (
+        "import sys; from imgvec_pg.images import child, wire; reply = sys.argv.pop();"
+        " wire.json.dumps = lambda fields: '{}' if 'ready' in fields else reply; child.main()"
+    )
+    command = [sys.executable, "-c", lies, *decoder._command()[-3:], reply]
+    monkeypatch.setattr(decoder, "_command", lambda: command)
+    error = refusal(lambda: call(PHOTOGRAPH))
+    assert (error.code, error.transient) == ("decode_limit", False)
+    assert "its decoder went astray" in str(error)
+    assert not fresh_pool.pids()
 
 
 SCRIPT = """
