@@ -14,6 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from imgvec_pg.backfill.pace import Pace
+from imgvec_pg.backfill.tally import Tally
 from imgvec_pg.cli.logs import is_json, say
 
 LOG_EVERY_SECONDS = 10.0
@@ -35,12 +37,16 @@ def count_progress(console: Console, what: str) -> Iterator[Callable[[int], None
 
 
 class LogLines:
-    """One line each LOG_EVERY_SECONDS: "1,280 of 20,000 images, 31.2 images/s, 10:00 left"."""
+    """One line each LOG_EVERY_SECONDS: "1,280 of 20,000 images, 31.2 images/s, 10:00 left".
+
+    No time is told while nothing gets done: it would be how long the others took.
+    """
 
     def __init__(self, total: int, what: str = "images") -> None:
         self.total = total
         self.what = what
-        self._started = self._last = time.monotonic()
+        self._last = time.monotonic()
+        self._last_done = 0
 
     def update(self, done: int, rate: float) -> None:
         """Print a line when the last is long enough ago."""
@@ -48,13 +54,43 @@ class LogLines:
         if now - self._last < LOG_EVERY_SECONDS:
             return
         self._last = now
-        left = (self.total - done) / rate if rate > 0 and self.total > done else 0.0
+        stands, self._last_done = done == self._last_done, done
+        left = None if stands or rate <= 0 else max(self.total - done, 0) / rate
         say(
-            f"{done:,} of {self.total:,} {self.what}, {rate:.1f} {self.what}/s, {clock(left)} left",
+            f"{done:,} of {self.total:,} {self.what}, {rate:.1f} {self.what}/s, "
+            + ("the rest is not ready yet" if left is None else f"{clock(left)} left"),
             done=done,
             total=self.total,
             per_second=round(rate, 1),
-            seconds_left=round(left),
+            seconds_left=None if left is None else round(left),
+        )
+
+
+class WorkerLines:
+    """What a worker that runs for good has done, at most one line each LOG_EVERY_SECONDS, and one at its end."""
+
+    def __init__(self, followed: str) -> None:
+        self.followed = followed
+        self._pace = Pace(LOG_EVERY_SECONDS)
+        self._told = (0, 0)
+
+    def update(self, tally: Tally) -> None:
+        """Print a line when the last is long enough ago."""
+        if self._pace.is_due():
+            self._pace.took(0.0)
+            self.tell(tally)
+
+    def tell(self, tally: Tally) -> None:
+        """Print a line, unless it would be the last one again."""
+        done = tally.embedded, tally.failed
+        if done == self._told:
+            return
+        self._told = done
+        say(
+            f"{self.followed}: {tally.embedded:,} embedded, {tally.failed:,} failed",
+            collection=self.followed,
+            embedded=tally.embedded,
+            failed=tally.failed,
         )
 
 

@@ -15,7 +15,7 @@ from imgvec_pg.backfill.worker import effective_root
 from imgvec_pg.cli.filling import Filling
 from imgvec_pg.cli.logs import complain, say
 from imgvec_pg.cli.options import echo_json
-from imgvec_pg.cli.progress import image_progress
+from imgvec_pg.cli.progress import WorkerLines, image_progress
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.benchmark import USUAL_BATCH
@@ -111,27 +111,19 @@ def pipeline_of(options: dict[str, Any], *, share: int, follow: bool) -> Pipelin
 def follow_together(name: str | None, names: Sequence[str], options: dict[str, Any]) -> int:
     """Keep several collections in step until stopped, and return the exit code."""
     found = find_together(name, names, options)
-
-    def log(tally: Tally) -> None:
-        shown = ", ".join(names)
-        say(
-            f"{shown}: {tally.embedded:,} embedded, {tally.failed:,} failed",
-            collection=shown,
-            embedded=tally.embedded,
-            failed=tally.failed,
-        )
-
+    lines = WorkerLines(", ".join(names))
     embedders = load_all(found, options)
     together = Together(
         options["dsn"],
         list(zip(names, embedders, strict=True)),
         pipeline_of(options, share=len(names), follow=True),
-        log,
+        lines.update,
     )
     for worker, collection in zip(together.workers, found, strict=True):
         worker.on_ready = partial(say_ready, collection, collection.name)
     with stop_on_signals(together.request_stop) as stopped:
         together.run()
+    lines.tell(together.tally())
     return stopped.exit_code or 0
 
 

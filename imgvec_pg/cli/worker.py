@@ -21,6 +21,7 @@ from imgvec_pg.cli.options import (
     pipeline_options,
     throttle_options,
 )
+from imgvec_pg.cli.progress import WorkerLines
 from imgvec_pg.cli.stopping import stop_on_signals
 from imgvec_pg.cli.together import collections_option, follow_together, say_ready
 from imgvec_pg.database.connect import connect, require_schema
@@ -98,19 +99,12 @@ def worker(
             lease_seconds=lease_seconds(),
             allowance=Allowance(rate, max_replica_lag_seconds, pause_when),
         )
-
-        def log(tally: Tally) -> None:
-            say(
-                f"{followed}: {tally.embedded:,} embedded, {tally.failed:,} failed",
-                collection=followed,
-                embedded=tally.embedded,
-                failed=tally.failed,
-            )
-
+        lines = WorkerLines(followed)
         running = Worker(
-            dsn, followed, embedder, options, log, tally, partial(say_ready, collection, followed)
+            dsn, followed, embedder, options, lines.update, tally, partial(say_ready, collection, followed)
         )
         with stop_on_signals(running.request_stop) as stopped:
             running.run()
+        lines.tell(tally)
     if stopped.exit_code is not None:
         context.exit(stopped.exit_code)

@@ -4,6 +4,7 @@ So a host that is slow, down or busy costs a worker a few seconds now and then, 
 attempt's cost, while those of other hosts are embedded.
 """
 
+import logging
 import random
 import threading
 import time
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.urls import Url
+
+log = logging.getLogger(__name__)
 
 FIRST_REST_SECONDS = 2.0
 LONGEST_REST_SECONDS = 300.0
@@ -29,6 +32,12 @@ class _Host:
     slow: int = 0
     awake_at: float = 0.0
     down_since: float | None = None
+
+
+def _tell_once(host: _Host, url: Url, error: ImageError) -> None:
+    """Say why pictures are put off, when a host is first found not to be ready."""
+    if not host.rests:
+        log.warning("waiting for %s (%s)", url.host, str(error).removeprefix(f"{url.shown}: "))
 
 
 class HostBook:
@@ -80,6 +89,7 @@ class HostBook:
             host = self._host(url)
             if host.down_since is None:
                 host.down_since = time.monotonic()
+            _tell_once(host, url, error)
             self._rest(host)
             error.is_charged = self._is_down_for_long(host)
             error.retry_after_seconds = host.awake_at - time.monotonic()
@@ -88,6 +98,7 @@ class HostBook:
         """Note that a host asks for patience, and say in the error whether its picture is charged for that."""
         with self._lock:
             host = self._host(url)
+            _tell_once(host, url, error)
             self._rest(host, error.retry_after_seconds)
             self._laters[url] = self._laters.get(url, 0) + 1
             while len(self._laters) > MAX_REMEMBERED:

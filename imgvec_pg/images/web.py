@@ -78,7 +78,7 @@ class TimedConnection(http.client.HTTPConnection):
                 problem = error
         reason = (problem and problem.strerror) or "it does not answer"
         raise HostError(
-            "fetch_failed", f"{self._url.shown}: no connection to {self._url.host} ({reason})", transient=True
+            "fetch_failed", f"{self._url.shown}: no connection to its host ({reason})", transient=True
         ) from problem
 
 
@@ -161,7 +161,7 @@ def resolve(url: Url, deadline: float) -> list[str]:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no answer in time"
         raise HostError(
-            "fetch_failed", f"{url.shown}: {url.host} has no address ({reason})", transient=True
+            "fetch_failed", f"{url.shown}: its host has no address ({reason})", transient=True
         ) from error
 
 
