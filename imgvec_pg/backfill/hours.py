@@ -8,6 +8,7 @@ from datetime import datetime, time, timedelta
 from imgvec_pg.errors import UsageError
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+WEEK = timedelta(days=7)
 PATTERN = re.compile(
     r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))? +)?(?P<start>\d{1,2}:\d\d)-(?P<end>\d{1,2}:\d\d)"
 )
@@ -66,6 +67,25 @@ def padded(clock: str) -> str:
 
 
 def pause_ends_at(hours: Sequence[Hours], now: datetime) -> datetime | None:
-    """Return when all pauses that `now` lies in are over, None where it lies in none."""
-    ends = [end for each in hours if (end := each.ends_at(now)) is not None]
-    return max(ends, default=None)
+    """Return when the pause that `now` lies in ends, None where it lies in none; pauses that touch are one.
+
+    Those that fill the week have no end: then it is a time more than a week ahead.
+    """
+    until = now
+    while until - now <= WEEK and (
+        ends := [end for each in hours if (end := each.ends_at(until)) is not None]
+    ):
+        until = max(ends)
+    return None if until == now else until
+
+
+def require_time_to_work(hours: Sequence[Hours]) -> None:
+    """Refuse pauses that fill the week.
+
+    Raises:
+        UsageError: No minute is left.
+    """
+    monday = datetime(2024, 1, 1)  # any day: without a time zone all weeks are alike
+    until = pause_ends_at(hours, monday)
+    if until is not None and until - monday > WEEK:
+        raise UsageError("these hours leave no time of the week to work in; leave some out")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from imgvec_pg.backfill.hours import Hours, parse_hours
+from imgvec_pg.backfill.hours import Hours, parse_hours, require_time_to_work
 from imgvec_pg.cli.logs import FORMATS, LEVELS, set_up_logs
 from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import dsn_from_environment
@@ -185,9 +185,11 @@ def parse_each_hours(
 ) -> tuple[Hours, ...]:
     """Turn the texts of --pause-when into hours."""
     try:
-        return tuple(parse_hours(value) for value in values)
+        hours = tuple(parse_hours(value) for value in values)
+        require_time_to_work(hours)
     except UsageError as error:
         raise click.BadParameter(str(error), context, parameter) from error
+    return hours
 
 
 def throttle_options(command: Command) -> Command:

@@ -68,9 +68,13 @@ def download(
                 "fetch_limit", f"{url.shown} took more than {seconds:.0f} s: it was given up", transient=True
             ) from error
         except http.client.IncompleteRead as error:
-            raise ImageError(
-                "fetch_limit", f"{url.shown} ended before the length that it had announced", transient=True
-            ) from error
+            # Of chunks http.client tells neither what is wrong with them nor how much is missing.
+            how = (
+                "ended before the length that it had announced"
+                if error.expected
+                else "is damaged, or ended before the last chunk"
+            )
+            raise ImageError("fetch_limit", f"{url.shown} {how}", transient=True) from error
         except ssl.SSLCertVerificationError as error:
             raise ImageError(
                 "fetch_failed", f"{url.shown}: its certificate is not trusted ({error.verify_message})"

@@ -102,6 +102,8 @@ class _Walk:
         symlinks = 0
         while self._pending:
             name = self._pending.pop()
+            if name == ".":
+                continue
             if name == "..":
                 if len(self._folders) == 1:
                     raise self._outside()
@@ -138,7 +140,8 @@ class _Walk:
         if path.startswith("/"):
             path = self._relative(path)
             self._climb_to(1)
-        self._pending += [part for part in reversed(path.split("/")) if part not in ("", ".")]
+        # What a slash follows must be a folder, at the end too.
+        self._pending += [part or "." for part in reversed(path.split("/"))]
 
     def _relative(self, path: str) -> str:
         for root in self._roots:

@@ -63,7 +63,9 @@ def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
     try:
         image = reader(BytesIO(data))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError("too_large", f"{error}; at most {MAX_PIXELS} pixels are decoded") from error
+        raise ImageError(
+            "too_large", f"the image or a frame of it has more than {MAX_PIXELS} pixels: store it smaller"
+        ) from error
     except MemoryError:
         raise
     except Exception as error:  # readers raise anything at all on damaged bytes

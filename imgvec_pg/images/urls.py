@@ -72,7 +72,7 @@ def parse_url(text: str) -> Url:
         host = host if host.isascii() else host.encode("idna").decode("ascii").lower()
         if not _HOST.fullmatch(host):
             raise ValueError(f"{host!r} is no name of a host")
-        path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+        path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._[]")
         query = f"?{quote(parts.query, safe='/%:@!$&()*+,;=~-._?[]')}" if parts.query else ""
         return Url(scheme, host, parts.port or WEB[scheme], path + query)
     except (ValueError, UnicodeError) as error:

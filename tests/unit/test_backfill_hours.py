@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from imgvec_pg.backfill.hours import parse_hours, pause_ends_at
+from imgvec_pg.backfill.hours import parse_hours, pause_ends_at, require_time_to_work
 from imgvec_pg.backfill.throttle import Allowance, Throttle
 from imgvec_pg.errors import UsageError
 
@@ -36,6 +36,28 @@ def test_hours(hours: str, now: str, until: str | None) -> None:
 def test_of_two_pauses_the_later_end_counts() -> None:
     both = [parse_hours("09:00-12:00"), parse_hours("mon 10:00-13:00")]
     assert pause_ends_at(both, datetime(2026, 11, 23, 11)) == datetime(2026, 11, 23, 13)
+
+
+def test_pauses_that_touch_are_one() -> None:
+    both = [parse_hours("mon-fri 18:00-24:00"), parse_hours("tue-sat 00:00-06:00")]
+    assert pause_ends_at(both, datetime(2026, 11, 23, 19)) == datetime(2026, 11, 24, 6)
+    days = [parse_hours("mon-thu 00:00-24:00")]
+    assert pause_ends_at(days, datetime(2026, 11, 23, 11)) == datetime(2026, 11, 27)
+    require_time_to_work(both + days)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["mon-sun 00:00-24:00"],
+        ["00:00-24:00"],
+        ["08:00-20:00", "20:00-08:00"],
+        ["mon-fri 00:00-24:00", "sat-sun 00:00-24:00"],
+    ],
+)
+def test_hours_that_fill_the_week_are_refused(texts: list[str]) -> None:
+    with pytest.raises(UsageError, match="no time of the week"):
+        require_time_to_work([parse_hours(text) for text in texts])
 
 
 @pytest.mark.parametrize(

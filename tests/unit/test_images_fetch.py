@@ -220,6 +220,13 @@ def test_what_is_no_file_is_refused_at_once(root: Path, make: Callable[[Path], N
     assert time.monotonic() - before < 1
 
 
+@pytest.mark.parametrize("path", ["a.png/", "a.png/.", "a.png//", "link/"])
+def test_a_file_is_no_folder(root: Path, path: str) -> None:
+    (root / "a.png").write_bytes(b"x")
+    (root / "link").symlink_to("a.png")
+    assert refusal(path, root).code == "not_found"
+
+
 def test_device_is_refused() -> None:
     assert refusal("/dev/zero", Path("/dev")).code == "not_regular_file"
 

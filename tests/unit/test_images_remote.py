@@ -177,6 +177,7 @@ def test_the_address_that_was_really_connected_counts(
     [
         ("http:||169.254.169.254|latest", "address_denied"),
         ("http:||[::1]|x", "address_denied"),
+        ("http:||[::1]:80|x", "address_denied"),
         ("file:|||etc|passwd", "scheme_denied"),
         ("ftp:||h|x", "scheme_denied"),
         ("http:||user:pw@h|x", "scheme_denied"),
@@ -188,6 +189,9 @@ def test_redirects_are_checked_as_the_url_is(
 ) -> None:
     monkeypatch.setenv("IMGVEC_ALLOW_NETWORKS", LOOPBACK)
     allowed = AllowedUrls.of([server.url, "http://*"])
+    assert refusal(f"{server.url}/to/{target}", allowed).code == code
+    # Whatever its path is turned into on the way is what the server gives back.
+    server.echoes = True
     assert refusal(f"{server.url}/to/{target}", allowed).code == code
 
 
@@ -204,6 +208,12 @@ def test_pictures_are_fetched(server: Server, local: AllowedUrls, path: str) -> 
     assert fetch_url(f"{server.url}/{path}", local) == PICTURE
 
 
+def test_chunks_without_a_size_are_told(server: Server, local: AllowedUrls) -> None:
+    error = refusal(f"{server.url}/badchunk", local)
+    assert (error.code, error.transient) == ("fetch_limit", True)
+    assert str(error).endswith("is damaged, or ended before the last chunk")
+
+
 @pytest.mark.parametrize(
     ("path", "transient"),
     [
@@ -213,6 +223,7 @@ def test_pictures_are_fetched(server: Server, local: AllowedUrls, path: str) -> 
         ("endless", False),
         ("huge", False),
         ("short", True),
+        ("badchunk", True),
         ("bomb", False),
     ],
 )
@@ -317,9 +328,14 @@ def test_one_picture_that_is_always_told_later_is_charged_in_the_end() -> None:
     assert charged == [False] * hosts.FREE_LATERS + [True]
 
 
-def test_a_name_without_an_address_waits_for_its_host(local: AllowedUrls) -> None:
+def test_a_name_without_an_address_waits_for_its_host(
+    local: AllowedUrls, caplog: pytest.LogCaptureFixture
+) -> None:
     error = refusal("http://nowhere.invalid/a.jpg", AllowedUrls.of(["http://*"]))
     assert (error.code, error.transient, error.is_charged) == ("fetch_failed", True, False)
+    refusal("http://nowhere.invalid/b.jpg", AllowedUrls.of(["http://*"]))
+    (said,) = caplog.messages
+    assert said.startswith("waiting for nowhere.invalid (its host has no address (")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer."""
-        path = unquote(self.path.partition("?")[0]).strip("/")
+        path = self.path.partition("?")[0].strip("/")
+        path = path if self.server.echoes else unquote(path)
         self.server.asked.append(self.path)
         name, _, argument = path.partition("/")
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -53,6 +54,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for part in (self.server.picture[:half], self.server.picture[half:], b""):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
 
+    def answer_badchunk(self, argument: str) -> None:
+        """Announce a chunk whose size is no number."""
+        self.begin(Transfer_Encoding="chunked")
+        self.wfile.write(b"xyz\r\n" + self.server.picture)
+
     def answer_zipped(self, argument: str) -> None:
         self.send(gzip.compress(self.server.picture), Content_Encoding="gzip")
 
@@ -69,7 +75,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer_to(self, argument: str) -> None:
         """Redirect; the argument is the target with its slashes as bars."""
-        self.send(b"", 302, Location=argument.replace("|", "/"))
+        self.send(b"", 302, Location=argument.replace("%7C", "|").replace("|", "/"))
 
     def answer_loop(self, argument: str) -> None:
         self.send(b"", 302, Location="/loop")
@@ -130,6 +136,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__((address, 0), Handler)
         self.picture = picture
         self.asked: list[str] = []
+        self.echoes = False
         self.stop = threading.Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
