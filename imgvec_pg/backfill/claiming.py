@@ -35,9 +35,12 @@ COME_BACK_SECONDS = 10.0
 """After an outage, how long expired leases are left to workers that are about to come back: longer than their longest
 pause between attempts."""
 
+SUSPECTS_IN_A_ROW = 4
+"""Keys worked alone before a batch of other work gets its turn."""
+
 
 class Place:
-    """A worker's place in the queue."""
+    """A worker's place in one collection's queue; it outlives its sessions."""
 
     def __init__(self) -> None:
         self._place = BEGINNING
@@ -46,6 +49,10 @@ class Place:
     def next(self) -> QueuePlace:
         """Return where to begin: from time to time, from the beginning."""
         return BEGINNING if self._looking_back.is_due() else self._place
+
+    def is_known(self) -> bool:
+        """Whether there is another place to begin at than the beginning."""
+        return self._place != BEGINNING
 
     def note(self, place: QueuePlace, jobs: Sequence[Job], seconds: float) -> None:
         """Note what was found from a place, and how long that took."""
@@ -67,6 +74,7 @@ class Claims:
         is_ending: Whether to stop.
         pause: Waits so many seconds, or less when the pipeline ends.
         after_outage: The database was away until now.
+        place: Where an earlier session has come to.
     """
 
     def __init__(
@@ -85,6 +93,7 @@ class Claims:
         follow: bool,
         limit: int | None,
         after_outage: bool = False,
+        place: Place | None = None,
     ) -> None:
         self.connection = connection
         self.collection = collection
@@ -98,8 +107,9 @@ class Claims:
         self.lease_seconds = lease_seconds
         self.follow = follow
         self.left = limit
-        self._place = Place()
+        self._place = place or Place()
         self._waiting_job: int | None = None
+        self._suspects_in_a_row = 0
         self._spare_until = time.monotonic() + (COME_BACK_SECONDS if after_outage else 0.0)
 
     def __iter__(self) -> Iterator[Claim]:
@@ -110,7 +120,9 @@ class Claims:
                 with it, and looks empty.
         """
         while self.left != 0 and self.throttle.allow(self.connection, self.tally, self.leases, self.pause):
-            claim = self._claim()
+            is_others_turn = self._suspects_in_a_row >= SUSPECTS_IN_A_ROW
+            claim = self._claim(spares_suspects=is_others_turn)
+            self._suspects_in_a_row = self._suspects_in_a_row + 1 if claim.is_suspect else 0
             require_same_collection(self.connection, self.name, self.collection)
             if claim.jobs:
                 self.tally.activity = WORKING
@@ -120,6 +132,8 @@ class Claims:
                 yield claim
                 continue
             self.leases.discard(claim.token)
+            if is_others_turn:
+                continue
             if not self.leases.held():
                 self.tally.activity = IDLE
             # Others may hold leases and die, and keys may be put off: empty means nothing waits at all.
@@ -131,7 +145,7 @@ class Claims:
         self._waiting_job = find_waiting_job(self.connection, self.collection.id, self._waiting_job)
         return self._waiting_job is not None
 
-    def _claim(self) -> Claim:
+    def _claim(self, *, spares_suspects: bool) -> Claim:
         # Noted before it is taken: an answer lost with the connection leaves no lease that nobody knows of.
         token = uuid.uuid4()
         place, began = self._place.next(), time.monotonic()
@@ -146,13 +160,21 @@ class Claims:
                 at_most=self._at_most(),
                 place=place,
                 spares_expired=began < self._spare_until,
+                spares_suspects=spares_suspects,
             )
         except psycopg.errors.LockNotAvailable as error:
             # Somebody has the whole queue locked, as TRUNCATE of the source may; it is looked at again soon.
             log.info("nothing claimed: %s", one_line(error))
             claim = Claim(token, ())
+        except psycopg.errors.QueryCanceled as error:
+            # Where an old transaction keeps VACUUM away, a look from the beginning takes long.
+            if place != BEGINNING or not self._place.is_known():
+                raise
+            log.info("the queue was not looked through from its beginning: %s", one_line(error))
+            claim = Claim(token, ())
         seconds = time.monotonic() - began
-        self._place.note(place, claim.jobs, seconds)
+        # Suspects that were spared lie before what was found.
+        self._place.note(place, () if spares_suspects else claim.jobs, seconds)
         if claim.jobs:
             self.tally.stages.add(CLAIM, seconds)
         return claim

@@ -57,7 +57,7 @@ class Patience:
         if self._away_since is None:
             self._pause, self._away_since, self._told = PAUSE_SECONDS[0], now, ""
         if now - self._away_since > GIVE_UP_AFTER_SECONDS:
-            if not isinstance(error, GONE):
+            if not isinstance(error, GONE) or isinstance(error, psycopg.errors.QueryCanceled):
                 raise error
             raise ConnectionFailedError(
                 f"the database has been away for {GIVE_UP_AFTER_SECONDS / 60:.0f} minutes ({one_line(error)}); "
@@ -74,6 +74,8 @@ class Patience:
                 return
             self._full_disk_told = now
             cause = f"the database's disk is full ({cause})"
+        elif isinstance(error, psycopg.errors.QueryCanceled):
+            cause = f"the database ended a statement ({cause}), perhaps since a transaction is open for long"
         elif isinstance(error, GONE):
             cause = f"the database went away ({cause})"
         if cause != self._told:

@@ -23,7 +23,7 @@ from imgvec_pg.backfill.batches import (
     is_put_off_whole,
     prepare_image,
 )
-from imgvec_pg.backfill.claiming import POLL_SECONDS, Claims
+from imgvec_pg.backfill.claiming import POLL_SECONDS, Claims, Place
 from imgvec_pg.backfill.isolation import BatchSize
 from imgvec_pg.backfill.leases import LeaseBook
 from imgvec_pg.backfill.preparing import Preparing
@@ -87,6 +87,7 @@ class Pipeline:
         name: The name that must go on meaning the collection: its own, or an alias.
         on_progress: Called in the writing thread after each batch.
         batch_size: How many images the model takes at once; shrinks where they do not fit.
+        place: Where in the queue to go on.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Pipeline:
         name: str,
         on_progress: Callable[[Tally], None],
         batch_size: BatchSize | None = None,
+        place: Place | None = None,
     ) -> None:
         self.reading = reading
         self.writing = writing
@@ -112,6 +114,7 @@ class Pipeline:
         self.name = name
         self.on_progress = on_progress
         self.batch_size = batch_size or BatchSize(options.batch_size)
+        self.place = place or Place()
         self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._done: queue.Queue[tuple[Claim, list[Outcome]] | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self.throttle = Throttle(options.allowance, self._is_ending)
@@ -208,6 +211,7 @@ class Pipeline:
             follow=options.follow,
             limit=options.limit,
             after_outage=options.after_outage,
+            place=self.place,
         )
 
     def _pause(self, seconds: float = POLL_SECONDS) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 
 from imgvec_pg.backfill.answering import Answering
+from imgvec_pg.backfill.claiming import Place
 from imgvec_pg.backfill.heartbeat import Heartbeat
 from imgvec_pg.backfill.isolation import BatchSize
 from imgvec_pg.backfill.leases import LeaseBook
@@ -81,6 +82,7 @@ class Worker:
         self._after_outage = False
         self._batch_size = BatchSize(options.batch_size)
         self._collection: Collection | None = None
+        self._place = Place()
 
     def request_stop(self) -> None:
         """Finish the batch in hand, give back the rest, and return from `run`; safe in a signal handler."""
@@ -147,6 +149,8 @@ class Worker:
             collection = get_collection(writing, self.collection_name)
             self._require_same_model(collection)
             check_model(writing, collection, self.embedder)
+            if self._collection is not None and self._collection.id != collection.id:
+                self._place = Place()
             self._collection = collection
             stores = EmbeddingStore(reading, collection, schema), EmbeddingStore(writing, collection, schema)
             heartbeat = Heartbeat(
@@ -189,6 +193,7 @@ class Worker:
                     self.collection_name,
                     self.on_progress,
                     self._batch_size,
+                    self._place,
                 ).run()
                 return
             except PicturesAwayError as error:

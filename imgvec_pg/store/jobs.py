@@ -104,6 +104,7 @@ def claim_jobs(
     at_most: int | None = None,
     place: QueuePlace = BEGINNING,
     spares_expired: bool = False,
+    spares_suspects: bool = False,
 ) -> Claim:
     """Lease due jobs of about `max_keys` keys; each claim counts as an attempt until it is released.
 
@@ -114,6 +115,7 @@ def claim_jobs(
         at_most: Never lease more keys than this; the last job is divided.
         place: Where to begin.
         spares_expired: Leave jobs alone whose lease ran out.
+        spares_suspects: Leave jobs alone that a worker died with.
     """
     if at_most is not None:
         max_keys = min(max_keys, at_most)
@@ -128,6 +130,7 @@ def claim_jobs(
                     "token": token,
                     "lease_seconds": lease_seconds,
                     "spares_expired": spares_expired,
+                    "spares_suspects": spares_suspects,
                     **vars(place),
                 },
             )

@@ -1,6 +1,7 @@
 -- Claim due jobs holding about %(max_keys)s keys: changes before the first fill, oldest first.
 -- A job whose lease ran out is a suspect (its worker died, or was stopped for long) and is claimed alone; with
--- %(spares_expired)s it is left alone: after an outage its worker may come back any moment.
+-- %(spares_expired)s it is left alone: after an outage its worker may come back any moment. With %(spares_suspects)s all suspects
+-- are, so that other work gets its turn between them.
 -- %(first_change)s and %(first_fill)s: ids to begin from, 0 to see all. While an old transaction keeps VACUUM away, the entries
 -- of all jobs done since lie before the first that is due, and would be walked through for each claim.
 -- Two scans, so that each begins at its id in the index job_due.
@@ -12,6 +13,7 @@ WITH changes AS (
     WHERE j.collection_id = %(collection_id)s AND (j.version = 0) IS FALSE AND j.id >= %(first_change)s
       AND j.run_after <= now()
       AND (j.lease_until IS NULL OR (j.lease_until <= now() AND NOT %(spares_expired)s))
+      AND (NOT %(spares_suspects)s OR (j.deaths = 0 AND j.token IS NULL))
     ORDER BY j.id
     LIMIT %(max_jobs)s
     FOR UPDATE SKIP LOCKED
@@ -22,6 +24,7 @@ WITH changes AS (
     WHERE j.collection_id = %(collection_id)s AND (j.version = 0) IS TRUE AND j.id >= %(first_fill)s
       AND j.run_after <= now()
       AND (j.lease_until IS NULL OR (j.lease_until <= now() AND NOT %(spares_expired)s))
+      AND (NOT %(spares_suspects)s OR (j.deaths = 0 AND j.token IS NULL))
     ORDER BY j.id
     -- Nothing is locked that will not be taken: others pass over what is.
     LIMIT CASE WHEN (SELECT coalesce(sum(c.key_count), 0) FROM changes AS c) < %(max_keys)s THEN %(max_jobs)s ELSE 0 END

@@ -200,8 +200,8 @@ class Protocol(RuleBasedStateMachine):
 
     # Workers
 
-    @rule(most=st.integers(1, 3), put_off=st.sampled_from([False, False, False, True]))
-    def take(self, most: int, put_off: bool) -> None:
+    @rule(most=st.integers(1, 3), put_off=st.sampled_from([False, False, False, True]), spares=st.booleans())
+    def take(self, most: int, put_off: bool, spares: bool = False) -> None:
         """Claim jobs and see their rows as they are now; with `put_off`, their pictures cannot be had for the moment."""
         try:
             claim = claim_jobs(
@@ -210,6 +210,7 @@ class Protocol(RuleBasedStateMachine):
                 uuid.uuid4(),
                 most,
                 lease_seconds=60,
+                spares_suspects=spares,
             )
         except psycopg.errors.LockNotAvailable:
             return  # VACUUM had the table for a moment

@@ -42,3 +42,14 @@ def test_an_outage_is_told_once_and_anew_after_there_was_success(
     impatient.renew()
     impatient.wait(refused)
     assert caplog.text.count("connection refused") == 2
+
+
+def test_a_statement_that_takes_too_long_is_not_called_an_outage(
+    impatient: Patience, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled = psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
+    impatient.wait(cancelled)
+    assert "ended a statement (canceling" in caplog.text and "went away" not in caplog.text
+    monkeypatch.setattr(patience, "GIVE_UP_AFTER_SECONDS", -1.0)
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        impatient.wait(cancelled)
