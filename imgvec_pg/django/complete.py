@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections, transaction
-from django.db.models import F, QuerySet, Value
+from django.db.models import F, QuerySet
 
 from imgvec_pg.database.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sqlfiles import load_sql
@@ -68,6 +68,13 @@ def begin(alias: str, collection: str) -> Before:
     return Before(*row[:6])
 
 
+def by_index(queryset: QuerySet) -> QuerySet:
+    """Return a queryset of near() whose order the HNSW index can give; it may then be short."""
+    made = queryset._chain()
+    made.query.annotations["distance"] = made.query.annotations["distance"].by_index()
+    return made
+
+
 @dataclass(frozen=True)
 class _QuerySetAsker:
     """Asks a queryset in two orders."""
@@ -102,11 +109,10 @@ class _QuerySetAsker:
 
     def ask(self, limit: int, candidates: int | None) -> Sequence[Any]:
         if candidates is None:
-            # + 0 is an order that no index has.
-            asked = self.queryset.order_by(F("distance") + Value(0.0), "pk")
+            asked = self.queryset.order_by("distance", "pk")
         elif candidates <= MAX_EF_SEARCH:
             # Without iterative scans the index gives no more candidates than ef_search.
-            asked = self.queryset._chain()
+            asked = by_index(self.queryset)
         else:
             asked = self.queryset.filter(pk__in=self._first(candidates))
         asked.query.set_limits(0, limit)
@@ -115,5 +121,5 @@ class _QuerySetAsker:
     def _first(self, candidates: int) -> QuerySet:
         """Return the keys of the nearest rows by the index alone, for the conditions to choose from."""
         embeddings = self.target.search.embedding_model._default_manager.using(self.alias)
-        distance = CosineDistance(F("embedding"), QueryVector(self.target))
+        distance = CosineDistance(F("embedding"), QueryVector(self.target)).by_index()
         return embeddings.order_by(distance).values("pk")[:candidates]

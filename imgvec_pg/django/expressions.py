@@ -42,22 +42,34 @@ class QueryVector(Expression):
 
 
 class CosineDistance(Func):
-    """Cosine distance, 0 to 2, by the operator of the schema where the extension lives."""
+    """Cosine distance, 0 to 2, by the operator of the schema where the extension lives.
+
+    Until it is asked for by the index, an order by it compares all rows: a scan of the index ends after
+    hnsw.ef_search rows, whatever the statement around it still needs.
+    """
 
     output_field = FloatField()
     arity = 2
+    is_by_index = False
 
     @property
     def identity(self) -> tuple[Any, ...]:
         """What it is compared by; Django's own inspects the signature of __init__ for every statement."""
-        return (type(self), *self.get_source_expressions())
+        return (type(self), self.is_by_index, *self.get_source_expressions())
+
+    def by_index(self) -> "CosineDistance":
+        """Return the same as the HNSW index can order by it."""
+        made: CosineDistance = self.copy()
+        made.is_by_index = True
+        return made
 
     def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:  # noqa: ANN401
-        """Return `(embedding <=> vector)`, which the HNSW index can order by."""
+        """Return `(embedding <=> vector)`, which the HNSW index can order by; with + 0 no index can."""
         schema = connection.ops.quote_name(vector_schema_of(connection.alias))
         parts = [compiler.compile(expression) for expression in self.get_source_expressions()]
         (left, left_values), (right, right_values) = parts
-        return f"({left} OPERATOR({schema}.<=>) {right})", [*left_values, *right_values]
+        distance = f"({left} OPERATOR({schema}.<=>) {right})"
+        return distance if self.is_by_index else f"({distance} + 0)", [*left_values, *right_values]
 
 
 class HasVector(Expression):

@@ -51,7 +51,7 @@ class ImageSearchQuerySet(QuerySet):
         ordered: Self = self.filter(*conditions, **{f"{found.name}__isnull": False})
         # In place: annotate() and order_by() would each copy it again.
         distance = CosineDistance(F(f"{found.name}__embedding"), QueryVector(target))
-        ordered.query.add_annotation(distance, DISTANCE)
+        ordered.query.add_annotation(distance if complete else distance.by_index(), DISTANCE)
         ordered.query.clear_ordering(force=True, clear_default=False)
         ordered.query.add_ordering(DISTANCE)
         ordered._near = target
@@ -71,7 +71,8 @@ class ImageSearchQuerySet(QuerySet):
         made: Self = super()._annotate(args, kwargs, select=select)
         if self._near is None:
             return made
-        if made.query.group_by is not None and self.query.group_by is None:
+        # After values() it groups by these, and its rows are not the table's.
+        if made.query.group_by is not None and self.query.group_by is None and self._fields is None:
             made._plain = self
         return made
 

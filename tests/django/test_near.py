@@ -242,6 +242,47 @@ def test_a_slice_is_never_short_while_more_match() -> None:
     assert distances == sorted(distances)
 
 
+# Each has more than 100 rows, and none is asked by near()'s own statements.
+UNSLICED: dict[str, Any] = {
+    "filter by an aggregate": lambda near: len(near.annotate(n=Count("tags")).filter(n=0)[:100]),
+    "two orders": lambda near: len(near.order_by("distance", "price")[:100]),
+    "distinct": lambda near: len(near.distinct()[:100]),
+    "iterator": lambda near: len(list(near[:100].iterator())),
+    "count": lambda near: near[:100].count(),
+    "aggregate": lambda near: near[:100].aggregate(n=Count("pk"))["n"],
+    "subquery": lambda near: items().filter(pk__in=near.values("pk")[:100]).count(),
+    "union": lambda near: len(near[:60].union(near.reverse()[:40])),
+    "values grouped": lambda near: len(near.values("name").annotate(n=Count("pk"))[:100]),
+}
+
+
+@pytest.mark.parametrize("shape", [*UNSLICED, "aggregate before near"])
+def test_no_shape_of_a_slice_ends_with_the_index_scan(shape: str) -> None:
+    with connection.cursor() as cursor:
+        # As the planner chooses by itself on a larger table.
+        cursor.execute("SET enable_sort = off; SET enable_seqscan = off")
+    try:
+        assert len(items().near("red", complete=False)[:100]) == 40, "the index scan ends at ef_search"
+        if shape == "aggregate before near":
+            assert len(items().annotate(n=Count("reviews")).near("red")[:100]) == 100
+        else:
+            assert UNSLICED[shape](items().near("red")) == 100
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET enable_sort; RESET enable_seqscan")
+
+
+def test_groups_by_values_are_of_the_nearest_rows() -> None:
+    near = items().near("red").filter(price__lt=100)
+    grouped = near.values("category__name").annotate(n=Count("pk"))
+    # As Django documents it of every order: it is grouped by that too.
+    assert list(grouped[:1]) == [{"category__name": "bright", "n": 1}]
+    assert list(grouped.order_by("-n")[:3]) == [
+        {"category__name": "bright", "n": 6},
+        {"category__name": "plain", "n": 2},
+    ]
+
+
 def test_more_candidates_than_one_scan_gives_are_taken_from_the_index_alone() -> None:
     near = items().near("red").filter(price__gt=500)
     asker = _QuerySetAsker(near, "default", near._near, has_distance=True, is_restricted=True)
