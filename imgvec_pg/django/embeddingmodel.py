@@ -35,6 +35,9 @@ def make_embedding_model(owner: type[models.Model], name: str, collection: str) 
             # Django puts quotes around: "imgvec"."shop_product_clip_embedding".
             "db_table": f'imgvec"."{collection}_embedding',
             "managed": False,
+            # As for the table of a ManyToManyField: no migration writes it down, and dumpdata leaves it out. Vectors are made
+            # again from the pictures, and a dump would have them before the rows that they belong to.
+            "auto_created": owner,
             "default_permissions": (),
             "verbose_name": f"{owner._meta.verbose_name_raw} {name} embedding",
         },

@@ -1,0 +1,132 @@
+"""What Django's own commands and test cases do in a project by `startproject`, with the lines of docs/django.md alone."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from colorshop import COLORS, picture
+from psycopg.conninfo import conninfo_to_dict
+
+from imgvec_pg.database.connect import connect
+
+MODELS = """
+from django.db import models
+from imgvec_pg.django import ImageSearch, ImageSearchManager
+
+class Product(models.Model):
+    name = models.CharField(max_length=200)
+    photo = models.BinaryField()
+    clip = ImageSearch("photo", model="color-grid")
+    objects = ImageSearchManager()
+
+class Review(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE)
+"""
+
+TESTS = """
+from django.db import connection
+from django.test import LiveServerTestCase, TestCase, TransactionTestCase
+from shop.models import Product
+
+VECTOR = [1.0] + [0.0] * 11
+
+class Rows:
+    def add(self):
+        product = Product.objects.create(name="one", photo=b"x")
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO imgvec.shop_product_clip_embedding (id, embedding, version, content_hash, precision)"
+                           " VALUES (%s, %s, 1, '', 'fp32')", [product.pk, str(VECTOR)])
+        self.assertEqual([p.pk for p in Product.objects.near(VECTOR)[:2]], [product.pk])
+
+    def test_one(self):
+        self.add()
+
+    def test_two(self):
+        self.add()
+
+class Plain(Rows, TestCase): pass
+class Committing(Rows, TransactionTestCase): pass
+class Serving(Rows, LiveServerTestCase): pass
+"""
+
+
+class Project:
+    """A project with one app, on a database of its own."""
+
+    def __init__(self, folder: Path, dsn: str) -> None:
+        self.folder = folder
+        self.dsn = dsn
+        plugins = str(Path(__file__).parents[1] / "plugins")
+        path = os.pathsep.join([plugins, os.environ.get("PYTHONPATH", "")])
+        self.environment = {**os.environ, "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "mysite.settings"}
+        for arguments in (("startproject", "mysite", "."), ("startapp", "shop")):
+            subprocess.run([sys.executable, "-m", "django", *arguments], cwd=folder, check=True)
+        parts = conninfo_to_dict(dsn)
+        keys = {"NAME": "dbname", "USER": "user", "HOST": "host", "PORT": "port", "PASSWORD": "password"}
+        database = {key: str(parts[name]) for key, name in keys.items() if parts.get(name)}
+        settings = folder / "mysite/settings.py"
+        text = re.sub(r"DATABASES = \{.*?\n\}\n", "", settings.read_text(), flags=re.DOTALL)
+        text = text.replace("INSTALLED_APPS = [", "INSTALLED_APPS = [\n    'shop',\n    'imgvec_pg.django',")
+        settings.write_text(
+            text + f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.postgresql', **{database}}}}}\n"
+        )
+        (folder / "shop/models.py").write_text(MODELS)
+        (folder / "shop/tests.py").write_text(TESTS)
+
+    def manage(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "manage.py", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def count(self, table: str) -> int:
+        with connect(self.dsn) as connection:
+            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+@pytest.fixture(scope="module")
+def project(empty_module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = Project(tmp_path_factory.mktemp("stock"), empty_module_database)
+    made.manage("makemigrations", "shop")
+    made.manage("migrate")
+    with connect(made.dsn) as connection, connection.cursor() as cursor:
+        rows = [(color, picture(color)) for color in COLORS]
+        cursor.executemany("INSERT INTO shop_product (name, photo) VALUES (%s, %s)", rows)
+    made.manage("imgvec", "backfill")
+    return made
+
+
+def test_migrations_write_the_collection_down_and_no_model_of_it(project: Project) -> None:
+    written = (project.folder / "shop/migrations/0001_initial.py").read_text()
+    assert written.count("CreateModel(") == 2
+    assert "CollectionIndex(" in written and "HalfVectorField" not in written
+    assert "No changes detected" in project.manage("makemigrations", "--check")
+
+
+def test_all_of_djangos_test_cases_run(project: Project) -> None:
+    assert "Ran 6 tests" in project.manage("test")
+
+
+def test_a_dump_is_loaded_again_without_embeddings_and_flush_empties_both(project: Project) -> None:
+    embeddings = "imgvec.shop_product_clip_embedding"
+    project.manage("dumpdata", "shop", "-o", "dump.json")
+    assert "productclip" not in (project.folder / "dump.json").read_text()
+    assert '"imgvec"."shop_product_clip_embedding"' in project.manage("sqlflush")
+    assert project.count(embeddings) == len(COLORS)
+    project.manage("flush", "--no-input")
+    assert (project.count("shop_product"), project.count(embeddings)) == (0, 0)
+    assert f"Installed {len(COLORS)} object(s)" in project.manage("loaddata", "dump.json")
+    assert "8 images embedded" in project.manage("imgvec", "backfill")
+    assert project.count(embeddings) == len(COLORS)
