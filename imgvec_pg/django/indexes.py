@@ -71,7 +71,9 @@ class CollectionIndex(Index):
         self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor", using: str = "", **_: object
     ) -> str:
         """Create the collection, or change the one of this name."""
-        return schema.create(schema_editor, self.request(model, schema_editor))
+        key = model._meta.pk
+        key_types = {key.column: key.rel_db_type(schema_editor.connection)}
+        return schema.create(schema_editor, self.request(model, schema_editor), key_types)
 
     def remove_sql(self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor", **_: object) -> str:
         """Drop the collection at the end of the migration, unless it is created again before."""
@@ -82,6 +84,7 @@ class CollectionIndex(Index):
         with command_errors():
             described = describe_model(self.model_name)
         fields: list[Field] = [model._meta.get_field(name) for name in self.fields]
+        fields.sort(key=lambda field: isinstance(field, BinaryField))
         paths = [field for field in fields if not isinstance(field, BinaryField)]
         return CollectionRequest(
             name=self.name,

@@ -1,18 +1,20 @@
 """Creating, changing and dropping collections inside a Django migration."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from imgvec_pg.alembic.script import creating
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.sqlfiles import load_sql, render
-from imgvec_pg.django.connections import command_errors, dsn_of, psycopg_connection
-from imgvec_pg.errors import CollectionError
+from imgvec_pg.django.connections import command_errors, dsn_of, psycopg_connection, vector_schema_of
+from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import create_collection, drop_collection, find_collections, triggered_tables
+from imgvec_pg.store.definition import CollectionDefinition
 from imgvec_pg.store.grants import grant_rights
 from imgvec_pg.store.newcollection import CollectionRequest, choose_image_columns
 from imgvec_pg.store.reconcile import list_source
@@ -43,8 +45,13 @@ class DropLater:
         return "\n".join(statement.as_string(connection) for statement in statements)
 
 
-def create(editor: "BaseDatabaseSchemaEditor", request: CollectionRequest) -> str:
+def create(
+    editor: "BaseDatabaseSchemaEditor", request: CollectionRequest, key_types: Mapping[str, str]
+) -> str:
     """Create a collection in the migration's transaction; one that is there already as asked for is left alone.
+
+    Args:
+        key_types: The source's key columns and their PostgreSQL types, for the SQL that sqlmigrate prints.
 
     Raises:
         CommandError: It cannot be made, or another one of this name holds embeddings.
@@ -52,13 +59,40 @@ def create(editor: "BaseDatabaseSchemaEditor", request: CollectionRequest) -> st
     alias = editor.connection.alias
     dropped = _cancel_drop(editor, request.name)
     if editor.collect_sql:
-        return f"-- imgvec: create collection {request.name} over {request.relation} by {request.model_name}"
+        with command_errors():
+            return _creation_sql(alias, request, key_types)
     with command_errors():
         ensure_schema(alias)
         connection = psycopg_connection(alias)
         with settings_kept(connection):
             done = _create(connection, request, is_new=not dropped)
     return f"-- imgvec: collection {request.name} {done}"
+
+
+def _creation_sql(alias: str, request: CollectionRequest, key_types: Mapping[str, str]) -> str:
+    """Return what makes a collection where there is none of its name; the column with paths comes first."""
+    definition = CollectionDefinition(
+        request.name,
+        image=request.image_columns,
+        model=request.model_name,
+        root=request.root,
+        source=request.relation,
+        key=key_types,
+        dimensions=request.dimensions,
+        has_text=request.has_text,
+        watch=request.watch_columns,
+        foreign_key=request.with_foreign_key,
+        m=request.hnsw.m,
+        ef_construction=request.hnsw.ef_construction,
+        prompt=request.prompt,
+    )
+    try:
+        vector = vector_schema_of(alias)
+    except DatabaseError:
+        # The schema that sqlmigrate imgvec_pg supposes too.
+        vector = "public"
+    told = f"-- imgvec: create collection {request.name} over {request.relation} by {request.model_name}"
+    return f"{told}\n{creating(definition, vector).as_string(None)}"
 
 
 def _create(connection: Connection, request: CollectionRequest, *, is_new: bool) -> str:

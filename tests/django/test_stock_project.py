@@ -130,3 +130,15 @@ def test_a_dump_is_loaded_again_without_embeddings_and_flush_empties_both(projec
     assert f"Installed {len(COLORS)} object(s)" in project.manage("loaddata", "dump.json")
     assert "8 images embedded" in project.manage("imgvec", "backfill")
     assert project.count(embeddings) == len(COLORS)
+
+
+def test_sqlmigrate_prints_what_makes_the_collection(project: Project) -> None:
+    script = project.manage("sqlmigrate", "shop", "0001")
+    project.manage("migrate", "shop", "zero")
+    project.manage("imgvec", "collection", "drop", "shop_product_clip", "--yes")
+    with connect(project.dsn) as connection:
+        connection.execute(script)
+    project.manage("migrate", "shop", "--fake")
+    with connect(project.dsn) as connection:
+        connection.execute("INSERT INTO shop_product (name, photo) VALUES ('red', %s)", [picture("red")])
+    assert "1 images embedded" in project.manage("imgvec", "backfill")
