@@ -3,22 +3,24 @@
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, register
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import BinaryField, CharField, Field, FileField, TextField
 
 from imgvec_pg.django.imagesearch import ImageSearch, all_searches
+from imgvec_pg.django.known import describe_known
 from imgvec_pg.django.roots import root_for
-from imgvec_pg.embedding.catalog import CATALOGUE, LOCAL_DIR_PREFIX, describe_model
-from imgvec_pg.embedding.plugins import find_plugin
 from imgvec_pg.errors import ImgvecError
-from imgvec_pg.store.newcollection import check_name, check_prompt
+from imgvec_pg.search.clientside import Embedding
 
 PLAIN_NAME = re.compile(r'"[a-z_][a-z0-9_]*"(\."[a-z_][a-z0-9_]*")?')
 EXAMPLE = 'such as model="ViT-B-32/laion2b_s34b_b79k"'
+
+EMBED: tuple[str, ...] = get_args(Embedding)
 
 
 @register(Tags.models)
@@ -27,6 +29,20 @@ def check_image_searches(app_configs: Any, **_: Any) -> list[CheckMessage]:  # n
     searches = all_searches()
     found = [message for search in searches for message in _check(search)]
     return [*found, *_check_together(searches)]
+
+
+@register(Tags.models)
+def check_settings(app_configs: Any, **_: Any) -> list[CheckMessage]:  # noqa: ANN401
+    """Check settings.IMGVEC."""
+    given = getattr(settings, "IMGVEC", {})
+    if not isinstance(given, dict):
+        problems = [f"settings.IMGVEC is a {type(given).__name__}; expected a dict"]
+    else:
+        problems = [f"settings.IMGVEC knows no {key!r}" for key in given if key != "EMBED"]
+        if (embed := given.get("EMBED", "auto")) not in EMBED:
+            problems.append(f'settings.IMGVEC["EMBED"] is {embed!r}')
+    hint = f'It may have "EMBED": {", ".join(EMBED[:-1])} or {EMBED[-1]}.'
+    return [Error(problem, hint=hint, id="imgvec_pg.E012") for problem in problems]
 
 
 def _check(search: ImageSearch) -> Iterator[CheckMessage]:
@@ -40,19 +56,9 @@ def _check(search: ImageSearch) -> Iterator[CheckMessage]:
         )
     elif problem := _model_problem(search.model_name):
         yield Error(f"{shown}: {problem}", obj=search.owner, id="imgvec_pg.E002")
-    checks: list[tuple[Callable[[str], None], str]] = [
-        (check_name, search.collection),
-        (check_prompt, search.prompt),
-    ]
-    for check, value in checks:
-        try:
-            check(value)
-        except ImgvecError as error:
-            yield Error(
-                f"{shown}: {error}", hint='collection="…" names it.', obj=search.owner, id="imgvec_pg.E003"
-            )
     for problem in search.problems():
-        yield Error(f"{shown}: {problem}", obj=search.owner, id="imgvec_pg.E003")
+        hint = 'collection="…" names it.' if "name a collection" in problem else None
+        yield Error(f"{shown}: {problem}", hint=hint, obj=search.owner, id="imgvec_pg.E003")
     if len(search.owner._meta.pk_fields) > 1:
         yield Error(
             f"{search.owner._meta.label} has a composite primary key, to which Django makes no relations",
@@ -61,6 +67,14 @@ def _check(search: ImageSearch) -> Iterator[CheckMessage]:
             id="imgvec_pg.E004",
         )
     yield from _check_fields(search, shown)
+    is_first = next(iter(search.owner._image_searches.values())) is search
+    if is_first and any(field.name == "distance" for field in search.owner._meta.get_fields()):
+        yield Error(
+            f'{search.owner._meta.label} has a field "distance", which near() gives each row',
+            hint='Give the field another name; db_column="distance" keeps its column.',
+            obj=search.owner,
+            id="imgvec_pg.E011",
+        )
     if not search.owner._meta.managed and search.model_name:
         yield Info(
             f"{search.owner._meta.label} is not managed, so migrations do not make its collection {search.collection}",
@@ -95,13 +109,9 @@ def _creation(search: ImageSearch) -> list[str]:
 
 
 def _model_problem(name: str) -> str | None:
-    """Say what is wrong with a model's name, as far as that can be told without importing torch."""
-    if "/" in name and name not in CATALOGUE and not name.startswith(LOCAL_DIR_PREFIX):
-        return None
-    if find_plugin(name) is not None:
-        return None
+    """Say what is wrong with a model's name, as far as that is known without importing torch."""
     try:
-        describe_model(name)
+        describe_known(name)
     except ImgvecError as error:
         return str(error)
     return None
@@ -121,6 +131,15 @@ def _check_fields(search: ImageSearch, shown: str) -> Iterator[CheckMessage]:
             )
             continue
         if name not in search.image:
+            continue
+        if field.model is not search.owner:
+            yield Error(
+                f'{shown} is about "{name}", which {search.owner._meta.label} inherits and the table of '
+                f"{field.model._meta.label} holds",
+                hint=f"Put the ImageSearch into {field.model._meta.label}; near() finds it from {search.owner._meta.label} too.",
+                obj=search.owner,
+                id="imgvec_pg.E010",
+            )
             continue
         if not isinstance(field, FileField | CharField | TextField | BinaryField):
             yield Error(

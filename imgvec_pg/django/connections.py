@@ -1,5 +1,6 @@
 """From Django's connection to what the library works with."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -77,10 +78,26 @@ def setting(name: str, default: Any = None) -> Any:  # noqa: ANN401 - a project'
 
 
 @contextmanager
+def hints_for_django() -> Iterator[None]:
+    """Have the library's errors name its commands as a Django project runs them."""
+    try:
+        yield
+    except ImgvecError as error:
+        error.args = tuple(
+            re.sub(r"(?<=: )imgvec (?=[a-z])", "python manage.py imgvec ", part)
+            if isinstance(part, str)
+            else part
+            for part in error.args
+        )
+        raise
+
+
+@contextmanager
 def command_errors() -> Iterator[None]:
     """Turn the library's errors into one line of a management command."""
     try:
-        yield
+        with hints_for_django():
+            yield
     except ImgvecError as error:
         raise CommandError(str(error), returncode=error.exit_code) from error
     except psycopg.OperationalError as error:

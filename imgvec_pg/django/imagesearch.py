@@ -12,7 +12,8 @@ from django.db.models.signals import class_prepared
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.django.embeddingmodel import make_embedding_model
 from imgvec_pg.django.indexes import CollectionIndex
-from imgvec_pg.errors import UsageError
+from imgvec_pg.errors import ImgvecError, UsageError
+from imgvec_pg.store.newcollection import check_name, check_prompt
 
 
 class ImageSearch:
@@ -85,7 +86,9 @@ class ImageSearch:
             # Django makes no relation to a composite key; the system checks say so.
             return
         self.embedding_model = make_embedding_model(owner, self.name, self.collection)
-        if self.model_name is not None and not self.problems():
+        local = {field.name for field in owner._meta.local_fields}
+        # Django would complain of an index with faults a second time, in its own words.
+        if self.model_name is not None and not self.problems() and local.issuperset(self.image):
             meta = owner._meta
             # ModelState.from_model reads the options that a model was given, by this.
             meta.indexes = [*meta.indexes, self.index()]
@@ -107,12 +110,18 @@ class ImageSearch:
         )
 
     def problems(self) -> list[str]:
-        """Say what is wrong with the HNSW options; all else is for the system checks."""
-        try:
-            HnswParams(self.m, self.ef_construction)
-        except UsageError as error:
-            return [str(error)]
-        return []
+        """Say what is wrong with the name, the prompt and the HNSW options; all else is for the system checks."""
+        found = []
+        for check in (
+            lambda: check_name(self.collection),
+            lambda: check_prompt(self.prompt),
+            lambda: HnswParams(self.m, self.ef_construction),
+        ):
+            try:
+                check()
+            except ImgvecError as error:
+                found.append(str(error))
+        return found
 
     def image_field(self) -> Field:
         """Return the first field that holds pictures.

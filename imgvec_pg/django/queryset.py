@@ -44,10 +44,12 @@ class ImageSearchQuerySet(QuerySet):
             ValueError: The model has a field "distance"; as Django's annotate() has it.
         """
         found = search_of(self.model, search)
-        target = Target(found, asked)
-        conditions = [] if target.row is None else [HasVector(target), ~Q(pk=target.row.pk)]
         if DISTANCE in (self._fields or _field_names(self.model)):
             raise ValueError(f"The annotation '{DISTANCE}' conflicts with a field on the model.")
+        target = Target(found, asked)
+        # count() leaves the distance out of the statement; what only the database can tell of the vector is told all the same.
+        conditions = [HasVector(target)] if target.is_checked_late else []
+        conditions += [] if target.row is None else [~Q(pk=target.row.pk)]
         ordered: Self = self.filter(*conditions, **{f"{found.name}__isnull": False})
         # In place: annotate() and order_by() would each copy it again.
         distance = CosineDistance(F(f"{found.name}__embedding"), QueryVector(target))

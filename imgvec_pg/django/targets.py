@@ -7,8 +7,9 @@ from django.db import connections
 from django.db.models import Model
 from PIL.Image import Image
 
-from imgvec_pg.django.connections import psycopg_connection, setting
+from imgvec_pg.django.connections import hints_for_django, psycopg_connection, setting
 from imgvec_pg.django.imagesearch import ImageSearch
+from imgvec_pg.django.known import known_dimensions
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.clientside import MAX_UPLOAD_BYTES, vector_of_image, vector_of_words
 from imgvec_pg.search.query import check_words
@@ -20,7 +21,7 @@ class Target:
     """Words, a picture, a row or a vector, of one search; the vector is worked out once for each database.
 
     Raises:
-        UsageError: It is none of them, or the words are empty or too long.
+        UsageError: It is none of them, the words are empty or too long, or the vector has other dimensions than the model.
     """
 
     def __init__(self, search: ImageSearch, asked: Any) -> None:  # noqa: ANN401 - one of four kinds
@@ -44,7 +45,15 @@ class Target:
                 )
         elif not isinstance(asked, bytes | Image):
             asked = _checked(asked)
+            self._check_dimensions(asked, known_dimensions(search.model_name))
         self.asked = asked
+
+    @property
+    def is_checked_late(self) -> bool:
+        """Whether only a database can tell that it can be searched for: a row, or a vector for a model that is not catalogued."""
+        return self.row is not None or (
+            isinstance(self.asked, np.ndarray) and known_dimensions(self.search.model_name) is None
+        )
 
     def vector(self, alias: str) -> str | None:
         """Return the vector as pgvector reads it; None for a row that is not embedded (yet).
@@ -61,16 +70,26 @@ class Target:
             embeddings = self.search.embedding_model._default_manager.using(alias).filter(pk=self.row.pk)
             found = embeddings.values_list("embedding", flat=True).first()
             return None if found is None else vector_text(_checked(found))
-        if isinstance(self.asked, np.ndarray):
+        is_vector = isinstance(self.asked, np.ndarray)
+        if is_vector and not self.is_checked_late:
             return vector_text(self.asked)
         connection = psycopg_connection(alias)
         # A failed statement must not leave a caller's transaction unusable, nor Django unaware of it.
-        with connections[alias].wrap_database_errors:
+        with connections[alias].wrap_database_errors, hints_for_django():
             collection = get_collection(connection, self.search.collection)
+            if is_vector:
+                self._check_dimensions(self.asked, collection.dimensions)
+                return vector_text(self.asked)
             embedding = setting("EMBED", "auto")
             if isinstance(self.asked, str):
                 return vector_text(vector_of_words(connection, collection, self.asked, embedding))
             return vector_text(vector_of_image(connection, collection, self.asked, embedding))
+
+    def _check_dimensions(self, vector: Float32Array, dimensions: int | None) -> None:
+        if dimensions is not None and vector.size != dimensions:
+            raise UsageError(
+                f"the vector has {vector.size} dimensions; expected {dimensions}, of {self.search.model_name}"
+            )
 
 
 def _checked(asked: Any) -> Float32Array:  # noqa: ANN401
@@ -81,10 +100,12 @@ def _checked(asked: Any) -> Float32Array:  # noqa: ANN401
     """
     try:
         vector = np.asarray(asked.to_list() if hasattr(asked, "to_list") else asked, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError):
+        vector = np.empty((), dtype=np.float32)
+    if vector.ndim == 0:
         raise UsageError(
-            f"near() was given {type(asked).__name__}; expected words, a picture, a row or a vector"
-        ) from error
+            f"cannot search for {type(asked).__name__}; expected words, a picture, a row or a vector"
+        )
     if vector.ndim != 1 or not vector.size:
         raise UsageError(f"the vector has shape {vector.shape}; expected (dimensions,)")
     return unit_vector(vector)

@@ -20,7 +20,7 @@ from django.core.paginator import Paginator
 from django.db import connection, connections, models, transaction
 from django.db.models import Avg, Count, F, Q
 from django.test import Client
-from django.test.utils import CaptureQueriesContext, isolate_apps
+from django.test.utils import CaptureQueriesContext, isolate_apps, override_settings
 from djangoproject import set_up
 from imgvec_faulty_embedder import FaultyGrid
 from imgvec_test_embedder import ColorGrid
@@ -34,7 +34,7 @@ from imgvec_pg.django.checks import _check, _check_together
 from imgvec_pg.django.complete import _QuerySetAsker
 from imgvec_pg.django.connections import psycopg_connection
 from imgvec_pg.django.storages import FETCH
-from imgvec_pg.errors import UsageError
+from imgvec_pg.errors import NoWorkerError, UsageError
 from imgvec_pg.search.ways import DEFAULTS
 from imgvec_pg.store.collections import get_collection
 
@@ -146,7 +146,9 @@ def test_a_row_that_is_not_embedded_has_nothing_near_it_and_is_not_found() -> No
     ("asked", "reason"),
     [
         ("", "empty"),
-        (3.5, "shape"),
+        (3.5, "cannot search for float"),
+        (None, "cannot search for NoneType; expected words, a picture, a row or a vector"),
+        ([[1.0] * 12], r"shape \(1, 12\)"),
         ([0.0] * 12, "zero or not finite"),
         (object(), "expected words"),
         ([["x"]], "expected words"),
@@ -155,6 +157,33 @@ def test_a_row_that_is_not_embedded_has_nothing_near_it_and_is_not_found() -> No
 def test_near_refuses_what_cannot_be_searched_for(asked: Any, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         items().near(asked)
+
+
+@isolate_apps("gallery")
+def test_a_vector_of_other_dimensions_is_refused() -> None:
+    class Known(models.Model):
+        photo = models.BinaryField()
+        clip = ImageSearch("photo", model="demo")
+        objects = ImageSearchManager()
+
+        class Meta:
+            app_label = "gallery"
+
+    with pytest.raises(UsageError, match="the vector has 3 dimensions; expected 256, of demo"):
+        Known.objects.near([1.0] * 3)
+    # A team's own embedder has to be loaded to know, so it is the database that is asked.
+    near = items().near([1.0] * 3)
+    for ask in (near.count, lambda: list(near[:3])):
+        with pytest.raises(UsageError, match="the vector has 3 dimensions; expected 12, of color-grid"):
+            ask()
+
+
+def test_a_hint_names_the_command_as_a_django_project_runs_it() -> None:
+    with (
+        override_settings(IMGVEC={"EMBED": "worker"}),
+        pytest.raises(NoWorkerError, match=r"start one: python manage\.py imgvec worker gallery_item_clip"),
+    ):
+        list(items().near("words that nobody has embedded")[:3])
 
 
 @isolate_apps("gallery")
@@ -437,6 +466,21 @@ def faults() -> list[tuple[str, dict[str, Any], str]]:
             {"photo": photo, "clip": ImageSearch("photo", model="no-such")},
             "no model 'no-such'",
         ),
+        (
+            "imgvec_pg.E002",
+            {"photo": photo, "clip": ImageSearch("photo", model="ViT-B-32x/laion2b_s34b_b79k")},
+            "no architecture 'ViT-B-32x'",
+        ),
+        (
+            "imgvec_pg.E003",
+            {"photo": photo, "clip": ImageSearch("photo", model="demo", collection="_" + "n" * 40)},
+            "cannot name a collection",
+        ),
+        (
+            "imgvec_pg.E011",
+            {"photo": photo, "distance": models.IntegerField(), "clip": ImageSearch("photo", model="demo")},
+            'has a field "distance"',
+        ),
         ("imgvec_pg.E003", {"photo": photo, "clip": ImageSearch("photo", model="demo", m=1)}, "m"),
         (
             "imgvec_pg.E003",
@@ -516,6 +560,38 @@ def test_checks_name_what_is_wrong(code: str, attributes: dict[str, Any], text: 
     found = list(_check(made._image_searches["clip"]))
     assert [message.id for message in found] == [code]
     assert text in found[0].msg
+    # Django's own checks say nothing of the same fault.
+    told = [message for message in made.check(databases=["default"]) if "index" in message.msg]
+    assert told == []
+
+
+@isolate_apps("gallery")
+def test_checks_name_the_table_that_holds_an_inherited_field() -> None:
+    class Parent(models.Model):
+        photo = models.BinaryField()
+
+        class Meta:
+            app_label = "gallery"
+
+    class Child(Parent):
+        clip = ImageSearch("photo", model="demo")
+
+        class Meta:
+            app_label = "gallery"
+
+    [found] = [*_check(Child._image_searches["clip"]), *Child.check(databases=["default"])]
+    assert found.id == "imgvec_pg.E010"
+    assert "the table of gallery.Parent holds" in found.msg
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [({"EMBED": "wrkr"}, "is 'wrkr'"), ({"EMBD": "worker"}, "no 'EMBD'"), ("worker", "is a str")],
+)
+def test_checks_name_what_is_wrong_in_the_settings(given: Any, text: str) -> None:
+    with override_settings(IMGVEC=given):
+        [found] = run_checks()
+    assert found.id == "imgvec_pg.E012" and text in found.msg
 
 
 @isolate_apps("gallery")
