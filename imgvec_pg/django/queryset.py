@@ -126,12 +126,16 @@ class ImageSearchQuerySet(QuerySet):
         if self._plain is None:
             return list(self._iterable_class(self))
         nearest = self._plain.using(self.db).select_related(None).prefetch_related(None).only("pk")
-        keys = [row.pk for row in nearest[query.low_mark : query.high_mark]]
+        keys = [row.pk for row in nearest[: query.high_mark]]
+        wanted = keys[query.low_mark :]
         few = self._chain()
         few._plain = None
         few.query.clear_limits()
-        few = few.filter(pk__in=keys)
-        return list(few._iterable_class(few))
+        few = few.filter(pk__in=wanted)
+        found = list(few._iterable_class(few))
+        # A filter over a relation gives a key several times, which GROUP BY makes one row again; extra() is not in the plain one.
+        is_short = len(set(keys)) < len(keys) or len(found) < len(wanted)
+        return list(self._iterable_class(self)) if is_short else found
 
 
 @cache

@@ -301,6 +301,16 @@ def test_no_shape_of_a_slice_ends_with_the_index_scan(shape: str) -> None:
             cursor.execute("RESET enable_sort; RESET enable_seqscan")
 
 
+def test_an_aggregate_filtered_over_its_relation_is_not_short() -> None:
+    near = items().near("red").filter(price__lt=100)
+    reviewed = near.annotate(n=Count("reviews")).filter(reviews__stars__gte=1)
+    every = list(reviewed)
+    assert len(every) == 6
+    assert {item.pk for item in reviewed[:6]} == {item.pk for item in every}
+    assert len(reviewed[4:6]) == 2
+    assert len(near.annotate(n=Count("reviews")).extra(where=["price > 4"])[:4]) == 4
+
+
 def test_groups_by_values_are_of_the_nearest_rows() -> None:
     near = items().near("red").filter(price__lt=100)
     grouped = near.values("category__name").annotate(n=Count("pk"))
