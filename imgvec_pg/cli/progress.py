@@ -72,7 +72,7 @@ class WorkerLines:
     def __init__(self, followed: str) -> None:
         self.followed = followed
         self._pace = Pace(LOG_EVERY_SECONDS)
-        self._told = (0, 0)
+        self._told: tuple[int, int] | None = None
 
     def update(self, tally: Tally) -> None:
         """Print a line when the last is long enough ago."""
