@@ -58,7 +58,7 @@ class LogLines:
         left = None if stands or rate <= 0 else max(self.total - done, 0) / rate
         say(
             f"{done:,} of {self.total:,} {self.what}, {rate:.1f} {self.what}/s, "
-            + ("the rest is not ready yet" if left is None else f"{clock(left)} left"),
+            + ("time left unknown" if left is None else f"{clock(left)} left"),
             done=done,
             total=self.total,
             per_second=round(rate, 1),
