@@ -43,6 +43,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection, require_same_collection
 from imgvec_pg.store.jobs import queue_depth
 from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.store.transactions import flush_commits
 
 
 @click.command()
@@ -135,6 +136,7 @@ def backfill(
         require_same_collection(connection, collection.name, collection)
         if fleet is not None and fleet.died:
             tally = count_done(connection, collection, began, tally)
+        flush_commits(connection)
         filling = Filling(collection.name, tally, queue_depth(connection, collection.id).waiting)
         try:
             if not no_index:

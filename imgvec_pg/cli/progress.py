@@ -58,7 +58,7 @@ class LogLines:
         left = None if stands or rate <= 0 else max(self.total - done, 0) / rate
         say(
             f"{done:,} of {self.total:,} {self.what}, {rate:.1f} {self.what}/s, "
-            + ("the rest is not ready yet" if left is None else f"{clock(left)} left"),
+            + ("time left unknown" if left is None else f"{clock(left)} left"),
             done=done,
             total=self.total,
             per_second=round(rate, 1),
@@ -72,7 +72,7 @@ class WorkerLines:
     def __init__(self, followed: str) -> None:
         self.followed = followed
         self._pace = Pace(LOG_EVERY_SECONDS)
-        self._told = (0, 0)
+        self._told: tuple[int, int] | None = None
 
     def update(self, tally: Tally) -> None:
         """Print a line when the last is long enough ago."""

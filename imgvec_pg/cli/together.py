@@ -27,6 +27,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection
 from imgvec_pg.store.jobs import queue_depth
 from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.store.transactions import flush_commits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SOME_FAILED = 4
@@ -167,6 +168,7 @@ def backfill_together(name: str | None, names: Sequence[str], options: dict[str,
         )
     summaries = []
     with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
+        flush_commits(connection)
         for collection, tally in zip(found, tallies, strict=True):
             tally.finish()
             filling = Filling(collection.name, tally, queue_depth(connection, collection.id).waiting)

@@ -37,3 +37,9 @@ def short_transaction(connection: Connection, lock_timeout_ms: int = LOCK_TIMEOU
             },
         )
         yield
+
+
+def flush_commits(connection: Connection) -> None:
+    """Wait until all that was committed is on the disk; workers' own commits do not wait for it."""
+    with connection.transaction():
+        connection.execute(load_sql("queries/flush_commits.sql"))

@@ -1,7 +1,9 @@
 """Decoding in children: the same pixels, and nothing that happens to a child happens to this process."""
 
 import contextlib
+import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,11 +21,13 @@ from skimage import data as photographs
 
 from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import DecoderError, ImageError, UsageError
-from imgvec_pg.images import decoder, guarded
+from imgvec_pg.images import child as child_module
+from imgvec_pg.images import decode, decoder, describe, formats, guarded
 from imgvec_pg.images.decode import decode_image
 from imgvec_pg.images.decoder import Decoder, KilledError
 from imgvec_pg.images.describe import describe_image
 from imgvec_pg.images.guarded import DecodingPool, decode_guarded, describe_guarded
+from imgvec_pg.images.reply import CODES
 
 FOLDER = Path(photographs.__file__).parent
 PHOTOGRAPH = (FOLDER / "coffee.png").read_bytes()
@@ -268,6 +272,12 @@ def test_what_a_child_in_other_hands_says_is_not_believed(
     assert (error.code, error.transient) == ("decode_limit", False)
     assert "its decoder went astray" in str(error)
     assert not fresh_pool.pids()
+
+
+def test_a_child_may_give_each_reason_that_its_modules_have() -> None:
+    modules = (child_module, decode, describe, formats)
+    source = "".join(inspect.getsource(module) for module in modules)
+    assert set(re.findall(r'(?:ImageError\(\s*|"code": )"([a-z_]+)"', source)) == CODES
 
 
 SCRIPT = """

@@ -34,7 +34,7 @@ def test_no_time_is_told_while_nothing_gets_done(clock: Clock, capsys: pytest.Ca
     assert capsys.readouterr().err.splitlines() == [
         "70 of 76 images, 7.0 images/s, 0:01 left",
         "73 of 76 images, 2.0 images/s, 0:02 left",
-        "73 of 76 images, 1.0 images/s, the rest is not ready yet",
+        "73 of 76 images, 1.0 images/s, time left unknown",
     ]
 
 
