@@ -1,6 +1,6 @@
 """near(): the rows of a select by their distance from a question, in the shape that keeps the HNSW index."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVarTuple
 
@@ -39,6 +39,16 @@ CURES = {
 """What to do instead with a clause that would read every row before the LIMIT."""
 EF_SEARCH, MAX_EF_SEARCH = 40, 1000
 """pgvector 0.8 src/hnsw.h: HNSW_DEFAULT_EF_SEARCH, HNSW_MAX_EF_SEARCH."""
+
+
+class VectorText(sa.types.UserDefinedType[str]):
+    """A vector as text. Without a cast PostgreSQL reads it as the function's own type, wherever the extension lives."""
+
+    cache_ok = True
+
+    def literal_processor(self, dialect: sa.Dialect) -> Callable[[str], str]:
+        """Return how it is written into a statement that is compiled with literal_binds: digits need no escapes."""
+        return "'{}'".format
 
 
 def near(
@@ -142,8 +152,7 @@ def _neighbours(target: Target, question: Question) -> sa.FromClause:
     else:
         value = question.value
         asked = vector_text(value) if isinstance(value, np.ndarray) else value
-        # Without a type PostgreSQL reads the text as the function's own, wherever the extension lives.
-        call, arguments = f"near_{target.name}", [_bound(asked, sa.types.NullType())]
+        call, arguments = f"near_{target.name}", [_bound(asked, VectorText())]
     function: sa.Function[Any] = sa.Function(call, *arguments, packagenames=(SCHEMA,))
     found: sa.TableValuedAlias = function.table_valued(*target.columns)
     # A column among the arguments needs no LATERAL: to PostgreSQL functions in FROM are so by themselves.

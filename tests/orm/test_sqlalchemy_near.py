@@ -264,6 +264,15 @@ def test_a_collection_of_core_tables_is_named(session: Session) -> None:
     assert session.execute(statement).all()[0][0] == "name 7"
 
 
+@pytest.mark.parametrize("question", ["seven", 7, QUERY], ids=["words", "a row", "a vector"])
+@pytest.mark.parametrize("k", [5, 60])
+def test_a_statement_can_be_written_out_with_its_values(session: Session, k: int, question: Any) -> None:
+    statement = near(sa.select(Product.id), question, k=k)
+    written = statement.compile(session.get_bind(), compile_kwargs={"literal_binds": True})  # type: ignore[arg-type]
+    text = str(written).replace("%%", "%")
+    assert session.scalars(sa.text(text)).all() == session.scalars(statement).all()
+
+
 def test_statements_are_cached(session: Session) -> None:
     keys = [near(sa.select(Product), words)._generate_cache_key() for words in ("seven", "eight")]
     assert keys[0] is not None and keys[0].key == keys[1].key  # type: ignore[union-attr]
