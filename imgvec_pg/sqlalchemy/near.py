@@ -132,7 +132,9 @@ def _scan_goes_on(k: int | None) -> sa.ColumnElement[bool]:
     """
     set_to = partial(sa.func.set_config, type_=sa.Text())
     scan = sa.func.nullif(sa.func.current_setting("hnsw.iterative_scan", True), "off")
-    settings = set_to("hnsw.iterative_scan", sa.func.coalesce(scan, "strict_order"), True)
+    settings: sa.ColumnElement[str] = set_to(
+        "hnsw.iterative_scan", sa.func.coalesce(scan, "strict_order"), True
+    )
     if k is not None:
         present = sa.cast(sa.func.current_setting("hnsw.ef_search", True), sa.Integer)
         wanted = sa.func.greatest(present, min(k + 1, MAX_EF_SEARCH))

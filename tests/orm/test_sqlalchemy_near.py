@@ -229,6 +229,16 @@ def test_a_scan_that_goes_on_keeps_what_the_session_has_set_and_ends_with_the_tr
     assert settings() == ["40", "off"]
 
 
+def test_a_scan_goes_on_in_autocommit_mode_and_as_a_prepared_statement_and_leaves_nothing_behind(
+    engine: sa.Engine,
+) -> None:
+    statement = near(sa.select(Product.id), 7, k=60)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # The driver prepares from the sixth time on, and PostgreSQL plans once and for all from the eleventh.
+        assert [len(connection.execute(statement).all()) for _ in range(12)] == [60] * 12
+        assert connection.scalar(sa.select(sa.func.current_setting("hnsw.iterative_scan"))) == "off"
+
+
 def test_a_row_is_asked_with_as_instance_key_and_names_and_not_found_itself(session: Session) -> None:
     seven = session.get_one(Product, 7)
     asked = [seven, 7, Row(7), Row(id=7)]
