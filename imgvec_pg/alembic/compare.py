@@ -21,6 +21,7 @@ from imgvec_pg.alembic.hnswindexes import (
     CreateHnswIndexOp,
     DropHnswIndexOp,
     HnswIndex,
+    ReplaceHnswIndexOp,
     existing_indexes,
     in_transaction,
 )
@@ -75,10 +76,10 @@ def _compare_indexes(
         elif not index.is_made_as(found):
             log.info("Detected changed HNSW index %r on %r", name, table.fullname)
             if found.method == "hnsw" and found.is_plain:
-                upgrade.ops.append(DropHnswIndexOp(_as_found(index, found)))
+                upgrade.ops.append(ReplaceHnswIndexOp(wanted, _as_found(wanted, found)))
             else:
                 upgrade.ops.append(ops.DropIndexOp(str(name), table.name, schema=schema))
-            upgrade.ops.append(CreateHnswIndexOp(wanted))
+                upgrade.ops.append(CreateHnswIndexOp(wanted))
     for name, row in existing.items():
         if row.method == "hnsw" and row.is_plain and name not in declared:
             old = HnswIndex(
@@ -194,8 +195,8 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
             m=definition.m,
             ef_construction=definition.ef_construction,
         )
-        upgrade.ops.append(DropHnswIndexOp(replace(new, m=found.m, ef_construction=found.ef_construction)))
-        upgrade.ops.append(CreateHnswIndexOp(new))
+        old = replace(new, m=found.m, ef_construction=found.ef_construction)
+        upgrade.ops.append(ReplaceHnswIndexOp(new, old))
 
 
 def _type(column: sa.Column[Any]) -> str:

@@ -1,9 +1,10 @@
-"""op.create_hnsw_index and op.drop_hnsw_index: concurrent, repeatable and reversible.
+"""op.create_hnsw_index, op.replace_hnsw_index and op.drop_hnsw_index: concurrent, repeatable and reversible.
 
 Imported by Alembic as it starts, so it imports of Alembic only what it defines operations with.
 """
 
 import logging
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ from imgvec_pg.database.sqlfiles import as_alembic_text
 log = logging.getLogger("alembic.imgvec_pg")
 
 OPCLASS = "halfvec_cosine_ops"
+CHANGEABLE = ("column", "opclass", "m", "ef_construction")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class HnswIndex:
         }
 
     @property
+    def beside(self) -> "HnswIndex":
+        """The same by the name that it has while it is built; a collection's is that of `imgvec index rebuild`."""
+        return replace(self, name=f"{self.name.removesuffix('_hnsw')[:58]}_next")
+
+    @property
     def collection(self) -> str | None:
         """Name of the collection whose embedding table this is."""
         ours = self.schema == "imgvec" and self.table.endswith("_embedding")
@@ -72,7 +79,7 @@ class HnswIndex:
 
 
 class HnswIndexOperation(MigrateOperation):
-    """What the two operations share."""
+    """What the operations share."""
 
     def __init__(self, index: HnswIndex) -> None:
         self.index = index
@@ -119,6 +126,67 @@ class CreateHnswIndexOp(HnswIndexOperation):
     def to_diff_tuple(self) -> tuple[str, HnswIndex]:
         """Return it as `alembic check` shows it."""
         return ("create_hnsw_index", self.index)
+
+
+@Operations.register_operation("replace_hnsw_index")
+class ReplaceHnswIndexOp(HnswIndexOperation):
+    """Build an HNSW index beside the present one of its name, then let it take the name."""
+
+    def __init__(self, index: HnswIndex, old: HnswIndex) -> None:
+        super().__init__(index)
+        self.old = old
+
+    @classmethod
+    def replace_hnsw_index(
+        cls,
+        operations: Operations,
+        index_name: str,
+        table_name: str,
+        column: str,
+        *,
+        schema: str | None = None,
+        opclass: str = OPCLASS,
+        m: int = 16,
+        ef_construction: int = 64,
+        old: Mapping[str, Any],
+        concurrently: bool = True,
+    ) -> None:
+        """Change an HNSW index: until the new one is complete, searches read the old one.
+
+        Space for both is needed meanwhile. What stands before it in the revision is committed first; a build that was
+        killed leaves the old index as it was, and the revision is run again.
+
+        Args:
+            old: What is changed, as it was, for the way back: column, opclass, m, ef_construction.
+
+        Raises:
+            MigrationError: m, ef_construction out of range, or `old` has another entry.
+        """
+        index = HnswIndex(
+            index_name, table_name, column, schema, opclass, m, ef_construction, concurrently=concurrently
+        )
+        if unknown := sorted(set(old) - set(CHANGEABLE)):
+            raise MigrationError(
+                f"op.replace_hnsw_index has old={unknown!r}; expected some of {', '.join(CHANGEABLE)}"
+            )
+        operations.invoke(cls(index, replace(index, **old)))
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """What differs, as it was."""
+        return {
+            name: getattr(self.old, name)
+            for name in CHANGEABLE
+            if getattr(self.old, name) != getattr(self.index, name)
+        }
+
+    def reverse(self) -> "ReplaceHnswIndexOp":
+        """Return what undoes it."""
+        return ReplaceHnswIndexOp(self.old, self.index)
+
+    def to_diff_tuple(self) -> tuple[str, HnswIndex, HnswIndex]:
+        """Return it as `alembic check` shows it."""
+        return ("replace_hnsw_index", self.old, self.index)
 
 
 @Operations.register_operation("drop_hnsw_index")
@@ -185,6 +253,29 @@ def create(operations: Operations, operation: CreateHnswIndexOp) -> None:
                 # A build that was cut off leaves an INVALID index, which IF NOT EXISTS would take for one.
                 operations.execute(_text("drop_index", index))
             operations.execute(_text("create_index", index))
+    _register(operations, index)
+
+
+@Operations.implementation_for(ReplaceHnswIndexOp)
+def replace_index(operations: Operations, operation: ReplaceHnswIndexOp) -> None:
+    index, beside = operation.index, operation.index.beside
+    as_sql = operations.migration_context.as_sql
+    found, begun = (None, None) if as_sql else (_existing(operations, name) for name in (index, beside))
+    if found is not None and found.is_valid and index.is_made_as(found):
+        log.info("index %s is made so already", index.name)
+    else:
+        with _outside_transaction(operations, index):
+            if begun is None or not (begun.is_valid and index.is_made_as(begun)):
+                operations.execute(_text("drop_index", beside))
+                operations.execute(_text("create_index", beside))
+            # Killed from here on, there is the new one under its other name, which searches use as well.
+            operations.execute(_text("drop_index", index))
+            operations.execute(_text("rename_index", beside, new_name=sql.Identifier(index.name)))
+    _register(operations, index)
+
+
+def _register(operations: Operations, index: HnswIndex) -> None:
+    """Note how the index of a collection is made, where it is one."""
     if index.collection is not None:
         operations.execute(_text("define_index", index, collection=sql.Literal(index.collection)))
 

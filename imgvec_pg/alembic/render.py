@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 from alembic.autogenerate import renderers
 
 from imgvec_pg.alembic.collections import OPERATIONS, CollectionOperation
-from imgvec_pg.alembic.hnswindexes import OPCLASS, CreateHnswIndexOp, DropHnswIndexOp, HnswIndex
+from imgvec_pg.alembic.hnswindexes import (
+    OPCLASS,
+    CreateHnswIndexOp,
+    DropHnswIndexOp,
+    HnswIndex,
+    ReplaceHnswIndexOp,
+)
 from imgvec_pg.store.definition import CollectionDefinition
 
 if TYPE_CHECKING:
@@ -24,6 +30,15 @@ def render_create(context: "AutogenContext", operation: CreateHnswIndexOp) -> st
     context.imports.add(OPERATIONS_IMPORT)
     index = operation.index
     return _call(context, "create_hnsw_index", [index.name, index.table, index.column], _options(index))
+
+
+@renderers.dispatch_for(ReplaceHnswIndexOp)
+def render_replace(context: "AutogenContext", operation: ReplaceHnswIndexOp) -> str:
+    """Write op.replace_hnsw_index(…), with what it changes as it was."""
+    context.imports.add(OPERATIONS_IMPORT)
+    index = operation.index
+    options = {**_options(index), "old": operation.changed}
+    return _call(context, "replace_hnsw_index", [index.name, index.table, index.column], options)
 
 
 @renderers.dispatch_for(DropHnswIndexOp)

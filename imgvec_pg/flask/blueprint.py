@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.flask.asking import Searchable, key_in_url, status_of
+from imgvec_pg.flask.hints import flask_commands
 from imgvec_pg.search.clientside import MAX_UPLOAD_BYTES
 from imgvec_pg.search.nearest import Neighbour
 from imgvec_pg.search.thumbnails import THUMBNAIL_PIXELS
@@ -57,7 +58,7 @@ def search_blueprint(
     @made.route("/search", methods=["GET", "POST"])
     def search() -> ResponseReturnValue:
         extension = current_app.extensions["imgvec"]
-        with extension.connection() as connection:
+        with flask_commands(), extension.connection() as connection:
             asked = replace(searchable, embedding=current_app.config["IMGVEC_EMBED"])
             found = asked.answer(connection, request)
         rows = [_row(neighbour) for neighbour in found.rows]

@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import UsageError
 from imgvec_pg.flask.commands import imgvec_command
+from imgvec_pg.flask.hints import flask_commands
 from imgvec_pg.search.clientside import vector_of_image, vector_of_words
 from imgvec_pg.search.selects import Found, connection_of
 from imgvec_pg.sqlalchemy.questions import Asked, Picture, Words, read_question
@@ -135,6 +136,17 @@ class ImgVec:
             CollectionNotFoundError: The collection does not exist.
             NoWorkerError, ModelError: The question cannot be embedded.
         """
+        with flask_commands():
+            return self._search(statement, question, k, by, key)
+
+    def _search(
+        self,
+        statement: AnySelect,
+        question: Asked,
+        k: int,
+        by: type[EmbeddingMixin] | str | None,
+        key: Sequence[sa.ColumnElement[Any]] | None,
+    ) -> Found:
         # It refuses another database than PostgreSQL by psycopg 3.
         _ = self.engine
         session = self.db.session()

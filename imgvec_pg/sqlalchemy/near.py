@@ -1,6 +1,7 @@
 """near(): the rows of a select by their distance from a question, in the shape that keeps the HNSW index."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVarTuple
 
 import numpy as np
@@ -11,7 +12,16 @@ from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import MAX_K
 from imgvec_pg.search.question import vector_text
 from imgvec_pg.search.selects import DISTANCE, FORBIDDEN
-from imgvec_pg.sqlalchemy.questions import Asked, Picture, Question, Row, Words, as_column, read_question
+from imgvec_pg.sqlalchemy.questions import (
+    Asked,
+    Picture,
+    Question,
+    Row,
+    Vector,
+    Words,
+    as_column,
+    read_question,
+)
 from imgvec_pg.sqlalchemy.source import AnySelect, Target, resolve, target_of
 from imgvec_pg.store.embeddingmixin import SCHEMA, EmbeddingMixin
 
@@ -27,6 +37,18 @@ CURES = {
     "DISTINCT": "make it distinct outside: select(…).select_from(near(…, k=100).subquery()).distinct()",
 }
 """What to do instead with a clause that would read every row before the LIMIT."""
+EF_SEARCH, MAX_EF_SEARCH = 40, 1000
+"""pgvector 0.8 src/hnsw.h: HNSW_DEFAULT_EF_SEARCH, HNSW_MAX_EF_SEARCH."""
+
+
+class VectorText(sa.types.UserDefinedType[str]):
+    """A vector as text. Without a cast PostgreSQL reads it as the function's own type, wherever the extension lives."""
+
+    cache_ok = True
+
+    def literal_processor(self, dialect: sa.Dialect) -> Callable[[str], str]:
+        """Return how it is written into a statement that is compiled with literal_binds: digits need no escapes."""
+        return "'{}'".format
 
 
 def near(
@@ -41,6 +63,8 @@ def near(
 
     The rows get the column `distance` (cosine, 0 to 2) last; rows that are not embedded are left out. where(), join(),
     options(), offset() and limit() may follow, in any order. Nothing is run here, so it suits Session and AsyncSession.
+    From k = 40 on, where a scan of the index would end short by itself, the statement has the scan go on, as SET LOCAL does:
+    for the rest of its transaction. Below that, conditions can leave fewer than k rows; search() never does.
 
     Args:
         statement: A select of the source, with any joins and conditions.
@@ -62,6 +86,9 @@ def near(
     distance = found.c[DISTANCE]
     condition = same[0] if len(same) == 1 else sa.and_(*same)
     nearest = statement.add_columns(distance).join(found, condition).order_by(distance)
+    # A row that is asked with is one of the candidates, and not in its own answer.
+    if k is None or k >= EF_SEARCH:
+        nearest = nearest.where(_scan_goes_on(k))
     return nearest if k is None else nearest.limit(k)
 
 
@@ -78,7 +105,14 @@ def neighbours(by: type[EmbeddingMixin], question: Asked) -> sa.FromClause:
 
 
 def _read(question: Asked, target: Target) -> Question:
-    return read_question(question, target.source)
+    asked = read_question(question, target.source)
+    if isinstance(asked, Vector) and isinstance(asked.value, np.ndarray):
+        shape = asked.value.shape
+        if target.dimensions is not None and shape != (target.dimensions,):
+            raise UsageError(
+                f'the vector has shape {shape}; the model of collection "{target.name}" gives ({target.dimensions},)'
+            )
+    return asked
 
 
 def _refuse_clauses(statement: AnySelect) -> None:
@@ -88,6 +122,24 @@ def _refuse_clauses(statement: AnySelect) -> None:
             raise UsageError(
                 f"the select has {clause}, which would stand before the nearest rows; {CURES[clause]}"
             )
+
+
+def _scan_goes_on(k: int | None) -> sa.ColumnElement[bool]:
+    """Return a condition that is always true, and by which the index gives more rows than its ef_search.
+
+    No row is part of it, so PostgreSQL evaluates it once, before the first row is read. What the session has set is kept
+    where it goes further.
+    """
+    set_to = partial(sa.func.set_config, type_=sa.Text())
+    scan = sa.func.nullif(sa.func.current_setting("hnsw.iterative_scan", True), "off")
+    settings: sa.ColumnElement[str] = set_to(
+        "hnsw.iterative_scan", sa.func.coalesce(scan, "strict_order"), True
+    )
+    if k is not None:
+        present = sa.cast(sa.func.current_setting("hnsw.ef_search", True), sa.Integer)
+        wanted = sa.func.greatest(present, min(k + 1, MAX_EF_SEARCH))
+        settings = settings + set_to("hnsw.ef_search", sa.cast(wanted, sa.Text), True)
+    return sa.select(settings).scalar_subquery().is_not(None)
 
 
 def _neighbours(target: Target, question: Question) -> sa.FromClause:
@@ -102,8 +154,7 @@ def _neighbours(target: Target, question: Question) -> sa.FromClause:
     else:
         value = question.value
         asked = vector_text(value) if isinstance(value, np.ndarray) else value
-        # Without a type PostgreSQL reads the text as the function's own, wherever the extension lives.
-        call, arguments = f"near_{target.name}", [_bound(asked, sa.types.NullType())]
+        call, arguments = f"near_{target.name}", [_bound(asked, VectorText())]
     function: sa.Function[Any] = sa.Function(call, *arguments, packagenames=(SCHEMA,))
     found: sa.TableValuedAlias = function.table_valued(*target.columns)
     # A column among the arguments needs no LATERAL: to PostgreSQL functions in FROM are so by themselves.

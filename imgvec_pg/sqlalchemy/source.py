@@ -7,9 +7,11 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
+from imgvec_pg.embedding.catalog import CATALOGUE
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.selects import DISTANCE
-from imgvec_pg.store.embeddingmixin import CLASSES, EmbeddingMixin
+from imgvec_pg.store.definition import CollectionDefinition
+from imgvec_pg.store.embeddingmixin import CLASSES, DEFINITION, EmbeddingMixin
 from imgvec_pg.store.newcollection import check_name
 
 AnySelect: TypeAlias = "sa.Select[*tuple[Any, ...]]"
@@ -41,6 +43,20 @@ class Target:
         assert self.table is not None  # noqa: S101
         keys = (next(iter(c.foreign_keys)).column.key for c in self.table.primary_key.columns)
         return [self.source.c[key] for key in keys]
+
+    @cached_property
+    def dimensions(self) -> int | None:
+        """The model's dimensions where Python knows them: by the column's type, the definition or the catalogue."""
+        if self.table is None:
+            return None
+        definition: CollectionDefinition | None = self.table.info.get(DEFINITION)
+        model = CATALOGUE.get(definition.model) if definition is not None and definition.model else None
+        known = (
+            getattr(self.table.c.embedding.type, "dim", None),
+            None if definition is None else definition.dimensions,
+            None if model is None else model.dimensions,
+        )
+        return next((dimensions for dimensions in known if dimensions is not None), None)
 
     @cached_property
     def columns(self) -> list[sa.ColumnClause[Any]]:

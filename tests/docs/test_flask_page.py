@@ -106,6 +106,12 @@ def test_the_commands_of_the_page_make_it_searchable(application: Application) -
         "from app import app; c = app.test_client(); print(c.get('/search?q=cyan').json);"
         "print(c.get('/imgvec/search?q=cyan&k=2').json['found'][0]['columns'])"
     )
+    refused = application.python(
+        "from app import app; c = app.test_client(); app.config['IMGVEC_EMBED'] = 'worker';"
+        "print(*[(a.status_code, a.json['error']) for a in (c.get('/search?q='), c.get('/search?q=magenta+cyan'))], sep=chr(10))"
+    ).splitlines()
+    assert refused[0].startswith("(400, 'the words are empty")
+    assert refused[1].startswith("(503, 'no worker ") and "flask imgvec worker photo_clip" in refused[1]
     # Red and yellow have fewer than three stars.
     assert asked.startswith("[['cyan', 0.0], ") and "'red'" not in asked
     assert asked.splitlines()[1] == "{'title': 'cyan'}"

@@ -64,7 +64,8 @@ def test_the_page_runs(
     output = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[1] for line in output[:10]] == [f"name {i}" for i in range(1, 11)]
     assert output[10] == "exact ['name 1', 'name 2']"
-    assert output[11] == "[(False, 11), (True, 9)]"
+    assert [line.split("  ")[1] for line in output[11:16]] == [f"name {i}" for i in range(1, 6)]
+    assert output[16] == "[(False, 11), (True, 9)]"
     assert len(namespace["page"]) == 5  # type: ignore[arg-type]
 
 

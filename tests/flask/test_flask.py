@@ -128,9 +128,11 @@ def test_search_takes_words_pictures_and_vectors(app: Flask) -> None:
 def test_a_process_that_may_not_load_models_says_which_worker_is_missing(app: Flask) -> None:
     app.config["IMGVEC_EMBED"] = "worker"
     try:
-        with pytest.raises(NoWorkerError, match="imgvec worker color"):
+        with pytest.raises(NoWorkerError, match=r": flask imgvec worker color$"):
             imgvec.search(sa.select(Picture), "magenta cyan", 3)
-        assert app.test_client().get("/api/search?q=magenta+cyan").status_code == 503
+        answer = app.test_client().get("/api/search?q=magenta+cyan")
+        assert answer.status_code == 503
+        assert answer.get_json()["error"].endswith(": flask imgvec worker color")
     finally:
         app.config["IMGVEC_EMBED"] = "process"
 

@@ -18,7 +18,7 @@ from server import running
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".matrix"
-SHOWN = ("sqlalchemy", "alembic", "psycopg")
+SHOWN = ("sqlalchemy", "alembic", "psycopg", "django", "flask")
 
 
 def main(wanted: list[str]) -> int:

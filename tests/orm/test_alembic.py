@@ -113,13 +113,16 @@ def index_free(dump: str) -> str:
         (
             'postgresql_using="hnsw"',
             'postgresql_using="hnsw", postgresql_with={"m": 8, "ef_construction": 32}',
-            ["op.drop_hnsw_index", "op.create_hnsw_index", "m=8, ef_construction=32)"],
+            [
+                "op.replace_hnsw_index('product_look', 'product', 'look', m=8, ef_construction=32, old={'m': 16, ",
+                "op.replace_hnsw_index('product_look', 'product', 'look', m=16, ef_construction=64, old={'m': 8, ",
+            ],
             "hnsw (look halfvec_cosine_ops) WITH (m='8', ef_construction='32')",
         ),
         (
             '"look": "halfvec_cosine_ops"',
             '"look": "halfvec_l2_ops"',
-            ["opclass='halfvec_l2_ops'"],
+            ["opclass='halfvec_l2_ops'", "old={'opclass': 'halfvec_cosine_ops'}"],
             "hnsw (look halfvec_l2_ops)",
         ),
         (
@@ -151,13 +154,26 @@ def test_a_change_of_a_collections_index_is_seen_built_and_registered(app: App, 
     app.change('model="demo"', 'model="demo", m=8, ef_construction=40')
     text = app.autogenerate("smaller")
     assert (
-        "op.create_hnsw_index('product_clip_embedding_hnsw', 'product_clip_embedding', 'embedding', schema='imgvec', m=8"
+        "op.replace_hnsw_index('product_clip_embedding_hnsw', 'product_clip_embedding', 'embedding', schema='imgvec', m=8"
         in text
     )
     app.alembic("upgrade", "head")
     assert "m='8', ef_construction='40'" in index_definition(rows, "product_clip_embedding_hnsw")
     assert (find_collections(rows)[0].m, find_collections(rows)[0].ef_construction) == (8, 40)
     app.alembic("check")
+    app.alembic("downgrade", "-1")
+    assert "m='16', ef_construction='64'" in index_definition(rows, "product_clip_embedding_hnsw")
+    assert (find_collections(rows)[0].m, find_collections(rows)[0].ef_construction) == (16, 64)
+    printed = app.alembic("upgrade", "head", "--sql")
+    run_tool(
+        "psql",
+        rows.info.dsn + password(rows),
+        "-X",
+        "-v",
+        "ON_ERROR_STOP=1",
+        stdin="--" + printed.rpartition("-- Running")[2],
+    )
+    assert "m='8', ef_construction='40'" in index_definition(rows, "product_clip_embedding_hnsw")
 
 
 def test_a_change_of_dimension_is_alembics_and_refused_by_rows_of_the_old(app: App, rows: Connection) -> None:
@@ -201,6 +217,10 @@ REFUSED = [
         'collection "product_clip" exists already, over public.product by demo; expected other by demo',
     ),
     ("op.create_hnsw_index('x', 'product', 'look', m=1)", "m is 1; expected 2 to 100"),
+    (
+        "op.replace_hnsw_index('x', 'product', 'look', old={'name': 'y'})",
+        "op.replace_hnsw_index has old=['name']; expected some of column, opclass, m, ef_construction",
+    ),
     (
         "op.create_hnsw_index('product_look', 'product', 'look', m=9)",
         "an index product_look exists already: hnsw over look",
@@ -270,21 +290,42 @@ def test_printed_sql_makes_what_the_migration_makes(
     assert dump_schema(another_database) == bare
 
 
+@pytest.mark.parametrize(
+    ("change", "built", "left"),
+    [
+        (
+            ('postgresql_using="hnsw"', 'postgresql_using="hnsw", postgresql_with={"m": 8}'),
+            "product_look_next",
+            "product_look",
+        ),
+        (
+            (
+                'sa.Index("product_look", "look", postgresql_using="hnsw"',
+                'sa.Index("product_view", "look", postgresql_using="hnsw", postgresql_with={"m": 8}',
+            ),
+            "product_view",
+            "product_view",
+        ),
+    ],
+    ids=["replaced", "created"],
+)
 def test_a_migration_that_was_killed_in_an_index_build_or_run_twice_is_repaired_by_running_it_again(
-    app: App, rows: Connection, database: str
+    app: App, rows: Connection, database: str, change: tuple[str, str], built: str, left: str
 ) -> None:
-    app.change('postgresql_using="hnsw"', 'postgresql_using="hnsw", postgresql_with={"m": 8}')
+    app.change(*change)
     app.autogenerate("changed")
     first = app.alembic("current").split()[0]
-    rows.execute("DROP INDEX product_look")
+    present = index_definition(rows)
     with connect(database) as holder, holder.transaction():
         # A build waits for transactions that have written the table.
         holder.execute("UPDATE product SET name = name WHERE id = 1")
         process = app.start("upgrade", "head")
         for _ in range(400):
-            if "INVALID" in index_definition(rows):
+            if "INVALID" in index_definition(rows, built):
                 break
             time.sleep(0.05)
+        # Searches have it all the while.
+        assert index_definition(rows) == present
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
         # The server goes on building for a client that is gone, until it notices; here it is told.
@@ -292,20 +333,40 @@ def test_a_migration_that_was_killed_in_an_index_build_or_run_twice_is_repaired_
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
             " WHERE query LIKE '%CREATE INDEX CONCURRENTLY%' AND pid <> pg_backend_pid()"
         )
-    if "INVALID" not in index_definition(rows):
+    if "INVALID" not in index_definition(rows, built):
         pytest.fail("the build ended before it was killed")
+    assert index_definition(rows) == present
     app.alembic("upgrade", "head")
-    assert index_definition(rows).endswith("WITH (m='8', ef_construction='64')")
+    assert index_definition(rows, left).endswith("WITH (m='8', ef_construction='64')")
+    names = [
+        name for name in ("product_look", "product_look_next", "product_view") if index_definition(rows, name)
+    ]
+    assert names == [left]
     for revision in (first, "base"):
         app.alembic("stamp", revision)
     rows.execute("ALTER TABLE product RENAME TO kept")
     with pytest.raises(
-        sa.exc.DBAPIError, match="already exists"
+        (sa.exc.DBAPIError, MigrationError), match=r"already exists|exists already"
     ):  # Alembic's own tables are not ours to mend
         app.alembic("upgrade", "head")
     rows.execute("ALTER TABLE kept RENAME TO product")
     app.alembic("stamp", first)
     app.alembic("upgrade", "head")
+    app.alembic("check")
+
+
+def test_an_index_that_a_killed_migration_had_complete_takes_its_name_without_another_build(
+    app: App, rows: Connection
+) -> None:
+    app.change('postgresql_using="hnsw"', 'postgresql_using="hnsw", postgresql_with={"m": 8}')
+    app.autogenerate("changed")
+    rows.execute(
+        "CREATE INDEX product_look_next ON product USING hnsw (look halfvec_cosine_ops) WITH (m = 8, ef_construction = 64)"
+    )
+    rows.execute("DROP INDEX product_look")
+    [built] = rows.execute("SELECT 'product_look_next'::regclass::oid").fetchall()
+    app.alembic("upgrade", "head")
+    assert rows.execute("SELECT 'product_look'::regclass::oid").fetchall() == [built]
     app.alembic("check")
 
 

@@ -19,6 +19,7 @@ from ormshop import (
     make_shop,
     sqlalchemy_url,
 )
+from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -192,6 +193,52 @@ def test_the_nearest_come_with_their_distance_in_order(session: Session) -> None
     ]
 
 
+@pytest.mark.parametrize("question", ["seven", 7, QUERY], ids=["words", "a row", "a vector"])
+@pytest.mark.parametrize("k", [39, 40, 60, 300, 1500])
+def test_the_index_gives_k_rows_beyond_its_ef_search(session: Session, k: int, question: Any) -> None:
+    statement = near(sa.select(Product.id), question, k=k)
+    found = session.execute(statement).all()
+    assert len(found) == len({row.id for row in found}) == k
+    assert INDEX in str(plan(session, statement))
+
+
+def test_pages_go_on_beyond_ef_search_and_conditions_leave_them_full(session: Session) -> None:
+    all_of_them = near(sa.select(Product.id), 7, k=None)
+    assert len(session.execute(all_of_them.limit(24).offset(48)).all()) == 24
+    cheap = all_of_them.where(Product.price < 5).limit(24).offset(48)
+    assert len(session.execute(cheap).all()) == 24
+    assert INDEX in str(plan(session, cheap))
+
+
+def test_a_scan_that_goes_on_keeps_what_the_session_has_set_and_ends_with_the_transaction(
+    session: Session,
+) -> None:
+    def settings() -> list[str | None]:
+        names = ("hnsw.ef_search", "hnsw.iterative_scan")
+        return [session.scalar(sa.func.current_setting(name, True)) for name in names]
+
+    SearchSettings(ef_search=200, iterative_scan="relaxed_order").apply(session)
+    session.execute(near(sa.select(Product), 7, k=60)).all()
+    assert settings() == ["200", "relaxed_order"]
+    session.rollback()
+    session.execute(near(sa.select(Product), 7, k=10)).all()
+    assert settings() == ["40", "off"]
+    session.execute(near(sa.select(Product), 7, k=60)).all()
+    assert settings() == ["61", "strict_order"]
+    session.rollback()
+    assert settings() == ["40", "off"]
+
+
+def test_a_scan_goes_on_in_autocommit_mode_and_as_a_prepared_statement_and_leaves_nothing_behind(
+    engine: sa.Engine,
+) -> None:
+    statement = near(sa.select(Product.id), 7, k=60)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # The driver prepares from the sixth time on, and PostgreSQL plans once and for all from the eleventh.
+        assert [len(connection.execute(statement).all()) for _ in range(12)] == [60] * 12
+        assert connection.scalar(sa.select(sa.func.current_setting("hnsw.iterative_scan"))) == "off"
+
+
 def test_a_row_is_asked_with_as_instance_key_and_names_and_not_found_itself(session: Session) -> None:
     seven = session.get_one(Product, 7)
     asked = [seven, 7, Row(7), Row(id=7)]
@@ -225,6 +272,15 @@ def test_a_collection_of_core_tables_is_named(session: Session) -> None:
     product = sa.table("product", sa.column("id", sa.BigInteger), sa.column("name"), schema="shop")
     statement = near(sa.select(product.c.name), "seven", 1, by="product_clip", key=[product.c.id])
     assert session.execute(statement).all()[0][0] == "name 7"
+
+
+@pytest.mark.parametrize("question", ["seven", 7, QUERY], ids=["words", "a row", "a vector"])
+@pytest.mark.parametrize("k", [5, 60])
+def test_a_statement_can_be_written_out_with_its_values(session: Session, k: int, question: Any) -> None:
+    statement = near(sa.select(Product.id), question, k=k)
+    written = statement.compile(session.get_bind(), compile_kwargs={"literal_binds": True})  # type: ignore[arg-type]
+    text = str(written).replace("%%", "%")
+    assert session.scalars(sa.text(text)).all() == session.scalars(statement).all()
 
 
 def test_statements_are_cached(session: Session) -> None:
@@ -286,6 +342,35 @@ def test_statements_are_cached(session: Session) -> None:
 def test_what_cannot_be_meant_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make()
+
+
+def test_a_vector_of_another_model_is_refused_before_it_is_asked_with(session: Session) -> None:
+    class Other(DeclarativeBase): ...
+
+    class Photo(Other):
+        __tablename__ = "photo"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        path: Mapped[str]
+
+    def clip(name: str, *, embedding: Any = None, **fields: Any) -> Any:
+        told = {"__source__": Photo, "__collection__": CollectionDefinition(name, **fields)}
+        if embedding is not None:
+            told["embedding"] = mapped_column(embedding)
+        return type(name.title(), (EmbeddingMixin, Other), told)
+
+    refused = r"shape \(8,\); the model of collection \"{}\" gives \({},\)"
+    by_model = clip("by_model", image="path", model="ViT-B-32/laion2b_s34b_b79k")
+    by_definition = clip("by_definition", dimensions=4)
+    by_type = clip("by_type", embedding=HALFVEC(5))
+    for by, dimensions in ((by_model, 512), (by_definition, 4), (by_type, 5)):
+        with pytest.raises(UsageError, match=refused.format(by.__name__.lower(), dimensions)):
+            near(sa.select(Photo), QUERY, by=by)
+        near(sa.select(Photo), np.ones(dimensions), by=by)
+    # Here neither the class nor anything else in Python knows: search() asks, near() is left to the database.
+    with pytest.raises(UsageError, match=r"the vector has shape \(5,\); the collection's model gives \(8,\)"):
+        search(session, sa.select(Product), np.ones(5))
+    with pytest.raises(sa.exc.DataError, match="different halfvec dimensions"):
+        session.execute(near(sa.select(Product), np.ones(5)))
 
 
 def test_models_that_cannot_be_sources_are_refused() -> None:
