@@ -69,7 +69,19 @@ def shop(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
                 "photo_path",
             ]
             run("-m", "imgvec_pg", *create, "--root", str(folder / "photos"), "--model", model, "--dsn", dsn)
-            run("-m", "imgvec_pg", "backfill", "product_clip", "--workers", "2", "--dsn", dsn)
+            # The comparison's bounds are those of fp32, which is not the default where a CPU has bf16 instructions.
+            run(
+                "-m",
+                "imgvec_pg",
+                "backfill",
+                "product_clip",
+                "--workers",
+                "2",
+                "--precision",
+                "fp32",
+                "--dsn",
+                dsn,
+            )
             yield Shop(connection, files, stored, raw)
 
 

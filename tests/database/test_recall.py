@@ -216,10 +216,10 @@ def test_tune_stores_the_first_setting_that_surely_reaches_the_recall(
 
 def test_python_search_uses_the_stored_setting(connection: Connection, items: Collection) -> None:
     # The condition sees what the search has set.
-    only_if_set = NearestOptions(k=5, where="current_setting('hnsw.ef_search') = '400'")
+    only_if_set = NearestOptions(k=5, where="current_setting('hnsw.ef_search') = '200'")
     query = vectors(ROWS)[0]
     assert find_nearest(connection, items, query, only_if_set).rows == []
-    connection.execute("UPDATE imgvec.collection SET ef_search = 400")
+    connection.execute("UPDATE imgvec.collection SET ef_search = 200")
     tuned = get_collection(connection, "item_test")
     assert len(find_nearest(connection, tuned, query, only_if_set).rows) == 5
 
