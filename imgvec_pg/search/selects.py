@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 DISTANCE = "distance"
+AT_ONCE: dict[str, Any] = {"stream_results": False, "yield_per": None}
+"""Execution options of what is read whole: a cursor on the server takes no EXPLAIN, and none outside a transaction."""
 VECTOR, CANDIDATES = "imgvec_vector", "imgvec_candidates"
 """Names of bound values."""
 FORBIDDEN = {
@@ -171,7 +173,8 @@ class _SelectAsker:
     def expect_rows(self) -> float:
         if not any(getattr(self.matching, name) for name in RESTRICTING):
             return math.inf
-        found = PLAN_ROWS.search(str(self.bound.execute(_Explain(self.matching)).scalar()))
+        explained = self.bound.execute(_Explain(self.matching), execution_options=AT_ONCE)
+        found = PLAN_ROWS.search(str(explained.scalar()))
         assert found is not None  # noqa: S101 - EXPLAIN's first line is the top node's
         return float(found[1])
 
@@ -183,7 +186,9 @@ class _SelectAsker:
         values: dict[str, object] = {VECTOR: self.vector}
         if candidates is not None:
             values[CANDIDATES] = candidates
-        result = self.connection.execute(nearest.order_by(order).limit(limit), values)
+        result = self.connection.execute(
+            nearest.order_by(order).limit(limit), values, execution_options=AT_ONCE
+        )
         # Where collections are loaded by a join SQLAlchemy wants to be told to put their rows together; it has limited the
         # entities, not the joined rows. Other rows may be equal, and each counts.
         must_be_unique = getattr(result, "_unique_filter_state", None) is not None

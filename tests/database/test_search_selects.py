@@ -301,3 +301,43 @@ def test_what_cannot_be_meant_is_refused(engine: sa.Engine, change: dict[str, An
     arguments = {"statement": sa.select(Photo.id), "collection": "photo_test", "vector": QUERY, **change}
     with engine.connect() as connection, pytest.raises((UsageError, CollectionError), match=message):
         search(connection, **arguments)
+
+
+class Unreadable(sa.types.TypeDecorator[str]):
+    impl = sa.Text
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        raise ValueError(f"cannot read {value}")
+
+
+def test_settings_are_as_before_where_a_value_cannot_be_read(engine: sa.Engine) -> None:
+    statement = sa.select(sa.type_coerce(Photo.file, Unreadable))
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT '[1]'::halfvec"))
+        connection.execute(sa.text("SET LOCAL hnsw.iterative_scan = strict_order"))
+        shown = [sa.text(f"SHOW {name}") for name in DEFAULTS]
+        before = [connection.scalar(show) for show in shown]
+        with pytest.raises(ValueError, match=r"cannot read \d+.jpg"):
+            search(connection, statement, "photo_test", QUERY)
+        assert [connection.scalar(show) for show in shown] == before
+        # The server's own error is told, not that its transaction takes no more.
+        with pytest.raises(sa.exc.DataError, match="division by zero"), connection.begin_nested():
+            search(connection, sa.select(1 / (Photo.id - Photo.id)), "photo_test", QUERY)
+        assert [connection.scalar(show) for show in shown] == before
+
+
+@pytest.mark.parametrize("options", [{"stream_results": True}, {"yield_per": 3}])
+@pytest.mark.parametrize("is_of_connection", [True, False])
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "AUTOCOMMIT"])
+def test_a_cursor_on_the_server_is_not_needed(
+    engine: sa.Engine, options: dict[str, Any], is_of_connection: bool, isolation: str
+) -> None:
+    statement = sa.select(Photo.id).where(Photo.price <= 4000)
+    with engine.connect().execution_options(isolation_level=isolation) as connection:
+        if is_of_connection:
+            connection.execution_options(**options)
+        else:
+            statement = statement.execution_options(**options)
+        found = search(connection, statement, "photo_test", QUERY)
+        assert (found.way, len(found.rows)) == ("index", 10)
