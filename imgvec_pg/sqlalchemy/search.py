@@ -49,11 +49,12 @@ def search(
         ModelError: The worker could not embed them.
         DatabaseError: The role lacks a right, or the database the library's schema.
     """
+    known_key = key
     if isinstance(by, str) and key is None:
         check_name(by)
         with refusals_told():
-            key = selects.source_key(session, statement, by)
-    target, columns = resolve(statement, by, key)
+            known_key = selects.source_key(session, statement, by)
+    target, columns = resolve(statement, by, known_key)
     asked = read_question(question, _source(target, columns))
     if isinstance(asked, Row):
         values = asked.key([name for name, _ in target.key])
@@ -65,7 +66,9 @@ def search(
     if vector is None:
         return Found((), "exact")
     with refusals_told(with_applications_select=True):
-        return selects.search(session, statement, target.name, vector, k, key=columns)
+        # A key that was looked up is looked up again, should the name mean another collection meanwhile.
+        own_key = None if known_key is not key else columns
+        return selects.search(session, statement, target.name, vector, k, key=own_key)
 
 
 def _source(target: Target, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Table | None:

@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from photostore import make_collection
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship
 
-from imgvec_pg.database.connect import connect
+from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.selects import search
 from imgvec_pg.search.states import forget_state, read_state
 from imgvec_pg.search.ways import DEFAULTS
-from imgvec_pg.store.aliases import create_alias, get_alias, point_alias
+from imgvec_pg.store.aliases import create_alias, drop_alias, get_alias, point_alias
+from imgvec_pg.store.collections import drop_collection, get_collection
 from imgvec_pg.store.indexbuild import build_index
 
 ROWS, DIMENSIONS = 6000, 8
@@ -341,3 +342,72 @@ def test_a_cursor_on_the_server_is_not_needed(
             statement = statement.execution_options(**options)
         found = search(connection, statement, "photo_test", QUERY)
         assert (found.way, len(found.rows)) == ("index", 10)
+
+
+@pytest.mark.parametrize("name", ["photo_again", "photo_alias"])
+def test_a_collection_created_again_is_another_one_at_once(
+    engine: sa.Engine, module_database: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("imgvec_pg.search.states.KEPT_SECONDS", 600.0)
+    fourth = sa.select(Photo.id).where(Photo.id > 3)
+
+    def create(owner: Connection, source: str, near: int) -> None:
+        """Embed five rows, one of them in the direction that is asked for."""
+        make_collection(owner, source, "photo_again", dimensions=4)
+        create_alias(owner, "photo_alias", "photo_again")
+        owner.execute("DELETE FROM imgvec.job")
+        owner.execute(
+            "INSERT INTO imgvec.photo_again_embedding (id, embedding, version, content_hash, precision)"
+            " SELECT i, CASE i WHEN %s THEN '[1,0,0,0]' ELSE '[0,1,0,0]' END::halfvec, 1, '', 'fp32'"
+            " FROM generate_series(1, 5) AS i",
+            [near],
+        )
+
+    def drop(owner: Connection) -> None:
+        drop_alias(owner, get_alias(owner, "photo_alias"))
+        drop_collection(owner, get_collection(owner, "photo_again"))
+
+    with connect(module_database) as owner, engine.connect() as connection:
+        owner.execute("CREATE TABLE IF NOT EXISTS shop.other (id bigint PRIMARY KEY, file text)")
+        owner.execute(
+            "INSERT INTO shop.other SELECT id, file FROM shop.photo WHERE id <= 5 ON CONFLICT DO NOTHING"
+        )
+        create(owner, "shop.photo", 4)
+        assert search(connection, fourth, name, QUERY[:4], 1).rows[0].id == 4
+        connection.commit()
+        drop(owner)
+        create(owner, "shop.photo", 5)
+        assert not read_state(connection, name).is_fresh
+        assert search(connection, fourth, name, QUERY[:4], 1).rows[0].id == 5
+        connection.commit()
+        drop(owner)
+        create(owner, "shop.other", 4)
+        assert not read_state(connection, name).is_fresh
+        with pytest.raises(UsageError, match=r"reads shop\.other, .* 0 times"):
+            search(connection, fourth, name, QUERY[:4], 1)
+        connection.commit()
+        assert read_state(connection, name).source == ("shop", "other")
+        drop(owner)
+
+
+@pytest.mark.parametrize("name", ["photo_test", "shown_once"])
+def test_that_the_collection_is_the_same_is_looked_at_once(engine: sa.Engine, name: str) -> None:
+    plans: list[str] = []
+    with engine.connect() as connection:
+        if name == "shown_once":
+            create_alias(connection.connection.driver_connection, name, "photo_test")
+
+        @sa.event.listens_for(connection, "before_cursor_execute", retval=True)
+        def explain(c: object, cursor: Any, statement: str, values: Any, *rest: object) -> tuple[str, Any]:
+            if "near_" in statement:
+                cursor.execute("EXPLAIN " + statement, values)
+                plans.append("\n".join(line for (line,) in cursor.fetchall()))
+            return statement, values
+
+        assert search(connection, sa.select(Photo.id), name, QUERY).way == "index"
+        connection.rollback()
+        forget_state(connection, name)
+    (plan,) = plans
+    assert "One-Time Filter" in plan
+    assert "InitPlan" in plan
+    assert "photo_test_embedding_hnsw" in plan
