@@ -18,9 +18,6 @@ from imgvec_pg.sqlalchemy.source import AnySelect, Target, resolve
 from imgvec_pg.store.embeddingmixin import SCHEMA, EmbeddingMixin
 from imgvec_pg.store.newcollection import check_name
 
-NO_DATA_FOUND = "P0002"
-"""What embedding_of() raises for a row without an embedding."""
-
 
 def search(
     session: Session | sa.Connection,
@@ -84,6 +81,7 @@ def fetch_vector(bound: sa.Connection, target: Target, asked: Question) -> npt.N
     imgvec, name = getattr(sa.func, SCHEMA), sa.literal(target.name, sa.Text())
     if isinstance(asked, Words) and not isinstance(asked.text, str):
         raise UsageError("search() runs at once, so it cannot take a column; expected words, or use near()")
+    call: sa.ColumnElement[Any]
     if isinstance(asked, Words):
         call = imgvec.embed_text(name, sa.literal(asked.text, sa.Text()))
     elif isinstance(asked, Picture):
@@ -95,20 +93,15 @@ def fetch_vector(bound: sa.Connection, target: Target, asked: Question) -> npt.N
             for value, (column, type_) in values
             for part in (sa.literal(column, sa.Text()), sa.literal(value, type_))
         ]
-        call = imgvec.embedding_of(name, sa.func.jsonb_build_object(*pairs))
+        call = (
+            imgvec.find_embedding(name, sa.func.jsonb_build_object(*pairs))
+            .table_valued("embedding")
+            .c.embedding
+        )
     elif isinstance(asked.value, np.ndarray):
         return asked.value
     else:
         raise UsageError("search() runs at once, so it cannot take a column; expected a value, or use near()")
     fetching = sa.select(sa.cast(call, sa.Text()))
-    if not isinstance(asked, Row):
-        return np.array(json.loads(bound.execute(fetching).scalar_one()), dtype=np.float32)
-    try:
-        # In a savepoint: that a row is not embedded must not end the application's transaction.
-        with bound.begin_nested():
-            text = bound.execute(fetching).scalar_one()
-    except sa.exc.DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == NO_DATA_FOUND:
-            return None
-        raise
-    return np.array(json.loads(text), dtype=np.float32)
+    text: str | None = bound.execute(fetching, execution_options=selects.AT_ONCE).scalar_one()
+    return None if text is None else np.array(json.loads(text), dtype=np.float32)

@@ -221,6 +221,27 @@ def test_embedding_of_raises_instead_of_giving_null(
         scratch.execute(f"SELECT imgvec.embedding_of({arguments})")  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize(
+    ("key", "state"), [("'a''b'", "22P02"), ("'99999999999999999999'", "22003"), ("1e30", "22003")]
+)
+def test_embedding_of_says_what_a_key_is(scratch: Connection, key: str, state: str) -> None:
+    with pytest.raises(psycopg.Error) as raised:
+        scratch.execute(f"SELECT imgvec.embedding_of('photo_test', {key})")  # type: ignore[arg-type]
+    assert raised.value.sqlstate == state
+    assert raised.value.diag.message_hint == 'The key of collection "photo_test" is id bigint.'
+
+
+@pytest.mark.usefixtures("photos")
+def test_find_embedding_gives_null_for_a_row_that_has_none(scratch: Connection) -> None:
+    for key in ("1", '"1"', '{"id": 1}'):
+        (found,) = rows(
+            scratch, "SELECT embedding::text, key_object FROM imgvec.find_embedding('photo_test', %s)", key
+        )
+        assert found[0] == "[1,0,0]"
+    assert rows(scratch, "SELECT * FROM imgvec.find_embedding('photo_test', '99')") == [(None, {"id": 99})]
+
+
 @pytest.mark.usefixtures("albums")
 @pytest.mark.parametrize("key", ["7", "'x'", "NULL", """'{"album": 1}'"""])
 def test_embedding_of_says_how_a_composite_key_is_given(scratch: Connection, key: str) -> None:
