@@ -16,7 +16,7 @@ from sqlalchemy.sql.expression import ClauseElement, Executable
 from sqlalchemy.sql.visitors import InternalTraversal
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.nearest import MAX_K
+from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.question import unit_vector, vector_text
 from imgvec_pg.search.states import State, forget_state, read_state, run
 from imgvec_pg.search.ways import Way, find
@@ -79,8 +79,9 @@ def search(
         UsageError: k, the vector or the select cannot be used.
         CollectionNotFoundError: The collection does not exist.
     """
-    if not 1 <= k <= MAX_K:
-        raise UsageError(f"k is {k}; expected 1 to {MAX_K} rows")
+    check_k(k)
+    if not isinstance(collection, str):
+        raise UsageError(f"the collection is {collection!r}; expected its name")
     if not isinstance(statement, sa.Select):
         raise UsageError(
             f"search() was given a {type(statement).__name__}; expected a select over the collection's source"

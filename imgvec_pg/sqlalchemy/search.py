@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search import selects
+from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.selects import Found
 from imgvec_pg.sqlalchemy.questions import Asked, Picture, Question, Row, Words, read_question
 from imgvec_pg.sqlalchemy.refusals import refusals_told
@@ -46,6 +47,7 @@ def search(
         ModelError: The worker could not embed them.
         DatabaseError: The role lacks a right, or the database the library's schema.
     """
+    check_k(k)
     known_key = key
     if isinstance(by, str) and key is None:
         check_name(by)

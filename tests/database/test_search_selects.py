@@ -236,6 +236,8 @@ def test_an_alias_that_was_switched_gives_the_new_collection_at_once(
             " SELECT i, '[1,0,0,0]', 1, '', 'fp32' FROM generate_series(41, 43) AS i"
         )
         create_alias(owner, "shown", "photo_test")
+        with pytest.raises(CollectionError, match=r"there are: photo_second, photo_test; aliases: shown$"):
+            get_collection(owner, "nothing")
         with engine.connect() as connection:
             assert len(search(connection, sa.select(Photo.id), "shown", QUERY).rows) == 10
             connection.commit()
@@ -281,6 +283,11 @@ def test_an_alias_is_searched_by_its_own_key(engine: sa.Engine) -> None:
     [
         ({"k": 0}, "k is 0; expected 1 to 10000"),
         ({"k": 10_001}, "k is 10001"),
+        ({"k": 2.5}, "k is 2.5; expected 1 to 10000 rows"),
+        ({"k": None}, "k is None"),
+        ({"k": "5"}, "k is '5'"),
+        ({"k": True}, "k is True"),
+        ({"collection": None}, "the collection is None; expected its name"),
         ({"vector": np.zeros(DIMENSIONS)}, "zero or not finite"),
         ({"vector": np.full(DIMENSIONS, np.nan)}, "zero or not finite"),
         ({"vector": [1.0, 2.0]}, r"shape \(2,\); the collection's model gives \(8,\)"),

@@ -427,8 +427,18 @@ def test_search_near_a_row_needs_no_transaction(engine: sa.Engine, options: dict
 
 @pytest.mark.parametrize("key", [10**30, "x'", "7; DROP TABLE shop.product", ""])
 def test_search_refuses_what_cannot_be_a_key(session: Session, key: object) -> None:
-    with pytest.raises(UsageError, match="out of range|invalid input syntax"), session.begin_nested():
+    with pytest.raises(UsageError, match=r"out of range|invalid input syntax"), session.begin_nested():
         search(session, sa.select(Product.id), Row(key), 5)
+
+
+@pytest.mark.parametrize("k", [0, 2.5, "5", True, 10_001])
+def test_k_is_a_number_of_rows(session: Session, k: Any) -> None:
+    with pytest.raises(UsageError, match=f"k is {k!r}; expected 1 to 10000 rows, or None"):
+        near(sa.select(Product.id), QUERY, k)
+    # Told before the database is asked for the words.
+    with pytest.raises(UsageError, match=f"k is {k!r}; expected 1 to 10000 rows"):
+        search(session, sa.select(Product.id), "never embedded", k)
+    assert len(search(session, sa.select(Product.id), QUERY, np.int64(3)).rows) == 3  # type: ignore[arg-type]
 
 
 def test_search_names_a_collection_that_is_missing(session: Session) -> None:
