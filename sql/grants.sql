@@ -40,7 +40,7 @@ BEGIN
         FOR routine IN
             SELECT p.oid FROM pg_catalog.pg_proc AS p
             WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY (ARRAY[
-                'embedding_of', 'last_search_way', 'search_state',
+                'embedding_of', 'find_embedding', 'last_search_way', 'search_state',
                 'text_question', 'text_timeout_ms', 'requests_waiting', 'file_request', 'raise_no_answer', 'ask_worker',
                 'embed_text', 'embed_image', 'prepare_text',
                 'unit_embedding', 'embeddings_of', 'mean_embedding', 'preference', 'combine', 'similarity_matrix', 'fuse',

@@ -13,9 +13,11 @@ from psycopg import sql
 from psycopg.types.json import set_json_loads
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.sqlfiles import render
 from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.search.question import Float32Array
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.sqlparts import bindable
 
 
 @contextmanager
@@ -33,6 +35,7 @@ def asking(
         with connection.transaction(), connection.cursor() as cursor:
             set_json_loads(partial(json.loads, parse_float=Decimal), cursor)
             cursor.execute("SET TRANSACTION READ ONLY")
+            require_alone(cursor, collection, where)
             yield cursor
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseError(
@@ -51,6 +54,17 @@ def asking(
             f"PostgreSQL does not take the condition {where!r}: {message}{hint}; "
             f"expected SQL over the columns of {collection.shown_source}"
         ) from error
+
+
+def require_alone(cursor: psycopg.Cursor[Any], collection: Collection, where: str | None) -> None:
+    """Have PostgreSQL plan a condition outside brackets, from which "false) or (true" would break out.
+
+    Raises:
+        psycopg.Error: PostgreSQL does not understand it.
+    """
+    if where is not None:
+        parts = bindable({"source": collection.source, "condition": sql.SQL(where)})
+        cursor.execute(render("collection/condition.sql", **parts), {"bound": 0})
 
 
 def bracketed(where: str | None) -> sql.SQL:

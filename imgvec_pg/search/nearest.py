@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from numbers import Integral
 from typing import Any, ClassVar
 
 import psycopg
@@ -15,6 +16,7 @@ from psycopg.types.json import set_json_loads
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sqlfiles import load_sql, render
 from imgvec_pg.errors import DatabaseError, UsageError
+from imgvec_pg.search.asking import bracketed, require_alone
 from imgvec_pg.search.plans import has_ordered_scan
 from imgvec_pg.search.quantized import call_bits, candidate_count
 from imgvec_pg.search.question import Float32Array, RowKey, vector_text
@@ -24,6 +26,17 @@ from imgvec_pg.store.jobs import Key
 from imgvec_pg.store.sqlparts import bindable
 
 MAX_K = 10_000
+
+
+def check_k(k: object, or_else: str = "") -> None:
+    """Refuse what is no number of rows.
+
+    Raises:
+        UsageError: It is no integer, or out of range.
+    """
+    # A bool is an int to Python, and one of NumPy an Integral.
+    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= int(k) <= MAX_K:
+        raise UsageError(f"k is {k!r}; expected 1 to {MAX_K} rows{or_else}")
 
 
 @dataclass(frozen=True)
@@ -47,8 +60,7 @@ class NearestOptions:
     max_distance: float | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.k <= MAX_K:
-            raise UsageError(f"k is {self.k}; expected 1 to {MAX_K} rows")
+        check_k(self.k)
         if self.max_distance is not None and not 0 <= self.max_distance <= 2:
             raise UsageError(f"the largest distance is {self.max_distance}; expected 0 to 2")
         if self.where is not None and (not self.where.strip() or "\0" in self.where):
@@ -101,6 +113,7 @@ def find_nearest(
         with connection.transaction(), connection.cursor() as cursor:
             set_json_loads(partial(json.loads, parse_float=Decimal), cursor)
             cursor.execute("SET TRANSACTION READ ONLY")
+            require_alone(cursor, collection, options.where)
             # pgvector's settings exist once its library is loaded.
             cursor.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
             return search.run(cursor)
@@ -139,7 +152,7 @@ class _Search:
                     "selected": sql.SQL(", ").join([key.json("n"), sql.Identifier("n", "distance"), *shown]),
                     "wanted": sql.SQL(", ").join(map(sql.Identifier, wanted)),
                     "n_equals_s": key.equal("n", "s"),
-                    "condition": _condition(options.where),
+                    "condition": bracketed(options.where),
                 }
             ),
         }
@@ -221,7 +234,7 @@ class _CursorAsker:
         statement = sql.SQL("EXPLAIN (FORMAT JSON) {}").format(
             render("collection/matching.sql", **self.search.parts)
         )
-        row = self.cursor.execute(statement).fetchone()
+        row = self.cursor.execute(statement, {"bound": 0}).fetchone()
         assert row is not None  # noqa: S101 - EXPLAIN gives one row
         return float(row[0][0]["Plan"]["Plan Rows"])
 
@@ -246,12 +259,6 @@ def _call_near(
     )
     call = sql.SQL("imgvec.{near_row}({arguments})").format(near_row=parts["near_row"], arguments=arguments)
     return call, dict(zip(names, target.texts, strict=True))
-
-
-def _condition(where: str | None) -> sql.Composable:
-    """Return the condition in brackets; the line break keeps a trailing comment from swallowing them."""
-    text = "true" if where is None else f"(\n{where}\n)"
-    return sql.SQL(text)
 
 
 def _explain(error: psycopg.Error, collection: Collection, options: NearestOptions) -> Exception:

@@ -16,7 +16,7 @@ from sqlalchemy.sql.expression import ClauseElement, Executable
 from sqlalchemy.sql.visitors import InternalTraversal
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.nearest import MAX_K
+from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.question import unit_vector, vector_text
 from imgvec_pg.search.states import State, forget_state, read_state, run
 from imgvec_pg.search.ways import Way, find
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 DISTANCE = "distance"
-VECTOR, CANDIDATES = "imgvec_vector", "imgvec_candidates"
+AT_ONCE: dict[str, Any] = {"stream_results": False, "yield_per": None}
+"""Execution options of what is read whole: a cursor on the server takes no EXPLAIN, and none outside a transaction."""
+VECTOR, CANDIDATES, NAME, ID = "imgvec_vector", "imgvec_candidates", "imgvec_name", "imgvec_id"
 """Names of bound values."""
 FORBIDDEN = {
     "_limit_clause": "LIMIT",
@@ -63,7 +65,8 @@ def search(
 
     Settings of the running transaction are as before afterwards; in autocommit mode, where none would last, searches
     take the session's own. Needs a driver with %(name)s values, such as psycopg. How large the collection is and whether
-    it has an index is looked up every five seconds: in between it may cost time that this has changed, never rows.
+    it has an index is looked up every five seconds: in between it may cost time that this has changed, never rows. A collection
+    that was dropped and created again is another one at once.
 
     Args:
         statement: A select over the collection's source, with any joins and conditions, without ORDER BY and LIMIT.
@@ -76,8 +79,9 @@ def search(
         UsageError: k, the vector or the select cannot be used.
         CollectionNotFoundError: The collection does not exist.
     """
-    if not 1 <= k <= MAX_K:
-        raise UsageError(f"k is {k}; expected 1 to {MAX_K} rows")
+    check_k(k)
+    if not isinstance(collection, str):
+        raise UsageError(f"the collection is {collection!r}; expected its name")
     if not isinstance(statement, sa.Select):
         raise UsageError(
             f"search() was given a {type(statement).__name__}; expected a select over the collection's source"
@@ -89,20 +93,29 @@ def search(
                 f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
             )
     bound = connection_of(connection, statement)
-    state = read_state(bound, collection)
-    try:
+
+    def find_by(state: State) -> Found:
         asker = _asker(connection, bound, statement, state, vector, key)
-    except UsageError:
-        if state.is_fresh:
+        try:
+            rows, way = find(asker, k, state.before)
+        except sa.exc.DBAPIError:
+            forget_state(bound, collection)
             raise
-        state = read_state(bound, collection, is_fresh=True)
-        asker = _asker(connection, bound, statement, state, vector, key)
+        return Found(sorted(rows, key=lambda row: float(row[-1])), way)
+
+    kept = read_state(bound, collection)
+    nothing = None
     try:
-        rows, way = find(asker, k, state.before)
-    except sa.exc.DBAPIError:
-        forget_state(bound, collection)
-        raise
-    return Found(sorted(rows, key=lambda found: float(found[-1])), way)
+        answer = find_by(kept)
+        if kept.is_fresh or answer.rows:
+            return answer
+        nothing = answer
+    except UsageError:
+        if kept.is_fresh:
+            raise
+    # What is kept may be of another collection, which gives no rows: dropped since and created again, or an alias switched.
+    state = read_state(bound, collection, is_fresh=True)
+    return nothing if nothing is not None and state.id == kept.id else find_by(state)
 
 
 def connection_of(connection: sa.Connection | Session, statement: sa.Select[Any]) -> sa.Connection:
@@ -171,19 +184,28 @@ class _SelectAsker:
     def expect_rows(self) -> float:
         if not any(getattr(self.matching, name) for name in RESTRICTING):
             return math.inf
-        found = PLAN_ROWS.search(str(self.bound.execute(_Explain(self.matching)).scalar()))
+        explained = self.bound.execute(_Explain(self.matching), execution_options=AT_ONCE)
+        found = PLAN_ROWS.search(str(explained.scalar()))
         assert found is not None  # noqa: S101 - EXPLAIN's first line is the top node's
         return float(found[1])
 
     def ask(self, limit: int, candidates: int | None) -> Sequence[sa.Row[Any]]:
-        near, order = _near(self.state.asked_name, self.state.key_columns, candidates is not None)
-        nearest = self.matching.add_columns(near.c[DISTANCE]).where(
-            *(near.c[name] == column for name, column in zip(self.state.key_columns, self.key, strict=True))
+        near, order, is_same = _near(
+            self.state.asked_name,
+            self.state.key_columns,
+            is_alias=self.state.asked_name != self.state.name,
+            is_index_asked=candidates is not None,
         )
-        values: dict[str, object] = {VECTOR: self.vector}
+        nearest = self.matching.add_columns(near.c[DISTANCE]).where(
+            *(near.c[name] == column for name, column in zip(self.state.key_columns, self.key, strict=True)),
+            is_same,
+        )
+        values: dict[str, object] = {VECTOR: self.vector, NAME: self.state.asked_name, ID: self.state.id}
         if candidates is not None:
             values[CANDIDATES] = candidates
-        result = self.connection.execute(nearest.order_by(order).limit(limit), values)
+        result = self.connection.execute(
+            nearest.order_by(order).limit(limit), values, execution_options=AT_ONCE
+        )
         # Where collections are loaded by a join SQLAlchemy wants to be told to put their rows together; it has limited the
         # entities, not the joined rows. Other rows may be equal, and each counts.
         must_be_unique = getattr(result, "_unique_filter_state", None) is not None
@@ -213,22 +235,31 @@ def _compile_explain(element: _Explain, compiler: "SQLCompiler", **options: Any)
 
 @lru_cache(maxsize=64)
 def _near(
-    collection: str, key_columns: Sequence[str], is_index_asked: bool
-) -> tuple[sa.FromClause, sa.ColumnElement[Any]]:
-    """Return the call of near_<collection>, its values still to be bound, and the order to ask it in.
+    collection: str, key_columns: Sequence[str], *, is_alias: bool, is_index_asked: bool
+) -> tuple[sa.FromClause, sa.ColumnElement[Any], sa.ColumnElement[bool]]:
+    """Return the call of near_<collection>, its values still to be bound, the order to ask it in, and whether it is the same.
 
     All rows in an order that no index has, or the first candidates in the index's order.
     """
+    is_same = _is_same(is_alias=is_alias)
     # Without a type PostgreSQL reads the text as the function's own, wherever the extension lives.
     vector = sa.bindparam(VECTOR, type_=sa.types.NullType())
     call = getattr(sa.func.imgvec, f"near_{collection}")(vector)
     columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in key_columns]
     near = call.table_valued(*columns, sa.column(DISTANCE, sa.Double)).alias("imgvec_near")
     if not is_index_asked:
-        return near, near.c[DISTANCE] + sa.literal_column("0")
+        return near, near.c[DISTANCE] + sa.literal_column("0"), is_same
     candidates = sa.bindparam(CANDIDATES, type_=sa.Integer())
     nearest = sa.select(near).order_by(near.c[DISTANCE]).limit(candidates).subquery("imgvec_nearest")
-    return nearest, nearest.c[DISTANCE]
+    return nearest, nearest.c[DISTANCE], is_same
+
+
+def _is_same(*, is_alias: bool) -> sa.ColumnElement[bool]:
+    """Return whether the name asked by still means the collection of the id; PostgreSQL evaluates it once, not for each row."""
+    table, column = ("alias", "collection_id") if is_alias else ("collection", "id")
+    named = sa.table(table, sa.column("name", sa.Text), sa.column(column, sa.Integer), schema="imgvec")
+    is_meant = named.c.name == sa.bindparam(NAME), named.c[column] == sa.bindparam(ID)
+    return sa.select(sa.literal_column("1")).select_from(named).where(*is_meant).exists()
 
 
 def _key_columns(statement: sa.Select[Any], state: State) -> list[sa.ColumnElement[Any]]:

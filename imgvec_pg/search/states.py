@@ -1,4 +1,7 @@
-"""What a search over SQLAlchemy needs to know of its collection first, kept for some seconds with the driver's connection."""
+"""What a search over SQLAlchemy needs to know of its collection first, kept for some seconds with the driver's connection.
+
+The statement that is asked with it checks that the name still means this collection.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +27,7 @@ class State:
     Attributes:
         asked_name: What it was asked by: its name, or an alias, which may mean another collection by now.
         source: Schema and name of the source.
+        id, name: The collection's own. Created again under its name it has another id.
         is_fresh: Whether it was asked for just now.
     """
 
@@ -31,6 +35,8 @@ class State:
     dimensions: int
     key_columns: tuple[str, ...]
     source: tuple[str, str]
+    id: int
+    name: str
     before: Before
     is_fresh: bool
 
@@ -51,10 +57,9 @@ def read_state(connection: sa.Connection, collection: str, *, is_fresh: bool = F
         raise CollectionNotFoundError(
             f'collection "{collection}" does not exist; the table imgvec.collection has those that do'
         )
-    *before, dimensions, key_columns, schema, source = rows[0]
-    state = State(
-        collection, dimensions, tuple(key_columns), (schema, source), Before(*before), is_fresh=True
-    )
+    *before, dimensions, key_columns, schema, source, id_, name = rows[0]
+    described = (collection, dimensions, tuple(key_columns), (schema, source), id_, name)
+    state = State(*described, Before(*before), is_fresh=True)
     kept[collection] = time.monotonic() + KEPT_SECONDS, replace(state, is_fresh=False)
     return state
 

@@ -7,6 +7,7 @@ that it is given.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -74,7 +75,7 @@ class Asker(Protocol[Row]):
 def find(asker: Asker[Row], k: int, before: Before, *, is_outlived: bool = True) -> tuple[Sequence[Row], Way]:
     """Ask for the k nearest, never fewer while more match, and say how they were found.
 
-    The rows come back nearly in order, which the caller mends. The settings are as before afterwards.
+    The rows come back nearly in order, which the caller mends. The settings are as before afterwards, after an error too.
 
     Args:
         is_outlived: Whether the transaction goes on after the search; else the settings may go with it.
@@ -99,8 +100,14 @@ def find(asker: Asker[Row], k: int, before: Before, *, is_outlived: bool = True)
             # It was raised since it was looked up.
             asker.set({**settings, "hnsw.ef_search": str(session)})
             scan.candidates = candidates = session
-        rows = asker.ask(k, candidates)
-        # After an error nothing is to be done: the settings go with the transaction or savepoint.
+        try:
+            rows = asker.ask(k, candidates)
+        except BaseException:
+            # What failed on this side leaves a transaction that goes on. One that the server has aborted refuses this; its
+            # settings go with it or with the savepoint.
+            with suppress(Exception):
+                asker.set(earlier)
+            raise
         if is_outlived or len(rows) < k:
             asker.set(earlier)
         if len(rows) >= k:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.nearest import MAX_K
+from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.question import vector_text
 from imgvec_pg.search.selects import DISTANCE, FORBIDDEN
 from imgvec_pg.sqlalchemy.questions import (
@@ -77,8 +77,8 @@ def near(
     Raises:
         UsageError: The question, the select or k cannot be used.
     """
-    if k is not None and not 1 <= k <= MAX_K:
-        raise UsageError(f"k is {k}; expected 1 to {MAX_K} rows, or None")
+    if k is not None:
+        check_k(k, ", or None")
     _refuse_clauses(statement)
     target, columns = resolve(statement, by, key)
     found = _neighbours(target, _read(question, target))

@@ -17,7 +17,10 @@ from imgvec_pg.errors import (
 
 REFUSALS: dict[str, type[ImgvecError]] = {
     "0A000": UsageError,  # the model has no text tower
+    "22003": UsageError,  # a key that its column's type does not hold
     "22004": UsageError,  # NULL
+    "22007": UsageError,  # a key that is no date, text that is no number
+    "22P02": UsageError,
     "22023": UsageError,  # empty words, a key that does not fit
     "54000": UsageError,  # words or a picture that are too long
     "42704": CollectionNotFoundError,

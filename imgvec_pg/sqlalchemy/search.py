@@ -11,15 +11,13 @@ from sqlalchemy.orm import Session
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search import selects
+from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.selects import Found
 from imgvec_pg.sqlalchemy.questions import Asked, Picture, Question, Row, Words, read_question
 from imgvec_pg.sqlalchemy.refusals import refusals_told
 from imgvec_pg.sqlalchemy.source import AnySelect, Target, resolve
 from imgvec_pg.store.embeddingmixin import SCHEMA, EmbeddingMixin
 from imgvec_pg.store.newcollection import check_name
-
-NO_DATA_FOUND = "P0002"
-"""What embedding_of() raises for a row without an embedding."""
 
 
 def search(
@@ -49,11 +47,13 @@ def search(
         ModelError: The worker could not embed them.
         DatabaseError: The role lacks a right, or the database the library's schema.
     """
+    check_k(k)
+    known_key = key
     if isinstance(by, str) and key is None:
         check_name(by)
         with refusals_told():
-            key = selects.source_key(session, statement, by)
-    target, columns = resolve(statement, by, key)
+            known_key = selects.source_key(session, statement, by)
+    target, columns = resolve(statement, by, known_key)
     asked = read_question(question, _source(target, columns))
     if isinstance(asked, Row):
         values = asked.key([name for name, _ in target.key])
@@ -65,7 +65,9 @@ def search(
     if vector is None:
         return Found((), "exact")
     with refusals_told(with_applications_select=True):
-        return selects.search(session, statement, target.name, vector, k, key=columns)
+        # A key that was looked up is looked up again, should the name mean another collection meanwhile.
+        own_key = None if known_key is not key else columns
+        return selects.search(session, statement, target.name, vector, k, key=own_key)
 
 
 def _source(target: Target, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Table | None:
@@ -81,6 +83,7 @@ def fetch_vector(bound: sa.Connection, target: Target, asked: Question) -> npt.N
     imgvec, name = getattr(sa.func, SCHEMA), sa.literal(target.name, sa.Text())
     if isinstance(asked, Words) and not isinstance(asked.text, str):
         raise UsageError("search() runs at once, so it cannot take a column; expected words, or use near()")
+    call: sa.ColumnElement[Any]
     if isinstance(asked, Words):
         call = imgvec.embed_text(name, sa.literal(asked.text, sa.Text()))
     elif isinstance(asked, Picture):
@@ -92,20 +95,15 @@ def fetch_vector(bound: sa.Connection, target: Target, asked: Question) -> npt.N
             for value, (column, type_) in values
             for part in (sa.literal(column, sa.Text()), sa.literal(value, type_))
         ]
-        call = imgvec.embedding_of(name, sa.func.jsonb_build_object(*pairs))
+        call = (
+            imgvec.find_embedding(name, sa.func.jsonb_build_object(*pairs))
+            .table_valued("embedding")
+            .c.embedding
+        )
     elif isinstance(asked.value, np.ndarray):
         return asked.value
     else:
         raise UsageError("search() runs at once, so it cannot take a column; expected a value, or use near()")
     fetching = sa.select(sa.cast(call, sa.Text()))
-    if not isinstance(asked, Row):
-        return np.array(json.loads(bound.execute(fetching).scalar_one()), dtype=np.float32)
-    try:
-        # In a savepoint: that a row is not embedded must not end the application's transaction.
-        with bound.begin_nested():
-            text = bound.execute(fetching).scalar_one()
-    except sa.exc.DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == NO_DATA_FOUND:
-            return None
-        raise
-    return np.array(json.loads(text), dtype=np.float32)
+    text: str | None = bound.execute(fetching, execution_options=selects.AT_ONCE).scalar_one()
+    return None if text is None else np.array(json.loads(text), dtype=np.float32)

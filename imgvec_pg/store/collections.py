@@ -48,6 +48,11 @@ def get_collection(
     if found:
         return found[0]
     others = ", ".join(c.name for c in find_collections(connection))
+    aliases = connection.execute(
+        load_sql("queries/aliases.sql"), {"name": None, "collection_id": None}
+    ).fetchall()
+    if aliases:
+        others += f"; aliases: {', '.join(row[0] for row in aliases)}"
     if name is None or not others:
         raise CollectionNotFoundError("there is no collection yet; make one with: imgvec collection create")
     raise CollectionNotFoundError(f'collection "{name}" does not exist; there are: {others}')

@@ -1,2 +1,3 @@
 -- The source's rows that a search's condition lets through, as nearest.sql has them: for EXPLAIN, which tells about how many.
-SELECT FROM (SELECT {wanted} FROM {source} WHERE {condition}) AS s;
+-- With a bound value it can be one statement only.
+SELECT %(bound)s::integer FROM (SELECT {wanted} FROM {source} WHERE {condition}) AS s;

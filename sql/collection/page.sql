@@ -36,6 +36,11 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = 'after_distance and after_key are given together or not at all',
             HINT = 'Pass both as the last row of the page before has them.';
     END IF;
+    -- NaN is no distance either: to PostgreSQL it is greater than all numbers.
+    IF NOT $3 BETWEEN 0 AND 2 THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('after_distance is %s; expected 0 to 2', $3),
+            HINT = 'Pass the distance of the last row of the page before.';
+    END IF;
     RETURN QUERY
     SELECT {e_keys}, e.distance
     FROM (

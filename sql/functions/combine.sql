@@ -8,6 +8,7 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     dimensions integer[];
+    heaviest double precision;
 BEGIN
     IF $1 IS NULL OR $2 IS NULL OR array_position($1, NULL) IS NOT NULL OR array_position($2, NULL) IS NOT NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'a vector or a weight is NULL',
@@ -30,8 +31,14 @@ BEGIN
             MESSAGE = format('the vectors have different dimensions: %s', array_to_string(dimensions, ', ')),
             HINT = 'Vectors can be added only within the space of one model.';
     END IF;
+    SELECT max(abs(u.weight)) INTO heaviest FROM unnest($2) AS u(weight);
+    IF heaviest = 0 THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'all weights are 0: no direction is left to search in',
+            HINT = 'Pass weights such as 0.6, 0.4 and -0.2.';
+    END IF;
+    -- Only proportions matter, and these a real can hold.
     RETURN imgvec.unit_embedding({vector}.sum(
-        array_fill(u.weight::real, dimensions)::{vector}.vector OPERATOR({vector}.*) u.embedding::{vector}.vector))
+        array_fill(CASE WHEN abs(u.weight) / heaviest > 1e-30 THEN u.weight / heaviest ELSE 0 END::real, dimensions)::{vector}.vector OPERATOR({vector}.*) u.embedding::{vector}.vector))
     FROM unnest($1, $2) AS u(embedding, weight);
 END
 $function$;

@@ -6,14 +6,40 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    wanted imgvec.collection;
-    key_object jsonb := to_jsonb($2);
-    found_embedding {vector}.halfvec;
+    found record;
 BEGIN
+    SELECT f.embedding, f.key_object INTO found FROM imgvec.find_embedding($1, to_jsonb($2)) AS f;
+    IF found.embedding IS NULL THEN
+        RAISE no_data_found USING MESSAGE = format('collection "%s" has no embedding for key %s', $1, found.key_object),
+            HINT = 'The row may be queued, failed or gone: see imgvec status and imgvec failures.';
+    END IF;
+    RETURN found.embedding;
+END
+$function$;
+
+-- The same with the key as text, so that a quoted literal needs no cast.
+CREATE FUNCTION imgvec.embedding_of(collection text, key text) RETURNS {vector}.halfvec
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT imgvec.embedding_of(collection, to_jsonb(key));
+END;
+REVOKE ALL ON FUNCTION imgvec.embedding_of(text, anyelement), imgvec.embedding_of(text, text) FROM PUBLIC;
+
+-- imgvec.find_embedding(collection, key): the same with NULL where there is none, and the key as it was read: for a search,
+-- which then has nothing to ask. Never hand its answer to near_* unseen.
+CREATE FUNCTION imgvec.find_embedding(collection text, key jsonb, OUT embedding {vector}.halfvec, OUT key_object jsonb)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+#variable_conflict use_column
+DECLARE
+    wanted imgvec.collection;
+BEGIN
+    key_object := $2;
     SELECT c.* INTO wanted FROM imgvec.collection AS c
     WHERE c.name = $1 OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = $1);
     IF NOT FOUND THEN
-        RAISE undefined_object USING MESSAGE = format('collection "%s" does not exist', left($1, 80)),
+        RAISE undefined_object USING MESSAGE = coalesce('collection "' || left($1, 80) || '" does not exist', 'the collection is NULL'),
             HINT = 'SELECT name FROM imgvec.collection lists those that do.';
     END IF;
     IF jsonb_typeof(key_object) = 'string' AND key_object #>> '{{}}' IS JSON OBJECT
@@ -28,25 +54,20 @@ BEGIN
             HINT = format('Pass jsonb_build_object(%s).',
                           (SELECT string_agg(format('%L, …', c), ', ') FROM unnest(wanted.key_columns) AS c));
     END IF;
-    EXECUTE format(
-        'SELECT e.embedding FROM imgvec.%I AS e JOIN jsonb_to_record($1) AS k(%s) ON %s',
-        wanted.name || '_embedding',
-        (SELECT string_agg(format('%I %s', c, t), ', ') FROM unnest(wanted.key_columns, wanted.key_types) AS u(c, t)),
-        (SELECT string_agg(format('e.%1$I OPERATOR(%2$I.=) k.%1$I', c, s), ' AND ')
-         FROM unnest(wanted.key_columns, wanted.key_equality_schemas) AS u(c, s))
-    ) INTO found_embedding USING key_object;
-    IF found_embedding IS NULL THEN
-        RAISE no_data_found USING MESSAGE = format('collection "%s" has no embedding for key %s', $1, key_object),
-            HINT = 'The row may be queued, failed or gone: see imgvec status and imgvec failures.';
-    END IF;
-    RETURN found_embedding;
+    BEGIN
+        EXECUTE format(
+            'SELECT e.embedding FROM imgvec.%I AS e JOIN jsonb_to_record($1) AS k(%s) ON %s',
+            wanted.name || '_embedding',
+            (SELECT string_agg(format('%I %s', c, t), ', ') FROM unnest(wanted.key_columns, wanted.key_types) AS u(c, t)),
+            (SELECT string_agg(format('e.%1$I OPERATOR(%2$I.=) k.%1$I', c, s), ' AND ')
+             FROM unnest(wanted.key_columns, wanted.key_equality_schemas) AS u(c, s))
+        ) INTO embedding USING key_object;
+    EXCEPTION WHEN data_exception THEN
+        RAISE USING ERRCODE = SQLSTATE, MESSAGE = SQLERRM,
+            HINT = format('The key of collection "%s" is %s.', $1,
+                          (SELECT string_agg(format('%I %s', c, t), ', ')
+                           FROM unnest(wanted.key_columns, wanted.key_types) AS u(c, t)));
+    END;
 END
 $function$;
-
--- The same with the key as text, so that a quoted literal needs no cast.
-CREATE FUNCTION imgvec.embedding_of(collection text, key text) RETURNS {vector}.halfvec
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT imgvec.embedding_of(collection, to_jsonb(key));
-END;
-REVOKE ALL ON FUNCTION imgvec.embedding_of(text, anyelement), imgvec.embedding_of(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION imgvec.find_embedding(text, jsonb) FROM PUBLIC;

@@ -1,6 +1,7 @@
 -- imgvec.label_probabilities(similarities, logit_scale, logit_bias): the cosine similarities of one picture with several
 -- labels as the model's own probabilities: softmax of logit_scale * similarity where there is no bias (CLIP: they add up
--- to 1), sigmoid of logit_scale * similarity + logit_bias where there is one (SigLIP: each label for itself). IMMUTABLE.
+-- to 1), sigmoid of logit_scale * similarity + logit_bias where there is one (SigLIP: each label for itself).
+-- Raises for NULL, NaN and infinity. IMMUTABLE.
 CREATE FUNCTION imgvec.label_probabilities(
     similarities double precision[], logit_scale double precision, logit_bias double precision DEFAULT NULL
 ) RETURNS double precision[]
@@ -12,9 +13,24 @@ DECLARE
     logit double precision;
     highest double precision;
     total double precision := 0;
+    checked double precision := 0;
     probabilities double precision[] := '{{}}';
     position integer;
 BEGIN
+    -- A sum is NULL, NaN or infinite where any of it is.
+    IF $1 IS NOT NULL THEN
+        FOREACH logit IN ARRAY $1 LOOP
+            checked := checked OPERATOR(pg_catalog.+) logit;
+        END LOOP;
+        checked := checked OPERATOR(pg_catalog.+) $2 OPERATOR(pg_catalog.+) coalesce($3, 0);
+    END IF;
+    IF $1 IS NULL OR checked IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'a similarity or the logit scale is NULL',
+            HINT = 'Pass the cosine similarities as an array, and the scale and bias that imgvec.embed_labels gives.';
+    ELSIF checked OPERATOR(pg_catalog.-) checked OPERATOR(pg_catalog.<>) 0::double precision THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'a similarity, the logit scale or the logit bias is not finite',
+            HINT = 'Pass cosine similarities, -1 to 1, and the scale and bias that imgvec.embed_labels gives.';
+    END IF;
     IF $3 IS NOT NULL THEN
         FOREACH logit IN ARRAY $1 LOOP
             logit := ($2 OPERATOR(pg_catalog.*) logit) OPERATOR(pg_catalog.+) $3;

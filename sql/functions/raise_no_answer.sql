@@ -27,8 +27,9 @@ BEGIN
         MESSAGE = format('no worker of the model %s answered within %s ms', model_name, $3),
         HINT = CASE WHEN has_worker
             THEN 'A worker runs but is busy or slow: SET imgvec.text_timeout = ''10 s'', or start another.'
-            ELSE format('Start one: imgvec worker %s',
-                        (SELECT min(c.name) FROM imgvec.collection AS c WHERE c.model_id = $1)) END;
+            ELSE (SELECT format(CASE count(*) WHEN 1 THEN 'Start one: imgvec worker %s'
+                                ELSE 'Start one; that of any collection with this model will do: imgvec worker %s' END, min(c.name))
+                  FROM imgvec.collection AS c WHERE c.model_id = $1) END;
 END
 $function$;
 REVOKE ALL ON FUNCTION imgvec.raise_no_answer(integer, text, integer) FROM PUBLIC;

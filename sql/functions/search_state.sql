@@ -2,11 +2,12 @@
 -- what describes it, how large its embedding tables are (the partitions together, rows as the planner estimates them),
 -- whether a valid HNSW index holds all their vectors by cosine distance (one that holds bits does not), whether row-level
 -- security hides rows of them from the caller, its own ef_search and the session's. The source's names are null when its table
--- is gone; no row for an unknown collection.
+-- is gone; no row for an unknown collection. A collection that is dropped and created again has another id.
 -- In plpgsql, which keeps its plans: to plan this takes four times as long as to run it.
 CREATE FUNCTION imgvec.search_state(collection text)
 RETURNS TABLE (name text, dimensions integer, key_columns text[], ef_search smallint, source_schema text, source_name text,
-               embedded_rows double precision, embedded_bytes double precision, has_index boolean, hides_rows boolean, session_ef_search integer)
+               embedded_rows double precision, embedded_bytes double precision, has_index boolean, hides_rows boolean, session_ef_search integer,
+               id integer)
 LANGUAGE plpgsql STABLE ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $state$
@@ -15,9 +16,9 @@ DECLARE
     source oid;
     embeddings oid;
 BEGIN
-    SELECT c.name, m.dimensions, c.key_columns, c.ef_search, c.source,
+    SELECT c.id, c.name, m.dimensions, c.key_columns, c.ef_search, c.source,
            to_regclass('imgvec.' || quote_ident(c.name || '_embedding'))
-    INTO name, dimensions, key_columns, ef_search, source, embeddings
+    INTO id, name, dimensions, key_columns, ef_search, source, embeddings
     FROM imgvec.collection AS c
     JOIN imgvec.model AS m ON m.id = c.model_id
     WHERE c.name = $1 OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = $1);

@@ -48,6 +48,7 @@ SEARCHES = (
     "imgvec.search_photo_test('[1,0,0]')",
     "imgvec.embedding_of('photo_test', 1)",
     "imgvec.embedding_of('photo_test', '1')",
+    "(SELECT embedding FROM imgvec.find_embedding('photo_test', '1'))",
 )
 
 

@@ -185,6 +185,9 @@ def test_combine_adds_and_takes_away_at_norm_1(scratch: Connection) -> None:
     assert vector(scratch, f"imgvec.combine({two}, ARRAY[0.6, 0.8])") == close([0.6, 0.8, 0])
     assert vector(scratch, f"imgvec.combine({two}, ARRAY[3, -4])") == close([0.6, -0.8, 0])
     assert vector(scratch, "imgvec.combine(ARRAY['[0,0,2]'::halfvec], ARRAY[-5])") == close([0, 0, -1])
+    # Proportions count, however small.
+    assert vector(scratch, f"imgvec.combine({two}, ARRAY[6e-41, 8e-41])") == close([0.6, 0.8, 0])
+    assert vector(scratch, f"imgvec.combine({two}, ARRAY[1e-300, 1])") == close([0, 1, 0])
 
 
 def test_fuse_scores_by_reciprocal_rank(scratch: Connection) -> None:
@@ -286,7 +289,8 @@ def test_percentiles_of_quantiles_that_are_equal_stay_in_order(
 MISTAKES = [
     ("mean_embedding('nope', ARRAY[1])", "42704", 'collection "nope" does not exist'),
     ("mean_embedding('photo_test\"; DROP TABLE imgvec.job; --', ARRAY[1])", "42704", "does not exist"),
-    ("mean_embedding(NULL, ARRAY[1])", "42704", "does not exist"),
+    ("mean_embedding(NULL, ARRAY[1])", "42704", "the collection is NULL"),
+    ("embed_text(NULL, 'x')", "42704", "the collection is NULL"),
     ("mean_embedding('photo_test', NULL::int[])", "22004", "the keys are NULL"),
     ("mean_embedding('photo_test', ARRAY[1, NULL])", "22004", "a key is NULL"),
     ("mean_embedding('photo_test', '{}'::int[])", "22023", "0 keys were given; expected 1 to 10000"),
@@ -317,6 +321,17 @@ MISTAKES = [
     ("combine(ARRAY['[1,0]'::halfvec], ARRAY['NaN'::float8])", "22023", "not between -1000 and 1000"),
     ("combine(ARRAY['[1,0]', '[1,0,0]']::halfvec[], ARRAY[1, 1])", "22000", "different dimensions: 2, 3"),
     ("combine(ARRAY['[1,0]', '[1,0]']::halfvec[], ARRAY[1, -1])", "22023", "cancel each other out"),
+    ("combine(ARRAY['[1,0]'::halfvec], ARRAY[0])", "22023", "all weights are 0"),
+    ("label_probabilities(NULL, 100)", "22004", "a similarity or the logit scale is NULL"),
+    ("label_probabilities(ARRAY[0.3, NULL], 100)", "22004", "a similarity or the logit scale is NULL"),
+    ("label_probabilities(ARRAY[0.3, NULL], 100, -10)", "22004", "a similarity or the logit scale is NULL"),
+    ("label_probabilities(ARRAY[0.3, 0.2], NULL)", "22004", "a similarity or the logit scale is NULL"),
+    ("label_probabilities(ARRAY[0.3, 'NaN'], 100)", "22023", "is not finite"),
+    ("label_probabilities(ARRAY[0.3, '-infinity'], 100, -10)", "22023", "is not finite"),
+    ("label_probabilities(ARRAY['infinity', '-infinity']::float8[], 100)", "22023", "is not finite"),
+    ("label_probabilities(ARRAY[0.3, 0.2], 'NaN')", "22023", "is not finite"),
+    ("label_probabilities(ARRAY[0.3, 0.2], 'infinity')", "22023", "is not finite"),
+    ("label_probabilities(ARRAY[0.3, 0.2], 100, 'NaN')", "22023", "is not finite"),
     ("fuse(NULL::int[], ARRAY[1])", "22004", "a list of keys is NULL"),
     ("fuse(ARRAY[1], ARRAY[1], -1)", "22023", "rank constant is -1"),
     ("fuse(ARRAY(SELECT generate_series(1, 10001)), '{}')", "22023", "have 10001 and 0 keys"),
@@ -331,6 +346,8 @@ MISTAKES = [
     ("page_photo_test('[0,0,0]')", "22023", "the query vector is zero"),
     ("page_photo_test('[1,0,0]', 0)", "22023", "k must be 1 to 10000, not 0"),
     ("page_photo_test('[1,0,0]', 1, 0.5)", "22023", "given together or not at all"),
+    ("page_photo_test('[1,0,0]', 1, 'NaN', 1)", "22023", "after_distance is NaN; expected 0 to 2"),
+    ("page_photo_test('[1,0,0]', 1, -0.1, 1)", "22023", "after_distance is -0.1"),
     ("duplicates_of_photo_test(99, 0.1)", "P0002", "no embedding for this key"),
     ("duplicates_of_photo_test(1, 3)", "22023", "is 3; expected 0 to 2"),
     ("duplicates_of_photo_test(1, 0.1, 0)", "22023", "most must be 1 to 1000, not 0"),

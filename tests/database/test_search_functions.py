@@ -168,6 +168,8 @@ def test_search_takes_k_from_1_to_10000(scratch: Connection, k: int) -> None:
 
 @pytest.mark.usefixtures("photos")
 def test_near_refuses_other_dimensions(scratch: Connection) -> None:
+    # As docs/sql.md says: nothing is compared where no distance is read.
+    assert len(rows(scratch, "SELECT id FROM imgvec.near_photo_test('[1,0]')")) == 4
     with pytest.raises(psycopg.DataError, match="different halfvec dimensions 3 and 2"):
         scratch.execute("SELECT * FROM imgvec.near_photo_test('[1,0]') ORDER BY distance")
 
@@ -211,7 +213,7 @@ def test_embedding_of_knows_aliases(scratch: Connection) -> None:
         ("'photo_test', '{\"name\": 1}'::jsonb", '{"name": 1} is not a key of collection "photo_test"'),
         ("'photo_test', 'seven'", 'invalid input syntax for type bigint: "seven"'),
         ("'nothing', 1", 'collection "nothing" does not exist'),
-        ("NULL, 1", 'collection "" does not exist'),
+        ("NULL, 1", "the collection is NULL"),
     ],
 )
 def test_embedding_of_raises_instead_of_giving_null(
@@ -219,6 +221,27 @@ def test_embedding_of_raises_instead_of_giving_null(
 ) -> None:
     with pytest.raises(psycopg.Error, match=re.escape(error)):
         scratch.execute(f"SELECT imgvec.embedding_of({arguments})")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize(
+    ("key", "state"), [("'a''b'", "22P02"), ("'99999999999999999999'", "22003"), ("1e30", "22003")]
+)
+def test_embedding_of_says_what_a_key_is(scratch: Connection, key: str, state: str) -> None:
+    with pytest.raises(psycopg.Error) as raised:
+        scratch.execute(f"SELECT imgvec.embedding_of('photo_test', {key})")  # type: ignore[arg-type]
+    assert raised.value.sqlstate == state
+    assert raised.value.diag.message_hint == 'The key of collection "photo_test" is id bigint.'
+
+
+@pytest.mark.usefixtures("photos")
+def test_find_embedding_gives_null_for_a_row_that_has_none(scratch: Connection) -> None:
+    for key in ("1", '"1"', '{"id": 1}'):
+        (found,) = rows(
+            scratch, "SELECT embedding::text, key_object FROM imgvec.find_embedding('photo_test', %s)", key
+        )
+        assert found[0] == "[1,0,0]"
+    assert rows(scratch, "SELECT * FROM imgvec.find_embedding('photo_test', '99')") == [(None, {"id": 99})]
 
 
 @pytest.mark.usefixtures("albums")

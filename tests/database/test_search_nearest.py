@@ -79,7 +79,11 @@ def test_condition_is_over_the_source(ask: Ask, where: str, expected: list[int])
         ("price", "must be type boolean"),
         ("price / (id - 1) > 2", "division by zero"),
         ("distance < 1", 'column "distance" does not exist'),
-        ("true; DROP TABLE shop.product", "syntax error"),
+        ("true; DROP TABLE shop.product", "cannot insert multiple commands"),
+        ("false) or (true", 'syntax error at or near "\\)"'),
+        ("true)\n--", "syntax error"),
+        ("true ORDER BY id", "syntax error"),
+        ("true UNION SELECT 1", "syntax error"),
         ("true); DROP TABLE shop.product; --", "cannot insert multiple commands|syntax error"),
         ("setval('imgvec.version_seq', 1) > 0", "read-only transaction"),
         ("set_config('transaction_read_only', 'off', true) = 'off'", "must be set before any query"),
@@ -127,6 +131,20 @@ def add_random_rows(connection: Connection, shop: Collection, count: int) -> Non
     connection.execute("ANALYZE shop.product; ANALYZE imgvec.product_color_embedding")
     # The planner would rather compare a few thousand rows; a large table is what this stands for.
     connection.execute("SET enable_sort = off; SET enable_seqscan = off; SET enable_bitmapscan = off")
+
+
+def test_a_condition_is_one_statement_while_it_is_estimated_too(
+    connection: Connection, shop: Collection, ask: Ask
+) -> None:
+    add_random_rows(connection, shop, 1500)
+    assert ask(k=5, where="id % 2 <> 7").way == "index"
+    for where in (
+        "true); COMMIT; DROP TABLE shop.product; SELECT (true",
+        "true; COMMIT; DROP TABLE shop.product",
+    ):
+        with pytest.raises(UsageError, match=r"syntax error|multiple commands"):
+            ask(k=5, where=where)
+    assert connection.execute("SELECT count(*) FROM shop.product WHERE id < 9").fetchone() == (8,)
 
 
 def test_never_fewer_than_k_rows_while_more_match(connection: Connection, shop: Collection, ask: Ask) -> None:

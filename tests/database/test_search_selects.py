@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from photostore import make_collection
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship
 
-from imgvec_pg.database.connect import connect
+from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.selects import search
 from imgvec_pg.search.states import forget_state, read_state
 from imgvec_pg.search.ways import DEFAULTS
-from imgvec_pg.store.aliases import create_alias, get_alias, point_alias
+from imgvec_pg.store.aliases import create_alias, drop_alias, get_alias, point_alias
+from imgvec_pg.store.collections import drop_collection, get_collection
 from imgvec_pg.store.indexbuild import build_index
 
 ROWS, DIMENSIONS = 6000, 8
@@ -235,6 +236,8 @@ def test_an_alias_that_was_switched_gives_the_new_collection_at_once(
             " SELECT i, '[1,0,0,0]', 1, '', 'fp32' FROM generate_series(41, 43) AS i"
         )
         create_alias(owner, "shown", "photo_test")
+        with pytest.raises(CollectionError, match=r"there are: photo_second, photo_test; aliases: shown$"):
+            get_collection(owner, "nothing")
         with engine.connect() as connection:
             assert len(search(connection, sa.select(Photo.id), "shown", QUERY).rows) == 10
             connection.commit()
@@ -280,6 +283,11 @@ def test_an_alias_is_searched_by_its_own_key(engine: sa.Engine) -> None:
     [
         ({"k": 0}, "k is 0; expected 1 to 10000"),
         ({"k": 10_001}, "k is 10001"),
+        ({"k": 2.5}, "k is 2.5; expected 1 to 10000 rows"),
+        ({"k": None}, "k is None"),
+        ({"k": "5"}, "k is '5'"),
+        ({"k": True}, "k is True"),
+        ({"collection": None}, "the collection is None; expected its name"),
         ({"vector": np.zeros(DIMENSIONS)}, "zero or not finite"),
         ({"vector": np.full(DIMENSIONS, np.nan)}, "zero or not finite"),
         ({"vector": [1.0, 2.0]}, r"shape \(2,\); the collection's model gives \(8,\)"),
@@ -301,3 +309,112 @@ def test_what_cannot_be_meant_is_refused(engine: sa.Engine, change: dict[str, An
     arguments = {"statement": sa.select(Photo.id), "collection": "photo_test", "vector": QUERY, **change}
     with engine.connect() as connection, pytest.raises((UsageError, CollectionError), match=message):
         search(connection, **arguments)
+
+
+class Unreadable(sa.types.TypeDecorator[str]):
+    impl = sa.Text
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        raise ValueError(f"cannot read {value}")
+
+
+def test_settings_are_as_before_where_a_value_cannot_be_read(engine: sa.Engine) -> None:
+    statement = sa.select(sa.type_coerce(Photo.file, Unreadable))
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT '[1]'::halfvec"))
+        connection.execute(sa.text("SET LOCAL hnsw.iterative_scan = strict_order"))
+        shown = [sa.text(f"SHOW {name}") for name in DEFAULTS]
+        before = [connection.scalar(show) for show in shown]
+        with pytest.raises(ValueError, match=r"cannot read \d+.jpg"):
+            search(connection, statement, "photo_test", QUERY)
+        assert [connection.scalar(show) for show in shown] == before
+        # The server's own error is told, not that its transaction takes no more.
+        with pytest.raises(sa.exc.DataError, match="division by zero"), connection.begin_nested():
+            search(connection, sa.select(1 / (Photo.id - Photo.id)), "photo_test", QUERY)
+        assert [connection.scalar(show) for show in shown] == before
+
+
+@pytest.mark.parametrize("options", [{"stream_results": True}, {"yield_per": 3}])
+@pytest.mark.parametrize("is_of_connection", [True, False])
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "AUTOCOMMIT"])
+def test_a_cursor_on_the_server_is_not_needed(
+    engine: sa.Engine, options: dict[str, Any], is_of_connection: bool, isolation: str
+) -> None:
+    statement = sa.select(Photo.id).where(Photo.price <= 4000)
+    with engine.connect().execution_options(isolation_level=isolation) as connection:
+        if is_of_connection:
+            connection.execution_options(**options)
+        else:
+            statement = statement.execution_options(**options)
+        found = search(connection, statement, "photo_test", QUERY)
+        assert (found.way, len(found.rows)) == ("index", 10)
+
+
+@pytest.mark.parametrize("name", ["photo_again", "photo_alias"])
+def test_a_collection_created_again_is_another_one_at_once(
+    engine: sa.Engine, module_database: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("imgvec_pg.search.states.KEPT_SECONDS", 600.0)
+    fourth = sa.select(Photo.id).where(Photo.id > 3)
+
+    def create(owner: Connection, source: str, near: int) -> None:
+        """Embed five rows, one of them in the direction that is asked for."""
+        make_collection(owner, source, "photo_again", dimensions=4)
+        create_alias(owner, "photo_alias", "photo_again")
+        owner.execute("DELETE FROM imgvec.job")
+        owner.execute(
+            "INSERT INTO imgvec.photo_again_embedding (id, embedding, version, content_hash, precision)"
+            " SELECT i, CASE i WHEN %s THEN '[1,0,0,0]' ELSE '[0,1,0,0]' END::halfvec, 1, '', 'fp32'"
+            " FROM generate_series(1, 5) AS i",
+            [near],
+        )
+
+    def drop(owner: Connection) -> None:
+        drop_alias(owner, get_alias(owner, "photo_alias"))
+        drop_collection(owner, get_collection(owner, "photo_again"))
+
+    with connect(module_database) as owner, engine.connect() as connection:
+        owner.execute("CREATE TABLE IF NOT EXISTS shop.other (id bigint PRIMARY KEY, file text)")
+        owner.execute(
+            "INSERT INTO shop.other SELECT id, file FROM shop.photo WHERE id <= 5 ON CONFLICT DO NOTHING"
+        )
+        create(owner, "shop.photo", 4)
+        assert search(connection, fourth, name, QUERY[:4], 1).rows[0].id == 4
+        connection.commit()
+        drop(owner)
+        create(owner, "shop.photo", 5)
+        assert not read_state(connection, name).is_fresh
+        assert search(connection, fourth, name, QUERY[:4], 1).rows[0].id == 5
+        connection.commit()
+        drop(owner)
+        create(owner, "shop.other", 4)
+        assert not read_state(connection, name).is_fresh
+        with pytest.raises(UsageError, match=r"reads shop\.other, .* 0 times"):
+            search(connection, fourth, name, QUERY[:4], 1)
+        connection.commit()
+        assert read_state(connection, name).source == ("shop", "other")
+        drop(owner)
+
+
+@pytest.mark.parametrize("name", ["photo_test", "shown_once"])
+def test_that_the_collection_is_the_same_is_looked_at_once(engine: sa.Engine, name: str) -> None:
+    plans: list[str] = []
+    with engine.connect() as connection:
+        if name == "shown_once":
+            create_alias(connection.connection.driver_connection, name, "photo_test")
+
+        @sa.event.listens_for(connection, "before_cursor_execute", retval=True)
+        def explain(c: object, cursor: Any, statement: str, values: Any, *rest: object) -> tuple[str, Any]:
+            if "near_" in statement:
+                cursor.execute("EXPLAIN " + statement, values)
+                plans.append("\n".join(line for (line,) in cursor.fetchall()))
+            return statement, values
+
+        assert search(connection, sa.select(Photo.id), name, QUERY).way == "index"
+        connection.rollback()
+        forget_state(connection, name)
+    (plan,) = plans
+    assert "One-Time Filter" in plan
+    assert "InitPlan" in plan
+    assert "photo_test_embedding_hnsw" in plan

@@ -12,6 +12,7 @@ import pytest
 from asking import answering, embed_text, logged_in_reader
 from colorshop import COLORS, FROM_RED, embedding, make_shop, picture, request
 from imgvec_test_embedder import ColorGrid
+from photostore import make_collection
 from psycopg import sql
 from workers import NAME as PHOTOS
 from workers import count, make_table, running, wait_until
@@ -260,7 +261,7 @@ def test_awkward_words_are_words(connection: Connection, database: str, relay: C
     [
         ("nope", "red", "UndefinedObject", 'collection "nope" does not exist', "SELECT name FROM"),
         ("x'; DROP TABLE shop.product; --", "red", "UndefinedObject", "does not exist", "SELECT name FROM"),
-        (None, "red", "UndefinedObject", "does not exist", "SELECT name FROM"),
+        (None, "red", "UndefinedObject", "the collection is NULL", "SELECT name FROM"),
         ("product_color", None, "NullValueNotAllowed", "the words are NULL", "red leather shoes"),
         ("product_color", "", "InvalidParameterValue", "the words are empty", "red leather shoes"),
         ("product_color", " \n\t", "InvalidParameterValue", "the words are empty", "red leather shoes"),
@@ -340,6 +341,13 @@ def test_prepare_text_says_when_nobody_answers(connection: Connection, shop: Col
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="no worker") as caught:
         connection.execute("CALL imgvec.prepare_text('product_color', 'red')")
     assert caught.value.diag.message_hint == "Start one: imgvec worker product_color"
+    connection.execute("CREATE TABLE other (id bigint PRIMARY KEY, file text)")
+    make_collection(connection, "other", "a_color", model_name=shop.model_name, dimensions=shop.dimensions)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
+        connection.execute("CALL imgvec.prepare_text('product_color', 'red')")
+    assert caught.value.diag.message_hint == (
+        "Start one; that of any collection with this model will do: imgvec worker a_color"
+    )
     connection.execute("SET imgvec.max_text_requests = 0")
     with pytest.raises(psycopg.errors.ConfigurationLimitExceeded):
         connection.execute("CALL imgvec.prepare_text('product_color', 'red')")

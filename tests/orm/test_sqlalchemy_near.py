@@ -500,6 +500,32 @@ def test_search_by_name_finds_the_key_and_a_row_without_embedding_has_no_neighbo
         search(session, sa.select(Product), Words(Product.name))
 
 
+@pytest.mark.parametrize("options", [{}, {"stream_results": True}])
+def test_search_near_a_row_needs_no_transaction(engine: sa.Engine, options: dict[str, Any]) -> None:
+    cheap = sa.select(Product.id).where(Product.price == 3)
+    with engine.connect() as connection:
+        expected = search(connection, cheap, 7, 5)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT", **options) as connection:
+        assert search(connection, cheap, 7, 5) == expected
+        assert not search(connection, cheap, 999_999, 5).rows
+
+
+@pytest.mark.parametrize("key", [10**30, "x'", "7; DROP TABLE shop.product", ""])
+def test_search_refuses_what_cannot_be_a_key(session: Session, key: object) -> None:
+    with pytest.raises(UsageError, match=r"out of range|invalid input syntax"), session.begin_nested():
+        search(session, sa.select(Product.id), Row(key), 5)
+
+
+@pytest.mark.parametrize("k", [0, 2.5, "5", True, 10_001])
+def test_k_is_a_number_of_rows(session: Session, k: Any) -> None:
+    with pytest.raises(UsageError, match=f"k is {k!r}; expected 1 to 10000 rows, or None"):
+        near(sa.select(Product.id), QUERY, k)
+    # Told before the database is asked for the words.
+    with pytest.raises(UsageError, match=f"k is {k!r}; expected 1 to 10000 rows"):
+        search(session, sa.select(Product.id), "never embedded", k)
+    assert len(search(session, sa.select(Product.id), QUERY, np.int64(3)).rows) == 3  # type: ignore[arg-type]
+
+
 def test_search_names_a_collection_that_is_missing(session: Session) -> None:
     with pytest.raises(CollectionError, match='collection "nothing" does not exist'):
         search(session, sa.select(Product.id), QUERY, by="nothing", key=[Product.id])
