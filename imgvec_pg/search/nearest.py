@@ -35,7 +35,7 @@ def check_k(k: object, or_else: str = "") -> None:
         UsageError: It is no integer, or out of range.
     """
     # A bool is an int to Python, and one of NumPy an Integral.
-    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k <= MAX_K:
+    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= int(k) <= MAX_K:
         raise UsageError(f"k is {k!r}; expected 1 to {MAX_K} rows{or_else}")
 
 
