@@ -3,6 +3,9 @@
 A message tells what was met, what was expected and what to do next, in one line.
 """
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -119,3 +122,19 @@ class PicturesAwayError(ImageError):
     def __init__(self, root: Path, message: str) -> None:
         super().__init__("fetch_failed", message, transient=True)
         self.root = root
+
+
+@contextmanager
+def advising(command: str, instead_of: re.Pattern[str]) -> Iterator[None]:
+    """Have errors advise a command as it is run here.
+
+    Raises:
+        ImgvecError: The same.
+    """
+    try:
+        yield
+    except ImgvecError as error:
+        error.args = tuple(
+            instead_of.sub(command, part) if isinstance(part, str) else part for part in error.args
+        )
+        raise

@@ -17,7 +17,6 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import require_same_collection
 from imgvec_pg.store.jobs import (
     BEGINNING,
-    END,
     Claim,
     Job,
     QueuePlace,
@@ -58,11 +57,7 @@ class Place:
         """Note what was found from a place, and how long that took."""
         if place == BEGINNING:
             self._looking_back.took(seconds)
-        found = place_of(jobs)
-        self._place = QueuePlace(
-            self._place.first_change if found.first_change == END.first_change else found.first_change,
-            self._place.first_fill if found.first_fill == END.first_fill else found.first_fill,
-        )
+        self._place = place_of(jobs, self._place)
 
 
 class Claims:

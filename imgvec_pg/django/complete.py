@@ -65,7 +65,7 @@ def begin(alias: str, collection: str) -> Before:
         raise CollectionNotFoundError(
             f'collection "{collection}" does not exist in database "{alias}"; run: python manage.py migrate'
         )
-    return Before(*row[:6])
+    return Before.of(row)
 
 
 def by_index(queryset: QuerySet) -> QuerySet:

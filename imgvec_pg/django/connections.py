@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo, TransactionStatus
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.errors import DatabaseError, ImgvecError
+from imgvec_pg.errors import DatabaseError, ImgvecError, advising
 
 _vector_schemas: dict[tuple[str, str], str] = {}
 
@@ -77,19 +77,9 @@ def setting(name: str, default: Any = None) -> Any:  # noqa: ANN401 - a project'
     return getattr(settings, "IMGVEC", {}).get(name, default)
 
 
-@contextmanager
-def hints_for_django() -> Iterator[None]:
+def hints_for_django() -> AbstractContextManager[None]:
     """Have the library's errors name its commands as a Django project runs them."""
-    try:
-        yield
-    except ImgvecError as error:
-        error.args = tuple(
-            re.sub(r"(?<=: )imgvec (?=[a-z])", "python manage.py imgvec ", part)
-            if isinstance(part, str)
-            else part
-            for part in error.args
-        )
-        raise
+    return advising("python manage.py imgvec", re.compile(r"(?<=: )imgvec(?= [a-z])"))
 
 
 @contextmanager

@@ -6,14 +6,7 @@ from typing import Any
 
 from django.db import connections
 
-REFERRING = """
-SELECT DISTINCT r.relname
-FROM pg_catalog.pg_constraint AS c
-JOIN pg_catalog.pg_class AS r ON r.oid = c.conrelid
-WHERE c.contype = 'f' AND r.relnamespace = pg_catalog.to_regnamespace('imgvec')
-  AND c.confrelid = ANY (SELECT pg_catalog.to_regclass(name) FROM unnest(%s::text[]) AS name)
-ORDER BY r.relname
-"""
+from imgvec_pg.database.sqlfiles import load_sql
 
 
 @contextmanager
@@ -43,5 +36,6 @@ def referring_tables(alias: str, tables: Iterable[str]) -> list[str]:
     if connection.vendor != "postgresql":
         return []
     with connection.cursor() as cursor:
-        cursor.execute(REFERRING, [[connection.ops.quote_name(table) for table in tables]])
+        names = [connection.ops.quote_name(table) for table in tables]
+        cursor.execute(load_sql("queries/referring_tables.sql").as_string(None), {"tables": names})
         return [f'imgvec"."{name}' for (name,) in cursor.fetchall()]

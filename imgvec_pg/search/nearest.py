@@ -217,7 +217,7 @@ class _CursorAsker:
         """Return what is known of the collection and the session."""
         row = self.cursor.execute(load_sql("queries/search_begin.sql"), {"name": name}).fetchone()
         assert row is not None  # noqa: S101 - the collection was read before
-        return Before(*row[:6])
+        return Before.of(row)
 
     iterative_scan: ClassVar[str] = "relaxed_order"
 

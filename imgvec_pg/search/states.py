@@ -57,9 +57,9 @@ def read_state(connection: sa.Connection, collection: str, *, is_fresh: bool = F
         raise CollectionNotFoundError(
             f'collection "{collection}" does not exist; the table imgvec.collection has those that do'
         )
-    *before, dimensions, key_columns, schema, source, id_, name = rows[0]
+    *_, dimensions, key_columns, schema, source, id_, name = rows[0]
     described = (collection, dimensions, tuple(key_columns), (schema, source), id_, name)
-    state = State(*described, Before(*before), is_fresh=True)
+    state = State(*described, Before.of(rows[0]), is_fresh=True)
     kept[collection] = time.monotonic() + KEPT_SECONDS, replace(state, is_fresh=False)
     return state
 

@@ -8,10 +8,10 @@ that it is given.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Protocol, Self, TypeVar
 
-from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
+from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_CANDIDATES, MAX_EF_SEARCH
 
 Way = Literal["index", "exact", "index, then exact"]
 Row = TypeVar("Row", covariant=True)
@@ -25,7 +25,7 @@ FEW = 8
 """Where no more rows match than this many times those wanted (20 of them at least), comparing is always sooner."""
 DEFAULTS = {
     "hnsw.iterative_scan": "off",
-    "hnsw.ef_search": "40",
+    "hnsw.ef_search": str(DEFAULT_EF_SEARCH),
     "hnsw.max_scan_tuples": "20000",
     "hnsw.scan_mem_multiplier": "1",
     "enable_sort": "on",
@@ -52,6 +52,11 @@ class Before:
     hides_rows: bool
     ef_search: int | None
     session_ef_search: int
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Self:
+        """Return what the first columns of sql/queries/search_begin.sql tell."""
+        return cls(*row[: len(fields(cls))])
 
 
 class Asker(Protocol[Row]):

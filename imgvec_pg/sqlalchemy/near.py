@@ -8,6 +8,7 @@ import numpy as np
 import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
 
+from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.question import vector_text
@@ -37,8 +38,6 @@ CURES = {
     "DISTINCT": "make it distinct outside: select(…).select_from(near(…, k=100).subquery()).distinct()",
 }
 """What to do instead with a clause that would read every row before the LIMIT."""
-EF_SEARCH, MAX_EF_SEARCH = 40, 1000
-"""pgvector 0.8 src/hnsw.h: HNSW_DEFAULT_EF_SEARCH, HNSW_MAX_EF_SEARCH."""
 
 
 class VectorText(sa.types.UserDefinedType[str]):
@@ -87,7 +86,7 @@ def near(
     condition = same[0] if len(same) == 1 else sa.and_(*same)
     nearest = statement.add_columns(distance).join(found, condition).order_by(distance)
     # A row that is asked with is one of the candidates, and not in its own answer.
-    if k is None or k >= EF_SEARCH:
+    if k is None or k >= DEFAULT_EF_SEARCH:
         nearest = nearest.where(_scan_goes_on(k))
     return nearest if k is None else nearest.limit(k)
 

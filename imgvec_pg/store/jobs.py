@@ -86,11 +86,11 @@ BEGINNING = QueuePlace()
 END = QueuePlace(2**63 - 1, 2**63 - 1)
 
 
-def place_of(jobs: Sequence[Job]) -> QueuePlace:
-    """Return where these jobs begin; END for a kind that none is of."""
+def place_of(jobs: Sequence[Job], otherwise: QueuePlace = END) -> QueuePlace:
+    """Return where these jobs begin; `otherwise` for a kind that none is of."""
     return QueuePlace(
-        min((job.id for job in jobs if job.version), default=END.first_change),
-        min((job.id for job in jobs if not job.version), default=END.first_fill),
+        min((job.id for job in jobs if job.version), default=otherwise.first_change),
+        min((job.id for job in jobs if not job.version), default=otherwise.first_fill),
     )
 
 
