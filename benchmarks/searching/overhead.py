@@ -45,6 +45,11 @@ def measure(server: LocalServer) -> Iterator[Target]:
         float(np.median(list(ratios.values()))),
         1.02,
     )
+    # What an application's driver prepares is planned once; what psql sends, each time.
+    is_prepared = {shape.name: "$" in shape.ours for shape in shapes.SHAPES}
+    for kind, is_wanted in (("planned once", True), ("planned for each run", False)):
+        chosen = [ratio for name, ratio in ratios.items() if is_prepared[name] == is_wanted]
+        yield Target("overhead", f"the {len(chosen)} that are {kind}: median", float(np.median(chosen)))
     worst = max(ratios, key=lambda name: ratios[name])
     yield Target(
         "overhead", "near_* over hand-written SQL, the worst shape", ratios[worst], None, True, worst

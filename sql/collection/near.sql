@@ -4,8 +4,9 @@
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) query
-    FROM imgvec.{embedding_table} AS e
+    -- PostgreSQL reads this body for each query that it plans, so no word too many (benchmarks/results/planning.txt).
+    SELECT {keys}, embedding OPERATOR({vector}.<=>) query
+    FROM imgvec.{embedding_table}
     -- A NULL query, or a zero one, would let the index return arbitrary rows.
-    WHERE {vector}.l2_norm(query) OPERATOR(pg_catalog.>) 0;
+    WHERE {vector}.l2_norm(query) OPERATOR(pg_catalog.>) '0'::pg_catalog.float8;
 END;
