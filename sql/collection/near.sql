@@ -4,7 +4,7 @@
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- PostgreSQL reads this body for each query that it plans, so no word too many (benchmarks/results/planning.txt).
+    -- PostgreSQL reads this body for each query that it plans: few words, no cast (benchmarks/results/planning.txt).
     SELECT {keys}, embedding OPERATOR({vector}.<=>) query
     FROM imgvec.{embedding_table}
     -- A NULL query, or a zero one, would let the index return arbitrary rows.
