@@ -5,18 +5,15 @@ with the vector as a literal; microseconds at the client, medians of runs in tur
 """
 
 import argparse
+import shutil
 import statistics
 import time
 
-from generator import copy_embeddings, generate
 from pgvector import HalfVector
+from searching.shop import imagine, open_shop
 
-from imgvec_pg.database import migrations
-from imgvec_pg.database.connect import connect
 from imgvec_pg.database.localserver import LocalServer
 from imgvec_pg.database.unprivileged import make_temporary_directory
-from imgvec_pg.store.collections import CollectionRequest, create_collection
-from imgvec_pg.store.indexbuild import build_index
 
 ROWS = 10_000
 TABLE = "imgvec.item_embedding"
@@ -39,20 +36,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=2000)
     options = parser.parse_args()
-    stored, queries = generate(ROWS, 1)
-    vector = HalfVector(queries[0]).to_text()
+    shop = imagine(ROWS)
+    vector = HalfVector(shop.queries[0]).to_text()
     directory = make_temporary_directory("imgvec-planning-")
     with (
         LocalServer(directory, settings={"fsync": "off"}, die_with_parent=True) as server,
-        connect(server.dsn(), prepare_threshold=None) as connection,
+        open_shop(server, shop) as connection,
     ):
-        migrations.upgrade(connection)
-        connection.execute("CREATE TABLE item (id bigint PRIMARY KEY, photo text)")
-        connection.execute(f"INSERT INTO item SELECT g, 'p.jpg' FROM generate_series(1, {ROWS}) AS g")  # type: ignore[arg-type]
-        request = CollectionRequest("item", "item", ["photo"], "generated", stored.shape[1], False, root="/")
-        collection = create_collection(connection, request)
-        copy_embeddings(connection, collection, stored)
-        build_index(connection, collection)
+        connection.prepare_threshold = None
         ways = {"by hand": BY_HAND, "near_item": CALLED.format("imgvec.near_item")}
         for number, (name, body) in enumerate(BODIES.items()):
             connection.execute(
@@ -66,6 +57,7 @@ def main() -> None:
                 started = time.perf_counter()
                 connection.execute(statement.format(vector)).fetchall()  # type: ignore[arg-type]
                 times[name].append(1e6 * (time.perf_counter() - started))
+    shutil.rmtree(directory, ignore_errors=True)
     by_hand = statistics.median(times["by hand"])
     for name, taken in times.items():
         median = statistics.median(taken)

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,14 +16,13 @@ from imgvec_pg.store.wordrelay import install_relay
 from searching.target import Target
 
 WORDS = 50
-WAIT_SECONDS = 60
 NEAR = "SELECT id, distance FROM imgvec.near_product_demo_text(%s) ORDER BY distance LIMIT 10"
 
 
 def measure() -> Iterator[Target]:
     """Ask a primary for words while its worker runs, and the standby for the same and for others."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "database"))
-    from standby import connect_soon, run_primary_and_standby
+    from standby import await_replay, connect_soon, run_primary_and_standby
     from words import process
 
     photos = make_temporary_directory("imgvec-photos-")
@@ -44,11 +42,9 @@ def measure() -> Iterator[Target]:
                 with process(dsn, "worker", "product_demo"):
                     connection.execute("SET imgvec.text_timeout = '30 s'")
                     answers = [connection.execute(NEAR, [words]).fetchall() for words in known]
-                    replayed = connection.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
-                    connection.execute("CHECKPOINT")
                     name = connection.info.dbname
                     with connect(make_conninfo(standby_dsn, dbname=name)) as standby:
-                        await_replay(standby, replayed)
+                        await_replay(connection, standby)
                         same = [
                             standby.execute(NEAR, [words]).fetchall() == answer
                             for words, answer in zip(known, answers, strict=True)
@@ -60,15 +56,6 @@ def measure() -> Iterator[Target]:
     yield Target(
         "standby", "a miss: share that says it is a standby, with a hint", sum(refused) / WORDS, 1.0, False
     )
-
-
-def await_replay(standby: Connection, position: tuple[object, ...] | None) -> None:
-    """Wait until the standby has what was written up to there."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while standby.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", position).fetchone() != (True,):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the standby has not replayed {position} after {WAIT_SECONDS} s")
-        time.sleep(0.05)
 
 
 def refuses(standby: Connection, words: str) -> bool:

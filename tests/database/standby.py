@@ -78,3 +78,13 @@ def connect_soon(dsn: str) -> Connection:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+def await_replay(primary: Connection, standby: Connection) -> None:
+    """Wait until the standby has all that the primary has written so far."""
+    written = primary.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
+    primary.execute("CHECKPOINT")
+    deadline = time.monotonic() + 30
+    while standby.execute("SELECT pg_last_wal_replay_lsn() >= %s", written).fetchone() != (True,):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -2,7 +2,6 @@
 
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from colorshop import embedding, make_shop, picture
 from imgvec_test_embedder import ColorGrid
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from standby import connect_soon, run_primary_and_standby
+from standby import await_replay, connect_soon, run_primary_and_standby
 
 from imgvec_pg.cli.main import cli
 from imgvec_pg.cli.outcome import run
@@ -256,12 +255,7 @@ def test_a_standby_answers_cached_words_and_says_why_not_others(
         install_relay(connection)
         with answering(primary.dsn(), shop, ColorGrid()):
             np.testing.assert_allclose(embed_text(connection, "red"), embedding("red"), atol=1e-3)
-            replayed = connection.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
-            connection.execute("CHECKPOINT")
-            deadline = time.monotonic() + 30
-            while standby.execute("SELECT pg_last_wal_replay_lsn() >= %s", replayed).fetchone() != (True,):
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            await_replay(connection, standby)
             assert standby.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
             rows = standby.execute(
                 "SELECT id FROM imgvec.near_product_color_text('red') ORDER BY distance LIMIT 1"
