@@ -44,6 +44,9 @@ DECLARE
 BEGIN
     IF $2 IS NULL THEN
         RETURN NULL;
+    ELSIF $2 = 'NaN' THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'the distance is NaN; expected 0 to 2', HINT = 'The distance to a zero vector is NaN.';
     END IF;
     -- The quantiles ascend: the number of those not above the distance is also the place of the last of them.
     below := width_bucket($2, curve.distances);

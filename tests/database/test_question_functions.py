@@ -377,6 +377,13 @@ def test_distance_at_refuses_what_is_no_percentile(
         scratch.execute(f"SELECT imgvec.distance_at('photo_test', {percentile})")  # type: ignore[arg-type]
 
 
+def test_percentile_refuses_a_distance_that_is_none(scratch: Connection, photos: Collection) -> None:
+    calibrate(scratch, photos, (0.2, 0.6, 1.0))
+    with pytest.raises(psycopg.Error, match="the distance is NaN; expected 0 to 2") as raised:
+        scratch.execute("SELECT imgvec.percentile('photo_test', 'NaN')")
+    assert raised.value.sqlstate == "22023"
+
+
 @pytest.mark.usefixtures("photos")
 def test_classify_before_the_first_worker_says_what_to_run(scratch: Connection) -> None:
     with pytest.raises(psycopg.Error, match=r"scale of model .* is not known yet") as raised:
