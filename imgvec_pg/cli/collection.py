@@ -11,6 +11,7 @@ from imgvec_pg.cli.switch import alias_, switch, unalias
 from imgvec_pg.database.connect import connect, needing, require_schema
 from imgvec_pg.store.aliases import find_aliases
 from imgvec_pg.store.collections import drop_collection, find_collections, get_collection
+from imgvec_pg.store.finding import counted
 from imgvec_pg.store.indexes import index_states
 from imgvec_pg.store.reconcile import reconcile
 
@@ -169,6 +170,6 @@ def reconcile_(name: str, dsn: str, contents: bool, as_json: bool, lock_timeout_
         echo_json(dataclasses.asdict(done))
         return
     click.echo(
-        f"{done.filed:,} rows filed ({done.changed:,} of them changed unseen), {done.orphans_deleted:,} orphaned "
+        f"{counted(done.filed, 'row')} filed ({done.changed:,} of them changed unseen), {done.orphans_deleted:,} orphaned "
         f"embeddings and {done.failures_deleted:,} orphaned failures deleted, {done.tables_given_triggers} tables given triggers"
     )

@@ -14,6 +14,7 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sqlfiles import load_sql
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.finding import counted
 from imgvec_pg.store.indexbuild import build_index
 from imgvec_pg.store.indexes import has_valid_index
 
@@ -80,7 +81,7 @@ class FillBeside:
         """
         total = unfilled(connection, self.target)
         if total and self._worker is None:
-            click.echo(f"{total:,} rows wait for workers of {self.target.name}", err=True)
+            click.echo(f"{counted(total, 'row', 'wait')} for workers of {self.target.name}", err=True)
         request_stop = self._ended.set if self._worker is None else self._worker.request_stop
         with image_progress(total) as show, stop_on_signals(request_stop) as stopped:
             if self._worker is not None:

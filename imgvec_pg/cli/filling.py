@@ -11,6 +11,7 @@ from imgvec_pg.cli.progress import clock, index_progress
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import DatabaseError, NotOwnerError
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.finding import counted
 from imgvec_pg.store.indexbuild import build_index
 from imgvec_pg.store.indexes import has_valid_index
 from imgvec_pg.store.jobs import queue_depth
@@ -104,5 +105,5 @@ def report_dry_run(connection: Connection, collection: Collection, limit: int | 
         else "the index would be built at the end"
     )
     click.echo(
-        f"{collection.name}: {waiting:,} rows would be embedded, {needed}; {index}; nothing was changed"
+        f"{collection.name}: {counted(waiting, 'row')} would be embedded, {needed}; {index}; nothing was changed"
     )

@@ -18,6 +18,7 @@ from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import get_collection
+from imgvec_pg.store.finding import counted
 from imgvec_pg.store.indexbuild import BuildOptions, plan_build
 from imgvec_pg.store.indexes import has_valid_index
 from imgvec_pg.store.indexswap import drop_index, leftovers, replace_index, tidy
@@ -180,7 +181,7 @@ def build(connection: Connection, present: Collection, wanted: Wanted, again: st
         echo_json({**plan_as_json(collection, done.plan), "dropped": done.dropped})
         return
     replaced = f"; dropped {', '.join(done.dropped)}" if done.dropped else ""
-    click.echo(f"{present.name}: the index is ready, {done.plan.rows:,} rows{replaced}")
+    click.echo(f"{present.name}: the index is ready, {counted(done.plan.rows, 'row')}{replaced}")
 
 
 def finish(connection: Connection, collection: Collection) -> None:

@@ -15,6 +15,7 @@ from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import create_collection
 from imgvec_pg.store.estimate import Estimate, estimate_collection
+from imgvec_pg.store.finding import counted
 from imgvec_pg.store.newcollection import CollectionRequest
 from imgvec_pg.store.reconcile import list_source
 from imgvec_pg.store.source import describe_source
@@ -171,7 +172,7 @@ def create(
             click.echo(f"  TRUNCATE and DROP of {made.shown_source} now need CASCADE (--no-fk avoids that)")
         warn_blind_spots(connection, made)
         filed = file_rows(connection, made)
-    click.echo(f"  {filed:,} rows filed; embed them with: imgvec backfill {made.name}")
+    click.echo(f"  {counted(filed, 'row')} filed; embed them with: imgvec backfill {made.name}")
 
 
 def file_rows(connection: Connection, made: Collection) -> int:

@@ -6,6 +6,7 @@ from imgvec_pg.cli.options import codes_option, dsn_option, echo_json, json_opti
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.store.collections import get_collection
 from imgvec_pg.store.failures import count_failures, shown_counts
+from imgvec_pg.store.finding import counted
 from imgvec_pg.store.jobs import retry_failures
 
 
@@ -32,7 +33,7 @@ def retry(name: str | None, dsn: str, codes: tuple[str, ...], as_json: bool) -> 
         echo_json({"collection": collection.name, "filed": filed, "failed": left})
     elif filed:
         click.echo(
-            f"{collection.name}: {filed:,} rows filed again; embed them with: imgvec backfill {collection.name}"
+            f"{collection.name}: {counted(filed, 'row')} filed again; embed them with: imgvec backfill {collection.name}"
         )
     else:
         with_codes = f" with the code {' or '.join(codes)}" if codes else ""

@@ -18,6 +18,7 @@ from imgvec_pg.store.aliases import Alias, require_same_source
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import create_collection, find_collections, get_collection
 from imgvec_pg.store.estimate import estimate_collection
+from imgvec_pg.store.finding import counted
 from imgvec_pg.store.newcollection import CollectionRequest
 from imgvec_pg.store.reconcile import list_source
 from imgvec_pg.store.switching import count_missing_beside
@@ -119,7 +120,7 @@ def make_successor(connection: Connection, plan: Successor, lock_timeout_ms: int
         return plan.existing
     made = create_collection(connection, plan.request, lock_timeout_ms=lock_timeout_ms)
     filed = file_rows(connection, made)
-    click.echo(f"collection {made.name} made beside it; {filed:,} rows filed", err=True)
+    click.echo(f"collection {made.name} made beside it; {counted(filed, 'row')} filed", err=True)
     return get_collection(connection, made.name)
 
 

@@ -16,6 +16,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collections import find_collections, get_collection
+from imgvec_pg.store.finding import counted
 from imgvec_pg.store.picturecheck import PictureCheck, check_files, check_sample, path_reader
 from imgvec_pg.store.reconcile import reconcile
 from imgvec_pg.store.verify import (
@@ -210,7 +211,7 @@ def report(verified: Verified, filed: int | None) -> None:
         if kind in BY_HAND:
             click.echo(f"  {kind} rows: {BY_HAND[kind].format(name=name)}")
     if filed:
-        click.echo(f"  repaired: {filed:,} rows filed; embed them with: imgvec backfill {name}")
+        click.echo(f"  repaired: {counted(filed, 'row')} filed; embed them with: imgvec backfill {name}")
     elif filed is None and any(kind not in BY_HAND for kind in remaining(verified, None)):
         click.echo(f"  mend it with: imgvec verify {name} --repair")
     elif any(found.kind not in BY_HAND for found in verified.listed()):

@@ -217,7 +217,7 @@ def test_a_missing_file_that_appears_between_tries_is_embedded(shop: Shop, monke
     assert count(shop.connection, "imgvec.failure WHERE attempts = 3") == 1
     (shop.root / "never.png").write_bytes(random_picture(DRAW))
     done = shop.command("retry", NAME, "--code", "not_found")
-    assert "1 rows filed again" in done.stdout
+    assert "1 row filed again" in done.stdout
     shop.run_inside()
     shop.must_be_current()
 

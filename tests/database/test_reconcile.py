@@ -92,7 +92,7 @@ def test_bytes_replaced_by_as_many_are_found_with_contents(
     assert run(cli, command) == 0
     assert capsys.readouterr().out.startswith("0 rows filed (0 of them changed unseen), ")
     assert run(cli, [*command, "--contents"]) == 0
-    assert capsys.readouterr().out.startswith("1 rows filed (1 of them changed unseen), ")
+    assert capsys.readouterr().out.startswith("1 row filed (1 of them changed unseen), ")
     assert backfill(database, environment) == 0
     assert wrong_now(connection, tmp_path) == {}
     assert reconcile(connection, get_collection(connection, "photo_grid"), contents=True).filed == 0
