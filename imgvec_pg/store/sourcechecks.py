@@ -134,11 +134,12 @@ def listed(names: list[str]) -> str:
 
 def check_policies(collection: Collection, facts: CollectionFacts) -> Iterator[Finding]:
     """Check that row-level security of the source holds for the embeddings too."""
+    hides = "shows each role other rows" if facts.kind == "v" else "has row-level security"
     if facts.source_has_policies and not facts.embeddings_have_policies:
         yield Finding(
             "error",
             collection.name,
-            f"{collection.shown_source} has row-level security, its embeddings do not: readers see keys of hidden rows",
+            f"{collection.shown_source} {hides}, its embeddings do not: readers see keys of hidden rows",
             f"imgvec collection reconcile {collection.name}",
         )
     elif facts.source_has_policies:

@@ -48,6 +48,7 @@ FILES = (
     "functions/percentile.sql",
     "functions/last_search_way.sql",
     "functions/search_state.sql",
+    "functions/source_hides_rows.sql",
     "functions/rows_visible.sql",
     "functions/row_visible.sql",
     "functions/embedding_rows.sql",

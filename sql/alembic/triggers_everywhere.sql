@@ -1,4 +1,4 @@
--- The triggers of a collection on its source and on each partition, and its policy where the source has row-level security:
+-- The triggers of a collection on its source and on each partition, and its policy where the source hides rows:
 -- which tables these are is known only when this runs.
 DO $everywhere$
 DECLARE
@@ -10,7 +10,7 @@ BEGIN
     LOOP
         EXECUTE pg_catalog.replace({triggers}, {placeholder}, place::text);
     END LOOP;
-    IF (SELECT c.relrowsecurity FROM pg_catalog.pg_class AS c WHERE c.oid = {source}::regclass) THEN
+    IF imgvec.source_hides_rows({source}::regclass) THEN
         EXECUTE {row_security};
     END IF;
 END

@@ -14,7 +14,9 @@ BEGIN ATOMIC
                   AND has_column_privilege(a.attrelid, a.attnum, 'SELECT')
             )
         ) THEN 'none'
-        WHEN row_security_active(c.source::oid) THEN 'some'
+        -- A view has no policies of its own: its embeddings have.
+        WHEN row_security_active(c.source::oid)
+             OR row_security_active(to_regclass('imgvec.' || quote_ident(c.name || '_embedding'))::oid) THEN 'some'
         ELSE 'all'
     END
     FROM imgvec.collection AS c WHERE c.id = $1;

@@ -1,9 +1,9 @@
--- What the catalogue says of a collection's source and embedding table: kind, columns with their types, row-level
--- security, foreign key (null when missing), subscriptions that write the source.
+-- What the catalogue says of a collection's source and embedding table: kind, columns with their types, whether
+-- it hides rows from some, foreign key (null when missing), subscriptions that write the source.
 SELECT c.source::oid AS source, r.relkind::text AS kind,
        (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
         FROM pg_attribute AS a WHERE a.attrelid = c.source::oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
-       coalesce(r.relrowsecurity, false) AS source_has_policies,
+       coalesce(imgvec.source_hides_rows(r.oid), false) AS source_has_policies,
        e.oid AS embedding_table, coalesce(e.relrowsecurity, false) AS embeddings_have_policies,
        (SELECT k.convalidated FROM pg_constraint AS k
         WHERE k.conrelid = e.oid AND k.contype = 'f' AND k.confrelid = c.source::oid AND k.conparentid = 0) AS foreign_key,

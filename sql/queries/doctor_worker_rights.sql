@@ -5,7 +5,7 @@ SELECT r.rolname AS role_name, r.rolname = current_user AS is_current,
        has_schema_privilege(r.oid, s.relnamespace, 'USAGE')
            AND NOT EXISTS (SELECT FROM unnest(%(columns)s::text[]) AS column_name
                            WHERE NOT has_column_privilege(r.oid, s.oid, column_name, 'SELECT')) AS may_read,
-       r.rolbypassrls OR NOT s.relrowsecurity
+       r.rolbypassrls OR NOT imgvec.source_hides_rows(s.oid)
            OR (pg_has_role(r.oid, s.relowner, 'USAGE') AND NOT s.relforcerowsecurity) AS sees_all,
        quote_ident(n.nspname) AS schema_name, pg_catalog.format('%%I.%%I', n.nspname, s.relname) AS source_name
 FROM pg_roles AS r

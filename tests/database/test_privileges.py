@@ -95,6 +95,46 @@ def test_a_reader_searches_without_any_right_on_the_source(scratch: Connection) 
             assert scratch.execute(f"SELECT * FROM {search}").rowcount in (1, 2)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        "CREATE VIEW shop.shown WITH (security_invoker) AS SELECT * FROM shop.photo",
+        "CREATE VIEW shop.shown AS SELECT * FROM shop.photo WHERE price < 2 OR current_user = 'nobody'",
+        "CREATE VIEW shop.beneath WITH (security_invoker) AS SELECT * FROM shop.photo;"
+        " CREATE VIEW shop.shown WITH (security_invoker) AS SELECT * FROM shop.beneath",
+    ],
+    ids=["over a policy", "naming the role", "over a view over a policy"],
+)
+def test_what_a_view_hides_from_a_role_no_search_over_it_shows(scratch: Connection, view: str) -> None:
+    make_photos(scratch, rows=3, name="below")
+    scratch.execute("ALTER TABLE shop.photo ENABLE ROW LEVEL SECURITY")
+    scratch.execute("CREATE POLICY cheap ON shop.photo USING (price < 2)")
+    scratch.execute(view)  # type: ignore[arg-type]
+    collection = make_collection(scratch, "shop.shown", key=["id"], with_foreign_key=False)
+    embed(scratch, collection, {1: X, 2: Y})
+    fail(scratch, collection, {"id": 3})
+    scratch.execute("SET LOCAL row_security TO DEFAULT; SET LOCAL search_path TO DEFAULT")
+    rights = ("imgvec_reader", "USAGE ON SCHEMA shop", "SELECT ON ALL TABLES IN SCHEMA shop")
+    with new_role(scratch, *rights) as role, as_role(scratch, role):
+        for search in ("near_photo_test", "search_photo_test", "page_photo_test"):
+            found = scratch.execute(f"SELECT id FROM imgvec.{search}('[0,1,0]')").fetchall()  # type: ignore[arg-type]
+            assert found == [(1,)], search
+        assert scratch.execute("SELECT * FROM imgvec.near_photo_test_row(2)").fetchall() == []
+        assert scratch.execute("SELECT * FROM imgvec.failures").fetchall() == []
+        visible = scratch.execute("SELECT imgvec.rows_visible(%s)", [collection.id]).fetchone()
+        assert visible == ("some",)
+        with pytest.raises(psycopg.errors.NoDataFound), scratch.transaction():
+            scratch.execute("SELECT imgvec.embedding_of('photo_test', 2)")
+
+
+def test_a_view_that_shows_all_the_same_rows_has_no_policy(scratch: Connection) -> None:
+    make_photos(scratch, rows=3, name="below")
+    scratch.execute("CREATE VIEW shop.shown AS SELECT * FROM shop.photo WHERE price < 2")
+    make_collection(scratch, "shop.shown", key=["id"], with_foreign_key=False)
+    found = scratch.execute("SELECT polname FROM pg_policy WHERE polname = 'follow_source'").fetchall()
+    assert found == []
+
+
 @pytest.mark.usefixtures("photos")
 @pytest.mark.parametrize(
     "statement",
