@@ -60,6 +60,7 @@ CURES = {
 }
 """What was met and the cure, by name of the cliff."""
 
+OWN_SEARCHES = ("search_", "recommend_", "duplicates_of_")
 DISTANCE = "<=>"
 COLUMN_VECTOR = re.compile(r"<=> \(?\"?[a-z_]\w*\"?\.")
 SIMILARITY = re.compile(r"- \(?[^()]*<=>")
@@ -68,6 +69,17 @@ SIMILARITY = re.compile(r"- \(?[^()]*<=>")
 def judge(plan: Node, *, iterative_scan: str) -> list[Finding]:
     """Name the cliffs of a plan, EXPLAIN (VERBOSE, FORMAT JSON)'s; else say how it searches."""
     everything = list(nodes(plan))
+    own = [
+        name
+        for node in everything
+        if (name := _function(node)).startswith(OWN_SEARCHES) and node.get("Schema") == "imgvec"
+    ]
+    if own and not any(_reads_embeddings(node) for node in everything):
+        return [
+            Finding(
+                "ok", "query", f"{own[0]} chooses its own way; afterwards imgvec.last_search_way() names it"
+            )
+        ]
     if not any(_reads_embeddings(node) or _is_near(node) for node in everything):
         return [
             Finding(
@@ -165,7 +177,12 @@ def _reads_embeddings(node: Node) -> bool:
 
 
 def _is_near(node: Node) -> bool:
-    return node["Node Type"] == "Function Scan" and str(node.get("Function Name", "")).startswith("near_")
+    return _function(node).startswith("near_")
+
+
+def _function(node: Node) -> str:
+    """Return the function that a node scans, or nothing."""
+    return str(node.get("Function Name", "")) if node["Node Type"] == "Function Scan" else ""
 
 
 def _is_partitioned(append: Node) -> bool:

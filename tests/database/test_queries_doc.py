@@ -79,6 +79,9 @@ def test_completeness_blocks_run(shop: Connection) -> None:
     # 400 keys are on the edge of what a scan is worth, 80 are not.
     assert len(shop.execute(search.replace("price < 5", "price < 1")).fetchall()) == 10  # type: ignore[arg-type]
     assert shop.execute(way).fetchone() == ("exact",)
+    (finding,) = advise(shop, search)
+    assert finding.level == "ok"
+    assert finding.met.startswith("search_product_clip chooses its own way")
 
 
 def test_an_iterative_scan_that_is_off_is_told_where_rows_may_lack(shop: Connection) -> None:
