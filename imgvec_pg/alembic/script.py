@@ -167,7 +167,7 @@ def _source(collection: Collection) -> Source:
         kind="table",
         key=tuple(KeyColumn(*column) for column in key),
         columns={},
-        row_security=False,  # triggers_everywhere looks
+        hides_rows=False,  # triggers_everywhere looks
         tables=(),
         estimated_rows=0,
         has_unique_key=True,

@@ -61,6 +61,8 @@ CURES = {
 """What was met and the cure, by name of the cliff."""
 
 OWN_SEARCHES = ("search_", "recommend_", "duplicates_of_")
+"""How the functions are named that route a search inside, where no plan shows it."""
+
 DISTANCE = "<=>"
 COLUMN_VECTOR = re.compile(r"<=> \(?\"?[a-z_]\w*\"?\.")
 SIMILARITY = re.compile(r"- \(?[^()]*<=>")
@@ -69,18 +71,12 @@ SIMILARITY = re.compile(r"- \(?[^()]*<=>")
 def judge(plan: Node, *, iterative_scan: str) -> list[Finding]:
     """Name the cliffs of a plan, EXPLAIN (VERBOSE, FORMAT JSON)'s; else say how it searches."""
     everything = list(nodes(plan))
-    own = [
-        name
-        for node in everything
-        if (name := _function(node)).startswith(OWN_SEARCHES) and node.get("Schema") == "imgvec"
-    ]
-    if own and not any(_reads_embeddings(node) for node in everything):
-        return [
-            Finding(
-                "ok", "query", f"{own[0]} chooses its own way; afterwards imgvec.last_search_way() names it"
-            )
-        ]
     if not any(_reads_embeddings(node) or _is_near(node) for node in everything):
+        for node in everything:
+            name = _function(node)
+            if name.startswith(OWN_SEARCHES) and node.get("Schema") == "imgvec":
+                met = f"{name} chooses its own way; afterwards imgvec.last_search_way() names it"
+                return [Finding("ok", "query", met)]
         return [
             Finding(
                 "info",

@@ -204,7 +204,7 @@ def creation_statements(
             render("collection/triggers.sql", **parts, table=sql.Identifier(*table))
             for table in source.tables
         ]
-    if source.row_security:
+    if source.hides_rows:
         statements.append(render("collection/row_security.sql", **parts))
     statements.append(render("collection/grants.sql", **parts))
     return statements

@@ -174,7 +174,7 @@ def reconcile(
         with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             for file in ("drop_triggers", "triggers"):
                 connection.execute(render(f"collection/{file}.sql", **parts, table=sql.Identifier(*table)))
-    if source.row_security and not has_row_security(connection, collection):
+    if source.hides_rows and not has_row_security(connection, collection):
         with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             connection.execute(render("collection/row_security.sql", **parts))
     filed, changed = file_missing(connection, collection, contents=contents)

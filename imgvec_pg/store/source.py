@@ -61,7 +61,7 @@ class KeyColumn:
 class Source:
     """What the catalogue says of a relation; `tables` are those whose statements fire triggers.
 
-    `shown` is the name for people, quoted where SQL wants it.
+    `shown` is the name for people, quoted where SQL wants it; `hides_rows` is imgvec.source_hides_rows.
     """
 
     oid: int
@@ -71,7 +71,7 @@ class Source:
     kind: RelationKind
     key: tuple[KeyColumn, ...]
     columns: dict[str, str]
-    row_security: bool
+    hides_rows: bool
     tables: tuple[tuple[str, str], ...]
     estimated_rows: float
     has_unique_key: bool
@@ -129,7 +129,7 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
         chosen = connection.execute(chosen_key, {"oid": oid, "columns": list(key)}).fetchall() if key else []
         tables = connection.execute(load_sql("queries/source_tables.sql"), {"oid": oid}).fetchall()
         children = connection.execute(load_sql("queries/source_children.sql"), {"oid": oid}).fetchall()
-    schema, name, shown, relkind, row_security, estimated_rows = found
+    schema, name, shown, relkind, hides_rows, estimated_rows = found
     if relkind not in KINDS:
         raise CollectionError(
             f'"{shown}" is not a table or view; expected one that holds a row for each image'
@@ -167,7 +167,7 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
         kind=KINDS[relkind],
         key=key_columns,
         columns=columns,
-        row_security=row_security,
+        hides_rows=hides_rows,
         tables=tuple((s, t) for s, t in tables) or ((schema, name),),
         estimated_rows=float(estimated_rows),
         has_unique_key=bool(primary) and [row[0] for row in primary] == [row[0] for row in rows],

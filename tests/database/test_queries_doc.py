@@ -82,6 +82,12 @@ def test_completeness_blocks_run(shop: Connection) -> None:
     (finding,) = advise(shop, search)
     assert finding.level == "ok"
     assert finding.met.startswith("search_product_clip chooses its own way")
+    vector = "imgvec.embedding_of('product_clip', 42)"
+    beside = (
+        f"SELECT s.id FROM imgvec.search_product_clip({vector}) AS s"
+        f" JOIN imgvec.near_product_clip((SELECT {vector})) AS n USING (id) ORDER BY n.distance LIMIT 3"
+    )
+    assert [finding.level for finding in advise(shop, beside)] == ["warning"]
 
 
 def test_an_iterative_scan_that_is_off_is_told_where_rows_may_lack(shop: Connection) -> None:
