@@ -19,7 +19,7 @@ import numpy as np
 from django.conf import settings
 from psycopg.conninfo import conninfo_to_dict
 
-from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.local_server.server import LocalServer
 
 K, DIMENSIONS = 10, 512
 MODEL = "ViT-B-32/laion2b_s34b_b79k"
@@ -47,9 +47,9 @@ def fill(rows: int) -> Any:  # noqa: ANN401 - a model made here
 
     from imgvec_pg.django import ImageSearch, ImageSearchManager
     from imgvec_pg.django.connections import psycopg_connection
-    from imgvec_pg.store.collections import create_collection, get_collection
-    from imgvec_pg.store.indexbuild import build_index
-    from imgvec_pg.store.newcollection import CollectionRequest
+    from imgvec_pg.store.ddl import create_collection, get_collection
+    from imgvec_pg.store.index.build import build_index
+    from imgvec_pg.store.spec import CollectionRequest
 
     class Item(models.Model):
         name = models.CharField(max_length=100)

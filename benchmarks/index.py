@@ -24,14 +24,14 @@ from psycopg.errors import Diagnostic
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.hnswsize import graph_bytes
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import create_collection, get_collection
-from imgvec_pg.store.indexbuild import BuildOptions
-from imgvec_pg.store.indexes import index_states
-from imgvec_pg.store.indexswap import drop_index, replace_index
-from imgvec_pg.store.newcollection import CollectionRequest
+from imgvec_pg.store.ddl import create_collection, get_collection
+from imgvec_pg.store.index.build import BuildOptions
+from imgvec_pg.store.index.ddl import index_states
+from imgvec_pg.store.index.swap import drop_index, replace_index
+from imgvec_pg.store.spec import CollectionRequest
 
 K, TARGET, TOLERANCE = 10, 0.99, 0.1
 NEAR = "SELECT id FROM imgvec.near_item(%(query)s) ORDER BY distance LIMIT 10"

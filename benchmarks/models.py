@@ -38,8 +38,8 @@ from imgvec_pg.embedding.description import TIMM, ModelDescription
 from imgvec_pg.embedding.embedder import Float32Array
 from imgvec_pg.embedding.golden import lowest_cosine
 from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.embedding.timmnames import describe_timm_model
-from imgvec_pg.embedding.torchembedder import TorchEmbedder
+from imgvec_pg.embedding.timm_names import describe_timm_model
+from imgvec_pg.embedding.torch_embedder import TorchEmbedder
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "models.txt"
@@ -290,7 +290,7 @@ def is_as_published(model: ModelDescription) -> bool:
     """Whether dimension, size and preprocessing are what the installed open_clip or timm publishes."""
     from dataclasses import replace
 
-    from imgvec_pg.embedding.architectures import describe_open_clip_model
+    from imgvec_pg.embedding.openclip_names import describe_open_clip_model
 
     if model.library == TIMM:
         return replace(model, facts=None) == describe_timm_model(model.name.removeprefix("timm/"))

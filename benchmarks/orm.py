@@ -22,12 +22,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.sqlalchemy import EmbeddingMixin, Row, near, write_embeddings
-from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.indexbuild import build_index
-from imgvec_pg.store.newcollection import CollectionRequest
+from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.spec import CollectionRequest
 
 DIMENSIONS = 512
 K = 10

@@ -12,8 +12,8 @@ import time
 from pgvector import HalfVector
 from searching.shop import imagine, open_shop
 
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 
 ROWS = 10_000
 TABLE = "imgvec.item_embedding"

@@ -19,13 +19,13 @@ from pgvector import HalfVector
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.demo.pictures import load_images, read_manifest
 from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.store.collections import create_collection, get_collection
-from imgvec_pg.store.indexbuild import build_index
-from imgvec_pg.store.newcollection import CollectionRequest
+from imgvec_pg.store.ddl import create_collection, get_collection
+from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.spec import CollectionRequest
 
 WEIGHTS = (0.0, 0.15, 0.25, 0.33, 0.5, 0.75, 1.0)
 DRAWS, SHOWN, SMALLEST_KIND = 3000, 10, 8

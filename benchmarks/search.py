@@ -20,8 +20,8 @@ from searching import grid, hidden, overhead, peers, pictures, standby, storage,
 from searching.shop import Shop, imagine, open_shop
 from searching.target import Target
 
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 
 PARTS = ("overhead", "grid", "pictures", "hidden", "storage", "peers", "words", "standby")
 MIDDLE = 100_000

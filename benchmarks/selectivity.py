@@ -24,8 +24,8 @@ from pgvector.psycopg import register_vector
 from searching.shop import KINDS, SELECTIVITIES, Filter, K, Shop, imagine, joined, open_shop, recall
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 
 FORCED = ("enable_sort", "enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin")
 

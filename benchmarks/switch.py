@@ -30,14 +30,14 @@ from imgvec_pg.backfill.pipeline import PipelineOptions  # noqa: E402
 from imgvec_pg.backfill.worker import Worker  # noqa: E402
 from imgvec_pg.database import migrations  # noqa: E402
 from imgvec_pg.database.connect import connect  # noqa: E402
-from imgvec_pg.database.localserver import LocalServer  # noqa: E402
-from imgvec_pg.database.unprivileged import make_temporary_directory  # noqa: E402
+from imgvec_pg.database.local_server.server import LocalServer  # noqa: E402
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory  # noqa: E402
 from imgvec_pg.store.aliases import create_alias, get_alias  # noqa: E402
-from imgvec_pg.store.collections import create_collection, get_collection  # noqa: E402
-from imgvec_pg.store.indexbuild import build_index  # noqa: E402
-from imgvec_pg.store.newcollection import CollectionRequest  # noqa: E402
-from imgvec_pg.store.reconcile import list_source  # noqa: E402
-from imgvec_pg.store.switching import count_missing_beside  # noqa: E402
+from imgvec_pg.store.ddl import create_collection, get_collection  # noqa: E402
+from imgvec_pg.store.index.build import build_index  # noqa: E402
+from imgvec_pg.store.integrity.reconcile import list_source  # noqa: E402
+from imgvec_pg.store.spec import CollectionRequest  # noqa: E402
+from imgvec_pg.store.switch import count_missing_beside  # noqa: E402
 
 CALLS = (
     "SELECT id FROM imgvec.near_product_row(%s) ORDER BY distance LIMIT 10",

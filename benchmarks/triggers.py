@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.database.migrations import upgrade
-from imgvec_pg.database.unprivileged import make_temporary_directory
-from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.newcollection import CollectionRequest
+from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.spec import CollectionRequest
 
 STATEMENTS = {
     "insert": "INSERT INTO shop.photo SELECT i, 'folder/' || i || '.jpg', mod(i, 100), repeat('x', 100)"

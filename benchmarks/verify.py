@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable
 
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.database.migrations import upgrade
-from imgvec_pg.database.unprivileged import make_temporary_directory
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.newcollection import CollectionRequest
-from imgvec_pg.store.queuestate import read_queue_state
-from imgvec_pg.store.verify import verify_collection
+from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.integrity.verify import verify_collection
+from imgvec_pg.store.queue.stats import read_queue_state
+from imgvec_pg.store.spec import CollectionRequest
 
 DIMENSIONS = 512
 # Each row has a unit vector of its own; the hash is that of its reference, as a worker would have written it.

@@ -1,6 +1,6 @@
 """What a scan of the HNSW index costs beside comparing rows one by one, by the size of the collection.
 
-The figures behind the constants of sql/collection/search.sql and imgvec_pg/search/ways.py, which need only their proportions.
+The figures behind the constants of sql/collection/search.sql and imgvec_pg/search/strategy.py, which need only their proportions.
 
 Usage: python benchmarks/visits.py [--rows 10000,100000,1000000] [--server DIR, kept for the next run]. Each query and each set of
 keys is asked once, so that nothing but what searches share is in the processor's caches; medians of the server's own times.
@@ -18,8 +18,8 @@ from pgvector.psycopg import register_vector
 from searching.shop import imagine, open_shop
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 
 CANDIDATES = (20, 40, 100, 200, 400, 1000)
 KEYS = (30, 100, 300, 1000, 3000)

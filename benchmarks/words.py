@@ -22,14 +22,14 @@ import numpy as np
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.demo import shop as demo_shop
 from imgvec_pg.embedding.catalog import DEMO_NAME
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.store.jobs import queue_depth
-from imgvec_pg.store.wordrelay import install_relay
+from imgvec_pg.store.queue.jobs import queue_depth
+from imgvec_pg.store.text_relay import install_relay
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 CACHED_MS, MISSING_MS, BACKFILL_MS = 0.5, 20.0, 200.0

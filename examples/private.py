@@ -10,8 +10,8 @@ from pathlib import Path
 from psycopg import sql
 
 from imgvec_pg.database.connect import connect
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.serverfolder import default_directory
+from imgvec_pg.database.local_server.data_dir import default_directory
+from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.demo.pictures import Picture, unpack_pictures
 
 # The example is gone when its process is; a power cut may cost it its data, which it makes again.

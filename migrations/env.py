@@ -5,8 +5,8 @@ from psycopg import sql
 
 from imgvec_pg.alembic.autogenerate import include_imgvec_name, include_imgvec_object
 from imgvec_pg.database.migrations import prepare_database
-from imgvec_pg.database.sqlfiles import as_alembic_text, render
-from imgvec_pg.store.tables import Base
+from imgvec_pg.database.sql_templates import as_alembic_text, render
+from imgvec_pg.store.schema import Base
 
 config = context.config
 OPTIONS = {

@@ -16,11 +16,11 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from imgvec_pg.database.binaries import find_binaries
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.local_server.binaries import find_binaries
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.database.migrations import upgrade
-from imgvec_pg.database.unprivileged import make_temporary_directory
 from imgvec_pg.errors import ImgvecError
 
 # A background job of a shell ignores SIGINT, and so would every process that the tests start and interrupt.

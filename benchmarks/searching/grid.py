@@ -14,7 +14,7 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.search.selects import search
+from imgvec_pg.sqlalchemy.executor import search
 from searching.shop import KINDS, SELECTIVITIES, Filter, K, Shop, recall
 from searching.target import Target
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.local_server.server import LocalServer
 from searching.target import Target
 
 RUNS = 101

@@ -14,9 +14,9 @@ from alembic.util import PriorityDispatchResult
 from pgvector.sqlalchemy import VECTOR
 from sqlalchemy.dialects import postgresql
 
-from imgvec_pg.alembic.collections import CreateCollectionOp
-from imgvec_pg.alembic.failing import MigrationError, telling
-from imgvec_pg.alembic.hnswindexes import (
+from imgvec_pg.alembic.collection_ops import CreateCollectionOp
+from imgvec_pg.alembic.errors import MigrationError, telling
+from imgvec_pg.alembic.index_ops import (
     OPCLASS,
     CreateHnswIndexOp,
     DropHnswIndexOp,
@@ -27,7 +27,7 @@ from imgvec_pg.alembic.hnswindexes import (
 )
 from imgvec_pg.alembic.render import PGVECTOR_IMPORT
 from imgvec_pg.store.definition import CollectionDefinition
-from imgvec_pg.store.embeddingmixin import DEFINITION, INFO, SCHEMA
+from imgvec_pg.store.mixin import DEFINITION, INFO, SCHEMA
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from alembic.autogenerate import renderers
 
-from imgvec_pg.alembic.collections import OPERATIONS, CollectionOperation
-from imgvec_pg.alembic.hnswindexes import (
+from imgvec_pg.alembic.collection_ops import OPERATIONS, CollectionOperation
+from imgvec_pg.alembic.index_ops import (
     OPCLASS,
     CreateHnswIndexOp,
     DropHnswIndexOp,

@@ -10,12 +10,12 @@ import psycopg
 from imgvec_pg.backfill.leases import LeaseBook
 from imgvec_pg.backfill.pace import Pace
 from imgvec_pg.backfill.stages import CLAIM
-from imgvec_pg.backfill.tally import IDLE, WORKING, Tally
+from imgvec_pg.backfill.stats import IDLE, WORKING, Tally
 from imgvec_pg.backfill.throttle import Throttle
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import require_same_collection
-from imgvec_pg.store.jobs import (
+from imgvec_pg.store.ddl import require_same_collection
+from imgvec_pg.store.queue.jobs import (
     BEGINNING,
     Claim,
     Job,

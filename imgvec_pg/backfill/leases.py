@@ -4,7 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable
 
-from imgvec_pg.store.jobs import END, QueuePlace
+from imgvec_pg.store.queue.jobs import END, QueuePlace
 
 LOOK_AGAIN_SECONDS = 0.1
 

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from imgvec_pg import __version__
 from imgvec_pg.backfill.stages import BOUNDS_SECONDS
-from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.stats import Tally
 
 COUNTERS = {
     "imgvec_images_embedded": ("embedded", "Images embedded and written."),

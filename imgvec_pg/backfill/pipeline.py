@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from imgvec_pg.backfill.batches import (
+from imgvec_pg.backfill.batch import (
     LATE_SECONDS,
     Batch,
     PendingKey,
@@ -24,20 +24,20 @@ from imgvec_pg.backfill.batches import (
     prepare_image,
 )
 from imgvec_pg.backfill.claiming import POLL_SECONDS, Claims, Place
+from imgvec_pg.backfill.image_loader import Preparing
 from imgvec_pg.backfill.isolation import BatchSize
 from imgvec_pg.backfill.leases import LeaseBook
-from imgvec_pg.backfill.preparing import Preparing
 from imgvec_pg.backfill.stages import EMBED, READ, WAIT, WRITE
-from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.stats import Tally
 from imgvec_pg.backfill.throttle import Allowance, Throttle
 from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.remote import AllowedUrls
-from imgvec_pg.images.sources import Fetch
+from imgvec_pg.images.fetching.source import Fetch
+from imgvec_pg.images.fetching.url import AllowedUrls
 from imgvec_pg.settings import LEASE_SECONDS
 from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, StoredImage
-from imgvec_pg.store.jobs import MAX_DEATHS, Claim, Job, Key
+from imgvec_pg.store.queue.jobs import MAX_DEATHS, Claim, Job, Key
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imgvec_pg.backfill.hours import Hours, pause_ends_at
 from imgvec_pg.backfill.leases import LeaseBook
-from imgvec_pg.backfill.tally import PAUSED, WAITING_FOR_REPLICAS, Tally
+from imgvec_pg.backfill.quiet_hours import Hours, pause_ends_at
+from imgvec_pg.backfill.stats import PAUSED, WAITING_FOR_REPLICAS, Tally
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import DatabaseError
 
 log = logging.getLogger(__name__)

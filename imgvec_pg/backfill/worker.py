@@ -11,18 +11,18 @@ from pathlib import Path
 
 import psycopg
 
-from imgvec_pg.backfill.answering import Answering
+from imgvec_pg.backfill.backoff import GONE, Patience
 from imgvec_pg.backfill.claiming import Place
+from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.heartbeat import Heartbeat
 from imgvec_pg.backfill.isolation import BatchSize
 from imgvec_pg.backfill.leases import LeaseBook
-from imgvec_pg.backfill.modelcheck import check_model
-from imgvec_pg.backfill.patience import GONE, Patience
+from imgvec_pg.backfill.model_check import check_model
 from imgvec_pg.backfill.pipeline import Pipeline, PipelineOptions
-from imgvec_pg.backfill.session import connect_worker
-from imgvec_pg.backfill.tally import IDLE, WAITING_FOR_PICTURES, Tally
+from imgvec_pg.backfill.query_server import Answering
+from imgvec_pg.backfill.stats import IDLE, WAITING_FOR_PICTURES, Tally
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
-from imgvec_pg.database.watched import Silence
+from imgvec_pg.database.timeouts import Silence
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import (
     CollectionNotFoundError,
@@ -32,12 +32,12 @@ from imgvec_pg.errors import (
     ModelError,
     PicturesAwayError,
 )
+from imgvec_pg.images.fetching.source import find_fetch
 from imgvec_pg.images.root import explain_absence
-from imgvec_pg.images.sources import find_fetch
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import get_collection, require_same_collection
+from imgvec_pg.store.ddl import get_collection, require_same_collection
 from imgvec_pg.store.embeddings import EmbeddingStore
-from imgvec_pg.store.jobs import release_jobs
+from imgvec_pg.store.queue.jobs import release_jobs
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from imgvec_pg.store.embeddings import (
     Outcome,
     Written,
 )
-from imgvec_pg.store.jobs import MAX_ATTEMPTS, Claim, Job, PutOffKey, explode_jobs
+from imgvec_pg.store.queue.jobs import MAX_ATTEMPTS, Claim, Job, PutOffKey, explode_jobs
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         # Not above: ctrl-C in the first moments is one line too.
-        from imgvec_pg.cli.argv import hide_dsn_from_process_list
+        from imgvec_pg.cli.process_title import hide_dsn_from_process_list
 
         hide_dsn_from_process_list()
+        from imgvec_pg.cli.exit_codes import run
         from imgvec_pg.cli.main import cli
-        from imgvec_pg.cli.outcome import run
 
         signal.signal(signal.SIGTERM, terminate)
     except KeyboardInterrupt:
@@ -24,6 +24,6 @@ def main() -> None:
 
 def terminate(_: int, __: FrameType | None) -> None:
     """Leave the statement at hand as ctrl-C does."""
-    from imgvec_pg.cli.outcome import Terminated
+    from imgvec_pg.cli.exit_codes import Terminated
 
     raise Terminated

@@ -8,8 +8,8 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from imgvec_pg.backfill.hours import Hours, parse_hours, require_time_to_work
-from imgvec_pg.cli.logs import FORMATS, LEVELS, set_up_logs
+from imgvec_pg.backfill.quiet_hours import Hours, parse_hours, require_time_to_work
+from imgvec_pg.cli.output.messages import FORMATS, LEVELS, set_up_logs
 from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import dsn_from_environment
 

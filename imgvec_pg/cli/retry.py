@@ -4,10 +4,10 @@ import click
 
 from imgvec_pg.cli.options import codes_option, dsn_option, echo_json, json_option
 from imgvec_pg.database.connect import connect, require_schema
-from imgvec_pg.store.collections import get_collection
+from imgvec_pg.doctor.finding import counted
+from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.failures import count_failures, shown_counts
-from imgvec_pg.store.finding import counted
-from imgvec_pg.store.jobs import retry_failures
+from imgvec_pg.store.queue.jobs import retry_failures
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.database.sql_templates import load_sql
 
 # :'words' and :id, but not the cast in distance::numeric.
 VARIABLE = re.compile(r"(?<![:\w]):(?:'(\w+)'|(\w+))")

@@ -1,6 +1,6 @@
 """The demo's pictures: 1,900 small drawings with names and keywords, shipped in one archive.
 
-They are the glyphs of Noto Color Emoji (see pictures/README.md for the licences); `imgvec_pg.demo.draw`
+They are the glyphs of Noto Color Emoji (see pictures/README.md for the licences); `tools.demo_model.draw`
 makes the archive.
 """
 

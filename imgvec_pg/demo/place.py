@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from imgvec_pg.database import serverfolder
-from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.local_server import data_dir
+from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.errors import ServerError
 
 MARKER = "imgvec-demo"
@@ -22,7 +22,7 @@ NEEDED_AGAIN_BYTES = 50_000_000
 
 def default_directory() -> Path:
     """Return `demo` in the state directory; for root /var/lib/imgvec/demo where that is closed to other users."""
-    return serverfolder.default_directory("demo/server").parent
+    return data_dir.default_directory("demo/server").parent
 
 
 class DemoPlace:
@@ -61,7 +61,7 @@ class DemoPlace:
     def _make(self) -> None:
         if self._marker.is_file():
             return
-        serverfolder.make_folders(self.path)
+        data_dir.make_folders(self.path)
         strangers = sorted(entry.name for entry in self.path.iterdir() if entry.name != self._lock.name)
         if strangers and not self._marker.is_file():
             raise ServerError(
@@ -88,7 +88,7 @@ class DemoPlace:
         """Stop the server and remove all that the demo made; only while the place is opened."""
         with self.one_line_errors():
             if self.server.is_dir():
-                if (self.server / serverfolder.MARKER).is_file():
+                if (self.server / data_dir.MARKER).is_file():
                     LocalServer(self.server).stop()
                 shutil.rmtree(self.server)
             if self.photos.is_dir():

@@ -9,23 +9,23 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
-from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.stats import Tally
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.demo.background import BackgroundWorker
 from imgvec_pg.demo.pictures import read_manifest, unpack_pictures
 from imgvec_pg.demo.products import SUPPLIERS, Product, choose_products, make_product
-from imgvec_pg.demo.questions import ARRIVAL, LIKED
+from imgvec_pg.demo.queries import ARRIVAL, LIKED
 from imgvec_pg.embedding.catalog import DEMO_NAME, describe_model
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImgvecError, ModelError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import create_collection, find_collections
-from imgvec_pg.store.jobs import queue_depth, release_jobs, retry_failures
-from imgvec_pg.store.newcollection import CollectionRequest
-from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.store.ddl import create_collection, find_collections
+from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.queue.jobs import queue_depth, release_jobs, retry_failures
+from imgvec_pg.store.spec import CollectionRequest
 
 DATABASE = "shop"
 COLLECTION = "product_demo"

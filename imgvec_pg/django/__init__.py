@@ -10,7 +10,7 @@ class Product(models.Model):
 Product.objects.near("red shoes").filter(price__lt=50)[:10]
 """
 
-from imgvec_pg.django.imagesearch import ImageSearch
+from imgvec_pg.django.image_search import ImageSearch
 from imgvec_pg.django.queryset import ImageSearchManager, ImageSearchQuerySet
 
 __all__ = ["ImageSearch", "ImageSearchManager", "ImageSearchQuerySet"]

@@ -22,10 +22,10 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
-from imgvec_pg.database.sqlfiles import load_sql
-from imgvec_pg.django.imagesearch import ImageSearch, search_of
-from imgvec_pg.django.pictures import picture_of
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.django.image_search import ImageSearch, search_of
 from imgvec_pg.django.queryset import ImageSearchQuerySet
+from imgvec_pg.django.thumbnails import picture_of
 from imgvec_pg.errors import ImageError, ImgvecError
 
 SHOWN = 24

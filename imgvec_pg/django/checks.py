@@ -11,11 +11,11 @@ from django.core.checks import CheckMessage, Error, Info, Tags, register
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import BinaryField, CharField, Field, FileField, TextField
 
-from imgvec_pg.django.imagesearch import ImageSearch, all_searches
+from imgvec_pg.django.image_search import ImageSearch, all_searches
 from imgvec_pg.django.known import describe_known
 from imgvec_pg.django.roots import root_for
 from imgvec_pg.errors import ImgvecError
-from imgvec_pg.search.clientside import Embedding
+from imgvec_pg.search.query_client import Embedding
 
 PLAIN_NAME = re.compile(r'"[a-z_][a-z0-9_]*"(\."[a-z_][a-z0-9_]*")?')
 EXAMPLE = 'such as model="ViT-B-32/laion2b_s34b_b79k"'

@@ -7,7 +7,7 @@ from django.db.models import BooleanField, Expression, FloatField, Func
 from pgvector.django import HalfVectorField
 
 from imgvec_pg.django.connections import vector_schema_of
-from imgvec_pg.django.targets import Target
+from imgvec_pg.django.query import Target
 
 
 class QueryVector(Expression):

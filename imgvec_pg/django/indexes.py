@@ -10,7 +10,7 @@ from imgvec_pg.django import schema
 from imgvec_pg.django.connections import command_errors
 from imgvec_pg.django.roots import root_for
 from imgvec_pg.embedding.catalog import describe_model
-from imgvec_pg.store.newcollection import CollectionRequest
+from imgvec_pg.store.spec import CollectionRequest
 
 if TYPE_CHECKING:
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor

@@ -2,11 +2,11 @@
 
 from functools import cache
 
-from imgvec_pg.embedding.architectures import architecture_names, canonical_tag
 from imgvec_pg.embedding.catalog import CATALOGUE, LOCAL_DIR_PREFIX, describe_model
 from imgvec_pg.embedding.description import ModelDescription
+from imgvec_pg.embedding.openclip_names import architecture_names, canonical_tag
 from imgvec_pg.embedding.plugins import find_plugin
-from imgvec_pg.embedding.timmnames import TIMM_PREFIX
+from imgvec_pg.embedding.timm_names import TIMM_PREFIX
 from imgvec_pg.errors import ImgvecError
 
 

@@ -6,14 +6,14 @@ from django.db import router
 from django.db.migrations.operations.base import Operation
 
 from imgvec_pg.database.migrations import upgrade_sql
-from imgvec_pg.database.sqlfiles import render
+from imgvec_pg.database.sql_templates import render
 from imgvec_pg.django import schema
 from imgvec_pg.django.connections import command_errors, psycopg_connection
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.indexbuild import BuildOptions, build_index
-from imgvec_pg.store.indexes import index_states
-from imgvec_pg.store.indexswap import replace_index
+from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.index.build import BuildOptions, build_index
+from imgvec_pg.store.index.ddl import index_states
+from imgvec_pg.store.index.swap import replace_index
 
 if TYPE_CHECKING:
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor

@@ -7,10 +7,10 @@ from django.core.exceptions import FieldError
 from django.db.models import F, Manager, Model, Q, QuerySet
 from django.db.models.query import ModelIterable
 
-from imgvec_pg.django.complete import find_complete
+from imgvec_pg.django.executor import find_complete
 from imgvec_pg.django.expressions import CosineDistance, HasVector, QueryVector
-from imgvec_pg.django.imagesearch import search_of
-from imgvec_pg.django.targets import Target
+from imgvec_pg.django.image_search import search_of
+from imgvec_pg.django.query import Target
 
 DISTANCE = "distance"
 

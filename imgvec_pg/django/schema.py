@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from imgvec_pg.alembic.script import creating
+from imgvec_pg.alembic.offline_sql import creating
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.sqlfiles import load_sql, render
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.django.connections import command_errors, dsn_of, psycopg_connection, vector_schema_of
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import create_collection, drop_collection, find_collections, triggered_tables
+from imgvec_pg.store.ddl import create_collection, drop_collection, find_collections, triggered_tables
 from imgvec_pg.store.definition import CollectionDefinition
 from imgvec_pg.store.grants import grant_rights
-from imgvec_pg.store.newcollection import CollectionRequest, choose_image_columns
-from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.source import describe_source
+from imgvec_pg.store.spec import CollectionRequest, choose_image_columns
 
 if TYPE_CHECKING:
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor

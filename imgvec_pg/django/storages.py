@@ -8,12 +8,12 @@ from django.core.exceptions import SuspiciousOperation
 from django.core.files.storage import FileSystemStorage, Storage
 from django.db.models import URLField
 
-from imgvec_pg.django.imagesearch import ImageSearch, all_searches
+from imgvec_pg.django.image_search import ImageSearch, all_searches
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.fetch import fetch_bytes
+from imgvec_pg.images.fetching.files import fetch_bytes
+from imgvec_pg.images.fetching.source import Fetch
 from imgvec_pg.images.limits import MAX_IMAGE_BYTES
 from imgvec_pg.images.reference import ImageReference, shown
-from imgvec_pg.images.sources import Fetch
 
 FETCH = "imgvec_pg.django.storages:find_fetch"
 """The value of IMGVEC_FETCH."""

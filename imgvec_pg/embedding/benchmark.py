@@ -22,7 +22,7 @@ def benchmark_model(
         ModelError: It is a team's own embedder, of which only they know how it computes, or fits on no device.
     """
     from imgvec_pg.embedding import measure
-    from imgvec_pg.embedding.torchembedder import TorchEmbedder
+    from imgvec_pg.embedding.torch_embedder import TorchEmbedder
 
     if not isinstance(embedder, TorchEmbedder):
         raise ModelError(
@@ -63,7 +63,7 @@ def choose_batch_size(asked: int, embedder: Embedder) -> int:
     """
     if asked:
         return asked
-    from imgvec_pg.embedding.torchembedder import TorchEmbedder
+    from imgvec_pg.embedding.torch_embedder import TorchEmbedder
 
     if not isinstance(embedder, TorchEmbedder):
         return USUAL_BATCH

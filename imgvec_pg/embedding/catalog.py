@@ -4,17 +4,17 @@ import difflib
 from dataclasses import replace
 from pathlib import Path
 
-from imgvec_pg.embedding.architectures import (
+from imgvec_pg.embedding.description import PLUGIN, ModelDescription
+from imgvec_pg.embedding.known_models import CATALOGUE as CATALOGUE
+from imgvec_pg.embedding.local_dir import describe_folder
+from imgvec_pg.embedding.openclip_names import (
     architecture_names,
     canonical_tag,
     describe_open_clip_model,
     nearest,
 )
-from imgvec_pg.embedding.catalogue import CATALOGUE as CATALOGUE
-from imgvec_pg.embedding.description import PLUGIN, ModelDescription
-from imgvec_pg.embedding.localdir import describe_folder
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
-from imgvec_pg.embedding.timmnames import TIMM_PREFIX, describe_timm_model
+from imgvec_pg.embedding.timm_names import TIMM_PREFIX, describe_timm_model
 from imgvec_pg.errors import ModelNotFoundError
 
 LOCAL_DIR_PREFIX = "local-dir:"

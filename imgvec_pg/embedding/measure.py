@@ -10,7 +10,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from imgvec_pg.embedding.torchembedder import TorchEmbedder
+from imgvec_pg.embedding.torch_embedder import TorchEmbedder
 
 LARGEST_BATCH = 512
 GAIN = 1.05

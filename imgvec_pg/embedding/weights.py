@@ -7,10 +7,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from imgvec_pg import settings
-from imgvec_pg.embedding.architectures import architecture_config
 from imgvec_pg.embedding.description import TIMM, ModelDescription
 from imgvec_pg.embedding.hub import HubUnavailableError, download_file
-from imgvec_pg.embedding.localdir import CONFIG_NAME, read_folder_config
+from imgvec_pg.embedding.local_dir import CONFIG_NAME, read_folder_config
+from imgvec_pg.embedding.openclip_names import architecture_config
 from imgvec_pg.errors import ModelError, WeightsMissingError
 
 # open_clip.factory._find_checkpoint_in_dir prefers these two, in this order, to everything else in a folder.

@@ -8,12 +8,12 @@ from flask import Blueprint, Response, current_app, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from imgvec_pg.errors import ImgvecError
-from imgvec_pg.flask.asking import Searchable, key_in_url, status_of
-from imgvec_pg.flask.hints import flask_commands
-from imgvec_pg.search.clientside import MAX_UPLOAD_BYTES
+from imgvec_pg.flask.error_hints import flask_commands
+from imgvec_pg.flask.request_search import Searchable, key_in_url, status_of
+from imgvec_pg.search.formatting import plain_value
 from imgvec_pg.search.nearest import Neighbour
+from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES
 from imgvec_pg.search.thumbnails import THUMBNAIL_PIXELS
-from imgvec_pg.search.values import plain_value
 
 FORM_BYTES = 1 << 20
 """What an upload may have around its picture."""

@@ -4,7 +4,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from imgvec_pg.database.handover import become_imgvec, environment_for
+from imgvec_pg.database.framework_cli import become_imgvec, environment_for
 from imgvec_pg.errors import ImgvecError
 
 

@@ -13,15 +13,15 @@ from psycopg.conninfo import make_conninfo
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import UsageError
 from imgvec_pg.flask.commands import imgvec_command
-from imgvec_pg.flask.hints import flask_commands
-from imgvec_pg.search.clientside import vector_of_image, vector_of_words
-from imgvec_pg.search.selects import Found, connection_of
-from imgvec_pg.sqlalchemy.questions import Asked, Picture, Words, read_question
+from imgvec_pg.flask.error_hints import flask_commands
+from imgvec_pg.search.query_client import vector_of_image, vector_of_words
+from imgvec_pg.sqlalchemy.executor import Found, connection_of
+from imgvec_pg.sqlalchemy.query import Asked, Picture, Words, read_question
+from imgvec_pg.sqlalchemy.resolve import AnySelect, find_class, target_of
 from imgvec_pg.sqlalchemy.search import search
-from imgvec_pg.sqlalchemy.source import AnySelect, find_class, target_of
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.embeddingmixin import EmbeddingMixin
+from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.mixin import EmbeddingMixin
 
 if TYPE_CHECKING:
     from flask_sqlalchemy import SQLAlchemy

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from imgvec_pg.images.describe import ImageDescription
+from imgvec_pg.images.decoding.header import ImageDescription
 from imgvec_pg.images.limits import MAX_PIXELS
 
 CODES = frozenset({"empty", "unidentified", "format_denied", "truncated", "too_large", "decode_limit"})

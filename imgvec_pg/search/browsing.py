@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.sqlfiles import render
-from imgvec_pg.search.asking import asking, shown_columns
+from imgvec_pg.database.sql_templates import render
 from imgvec_pg.search.nearest import Neighbour
+from imgvec_pg.search.transaction import asking, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.sqlparts import bindable
 

@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from imgvec_pg.images.guarded import decode_guarded
+from imgvec_pg.images.decoding.sandbox import decode_guarded
 
 THUMBNAIL_PIXELS = 240
 JPEG_QUALITY = 82

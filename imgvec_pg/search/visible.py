@@ -3,10 +3,10 @@
 import json
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.sqlfiles import render
-from imgvec_pg.search.asking import asking, bracketed
+from imgvec_pg.database.sql_templates import render
+from imgvec_pg.search.transaction import asking, bracketed
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.jobs import Key
+from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.sqlparts import bindable
 
 

@@ -11,8 +11,8 @@ from PIL import Image as PillowImage
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
-from imgvec_pg.images.decode import decode_image
-from imgvec_pg.search.query import check_words
+from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.search.query_embedding import check_words
 
 
 class LocalModel:

@@ -11,9 +11,9 @@ from pgvector.sqlalchemy import HALFVEC
 from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
-from imgvec_pg.search.question import vector_text
-from imgvec_pg.search.selects import DISTANCE, FORBIDDEN
-from imgvec_pg.sqlalchemy.questions import (
+from imgvec_pg.search.query_types import vector_text
+from imgvec_pg.sqlalchemy.executor import DISTANCE, FORBIDDEN
+from imgvec_pg.sqlalchemy.query import (
     Asked,
     Picture,
     Question,
@@ -23,8 +23,8 @@ from imgvec_pg.sqlalchemy.questions import (
     as_column,
     read_question,
 )
-from imgvec_pg.sqlalchemy.source import AnySelect, Target, resolve, target_of
-from imgvec_pg.store.embeddingmixin import SCHEMA, EmbeddingMixin
+from imgvec_pg.sqlalchemy.resolve import AnySelect, Target, resolve, target_of
+from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin
 
 Entities = TypeVarTuple("Entities")
 

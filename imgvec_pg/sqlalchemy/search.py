@@ -10,14 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search import selects
 from imgvec_pg.search.nearest import check_k
-from imgvec_pg.search.selects import Found
-from imgvec_pg.sqlalchemy.questions import Asked, Picture, Question, Row, Words, read_question
-from imgvec_pg.sqlalchemy.refusals import refusals_told
-from imgvec_pg.sqlalchemy.source import AnySelect, Target, resolve
-from imgvec_pg.store.embeddingmixin import SCHEMA, EmbeddingMixin
-from imgvec_pg.store.newcollection import check_name
+from imgvec_pg.sqlalchemy import executor
+from imgvec_pg.sqlalchemy.errors import refusals_told
+from imgvec_pg.sqlalchemy.executor import Found
+from imgvec_pg.sqlalchemy.query import Asked, Picture, Question, Row, Words, read_question
+from imgvec_pg.sqlalchemy.resolve import AnySelect, Target, resolve
+from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin
+from imgvec_pg.store.spec import check_name
 
 
 def search(
@@ -52,7 +52,7 @@ def search(
     if isinstance(by, str) and key is None:
         check_name(by)
         with refusals_told():
-            known_key = selects.source_key(session, statement, by)
+            known_key = executor.source_key(session, statement, by)
     target, columns = resolve(statement, by, known_key)
     asked = read_question(question, _source(target, columns))
     if isinstance(asked, Row):
@@ -61,13 +61,13 @@ def search(
         is_itself = sa.and_(*(column == sa.literal(value, type_) for column, value, (_, type_) in pairs))
         statement = statement.where(sa.not_(is_itself))
     with refusals_told():
-        vector = fetch_vector(selects.connection_of(session, statement), target, asked)
+        vector = fetch_vector(executor.connection_of(session, statement), target, asked)
     if vector is None:
         return Found((), "exact")
     with refusals_told(with_applications_select=True):
         # A key that was looked up is looked up again, should the name mean another collection meanwhile.
         own_key = None if known_key is not key else columns
-        return selects.search(session, statement, target.name, vector, k, key=own_key)
+        return executor.search(session, statement, target.name, vector, k, key=own_key)
 
 
 def _source(target: Target, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Table | None:
@@ -105,5 +105,5 @@ def fetch_vector(bound: sa.Connection, target: Target, asked: Question) -> npt.N
     else:
         raise UsageError("search() runs at once, so it cannot take a column; expected a value, or use near()")
     fetching = sa.select(sa.cast(call, sa.Text()))
-    text: str | None = bound.execute(fetching, execution_options=selects.AT_ONCE).scalar_one()
+    text: str | None = bound.execute(fetching, execution_options=executor.AT_ONCE).scalar_one()
     return None if text is None else np.array(json.loads(text), dtype=np.float32)

@@ -8,11 +8,11 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from imgvec_pg.database.connect import Connection, one_line, pinned_search_path, vector_schema
-from imgvec_pg.database.sqlfiles import load_sql, render
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
-from imgvec_pg.store.collections import find_collections, get_collection
-from imgvec_pg.store.newcollection import check_name
+from imgvec_pg.store.ddl import find_collections, get_collection
+from imgvec_pg.store.spec import check_name
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.errors import UsageError
-from imgvec_pg.store.newcollection import CollectionRequest, check_name
+from imgvec_pg.store.spec import CollectionRequest, check_name
 
 
 @dataclass(frozen=True)

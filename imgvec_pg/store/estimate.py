@@ -6,8 +6,8 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.hnswsize import index_bytes
-from imgvec_pg.store.newcollection import CollectionRequest, build_collection
 from imgvec_pg.store.source import describe_source
+from imgvec_pg.store.spec import CollectionRequest, build_collection
 
 COUNT_EXACTLY_BELOW = 1_000_000
 ROW_OVERHEAD_BYTES = 24 + 4 + 8 + 8 + 33 + 8 + 5 + 8

@@ -6,7 +6,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.database.sql_templates import load_sql
 
 
 def list_failures(

@@ -8,7 +8,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import GOLDEN_COSINE, KINDS, GoldenVectors, compute_golden
 from imgvec_pg.errors import ModelError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.models import compare_golden
+from imgvec_pg.store.model_registry import compare_golden
 
 _computed: "weakref.WeakKeyDictionary[Embedder, dict[str, GoldenVectors]]" = weakref.WeakKeyDictionary()
 """By model and kind: neither a worker that lost its connection nor the next query embeds the golden pictures again."""

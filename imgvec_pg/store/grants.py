@@ -1,9 +1,9 @@
 """The roles imgvec_reader and imgvec_worker and what they may do."""
 
 from imgvec_pg.database.connect import Connection, pinned_search_path, vector_schema
-from imgvec_pg.database.sqlfiles import render
-from imgvec_pg.store.collections import find_collections
-from imgvec_pg.store.reconcile import has_row_security
+from imgvec_pg.database.sql_templates import render
+from imgvec_pg.store.ddl import find_collections
+from imgvec_pg.store.integrity.reconcile import has_row_security
 
 ROLES = ("imgvec_reader", "imgvec_worker")
 

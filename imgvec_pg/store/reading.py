@@ -1,7 +1,7 @@
 """How a transaction reads a source, so that keys and references look the same to all who read it."""
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.store.collection import Collection
 
 

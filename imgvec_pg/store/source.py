@@ -7,7 +7,7 @@ from typing import Literal
 import psycopg
 
 from imgvec_pg.database.connect import Connection, one_line, plain_search_path
-from imgvec_pg.database.sqlfiles import load_sql
+from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError
 
 # Names that the embedding table or the search functions need for themselves.

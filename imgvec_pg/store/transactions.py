@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sqlfiles import load_sql
-from imgvec_pg.database.watched import WatchedConnection
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.database.timeouts import WatchedConnection
 
 STATEMENT_MS = 10_000
 """A statement of a worker that takes so long is not well: it is cancelled and tried again."""

@@ -4,7 +4,7 @@ from alembic import context, op
 from psycopg import sql
 
 from imgvec_pg.database.migrations import prepare_database
-from imgvec_pg.database.sqlfiles import as_alembic_text
+from imgvec_pg.database.sql_templates import as_alembic_text
 
 # An application may have the revisions in its own tree, where 0001 may be another's.
 revision = "imgvec_0001"

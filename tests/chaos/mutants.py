@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgvec_pg.database import sqlfiles
+from imgvec_pg.database import sql_templates
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Mutant:
     def write(self, folder: Path) -> Path:
         """Copy sql/ with the replacements made."""
         changed = folder / "sql"
-        shutil.copytree(sqlfiles.shipped_directory("sql"), changed)
+        shutil.copytree(sql_templates.shipped_directory("sql"), changed)
         for file, found, instead in self.replacements:
             text = (changed / file).read_text()
             assert text.count(found) == 1, (file, found)
@@ -30,14 +30,14 @@ class Mutant:
 @contextmanager
 def sql_from(folder: Path) -> Iterator[None]:
     """Take SQL from another folder, within this process."""
-    shipped = sqlfiles.shipped_directory
-    sqlfiles.shipped_directory = lambda name: folder if name == "sql" else shipped(name)
-    sqlfiles.load_sql.cache_clear()
+    shipped = sql_templates.shipped_directory
+    sql_templates.shipped_directory = lambda name: folder if name == "sql" else shipped(name)
+    sql_templates.load_sql.cache_clear()
     try:
         yield
     finally:
-        sqlfiles.shipped_directory = shipped
-        sqlfiles.load_sql.cache_clear()
+        sql_templates.shipped_directory = shipped
+        sql_templates.load_sql.cache_clear()
 
 
 WRITE = "collection/write_embeddings.sql"

@@ -10,9 +10,9 @@ from pathlib import Path
 from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import connect
-from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.database.migrations import upgrade
-from imgvec_pg.database.unprivileged import make_temporary_directory
 
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "40"}
 PASSWORD = "of loopback alone"

@@ -11,7 +11,7 @@ from own import Own, free_port
 from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import connect
-from imgvec_pg.database.unprivileged import choose_user, make_temporary_directory
+from imgvec_pg.database.local_server.unprivileged import choose_user, make_temporary_directory
 from imgvec_pg.errors import ConnectionFailedError
 
 CONFIGURATION = """

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 
 
 class NoSmallDiskError(Exception):

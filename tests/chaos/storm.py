@@ -29,7 +29,7 @@ from workers import (
 )
 
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.errors import ConnectionFailedError
 
 GONE = (psycopg.OperationalError, psycopg.InterfaceError, ConnectionFailedError)

@@ -29,11 +29,11 @@ from workers import (
     wait_until,
 )
 
-from imgvec_pg.backfill import isolation, patience
+from imgvec_pg.backfill import backoff, isolation
+from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.pipeline import PipelineOptions
-from imgvec_pg.backfill.session import connect_worker
 from imgvec_pg.backfill.worker import Worker
-from imgvec_pg.database import watched
+from imgvec_pg.database import timeouts
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import DeviceMemoryError
 from imgvec_pg.store.transactions import short_transaction
@@ -75,7 +75,7 @@ def root(tmp_path: Path) -> Path:
 def test_a_worker_leaves_connections_that_neither_answer_nor_end(
     make_server: MakeServer, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(watched, "SILENCE_SECONDS", 2.0)
+    monkeypatch.setattr(timeouts, "SILENCE_SECONDS", 2.0)
     own = make_server(tcp=True)
     with prepared(own, root) as connection, Proxy(own.server.port) as proxy:
         options = PipelineOptions(root=root, follow=True)
@@ -89,7 +89,7 @@ def test_a_worker_leaves_connections_that_neither_answer_nor_end(
         assert "no answer for 2 s" in caplog.text
         assert charged_jobs(connection) == 0
         assert not check(connection, root).problems
-        with connect_worker(own.dsn_at(proxy.port), "test", watched.Silence(1.0)) as patient:
+        with connect_worker(own.dsn_at(proxy.port), "test", timeouts.Silence(1.0)) as patient:
             proxy.stalls_all = True
             began = time.monotonic()
             with pytest.raises(psycopg.OperationalError, match="no answer for 1 s"):
@@ -154,7 +154,7 @@ def test_a_batch_that_does_not_fit_is_halved_for_good(
 def test_a_device_without_room_for_one_image_is_waited_for(
     database: str, connection: Connection, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "PAUSE_SECONDS", (0.1, 0.2))
+    monkeypatch.setattr(backoff, "PAUSE_SECONDS", (0.1, 0.2))
     make_table(connection, root, 10)
     crowded = Crowded(room=0)
     with working(Worker(database, NAME, crowded, PipelineOptions(root=root))) as raised:
@@ -165,7 +165,7 @@ def test_a_device_without_room_for_one_image_is_waited_for(
     assert not raised
     assert charged_jobs(connection) == 0
     crowded.room = 0
-    monkeypatch.setattr(patience, "GIVE_UP_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(backoff, "GIVE_UP_AFTER_SECONDS", 0.5)
     change_picture(connection, root, 1, DRAW)
     with pytest.raises(DeviceMemoryError, match="no memory for even one image"):
         Worker(database, NAME, crowded, PipelineOptions(root=root)).run()
@@ -239,7 +239,7 @@ def test_a_worker_stopped_within_a_transaction_soon_lets_the_application_go_on(
             stopped.execute("SELECT 1")
 
     # What the worker then meets is one of those errors that it takes for a database that went away.
-    with pytest.raises(patience.GONE):
+    with pytest.raises(backoff.GONE):
         hold_and_sleep()
     assert stopped.closed
     assert count(connection, "photo") == 1

@@ -18,17 +18,17 @@ from standby import connect_soon, run_primary_and_standby
 from workers import NAME, change_picture, check, count, imgvec, make_table, queued_keys, wait_until
 
 from imgvec_pg.backfill import throttle
-from imgvec_pg.backfill.hours import parse_hours
 from imgvec_pg.backfill.leases import LeaseBook
 from imgvec_pg.backfill.pace import Pace
 from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.quiet_hours import parse_hours
 from imgvec_pg.backfill.throttle import Allowance, replica_lag_seconds
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.jobs import (
+from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.queue.jobs import (
     END,
     claim_jobs,
     extend_leases,

@@ -9,9 +9,9 @@ from imgvec_test_embedder import ColorGrid
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from imgvec_pg.backfill.answering import Answering
+from imgvec_pg.backfill.query_server import Answering
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.watched import Silence
+from imgvec_pg.database.timeouts import Silence
 from imgvec_pg.store.collection import Collection
 
 

@@ -10,8 +10,8 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.newcollection import CollectionRequest
+from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.spec import CollectionRequest
 
 COLORS = ("red", "yellow", "green", "cyan", "blue", "magenta", "white", "black")
 """CSS "green" has 128 in its channel; lime is the pure one, used below."""

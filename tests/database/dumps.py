@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from imgvec_pg.database.binaries import find_binaries
+from imgvec_pg.database.local_server.binaries import find_binaries
 
 ENVIRONMENT = {
     "host": "PGHOST",

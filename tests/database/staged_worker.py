@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imgvec_pg import cli
-from imgvec_pg.database import sqlfiles
+from imgvec_pg.database import sql_templates
 from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, Written
 
 write = EmbeddingStore.write
-shipped_directory = sqlfiles.shipped_directory
+shipped_directory = sql_templates.shipped_directory
 
 
 def stop_and_write(
@@ -38,6 +38,6 @@ def changed_directory(name: str) -> Path:
 
 if __name__ == "__main__":
     EmbeddingStore.write = stop_and_write  # type: ignore[method-assign,assignment]
-    sqlfiles.shipped_directory = changed_directory
+    sql_templates.shipped_directory = changed_directory
     sys.argv[0] = "imgvec"
     cli.main()

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 from psycopg.conninfo import make_conninfo
 
-from imgvec_pg.database.binaries import find_binaries
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.serverprocess import ENVIRONMENT
-from imgvec_pg.database.unprivileged import choose_user, make_temporary_directory
+from imgvec_pg.database.local_server.binaries import find_binaries
+from imgvec_pg.database.local_server.process import ENVIRONMENT
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import choose_user, make_temporary_directory
 
 
 @contextmanager

@@ -39,19 +39,19 @@ from workers import (
     wait_until,
 )
 
-from imgvec_pg.backfill import heartbeat, patience
+from imgvec_pg.backfill import backoff, heartbeat
 from imgvec_pg.backfill.pipeline import PipelineOptions
-from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.stats import Tally
 from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ConnectionFailedError, ModelError
-from imgvec_pg.store import reconcile
-from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.indexbuild import build_index
-from imgvec_pg.store.indexes import has_valid_index, index_states
-from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.index.ddl import has_valid_index, index_states
+from imgvec_pg.store.integrity import reconcile
+from imgvec_pg.store.integrity.reconcile import list_source
 
 DRAW = random.Random(7)
 
@@ -203,7 +203,7 @@ def test_an_image_set_to_null_takes_its_embedding_away_and_is_no_failure(shop: S
 
 
 def test_a_missing_file_that_appears_between_tries_is_embedded(shop: Shop, monkeypatch: Any) -> None:
-    monkeypatch.setattr("imgvec_pg.backfill.batches.FIRST_DELAY_SECONDS", 0.2)
+    monkeypatch.setattr("imgvec_pg.backfill.batch.FIRST_DELAY_SECONDS", 0.2)
     make_table(shop.connection, shop.root)
     shop.connection.execute("INSERT INTO photo (id, path) VALUES (1, 'late.png'), (2, 'never.png')")
 
@@ -919,8 +919,8 @@ def test_a_lease_that_cannot_work_is_refused(shop: Shop, value: str) -> None:
 
 def test_a_worker_gives_up_when_the_database_stays_away(shop: Shop, monkeypatch: Any) -> None:
     make_table(shop.connection, shop.root, 1)
-    monkeypatch.setattr(patience, "GIVE_UP_AFTER_SECONDS", 0.5)
-    monkeypatch.setattr(patience, "PAUSE_SECONDS", (0.1, 0.2))
+    monkeypatch.setattr(backoff, "GIVE_UP_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(backoff, "PAUSE_SECONDS", (0.1, 0.2))
     away = Worker("host=/nonexistent dbname=none", NAME, load(), PipelineOptions())
     began = time.monotonic()
     with pytest.raises(ConnectionFailedError, match="same command"):

@@ -13,11 +13,11 @@ from colorshop import make_shop, picture
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 
 # What a half-made collection would leave: relations, functions, types, triggers, rows of the registries.
 CATALOGUE = """

@@ -18,18 +18,19 @@ from imgvec_faulty_embedder import load
 from imgvec_test_embedder import DIMENSIONS
 from webserver import web_server
 
-from imgvec_pg.backfill import batches, pipeline
+from imgvec_pg.backfill import batch, pipeline
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.images import decoder, download, guarded, hosts, remote
-from imgvec_pg.images.guarded import DecodingPool
-from imgvec_pg.images.hosts import HostBook
-from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.newcollection import CollectionRequest
-from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.images.decoding import process, sandbox
+from imgvec_pg.images.decoding.sandbox import DecodingPool
+from imgvec_pg.images.fetching import host_backoff, http_client, url
+from imgvec_pg.images.fetching.host_backoff import HostBook
+from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.spec import CollectionRequest
 
 NAME = "bad"
 GOOD_ROWS = 70
@@ -39,14 +40,14 @@ GOOD_ROWS = 70
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for tenths of seconds where users wait for seconds, and allow the server of the test."""
     monkeypatch.setenv("IMGVEC_ALLOW_NETWORKS", "127.0.0.1/32")
-    monkeypatch.setattr(batches, "FIRST_DELAY_SECONDS", 0.05)
-    monkeypatch.setattr(hosts, "FIRST_REST_SECONDS", 0.1)
+    monkeypatch.setattr(batch, "FIRST_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(host_backoff, "FIRST_REST_SECONDS", 0.1)
     monkeypatch.setattr(pipeline, "LATE_SECONDS", 0.1)
-    monkeypatch.setattr(decoder, "DECODE_CPU_SECONDS", 1)
+    monkeypatch.setattr(process, "DECODE_CPU_SECONDS", 1)
     monkeypatch.setattr(
-        remote, "download", lambda *allowed: download.download(*allowed[:3], 4 * 1024**2, seconds=2.0)
+        url, "download", lambda *allowed: http_client.download(*allowed[:3], 4 * 1024**2, seconds=2.0)
     )
-    monkeypatch.setattr(remote, "hosts", HostBook())
+    monkeypatch.setattr(url, "hosts", HostBook())
 
 
 def make_rows(connection: Connection, rows: list[BadPicture], root: Path, prefixes: list[str]) -> None:
@@ -80,7 +81,7 @@ def test_each_bad_picture_ends_with_its_code_and_its_neighbours_are_embedded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pool = DecodingPool(2)
-    monkeypatch.setattr(guarded, "_pool", pool)
+    monkeypatch.setattr(sandbox, "_pool", pool)
     root = tmp_path / "photos"
     with web_server(photograph()) as server:
         rows = [*contents(decode_bomb()), *files(root), *urls(server.url)]
@@ -116,7 +117,7 @@ def test_each_bad_picture_ends_with_its_code_and_its_neighbours_are_embedded(
 
 
 def test_the_first_frame_of_a_long_animation_is_embedded(connection: Connection) -> None:
-    assert guarded.decode_guarded(gif_of_many_frames(10_000)).getpixel((4, 4)) == (255, 0, 0)
+    assert sandbox.decode_guarded(gif_of_many_frames(10_000)).getpixel((4, 4)) == (255, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +138,8 @@ def test_a_host_that_is_silent_holds_up_no_other_for_long(
     database: str, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A third of the rows are of a host that never answers; all others must not wait for more than its first batch."""
-    monkeypatch.setattr(remote, "download", lambda *arguments: download.download(*arguments, seconds=20.0))
-    monkeypatch.setattr(batches, "LATE_SECONDS", 0.5)
+    monkeypatch.setattr(url, "download", lambda *arguments: http_client.download(*arguments, seconds=20.0))
+    monkeypatch.setattr(batch, "LATE_SECONDS", 0.5)
     with web_server(photograph()) as silent, web_server(photograph()) as lively:
         rows = [
             BadPicture(

@@ -8,9 +8,9 @@ import pytest
 from photostore import make_photos
 
 from imgvec_pg.backfill.claiming import SUSPECTS_IN_A_ROW, Claims, Place
+from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.leases import LeaseBook
-from imgvec_pg.backfill.session import connect_worker
-from imgvec_pg.backfill.tally import Tally
+from imgvec_pg.backfill.stats import Tally
 from imgvec_pg.backfill.throttle import Allowance, Throttle
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store import transactions

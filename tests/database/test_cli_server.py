@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from imgvec_pg.cli.server import server as command
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.cli.commands.server import server as command
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.errors import ConnectionFailedError, ServerError
 
 CLIENT = """
@@ -60,7 +60,7 @@ def test_psql_runs_with_its_own_options(home: Path) -> None:
     directory = ["--directory", str(home / "server")]
     assert isinstance(invoke("psql", *directory).exception, ConnectionFailedError)
     assert invoke("start", *directory, "--set", "fsync=off").exit_code == 0
-    program = "from imgvec_pg.cli.server import server; server()"
+    program = "from imgvec_pg.cli.commands.server import server; server()"
     outcome = subprocess.run(
         [sys.executable, "-c", program, "psql", *directory, "-At", "-c", "SELECT current_user, 6 * 7"],
         capture_output=True,

@@ -12,8 +12,8 @@ from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ModelError, NoWorkerError, UsageError
-from imgvec_pg.search import clientside
-from imgvec_pg.search.clientside import vector_of_image, vector_of_words
+from imgvec_pg.search import query_client
+from imgvec_pg.search.query_client import vector_of_image, vector_of_words
 
 
 def test_words_in_an_open_transaction_keep_nobody_waiting(connection: Connection, database: str) -> None:
@@ -31,7 +31,7 @@ def test_a_running_worker_is_asked_and_no_model_is_loaded_here(
     collection = make_shop(connection)
     with pytest.raises(NoWorkerError, match="start one: imgvec worker product_color"):
         vector_of_words(connection, collection, "red", "worker")
-    monkeypatch.setattr(clientside, "model_here", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(query_client, "model_here", lambda *_: pytest.fail("a model was loaded"))
     worker = Worker(database, collection.name, ColorGrid(), PipelineOptions(follow=True))
     running = threading.Thread(target=worker.run)
     running.start()

@@ -9,18 +9,18 @@ from colorshop import make_shop, request
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.doctor.finding import Finding
+from imgvec_pg.doctor.index_and_queue import check_buffers
+from imgvec_pg.doctor.run import diagnose
+from imgvec_pg.doctor.server import ServerFacts, check_pgvector, check_server
+from imgvec_pg.doctor.source import read_collection_facts
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import create_collection, drop_collection
-from imgvec_pg.store.diagnosis import diagnose
-from imgvec_pg.store.finding import Finding
-from imgvec_pg.store.indexbuild import build_index
-from imgvec_pg.store.reconcile import list_source, reconcile
-from imgvec_pg.store.serverchecks import ServerFacts, check_pgvector, check_server
-from imgvec_pg.store.sourcechecks import read_collection_facts
-from imgvec_pg.store.workchecks import check_buffers
+from imgvec_pg.store.ddl import create_collection, drop_collection
+from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.integrity.reconcile import list_source, reconcile
 
 NAME = "product_color"
 

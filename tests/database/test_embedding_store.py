@@ -25,7 +25,7 @@ from photostore import (
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.embeddings import RETRIED_ERRORS, EmbeddedKey, Outcome
-from imgvec_pg.store.jobs import PutOffKey
+from imgvec_pg.store.queue.jobs import PutOffKey
 
 OLDER, VERSION, NEWER = 4, 5, 6
 

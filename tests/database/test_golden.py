@@ -10,18 +10,18 @@ import pytest
 from imgvec_test_embedder import ColorGrid, Float32Array
 from workers import imgvec, random_picture
 
-from imgvec_pg.backfill.modelcheck import check_model
+from imgvec_pg.backfill.model_check import check_model
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ModelError
-from imgvec_pg.search import clientside
-from imgvec_pg.search.labels import embed_texts
-from imgvec_pg.search.query import ModelOptions, ask_with_image, ask_with_words
+from imgvec_pg.search import query_client
+from imgvec_pg.search.operations.classify import embed_texts
+from imgvec_pg.search.query_embedding import ModelOptions, ask_with_image, ask_with_words
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.models import find_models
-from imgvec_pg.store.newcollection import CollectionRequest
-from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.model_registry import find_models
+from imgvec_pg.store.spec import CollectionRequest
 
 
 def make_collection(connection: Connection, name: str, model: str, dimensions: int) -> Collection:
@@ -98,7 +98,7 @@ def test_a_query_by_a_model_with_other_numbers_is_refused_and_not_cached(
     collection = make_collection(photo, "emoji", "demo", 256)
     embedder = load_embedder("demo", device="cpu", precision="fp32")
     check_model(photo, collection, embedder)
-    monkeypatch.setattr(clientside, "_models", {})
+    monkeypatch.setattr(query_client, "_models", {})
     file = tmp_path / "red.png"
     file.write_bytes(random_picture(random.Random(3)))
 
@@ -109,13 +109,13 @@ def test_a_query_by_a_model_with_other_numbers_is_refused_and_not_cached(
         embed_texts(photo, collection, ["red"], ModelOptions())
 
     def by_words_of_an_application() -> None:
-        clientside.vector_of_words(photo, collection, "red")
+        query_client.vector_of_words(photo, collection, "red")
 
     def by_picture() -> None:
         ask_with_image(photo, collection, file, ModelOptions())
 
     def by_picture_of_an_application() -> None:
-        clientside.vector_of_image(photo, collection, file.read_bytes())
+        query_client.vector_of_image(photo, collection, file.read_bytes())
 
     words, pictures = (
         (by_words, by_labels, by_words_of_an_application),

@@ -18,14 +18,14 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from vectorstore import make_items, vectors, writer_holding
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.hnswsize import graph_bytes, index_bytes
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.indexes import index_states, running_build
-from imgvec_pg.store.indexswap import leftovers
+from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.index.ddl import index_states, running_build
+from imgvec_pg.store.index.swap import leftovers
 
 Said = tuple[int, str, str]
 Imgvec = Callable[..., Said]

@@ -32,7 +32,7 @@ from workers import (
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sqlfiles import shipped_directory
+from imgvec_pg.database.sql_templates import shipped_directory
 
 SHORT_LEASE = "1"
 # Longer than a busy machine takes for a round.

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from imgvec_pg.database import binaries, postmaster, serverfolder, unprivileged
-from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.local_server import binaries, data_dir, postmaster, unprivileged
+from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.errors import MissingExtraError, ServerError
 
 FAST = {"fsync": "off"}
@@ -26,7 +26,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts a serve
 OWNER = """
 import sys, time
 from pathlib import Path
-from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.local_server.server import LocalServer
 server = LocalServer(Path(sys.argv[1]), settings={"fsync": "off"}, die_with_parent=sys.argv[2] == "owned")
 server.start()
 print(server.status().pid, flush=True)
@@ -38,7 +38,7 @@ time.sleep(600)
 def directory() -> Iterator[Path]:
     path = unprivileged.make_temporary_directory("imgvec-test-")
     yield path
-    for marker in path.rglob(serverfolder.MARKER):
+    for marker in path.rglob(data_dir.MARKER):
         LocalServer(marker.parent).stop()
     shutil.rmtree(path)
 
@@ -390,6 +390,6 @@ def test_default_directory_of_root_avoids_a_closed_home(
     monkeypatch.delenv("IMGVEC_HOME", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(directory))
     directory.chmod(0o700)
-    assert serverfolder.default_directory() == unprivileged.ROOT_DIRECTORY
+    assert data_dir.default_directory() == unprivileged.ROOT_DIRECTORY
     directory.chmod(0o711)
-    assert serverfolder.default_directory() == directory / "imgvec" / "server"
+    assert data_dir.default_directory() == directory / "imgvec" / "server"

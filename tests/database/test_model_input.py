@@ -5,12 +5,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import UsageError
-from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.newcollection import CollectionRequest
+from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.spec import CollectionRequest
 
 
 def test_model_input(database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,13 +23,15 @@ from photostore import (
 from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import Connection, connect, vector_schema
-from imgvec_pg.database.localserver import LocalServer
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.database.migrations import upgrade
-from imgvec_pg.database.sqlfiles import load_sql
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.embeddings import EmbeddingStore
-from imgvec_pg.store.jobs import (
+from imgvec_pg.store.integrity.reconcile import list_source, reconcile
+from imgvec_pg.store.model_registry import GoldenComparison, compare_golden
+from imgvec_pg.store.queue.jobs import (
     PutOffKey,
     claim_jobs,
     explode_jobs,
@@ -39,8 +41,6 @@ from imgvec_pg.store.jobs import (
     release_jobs,
     retry_failures,
 )
-from imgvec_pg.store.models import GoldenComparison, compare_golden
-from imgvec_pg.store.reconcile import list_source, reconcile
 
 SEARCHES = (
     "imgvec.near_photo_test('[1,0,0]')",

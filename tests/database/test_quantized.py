@@ -9,16 +9,16 @@ import pytest
 from photostore import X, Y, embed, make_collection, new_role
 from vectorstore import make_items, vectors
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.search.bit_index import candidate_count
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
-from imgvec_pg.search.quantized import candidate_count
-from imgvec_pg.search.rowkey import find_row
+from imgvec_pg.search.rows import find_row
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.indexbuild import build_index
-from imgvec_pg.store.indexes import index_states
+from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.index.ddl import index_states
 
 ROWS = 2000
 Imgvec = Callable[..., tuple[int, str, str]]

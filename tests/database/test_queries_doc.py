@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from photostore import make_collection
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.doctor.query import advise
+from imgvec_pg.doctor.query_shapes import CURES
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.advice import advise
-from imgvec_pg.search.cliffs import CURES
-from imgvec_pg.store.indexbuild import build_index
+from imgvec_pg.store.index.build import build_index
 
 DOC = (Path(__file__).parents[2] / "docs" / "queries.md").read_text()
 BLOCKS = re.findall(r"^```sql\n(.*?)^```", DOC, re.DOTALL | re.MULTILINE)

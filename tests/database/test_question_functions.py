@@ -9,7 +9,7 @@ from photostore import X, Y, Z, as_role, embed, make_collection, make_photos, ne
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.reconcile import reconcile
+from imgvec_pg.store.integrity.reconcile import reconcile
 
 HALF = 0.5**0.5
 VECTORS = {1: X, 2: Y, 3: (-1.0, 0.0, 0.0), 4: (HALF, HALF, 0.0), 5: Z}

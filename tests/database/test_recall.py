@@ -10,15 +10,15 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from vectorstore import make_items, vectors
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.search.measured import RecallOptions
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
-from imgvec_pg.search.recall import RecallMeter
+from imgvec_pg.search.recall.measure import RecallMeter
+from imgvec_pg.search.recall.results import RecallOptions
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.indexbuild import build_index
+from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.index.build import build_index
 
 ROWS = 2000
 Said = tuple[int, str, str]

@@ -7,8 +7,8 @@ from colorshop import make_shop
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ConnectionFailedError
 

@@ -8,10 +8,10 @@ import pytest
 from photostore import X, embed, embedded, fail, failed, filed, make_collection, make_photos, take_filed
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.doctor.run import diagnose
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.diagnosis import diagnose
-from imgvec_pg.store.reconcile import reconcile
+from imgvec_pg.store.integrity.reconcile import reconcile
 
 both_ways = pytest.mark.parametrize("with_foreign_key", [True, False], ids=["fk", "no-fk"])
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from colorshop import COLORS, embed_row, embedding, make_shop, picture, request
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import create_collection
+from imgvec_pg.store.ddl import create_collection
 
 Outcome = subprocess.CompletedProcess[str]
 Search = Callable[..., Outcome]

@@ -15,11 +15,11 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.errors import CollectionError, ImgvecError, ModelError, UsageError
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
-from imgvec_pg.search.query import ModelOptions, ask_with_image, ask_with_words
-from imgvec_pg.search.question import RowKey, vector_text
-from imgvec_pg.search.rowkey import ask_with_row, parse_key
+from imgvec_pg.search.query_embedding import ModelOptions, ask_with_image, ask_with_words
+from imgvec_pg.search.query_types import RowKey, vector_text
+from imgvec_pg.search.rows import ask_with_row, parse_key
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import create_collection, get_collection
+from imgvec_pg.store.ddl import create_collection, get_collection
 
 DEFAULT = ModelOptions()
 

@@ -12,12 +12,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import CollectionError, UsageError
-from imgvec_pg.search.selects import search
-from imgvec_pg.search.states import forget_state, read_state
-from imgvec_pg.search.ways import DEFAULTS
+from imgvec_pg.search.strategy import DEFAULTS
+from imgvec_pg.sqlalchemy.collection_cache import forget_state, read_state
+from imgvec_pg.sqlalchemy.executor import search
 from imgvec_pg.store.aliases import create_alias, drop_alias, get_alias, point_alias
-from imgvec_pg.store.collections import drop_collection, get_collection
-from imgvec_pg.store.indexbuild import build_index
+from imgvec_pg.store.ddl import drop_collection, get_collection
+from imgvec_pg.store.index.build import build_index
 
 ROWS, DIMENSIONS = 6000, 8
 QUERY = np.eye(DIMENSIONS, dtype=np.float32)[0]
@@ -197,7 +197,7 @@ def test_what_was_looked_up_before_a_change_gives_no_other_rows(
     engine: sa.Engine, before: str, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The index is exact enough here: 6,000 rows of 8 dimensions.
-    monkeypatch.setattr("imgvec_pg.search.states.KEPT_SECONDS", 600.0)
+    monkeypatch.setattr("imgvec_pg.sqlalchemy.collection_cache.KEPT_SECONDS", 600.0)
     statements = [sa.select(Photo.id), BRANDED.where(Photo.price <= 4000), BRANDED.where(Photo.price > 2500)]
     with engine.connect() as connection:
         connection.execute(sa.text("CREATE TEMP TABLE kept AS SELECT * FROM imgvec.photo_test_embedding"))
@@ -227,7 +227,7 @@ def _nearest(connection: sa.Connection, statement: sa.Select[Any]) -> list[int]:
 def test_an_alias_that_was_switched_gives_the_new_collection_at_once(
     engine: sa.Engine, module_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imgvec_pg.search.states.KEPT_SECONDS", 600.0)
+    monkeypatch.setattr("imgvec_pg.sqlalchemy.collection_cache.KEPT_SECONDS", 600.0)
     with connect(module_database) as owner:
         second = make_collection(owner, name="photo_second", dimensions=4)
         owner.execute("DELETE FROM imgvec.job")
@@ -355,7 +355,7 @@ def test_a_cursor_on_the_server_is_not_needed(
 def test_a_collection_created_again_is_another_one_at_once(
     engine: sa.Engine, module_database: str, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("imgvec_pg.search.states.KEPT_SECONDS", 600.0)
+    monkeypatch.setattr("imgvec_pg.sqlalchemy.collection_cache.KEPT_SECONDS", 600.0)
     fourth = sa.select(Photo.id).where(Photo.id > 3)
 
     def create(owner: Connection, source: str, near: int) -> None:

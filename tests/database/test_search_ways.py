@@ -8,7 +8,7 @@ import pytest
 from photostore import as_role, make_collection, make_photos, new_role
 
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.store.indexbuild import build_index
+from imgvec_pg.store.index.build import build_index
 
 ROWS = 4000
 NEAR, FAR, FEW = "price <= 2000", "price > 2000", f"price > {ROWS - 50}"

@@ -14,14 +14,14 @@ from workers import imgvec, random_picture
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.search.agreement import compare_collections
+from imgvec_pg.search.recall.compare_models import compare_collections
 from imgvec_pg.store.aliases import create_alias, get_alias
-from imgvec_pg.store.collections import create_collection, get_collection
-from imgvec_pg.store.newcollection import CollectionRequest
-from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.store.ddl import create_collection, get_collection
+from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.spec import CollectionRequest
 
 ROWS = 60
 

@@ -11,16 +11,16 @@ from imgvec_test_embedder import ColorGrid
 from PIL import Image
 from workers import imgvec, picture, random_picture
 
-from imgvec_pg.backfill import sharing
-from imgvec_pg.backfill.sharing import SharedPictures
+from imgvec_pg.backfill import shared_decoding
+from imgvec_pg.backfill.shared_decoding import SharedPictures
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decode import decode_image
-from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.newcollection import CollectionRequest
-from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.spec import CollectionRequest
 
 ROWS = 150
 
@@ -159,7 +159,7 @@ def test_a_model_that_changes_the_picture_in_place_spoils_no_other() -> None:
 def test_a_model_that_stands_still_is_not_waited_for_until_it_asks_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sharing, "AHEAD_PICTURES", 3)
+    monkeypatch.setattr(shared_decoding, "AHEAD_PICTURES", 3)
     pictures = SharedPictures(decode_image)
     fast, slow = (pictures.join(ColorGrid(), lambda: True) for _ in range(2))
     red = picture((255, 0, 0))
@@ -172,7 +172,7 @@ def test_a_model_that_stands_still_is_not_waited_for_until_it_asks_again(
     held = ask(4)
     held.join(1.2)
     assert (fast.asked, held.is_alive()) == (3, True)
-    slow.asked_at -= sharing.STANDING_SECONDS
+    slow.asked_at -= shared_decoding.STANDING_SECONDS
     held.join(5)
     freely = ask(20)
     freely.join(5)

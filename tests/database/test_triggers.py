@@ -23,9 +23,9 @@ from photostore import (
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.errors import CollectionError
-from imgvec_pg.store.collections import drop_collection
+from imgvec_pg.store.ddl import drop_collection
 from imgvec_pg.store.embeddings import EmbeddingStore
-from imgvec_pg.store.reconcile import list_source, reconcile
+from imgvec_pg.store.integrity.reconcile import list_source, reconcile
 
 both_ways = pytest.mark.parametrize("with_foreign_key", [True, False], ids=["fk", "no-fk"])
 

@@ -22,11 +22,11 @@ from workers import (
     wait_until,
 )
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.verify import verify_collection
+from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.integrity.verify import verify_collection
 
 NAME = "photo_grid"
 ROWS = 14

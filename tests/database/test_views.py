@@ -8,7 +8,7 @@ from photostore import X, Y, as_role, embed, fail, lease_job, make_collection, m
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.reconcile import list_source, reconcile
+from imgvec_pg.store.integrity.reconcile import list_source, reconcile
 
 SOURCE = ("USAGE ON SCHEMA shop", "SELECT ON shop.photo")
 LEAK = """

@@ -19,11 +19,11 @@ from workers import count, make_table, running, wait_until
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.query import ModelOptions, ask_with_words
+from imgvec_pg.search.query_embedding import ModelOptions, ask_with_words
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.requests import drop_left_behind, evict_texts
-from imgvec_pg.store.wordrelay import install_relay
+from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.queue.query_requests import drop_left_behind, evict_texts
+from imgvec_pg.store.text_relay import install_relay
 
 # "color-grid" takes any text with a colour word in it.
 AWKWARD = (

@@ -15,20 +15,20 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from standby import await_replay, connect_soon, run_primary_and_standby
 
+from imgvec_pg.cli.commands.words import PASSWORD_VARIABLE
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
-from imgvec_pg.cli.words import PASSWORD_VARIABLE
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
+from imgvec_pg.doctor.finding import Finding
+from imgvec_pg.doctor.run import diagnose
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.diagnosis import diagnose
-from imgvec_pg.store.finding import Finding
 from imgvec_pg.store.grants import grant_rights
-from imgvec_pg.store.removal import remove_everything
-from imgvec_pg.store.wordrelay import PasswordLogin, install_relay, remove_relay
+from imgvec_pg.store.text_relay import PasswordLogin, install_relay, remove_relay
+from imgvec_pg.store.uninstall import remove_everything
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def owned() -> Iterator[Owned]:
 
 
 def collection_of(connection: Connection) -> Collection:
-    from imgvec_pg.store.collections import get_collection
+    from imgvec_pg.store.ddl import get_collection
 
     return get_collection(connection)
 

@@ -17,9 +17,9 @@ from imgvec_test_embedder import DIMENSIONS, ColorGrid
 from PIL import Image
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.newcollection import CollectionRequest
-from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.spec import CollectionRequest
 
 NAME = "photo_grid"
 STAGED = Path(__file__).with_name("staged_worker.py")

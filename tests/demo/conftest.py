@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imgvec_pg.demo.pictures import load_images, read_manifest
-from imgvec_pg.demo.trainingdata import TrainingData, prepare_data
+from tools.demo_model.trainingdata import TrainingData, prepare_data
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import torch
 
-from imgvec_pg.demo.augment import augment, plain
-from imgvec_pg.demo.trainingdata import TrainingData
+from tools.demo_model.augment import augment, plain
+from tools.demo_model.trainingdata import TrainingData
 
 
 def test_augmented_pictures_repeat_with_the_same_seed(few: tuple[TrainingData, Path]) -> None:

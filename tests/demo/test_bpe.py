@@ -1,9 +1,9 @@
 import random
 from pathlib import Path
 
-from imgvec_pg.demo.bpe import DropoutTokenizer, count_words, learn_merges, write_merges
 from imgvec_pg.demo.pictures import read_manifest
 from imgvec_pg.embedding.runtime import import_open_clip
+from tools.demo_model.bpe import DropoutTokenizer, count_words, learn_merges, write_merges
 
 
 def test_frequent_words_become_one_piece_and_unknown_ones_fall_apart() -> None:

@@ -3,9 +3,9 @@ import random
 import numpy as np
 import pytest
 
-from imgvec_pg.demo.captions import CaptionSampler
 from imgvec_pg.demo.pictures import Picture, read_manifest
-from imgvec_pg.demo.words import content_words, singular
+from tools.demo_model.captions import CaptionSampler
+from tools.demo_model.words import content_words, singular
 
 
 def fruit(name: str, *keywords: str) -> Picture:

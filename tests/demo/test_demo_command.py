@@ -16,15 +16,15 @@ import psycopg
 import pytest
 
 from imgvec_pg.database.connect import connect
-from imgvec_pg.database.localserver import LocalServer
-from imgvec_pg.database.unprivileged import make_temporary_directory
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.demo import place as place_module
 from imgvec_pg.demo.pictures import Picture, read_manifest
 from imgvec_pg.demo.place import DemoPlace
 from imgvec_pg.demo.products import choose_products, make_product
 from imgvec_pg.errors import ServerError
-from imgvec_pg.store.collections import get_collection
-from imgvec_pg.store.indexes import has_valid_index
+from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.index.ddl import has_valid_index
 
 PROGRAM = [sys.executable, "-m", "imgvec_pg"]
 ALL = len(read_manifest()) - 1  # one arrives later

@@ -2,8 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from imgvec_pg.demo.descriptions import describe_kinds, describe_pictures, read_descriptions, split_validation
 from imgvec_pg.demo.pictures import read_manifest
+from tools.demo_model.descriptions import (
+    describe_kinds,
+    describe_pictures,
+    read_descriptions,
+    split_validation,
+)
 
 
 def test_every_description_belongs_to_a_picture_or_a_kind() -> None:

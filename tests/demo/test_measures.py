@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from imgvec_pg.demo.evaluate import split_by_words
-from imgvec_pg.demo.measures import (
+from imgvec_pg.demo.pictures import Picture
+from tools.demo_model.evaluate import split_by_words
+from tools.demo_model.measures import (
     Question,
     find_questions,
     hit_rate,
@@ -10,7 +11,6 @@ from imgvec_pg.demo.measures import (
     rank_among,
     simple_words,
 )
-from imgvec_pg.demo.pictures import Picture
 
 
 def picture(codepoints: str, name: str, *keywords: str) -> Picture:

@@ -9,14 +9,14 @@ import pytest
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import connect
-from imgvec_pg.demo.evaluate import Measurement, evaluate, rank_products, read_heldout
-from imgvec_pg.demo.modelfolder import MERGES_NAME, WEIGHTS_NAME
 from imgvec_pg.demo.pictures import read_manifest
 from imgvec_pg.demo.shop import fill_shop, open_collection, unpack_photos
 from imgvec_pg.embedding.catalog import DEMO_FOLDER
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.runtime import import_open_clip
-from imgvec_pg.store.indexbuild import build_index
+from imgvec_pg.store.index.build import build_index
+from tools.demo_model.evaluate import Measurement, evaluate, rank_products, read_heldout
+from tools.demo_model.modelfolder import MERGES_NAME, WEIGHTS_NAME
 
 
 @pytest.fixture(scope="module")

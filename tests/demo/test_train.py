@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from imgvec_pg.demo.modelfolder import MERGES_NAME, WEIGHTS_NAME, build_model, encode_tokens, export_model
-from imgvec_pg.demo.train import main
-from imgvec_pg.demo.trainer import Trainer, TrainingOptions
-from imgvec_pg.demo.trainingdata import TrainingData
 from imgvec_pg.embedding.load import load_embedder
+from tools.demo_model.modelfolder import MERGES_NAME, WEIGHTS_NAME, build_model, encode_tokens, export_model
+from tools.demo_model.train import main
+from tools.demo_model.trainer import Trainer, TrainingOptions
+from tools.demo_model.trainingdata import TrainingData
 
 OPTIONS = TrainingOptions(epochs=4, batch_size=18)
 

@@ -3,10 +3,10 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from imgvec_pg.demo.losses import words_to_pictures
-from imgvec_pg.demo.modelfolder import build_model, encode_tokens
-from imgvec_pg.demo.trainingdata import TrainingData, pad
-from imgvec_pg.demo.wordtuning import tune_words
+from tools.demo_model.losses import words_to_pictures
+from tools.demo_model.modelfolder import build_model, encode_tokens
+from tools.demo_model.trainingdata import TrainingData, pad
+from tools.demo_model.wordtuning import tune_words
 
 
 def test_tuning_fits_words_to_pictures_and_leaves_the_picture_tower(few: tuple[TrainingData, Path]) -> None:

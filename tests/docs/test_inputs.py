@@ -6,11 +6,12 @@ from pathlib import Path
 from pageblocks import read_blocks, shell_commands
 
 import imgvec_pg
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.images import download, limits
-from imgvec_pg.store.collections import get_collection
+from imgvec_pg.images import limits
+from imgvec_pg.images.fetching import http_client
+from imgvec_pg.store.ddl import get_collection
 
 PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
 CODES = re.compile(
@@ -52,6 +53,6 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"{limits.DECODE_MEMORY_BYTES // 1024**3} GiB of address space",
         f"{limits.DECODE_CPU_SECONDS} seconds of computing and {limits.DECODE_SECONDS:.0f} by the clock",
         f"{limits.FETCH_SECONDS:.0f} seconds from the first look",
-        f"At most {download.MAX_REDIRECTS} redirects",
+        f"At most {http_client.MAX_REDIRECTS} redirects",
     ):
         assert words in text, words

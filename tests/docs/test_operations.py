@@ -7,10 +7,10 @@ import pytest
 from colorshop import make_shop
 from pageblocks import read_blocks, shell_commands
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.store.verify import BY_HAND, KINDS
+from imgvec_pg.store.integrity.verify import BY_HAND, KINDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 BLOCKS = read_blocks(PAGE)

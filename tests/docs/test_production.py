@@ -9,15 +9,15 @@ from imgvec_faulty_embedder import FaultyGrid
 from pageblocks import read_blocks
 from workers import NAME, imgvec, make_table, wait_until
 
-from imgvec_pg.backfill import claiming, patience
+from imgvec_pg.backfill import backoff, claiming
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.main import cli
-from imgvec_pg.database import watched
+from imgvec_pg.database import timeouts
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.settings import LEASE_SECONDS
 from imgvec_pg.store import transactions
-from imgvec_pg.store.jobs import MAX_DEATHS
+from imgvec_pg.store.queue.jobs import MAX_DEATHS
 
 PAGE = Path(__file__).parents[2] / "docs" / "production.md"
 
@@ -64,8 +64,8 @@ def test_its_commands_are_understood(
         f"| {transactions.STATEMENT_MS // 1000} s; a write",
         f"{transactions.IDLE_IN_TRANSACTION_MS // 1000} s: a worker that is stopped",
         f"({LEASE_SECONDS:.0f} s; `IMGVEC_LEASE_SECONDS`)",
-        f"at most {patience.PAUSE_SECONDS[1]:.0f} s between attempts, for {patience.GIVE_UP_AFTER_SECONDS / 60:.0f} minutes",
-        f"takes {watched.SILENCE_SECONDS:.0f} s of silence",
+        f"at most {backoff.PAUSE_SECONDS[1]:.0f} s between attempts, for {backoff.GIVE_UP_AFTER_SECONDS / 60:.0f} minutes",
+        f"takes {timeouts.SILENCE_SECONDS:.0f} s of silence",
         f"alone for {claiming.COME_BACK_SECONDS:.0f} s",
     ],
 )

@@ -17,7 +17,7 @@ from pageblocks import Block, read_blocks
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect
 from imgvec_pg.demo.products import choose_products
-from imgvec_pg.demo.questions import LIKED
+from imgvec_pg.demo.queries import LIKED
 from imgvec_pg.demo.shop import fill_shop, open_collection, unpack_photos
 
 PAGE = Path(__file__).parents[2] / "docs" / "questions.md"

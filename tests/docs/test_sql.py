@@ -10,8 +10,8 @@ from pageblocks import read_blocks
 from photostore import make_collection
 from routines import documented_routines
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database.connect import Connection, connect
 
 PAGE = Path(__file__).parents[2] / "docs" / "sql.md"

@@ -6,8 +6,8 @@ from collections import Counter
 import atheris
 
 with atheris.instrument_imports(include=["imgvec_pg.images", "PIL"]):
-    import imgvec_pg.images.decode
-    import imgvec_pg.images.describe
+    import imgvec_pg.images.decoding.decode
+    import imgvec_pg.images.decoding.header
 
 from judge import check_error, check_image, judge, seeds
 
@@ -20,7 +20,10 @@ EVERY = 10
 
 def try_one(data: bytes) -> None:
     """Decode within this process, which sees what is covered; a crash here is one that a child would have had."""
-    for read in (imgvec_pg.images.describe.describe_image, imgvec_pg.images.decode.decode_image):
+    for read in (
+        imgvec_pg.images.decoding.header.describe_image,
+        imgvec_pg.images.decoding.decode.decode_image,
+    ):
         try:
             result = read(data)
         except ImageError as error:

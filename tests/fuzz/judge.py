@@ -9,8 +9,8 @@ from PIL import Image
 from skimage import data as photographs
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decode import decode_image
-from imgvec_pg.images.guarded import decode_guarded, describe_guarded
+from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.images.decoding.sandbox import decode_guarded, describe_guarded
 from imgvec_pg.images.limits import MAX_ASPECT, MAX_PIXELS
 
 # The readers that are not asked for by default too.

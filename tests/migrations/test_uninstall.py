@@ -5,13 +5,13 @@ import pytest
 from colorshop import COLORS, embedding, make_shop, request
 from dumps import dump_schema, dump_to_file, restore, run_tool
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.store.collections import create_collection
-from imgvec_pg.store.indexbuild import build_index
-from imgvec_pg.store.reconcile import list_source
+from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.integrity.reconcile import list_source
 
 APPLICATION = """
 CREATE SCHEMA shop;

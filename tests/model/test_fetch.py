@@ -14,14 +14,14 @@ from PIL import Image
 from safetensors.torch import save
 from tinymodel import write_tiny_siglip
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.embedding import measure
 from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.embedder import SimpleEmbedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.runtime import import_timm
-from imgvec_pg.embedding.torchembedder import TorchEmbedder
+from imgvec_pg.embedding.torch_embedder import TorchEmbedder
 from imgvec_pg.errors import ModelError
 
 NAME = "timm/test_vit.r160_in1k"

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from imgvec_pg.embedding.network import inference_transform
+from imgvec_pg.embedding.openclip_network import inference_transform
 from imgvec_pg.embedding.resize import first_resize
 from imgvec_pg.embedding.runtime import import_open_clip
 

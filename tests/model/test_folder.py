@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tinymodel import write_tiny_model
 
-from imgvec_pg.embedding import catalog, openclip, torchembedder
+from imgvec_pg.embedding import catalog, openclip_embedder, torch_embedder
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.runtime import import_open_clip
@@ -22,9 +22,9 @@ from imgvec_pg.errors import ModelError, ModelNotFoundError, UsageError, Weights
 TEXTS = ["Cat", "red dog", "a red cat " * 20]
 
 
-def load(folder: Path, **options: Any) -> openclip.OpenClipEmbedder:
+def load(folder: Path, **options: Any) -> openclip_embedder.OpenClipEmbedder:
     embedder = load_embedder(f"local-dir:{folder}", device="cpu", **{"precision": "fp32", **options})
-    assert isinstance(embedder, openclip.OpenClipEmbedder)
+    assert isinstance(embedder, openclip_embedder.OpenClipEmbedder)
     return embedder
 
 
@@ -60,8 +60,8 @@ def test_demo_is_the_folder_in_the_package(tiny_folder: Path, monkeypatch: pytes
 def test_batches_of_any_size_give_the_same_vectors(
     tiny_folder: Path, photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torchembedder, "IMAGES_AT_ONCE", 4)
-    monkeypatch.setattr(openclip, "TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr(torch_embedder, "IMAGES_AT_ONCE", 4)
+    monkeypatch.setattr(openclip_embedder, "TEXTS_AT_ONCE", 2)
     embedder = load(tiny_folder)
     assert embedder.embed_images([]).shape == embedder.embed_texts([]).shape == (0, 32)
     one_by_one = np.concatenate([embedder.embed_images([photo]) for photo in photos])

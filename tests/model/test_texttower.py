@@ -14,8 +14,8 @@ from test_fetch import imgvec
 from tinymodel import tiny_config, write_sentencepiece_tokenizer, write_tiny_model
 
 from imgvec_pg.embedding import runtime
-from imgvec_pg.embedding.architectures import architecture_config, half_precision_of
 from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.openclip_names import architecture_config, half_precision_of
 from imgvec_pg.embedding.runtime import import_open_clip
 from imgvec_pg.errors import ModelError, WeightsMissingError
 

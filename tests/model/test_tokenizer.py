@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imgvec_pg.embedding import hub, tokenizer
-from imgvec_pg.embedding.architectures import architecture_config
+from imgvec_pg.embedding.openclip_names import architecture_config
 from imgvec_pg.embedding.tokenizer import load_tokenizer, tokenizer_identity
 from imgvec_pg.errors import MissingExtraError, ModelError, WeightsMissingError
 

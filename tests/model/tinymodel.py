@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from imgvec_pg.embedding.architectures import architecture_config
+from imgvec_pg.embedding.openclip_names import architecture_config
 from imgvec_pg.embedding.runtime import import_open_clip
 
 MERGES = ("c a", "ca t</w>", "d o", "do g</w>", "r e", "re d</w>")

@@ -9,7 +9,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.sqlalchemy import EmbeddingMixin
-from imgvec_pg.store.indexbuild import build_index
+from imgvec_pg.store.index.build import build_index
 
 ROWS, DIMENSIONS = 3000, 8
 

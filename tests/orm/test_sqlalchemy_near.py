@@ -35,8 +35,8 @@ from sqlalchemy.orm import (
 )
 
 from imgvec_pg.database.connect import connect
+from imgvec_pg.doctor.query_shapes import judge
 from imgvec_pg.errors import CollectionError, UsageError
-from imgvec_pg.search.cliffs import judge
 from imgvec_pg.sqlalchemy import (
     CollectionDefinition,
     EmbeddingMixin,

@@ -11,15 +11,15 @@ import pytest
 from photostore import X, embed, make_collection, new_role
 from psycopg import sql
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect, vector_schema
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collections import creation_statements, drop_collection
+from imgvec_pg.store.ddl import creation_statements, drop_collection
 from imgvec_pg.store.source import describe_source
-from imgvec_pg.store.wordrelay import PasswordLogin, relay_statements
+from imgvec_pg.store.text_relay import PasswordLogin, relay_statements
 
 PINNED = "SET search_path = pg_catalog, pg_temp;\n"
 # They say themselves why they have no SET clause, and qualify every name instead.

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from imgvec_pg.backfill.hours import parse_hours, pause_ends_at, require_time_to_work
+from imgvec_pg.backfill.quiet_hours import parse_hours, pause_ends_at, require_time_to_work
 from imgvec_pg.backfill.throttle import Allowance, Throttle
 from imgvec_pg.errors import UsageError
 

@@ -9,13 +9,13 @@ import click
 import psycopg
 import pytest
 
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import COMMANDS, cli
-from imgvec_pg.cli.outcome import run
 
 IMPORTED = """
 import json, sys
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
+from imgvec_pg.cli.exit_codes import run
 codes = [run(cli, arguments) for arguments in {commands!r}]
 print(json.dumps([codes, sorted(sys.modules)]), file=sys.stderr)
 """

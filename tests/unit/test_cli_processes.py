@@ -3,7 +3,7 @@
 import tempfile
 import time
 
-from imgvec_pg.cli.processes import Fleet
+from imgvec_pg.cli.backfill.processes import Fleet
 
 CRASH = ["/bin/sh", "-c", "exit 77"]
 MAY_DIE = 3

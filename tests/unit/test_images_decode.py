@@ -11,10 +11,10 @@ import skimage
 from PIL import Image, features
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images import formats
-from imgvec_pg.images.decode import decode_image
-from imgvec_pg.images.describe import ImageDescription, describe_image
-from imgvec_pg.images.exif import ORIENTATION
+from imgvec_pg.images.decoding import formats
+from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.images.decoding.exif import ORIENTATION
+from imgvec_pg.images.decoding.header import ImageDescription, describe_image
 
 PHOTOGRAPHS = sorted(
     path

@@ -7,9 +7,9 @@ import skimage
 from PIL import Image
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decode import decode_image
-from imgvec_pg.images.describe import ImageDescription, describe_image
-from imgvec_pg.images.exif import DATE_TIME_ORIGINAL, EXIF_FOLDER, OFFSET_TIME_ORIGINAL, ORIENTATION
+from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.images.decoding.exif import DATE_TIME_ORIGINAL, EXIF_FOLDER, OFFSET_TIME_ORIGINAL, ORIENTATION
+from imgvec_pg.images.decoding.header import ImageDescription, describe_image
 
 MAKE = 0x010F
 DATA = Path(skimage.__file__).parent / "data"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imgvec_pg.errors import ImageError, PicturesAwayError, UsageError
-from imgvec_pg.images.fetch import fetch_bytes
+from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference, url_scheme
 from imgvec_pg.images.root import explain_absence
 

@@ -21,12 +21,12 @@ from skimage import data as photographs
 
 from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import DecoderError, ImageError, UsageError
-from imgvec_pg.images import child as child_module
-from imgvec_pg.images import decode, decoder, describe, formats, guarded
-from imgvec_pg.images.decode import decode_image
-from imgvec_pg.images.decoder import Decoder, KilledError
-from imgvec_pg.images.describe import describe_image
-from imgvec_pg.images.guarded import DecodingPool, decode_guarded, describe_guarded
+from imgvec_pg.images.decoding import child as child_module
+from imgvec_pg.images.decoding import decode, formats, header, process, sandbox
+from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.images.decoding.header import describe_image
+from imgvec_pg.images.decoding.process import Decoder, KilledError
+from imgvec_pg.images.decoding.sandbox import DecodingPool, decode_guarded, describe_guarded
 from imgvec_pg.images.reply import CODES
 
 FOLDER = Path(photographs.__file__).parent
@@ -47,7 +47,7 @@ def child() -> Iterator[Decoder]:
 def fresh_pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecodingPool]:
     """Give this process another pool, whose children obey what the test has changed."""
     pool = DecodingPool(2)
-    monkeypatch.setattr(guarded, "_pool", pool)
+    monkeypatch.setattr(sandbox, "_pool", pool)
     yield pool
     pool.close()
 
@@ -188,9 +188,9 @@ def test_an_answer_that_came_while_this_process_was_stopped_is_taken(child: Deco
         time.sleep(0.6)  # as SIGSTOP would; the deadline passes, and the answer waits in the socket
         sent["late"] = True
 
-    decoder_send = decoder.send
+    decoder_send = process.send
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder, "send", slow_send)
+        patch.setattr(process, "send", slow_send)
         fields, _ = child.ask(REQUEST, PHOTOGRAPH, LIMIT, seconds=0.5)
     assert sent and fields["size"] == [600, 400]
 
@@ -198,7 +198,7 @@ def test_an_answer_that_came_while_this_process_was_stopped_is_taken(child: Deco
 def test_computing_for_too_long_is_stopped_by_the_kernel(
     fresh_pool: DecodingPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoder, "DECODE_CPU_SECONDS", 1)
+    monkeypatch.setattr(process, "DECODE_CPU_SECONDS", 1)
     bomb = jpeg_of_many_scans(7000, 20_000)
     assert len(bomb) < 3_000_000
     error = refusal(lambda: decode_guarded(bomb))
@@ -208,7 +208,7 @@ def test_computing_for_too_long_is_stopped_by_the_kernel(
 
 
 def test_taking_too_much_memory_is_refused(fresh_pool: DecodingPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder, "DECODE_MEMORY_BYTES", 64 * 1024**2)
+    monkeypatch.setattr(process, "DECODE_MEMORY_BYTES", 64 * 1024**2)
     buffer = BytesIO()
     Image.new("RGB", (5000, 5000)).save(buffer, "PNG")
     error = refusal(lambda: decode_guarded(buffer.getvalue()))
@@ -220,12 +220,12 @@ def test_taking_too_much_memory_is_refused(fresh_pool: DecodingPool, monkeypatch
 def test_a_child_that_cannot_start_is_no_picture_s_fault(
     fresh_pool: DecodingPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoder.sys, "executable", "/nonexistent/python")
+    monkeypatch.setattr(process.sys, "executable", "/nonexistent/python")
     with pytest.raises(DecoderError, match="No such file"):
         decode_guarded(PHOTOGRAPH)
     monkeypatch.undo()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder, "_environment", lambda: {"PYTHONHOME": "/nonexistent"})
+        patch.setattr(process, "_environment", lambda: {"PYTHONHOME": "/nonexistent"})
         with pytest.raises(DecoderError, match="ended at its start"):
             Decoder()
 
@@ -266,8 +266,8 @@ def test_what_a_child_in_other_hands_says_is_not_believed(
         "import sys; from imgvec_pg.images import child, wire; reply = sys.argv.pop();"
         " wire.json.dumps = lambda fields: '{}' if 'ready' in fields else reply; child.main()"
     )
-    command = [sys.executable, "-c", lies, *decoder._command()[-3:], reply]
-    monkeypatch.setattr(decoder, "_command", lambda: command)
+    command = [sys.executable, "-c", lies, *process._command()[-3:], reply]
+    monkeypatch.setattr(process, "_command", lambda: command)
     error = refusal(lambda: call(PHOTOGRAPH))
     assert (error.code, error.transient) == ("decode_limit", False)
     assert "its decoder went astray" in str(error)
@@ -275,7 +275,7 @@ def test_what_a_child_in_other_hands_says_is_not_believed(
 
 
 def test_a_child_may_give_each_reason_that_its_modules_have() -> None:
-    modules = (child_module, decode, describe, formats)
+    modules = (child_module, decode, header, formats)
     source = "".join(inspect.getsource(module) for module in modules)
     assert set(re.findall(r'(?:ImageError\(\s*|"code": )"([a-z_]+)"', source)) == CODES
 
@@ -283,7 +283,7 @@ def test_a_child_may_give_each_reason_that_its_modules_have() -> None:
 SCRIPT = """
 import os, sys, time
 from pathlib import Path
-from imgvec_pg.images.guarded import decode_guarded, shared_pool
+from imgvec_pg.images.decoding.sandbox import decode_guarded, shared_pool
 data = Path(sys.argv[1]).read_bytes()
 decode_guarded(data)
 pid = os.fork()
@@ -319,10 +319,10 @@ def test_tiff_is_decoded_where_it_is_allowed(
     monkeypatch.setenv("IMGVEC_FORMATS", "tiff")
     fresh_pool.close()
     pool = DecodingPool(1)
-    monkeypatch.setattr(guarded, "_pool", pool)
+    monkeypatch.setattr(sandbox, "_pool", pool)
     assert decode_guarded(buffer.getvalue()).getpixel((2, 1)) == (200, 0, 0)
     pool.close()
-    monkeypatch.setattr(guarded, "_pool", None)
+    monkeypatch.setattr(sandbox, "_pool", None)
     monkeypatch.setenv("IMGVEC_FORMATS", "psd")
     with pytest.raises(UsageError, match="tiff"):
         decode_guarded(buffer.getvalue())

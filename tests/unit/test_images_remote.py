@@ -8,15 +8,16 @@ import pytest
 from webserver import Server, web_server
 
 from imgvec_pg.errors import ImageError, MissingExtraError, UsageError
-from imgvec_pg.images import download, hosts, remote
-from imgvec_pg.images.addresses import is_allowed
-from imgvec_pg.images.download import LaterError
-from imgvec_pg.images.fetch import fetch_bytes
-from imgvec_pg.images.hosts import HostBook
+from imgvec_pg.images.fetching import host_backoff, http_client
+from imgvec_pg.images.fetching import url as remote
+from imgvec_pg.images.fetching.files import fetch_bytes
+from imgvec_pg.images.fetching.host_backoff import HostBook
+from imgvec_pg.images.fetching.http_client import LaterError
+from imgvec_pg.images.fetching.http_connection import HostError
+from imgvec_pg.images.fetching.ssrf import is_allowed
+from imgvec_pg.images.fetching.url import AllowedUrls, fetch_url
+from imgvec_pg.images.fetching.url_rules import check_url, parse_prefix, parse_url
 from imgvec_pg.images.reference import ImageReference
-from imgvec_pg.images.remote import AllowedUrls, fetch_url
-from imgvec_pg.images.urls import check_url, parse_prefix, parse_url
-from imgvec_pg.images.web import HostError
 
 PICTURE = b"\xff\xd8\xff picture" * 100
 LOOPBACK = "127.0.0.0/8"
@@ -165,7 +166,9 @@ def test_the_address_that_was_really_connected_counts(
     monkeypatch.setattr(
         socket, "create_connection", lambda address, *rest: real(("127.0.0.1", server.server_port), *rest)
     )
-    monkeypatch.setattr("imgvec_pg.images.web.resolve", lambda url, deadline: ["8.8.8.8"])
+    monkeypatch.setattr(
+        "imgvec_pg.images.fetching.http_connection.resolve", lambda url, deadline: ["8.8.8.8"]
+    )
     before = len(server.asked)
     error = refusal("http://h.example/picture", AllowedUrls.of(["http://*"]))
     assert error.code == "address_denied" and "127.0.0.1" in str(error)
@@ -232,7 +235,9 @@ def test_what_takes_too_long_or_too_much_is_limited(
 ) -> None:
     # Those that are too much are ended by their bytes, however slow the machine is that counts them.
     seconds = 0.4 if path in ("trickle", "slowheaders", "silent") else 60.0
-    monkeypatch.setattr(remote, "download", lambda *arguments: download.download(*arguments, seconds=seconds))
+    monkeypatch.setattr(
+        remote, "download", lambda *arguments: http_client.download(*arguments, seconds=seconds)
+    )
     before = time.monotonic()
     error = refusal(f"{server.url}/{path}", local)
     assert (error.code, error.transient, error.is_charged) == ("fetch_limit", transient, True), str(error)
@@ -276,7 +281,7 @@ def test_answers_of_servers(
     ],
 )
 def test_retry_after_is_read_and_bounded(value: str | None, seconds: float | None) -> None:
-    assert download._retry_after_seconds(value) == seconds
+    assert http_client._retry_after_seconds(value) == seconds
 
 
 def test_a_host_that_says_later_is_left_alone_and_the_others_are_not(
@@ -297,10 +302,10 @@ def test_a_host_that_is_down_is_charged_to_its_pictures_after_a_long_while_only(
 ) -> None:
     book = remote.hosts
     now = [1000.0]
-    monkeypatch.setattr(hosts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(host_backoff.time, "monotonic", lambda: now[0])
     url = parse_url("http://down.example/a.jpg")
     rests = []
-    while now[0] < 1000 + hosts.PATIENCE_SECONDS:
+    while now[0] < 1000 + host_backoff.PATIENCE_SECONDS:
         error = HostError("fetch_failed", "no answer", transient=True)
         book.note_down(url, error)
         assert not error.is_charged
@@ -308,7 +313,7 @@ def test_a_host_that_is_down_is_charged_to_its_pictures_after_a_long_while_only(
         rests.append(error.retry_after_seconds)
         now[0] += error.retry_after_seconds + 1
         book.require_awake(url)
-    assert rests[:3] == [2, 4, 8] and max(rests) <= hosts.LONGEST_REST_SECONDS
+    assert rests[:3] == [2, 4, 8] and max(rests) <= host_backoff.LONGEST_REST_SECONDS
     error = HostError("fetch_failed", "no answer", transient=True)
     book.note_down(url, error)
     assert error.is_charged
@@ -323,11 +328,11 @@ def test_one_picture_that_is_always_told_later_is_charged_in_the_end() -> None:
     book = HostBook()
     url = parse_url("http://h.example/a.jpg")
     charged = []
-    for _ in range(hosts.FREE_LATERS + 1):
+    for _ in range(host_backoff.FREE_LATERS + 1):
         error = LaterError("fetch_later", "later", transient=True, is_charged=False)
         book.note_later(url, error)
         charged.append(error.is_charged)
-    assert charged == [False] * hosts.FREE_LATERS + [True]
+    assert charged == [False] * host_backoff.FREE_LATERS + [True]
 
 
 def test_a_name_without_an_address_waits_for_its_host(

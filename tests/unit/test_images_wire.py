@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imgvec_pg.images.wire import BUFFER_BYTES, HEAD, Ended, TooLate, new_buffer, receive, send
+from imgvec_pg.images.decoding.protocol import BUFFER_BYTES, HEAD, Ended, TooLate, new_buffer, receive, send
 
 
 @pytest.fixture

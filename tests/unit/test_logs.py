@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imgvec_pg.cli.logs import set_up_logs
+from imgvec_pg.cli.output.messages import set_up_logs
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ import threading
 import psycopg
 import pytest
 
-from imgvec_pg.backfill import patience
-from imgvec_pg.backfill.patience import Patience
+from imgvec_pg.backfill import backoff
+from imgvec_pg.backfill.backoff import Patience
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Patience:
-    monkeypatch.setattr(patience, "PAUSE_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(backoff, "PAUSE_SECONDS", (0.0, 0.0))
     return Patience(threading.Event())
 
 
@@ -27,7 +27,7 @@ def test_a_full_disk_is_told_once_a_minute_whichever_file_it_meets(
     impatient.renew()
     impatient.wait(full(17014))
     assert caplog.text.count("disk is full") == 1
-    monkeypatch.setattr(patience, "FULL_DISK_TOLD_SECONDS", 0.0)
+    monkeypatch.setattr(backoff, "FULL_DISK_TOLD_SECONDS", 0.0)
     impatient.wait(full(16828))
     assert caplog.text.count("disk is full") == 2
 
@@ -50,6 +50,6 @@ def test_a_statement_that_takes_too_long_is_not_called_an_outage(
     cancelled = psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
     impatient.wait(cancelled)
     assert "ended a statement (canceling" in caplog.text and "went away" not in caplog.text
-    monkeypatch.setattr(patience, "GIVE_UP_AFTER_SECONDS", -1.0)
+    monkeypatch.setattr(backoff, "GIVE_UP_AFTER_SECONDS", -1.0)
     with pytest.raises(psycopg.errors.QueryCanceled):
         impatient.wait(cancelled)

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from imgvec_pg.backfill import batches, preparing
-from imgvec_pg.backfill.batches import Batch, HostFuture, PendingKey, PreparedImage, await_hosts
-from imgvec_pg.backfill.preparing import PER_HOST, Preparing
+from imgvec_pg.backfill import batch, image_loader
+from imgvec_pg.backfill.batch import Batch, HostFuture, PendingKey, PreparedImage, await_hosts
+from imgvec_pg.backfill.image_loader import PER_HOST, Preparing
 from imgvec_pg.errors import ImageError
 from imgvec_pg.store.embeddings import StoredImage
-from imgvec_pg.store.jobs import Claim, Job
+from imgvec_pg.store.queue.jobs import Claim, Job
 
 SLOW, QUICK = "https://slow.example", "https://quick.example"
 
@@ -44,7 +44,7 @@ class Host:
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(batches, "LATE_SECONDS", 0.1)
+    monkeypatch.setattr(batch, "LATE_SECONDS", 0.1)
     return Host()
 
 
@@ -113,7 +113,7 @@ def test_the_end_does_not_wait_for_rows_that_were_put_off(host: Host) -> None:
 
 
 def test_a_host_has_a_bounded_queue(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparing, "MAX_WAITING", 3)
+    monkeypatch.setattr(image_loader, "MAX_WAITING", 3)
     with running(host) as pool:
         slow = [pool.submit(row(f"{SLOW}/{number}")) for number in range(PER_HOST + 5)]
         refused = [future.exception(0) for future in slow[-2:]]

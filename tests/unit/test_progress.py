@@ -3,9 +3,9 @@
 import pytest
 
 from imgvec_pg.backfill import pace
-from imgvec_pg.backfill.tally import Tally
-from imgvec_pg.cli import progress
-from imgvec_pg.cli.progress import LOG_EVERY_SECONDS, LogLines, WorkerLines
+from imgvec_pg.backfill.stats import Tally
+from imgvec_pg.cli.output import progress
+from imgvec_pg.cli.output.progress import LOG_EVERY_SECONDS, LogLines, WorkerLines
 
 
 class Clock:

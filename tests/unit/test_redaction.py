@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgvec_pg.cli.argv import without_dsn
-from imgvec_pg.cli.logs import JsonFormatter
+from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.cli.outcome import run
+from imgvec_pg.cli.output.messages import JsonFormatter
+from imgvec_pg.cli.process_title import without_dsn
 from imgvec_pg.errors import ImageError
 from imgvec_pg.redaction import has_secret, hide_secrets
 

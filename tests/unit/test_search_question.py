@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from imgvec_pg.search.question import unit_vector
-from imgvec_pg.sqlalchemy.questions import as_vector
+from imgvec_pg.search.query_types import unit_vector
+from imgvec_pg.sqlalchemy.query import as_vector
 
 
 @pytest.mark.parametrize("length", [1e-40, 1e-9, 1.0, 1e6, 1e37])

@@ -4,11 +4,11 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from imgvec_pg.cli.answers import clip, fit_widths
+from imgvec_pg.cli.search.results import clip, fit_widths
 from imgvec_pg.errors import UsageError
+from imgvec_pg.search.formatting import plain_value, show_safely, show_value
 from imgvec_pg.search.nearest import NearestOptions
-from imgvec_pg.search.question import show_key, vector_text
-from imgvec_pg.search.values import plain_value, show_safely, show_value
+from imgvec_pg.search.query_types import show_key, vector_text
 
 
 @pytest.mark.parametrize(

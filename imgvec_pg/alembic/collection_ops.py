@@ -1,0 +1,296 @@
+"""op.create_collection and op.drop_collection, and the same for triggers and functions alone.
+
+Imported by Alembic as it starts, so it imports of Alembic only what it defines operations with.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import psycopg
+from alembic.operations import MigrateOperation, Operations
+from psycopg import sql
+from sqlalchemy import text
+
+from imgvec_pg.alembic import offline_sql
+from imgvec_pg.alembic.errors import MigrationError, telling
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.ddl import create_collection as create_in_database
+from imgvec_pg.store.ddl import drop_collection as drop_in_database
+from imgvec_pg.store.ddl import find_collections
+from imgvec_pg.store.definition import CollectionDefinition
+
+# Below Alembic's own, which is the one that an alembic.ini shows.
+log = logging.getLogger("alembic.imgvec_pg")
+
+
+class CollectionOperation(MigrateOperation):
+    """What the operations on collections share.
+
+    Attributes:
+        undo: The name of the operation that undoes it.
+    """
+
+    name: ClassVar[str]
+    undo: ClassVar[str]
+
+    def __init__(self, definition: CollectionDefinition) -> None:
+        self.definition = definition
+
+    @classmethod
+    def invoke_with(cls, operations: Operations, name: str, options: dict[str, Any]) -> None:
+        """Run it with a definition's fields.
+
+        Raises:
+            MigrationError: An option is none of CollectionDefinition's, or has a value that cannot be used.
+        """
+        known = [field for field in CollectionDefinition.__dataclass_fields__ if field != "name"]
+        if unknown := sorted(set(options) - set(known)):
+            raise MigrationError(f"op.{cls.name} has no option {unknown[0]}; expected {', '.join(known)}")
+        with telling():
+            operations.invoke(cls(CollectionDefinition(name, **options)))
+
+    def reverse(self) -> "CollectionOperation":
+        """Return what undoes it.
+
+        Raises:
+            MigrationError: The way back takes a whole definition, and this has only a name.
+        """
+        if self.undo == "create_collection" and not self.definition.is_complete:
+            raise MigrationError(
+                f'op.{self.name}("{self.definition.name}") cannot be undone without the definition; expected source, image and '
+                "model too"
+            )
+        return OPERATIONS[self.undo](self.definition)
+
+    def to_diff_tuple(self) -> tuple[str, CollectionDefinition]:
+        """Return it as `alembic check` shows it."""
+        return (self.name, self.definition)
+
+
+OPERATIONS: dict[str, type[CollectionOperation]] = {}
+
+
+def _register(cls: type[CollectionOperation]) -> type[CollectionOperation]:
+    OPERATIONS[cls.name] = cls
+    return Operations.register_operation(cls.name)(cls)
+
+
+@_register
+class CreateCollectionOp(CollectionOperation):
+    """Create a collection."""
+
+    name = "create_collection"
+    undo = "drop_collection"
+
+    @classmethod
+    def create_collection(cls, operations: Operations, name: str, **options: Any) -> None:  # noqa: ANN401
+        """Create a collection: embedding table, triggers, functions and grants, in the migration's transaction.
+
+        One that is there already, as this defines it, is left alone. No picture is embedded: `imgvec backfill NAME` does that
+        and builds the index.
+
+        Args:
+            options: The fields of CollectionDefinition; source, image and model at least, with --sql the key too.
+
+        Raises:
+            MigrationError: It cannot be created.
+        """
+        cls.invoke_with(operations, name, options)
+
+
+@_register
+class DropCollectionOp(CollectionOperation):
+    """Drop a collection."""
+
+    name = "drop_collection"
+    undo = "create_collection"
+
+    @classmethod
+    def drop_collection(cls, operations: Operations, name: str, **options: Any) -> None:  # noqa: ANN401
+        """Drop a collection with all its embeddings; the source stays as it is. None is no error.
+
+        Args:
+            options: The definition, for the way back.
+        """
+        cls.invoke_with(operations, name, options)
+
+
+@_register
+class CreateTriggersOp(CollectionOperation):
+    """Make a collection's triggers."""
+
+    name = "create_collection_triggers"
+    undo = "drop_collection_triggers"
+
+    @classmethod
+    def create_collection_triggers(cls, operations: Operations, name: str, **options: Any) -> None:  # noqa: ANN401
+        """Make a collection's triggers anew, on its source and on every partition: for partitions that came later."""
+        cls.invoke_with(operations, name, options)
+
+
+@_register
+class DropTriggersOp(CollectionOperation):
+    """Drop a collection's triggers."""
+
+    name = "drop_collection_triggers"
+    undo = "create_collection_triggers"
+
+    @classmethod
+    def drop_collection_triggers(cls, operations: Operations, name: str, **options: Any) -> None:  # noqa: ANN401
+        """Drop a collection's triggers, before a bulk load; changes are then found by `imgvec collection reconcile`."""
+        cls.invoke_with(operations, name, options)
+
+
+@_register
+class CreateFunctionsOp(CollectionOperation):
+    """Make a collection's search functions."""
+
+    name = "create_collection_functions"
+    undo = "drop_collection_functions"
+
+    @classmethod
+    def create_collection_functions(cls, operations: Operations, name: str, **options: Any) -> None:  # noqa: ANN401
+        """Make a collection's search functions anew, with their grants: near_*, search_* and the others."""
+        cls.invoke_with(operations, name, options)
+
+
+@_register
+class DropFunctionsOp(CollectionOperation):
+    """Drop a collection's search functions."""
+
+    name = "drop_collection_functions"
+    undo = "create_collection_functions"
+
+    @classmethod
+    def drop_collection_functions(cls, operations: Operations, name: str, **options: Any) -> None:  # noqa: ANN401
+        """Drop a collection's search functions; those of its triggers stay."""
+        cls.invoke_with(operations, name, options)
+
+
+@Operations.implementation_for(CreateCollectionOp)
+def create(operations: Operations, operation: CreateCollectionOp) -> None:
+    definition = operation.definition
+    with telling():
+        if operations.migration_context.as_sql:
+            _execute(operations, offline_sql.creating(definition, _vector(operations)))
+            return
+        connection = psycopg_connection(operations)
+        request = definition.request()
+        found = _find(connection, definition.name)
+        if found is not None:
+            row = connection.execute(
+                "SELECT c.source::oid IS NOT DISTINCT FROM to_regclass(%s)::oid FROM imgvec.collection AS c WHERE c.id = %s",
+                [request.relation, found.id],
+            ).fetchone()
+            if found.model_name != request.model_name or not (row and row[0]):
+                raise MigrationError(
+                    f'collection "{found.name}" exists already, over {found.shown_source} by {found.model_name}; expected '
+                    f"{request.relation} by {request.model_name}. Drop it first, or choose another name"
+                )
+            log.info("collection %s exists already", found.name)
+            return
+        with keeping_settings(connection):
+            create_in_database(connection, request)
+
+
+@Operations.implementation_for(DropCollectionOp)
+def drop(operations: Operations, operation: DropCollectionOp) -> None:
+    with telling():
+        if operations.migration_context.as_sql:
+            _execute(operations, offline_sql.dropping(operation.definition))
+            return
+        connection = psycopg_connection(operations)
+        found = _find(connection, operation.definition.name)
+        if found is None:
+            log.info("there is no collection %s", operation.definition.name)
+            return
+        with keeping_settings(connection):
+            drop_in_database(connection, found)
+
+
+@Operations.implementation_for(CreateTriggersOp)
+def create_triggers(operations: Operations, operation: CreateTriggersOp) -> None:
+    with telling():
+        collection = _collection(operations, operation.definition)
+        _execute(operations, offline_sql.dropping_triggers(collection))
+        _execute(operations, offline_sql.triggers_everywhere(collection, _vector(operations)))
+
+
+@Operations.implementation_for(DropTriggersOp)
+def drop_triggers(operations: Operations, operation: DropTriggersOp) -> None:
+    with telling():
+        collection = offline_sql.named(operation.definition)
+        _execute(operations, offline_sql.dropping_triggers(collection))
+
+
+@Operations.implementation_for(CreateFunctionsOp)
+def create_functions(operations: Operations, operation: CreateFunctionsOp) -> None:
+    with telling():
+        collection = _collection(operations, operation.definition)
+        for statement in offline_sql.functions(collection, _vector(operations)):
+            _execute(operations, statement)
+
+
+@Operations.implementation_for(DropFunctionsOp)
+def drop_functions(operations: Operations, operation: DropFunctionsOp) -> None:
+    with telling():
+        _execute(operations, offline_sql.dropping_functions(offline_sql.named(operation.definition)))
+
+
+def psycopg_connection(operations: Operations) -> Connection:
+    """Return the driver's connection, in whose transaction the migration runs.
+
+    Raises:
+        MigrationError: It is another driver's.
+    """
+    bind = operations.get_bind()
+    bind.execute(text("SELECT 1"))  # the transaction begins, so that psycopg's own are savepoints in it
+    connection = bind.connection.driver_connection
+    if not isinstance(connection, psycopg.Connection):
+        raise MigrationError(
+            f"the migration runs over {bind.dialect.driver}; expected psycopg 3: postgresql+psycopg:// as the URL"
+        )
+    row = connection.execute("SELECT to_regclass('imgvec.collection')").fetchone()
+    if row is None or row[0] is None:
+        raise MigrationError("the database has no schema imgvec yet; run first: imgvec migrate")
+    return connection
+
+
+@contextmanager
+def keeping_settings(connection: Connection) -> Iterator[None]:
+    """Put back what the library sets for its own transaction, which is part of the migration's here."""
+    row = connection.execute(
+        "SELECT current_setting('lock_timeout'), current_setting('search_path')"
+    ).fetchone()
+    yield
+    connection.execute(
+        "SELECT set_config('lock_timeout', %s, true), set_config('search_path', %s, true)", row or ()
+    )
+
+
+def _collection(operations: Operations, definition: CollectionDefinition) -> Collection:
+    if operations.migration_context.as_sql:
+        return offline_sql.planned_collection(definition)
+    found = _find(psycopg_connection(operations), definition.name)
+    if found is None:
+        raise MigrationError(f'collection "{definition.name}" does not exist; op.create_collection makes it')
+    return found
+
+
+def _find(connection: Connection, name: str) -> Collection | None:
+    return next((found for found in find_collections(connection, name) if found.name == name), None)
+
+
+def _vector(operations: Operations) -> str:
+    context = operations.migration_context
+    if context.as_sql:
+        return str(context.opts.get("imgvec_vector_schema", "public"))
+    return vector_schema(psycopg_connection(operations))
+
+
+def _execute(operations: Operations, statement: sql.Composed) -> None:
+    plain = statement.as_string(None).rstrip().removesuffix(";")
+    operations.execute(text(plain.replace(":", "\\:")))

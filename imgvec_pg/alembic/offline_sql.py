@@ -1,0 +1,226 @@
+"""The SQL that makes or drops a collection where no database can be asked, as `alembic upgrade --sql` prints it.
+
+It makes what `imgvec collection create` makes; a test compares the two.
+"""
+
+import re
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from imgvec_pg.alembic.errors import MigrationError
+from imgvec_pg.database.sql_templates import render
+from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
+from imgvec_pg.store.ddl import creation_statements, search_statements, trigger_names
+from imgvec_pg.store.definition import CollectionDefinition
+from imgvec_pg.store.source import KeyColumn, Source
+from imgvec_pg.store.spec import check_prompt
+
+ID = 1_999_777_001
+"""Stands for the collection's id, which the database draws as the script runs."""
+PLACE = "imgvec_migration_place"
+"""Stands for a table that gets triggers."""
+
+
+def planned_collection(definition: CollectionDefinition) -> Collection:
+    """Return the collection that a definition makes, without looking at its source.
+
+    Raises:
+        MigrationError: The definition leaves out what only the database would know.
+        UsageError, ModelError: It cannot be used.
+    """
+    request = definition.request()
+    check_prompt(request.prompt)
+    if not definition.key:
+        raise MigrationError(
+            f'the key of {definition.source} cannot be looked up with --sql; expected key={{"id": "bigint"}} in the operation '
+            f'for collection "{definition.name}"'
+        )
+    schema, name = _split(request.relation)
+    images = definition.image_columns
+    path = images[0] if request.root is not None else None
+    content = next((column for column in images if column != path), None)
+    return Collection(
+        id=ID,
+        name=request.name,
+        model_id=0,
+        model_name=request.model_name,
+        dimensions=request.dimensions,
+        has_text=request.has_text,
+        source_schema=schema,
+        source_name=name,
+        shown_source=f"{_shown(schema)}.{_shown(name)}",
+        key_columns=list(definition.key),
+        key_types=list(definition.key.values()),
+        key_equality_schemas=["pg_catalog"] * len(definition.key),
+        path_column=path,
+        content_column=content,
+        watch_columns=list(dict.fromkeys([*(c for c in (path, content) if c), *request.watch_columns])),
+        root=request.root,
+        has_foreign_key=request.with_foreign_key,
+        m=request.hnsw.m,
+        ef_construction=request.hnsw.ef_construction,
+        ef_search=None,
+        quantization=request.quantization,
+        prompt=request.prompt,
+        is_listed=False,
+    )
+
+
+def creating(definition: CollectionDefinition, vector: str) -> sql.Composed:
+    """Return one statement that registers and makes a collection.
+
+    Args:
+        vector: The schema that holds the vector extension.
+    """
+    collection = planned_collection(definition)
+    source = _source(collection)
+    statements = creation_statements(collection, source, vector, definition.partitions)
+    return _with_id(
+        collection,
+        [*statements, triggers_everywhere(collection, vector)],
+        before=render("alembic/register_collection.sql", **_registered(collection)),
+    )
+
+
+def dropping(definition: CollectionDefinition) -> sql.Composed:
+    """Return one statement that drops a collection with its triggers, functions and embeddings."""
+    collection = named(definition)
+    parts = collection.parts_without_source("public")
+    return _with_id(collection, [dropping_triggers(collection), render("collection/drop.sql", **parts)])
+
+
+def triggers_everywhere(collection: Collection, vector: str) -> sql.Composed:
+    """Return a statement that makes the triggers on the source and its partitions, and the policy that it may need."""
+    parts = collection.parts(vector)
+    triggers = render("collection/triggers.sql", **parts, table=sql.SQL(PLACE))
+    return render(
+        "alembic/triggers_everywhere.sql",
+        source=sql.Literal(parts["source"].as_string(None)),
+        triggers=sql.Literal(triggers.as_string(None)),
+        placeholder=sql.Literal(PLACE),
+        row_security=sql.Literal(render("collection/row_security.sql", **parts).as_string(None)),
+    )
+
+
+def dropping_triggers(collection: Collection) -> sql.Composed:
+    """Return a statement that drops the triggers, wherever they are."""
+    return render("alembic/drop_triggers.sql", trigger_names=sql.Literal(trigger_names(collection)))
+
+
+def functions(collection: Collection, vector: str) -> list[sql.Composed]:
+    """Return the statements that make a collection's search functions anew, with their grants."""
+    parts = collection.parts(vector)
+    made = [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS if name != "search"]
+    return [
+        dropping_functions(collection),
+        *made,
+        *search_statements(collection, vector),
+        render("collection/grants.sql", **parts),
+    ]
+
+
+def dropping_functions(collection: Collection) -> sql.Composed:
+    """Return a statement that drops a collection's search functions."""
+    parts = collection.parts_without_source("public")
+    return render("collection/drop_functions.sql", function_names=parts["function_names"])
+
+
+def named(definition: CollectionDefinition) -> Collection:
+    """Return a collection of which only the name is known."""
+    return Collection(
+        id=ID,
+        name=definition.name,
+        model_id=0,
+        model_name="",
+        dimensions=1,
+        has_text=False,
+        source_schema=None,
+        source_name=None,
+        shown_source="",
+        key_columns=[],
+        key_types=[],
+        key_equality_schemas=[],
+        path_column=None,
+        content_column=None,
+        watch_columns=[],
+        root=None,
+        has_foreign_key=False,
+        m=definition.m,
+        ef_construction=definition.ef_construction,
+        ef_search=None,
+        quantization=None,
+        prompt="{}",
+        is_listed=False,
+    )
+
+
+def _source(collection: Collection) -> Source:
+    assert collection.source_schema is not None  # noqa: S101 - planned_collection() sets both
+    assert collection.source_name is not None  # noqa: S101
+    key = zip(collection.key_columns, collection.key_types, collection.key_equality_schemas, strict=True)
+    return Source(
+        oid=0,
+        schema=collection.source_schema,
+        name=collection.source_name,
+        shown=collection.shown_source,
+        kind="table",
+        key=tuple(KeyColumn(*column) for column in key),
+        columns={},
+        hides_rows=False,  # triggers_everywhere looks
+        tables=(),
+        estimated_rows=0,
+        has_unique_key=True,
+    )
+
+
+def _registered(collection: Collection) -> dict[str, sql.Composable]:
+    names = (
+        "key_columns key_types key_equality_schemas path_column content_column watch_columns root has_foreign_key m "
+        "ef_construction quantization prompt dimensions has_text"
+    )
+    values = {name: sql.Literal(getattr(collection, name)) for name in names.split()}
+    return {
+        **values,
+        "collection_name": sql.Literal(collection.name),
+        "model": sql.Literal(collection.model_name),
+        "source": sql.Literal(collection.source.as_string(None)),
+    }
+
+
+def _with_id(
+    collection: Collection, statements: Sequence[sql.Composed], before: sql.Composable | None = None
+) -> sql.Composed:
+    script = "\n".join(statement.as_string(None).rstrip().removesuffix(";") + ";" for statement in statements)
+    return render(
+        "alembic/with_collection_id.sql",
+        before=before or sql.SQL(""),
+        collection_name=sql.Literal(collection.name),
+        script=sql.Literal(script),
+        placeholder=sql.Literal(str(ID)),
+    )
+
+
+def _shown(name: str) -> str:
+    """Quote a name where SQL wants it, as quote_ident() does."""
+    return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else sql.Identifier(name).as_string(None)
+
+
+def _split(relation: str) -> tuple[str, str]:
+    """Read "shop.product" or 'shop."Product"'; without a schema it is public's."""
+    parts, rest = [], relation.strip()
+    while rest:
+        if rest.startswith('"'):
+            end = rest.index('"', 1)
+            while rest[end : end + 2] == '""':
+                end = rest.index('"', end + 2)
+            parts.append(rest[1:end].replace('""', '"'))
+            rest = rest[end + 1 :].removeprefix(".")
+        else:
+            part, _, rest = rest.partition(".")
+            parts.append(part.lower())
+    if len(parts) == 1:
+        return "public", parts[0]
+    if len(parts) != 2:
+        raise MigrationError(f"{relation} is not a table name; expected schema.table, quoted as in SQL")
+    return parts[0], parts[1]

@@ -1,0 +1,117 @@
+"""Threads that fetch, decode and preprocess: some for files and bytes, others for hosts, and a slow one holds up no other."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+from imgvec_pg.backfill.batch import HostFuture, PreparedImage, late
+from imgvec_pg.images.decoding.malloc import keep_few_heaps
+from imgvec_pg.images.reference import url_authority
+from imgvec_pg.store.embeddings import StoredImage
+
+PER_HOST = 4
+"""Requests at once to one host, of one process."""
+HOST_THREADS = 16
+"""Requests at once to all hosts: each may hold a picture of up to 64 MiB."""
+MAX_WAITING = 256
+"""Pictures that wait for one host, in this process; further ones wait in the queue."""
+MAX_LATE = 64
+"""Prepared pictures kept for rows that were put off meanwhile."""
+MAX_LATE_ERRORS = 1000
+
+Prepare = Callable[[StoredImage], PreparedImage]
+PictureId = tuple[str | None, bytes]
+
+
+class Preparing:
+    """Prepares pictures for as long as its `with` block lasts, at whose end it waits for those submitted.
+
+    Args:
+        prepare: What is done to each.
+        threads: At once, for files and bytes.
+    """
+
+    def __init__(self, prepare: Prepare, threads: int) -> None:
+        keep_few_heaps()
+        self._prepare = prepare
+        self._local = ThreadPoolExecutor(threads, thread_name_prefix="imgvec-decode")
+        self._remote = ThreadPoolExecutor(HOST_THREADS, thread_name_prefix="imgvec-fetch")
+        self._lock = threading.Lock()
+        self._all_done = threading.Condition(self._lock)
+        self._busy: dict[str, int] = {}
+        self._waiting: dict[str, deque[tuple[StoredImage, HostFuture]]] = {}
+        self._known: dict[PictureId, HostFuture] = {}
+
+    def __enter__(self) -> "Preparing":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._local.shutdown()
+        with self._all_done:
+            for queue in self._waiting.values():
+                for _, future in queue:
+                    if future.is_late:  # Its row was put off: nobody waits.
+                        future.cancel()
+            self._all_done.wait_for(lambda: not self._busy)
+        self._remote.shutdown()
+
+    def submit(self, image: StoredImage) -> "Future[PreparedImage]":
+        """Prepare a picture when its turn comes; one that was late before is not fetched again."""
+        authority = None if image.path is None else url_authority(image.path)
+        if authority is None:
+            return self._local.submit(self._prepare, image)
+        with self._lock:
+            known = self._known.get(picture_id(image))
+            if known is not None and not known.cancelled():
+                if known.done():
+                    del self._known[picture_id(image)]
+                return known
+            future = HostFuture()
+            if len(self._waiting.get(authority, ())) >= MAX_WAITING:
+                future.set_exception(late())
+                return future
+            self._known[picture_id(image)] = future
+            if self._busy.get(authority, 0) < PER_HOST:
+                self._busy[authority] = self._busy.get(authority, 0) + 1
+                self._remote.submit(self._run, authority, image, future)
+            else:
+                self._waiting.setdefault(authority, deque()).append((image, future))
+        return future
+
+    def _run(self, authority: str, image: StoredImage, future: HostFuture) -> None:
+        """Prepare a picture, then let the next of the same host have its place."""
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(self._prepare(image))
+            except BaseException as error:
+                future.set_exception(error)
+        with self._all_done:
+            self._settle(image, future)
+            queue = self._waiting.get(authority)
+            if queue:
+                self._remote.submit(self._run, authority, *queue.popleft())
+                return
+            self._waiting.pop(authority, None)
+            self._busy[authority] -= 1
+            if not self._busy[authority]:
+                del self._busy[authority]
+                self._all_done.notify_all()
+
+    def _settle(self, image: StoredImage, future: HostFuture) -> None:
+        """Forget a picture that somebody waits for; keep what became of one whose row was put off, until it comes again."""
+        if not (future.is_late and not future.cancelled()) and self._known.get(picture_id(image)) is future:
+            del self._known[picture_id(image)]
+        done = [(key, known) for key, known in self._known.items() if known.done() and not known.cancelled()]
+        pictures = [key for key, known in done if known.exception() is None]
+        errors = [key for key, known in done if known.exception() is not None]
+        for key in (*pictures[:-MAX_LATE], *errors[:-MAX_LATE_ERRORS]):
+            del self._known[key]
+
+
+def picture_id(image: StoredImage) -> PictureId:
+    """Return what two rows with the same picture have in common."""
+    return image.path, image.reference_hash

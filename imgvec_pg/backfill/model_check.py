@@ -1,0 +1,59 @@
+"""The one model of a collection: stamped by the first worker, and asked of every other."""
+
+from imgvec_pg.backfill.isolation import is_out_of_memory, no_room
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.errors import ModelError
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.goldencheck import check_golden
+
+STAMP_TRIES = 3
+
+
+def check_model(connection: Connection, collection: Collection, embedder: Embedder) -> None:
+    """Stamp the model's fingerprint and its golden vectors at first use, and refuse to mix two.
+
+    Raises:
+        ModelError: The collection was embedded with another one, or this one computes other numbers here.
+        DeviceMemoryError: The device has no memory for even one image.
+    """
+    if embedder.dimensions != collection.dimensions:
+        raise ModelError(
+            f'model "{embedder.name}" gives {embedder.dimensions} dimensions, collection "{collection.name}" '
+            f"has {collection.dimensions}; make a new collection for it"
+        )
+    recorded = stamp(connection, collection, embedder)
+    if recorded != embedder.fingerprint:
+        raise ModelError(
+            f'the weights or preprocessing of "{embedder.name}" here (fingerprint {embedder.fingerprint[:12]}) are not '
+            f'those that collection "{collection.name}" was embedded with ({recorded[:12]}); '
+            "use the same weights, or make a new collection"
+        )
+    try:
+        check_golden(connection, collection, embedder, store=True)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise no_room(embedder, error) from error
+        raise
+
+
+def stamp(connection: Connection, collection: Collection, embedder: Embedder) -> str:
+    """Record the model's fingerprint unless there is one, and return the one on record.
+
+    Raises:
+        ModelError: The model's entry is gone.
+    """
+    values = {
+        "model_id": collection.model_id,
+        "fingerprint": embedder.fingerprint,
+        "weights_sha256": getattr(embedder, "weights_sha256", None),
+        "logit_scale": embedder.logit_scale,
+        "logit_bias": embedder.logit_bias,
+    }
+    for _ in range(STAMP_TRIES):
+        row = connection.execute(load_sql("queries/stamp_model.sql"), values).fetchone()
+        # Of two workers that stamp at once, one sees neither its own stamp nor yet the other's.
+        if row is not None:
+            return str(row[0])
+    raise ModelError(f'the model of collection "{collection.name}" is not registered any more')

@@ -1,0 +1,176 @@
+"""One decoded picture for several models: what is decoded for one collection is prepared for the others at once."""
+
+import hashlib
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, cast
+
+from PIL.Image import Image
+
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.images.decoding.sandbox import decode_guarded
+
+log = logging.getLogger(__name__)
+
+KEPT_BYTES = 512 * 2**20
+"""Prepared pictures that wait for their other models; 224 x 224 pixels of 8 bits are 150 KB."""
+AHEAD_PICTURES = 256
+"""How far a fast model may be ahead of a slow one: as many pictures are kept, at most."""
+STANDING_SECONDS = 120.0
+"""A slower one that asked for nothing for so long (a locked table) is not waited for until it asks again."""
+
+LOOK_SECONDS = 0.5
+
+
+class SharedPictures:
+    """Prepares a picture for all models when the first of them asks. They are told apart by their bytes, so nothing is stale.
+
+    Attributes:
+        decoded: Pictures decoded.
+        shared: Pictures that needed no decoding, since another model had asked before.
+    """
+
+    def __init__(self, decode: Callable[[bytes], Image] = decode_guarded) -> None:
+        self.decoded = self.shared = 0
+        self._decode = decode
+        self._models: list[SharingEmbedder] = []
+        self._running: dict[bytes, threading.Event] = {}
+        self._kept: OrderedDict[tuple[bytes, int], Any] = OrderedDict()
+        self._kept_bytes = 0
+        self._changed = threading.Condition()
+
+    def join(self, embedder: Embedder, is_working: Callable[[], bool]) -> "SharingEmbedder":
+        """Return an embedder that shares its pictures.
+
+        Args:
+            is_working: Whether it will ask for more; for one that will not, nothing is prepared, and nobody waits.
+        """
+        sharing = SharingEmbedder(embedder, self, len(self._models), is_working)
+        self._models.append(sharing)
+        return sharing
+
+    def prepare(self, model: "SharingEmbedder", data: bytes) -> Any:  # noqa: ANN401 - what the model makes
+        """Return a picture as `model` wants it, decoding it only if no other model had it decoded.
+
+        Raises:
+            ImageError: It does not decode.
+        """
+        self._wait_for_slower(model)
+        digest = hashlib.sha256(data).digest()
+        with self._changed:
+            model.asked += 1
+            model.asked_at = time.monotonic()
+            self._changed.notify_all()
+            running = self._running.get(digest)
+            if running is None and (digest, model.place) not in self._kept:
+                self._running[digest] = threading.Event()
+        if running is not None:
+            running.wait()
+        with self._changed:
+            if (digest, model.place) in self._kept:
+                self.shared += 1
+                return self._take((digest, model.place))
+        if running is not None:  # it was not decoded for this model, or not at all
+            return self._decode_for(model, data)
+        try:
+            return self._decode_for_all(model, digest, data)
+        finally:
+            with self._changed:
+                self._running.pop(digest).set()
+
+    def _decode_for(self, model: "SharingEmbedder", data: bytes) -> Any:  # noqa: ANN401
+        image = self._decode(data)
+        with self._changed:
+            self.decoded += 1
+        return model.embedder.prepare_image(image)
+
+    def _decode_for_all(self, model: "SharingEmbedder", digest: bytes, data: bytes) -> Any:  # noqa: ANN401
+        image = self._decode(data)
+        with self._changed:
+            self.decoded += 1
+        others = [other for other in self._models if other is not model and other.is_working()]
+        # A copy for each but the last: a team's own embedder may well change the picture in place (Pillow's thumbnail).
+        prepared = model.embedder.prepare_image(image.copy() if others else image)
+        for place, other in enumerate(others, 1):
+            try:
+                mine = image if place == len(others) else image.copy()
+                self._keep((digest, other.place), other.embedder.prepare_image(mine))
+            except Exception as error:  # it is told so itself when it asks
+                log.info("a picture is not prepared for %s yet: %s", other.embedder.name, error)
+        return prepared
+
+    def _keep(self, key: tuple[bytes, int], prepared: Any) -> None:  # noqa: ANN401
+        with self._changed:
+            if key in self._kept:
+                self._take(key)
+            self._kept[key] = prepared
+            self._kept_bytes += weight(prepared)
+            while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+                self._take(next(iter(self._kept)))
+
+    def _take(self, key: tuple[bytes, int]) -> Any:  # noqa: ANN401
+        prepared = self._kept.pop(key)
+        self._kept_bytes -= weight(prepared)
+        return prepared
+
+    def _wait_for_slower(self, model: "SharingEmbedder") -> None:
+        """Hold a model that is far ahead: both compute on one machine, so waiting costs no time in the end."""
+
+        def may_go() -> bool:
+            asking_since = time.monotonic() - STANDING_SECONDS
+            others = [
+                other.asked
+                for other in self._models
+                if other is not model and other.is_working() and other.asked_at > asking_since
+            ]
+            return not others or model.asked - min(others) < AHEAD_PICTURES
+
+        with self._changed:
+            while not self._changed.wait_for(may_go, timeout=LOOK_SECONDS):
+                pass  # what others do is looked at again: that they end, or pause, is not told
+
+
+class SharingEmbedder:
+    """An embedder as its own, save that `shared_pictures` prepares its pictures.
+
+    Attributes:
+        place: Its number among those that share.
+        asked: Pictures that it asked for.
+        asked_at: When it last did, by the monotonic clock.
+        first_resize: None: pictures come whole, and each model resizes them for itself.
+    """
+
+    first_resize = None
+
+    def __init__(
+        self, embedder: Embedder, pictures: SharedPictures, place: int, is_working: Callable[[], bool]
+    ) -> None:
+        self.embedder = embedder
+        self.shared_pictures = pictures
+        self.place = place
+        self.is_working = is_working
+        self.asked = 0
+        self.asked_at = time.monotonic()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the embedder's own
+        return getattr(self.embedder, name)
+
+
+def weight(prepared: Any) -> int:  # noqa: ANN401
+    """Return about how many bytes a prepared picture takes."""
+    return int(getattr(prepared, "nbytes", 0)) or 200_000
+
+
+def prepare_picture(embedder: Embedder, data: bytes) -> Any:  # noqa: ANN401 - what the model makes
+    """Decode and preprocess one picture, sharing it with other models where the embedder does.
+
+    Raises:
+        ImageError: It does not decode.
+    """
+    shared: SharedPictures | None = getattr(embedder, "shared_pictures", None)
+    if shared is None:
+        return embedder.prepare_image(decode_guarded(data, getattr(embedder, "first_resize", None)))
+    return shared.prepare(cast(SharingEmbedder, embedder), data)

@@ -1,0 +1,1 @@
+"""What `imgvec backfill` and `imgvec worker` are made of: processes, several collections, the summary."""

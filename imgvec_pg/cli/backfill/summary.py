@@ -1,0 +1,109 @@
+"""What a backfill says: what it did, what waits, and what is with the index."""
+
+from dataclasses import dataclass
+
+import click
+
+from imgvec_pg.backfill.stats import Tally
+from imgvec_pg.cli.options import echo_json
+from imgvec_pg.cli.output.messages import say
+from imgvec_pg.cli.output.progress import clock, index_progress
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.doctor.finding import counted
+from imgvec_pg.errors import DatabaseError, NotOwnerError
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.index.ddl import has_valid_index
+from imgvec_pg.store.integrity.reconcile import count_missing
+from imgvec_pg.store.queue.jobs import queue_depth
+
+
+@dataclass
+class Filling:
+    """What a backfill did, and what it says of it.
+
+    Attributes:
+        waiting: Keys still in the queue.
+        index_problem: Why the index was not built, None where it was or need not be.
+    """
+
+    collection_name: str
+    tally: Tally
+    waiting: int
+    index_built: bool = False
+    index_problem: str | None = None
+
+    def complete_index(self, connection: Connection, collection: Collection) -> None:
+        """Build the index once nothing waits, if it is not there.
+
+        Raises:
+            DatabaseError: The build was cancelled or refused, other than for want of ownership.
+        """
+        if self.waiting or has_valid_index(connection, collection):
+            return
+        try:
+            with index_progress() as show:
+                self.index_built = build_index(connection, collection, show)
+        except NotOwnerError as error:
+            self.index_problem = str(error)
+        except DatabaseError as error:
+            self.index_problem = str(error)
+            raise
+
+    def summary(self) -> dict[str, object]:
+        """Return what --json prints."""
+        tally = self.tally
+        return {
+            "collection": self.collection_name,
+            "embedded": tally.embedded,
+            "failed": tally.failed,
+            "waiting": self.waiting,
+            "seconds": round(tally.seconds(), 1),
+            "images_per_second": round(tally.images_per_second(), 1),
+            "index_built": self.index_built,
+            "index_problem": self.index_problem,
+        }
+
+    def report(self, as_json: bool) -> None:
+        """Print the summary, and on stderr what to do next."""
+        tally, seconds = self.tally, self.tally.seconds()
+        if as_json:
+            echo_json(self.summary())
+        else:
+            click.echo(
+                f"{self.collection_name}: {tally.embedded:,} images embedded in {clock(seconds)} "
+                f"({tally.images_per_second():.1f}/s), {tally.failed:,} failed, {self.waiting:,} waiting"
+                + (", index built" if self.index_built else "")
+            )
+            if tally.failed:
+                say(f"see why with: imgvec failures {self.collection_name}")
+
+
+def report_dry_run(connection: Connection, collection: Collection, limit: int | None, as_json: bool) -> None:
+    """Say what a run would do."""
+    waiting = queue_depth(connection, collection.id).waiting
+    if not collection.is_listed:
+        waiting = max(waiting, count_missing(connection, collection))
+    if limit is not None:
+        waiting = min(waiting, limit)
+    row = connection.execute(
+        "SELECT images_per_second FROM imgvec.model WHERE id = %s", [collection.model_id]
+    ).fetchone()
+    rate = float(row[0]) if row and row[0] else None
+    seconds = waiting / rate if rate else None
+    if as_json:
+        echo_json({"collection": collection.name, "waiting": waiting, "seconds": seconds})
+        return
+    needed = (
+        "time unknown until a first run"
+        if seconds is None
+        else f"about {clock(seconds)} at {rate:.1f} images/s"
+    )
+    index = (
+        "the index is there"
+        if has_valid_index(connection, collection)
+        else "the index would be built at the end"
+    )
+    click.echo(
+        f"{collection.name}: {counted(waiting, 'row')} would be embedded, {needed}; {index}; nothing was changed"
+    )

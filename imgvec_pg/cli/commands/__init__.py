@@ -1,0 +1,1 @@
+"""One module a command; a group of commands is a package."""

@@ -1,0 +1,147 @@
+"""The collection that an alias is to be switched to: one that is there, or a new one like the present one."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from imgvec_pg.cli.commands.collection.create import file_rows, print_estimate
+from imgvec_pg.cli.output.progress import count_progress
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.hnsw import HnswParams
+from imgvec_pg.doctor.finding import counted
+from imgvec_pg.embedding.catalog import describe_model
+from imgvec_pg.embedding.present import MISSING, where_weights_are
+from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.store.aliases import Alias, require_same_source
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.ddl import create_collection, find_collections, get_collection
+from imgvec_pg.store.estimate import estimate_collection
+from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.switch import count_missing_beside
+
+LONGEST_NAME = 40
+
+
+@dataclass(frozen=True)
+class Successor:
+    """Exactly one of `existing` and `request` is given."""
+
+    model_name: str
+    existing: Collection | None = None
+    request: CollectionRequest | None = None
+
+
+def choose_successor(
+    connection: Connection, present: Collection, to: str, alias: str, name: str | None
+) -> Successor:
+    """Find the collection that `to`, its name or a model, means, or say what to create; changes nothing.
+
+    Raises:
+        ModelNotFoundError: It is neither.
+        CollectionError: It is there and cannot follow.
+    """
+    named = find_collections(connection, to)
+    if named:
+        target = named[0]
+        if target.id == present.id:
+            raise CollectionError(f"{alias} points to {present.name} already")
+        require_same_source(present, target)
+        return Successor(target.model_name, existing=target)
+    model = describe_model(to)
+    if model.name == present.model_name and name is None:
+        raise CollectionError(
+            f"{alias} is embedded by {model.name} already ({present.name}); other weights of it are another model: "
+            "name them local-dir:/path, or say --name COLLECTION to embed once more"
+        )
+    wanted = name or new_name(alias, model.name)
+    there = find_collections(connection, wanted)
+    if there:
+        if there[0].model_name != model.name:
+            raise CollectionError(
+                f"collection {wanted} is embedded by {there[0].model_name}, not by {model.name}; choose a name with --name"
+            )
+        require_same_source(present, there[0])
+        return Successor(model.name, existing=there[0])
+    request = CollectionRequest(
+        name=wanted,
+        relation=present.source.as_string(connection),
+        image_columns=[column for column in (present.path_column, present.content_column) if column],
+        model_name=model.name,
+        dimensions=model.dimensions,
+        has_text=model.has_text,
+        root=present.root,
+        watch_columns=present.watch_columns,
+        key=() if present.has_foreign_key else present.key_columns,
+        with_foreign_key=present.has_foreign_key,
+        hnsw=HnswParams(present.m, present.ef_construction),
+        partitions=count_partitions(connection, present),
+        quantization=present.quantization,
+        prompt=present.prompt,
+    )
+    # Checks it all, as creating it would.
+    estimate_collection(connection, request)
+    return Successor(model.name, request=request)
+
+
+def new_name(alias: str, model_name: str) -> str:
+    """Return "product_vit_so400m_14_siglip_384": the alias and the architecture.
+
+    Raises:
+        UsageError: That is too long to name a collection.
+    """
+    architecture = model_name.removeprefix("timm/").removeprefix("local-dir:").rstrip("/")
+    architecture = architecture.split("/")[-1] if "/" in architecture[:1] else architecture.split("/")[0]
+    slug = re.sub(r"[^a-z0-9]+", "_", architecture.lower()).strip("_")
+    name = f"{alias}_{slug}"
+    if len(name) > LONGEST_NAME:
+        raise UsageError(f"say what to call the new collection: --name NAME ({name} would be too long)")
+    return name
+
+
+def count_partitions(connection: Connection, collection: Collection) -> int:
+    """Return the number of hash partitions of an embedding table, 0 for a plain one."""
+    row = connection.execute(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = %s::regclass",
+        [f"imgvec.{collection.embedding_table}"],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def make_successor(connection: Connection, plan: Successor, lock_timeout_ms: int) -> Collection:
+    """Return the collection, made and its rows filed where it was not there."""
+    if plan.request is None:
+        assert plan.existing is not None  # noqa: S101 - one of the two is given
+        with count_progress(Console(stderr=True), "filing rows") as progress:
+            list_source(connection, plan.existing, progress)
+        return plan.existing
+    made = create_collection(connection, plan.request, lock_timeout_ms=lock_timeout_ms)
+    filed = file_rows(connection, made)
+    click.echo(f"collection {made.name} made beside it; {counted(filed, 'row')} filed", err=True)
+    return get_collection(connection, made.name)
+
+
+def print_plan(
+    connection: Connection, alias: Alias, present: Collection, plan: Successor, weights: Path | None = None
+) -> None:
+    """Say what a switch would do.
+
+    Args:
+        weights: A file given for the new model.
+    """
+    if plan.request is not None:
+        print_estimate(estimate_collection(connection, plan.request), plan.request)
+        place = where_weights_are(describe_model(plan.model_name)) if weights is None else str(weights)
+        if place.startswith(MISSING):
+            click.echo(f"the weights of {plan.model_name} are {place}")
+    else:
+        assert plan.existing is not None  # noqa: S101 - one of the two is given
+        missing = count_missing_beside(connection, present, plan.existing)
+        click.echo(
+            f"collection {plan.existing.name} is there; {missing.rows:,} rows of {present.name} have no vector in it"
+        )
+    target = plan.request.name if plan.request else plan.existing.name if plan.existing else ""
+    click.echo(f"then {alias.name} would be switched from {present.name} to {target}; nothing was changed")

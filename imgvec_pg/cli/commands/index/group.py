@@ -1,0 +1,266 @@
+"""`imgvec index`: create, rebuild, drop, show, tune."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from imgvec_pg.cli.commands.index.text import announce_plan, index_as_json, plan_as_json, print_index
+from imgvec_pg.cli.commands.index.tune import tune
+from imgvec_pg.cli.exit_codes import INTERRUPTED, TERMINATED, Terminated
+from imgvec_pg.cli.options import Command, dsn_option, echo_json, json_option, lock_timeout_option
+from imgvec_pg.cli.output.messages import complain
+from imgvec_pg.cli.output.progress import index_progress
+from imgvec_pg.database.connect import Connection, connect, require_schema
+from imgvec_pg.database.hnsw import HnswParams
+from imgvec_pg.doctor.finding import counted
+from imgvec_pg.errors import CollectionError, DatabaseError
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.index.build import BuildOptions, plan_build
+from imgvec_pg.store.index.ddl import has_valid_index
+from imgvec_pg.store.index.swap import drop_index, leftovers, replace_index, tidy
+
+QUANTIZATIONS = {"none": None, "bit": "bit"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The options of a build as they were given; None keeps the collection's own."""
+
+    m: int | None
+    ef_construction: int | None
+    quantize: str | None
+    memory: str | None
+    workers: int | None
+
+    @property
+    def build_options(self) -> BuildOptions:
+        """The settings of the session that builds."""
+        return BuildOptions(self.memory, self.workers)
+
+    def define(self, present: Collection) -> Collection:
+        """Return the collection with the index options asked for.
+
+        Raises:
+            UsageError: m or ef_construction is out of range.
+        """
+        params = HnswParams(
+            present.m if self.m is None else self.m,
+            present.ef_construction if self.ef_construction is None else self.ef_construction,
+        )
+        return replace(
+            present,
+            m=params.m,
+            ef_construction=params.ef_construction,
+            quantization=present.quantization if self.quantize is None else QUANTIZATIONS[self.quantize],
+        )
+
+
+@click.group()
+def index() -> None:
+    """Build, tune and look at a collection's HNSW index.
+
+    \b
+    Example:
+      imgvec index create product_clip
+      imgvec index tune product_clip --recall 0.99
+    """
+
+
+def build_options(command: Command) -> Command:
+    """Add the options that say how an index is made."""
+    options = (
+        click.option("--m", type=int, help="HNSW: links per node  [default: the collection's, 16 at first]"),
+        click.option(
+            "--ef-construction",
+            type=int,
+            help="HNSW: candidates kept while building  [default: the collection's, 64 at first]",
+        ),
+        click.option(
+            "--quantize",
+            type=click.Choice(list(QUANTIZATIONS)),
+            help="bit: index one bit a dimension and rank the finds again by the full vectors.",
+        ),
+        click.option(
+            "--memory", metavar="SIZE", help="maintenance_work_mem at most, such as 8GB  [default: 2GB]"
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(0, 64),
+            help="Parallel processes  [default: the server's max_parallel_maintenance_workers]",
+        ),
+        click.option("--dry-run", is_flag=True, help="Change nothing; say what it would take."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@index.command()
+@click.argument("name", metavar="COLLECTION")
+@build_options
+@dsn_option
+@json_option
+def create(name: str, dsn: str, as_json: bool, dry_run: bool, **asked: Any) -> None:  # noqa: ANN401
+    """Build a collection's HNSW index, beside running searches and writes.
+
+    Memory, size and time are told first. An index that a stopped build left INVALID is repaired. Stopped at any moment,
+    it leaves nothing behind or says what to run.
+
+    \b
+    Example:
+      imgvec index create product_clip --memory 8GB --workers 7
+      imgvec index create product_clip --quantize bit
+    """
+    with connect(dsn, application_name="imgvec index") as connection:
+        require_schema(connection)
+        present = get_collection(connection, name)
+        wanted = Wanted(**asked)
+        if dry_run:
+            report_plan(connection, present, wanted, as_json)
+        elif not has_valid_index(connection, present):
+            build(connection, present, wanted, f"imgvec index create {present.name}", as_json)
+        elif leftovers(connection, present):
+            # A run was killed after the new index took its place.
+            finish(connection, present)
+        else:
+            raise CollectionError(
+                f"collection {present.name} has a valid HNSW index; to make it anew: imgvec index rebuild {present.name}"
+            )
+
+
+@index.command()
+@click.argument("name", metavar="COLLECTION")
+@build_options
+@dsn_option
+@json_option
+def rebuild(name: str, dsn: str, as_json: bool, dry_run: bool, **asked: Any) -> None:  # noqa: ANN401
+    """Build the index anew beside the old one, which serves until the new one takes its place.
+
+    \b
+    Example:
+      imgvec index rebuild product_clip --m 24 --ef-construction 128
+    """
+    with connect(dsn, application_name="imgvec index") as connection:
+        require_schema(connection)
+        present = get_collection(connection, name)
+        wanted = Wanted(**asked)
+        if dry_run:
+            report_plan(connection, present, wanted, as_json)
+        else:
+            build(connection, present, wanted, f"imgvec index rebuild {present.name}", as_json)
+
+
+def report_plan(connection: Connection, present: Collection, wanted: Wanted, as_json: bool) -> None:
+    """Say what a build would take."""
+    collection = wanted.define(present)
+    plan = plan_build(connection, collection, wanted.build_options)
+    if as_json:
+        echo_json(plan_as_json(collection, plan))
+        return
+    announce_plan(collection, plan, err=False)
+    click.echo("  nothing was changed")
+
+
+def build(connection: Connection, present: Collection, wanted: Wanted, again: str, as_json: bool) -> None:
+    """Build an index as asked for and let it take the place of the present one."""
+    collection = wanted.define(present)
+    with stopped_cleanly(connection, present, again), index_progress() as show_progress:
+        done = replace_index(
+            connection,
+            collection,
+            wanted.build_options,
+            again=again,
+            announce=lambda plan: announce_plan(collection, plan, err=True),
+            progress=show_progress,
+        )
+    if as_json:
+        echo_json({**plan_as_json(collection, done.plan), "dropped": done.dropped})
+        return
+    replaced = f"; dropped {', '.join(done.dropped)}" if done.dropped else ""
+    click.echo(f"{present.name}: the index is ready, {counted(done.plan.rows, 'row')}{replaced}")
+
+
+def finish(connection: Connection, collection: Collection) -> None:
+    """Drop what a killed run left beside a valid index."""
+    names = leftovers(connection, collection)
+    left = tidy(connection, collection)
+    if left:
+        raise DatabaseError(
+            f"{', '.join(left)} could not be dropped within 10 s, another session uses the table; "
+            f"try again: imgvec index create {collection.name}"
+        )
+    click.echo(f"{collection.name}: the index is ready; dropped {', '.join(names)}")
+
+
+@contextmanager
+def stopped_cleanly(connection: Connection, collection: Collection, again: str) -> Iterator[None]:
+    """Drop what a stopped or failed build leaves, and say what is left to do."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        complain(f"stopped; tidying up. Should this be stopped too, run: {again}")
+        left = tidy(connection, collection)
+        has_index = has_valid_index(connection, collection)
+        serves = (
+            "searches use the index as before"
+            if has_index
+            else "there is no index, searches compare all rows"
+        )
+        if left:
+            complain(f"{', '.join(left)} could not be dropped within 10 s; to go on, run: {again}")
+        else:
+            complain(f"nothing is left of the build, {serves}; to build it, run: {again}")
+        click.get_current_context().exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
+    except DatabaseError as error:
+        left = [] if connection.closed else tidy(connection, collection, keep_complete=True)
+        if not left or connection.closed:
+            raise
+        raise DatabaseError(f"{error}; {', '.join(left)} is left, to go on run: {again}") from error
+
+
+@index.command()
+@click.argument("name", metavar="COLLECTION")
+@dsn_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@lock_timeout_option
+def drop(name: str, dsn: str, yes: bool, lock_timeout_ms: int) -> None:
+    """Drop a collection's HNSW index; searches then compare all rows, exactly and slowly.
+
+    \b
+    Example:
+      imgvec index drop product_clip
+    """
+    with connect(dsn, application_name="imgvec index") as connection:
+        require_schema(connection)
+        collection = get_collection(connection, name)
+        if not yes:
+            click.confirm(f"Drop the HNSW index of {collection.name}?", abort=True)
+        dropped = drop_index(connection, collection, lock_timeout_ms=lock_timeout_ms)
+    click.echo(f"dropped {', '.join(dropped)}; build it again with: imgvec index create {collection.name}")
+
+
+index.add_command(tune)
+
+
+@index.command()
+@click.argument("name", metavar="COLLECTION")
+@dsn_option
+@json_option
+def show(name: str, dsn: str, as_json: bool) -> None:
+    """Show a collection's index: its options, size and state, and what a stopped build left.
+
+    \b
+    Example:
+      imgvec index show product_clip
+    """
+    with connect(dsn) as connection:
+        require_schema(connection)
+        collection = get_collection(connection, name)
+        if as_json:
+            echo_json(index_as_json(connection, collection))
+        else:
+            print_index(connection, collection)

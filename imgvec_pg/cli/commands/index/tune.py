@@ -1,0 +1,68 @@
+"""`imgvec index tune`."""
+
+import click
+
+from imgvec_pg.cli.commands.recall import as_object, measuring_options
+from imgvec_pg.cli.options import dsn_option, echo_json, json_option
+from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.search.recall.measure import RecallMeter
+from imgvec_pg.search.recall.results import Setting
+from imgvec_pg.search.recall.tune import find_ef_search, store_ef_search, tuning_options
+from imgvec_pg.store.ddl import get_collection
+
+
+@click.command()
+@click.argument("name", metavar="COLLECTION")
+@click.option(
+    "--recall", "wanted", type=float, default=0.99, show_default=True, help="Recall to reach, 0.5 to 0.9999."
+)
+@click.option(
+    "--sample", type=int, help="Rows to ask with  [default: enough to show the recall]", metavar="N"
+)
+@measuring_options
+@click.option("--dry-run", is_flag=True, help="Store nothing; say what would be stored.")
+@json_option
+@dsn_option
+def tune(
+    name: str,
+    wanted: float,
+    sample: int | None,
+    k: int,
+    seed: int,
+    max_seconds: float,
+    dry_run: bool,
+    as_json: bool,
+    dsn: str,
+) -> None:
+    """Find the cheapest ef_search that reaches a recall, and store it for all searches of the collection.
+
+    It is the first setting whose whole 95 % interval, as `imgvec recall` shows it, lies at or above --recall: so not one
+    that was lucky on the sample. Searches from Python and search_* use it from then on.
+
+    \b
+    Example:
+      imgvec index tune product_clip --recall 0.99
+    """
+    options = tuning_options(wanted, k, sample, seed, max_seconds)
+    with connect(dsn, application_name="imgvec tune") as connection:
+        require_schema(connection)
+        collection = get_collection(connection, name)
+        meter = RecallMeter(connection, collection, options)
+        tuned = find_ef_search(meter, wanted, show_setting)
+        ef_search = tuned.chosen.ef_search
+        if not dry_run:
+            store_ef_search(connection, collection, ef_search)
+    if as_json:
+        measured = as_object(tuned.exact, tuned.settings, options)
+        echo_json({**measured, "ef_search": ef_search, "stored": not dry_run})
+    else:
+        click.echo(f"{collection.name}: ef_search {ef_search} {'would be' if dry_run else 'is'} stored")
+
+
+def show_setting(setting: Setting) -> None:
+    """Say what one setting gave."""
+    click.echo(
+        f"ef_search {setting.ef_search}: recall {setting.recall:.4f} ({setting.low:.4f} to {setting.high:.4f}), "
+        f"p50 {setting.p50_ms:.2f} ms",
+        err=True,
+    )

@@ -1,0 +1,242 @@
+"""`imgvec model`: which models there are, their weights, and whether they compute here what they should."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import click
+
+from imgvec_pg.cli.commands.collection.create import size
+from imgvec_pg.cli.commands.model.text import print_benchmark, print_catalogue, print_model, print_verified
+from imgvec_pg.cli.options import dsn_option, echo_json, json_option, model_options
+from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.embedding.benchmark import benchmark_model
+from imgvec_pg.embedding.catalog import CATALOGUE, describe_model
+from imgvec_pg.embedding.golden import GOLDEN_COSINE, compute_golden
+from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.errors import ImgvecError, ModelError, UsageError
+from imgvec_pg.store.model_registry import compare_golden, find_models
+
+
+@click.group()
+def model() -> None:
+    """List models, fetch their weights, check and time them.
+
+    \b
+    Example:
+      imgvec model list
+      imgvec model fetch ViT-B-32/laion2b_s34b_b79k --to /srv/models
+    """
+
+
+@model.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List models that are known to be good; any other of OpenCLIP or timm works too.
+
+    \b
+    Example:
+      imgvec model list
+    """
+    if as_json:
+        echo_json([dataclasses.asdict(each) for each in CATALOGUE.values()])
+        return
+    print_catalogue(list(CATALOGUE.values()))
+
+
+@model.command()
+@click.argument("name")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show what is known of one model, and whether its weights are on this machine.
+
+    \b
+    Example:
+      imgvec model show ViT-SO400M-14-SigLIP-384/webli
+    """
+    described = describe_model(name)
+    if as_json:
+        echo_json(dataclasses.asdict(described))
+        return
+    print_model(described)
+
+
+@model.command()
+@click.argument("name")
+@click.option(
+    "--to",
+    "to",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to put it into; IMGVEC_MODEL_DIR names it where it is used.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Take this safetensors file instead of the hub's.",
+)
+@click.option("--sha256", metavar="HEX", help="What the weights must have, as their publisher says.")
+@json_option
+def fetch(name: str, to: Path, weights: Path | None, sha256: str | None, as_json: bool) -> None:
+    """Fetch a model's weights into a folder that can be carried to a machine without network.
+
+    With the weights come their configuration, their tokenizer and SHA256SUMS, by which each load checks them.
+
+    \b
+    Example:
+      imgvec model fetch ViT-B-32/laion2b_s34b_b79k --to /srv/models
+      IMGVEC_MODEL_DIR=/srv/models imgvec backfill product_clip
+    """
+    from imgvec_pg.embedding.download import fetch_model
+
+    fetched = fetch_model(describe_model(name), to.expanduser(), weights, sha256)
+    if as_json:
+        echo_json(dataclasses.asdict(fetched))
+        return
+    click.echo(f"{fetched.folder}: {size(fetched.size)}, weights SHA-256 {fetched.weights_sha256}")
+    click.echo(f"use it with: export IMGVEC_MODEL_DIR={to.expanduser().absolute()}")
+
+
+@model.command()
+@click.argument("name", required=False)
+@dsn_option
+@model_options
+@json_option
+@click.pass_context
+def verify(
+    context: click.Context,
+    name: str | None,
+    dsn: str,
+    weights: Path | None,
+    device: str,
+    precision: str,
+    as_json: bool,
+) -> None:
+    """Check that the models of a database compute here what they computed at their first use.
+
+    Weights, preprocessing and tokenizer are compared by fingerprint, the numbers by golden vectors: fixed pictures and
+    texts that the first worker embedded. Exit code 1 says that one differs, or cannot be loaded here.
+
+    \b
+    Example:
+      imgvec model verify
+      imgvec model verify ViT-B-32/laion2b_s34b_b79k --device cuda --precision fp16
+    """
+    with connect(dsn, application_name="imgvec model") as connection:
+        require_schema(connection)
+        found = find_models(connection, None if name is None else describe_name(name))
+        if not found:
+            raise ModelError(
+                "no model is on record yet: a collection's first worker records its own"
+                if name is None
+                else f"model {name} is not on record in this database; see: imgvec model verify"
+            )
+        if weights is not None and len(found) > 1:
+            raise UsageError("--weights is for one model: name it")
+        told = []
+        for recorded in found:
+            line: dict[str, object] = {
+                "model": recorded.name,
+                "ok": None,
+                "image_cosine": None,
+                "text_cosine": None,
+            }
+            told.append(line)
+            if recorded.fingerprint is None or not recorded.golden_count:
+                line["problem"] = "not used yet: nothing on record to compare with"
+                continue
+            try:
+                embedder = load_embedder(recorded.name, weights=weights, device=device, precision=precision)
+            except ImgvecError as error:
+                line |= {"ok": False, "problem": str(error)}
+                continue
+            line["precision"] = embedder.precision
+            if embedder.fingerprint != recorded.fingerprint:
+                line |= {"ok": False, "problem": other_weights(embedder, recorded.weights_sha256)}
+                continue
+            try:
+                golden = compute_golden(embedder)
+            except ModelError as error:
+                line |= {"ok": False, "problem": str(error)}
+                continue
+            compared = compare_golden(connection, recorded.id, golden, embedder.precision, store=False)
+            line |= {
+                "ok": compared.lowest >= GOLDEN_COSINE,
+                "image_cosine": compared.images,
+                "text_cosine": compared.texts,
+            }
+            if not line["ok"]:
+                line["problem"] = (
+                    f"computes other vectors here: cosine {compared.lowest:.4f}, at least {GOLDEN_COSINE} expected"
+                )
+    if as_json:
+        echo_json(told)
+    else:
+        print_verified(told)
+    if any(line["ok"] is False for line in told):
+        context.exit(1)
+
+
+def describe_name(name: str) -> str:
+    """Return a model's canonical name; a name that is none here may still be on record."""
+    try:
+        return describe_model(name).name
+    except ImgvecError:
+        return name
+
+
+def other_weights(embedder: object, recorded: str | None) -> str:
+    """Say in what a model here differs from the one on record."""
+    here = getattr(embedder, "weights_sha256", None)
+    if here is not None and recorded is not None and here != recorded:
+        return f"other weights: SHA-256 {here[:12]}… here, {recorded[:12]}… on record"
+    return "same weights, another preprocessing, tokenizer or architecture than on record"
+
+
+@model.command()
+@click.argument("name")
+@click.option("--batch-size", type=click.IntRange(1, 4096), help="Images at once  [default: found by trying]")
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 600), default=3.0, show_default=True, help="For each measurement."
+)
+@click.option("--compile", "compiled", is_flag=True, help="Let torch.compile rewrite the network first.")
+@click.option(
+    "--random-weights", is_flag=True, help="Where the weights are not at hand: the speed is the same."
+)
+@model_options
+@json_option
+def benchmark(
+    name: str,
+    batch_size: int | None,
+    seconds: float,
+    compiled: bool,
+    random_weights: bool,
+    weights: Path | None,
+    device: str,
+    precision: str,
+    as_json: bool,
+) -> None:
+    """Measure images/s of a model on this machine, and which share of its matrix peak that is.
+
+    From prepared pictures to vectors; fetching and decoding come on top, in threads beside.
+
+    \b
+    Example:
+      imgvec model benchmark ViT-B-32/laion2b_s34b_b79k --random-weights
+      imgvec model benchmark demo --batch-size 64 --json
+    """
+    described = describe_model(name)
+    with tempfile.TemporaryDirectory(prefix="imgvec-weights-") as folder:
+        if random_weights:
+            from imgvec_pg.embedding.random_weights import write_random_weights
+
+            if weights is not None:
+                raise UsageError("give --weights or --random-weights, not both")
+            weights = Path(folder) / "random.safetensors"
+            write_random_weights(described, weights)
+        embedder = load_embedder(described.name, weights=weights, device=device, precision=precision)
+        result = benchmark_model(embedder, batch_size=batch_size, seconds=seconds, compiled=compiled)
+    if as_json:
+        echo_json(result)
+    else:
+        print_benchmark(result)

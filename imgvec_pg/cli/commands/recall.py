@@ -1,0 +1,170 @@
+"""`imgvec recall`, and how it shows what was measured."""
+
+import math
+from dataclasses import asdict
+
+import click
+
+from imgvec_pg.cli.options import Command, dsn_option, echo_json, json_option
+from imgvec_pg.cli.output.tables import echo_table
+from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.recall.measure import RecallMeter
+from imgvec_pg.search.recall.results import Exact, RecallOptions, Setting
+from imgvec_pg.store.ddl import get_collection
+
+
+def measuring_options(command: Command) -> Command:
+    """Add -k, --seed and --max-seconds."""
+    options = (
+        click.option(
+            "-k", "k", type=int, default=10, show_default=True, help="Neighbours, 1 to 1000.", metavar="N"
+        ),
+        click.option(
+            "--seed", type=int, default=0, show_default=True, help="Draws the questions.", metavar="N"
+        ),
+        click.option(
+            "--max-seconds",
+            type=float,
+            default=120,
+            show_default=True,
+            help="Stop after this time, with fewer questions or settings.",
+            metavar="S",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("name", metavar="COLLECTION")
+@click.option("--where", metavar="SQL", help="Condition over the source's columns that the neighbours meet.")
+@click.option(
+    "--ask-matching",
+    is_flag=True,
+    help="Ask with rows that meet --where too  [default: with any rows, as words and new pictures do]",
+)
+@click.option("--sample", type=int, default=200, show_default=True, help="Rows to ask with.", metavar="N")
+@click.option(
+    "--ef-search", "ef_search", metavar="A,B", help="Settings to measure  [default: from k to 1000]"
+)
+@measuring_options
+@json_option
+@dsn_option
+def recall(
+    name: str,
+    where: str | None,
+    ask_matching: bool,
+    sample: int,
+    ef_search: str | None,
+    k: int,
+    seed: int,
+    max_seconds: float,
+    as_json: bool,
+    dsn: str,
+) -> None:
+    """Measure how many of the true neighbours the index finds, and how fast.
+
+    Rows drawn at random are asked with, through the index and exactly; a row is not in its own answer. The interval holds
+    the recall over all rows with 95 % confidence. "short" counts answers with fewer rows than there are: searches then
+    compare all rows. Where PostgreSQL's plan does not use the index the way is "exact", and there is no recall to
+    measure. Nothing is written, and each question is a short transaction of its own.
+
+    \b
+    Example:
+      imgvec recall product_clip
+      imgvec recall product_clip --where "price < 50" --sample 1000 --json
+    """
+    options = RecallOptions(
+        k=k,
+        where=where,
+        ask_matching=ask_matching,
+        sample=sample,
+        seed=seed,
+        max_seconds=max_seconds,
+        ef_searches=parse_settings(ef_search),
+    )
+    with connect(dsn, application_name="imgvec recall") as connection:
+        require_schema(connection)
+        meter = RecallMeter(connection, get_collection(connection, name), options)
+        meter.check()
+        exact = meter.ask_exactly()
+        in_use = meter.ef_search_in_use()
+        settings: list[Setting] = []
+        for step in sorted({*meter.ladder(), in_use} if ef_search is None else meter.ladder()):
+            setting = meter.measure(exact, step)
+            if setting is None:
+                click.echo(
+                    f"the time is over; from ef_search {step} on nothing was measured: give more with --max-seconds",
+                    err=True,
+                )
+                break
+            settings.append(setting)
+    if as_json:
+        echo_json({**as_object(exact, settings, options), "ef_search_in_use": in_use})
+        return
+    print_settings(name, exact, settings, options, in_use)
+
+
+def parse_settings(text: str | None) -> list[int] | None:
+    """Read "40,80".
+
+    Raises:
+        UsageError: It is no list of whole numbers.
+    """
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(
+            f'the settings "{text}" are no whole numbers; expected some such as 40,80,160'
+        ) from error
+
+
+def as_object(exact: Exact, settings: list[Setting], options: RecallOptions) -> dict[str, object]:
+    """Return what was measured as JSON has it."""
+    return {
+        "k": options.k,
+        "where": options.where,
+        "asked_with": "matching rows" if options.ask_matching else "any rows",
+        "questions": len(exact.questions),
+        "sample": options.sample,
+        "seed": options.seed,
+        "confidence": 0.95,
+        "exact_p50_ms": None if math.isnan(exact.p50_ms) else exact.p50_ms,
+        "exact_p95_ms": None if math.isnan(exact.p95_ms) else exact.p95_ms,
+        "settings": [asdict(setting) for setting in settings],
+    }
+
+
+def print_settings(
+    name: str, exact: Exact, settings: list[Setting], options: RecallOptions, in_use: int
+) -> None:
+    """Print a table of settings, that in use marked."""
+    condition = "" if options.where is None else f", neighbours where {options.where}"
+    asked = f"{len(exact.questions)} {'matching ' if options.ask_matching else ''}rows"
+    click.echo(
+        f"{name}: asked with {asked}{condition}; exact search takes {exact.p50_ms:.1f} ms (p95 {exact.p95_ms:.1f})"
+    )
+    header = ("ef_search", "way", f"recall@{options.k}", "95 % from", "to", "p50 ms", "p95 ms", "short", "")
+    echo_table(header, [row_of(setting, in_use) for setting in settings])
+    if any(setting.way == "exact" for setting in settings):
+        click.echo(
+            '"exact": PostgreSQL\'s plan does not use the index there; such answers are complete', err=True
+        )
+
+
+def row_of(setting: Setting, in_use: int) -> list[object]:
+    """Return one line of the table."""
+    bounds = (setting.recall, setting.low, setting.high)
+    return [
+        setting.ef_search,
+        setting.way,
+        *("" if bound is None else f"{bound:.4f}" for bound in bounds),
+        f"{setting.p50_ms:.2f}",
+        f"{setting.p95_ms:.2f}",
+        setting.short if setting.way == "index" else "",
+        "in use" if setting.ef_search == in_use else "",
+    ]

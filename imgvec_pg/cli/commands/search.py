@@ -1,0 +1,174 @@
+"""`imgvec search`: the nearest pictures to words, a picture or a row."""
+
+from pathlib import Path
+
+import click
+
+from imgvec_pg.cli.options import dsn_option, json_option, model_options
+from imgvec_pg.cli.search.query_options import add_parts, combine_options, distance_limit, find_answer
+from imgvec_pg.cli.search.results import print_json, print_table, write_sheet
+from imgvec_pg.database.connect import Connection, connect, require_schema
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.contact_sheet import Sheet
+from imgvec_pg.search.display_columns import check_columns, default_columns, why_empty
+from imgvec_pg.search.nearest import NearestOptions
+from imgvec_pg.search.query_embedding import ModelOptions, ask_with_image, ask_with_words, check_words
+from imgvec_pg.search.query_types import Question
+from imgvec_pg.search.rows import ask_with_row
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.ddl import get_collection
+
+
+@click.command()
+@click.argument("words", nargs=-1)
+@click.option(
+    "--image", type=click.Path(path_type=Path), metavar="FILE", help="Search with a picture instead of words."
+)
+@click.option(
+    "--like",
+    metavar="KEY",
+    help="Search with a row that is embedded: 7; for a key of several columns 3,7 or "
+    '\'{"tenant": 3, "id": 7}\'.',
+)
+@click.option(
+    "--collection",
+    "collection_name",
+    metavar="NAME",
+    help="Collection or alias  [default: the only one there is]",
+)
+@click.option(
+    "-k", "k", type=int, default=10, show_default=True, metavar="N", help="Rows wanted, 1 to 10000."
+)
+@click.option(
+    "--where",
+    metavar="SQL",
+    help="Condition over the source's columns. It runs with your own rights, in a read-only transaction.",
+)
+@click.option(
+    "--max-distance", type=float, metavar="D", help="Leave out rows further away than this, 0 to 2."
+)
+@combine_options
+@click.option(
+    "--columns",
+    metavar="A,B",
+    help="Columns to show; '' for none  [default: the source's first six short ones]",
+)
+@json_option
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write a contact sheet with thumbnails, one file that needs no other.",
+)
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the pictures of the contact sheet lie on this machine  [default: the collection's root]",
+)
+@dsn_option
+@model_options
+def search(
+    words: tuple[str, ...],
+    image: Path | None,
+    like: str | None,
+    collection_name: str | None,
+    k: int,
+    where: str | None,
+    max_distance: float | None,
+    max_percentile: float | None,
+    weight: float | None,
+    plus: tuple[tuple[float, str], ...],
+    minus: tuple[tuple[float, str], ...],
+    columns: str | None,
+    as_json: bool,
+    html_file: Path | None,
+    root: Path | None,
+    dsn: str,
+    weights: Path | None,
+    device: str,
+    precision: str,
+) -> None:
+    """Find the nearest pictures to words, a picture or a row.
+
+    Distance is cosine distance, 0 to 2, lower is nearer. There are never fewer than -k rows while more match.
+    On a terminal the answer is a table; into a pipe or file it is tab-separated lines under a line of column
+    names, with tabs, line breaks and other control characters escaped as \\t, \\n and so on.
+
+    \b
+    Example:
+      imgvec search "red leather shoes" --where "price < 50 AND in_stock"
+      imgvec search --image photo.jpg -k 30 --html found.html
+      imgvec search --like 1042 --columns name,price --json
+      imgvec search --like 1042 --weight 0.6 --plus 0.4 "in red" --minus 0.2 "on a white ground"
+    """
+    check_question(words, image, like)
+    names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
+    options = NearestOptions(k=k, where=where, columns=names or (), max_distance=max_distance)
+    model = ModelOptions(weights, device, precision)
+    with connect(dsn, application_name="imgvec search") as connection:
+        require_schema(connection)
+        collection = get_collection(connection, collection_name)
+        options = with_columns(connection, collection, options, names)
+        if like is not None:
+            question = ask_with_row(connection, collection, like, root, with_picture=html_file is not None)
+        else:
+            question = ask(connection, collection, " ".join(words), image, model)
+        options = distance_limit(connection, collection, question, options, max_percentile)
+        combined = add_parts(connection, collection, question, weight, plus, minus, model)
+        found = find_answer(connection, collection, question, combined, options)
+        question = combined
+        empty = None if found.rows else why_empty(connection, collection, question.target, options)
+        if as_json:
+            print_json(found)
+        elif found.rows:
+            print_table(collection, question, found)
+        if html_file is not None:
+            sheet = Sheet(question, collection, found, where, empty)
+            write_sheet(html_file, sheet, connection, root)
+    if empty is not None:
+        click.echo(f"nothing found: {empty}", err=True)
+
+
+def check_question(words: tuple[str, ...], image: Path | None, like: str | None) -> None:
+    """Refuse no question and several, before anything is connected or loaded.
+
+    Raises:
+        UsageError: Not exactly one of the three is given, or the words cannot be searched for.
+    """
+    given = [
+        name
+        for name, value in (("words", words), ("--image", image), ("--like", like))
+        if value not in (None, ())
+    ]
+    if not given:
+        raise UsageError(
+            'nothing to search for; give words ("red leather shoes"), --image FILE or --like KEY'
+        )
+    if len(given) > 1:
+        raise UsageError(
+            f"{' and '.join(given)} were given; expected one of words, --image FILE and --like KEY"
+        )
+    if words:
+        check_words(" ".join(words))
+
+
+def ask(
+    connection: Connection, collection: Collection, words: str, image: Path | None, model: ModelOptions
+) -> Question:
+    """Make a question of words or of a picture file."""
+    if image is not None:
+        return ask_with_image(connection, collection, image, model)
+    return ask_with_words(connection, collection, words, model)
+
+
+def with_columns(
+    connection: Connection, collection: Collection, options: NearestOptions, names: list[str] | None
+) -> NearestOptions:
+    """Return the options with the columns asked for, or the source's short ones where none were."""
+    if names is None:
+        names = default_columns(connection, collection)
+    else:
+        check_columns(connection, collection, names)
+    return NearestOptions(options.k, options.where, names, options.max_distance)

@@ -1,0 +1,61 @@
+"""`imgvec status`."""
+
+import click
+from psycopg.rows import dict_row
+
+from imgvec_pg.cli.options import dsn_option, echo_json, json_option
+from imgvec_pg.cli.output.tables import echo_table
+from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.store.ddl import get_collection
+
+COLUMNS = "collection source model embedded waiting put_off failed index workers images/s time_left"
+
+
+@click.command()
+@click.argument("name", required=False)
+@dsn_option
+@json_option
+def status(name: str | None, dsn: str, as_json: bool) -> None:
+    """Show how far each collection is and who works on it.
+
+    It prints the view imgvec.status, whose comment in sql/views explains each column. Of a source that row-level
+    security hides rows of, the role is told no numbers.
+
+    \b
+    Example:
+      imgvec status
+    """
+    with connect(dsn) as connection:
+        require_schema(connection)
+        only = None if name is None else get_collection(connection, name).name
+        with connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(load_sql("queries/status.sql"), {"name": only}).fetchall()
+    if as_json:
+        echo_json(rows)
+        return
+    if not rows:
+        click.echo("no collection yet; make one with: imgvec collection create")
+        return
+    table = [
+        [
+            row["collection"],
+            row["source"],
+            row["model"],
+            shown(row["embedded"]),
+            shown(row["waiting"]) + ("" if row["is_listed"] else " (being listed)"),
+            shown(row["put_off"]),
+            shown(row["failed"]),
+            row["index"],
+            row["workers"],
+            f"{row['images_per_second']:.1f}",
+            row["time_left"] or "",
+        ]
+        for row in rows
+    ]
+    echo_table([column.replace("_", " ") for column in COLUMNS.split()], table)
+
+
+def shown(count: int | None) -> str:
+    """Return a number of rows, "-" where this role may not see all."""
+    return "-" if count is None else f"{count:,}"

@@ -1,0 +1,46 @@
+"""`imgvec uninstall`."""
+
+import click
+
+from imgvec_pg.cli.confirm import confirm
+from imgvec_pg.cli.options import dsn_option, lock_timeout_option
+from imgvec_pg.database.connect import connect, needing
+from imgvec_pg.store.uninstall import installed_collections, remove_everything
+
+
+@click.command()
+@dsn_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@lock_timeout_option
+def uninstall(dsn: str, yes: bool, lock_timeout_ms: int) -> None:
+    """Remove imgvec and all embeddings from a database.
+
+    The application's own tables stay, without imgvec's triggers; the schema is then what it was before. The roles
+    imgvec_reader and imgvec_worker go when no other database of the cluster uses them. It is one transaction: all of it
+    happens or nothing.
+
+    Dropping triggers takes ACCESS EXCLUSIVE on every source and partition until the end, which takes a moment: readers of
+    it wait too. For each of these locks it waits at most --lock-timeout, and those who come meanwhile wait behind it.
+
+    \b
+    Example:
+      imgvec uninstall --dsn postgresql:///shop
+    """
+    with (
+        connect(dsn, application_name="imgvec uninstall") as connection,
+        needing(connection, "it must own the schema imgvec and the sources; nothing was changed"),
+    ):
+        row = connection.execute("SELECT to_regnamespace('imgvec')").fetchone()
+        if row is None or row[0] is None:
+            click.echo(f'database "{connection.info.dbname}" has no schema imgvec; nothing to remove')
+            return
+        names = [collection.name for collection in installed_collections(connection)]
+        if not yes:
+            what = (
+                f"the collections {', '.join(names)} with all their embeddings"
+                if names
+                else "its empty schema"
+            )
+            confirm(f'Remove imgvec from database "{connection.info.dbname}": {what}?')
+        for line in remove_everything(connection, lock_timeout_ms=lock_timeout_ms):
+            click.echo(line)

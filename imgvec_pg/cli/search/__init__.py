@@ -1,0 +1,1 @@
+"""What the search commands share: the query, its options, its results."""

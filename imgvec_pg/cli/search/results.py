@@ -1,0 +1,101 @@
+"""Printing what a search found: a table, tab-separated lines, JSON or a contact sheet."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.cells import cell_len, set_cell_size
+
+from imgvec_pg.cli.options import echo_json
+from imgvec_pg.cli.output.tables import echo_table
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.contact_sheet import Sheet
+from imgvec_pg.search.formatting import plain_value, show_safely
+from imgvec_pg.search.images import read_pictures
+from imgvec_pg.search.nearest import Neighbours
+from imgvec_pg.search.query_types import Question
+from imgvec_pg.store.collection import Collection
+
+SEPARATOR = "  "
+SHORTEST_COLUMN = 8
+"""A terminal too narrow for columns of this width wraps its lines."""
+
+
+def print_json(found: Neighbours) -> None:
+    """Print a list of objects: key, distance, similarity, columns, and the way they were found."""
+    echo_json(
+        [
+            {
+                "key": plain_value(row.key),
+                "distance": row.distance,
+                "similarity": row.similarity,
+                "columns": plain_value(row.columns),
+                "way": found.way,
+            }
+            for row in found.rows
+        ]
+    )
+
+
+def print_table(collection: Collection, question: Question, found: Neighbours) -> None:
+    """Print a table on a terminal, tab-separated lines with a header elsewhere."""
+    shown = [name for name in found.rows[0].columns if name not in collection.key_columns]
+    header = ["distance", *map(show_safely, [*collection.key_columns, *shown])]
+    rows = [
+        [
+            f"{row.distance:.4f}",
+            *(show_safely(row.key[name]) for name in collection.key_columns),
+            *(show_safely(row.columns[name]) for name in shown),
+        ]
+        for row in found.rows
+    ]
+    if not sys.stdout.isatty():
+        for cells in [header, *rows]:
+            click.echo("\t".join(cells))
+        return
+    count = f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}"
+    way = {"index": "by the index", "exact": "by exact search"}.get(
+        found.way, "by exact search after the index"
+    )
+    title = f"{show_safely(question.shown)} · {collection.name} · {count} {way}"
+    click.secho(title, bold=True)
+    click.echo()
+    widths = fit_widths([header, *rows], shutil.get_terminal_size().columns)
+    clipped = [
+        [clip(cell, width) for cell, width in zip(line, widths, strict=True)] for line in [header, *rows]
+    ]
+    echo_table(clipped[0], clipped[1:])
+
+
+def fit_widths(lines: Sequence[Sequence[str]], available: int) -> list[int]:
+    """Return column widths that fit a terminal, in cells: the widest columns give way first."""
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    spaces = len(SEPARATOR) * (len(widths) - 1)
+    while sum(widths) + spaces > available and max(widths) > SHORTEST_COLUMN:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def clip(cell: str, width: int) -> str:
+    """Return a cell of at most this width, with an ellipsis where it was cut."""
+    return cell if cell_len(cell) <= width else set_cell_size(cell, width - 1).rstrip() + "…"
+
+
+def write_sheet(file: Path, sheet: Sheet, connection: Connection, root: Path | None) -> None:
+    """Write a contact sheet and say where it is.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    pictures = read_pictures(connection, sheet.collection, [row.key for row in sheet.found.rows], root)
+    page = sheet.html(pictures)
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {file}: {error.strerror}; expected a file in an existing folder"
+        ) from error
+    click.echo(f"contact sheet: {file}", err=True)

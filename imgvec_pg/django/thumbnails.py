@@ -1,0 +1,32 @@
+"""The picture of a row as a small JPEG, to be shown to people."""
+
+from django.db.models import Model
+
+from imgvec_pg.django.image_search import ImageSearch
+from imgvec_pg.django.storages import fetch_for
+from imgvec_pg.errors import ImageError
+from imgvec_pg.images.fetching.files import fetch_bytes
+from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.search.thumbnails import THUMBNAIL_PIXELS, thumbnail
+
+
+def picture_of(search: ImageSearch, row: Model, pixels: int = THUMBNAIL_PIXELS) -> bytes:
+    """Return a row's picture as a JPEG of at most `pixels` a side.
+
+    Raises:
+        ImageError: It cannot be had or decoded.
+    """
+    return thumbnail(_read(search, row), pixels)
+
+
+def _read(search: ImageSearch, row: Model) -> bytes:
+    fetch = fetch_for(search)
+    for name in search.image:
+        value = getattr(row, name)
+        if not value:
+            continue
+        if isinstance(value, bytes | memoryview):
+            return fetch_bytes(ImageReference(content=bytes(value)), None)
+        if fetch is not None:
+            return fetch(str(value))
+    raise ImageError("empty", "the row has no picture here")

@@ -1,0 +1,131 @@
+"""Everything that `imgvec doctor` looks at, in order. Changes nothing."""
+
+from collections.abc import Iterable, Iterator
+
+import psycopg
+from psycopg import sql
+
+from imgvec_pg.database.connect import Connection, one_line
+from imgvec_pg.database.sql_templates import render
+from imgvec_pg.doctor.finding import Finding
+from imgvec_pg.doctor.index_and_queue import check_buffers, check_index, check_queue, index_bytes
+from imgvec_pg.doctor.server import (
+    ServerFacts,
+    check_pgvector,
+    check_roles,
+    check_schema,
+    check_server,
+    read_server_facts,
+)
+from imgvec_pg.doctor.source import (
+    CollectionFacts,
+    check_columns,
+    check_policies,
+    check_triggers,
+    check_worker_rights,
+    read_collection_facts,
+)
+from imgvec_pg.doctor.text_relay import check_relay, check_words
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.ddl import find_collections
+from imgvec_pg.store.index.ddl import index_states
+
+
+def diagnose(connection: Connection) -> list[Finding]:
+    """Check server, database and all collections.
+
+    A check that this role has no right to make becomes a finding that says so.
+    """
+    server = read_server_facts(connection)
+    findings = [*check_server(server), *check_pgvector(server)]
+    schema = list(guarded(server, "database", check_schema(connection, server)))
+    findings += schema
+    if any(finding.level == "error" for finding in schema):
+        return findings
+    findings += guarded(server, "database", check_roles(connection))
+    findings += guarded(server, "database", check_relay(connection))
+    findings += guarded(server, "database", check_collections(connection, server))
+    return findings
+
+
+def guarded(server: ServerFacts, subject: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Pass findings on; where the role lacks a right, say that the rest was not looked at."""
+    try:
+        yield from findings
+    except psycopg.errors.InsufficientPrivilege as error:
+        yield Finding(
+            "info",
+            subject,
+            f"not all was looked at: the role {server.role_name} lacks a right ({one_line(error)})",
+            "imgvec doctor as the owner of the schema imgvec",
+        )
+
+
+def check_collections(connection: Connection, server: ServerFacts) -> Iterator[Finding]:
+    """Check each collection, and what they need together."""
+    collections = find_collections(connection)
+    if not collections:
+        yield Finding(
+            "info",
+            "database",
+            "there is no collection yet",
+            "imgvec collection create NAME --source TABLE --image COLUMN --model MODEL",
+        )
+    total_bytes = 0
+    for collection in collections:
+        facts = read_collection_facts(connection, collection)
+        for findings in collection_checks(connection, server, collection, facts):
+            yield from guarded(server, collection.name, findings)
+        if facts.embedding_table is not None:
+            total_bytes += index_bytes(index_states(connection, collection))
+    yield from check_buffers(server, total_bytes)
+
+
+def collection_checks(
+    connection: Connection, server: ServerFacts, collection: Collection, facts: CollectionFacts
+) -> Iterator[Iterable[Finding]]:
+    """Give the checks that make sense for a collection: few where its tables are gone."""
+    if facts.columns is None or facts.embedding_table is None:
+        yield [lost(collection, facts)]
+        return
+    yield check_columns(collection, facts)
+    yield check_triggers(connection, collection, facts)
+    yield check_foreign_key(connection, collection, facts)
+    yield check_policies(collection, facts)
+    yield check_worker_rights(connection, collection, facts)
+    yield check_index(connection, collection, facts, server)
+    yield check_queue(connection, collection)
+    yield check_words(connection, collection)
+
+
+def lost(collection: Collection, facts: CollectionFacts) -> Finding:
+    """Say that the source or the embedding table of a collection is gone."""
+    what = "its source table" if facts.columns is None else f"its table imgvec.{collection.embedding_table}"
+    harm = "" if facts.columns is None else ": writes to the source may fail"
+    return Finding(
+        "error", collection.name, f"{what} was dropped{harm}", f"imgvec collection drop {collection.name}"
+    )
+
+
+def check_foreign_key(
+    connection: Connection, collection: Collection, facts: CollectionFacts
+) -> Iterator[Finding]:
+    """Check that the foreign key is still there, without which deleted rows are found."""
+    if not collection.has_foreign_key or facts.foreign_key:
+        return
+    parts = collection.parts("public")
+    statement = render("collection/foreign_key.sql", **parts).as_string(connection)
+    command = " ".join(line for line in statement.splitlines() if not line.startswith("--"))
+    table = sql.Identifier("imgvec", collection.embedding_table).as_string(connection)
+    is_missing = facts.foreign_key is None
+    yield Finding(
+        "error",
+        collection.name,
+        f"the foreign key to the source is {'gone' if is_missing else 'not valid'}: deleted rows may still be found",
+        f"imgvec collection reconcile {collection.name}, then: "
+        + (
+            " ".join(command.split())
+            if is_missing
+            else f"ALTER TABLE {table} VALIDATE CONSTRAINT {collection.name}_embedding_source_fkey;"
+        ),
+    )

@@ -1,0 +1,172 @@
+"""The doctor's checks of the server and the database as a whole."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from imgvec_pg.database.connect import MINIMUM_PGVECTOR, Connection, version_tuple
+from imgvec_pg.database.migrations import current_revision, known_revisions, newest_revision
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.doctor.finding import Finding
+
+TESTED_SERVERS = (16, 18)
+# pgvector's changelog: vacuum of an HNSW index could corrupt it before 0.8.4.
+RECOMMENDED_PGVECTOR = (0, 8, 4)
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What sql/queries/doctor_server.sql returns; sizes in bytes."""
+
+    server_version: str
+    server_version_num: int
+    database_name: str
+    role_name: str
+    pgvector: str | None
+    pgvector_offered: str | None
+    iterative_scan: str
+    replication_role: str
+    shared_buffers: int
+    maintenance_work_mem: int
+    has_schema: bool
+    may_use_schema: bool
+
+
+def read_server_facts(connection: Connection) -> ServerFacts:
+    """Ask the server what the checks need."""
+    row = connection.execute(
+        "SELECT n.nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace"
+        " WHERE e.extname = 'vector'"
+    ).fetchone()
+    if row is not None:
+        # hnsw.* settings are unknown until the library is loaded, which an old or broken one cannot be.
+        with suppress(psycopg.Error):
+            connection.execute(sql.SQL("SELECT '[1]'::{}.vector").format(sql.Identifier(row[0])))
+    with connection.cursor(row_factory=class_row(ServerFacts)) as cursor:
+        found = cursor.execute(load_sql("queries/doctor_server.sql")).fetchone()
+    assert found is not None  # noqa: S101 - a SELECT without FROM gives one row
+    return found
+
+
+def check_server(facts: ServerFacts) -> Iterator[Finding]:
+    """Check the server's version and what it offers."""
+    major = facts.server_version_num // 10_000
+    met = f"PostgreSQL {facts.server_version}"
+    low, high = TESTED_SERVERS
+    if major in TESTED_SERVERS:
+        yield Finding("ok", "server", met)
+    elif major < low:
+        yield Finding(
+            "warning",
+            "server",
+            f"{met} is older than any tested ({low} and {high} are)",
+            f"upgrade to {low} or newer",
+        )
+    else:
+        yield Finding("info", "server", f"{met} is not tested; {low} and {high} are")
+    if facts.replication_role == "replica":
+        yield Finding(
+            "error",
+            "database",
+            "session_replication_role is replica in new sessions: no trigger fires, changes are not seen",
+            f"ALTER DATABASE {quoted(facts.database_name)} RESET session_replication_role; or the same with "
+            f"ALTER ROLE {quoted(facts.role_name)}",
+        )
+
+
+def check_pgvector(facts: ServerFacts) -> Iterator[Finding]:
+    """Check pgvector's version and its scan setting."""
+    if facts.pgvector is None:
+        offered = facts.pgvector_offered
+        yield Finding(
+            "error",
+            "database",
+            "the extension vector (pgvector) is not installed"
+            + ("" if offered else ", and the server does not offer it"),
+            "imgvec migrate"
+            if offered
+            else "install pgvector 0.8.4 or newer on the server, then: imgvec migrate",
+        )
+        return
+    met = f"pgvector {facts.pgvector}"
+    version = version_tuple(facts.pgvector)
+    is_offered = facts.pgvector_offered is not None and version_tuple(facts.pgvector_offered) > version
+    install = "" if is_offered else "install pgvector 0.8.4 or newer on the server, then: "
+    update = f"{install}ALTER EXTENSION vector UPDATE"
+    if version < MINIMUM_PGVECTOR:
+        yield Finding("error", "database", f"{met} is too old: 0.8.2 is needed (CVE-2026-3172)", update)
+    elif version < RECOMMENDED_PGVECTOR:
+        reindex = "; afterwards REINDEX the HNSW indexes"
+        yield Finding(
+            "warning", "database", f"{met}: before 0.8.4 a VACUUM may damage an HNSW index", update + reindex
+        )
+    elif is_offered:
+        yield Finding("ok", "database", f"{met}; the server offers {facts.pgvector_offered}", update)
+    else:
+        yield Finding("ok", "database", met)
+    if facts.iterative_scan == "off":
+        yield Finding(
+            "warning",
+            "database",
+            "hnsw.iterative_scan is off: near_* under a selective WHERE gives fewer rows than asked for",
+            "imgvec migrate --database-defaults (search_* and imgvec search set it themselves)",
+        )
+    else:
+        yield Finding("ok", "database", f"hnsw.iterative_scan is {facts.iterative_scan}")
+
+
+def check_schema(connection: Connection, facts: ServerFacts) -> Iterator[Finding]:
+    """Check that imgvec's own schema is there, readable and at this release's revision."""
+    if not facts.has_schema:
+        yield Finding("error", "database", "has no schema imgvec", "imgvec migrate")
+        return
+    if not facts.may_use_schema:
+        yield Finding(
+            "error",
+            "database",
+            f"the role {facts.role_name} may not use the schema imgvec",
+            f"GRANT imgvec_reader TO {quoted(facts.role_name)} to search, imgvec_worker to fill",
+        )
+        return
+    revision, newest = current_revision(connection), newest_revision()
+    if revision == newest:
+        yield Finding("ok", "database", f"schema imgvec is at revision {revision}, the newest")
+    elif revision is None or revision in known_revisions():
+        yield Finding(
+            "error", "database", f"schema imgvec is at revision {revision}, not at {newest}", "imgvec migrate"
+        )
+    else:
+        yield Finding(
+            "error",
+            "database",
+            f"schema imgvec is at revision {revision}, which this release does not know (newest {newest})",
+            "pip install --upgrade imgvec-pg",
+        )
+
+
+def check_roles(connection: Connection) -> Iterator[Finding]:
+    """Check that imgvec_reader and imgvec_worker exist and have their rights."""
+    whole = True
+    for name, is_there, has_rights in connection.execute(load_sql("queries/doctor_roles.sql")):
+        if not is_there:
+            whole = False
+            yield Finding(
+                "warning",
+                "database",
+                f"the role {name} does not exist, so nobody can be given its rights",
+                f"CREATE ROLE {name} NOLOGIN (needs CREATEROLE), then: imgvec migrate",
+            )
+        elif not has_rights:
+            whole = False
+            yield Finding("warning", "database", f"the role {name} lacks its rights", "imgvec migrate")
+    if whole:
+        yield Finding("ok", "database", "the roles imgvec_reader and imgvec_worker have their rights")
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL wants it."""
+    return sql.Identifier(name).as_string(None)

@@ -1,0 +1,57 @@
+"""Decoding child process: `python -m imgvec_pg.images.decoding.child PARENT MEMORY_BYTES CPU_SECONDS`.
+
+Its standard input is a socket.
+It gets encoded pictures and gives back pixels or the reason why not. Whatever a picture does to it, it does to this
+process alone.
+"""
+
+import socket
+import sys
+from typing import Any
+
+from imgvec_pg.embedding.resize import Resize
+from imgvec_pg.errors import ImageError
+from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.images.decoding.header import describe_image
+from imgvec_pg.images.decoding.protocol import Ended, new_buffer, receive, send
+from imgvec_pg.images.decoding.resource_limits import allow_cpu, confine
+from imgvec_pg.images.limits import MAX_IMAGE_BYTES
+
+
+def main() -> None:
+    """Answer until the parent is gone."""
+    parent, memory_bytes, cpu_seconds = (int(argument) for argument in sys.argv[1:4])
+    confine(memory_bytes, parent)
+    connection = socket.socket(fileno=0)
+    connection.setblocking(False)
+    buffer = new_buffer()
+    send(connection, {"ready": True}, b"")
+    while True:
+        try:
+            request, data = receive(connection, buffer, MAX_IMAGE_BYTES)
+            allow_cpu(cpu_seconds)
+            send(connection, *_answer(request, bytes(data), memory_bytes))
+        except Ended:
+            return
+
+
+def _answer(request: dict[str, Any], data: bytes, memory_bytes: int) -> tuple[dict[str, Any], bytes]:
+    try:
+        if request["describe"]:
+            return describe_image(data).as_fields(), b""
+        image = decode_image(data)
+        if request["resize"] is not None:
+            image = Resize(**request["resize"]).apply(image)
+        return {"size": image.size}, image.tobytes()
+    except ImageError as error:
+        return {"code": error.code, "message": str(error)}, b""
+    except MemoryError:
+        limit = memory_bytes // 1024**2
+        return {
+            "code": "decode_limit",
+            "message": f"decoding takes more than {limit} MiB: store it smaller",
+        }, b""
+
+
+if __name__ == "__main__":
+    main()

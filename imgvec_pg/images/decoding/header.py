@@ -1,0 +1,58 @@
+"""What the header of an image tells, without decoding it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from imgvec_pg.images.decoding.exif import read_exif
+from imgvec_pg.images.decoding.formats import open_image
+
+
+@dataclass(frozen=True)
+class ImageDescription:
+    """The columns that the built-in library keeps beside an image.
+
+    Attributes:
+        media_type: Such as `image/jpeg`.
+        width: In pixels, upright as `decode_image` returns it.
+        height: Likewise.
+        taken_at: EXIF's DateTimeOriginal; where the camera noted no offset, it is taken to be UTC.
+    """
+
+    media_type: str
+    width: int
+    height: int
+    taken_at: datetime | None
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return it as what JSON can say."""
+        return {**vars(self), "taken_at": self.taken_at and self.taken_at.isoformat()}
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> "ImageDescription":
+        """Build it from what `as_fields` returned.
+
+        Raises:
+            ValueError, TypeError, KeyError: That is something else.
+        """
+        taken_at = fields["taken_at"]
+        return cls(
+            str(fields["media_type"]),
+            int(fields["width"]),
+            int(fields["height"]),
+            None if taken_at is None else datetime.fromisoformat(taken_at),
+        )
+
+
+def describe_image(data: bytes) -> ImageDescription:
+    """Read media type, size and time from the header; a PNG's EXIF counts only where it precedes the pixels.
+
+    Raises:
+        ImageError: `empty`, `unidentified`, `format_denied`, `truncated` or `too_large`.
+    """
+    name, image = open_image(data)
+    exif = read_exif(image.info.get("exif"))
+    width, height = image.size
+    if exif.orientation >= 5:  # turned by a quarter
+        width, height = height, width
+    return ImageDescription(f"image/{name.lower()}", width, height, exif.taken_at)

@@ -1,0 +1,200 @@
+"""Getting the bytes of an image: from files below one root folder, and from URLs where they are allowed.
+
+A path in a table is data that others wrote. So it is walked component by component from an open descriptor of
+the root: no `..` and no symbolic link leads out, whatever is renamed meanwhile.
+"""
+
+import errno
+import io
+import os
+import stat
+from contextlib import closing
+from pathlib import Path
+
+from imgvec_pg.errors import ImageError, PicturesAwayError
+from imgvec_pg.images.fetching.url import NO_URLS, AllowedUrls, fetch_url
+from imgvec_pg.images.limits import MAX_IMAGE_BYTES
+from imgvec_pg.images.reference import ImageReference, shown, url_scheme
+from imgvec_pg.images.root import explain_absence
+
+# Linux gives up after as many; include/linux/namei.h: MAXSYMLINKS.
+MAX_SYMLINKS = 40
+# Each folder on the way costs a descriptor while the file is opened.
+MAX_DEPTH = 64
+# O_PATH needs no right to list the folder; other systems lack it.
+_OPEN_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+# O_NONBLOCK: a FIFO that took the file's place meanwhile is opened without waiting for its writer.
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def fetch_bytes(
+    reference: ImageReference,
+    root: Path | None,
+    max_image_bytes: int = MAX_IMAGE_BYTES,
+    urls: AllowedUrls = NO_URLS,
+) -> bytes:
+    """Return the encoded bytes of an image.
+
+    Args:
+        root: The folder that paths are relative to, or that absolute paths lie in; None allows no path.
+        max_image_bytes: More is refused, unread.
+        urls: Those that may be fetched.
+
+    Raises:
+        ImageError: `empty`, `too_large`, `not_found` (transient: the file may yet come), `not_regular_file`,
+            `path_denied` or `fetch_failed`; of a URL those of `fetch_url`.
+        PicturesAwayError: It was not read because the whole folder is gone.
+    """
+    if reference.content is not None:
+        name, data = "the image", reference.content
+        if len(data) > max_image_bytes:
+            raise _too_large(name, len(data), max_image_bytes)
+    else:
+        path = reference.path or ""
+        is_url = url_scheme(path) is not None
+        name = "the URL" if is_url else shown(path)
+        data = fetch_url(path, urls, max_image_bytes) if is_url else _read_below(path, root, max_image_bytes)
+    if not data:
+        raise ImageError("empty", f"{name} has 0 bytes, an encoded image was expected: replace it")
+    return data
+
+
+def _read_below(path: str, root: Path | None, max_image_bytes: int) -> bytes:
+    if root is None:
+        raise ImageError(
+            "path_denied", f"{shown(path)} cannot be read without a root folder: name one with --root"
+        )
+    if not path or "\0" in path:
+        raise ImageError(
+            "path_denied", f"{shown(path)} is not a path of a file: it is empty or holds a NUL byte"
+        )
+    try:
+        with closing(_Walk(root, path)) as walk, closing(walk.open_file()) as file:
+            return _read(file, path, max_image_bytes)
+    except OSError as error:
+        raise _explain(error, path, root) from error
+    except UnicodeEncodeError as error:
+        raise ImageError(
+            "path_denied", f"{shown(path)} has characters that no file name here can have"
+        ) from error
+
+
+class _Walk:
+    """A walk from the root to a file, holding a descriptor of every folder between them."""
+
+    def __init__(self, root: Path, path: str) -> None:
+        self._path = path
+        self._roots = (root.absolute(), root.resolve())
+        self._folders = [os.open(root, _OPEN_FOLDER)]
+        self._pending: list[str] = []
+
+    def close(self) -> None:
+        """Let go of the folders."""
+        self._climb_to(0)
+
+    def _climb_to(self, depth: int) -> None:
+        while len(self._folders) > depth:
+            os.close(self._folders.pop())
+
+    def open_file(self) -> io.FileIO:
+        """Open the regular file at the end of the walk."""
+        self._push(self._path)
+        symlinks = 0
+        while self._pending:
+            name = self._pending.pop()
+            if name == ".":
+                continue
+            if name == "..":
+                if len(self._folders) == 1:
+                    raise self._outside()
+                self._climb_to(len(self._folders) - 1)
+                continue
+            folder = self._folders[-1]
+            mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            if stat.S_ISLNK(mode):
+                symlinks += 1
+                if symlinks > MAX_SYMLINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                self._push(os.readlink(name, dir_fd=folder))
+            elif stat.S_ISDIR(mode):
+                if len(self._folders) > MAX_DEPTH:
+                    raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+                self._enter(name, folder)
+            elif self._pending:
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            elif stat.S_ISREG(mode):
+                return io.FileIO(os.open(name, _OPEN_FILE, dir_fd=folder))
+            else:
+                raise _not_regular(self._path)
+        raise _not_regular(self._path)
+
+    def _enter(self, name: str, folder: int) -> None:
+        try:
+            self._folders.append(os.open(name, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=folder))
+        except NotADirectoryError as error:
+            # It was a folder a moment ago: a link has taken its place.
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
+
+    def _push(self, path: str) -> None:
+        """Add the components of a path or of a link's target; an absolute one starts at the root again."""
+        if path.startswith("/"):
+            path = self._relative(path)
+            self._climb_to(1)
+        # What a slash follows must be a folder, at the end too.
+        self._pending += [part or "." for part in reversed(path.split("/"))]
+
+    def _relative(self, path: str) -> str:
+        for root in self._roots:
+            prefix = str(root).rstrip("/") + "/"
+            if (path + "/").startswith(prefix):
+                return path[len(prefix) :]
+        raise self._outside()
+
+    def _outside(self) -> ImageError:
+        return ImageError(
+            "path_denied",
+            f"{shown(self._path)} leads out of the root folder {self._roots[0]}: store a path inside it",
+        )
+
+
+def _read(file: io.FileIO, path: str, max_image_bytes: int) -> bytes:
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_regular(path)
+    if status.st_size > max_image_bytes:
+        raise _too_large(shown(path), status.st_size, max_image_bytes)
+    data = bytearray()
+    # One byte more than the size shows that a growing file has not outgrown the limit.
+    while chunk := file.read(min(max(status.st_size, 4096), max_image_bytes) + 1):
+        data += chunk
+        if len(data) > max_image_bytes:
+            raise _too_large(shown(path), len(data), max_image_bytes)
+    return bytes(data)
+
+
+def _not_regular(path: str) -> ImageError:
+    return ImageError(
+        "not_regular_file", f"{shown(path)} is a folder, device or pipe: store the path of a file"
+    )
+
+
+def _too_large(name: str, size: int, limit: int) -> ImageError:
+    return ImageError(
+        "too_large", f"{name} has {size} bytes or more, at most {limit} are read: store a smaller one"
+    )
+
+
+def _explain(error: OSError, path: str, root: Path) -> ImageError:
+    away = explain_absence(root, may_be_empty=True)
+    if away is not None:
+        return PicturesAwayError(root, away)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return ImageError(
+            "not_found", f"{shown(path)} does not exist below {root}: put it there", transient=True
+        )
+    if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+        return ImageError("path_denied", f"{shown(path)} cannot be followed: {error.strerror}")
+    refused = error.errno in (errno.EACCES, errno.EPERM)
+    return ImageError(
+        "fetch_failed", f"{shown(path)} cannot be read: {error.strerror or error}", transient=not refused
+    )

@@ -1,0 +1,64 @@
+"""Which columns of the source are shown, and why an answer is empty."""
+
+from collections.abc import Sequence
+
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.nearest import NearestOptions
+from imgvec_pg.search.query_types import RowKey
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.source import no_such_column, resolve_relation
+
+DEFAULT_COLUMNS = 6
+
+
+def default_columns(connection: Connection, collection: Collection) -> list[str]:
+    """Return the source's first columns that this role may read and that are short to print; no keys."""
+    rows = connection.execute(
+        load_sql("queries/short_columns.sql"),
+        {
+            "oid": _oid(connection, collection),
+            "except": list(collection.key_columns),
+            "limit": DEFAULT_COLUMNS,
+        },
+    )
+    return [str(row[0]) for row in rows]
+
+
+def check_columns(connection: Connection, collection: Collection, names: Sequence[str]) -> None:
+    """Refuse columns that the source does not have.
+
+    Raises:
+        UsageError: One does not exist; those that do are told.
+    """
+    found: dict[str, str] = dict(
+        connection.execute(
+            load_sql("queries/source_columns.sql"), {"oid": _oid(connection, collection)}
+        ).fetchall()
+    )
+    for name in names:
+        if name not in found:
+            raise UsageError(no_such_column(collection.shown_source, name, found))
+
+
+def why_empty(connection: Connection, collection: Collection, target: object, options: NearestOptions) -> str:
+    """Say why a search found no row."""
+    statement = render("collection/is_embedded.sql", **collection.parts(vector_schema(connection)))
+    row = connection.execute(statement).fetchone()
+    if row is None or not row[0]:
+        return (
+            f'nothing is embedded in collection "{collection.name}" that this role may see; '
+            f"run: imgvec backfill {collection.name}"
+        )
+    limits = []
+    if options.where is not None:
+        limits.append(f"matches the condition {options.where!r}")
+    if options.max_distance is not None:
+        limits.append(f"is within distance {options.max_distance:g}")
+    other = "other " if isinstance(target, RowKey) else ""
+    return f"no {other}embedded row " + (" and ".join(limits) or f'is in collection "{collection.name}"')
+
+
+def _oid(connection: Connection, collection: Collection) -> int:
+    return resolve_relation(connection, collection.source.as_string(connection))

@@ -1,0 +1,1 @@
+"""Queries beyond the nearest rows: recommend, classify, paginate, fuse, compare."""

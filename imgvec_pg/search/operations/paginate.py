@@ -1,0 +1,105 @@
+"""Answers page by page, in an exact order by distance, then key."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sql_templates import render
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.images import DUMP_KEYS
+from imgvec_pg.search.nearest import NearestOptions, Neighbour
+from imgvec_pg.search.query_types import Float32Array, vector_text
+from imgvec_pg.search.transaction import asking, bracketed, shown_columns
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.sqlparts import bindable
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page ended: the last row's distance and key."""
+
+    distance: float
+    key: Key
+
+    def text(self) -> str:
+        """Return it as it can be given back: {"distance": 0.25, "key": {"id": 7}}."""
+        return DUMP_KEYS({"distance": self.distance, "key": self.key}, ensure_ascii=False)
+
+
+def parse_place(collection: Collection, text: str) -> Place:
+    """Read what `Place.text` wrote.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    try:
+        found = json.loads(text)
+        place = Place(float(found["distance"]), found["key"])
+        if set(place.key) == set(collection.key_columns):
+            return place
+    except (ValueError, TypeError, KeyError):
+        pass
+    example = Place(0.25, dict.fromkeys(collection.key_columns, "…")).text()
+    raise UsageError(
+        f"the place {text!r} is not one; expected what the page before ended with, such as {example}"
+    )
+
+
+def read_page(
+    connection: Connection,
+    collection: Collection,
+    query: Float32Array,
+    options: NearestOptions,
+    after: Place | None = None,
+) -> Sequence[Neighbour]:
+    """Return the k rows that follow a place, by comparing all rows: the pages neither repeat nor skip.
+
+    Raises:
+        UsageError: PostgreSQL does not understand the condition.
+    """
+    columns = list(dict.fromkeys(options.columns))
+    parts = collection.parts(vector_schema(connection))
+    statement = render(
+        "collection/page_rows.sql",
+        **bindable(
+            {
+                **parts,
+                **shown_columns(collection, columns),
+                "k_as_key": _as_key(collection, "k"),
+                "among": _among(collection, options.where),
+            }
+        ),
+    )
+    values = {
+        "query": vector_text(query),
+        "k": options.k,
+        "after_distance": after and after.distance,
+        "after_key": after and Jsonb(after.key, dumps=DUMP_KEYS),
+    }
+    with asking(connection, collection, options.where) as cursor:
+        found = cursor.execute(statement, values).fetchall()
+    return [
+        Neighbour(key, distance, dict(zip(columns, shown, strict=True))) for key, distance, shown in found
+    ]
+
+
+def _as_key(collection: Collection, row: str) -> sql.Composable:
+    """Return the key of a row as page_<collection> takes it: the column, or a composite of the key's type."""
+    columns = sql.SQL(", ").join(sql.Identifier(row, name) for name in collection.key_columns)
+    if len(collection.key_columns) == 1:
+        return columns
+    key_type = sql.Identifier("imgvec", f"{collection.name}_key")
+    return sql.SQL("ROW({})::{}").format(columns, key_type)
+
+
+def _among(collection: Collection, where: str | None) -> sql.Composable:
+    if where is None:
+        return sql.SQL("NULL")
+    return sql.SQL("ARRAY(SELECT {key} FROM (SELECT * FROM {source} WHERE {condition}) AS s)").format(
+        key=_as_key(collection, "s"), source=collection.source, condition=bracketed(where)
+    )

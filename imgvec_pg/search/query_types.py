@@ -1,0 +1,82 @@
+"""What is searched for: a vector, or a row that is embedded already."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imgvec_pg.errors import UsageError
+from imgvec_pg.store.queue.jobs import Key
+
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RowKey:
+    """A row that is embedded: its key as JSON, and each key column's value as PostgreSQL prints it."""
+
+    key: Key
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question ready to be asked.
+
+    Attributes:
+        kind: "words", "image" or "row".
+        shown: The words, the file's name or the key, for people.
+        target: A vector of shape (dimensions,), L2 norm 1; or a row, which is then not in its own answer.
+        picture: The encoded bytes of the picture that is asked with, where there is one.
+    """
+
+    kind: str
+    shown: str
+    target: Float32Array | RowKey
+    picture: bytes | None = None
+
+
+def unit_vector(vector: npt.NDArray[np.floating[Any]]) -> Float32Array:
+    """Return a vector, shape (dimensions,), at L2 norm 1.
+
+    A halfvec ends at 65,504 and rounds to zero what is below 3e-8: so short a query would find arbitrary rows.
+
+    Raises:
+        UsageError: It is zero or not finite.
+    """
+    # As float64, which has the squares of all float32.
+    wide = vector.astype(np.float64)
+    norm = math.sqrt(np.vdot(wide, wide))
+    if not 0 < norm < math.inf:
+        raise UsageError("the vector is zero or not finite; expected one that has a direction")
+    unit: Float32Array = (wide / norm).astype(np.float32)
+    return unit
+
+
+def vector_text(embedding: Float32Array) -> str:
+    """Return a vector as pgvector reads it, with what a halfvec keeps of it: "[0.6001     ,0.7998     ]".
+
+    A table of all halves: 512 numbers take a tenth of the time of printing them, and PostgreSQL skips the blanks.
+    """
+    bits = embedding.astype(np.float16).view(np.uint16)
+    return "[" + _half_texts()[bits].tobytes().decode("ascii")[:-1] + "]"
+
+
+@cache
+def _half_texts() -> npt.NDArray[np.bytes_]:
+    """Return the text of every half-precision number, with a comma, at one width: shape (65536,), by the number's bits."""
+    # Five digits tell every half (IEEE 754: ceil(1 + 11 log10 2)).
+    positive = [f"{half:.5g}" for half in np.arange(1 << 15, dtype=np.uint16).view(np.float16).tolist()]
+    negative = [f"-{text}" for text in positive]
+    return np.array([f"{text:11}," for text in (*positive, *negative)], dtype=np.bytes_)
+
+
+def show_key(key: Key) -> str:
+    """Return a key for people: "7", or "tenant=3, id=7"."""
+    if len(key) == 1:
+        return str(next(iter(key.values())))
+    return ", ".join(f"{name}={value}" for name, value in key.items())

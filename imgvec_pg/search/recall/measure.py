@@ -1,0 +1,208 @@
+"""Recall of the HNSW index: its answers against exact search, for questions that are rows of the collection."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from imgvec_pg.database.connect import Connection, one_line, vector_schema
+from imgvec_pg.database.explain import has_ordered_scan
+from imgvec_pg.database.hnsw import MAX_EF_SEARCH
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
+from imgvec_pg.search.query_types import RowKey
+from imgvec_pg.search.recall.intervals import mean_interval
+from imgvec_pg.search.recall.results import (
+    LEAST_QUESTIONS,
+    Exact,
+    Question,
+    RecallOptions,
+    Setting,
+    percentiles,
+    share_found,
+)
+from imgvec_pg.search.recall.statements import RecallSql
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.index.ddl import has_valid_index, running_build
+
+LADDER = (10, 20, 40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
+EXACT_SHARE = 0.6
+"""Of the time, what the exact answers may take; with fewer questions than wanted, should it be too short."""
+WARM_UP = 20
+
+
+class RecallMeter:
+    """Measures one collection. Each question is a short read-only transaction of its own, so nothing is held back."""
+
+    def __init__(self, connection: Connection, collection: Collection, options: RecallOptions) -> None:
+        self.connection = connection
+        self.collection = collection
+        self.options = options
+        self.sql = RecallSql(collection, vector_schema(connection), options.where)
+        self._ends = time.monotonic() + options.max_seconds
+
+    def check(self) -> None:
+        """Refuse what cannot be measured.
+
+        Raises:
+            CollectionError: There is no valid index, or one is being built.
+        """
+        name = self.collection.name
+        build = running_build(self.connection, self.collection)
+        if has_valid_index(self.connection, self.collection):
+            return
+        if build is not None:
+            raise CollectionError(
+                f"the index of {name} is being built ({build.phase}); measure when it is ready: imgvec index show {name}"
+            )
+        raise CollectionError(
+            f"collection {name} has no valid HNSW index, so every search compares all rows; build it with: "
+            f"imgvec index create {name}"
+        )
+
+    def ladder(self) -> list[int]:
+        """Return the settings to measure: as asked for, or steps from the least that a search for k rows sets."""
+        least = self.sql.least_ef_search(self.options.k)
+        if self.options.ef_searches is not None:
+            return sorted({max(ef_search, least) for ef_search in self.options.ef_searches})
+        return sorted({max(step, least) for step in LADDER if step <= MAX_EF_SEARCH})
+
+    def ask_exactly(self) -> Exact:
+        """Draw the questions and answer them without the index, as many as the time allows.
+
+        Raises:
+            CollectionError: No row is embedded, or none matches.
+            DatabaseError: The time did not suffice for 20 exact answers.
+            UsageError: PostgreSQL does not understand the condition.
+        """
+        rows = self._draw()
+        deadline = time.monotonic() + EXACT_SHARE * self.options.max_seconds
+        questions: list[Question] = []
+        seconds: list[float] = []
+        for row in rows:
+            if time.monotonic() > deadline:
+                break
+            try:
+                with self._reading(self.sql.least_ef_search(self.options.k), deadline) as cursor:
+                    began = time.monotonic()
+                    distances = self._distances(cursor, row, exactly=True)
+            except psycopg.errors.QueryCanceled:
+                break
+            if distances:
+                seconds.append(time.monotonic() - began)
+                questions.append(Question(row, distances))
+        if not questions and time.monotonic() < deadline:
+            raise CollectionError(self._nothing())
+        if len(questions) < min(LEAST_QUESTIONS, len(rows)):
+            raise DatabaseError(
+                f"only {len(questions)} of {len(rows)} exact searches ended in "
+                f"{EXACT_SHARE * self.options.max_seconds:g} s; give more time with --max-seconds"
+            )
+        return Exact(questions, *percentiles(seconds))
+
+    def measure(self, exact: Exact, ef_search: int) -> Setting | None:
+        """Ask through the index with one setting; None when the time is over."""
+        hits: list[float] = []
+        seconds: list[float] = []
+        short = 0
+        try:
+            with self._reading(ef_search, self._ends) as cursor:
+                uses_index = self._uses_index(cursor, exact.questions[0].row, ef_search)
+            for position, question in enumerate([*exact.questions[:WARM_UP], *exact.questions]):
+                with self._reading(ef_search, self._ends) as cursor:
+                    began = time.monotonic()
+                    found = self._distances(cursor, question.row, ef_search=ef_search)
+                    taken = time.monotonic() - began
+                if position >= min(WARM_UP, len(exact.questions)):
+                    seconds.append(taken)
+                    hits.append(share_found(found, question.distances))
+                    short += len(found) < len(question.distances)
+        except psycopg.errors.QueryCanceled:
+            return None
+        p50, p95 = percentiles(seconds)
+        if not uses_index:
+            return Setting(ef_search, "exact", None, None, None, p50, p95, 0)
+        low, high = mean_interval(hits)
+        return Setting(ef_search, "index", float(np.mean(hits)), low, high, p50, p95, short)
+
+    def ef_search_in_use(self) -> int:
+        """Return what a search of this collection for k rows sets now."""
+        row = self.connection.execute(self.sql.session_ef_search()).fetchone()
+        session = int(row[0]) if row else 0
+        return max(self.collection.ef_search or session, self.sql.least_ef_search(self.options.k))
+
+    def _draw(self) -> list[RowKey]:
+        options = self.options
+        estimate = self.connection.execute(
+            load_sql("queries/estimated_rows.sql"),
+            {"table": f"imgvec.{self.collection.embedding_table}", "dimensions": self.collection.dimensions},
+        ).fetchone()
+        estimated = max(int(estimate[0]) if estimate else 0, 1)
+        percent = min(100.0, 100 * 10 * options.sample / estimated)
+        statement = self.sql.sample(matching=options.ask_matching)
+        try:
+            while True:
+                with self._reading(self.sql.least_ef_search(options.k), self._ends) as cursor:
+                    values = {"percent": percent, "seed": options.seed, "sample": options.sample}
+                    rows = [RowKey(key, texts) for key, texts in cursor.execute(statement, values)]
+                if len(rows) >= options.sample or percent >= 100:
+                    break
+                percent = min(100.0, percent * 10)
+        except psycopg.errors.QueryCanceled as error:
+            raise DatabaseError(
+                f"the questions were not drawn within {options.max_seconds:g} s; give more time with --max-seconds"
+            ) from error
+        if not rows:
+            raise CollectionError(self._nothing())
+        return rows
+
+    def _nothing(self) -> str:
+        name = self.collection.name
+        if self.options.where is None:
+            return f"collection {name} has no two embedded rows that this role may see; run: imgvec backfill {name}"
+        return f"no embedded row of {name} matches the condition {self.options.where!r}; nothing was measured"
+
+    @contextmanager
+    def _reading(self, ef_search: int, ends: float) -> Iterator[psycopg.Cursor[Any]]:
+        """Give a cursor in a read-only transaction with the settings of a search."""
+        left = int(1000 * (ends - time.monotonic()))
+        if left <= 0:
+            raise psycopg.errors.QueryCanceled("the time is over")
+        try:
+            with self.connection.transaction(), self.connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+                cursor.execute(self.sql.session_ef_search())
+                cursor.execute(
+                    load_sql("queries/recall_settings.sql"), {"ef_search": ef_search, "timeout_ms": left}
+                )
+                yield cursor
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise DatabaseError(
+                f"the role {self.connection.info.user} may not measure {self.collection.name} ({one_line(error)}); "
+                f"it needs imgvec_reader, and SELECT on {self.collection.shown_source} for a condition"
+            ) from error
+        except psycopg.OperationalError:  # a lost connection, the time that is over
+            raise
+        except psycopg.Error as error:
+            if self.options.where is None:
+                raise
+            raise UsageError(
+                f"PostgreSQL does not take the condition {self.options.where!r}: {one_line(error)}; "
+                f"expected SQL over the columns of {self.collection.shown_source}"
+            ) from error
+
+    def _distances(
+        self, cursor: psycopg.Cursor[Any], row: RowKey, *, exactly: bool = False, ef_search: int = 0
+    ) -> list[float]:
+        statement, values = self.sql.nearest(row, exactly=exactly)
+        values |= {"k": self.options.k, "candidates": max(ef_search, self.sql.candidates(self.options.k))}
+        return [distance for (distance,) in cursor.execute(statement, values, prepare=False)]
+
+    def _uses_index(self, cursor: psycopg.Cursor[Any], row: RowKey, ef_search: int) -> bool:
+        statement, values = self.sql.nearest(row, exactly=False)
+        values |= {"k": self.options.k, "candidates": max(ef_search, self.sql.candidates(self.options.k))}
+        explained = cursor.execute(self.sql.explain(statement), values, prepare=False).fetchone()
+        return explained is not None and has_ordered_scan(explained[0])

@@ -1,0 +1,109 @@
+"""What recall is measured of, and what comes out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imgvec_pg.database.hnsw import MAX_EF_SEARCH
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.query_types import RowKey
+
+MAX_K = 1000
+LEAST_QUESTIONS = 20
+
+
+@dataclass(frozen=True)
+class RecallOptions:
+    """What is measured.
+
+    Attributes:
+        k: Neighbours, 1 to 1000.
+        where: SQL condition over the source's columns that the neighbours meet.
+        ask_matching: Ask with rows that meet the condition too, instead of with any rows.
+        sample: Questions, 20 to 100,000.
+        seed: Draws the questions.
+        max_seconds: When to stop, at least 1.
+        ef_searches: Settings, 1 to 1000; None for a ladder from k up.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    k: int = 10
+    where: str | None = None
+    ask_matching: bool = False
+    sample: int = 200
+    seed: int = 0
+    max_seconds: float = 120
+    ef_searches: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= MAX_K:
+            raise UsageError(f"k is {self.k}; expected 1 to {MAX_K} neighbours")
+        if not LEAST_QUESTIONS <= self.sample <= 100_000:
+            raise UsageError(f"the sample is {self.sample}; expected {LEAST_QUESTIONS} to 100000 questions")
+        if not 1 <= self.max_seconds <= 86_400:
+            raise UsageError(f"the time is {self.max_seconds:g} s; expected 1 to 86400")
+        if not 0 <= self.seed < 1 << 31:
+            raise UsageError(f"the seed is {self.seed}; expected 0 to {(1 << 31) - 1}")
+        if self.where is not None and (not self.where.strip() or "\0" in self.where):
+            raise UsageError(
+                'the condition is empty; expected SQL over the source\'s columns, such as "price < 50"'
+            )
+        if self.ask_matching and self.where is None:
+            raise UsageError("there is no condition that rows could match; add --where")
+        for ef_search in self.ef_searches or ():
+            if not 1 <= ef_search <= MAX_EF_SEARCH:
+                raise UsageError(f"ef_search is {ef_search}; expected 1 to {MAX_EF_SEARCH}")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one ef_search gives.
+
+    Attributes:
+        way: "index", or "exact" where PostgreSQL's plan does not use the index: there is no recall to measure then.
+        recall: Mean over the questions of the share of the k nearest that were found; low and high bound it at 95 %.
+        short: Questions that the index answered with fewer rows than there are; searches then compare all rows.
+        p50_ms: Time of a question as the client sees it, with planning; p95_ms likewise.
+    """
+
+    ef_search: int
+    way: str
+    recall: float | None
+    low: float | None
+    high: float | None
+    p50_ms: float
+    p95_ms: float
+    short: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """A row that is asked with, and the exact distances of its nearest rows, nearest first."""
+
+    row: RowKey
+    distances: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The exact answers; times in milliseconds."""
+
+    questions: Sequence[Question]
+    p50_ms: float
+    p95_ms: float
+
+
+def share_found(found: Sequence[float], exact: Sequence[float]) -> float:
+    """Return the share of the exact neighbours that were found; one as near as the last of them counts."""
+    return min(sum(distance <= exact[-1] for distance in found) / len(exact), 1.0)
+
+
+def percentiles(seconds: Sequence[float]) -> tuple[float, float]:
+    """Return p50 and p95 in milliseconds; NaN of nothing."""
+    if not seconds:
+        return float("nan"), float("nan")
+    p50, p95 = np.quantile(seconds, [0.5, 0.95]) * 1000
+    return float(p50), float(p95)

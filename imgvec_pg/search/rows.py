@@ -1,0 +1,125 @@
+"""From a key that a person typed to a question: the row's own stored embedding."""
+
+import csv
+import json
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sql_templates import render
+from imgvec_pg.errors import CollectionError, ImageError, UsageError
+from imgvec_pg.search.images import read_pictures
+from imgvec_pg.search.query_types import Question, RowKey, show_key
+from imgvec_pg.store.collection import Collection, KeySql
+from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.sqlparts import bindable
+
+
+def ask_with_row(
+    connection: Connection,
+    collection: Collection,
+    text: str,
+    root: Path | None = None,
+    *,
+    with_picture: bool = False,
+) -> Question:
+    """Make a question of a row's key: "7"; "3,7" or '{"tenant": 3, "id": 7}' for a key of several columns.
+
+    Args:
+        root: Folder that paths are under, instead of the collection's.
+        with_picture: Read the row's picture too, to show it.
+
+    Raises:
+        UsageError: The text cannot be a key of the source.
+        CollectionError: There is no such row, or it is not embedded yet.
+    """
+    row = find_row(connection, collection, parse_key(collection, text))
+    picture: bytes | ImageError | None = None
+    if with_picture:
+        picture = next(read_pictures(connection, collection, [row.key], root))
+    name = f"{collection.key_columns[0]} " if len(row.key) == 1 else ""
+    return Question(
+        "row", name + show_key(row.key), row, None if isinstance(picture, ImageError) else picture
+    )
+
+
+def parse_key(collection: Collection, text: str) -> Key:
+    """Read a key as typed; PostgreSQL will read the values, so they may stay text.
+
+    Raises:
+        UsageError: It has other columns, or more or fewer, than the source's key.
+    """
+    names = list(collection.key_columns)
+    found = _parse_json(text)
+    # A single text column may well hold something that looks like JSON.
+    if found is not None and (set(found) == set(names) or len(names) > 1):
+        if set(found) == set(names) and None not in found.values():
+            return {name: found[name] for name in names}
+        raise UsageError(f"the key {text} does not fit; expected {_expected(names)}")
+    values = [text] if len(names) == 1 else next(csv.reader([text], skipinitialspace=True), [])
+    if len(values) != len(names) or "\0" in text:
+        raise UsageError(f'the key "{text}" does not fit; expected {_expected(names)}')
+    return dict(zip(names, values, strict=True))
+
+
+def find_row(connection: Connection, collection: Collection, key: Key) -> RowKey:
+    """Return a row that is embedded.
+
+    Raises:
+        UsageError: The key has values of the wrong type.
+        CollectionError: There is no such row, or it is not embedded yet.
+    """
+    key_sql = KeySql(collection.key_columns, collection.key_types, collection.key_equality_schemas)
+    statement = render(
+        "collection/find_row.sql",
+        **bindable(
+            {
+                **collection.parts(vector_schema(connection)),
+                "k_key": key_sql.json("k"),
+                "k_texts": sql.SQL(", ").join(
+                    sql.SQL("{}::pg_catalog.text").format(sql.Identifier("k", name))
+                    for name in collection.key_columns
+                ),
+                "e_equals_k": key_sql.equal("e", "k"),
+            }
+        ),
+    )
+    try:
+        row = connection.execute(statement, {"key": json.dumps(key)}).fetchone()
+    except psycopg.DataError as error:
+        expected = ", ".join(map(" ".join, zip(collection.key_columns, collection.key_types, strict=True)))
+        raise UsageError(
+            f'"{show_key(key)}" cannot be a key of {collection.shown_source} '
+            f"({error.diag.message_primary}); expected {expected}"
+        ) from error
+    assert row is not None  # noqa: S101 - a record always gives one row
+    found, texts, in_source, is_embedded = row
+    if is_embedded:
+        return RowKey(found, texts)
+    if in_source:
+        raise CollectionError(
+            f"row {show_key(found)} of {collection.shown_source} has no embedding in collection "
+            f'"{collection.name}" yet; '
+            f"see: imgvec failures {collection.name}, or run: imgvec backfill {collection.name}"
+        )
+    raise CollectionError(
+        f"{collection.shown_source} has no row {show_key(found)} that this role may see; "
+        f"expected a key ({', '.join(collection.key_columns)}) of an existing row"
+    )
+
+
+def _parse_json(text: str) -> Key | None:
+    try:
+        found = json.loads(text) if text.lstrip().startswith("{") else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _expected(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"one value, that of {names[0]}"
+    example = json.dumps(dict.fromkeys(names, "…"), ensure_ascii=False)
+    return f"{len(names)} values, {','.join(names)}, or {example}"

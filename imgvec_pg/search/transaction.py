@@ -1,0 +1,97 @@
+"""One read-only transaction for questions that carry a person's own SQL condition."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import numpy as np
+import psycopg
+from psycopg import sql
+from psycopg.types.json import set_json_loads
+
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.sql_templates import render
+from imgvec_pg.errors import DatabaseError, UsageError
+from imgvec_pg.search.query_types import Float32Array
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.sqlparts import bindable
+
+
+@contextmanager
+def asking(
+    connection: Connection, collection: Collection, where: str | None = None
+) -> Iterator[psycopg.Cursor[Any]]:
+    """Give a cursor in a read-only transaction whose JSON fractions are Decimal.
+
+    Raises:
+        UsageError: PostgreSQL does not understand the condition.
+        DatabaseError: The role may not read what was asked for, or a function refuses an argument.
+    """
+    try:
+        # A condition cannot do damage here: no writing, and one statement only, as values are bound.
+        with connection.transaction(), connection.cursor() as cursor:
+            set_json_loads(partial(json.loads, parse_float=Decimal), cursor)
+            cursor.execute("SET TRANSACTION READ ONLY")
+            require_alone(cursor, collection, where)
+            yield cursor
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseError(
+            f'the role "{connection.info.user}" may not do this: {error.diag.message_primary}; '
+            f"grant it imgvec_reader and SELECT on {collection.shown_source}"
+        ) from error
+    except psycopg.OperationalError:  # a lost connection, a timeout
+        raise
+    except psycopg.Error as error:
+        message = error.diag.message_primary or str(error)
+        hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
+        # 22 and 55: a function of ours refuses what it was given; P0002: it finds no such row.
+        if where is None or (error.sqlstate or "").startswith(("22023", "55000", "P0002")):
+            raise DatabaseError(f"{message}{hint}") from error
+        raise UsageError(
+            f"PostgreSQL does not take the condition {where!r}: {message}{hint}; "
+            f"expected SQL over the columns of {collection.shown_source}"
+        ) from error
+
+
+def require_alone(cursor: psycopg.Cursor[Any], collection: Collection, where: str | None) -> None:
+    """Have PostgreSQL plan a condition outside brackets, from which "false) or (true" would break out.
+
+    Raises:
+        psycopg.Error: PostgreSQL does not understand it.
+    """
+    if where is not None:
+        parts = bindable({"source": collection.source, "condition": sql.SQL(where)})
+        cursor.execute(render("collection/condition.sql", **parts), {"bound": 0})
+
+
+def bracketed(where: str | None) -> sql.SQL:
+    """Return a condition in brackets; the line break keeps a trailing comment from swallowing them.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    if where is None:
+        return sql.SQL("true")
+    if not where.strip() or "\0" in where:
+        raise UsageError(
+            'the condition is empty; expected SQL over the source\'s columns, such as "price < 50"'
+        )
+    return sql.SQL(f"(\n{where}\n)")
+
+
+def shown_columns(collection: Collection, columns: Sequence[str]) -> dict[str, sql.Composable]:
+    """Return the `{parts}` that read columns of the source as JSON."""
+    as_json = [sql.SQL("pg_catalog.to_jsonb({})").format(sql.Identifier("s", name)) for name in columns]
+    wanted = dict.fromkeys([*collection.key_columns, *columns])
+    return {
+        "shown": sql.SQL(", ").join(as_json),
+        "wanted": sql.SQL(", ").join(map(sql.Identifier, wanted)),
+    }
+
+
+def read_vector(text: str) -> Float32Array:
+    """Return a vector that PostgreSQL printed, shape (dimensions,)."""
+    return np.array(json.loads(text), dtype=np.float32)

@@ -1,0 +1,87 @@
+"""What a search over SQLAlchemy needs to know of its collection first, kept for some seconds with the driver's connection.
+
+The statement that is asked with it checks that the name still means this collection.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.errors import CollectionNotFoundError
+from imgvec_pg.search.strategy import Before
+
+KEPT_SECONDS = 5.0
+KEPT = "imgvec_states"
+"""The states' key in the `info` that SQLAlchemy keeps as long as a driver's connection, so for one database and login."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A collection as imgvec.search_state tells it.
+
+    Attributes:
+        asked_name: What it was asked by: its name, or an alias, which may mean another collection by now.
+        source: Schema and name of the source.
+        id, name: The collection's own. Created again under its name it has another id.
+        is_fresh: Whether it was asked for just now.
+    """
+
+    asked_name: str
+    dimensions: int
+    key_columns: tuple[str, ...]
+    source: tuple[str, str]
+    id: int
+    name: str
+    before: Before
+    is_fresh: bool
+
+
+def read_state(connection: sa.Connection, collection: str, *, is_fresh: bool = False) -> State:
+    """Return a collection's state, at most KEPT_SECONDS old, or asked for now where it must be fresh.
+
+    Raises:
+        CollectionNotFoundError: The collection does not exist.
+    """
+    kept: dict[str, tuple[float, State]] = connection.info.setdefault(KEPT, {})
+    if not is_fresh and collection in kept and time.monotonic() < kept[collection][0]:
+        return kept[collection][1]
+    forget_state(connection, collection)
+    # PostgreSQL's texts have no NUL.
+    rows = run(connection, "queries/search_begin.sql", {"name": collection}) if "\0" not in collection else []
+    if not rows:
+        raise CollectionNotFoundError(
+            f'collection "{collection}" does not exist; the table imgvec.collection has those that do'
+        )
+    *_, dimensions, key_columns, schema, source, id_, name = rows[0]
+    described = (collection, dimensions, tuple(key_columns), (schema, source), id_, name)
+    state = State(*described, Before.of(rows[0]), is_fresh=True)
+    kept[collection] = time.monotonic() + KEPT_SECONDS, replace(state, is_fresh=False)
+    return state
+
+
+def forget_state(connection: sa.Connection, collection: str) -> None:
+    """Have the next search ask for a collection's state again."""
+    connection.info.get(KEPT, {}).pop(collection, None)
+
+
+def run(connection: sa.Connection, name: str, values: Mapping[str, object]) -> Sequence[Sequence[Any]]:
+    """Run one of the library's own statements on the driver's connection and return its rows.
+
+    SQLAlchemy's own result would take three times as long as the statement.
+    """
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(_text(name), values)
+        return cursor.fetchall()
+    finally:
+        cursor.close()
+
+
+@cache
+def _text(name: str) -> str:
+    return load_sql(name).as_string(None)

@@ -1,0 +1,311 @@
+"""search(): the nearest rows of any SQLAlchemy select over a collection's source, never fewer than k while more match."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.expression import ClauseElement, Executable
+from sqlalchemy.sql.visitors import InternalTraversal
+
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.nearest import check_k
+from imgvec_pg.search.query_types import unit_vector, vector_text
+from imgvec_pg.search.strategy import Way, find
+from imgvec_pg.sqlalchemy.collection_cache import State, forget_state, read_state, run
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+DISTANCE = "distance"
+AT_ONCE: dict[str, Any] = {"stream_results": False, "yield_per": None}
+"""Execution options of what is read whole: a cursor on the server takes no EXPLAIN, and none outside a transaction."""
+VECTOR, CANDIDATES, NAME, ID = "imgvec_vector", "imgvec_candidates", "imgvec_name", "imgvec_id"
+"""Names of bound values."""
+FORBIDDEN = {
+    "_limit_clause": "LIMIT",
+    "_offset_clause": "OFFSET",
+    "_fetch_clause": "FETCH",
+    "_order_by_clauses": "ORDER BY",
+    "_group_by_clauses": "GROUP BY",
+    "_having_criteria": "HAVING",
+    "_distinct": "DISTINCT",
+}
+"""What would stand between the index and the LIMIT; SQLAlchemy 2.0's own attributes of a Select."""
+PLAN_ROWS = re.compile(r" rows=(\d+) ")
+RESTRICTING = ("_where_criteria", "_setup_joins", "_from_obj")
+"""What can leave rows of the source out, likewise."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The rows, nearest first, each with what the select has and `distance` (0 to 2) last; and how they were found."""
+
+    rows: Sequence[sa.Row[Any]]
+    way: Way
+
+
+def search(
+    connection: sa.Connection | Session,
+    statement: sa.Select[Any],
+    collection: str,
+    vector: npt.ArrayLike,
+    k: int = 10,
+    *,
+    key: Sequence[sa.ColumnElement[Any]] | None = None,
+) -> Found:
+    """Find the k nearest of the rows that a select gives, by the way that suits its filters.
+
+    Settings of the running transaction are as before afterwards; in autocommit mode, where none would last, searches
+    take the session's own. Needs a driver with %(name)s values, such as psycopg. How large the collection is and whether
+    it has an index is looked up every five seconds: in between it may cost time that this has changed, never rows. A collection
+    that was dropped and created again is another one at once.
+
+    Args:
+        statement: A select over the collection's source, with any joins and conditions, without ORDER BY and LIMIT.
+        collection: Name of a collection or alias.
+        vector: Shape (dimensions,), of any length, from the collection's own model.
+        k: Rows wanted, 1 to 10,000.
+        key: The source's key columns in the statement, where it has the source under another name or twice.
+
+    Raises:
+        UsageError: k, the vector or the select cannot be used.
+        CollectionNotFoundError: The collection does not exist.
+    """
+    check_k(k)
+    if not isinstance(collection, str):
+        raise UsageError(f"the collection is {collection!r}; expected its name")
+    if not isinstance(statement, sa.Select):
+        raise UsageError(
+            f"search() was given a {type(statement).__name__}; expected a select over the collection's source"
+        )
+    for attribute, clause in FORBIDDEN.items():
+        found = getattr(statement, attribute)
+        if found is not None and found is not False and found != ():
+            raise UsageError(
+                f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
+            )
+    bound = connection_of(connection, statement)
+
+    def find_by(state: State) -> Found:
+        asker = _asker(connection, bound, statement, state, vector, key)
+        try:
+            rows, way = find(asker, k, state.before)
+        except sa.exc.DBAPIError:
+            forget_state(bound, collection)
+            raise
+        return Found(sorted(rows, key=lambda row: float(row[-1])), way)
+
+    kept = read_state(bound, collection)
+    nothing = None
+    try:
+        answer = find_by(kept)
+        if kept.is_fresh or answer.rows:
+            return answer
+        nothing = answer
+    except UsageError:
+        if kept.is_fresh:
+            raise
+    # What is kept may be of another collection, which gives no rows: dropped since and created again, or an alias switched.
+    state = read_state(bound, collection, is_fresh=True)
+    return nothing if nothing is not None and state.id == kept.id else find_by(state)
+
+
+def connection_of(connection: sa.Connection | Session, statement: sa.Select[Any]) -> sa.Connection:
+    """Return the connection on which a session runs a select, where it has several databases too."""
+    if not isinstance(connection, Session):
+        return connection
+    entities = (described.get("entity") for described in statement.column_descriptions)
+    entity = next((found for found in entities if found is not None), None)
+    arguments: dict[str, Any] = {"clause": statement}
+    if entity is not None:
+        arguments["mapper"] = sa.inspect(entity).mapper
+    return connection.connection(bind_arguments=arguments)
+
+
+def source_key(
+    connection: sa.Connection | Session, statement: sa.Select[Any], collection: str
+) -> list[sa.ColumnElement[Any]]:
+    """Return the key columns of a collection's source where a select reads it, as the database knows them.
+
+    Raises:
+        CollectionNotFoundError: The collection does not exist.
+        UsageError: The select reads its source not at all, or twice.
+    """
+    return _key_columns(statement, read_state(connection_of(connection, statement), collection))
+
+
+def _asker(
+    connection: sa.Connection | Session,
+    bound: sa.Connection,
+    statement: sa.Select[Any],
+    state: State,
+    vector: npt.ArrayLike,
+    key: Sequence[sa.ColumnElement[Any]] | None,
+) -> "_SelectAsker":
+    """Put a question together.
+
+    Raises:
+        UsageError: The vector, the select or its key do not fit the collection.
+    """
+    text = _checked(vector, state.dimensions)
+    columns = list(key) if key is not None else _key_columns(statement, state)
+    if len(columns) != len(state.key_columns):
+        raise UsageError(
+            f'{len(columns)} key columns were given; the key of collection "{state.asked_name}" is '
+            f"{', '.join(state.key_columns)}"
+        )
+    return _SelectAsker(connection, bound, statement, state, columns, text)
+
+
+@dataclass(frozen=True)
+class _SelectAsker:
+    """Asks a select over SQLAlchemy."""
+
+    connection: sa.Connection | Session
+    bound: sa.Connection
+    matching: sa.Select[Any]
+    state: State
+    key: Sequence[sa.ColumnElement[Any]]
+    vector: str
+
+    iterative_scan: ClassVar[str] = "relaxed_order"
+
+    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
+        return run(self.bound, "queries/set_for_scan.sql", settings)[0][: len(settings)]
+
+    def expect_rows(self) -> float:
+        if not any(getattr(self.matching, name) for name in RESTRICTING):
+            return math.inf
+        explained = self.bound.execute(_Explain(self.matching), execution_options=AT_ONCE)
+        found = PLAN_ROWS.search(str(explained.scalar()))
+        assert found is not None  # noqa: S101 - EXPLAIN's first line is the top node's
+        return float(found[1])
+
+    def ask(self, limit: int, candidates: int | None) -> Sequence[sa.Row[Any]]:
+        near, order, is_same = _near(
+            self.state.asked_name,
+            self.state.key_columns,
+            is_alias=self.state.asked_name != self.state.name,
+            is_index_asked=candidates is not None,
+        )
+        nearest = self.matching.add_columns(near.c[DISTANCE]).where(
+            *(near.c[name] == column for name, column in zip(self.state.key_columns, self.key, strict=True)),
+            is_same,
+        )
+        values: dict[str, object] = {VECTOR: self.vector, NAME: self.state.asked_name, ID: self.state.id}
+        if candidates is not None:
+            values[CANDIDATES] = candidates
+        result = self.connection.execute(
+            nearest.order_by(order).limit(limit), values, execution_options=AT_ONCE
+        )
+        # Where collections are loaded by a join SQLAlchemy wants to be told to put their rows together; it has limited the
+        # entities, not the joined rows. Other rows may be equal, and each counts.
+        must_be_unique = getattr(result, "_unique_filter_state", None) is not None
+        return (result.unique() if must_be_unique else result).all()
+
+
+class _Explain(Executable, ClauseElement):
+    """EXPLAIN of a statement with its values, as text: as JSON it takes a tenth longer."""
+
+    # What SQLAlchemy needs to compile each statement once, and to bind the values of the next one like it.
+    inherit_cache = True
+    _traverse_internals = [("statement", InternalTraversal.dp_clauseelement)]  # noqa: RUF012
+
+    def __init__(self, statement: sa.Select[Any]) -> None:
+        self.statement = statement
+
+    @property
+    def _all_selected_columns(self) -> tuple[()]:
+        """None of the statement's columns are in the answer; SQLAlchemy asks where it compiled the statement before."""
+        return ()
+
+
+@compiles(_Explain)  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
+def _compile_explain(element: _Explain, compiler: "SQLCompiler", **options: Any) -> str:  # noqa: ANN401
+    return "EXPLAIN " + compiler.process(element.statement, **options)
+
+
+@lru_cache(maxsize=64)
+def _near(
+    collection: str, key_columns: Sequence[str], *, is_alias: bool, is_index_asked: bool
+) -> tuple[sa.FromClause, sa.ColumnElement[Any], sa.ColumnElement[bool]]:
+    """Return the call of near_<collection>, its values still to be bound, the order to ask it in, and whether it is the same.
+
+    All rows in an order that no index has, or the first candidates in the index's order.
+    """
+    is_same = _is_same(is_alias=is_alias)
+    # Without a type PostgreSQL reads the text as the function's own, wherever the extension lives.
+    vector = sa.bindparam(VECTOR, type_=sa.types.NullType())
+    call = getattr(sa.func.imgvec, f"near_{collection}")(vector)
+    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in key_columns]
+    near = call.table_valued(*columns, sa.column(DISTANCE, sa.Double)).alias("imgvec_near")
+    if not is_index_asked:
+        return near, near.c[DISTANCE] + sa.literal_column("0"), is_same
+    candidates = sa.bindparam(CANDIDATES, type_=sa.Integer())
+    nearest = sa.select(near).order_by(near.c[DISTANCE]).limit(candidates).subquery("imgvec_nearest")
+    return nearest, nearest.c[DISTANCE], is_same
+
+
+def _is_same(*, is_alias: bool) -> sa.ColumnElement[bool]:
+    """Return whether the name asked by still means the collection of the id; PostgreSQL evaluates it once, not for each row."""
+    table, column = ("alias", "collection_id") if is_alias else ("collection", "id")
+    named = sa.table(table, sa.column("name", sa.Text), sa.column(column, sa.Integer), schema="imgvec")
+    is_meant = named.c.name == sa.bindparam(NAME), named.c[column] == sa.bindparam(ID)
+    return sa.select(sa.literal_column("1")).select_from(named).where(*is_meant).exists()
+
+
+def _key_columns(statement: sa.Select[Any], state: State) -> list[sa.ColumnElement[Any]]:
+    """Return the key columns of the source where the select reads it.
+
+    Raises:
+        UsageError: It does not, or does so twice.
+    """
+    schema, name = state.source
+
+    def is_source(table: sa.FromClause) -> bool:
+        return isinstance(table, sa.Table) and table.name == name and table.schema in (None, schema)
+
+    # Nearly always there; all that the select reads is known only once it is compiled.
+    tables = [table for table in statement.columns_clause_froms if is_source(table)]
+    if len(tables) != 1:
+        froms = statement.get_final_froms()
+        tables = [table for source in froms for table in _tables(source) if is_source(table)]
+    if len(tables) != 1:
+        raise UsageError(
+            f'the select reads {schema}.{name}, the source of collection "{state.asked_name}", {len(tables)} times under its own '
+            "name; expected once, or its key columns as key=[…]"
+        )
+    by_name = {column.name: column for column in tables[0].columns}
+    return [by_name[name] for name in state.key_columns]
+
+
+def _tables(source: sa.FromClause) -> Iterator[sa.Table]:
+    """Give the tables that a FROM clause has under their own names."""
+    if isinstance(source, sa.Join):
+        yield from _tables(source.left)
+        yield from _tables(source.right)
+    elif isinstance(source, sa.Table):
+        yield source
+
+
+def _checked(vector: npt.ArrayLike, dimensions: int) -> str:
+    """Return a vector as text.
+
+    Raises:
+        UsageError: Another shape, not finite, or zero.
+    """
+    try:
+        array = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the vector is not made of numbers ({error})") from error
+    if array.shape != (dimensions,):
+        raise UsageError(f"the vector has shape {array.shape}; the collection's model gives ({dimensions},)")
+    return vector_text(unit_vector(array))

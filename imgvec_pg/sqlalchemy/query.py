@@ -1,0 +1,175 @@
+"""What is searched for: words, a picture, a row or a vector, each as what an application has at hand."""
+
+import io
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from PIL import Image as PillowImage
+from sqlalchemy.orm import Mapper
+
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.query_embedding import check_words
+from imgvec_pg.search.query_types import Float32Array, unit_vector
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words, embedded in the database: from the cache, else by a running worker."""
+
+    text: str | sa.ColumnElement[str]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.text, str):
+            check_words(self.text)
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """A vector of the collection's model, shape (dimensions,), L2 norm 1; or a column that holds one."""
+
+    value: Float32Array | sa.ColumnElement[Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The bytes of a picture file, embedded by a running worker; up to 32 MiB."""
+
+    content: bytes
+
+
+class Row:
+    """A row of the source by its key: `Row(42)`, `Row(tenant, id)` in the key's order, `Row(id=42)`.
+
+    The row itself is not in its own answer. A value may be a column, of an outer query.
+    """
+
+    def __init__(self, *values: Any, **named: Any) -> None:  # noqa: ANN401 - a key may have any type
+        if bool(values) == bool(named) or any(value is None for value in (*values, *named.values())):
+            raise UsageError("a row is asked with its key; expected Row(42), or Row(tenant=3, id=42)")
+        self.values = values
+        self.named = named
+
+    def key(self, columns: Sequence[str]) -> list[Any]:
+        """Return the values in the order of the source's key columns.
+
+        Raises:
+            UsageError: They are others, or more or fewer.
+        """
+        if self.named:
+            fits = set(self.named) == set(columns)
+            found = [self.named.get(name) for name in columns]
+        else:
+            fits, found = len(self.values) == len(columns), list(self.values)
+        if not fits:
+            given = self.named or self.values
+            raise UsageError(f"the key {given!r} does not fit; expected {', '.join(columns)}")
+        return found
+
+
+Question = Words | Vector | Picture | Row
+Asked = (
+    Question
+    | str
+    | bytes
+    | Path
+    | PillowImage.Image
+    | int
+    | uuid.UUID
+    | npt.NDArray[Any]
+    | Sequence[float]
+    | Any  # a row as the ORM has it
+)
+"""What near() takes. A str is words, bytes and a Path are a picture, an int and a UUID a key, an instance of the source
+its row, numbers a vector."""
+
+
+def read_question(asked: Asked, source: sa.Table | None) -> Question:
+    """Tell what is asked with.
+
+    Args:
+        source: The collection's source, whose instances are rows; None where it is not known.
+
+    Raises:
+        UsageError: It is nothing of the kind.
+    """
+    if isinstance(asked, np.ndarray):
+        return Vector(as_vector(asked))
+    if isinstance(asked, Vector) and as_column(asked.value) is None:
+        return Vector(as_vector(asked.value))
+    if isinstance(asked, Question):
+        return asked
+    if isinstance(asked, str):
+        return Words(asked)
+    if isinstance(asked, bytes | bytearray | memoryview):
+        return Picture(bytes(asked))
+    if isinstance(asked, Path):
+        return Picture(_read(asked))
+    if isinstance(asked, PillowImage.Image):
+        return Picture(_as_png(asked))
+    if isinstance(asked, int | uuid.UUID) and not isinstance(asked, bool):
+        return Row(asked)
+    if (column := as_column(asked)) is not None:
+        return Vector(column)
+    row = _instance(asked, source)
+    if row is not None:
+        return row
+    return Vector(as_vector(asked))
+
+
+def as_column(value: Any) -> sa.ColumnElement[Any] | None:  # noqa: ANN401
+    """Return a column, or an attribute of a mapped class, as SQL; None for a plain value."""
+    inner = getattr(value, "__clause_element__", None)
+    found = value if inner is None or isinstance(value, sa.ColumnElement) else inner()
+    return found if isinstance(found, sa.ColumnElement) else None
+
+
+def as_vector(asked: Any) -> Float32Array:  # noqa: ANN401
+    """Return numbers as a vector of L2 norm 1, shape (dimensions,).
+
+    Raises:
+        UsageError: They are no vector, not finite, or zero.
+    """
+    numbers = asked.to_list() if hasattr(asked, "to_list") else asked
+    try:
+        array = np.asarray(numbers, dtype=np.float32)
+    except (TypeError, ValueError):
+        array = np.empty((0, 0), dtype=np.float32)
+    if array.ndim != 1 or not array.size:
+        raise UsageError(
+            f"cannot search for {type(asked).__name__}; expected words, a picture (bytes, a Path or a PIL image), a row of "
+            "the source, Row(key), or a vector of shape (dimensions,)"
+        )
+    return unit_vector(array)
+
+
+def _instance(asked: object, source: sa.Table | None) -> Row | None:
+    state = sa.inspect(asked, raiseerr=False)
+    mapper = getattr(state, "mapper", None)
+    if not isinstance(mapper, Mapper) or state is mapper:
+        return None
+    if source not in mapper.tables:
+        wanted = "Row(key)" if source is None else f"a row of {source.fullname}, the collection's source"
+        raise UsageError(f"cannot search for a {type(asked).__name__}; expected {wanted}")
+    values = mapper.primary_key_from_instance(asked)
+    if None in values:
+        raise UsageError(f"this {type(asked).__name__} has no key yet; flush it first")
+    return Row(*values)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the picture {file} cannot be read: {error.strerror}") from error
+
+
+def _as_png(image: PillowImage.Image) -> bytes:
+    buffer = io.BytesIO()
+    (image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""HNSW indexes: their DDL, building them, replacing them online."""

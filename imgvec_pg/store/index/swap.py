@@ -1,0 +1,144 @@
+"""Changing a collection's index while searches and writes go on: the new one is built beside, then takes the name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+
+from imgvec_pg.database.connect import Connection, lock_timeout, one_line, pinned_search_path, vector_schema
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.errors import CollectionError, DatabaseError
+from imgvec_pg.store.aliases import refresh_aliases
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.ddl import search_statements
+from imgvec_pg.store.index.build import BuildOptions, BuildPlan, Progress, plan_build, run_build
+from imgvec_pg.store.index.ddl import Ending, drop_indexes, index_states, rename_indexes, running_build
+
+TIDY_MS = 10_000
+TEMPORARY: tuple[Ending, ...] = ("next", "old")
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What was built, and the names of indexes that were dropped for it."""
+
+    plan: BuildPlan
+    dropped: list[str]
+
+
+def replace_index(
+    connection: Connection,
+    wanted: Collection,
+    options: BuildOptions,
+    *,
+    again: str,
+    announce: Callable[[BuildPlan], None] = lambda plan: None,
+    progress: Progress | None = None,
+) -> Replaced:
+    """Build an index as `wanted` says, let it take the place of the present one if any, then drop that.
+
+    Until the new index is complete, searches use the old one. Taking its place, with the registry's entry and the
+    search function, is one transaction without a lock that anybody would wait for. What an earlier, killed run left is
+    used where it fits, else dropped.
+
+    Raises:
+        DatabaseError: Another session builds here, or PostgreSQL refused; `tidy` says what is left.
+    """
+    refuse_while_building(connection, wanted)
+    begun = index_states(connection, wanted, "next")
+    is_other = any(state.index_name is not None and not state.is_made_as(wanted) for state in begun)
+    dropped = drop_indexes(connection, begun) if is_other else []
+    dropped += drop_indexes(connection, index_states(connection, wanted, "old"))
+    plan = plan_build(connection, wanted, options)
+    announce(plan)
+    run_build(
+        connection, wanted, plan, again=again, workers=options.workers, ending="next", progress=progress
+    )
+    swap(connection, wanted)
+    return Replaced(plan, dropped + drop_indexes(connection, index_states(connection, wanted, "old")))
+
+
+def swap(connection: Connection, wanted: Collection) -> None:
+    """Rename the complete new index to the name of the present one, and note how it is made."""
+    schema = vector_schema(connection)
+    with lock_timeout(connection, TIDY_MS), pinned_search_path(connection):
+        rename_indexes(connection, index_states(connection, wanted), "old")
+        rename_indexes(connection, index_states(connection, wanted, "next"), "hnsw")
+        connection.execute(
+            load_sql("queries/define_index.sql"),
+            {
+                "m": wanted.m,
+                "ef_construction": wanted.ef_construction,
+                "quantization": wanted.quantization,
+                "collection_id": wanted.id,
+            },
+        )
+        for statement in search_statements(wanted, schema):
+            connection.execute(statement)
+        refresh_aliases(connection, wanted, schema)
+
+
+def refuse_while_building(connection: Connection, collection: Collection) -> None:
+    """Refuse to change an index that a session is building.
+
+    Raises:
+        CollectionError: One is; its phase is told.
+    """
+    build = running_build(connection, collection)
+    if build is not None:
+        raise CollectionError(
+            f"an index of {collection.name} is being built by another session ({build.phase}); wait for it, see: "
+            f"imgvec index show {collection.name}"
+        )
+
+
+def drop_index(connection: Connection, collection: Collection, *, lock_timeout_ms: int) -> list[str]:
+    """Drop a collection's index and whatever is left of others, and return the names.
+
+    Raises:
+        CollectionError: There is none, or one is being built.
+        DatabaseError: The role may not, or a lock was not had in time.
+    """
+    refuse_while_building(connection, collection)
+    endings: tuple[Ending, ...] = ("hnsw", *TEMPORARY)
+    states = [state for ending in endings for state in index_states(connection, collection, ending)]
+    if not any(state.index_name for state in states):
+        raise CollectionError(f"collection {collection.name} has no HNSW index; nothing was dropped")
+    try:
+        return drop_indexes(connection, states, lock_timeout_ms=lock_timeout_ms)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseError(
+            f"the role {connection.info.user} may not drop the index of {collection.name} ({one_line(error)}); "
+            f"run it as the owner of imgvec.{collection.embedding_table}"
+        ) from error
+
+
+def leftovers(connection: Connection, collection: Collection) -> list[str]:
+    """Return the names of indexes that a stopped command left beside the one in use."""
+    return [
+        state.index_name
+        for ending in TEMPORARY
+        for state in index_states(connection, collection, ending)
+        if state.index_name is not None
+    ]
+
+
+def tidy(connection: Connection, collection: Collection, *, keep_complete: bool = False) -> list[str]:
+    """Drop what a stopped build left, waiting 10 s at most a step; return the names of what is left.
+
+    Args:
+        keep_complete: Leave a new index that only has to take its place: the next run goes on from there.
+    """
+    built = index_states(connection, collection, "next")
+    endings: tuple[Ending, ...] = TEMPORARY
+    if keep_complete and all(state.is_valid for state in built):
+        endings = ("old",)
+    connection.execute(load_sql("queries/tidy_timeout.sql"), {"timeout": f"{TIDY_MS}ms"})
+    try:
+        for ending in endings:
+            drop_indexes(connection, index_states(connection, collection, ending), lock_timeout_ms=TIDY_MS)
+    except (psycopg.Error, DatabaseError):
+        pass
+    finally:
+        connection.execute(load_sql("queries/tidy_timeout.sql"), {"timeout": None})
+    return leftovers(connection, collection)

@@ -1,0 +1,1 @@
+"""Whether rows, embeddings, failures and queue agree, and repairing what does not."""

@@ -1,0 +1,222 @@
+"""Find what the triggers could not see: rows never filed or changed since, vectors whose row is gone, new partitions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from imgvec_pg.database.connect import Connection, lock_timeout, pinned_search_path, vector_schema
+from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.errors import CollectionError
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.ddl import trigger_names, triggered_tables
+from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.reading import read_like_triggers
+from imgvec_pg.store.source import Source, describe_source, no_such_column, resolve_relation
+from imgvec_pg.store.sqlparts import bindable
+
+PAGE_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """Keys filed for embedding, those of them that refer to another picture than the one on record, embeddings and
+    failures of vanished rows deleted, partitions given triggers."""
+
+    filed: int
+    changed: int
+    orphans_deleted: int
+    failures_deleted: int
+    tables_given_triggers: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the source that was looked at: its last key (None when it was empty), its rows, the keys filed, and
+    those of them whose picture had changed unseen."""
+
+    last_key: Key | None
+    rows: int
+    filed: int
+    changed: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the source ends with it."""
+        return self.rows < PAGE_ROWS
+
+
+def file_page(
+    connection: Connection,
+    collection: Collection,
+    after: Key | None,
+    *,
+    reconciles: bool,
+    contents: bool = False,
+) -> Page:
+    """File jobs for one page's rows that lack embedding and failure, within the caller's transaction.
+
+    Args:
+        reconciles: Leave out all that is queued, not the changes alone, and look for pictures that changed unseen.
+        contents: Compare pictures in the table byte by byte (by their hashes) too.
+    """
+    statement = page_statement(connection, collection, "file_missing", after)
+    read_like_triggers(connection, collection)
+    row = connection.execute(
+        statement,
+        {"after": Jsonb(after), "page_size": PAGE_ROWS, "reconciles": reconciles, "contents": contents},
+    ).fetchone()
+    assert row is not None  # noqa: S101 - the statement always gives one row
+    return Page(*row)
+
+
+def page_statement(
+    connection: Connection, collection: Collection, name: str, after: Key | None
+) -> sql.Composed:
+    """Return the statement in `sql/collection/<name>.sql` about the page of the source behind a key."""
+    after_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
+    parts = bindable({**collection.parts(vector_schema(connection)), "a_keys": after_keys})
+    behind = sql.SQL(
+        "WHERE ({s_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
+    ).format(**parts)
+    differences = render(
+        "collection/differences.sql", **parts, after_condition=behind if after else sql.SQL("")
+    )
+    return render(f"collection/{name}.sql", **parts, differences=differences)
+
+
+def file_missing(
+    connection: Connection, collection: Collection, *, contents: bool = False
+) -> tuple[int, int]:
+    """File jobs for source rows that have an image and neither embedding, failure nor job, or another image than these.
+
+    Walks the primary key in pages, one transaction each.
+
+    Returns:
+        Keys filed, and those of them whose picture had changed unseen.
+    """
+    filed, changed, after = 0, 0, None
+    while True:
+        with connection.transaction():
+            page = file_page(connection, collection, after, reconciles=True, contents=contents)
+        filed += page.filed
+        changed += page.changed
+        after = page.last_key
+        if page.is_last:
+            return filed, changed
+
+
+def list_source(
+    connection: Connection, collection: Collection, progress: Callable[[int], None] | None = None
+) -> int:
+    """File the whole source for its first fill; an interrupted listing goes on where it stopped.
+
+    Several commands that list at once take turns page by page, so that no row is filed twice.
+
+    Args:
+        progress: Called with the rows looked at so far.
+
+    Returns:
+        Keys filed now; 0 when the source had been listed before.
+    """
+    filed = looked_at = 0
+    while True:
+        with connection.transaction():
+            row = connection.execute(load_sql("queries/lock_listing.sql"), [collection.id]).fetchone()
+            if row is None or row[1]:
+                return filed
+            page = file_page(connection, collection, row[0], reconciles=False)
+            connection.execute(
+                load_sql("queries/note_listing.sql"),
+                {
+                    "collection_id": collection.id,
+                    "last_key": Jsonb(page.last_key or row[0]),
+                    "is_last": page.is_last,
+                },
+            )
+        filed += page.filed
+        looked_at += page.rows
+        if progress is not None:
+            progress(looked_at)
+
+
+def count_missing(connection: Connection, collection: Collection) -> int:
+    """Count the rows that a first fill would embed: those with an image and neither embedding nor failure."""
+    parts = collection.parts(vector_schema(connection))
+    with connection.transaction():
+        read_like_triggers(connection, collection)
+        row = connection.execute(render("collection/count_missing.sql", **parts)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def reconcile(
+    connection: Connection,
+    collection: Collection,
+    *,
+    contents: bool = False,
+    lock_timeout_ms: int = 2000,
+) -> Reconciled:
+    """Bring a collection in line with its source: file what is missing or changed, delete what has no row any more.
+
+    Partitions attached since the collection was made get their triggers first, and the embedding table its policy
+    where the source has been given row-level security.
+
+    Args:
+        contents: Also read and hash all pictures that lie in the table, to find bytes replaced by as many others.
+    """
+    schema = vector_schema(connection)
+    parts = collection.parts(schema)
+    check_columns_are_there(connection, collection)
+    source = describe_source(connection, collection.source.as_string(connection), collection.key_columns)
+    untriggered = tables_without_triggers(connection, collection, source)
+    for table in untriggered:
+        with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
+            for file in ("drop_triggers", "triggers"):
+                connection.execute(render(f"collection/{file}.sql", **parts, table=sql.Identifier(*table)))
+    if source.hides_rows and not has_row_security(connection, collection):
+        with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
+            connection.execute(render("collection/row_security.sql", **parts))
+    filed, changed = file_missing(connection, collection, contents=contents)
+    with connection.transaction():
+        connection.execute("SET LOCAL row_security = off")
+        orphans = connection.execute(render("collection/delete_orphans.sql", **parts)).rowcount
+        failures = connection.execute(render("collection/delete_orphan_failures.sql", **parts)).rowcount
+    connection.execute(
+        "UPDATE imgvec.collection SET listed_at = coalesce(listed_at, now()) WHERE id = %s", [collection.id]
+    )
+    return Reconciled(filed, changed, orphans, failures, len(untriggered))
+
+
+def tables_without_triggers(
+    connection: Connection, collection: Collection, source: Source
+) -> list[tuple[str, str]]:
+    """Return (schema, table) of those tables of a source that lack one of the collection's triggers."""
+    if not source.can_have_triggers:
+        return []
+    known = triggered_tables(connection, collection)
+    return [table for table in source.tables if known.get(table) != len(trigger_names(collection))]
+
+
+def check_columns_are_there(connection: Connection, collection: Collection) -> None:
+    """Refuse a source of which a column that keys or pictures come from was renamed or dropped.
+
+    Raises:
+        CollectionError: One is missing; nothing was changed.
+    """
+    oid = resolve_relation(connection, collection.source.as_string(connection))
+    columns: dict[str, str] = dict(connection.execute(load_sql("queries/source_columns.sql"), {"oid": oid}))
+    for column in (*collection.key_columns, *collection.watch_columns):
+        if column not in columns:
+            raise CollectionError(
+                f"{no_such_column(collection.shown_source, column, columns)}; rename it back, or drop collection "
+                f"{collection.name} and create it again"
+            )
+
+
+def has_row_security(connection: Connection, collection: Collection) -> bool:
+    """Whether the embedding table has row-level security."""
+    row = connection.execute(
+        load_sql("queries/has_row_security.sql"), {"table": collection.embedding_table}
+    ).fetchone()
+    return row is not None and bool(row[0])

@@ -1,0 +1,220 @@
+"""Compare a collection with its source and with itself, and say what is not as it should be. Reads only."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.integrity.reconcile import (
+    PAGE_ROWS,
+    check_columns_are_there,
+    page_statement,
+    tables_without_triggers,
+)
+from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.reading import read_like_triggers
+from imgvec_pg.store.source import describe_source
+from imgvec_pg.store.sqlparts import bindable
+
+EXAMPLES = 5
+"""Keys named for each kind of difference."""
+LATE_SECONDS = 120
+STUCK_SECONDS = 3600
+
+KINDS = {
+    "missing": "have a picture and neither embedding, failure nor job",
+    "changed": "name another picture than the one that was embedded",
+    "changed_bytes": "hold other bytes than those that were embedded",
+    "changed_failure": "failed, and name another picture now",
+    "unreadable": "are embedded, and their picture cannot be read now",
+    "orphan": "are embedded, and the source has no such row or no picture in it",
+    "orphan_failure": "are failures of which the source has no row",
+    "bad_vector": "have a vector of another norm than 1 or of another length",
+    "different_vector": "have another vector than the model gives for the same bytes",
+    "stuck": "are queued, and nobody works on them",
+    "queued_without_row": "are queued, and the source has no such row: harmless",
+    "without_triggers": "tables of the source lack triggers: their changes are not seen",
+}
+"""Kinds of difference, each with what its rows have in common."""
+HARMLESS = frozenset({"queued_without_row"})
+BY_HAND = {
+    "unreadable": "put the files back, or change the rows",
+    "stuck": "run a worker: imgvec worker {name}",
+}
+"""Kinds that --repair cannot mend, and what does."""
+
+
+@dataclass
+class Difference:
+    """Rows of one kind: how many, and some of their keys (of `without_triggers` the names of tables)."""
+
+    kind: str
+    rows: int = 0
+    examples: list[Key | str] = field(default_factory=list)
+
+    def add(self, rows: int, examples: Iterable[Key | str]) -> None:
+        """Count more rows of the kind."""
+        self.rows += rows
+        self.examples = [*self.examples, *examples][:EXAMPLES]
+
+
+@dataclass
+class Verified:
+    """What a collection looks like, and what is wrong with it.
+
+    Attributes:
+        source_rows: Rows of the source that were looked at, with a picture or without.
+        embedded, queued, failed: Embeddings, keys in the queue, and failures with a reason: none of them is a difference.
+        pictures_read: Files read and compared, and rows embedded anew.
+    """
+
+    collection: str
+    source: str
+    source_rows: int = 0
+    embedded: int = 0
+    queued: int = 0
+    failed: int = 0
+    pictures_read: int = 0
+    differences: dict[str, Difference] = field(default_factory=dict)
+
+    def add(self, kind: str, rows: int, examples: Iterable[Key | str]) -> None:
+        """Note rows that differ."""
+        self.differences.setdefault(kind, Difference(kind)).add(rows, examples)
+
+    def listed(self) -> list[Difference]:
+        """Return what differs, in the order of KINDS."""
+        return [self.differences[kind] for kind in KINDS if kind in self.differences]
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether nothing needs to be mended."""
+        return all(kind in HARMLESS for kind in self.differences)
+
+
+@contextmanager
+def reading_only(connection: Connection, collection: Collection) -> Iterator[None]:
+    """Run one transaction that cannot write, and sees the source as the triggers do."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION READ ONLY")
+        read_like_triggers(connection, collection)
+        yield
+
+
+def verify_collection(
+    connection: Connection,
+    collection: Collection,
+    *,
+    contents: bool = False,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Verified:
+    """Compare source, embeddings, failures and queue.
+
+    Each page of the source is one statement, so that changes that go on meanwhile are never taken for differences.
+
+    Args:
+        contents: Read and hash the pictures in the table too.
+        progress: Called with the source rows looked at so far.
+
+    Raises:
+        CollectionError: The source or a column that it is read by is gone.
+        psycopg.errors.InsufficientPrivilege: The role may not read it all.
+    """
+    check_columns_are_there(connection, collection)
+    found = Verified(collection.name, collection.shown_source)
+    _compare_source(connection, collection, contents, found, progress)
+    schema = vector_schema(connection)
+    parts = bindable(collection.parts(schema))
+    values = {"examples": EXAMPLES, "late_seconds": LATE_SECONDS, "stuck_seconds": STUCK_SECONDS}
+    for name in ("find_orphans", "find_bad_vectors", "find_bad_jobs"):
+        with reading_only(connection, collection):
+            for kind, rows, keys in connection.execute(render(f"collection/{name}.sql", **parts), values):
+                found.add(kind, rows, keys)
+    with reading_only(connection, collection):
+        counted = connection.execute(render("collection/count_states.sql", **parts)).fetchone()
+    if counted is not None:
+        found.embedded, found.queued, found.failed = counted
+    source = describe_source(connection, collection.source.as_string(connection), collection.key_columns)
+    untriggered = tables_without_triggers(connection, collection, source)
+    if untriggered:
+        found.add("without_triggers", len(untriggered), [".".join(table) for table in untriggered])
+    return found
+
+
+def _compare_source(
+    connection: Connection,
+    collection: Collection,
+    contents: bool,
+    found: Verified,
+    progress: Callable[[int], None],
+) -> None:
+    after: Key | None = None
+    while True:
+        statement = page_statement(connection, collection, "find_differences", after)
+        with reading_only(connection, collection):
+            row = connection.execute(
+                statement,
+                {
+                    "after": Jsonb(after),
+                    "page_size": PAGE_ROWS,
+                    "reconciles": True,
+                    "contents": contents,
+                    "examples": EXAMPLES,
+                },
+            ).fetchone()
+        assert row is not None  # noqa: S101 - the statement always gives one row
+        after, looked_at, differences = row
+        found.source_rows += looked_at
+        for kind, rows, keys in differences:
+            found.add(kind, rows, keys)
+        progress(found.source_rows)
+        if looked_at < PAGE_ROWS:
+            return
+
+
+def count_leftovers(connection: Connection) -> int:
+    """Count jobs and failures of collections that are no more."""
+    row = connection.execute(load_sql("queries/find_leftovers.sql")).fetchone()
+    return sum(row) if row else 0
+
+
+def drop_leftovers(connection: Connection) -> int:
+    """Delete jobs and failures of collections that are no more, and return how many."""
+    row = connection.execute(load_sql("queries/drop_leftovers.sql")).fetchone()
+    return int(row[0]) if row else 0
+
+
+def file_again(connection: Connection, collection: Collection, rows: Sequence[tuple[Key, int]]) -> int:
+    """File embedded keys again, each with the version that its embedding was seen at; return how many still had it."""
+    if not rows:
+        return 0
+    return _changed(
+        connection,
+        collection,
+        "file_again",
+        {"keys": Jsonb([key for key, _ in rows]), "versions": [version for _, version in rows]},
+    )
+
+
+def replace_bad_vectors(connection: Connection, collection: Collection) -> int:
+    """Delete embeddings that cannot be found rightly, file their keys, and return how many."""
+    return _changed(connection, collection, "replace_bad_vectors")
+
+
+def drop_empty_jobs(connection: Connection, collection: Collection) -> int:
+    """Delete jobs of which no key has a row any more, and return their keys' number."""
+    return _changed(connection, collection, "drop_empty_jobs")
+
+
+def _changed(
+    connection: Connection, collection: Collection, name: str, values: dict[str, object] | None = None
+) -> int:
+    parts: dict[str, sql.Composable] = dict(bindable(collection.parts(vector_schema(connection))))
+    with connection.transaction():
+        read_like_triggers(connection, collection)
+        row = connection.execute(render(f"collection/{name}.sql", **parts), values or {}).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,208 @@
+"""Compare embeddings with the pictures that they were made from: files by their bytes, a sample by embedding it anew.
+
+Pictures behind URLs are left alone: a check of a million rows is no reason to ask a host a million times.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sql_templates import render
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.errors import ImageError, ModelError, PicturesAwayError
+from imgvec_pg.images.decoding.sandbox import decode_guarded
+from imgvec_pg.images.fetching.source import Fetch, find_fetch, read_picture
+from imgvec_pg.images.reference import ImageReference, url_scheme
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.integrity.verify import Verified, reading_only
+from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.sqlparts import bindable
+
+FILES_AT_ONCE = 1024
+READERS = 4
+SAME_FROM_COSINE = 0.999
+"""Two precisions of one model differ less than this."""
+
+
+@dataclass(frozen=True)
+class EmbeddedPicture:
+    """An embedded row: its key, the version and the SHA-256 that its embedding has, and where its picture is."""
+
+    key: Key
+    version: int
+    content_hash: bytes
+    path: str | None
+    content: bytes | None = None
+    embedding: str = ""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether its picture is behind a URL."""
+        return self.path is not None and url_scheme(self.path) is not None
+
+
+@dataclass
+class PictureCheck:
+    """What reading the pictures found, beside what it notes in `verified`.
+
+    Attributes:
+        reads_all: Whether all pictures are read and compared anyway, so that a sample need not tell of their bytes.
+        outdated: Keys and versions of embeddings whose picture is another one now, or that the model would make otherwise.
+    """
+
+    verified: Verified
+    reads_all: bool = False
+    outdated: list[tuple[Key, int]] = field(default_factory=list)
+    _noted: set[str] = field(default_factory=set)
+
+    def note(self, kind: str, picture: EmbeddedPicture) -> None:
+        """Note one row, once; those that a worker can mend are kept to be filed."""
+        if repr(picture.key) in self._noted:
+            return
+        self._noted.add(repr(picture.key))
+        self.verified.add(kind, 1, [picture.key])
+        if kind != "unreadable":
+            self.outdated.append((picture.key, picture.version))
+
+
+def check_files(
+    connection: Connection,
+    collection: Collection,
+    read_path: Fetch,
+    check: PictureCheck,
+    progress: Callable[[int], None] = lambda files: None,
+) -> None:
+    """Read the files of all embedded rows and compare their hashes.
+
+    Args:
+        read_path: As `path_reader` gives it.
+
+    Raises:
+        PicturesAwayError: The root is not there.
+    """
+    if collection.path_column is None:
+        return
+    read = 0
+    with ThreadPoolExecutor(READERS, thread_name_prefix="imgvec-verify") as pool:
+        for page in _embedded_files(connection, collection):
+            for picture, data in zip(
+                page, pool.map(lambda picture: _fetch(picture, read_path), page), strict=True
+            ):
+                if isinstance(data, ImageError):
+                    check.note("unreadable", picture)
+                elif hashlib.sha256(data).digest() != picture.content_hash:
+                    check.note("changed_bytes", picture)
+            read += len(page)
+            check.verified.pictures_read += len(page)
+            progress(read)
+
+
+def check_sample(
+    connection: Connection,
+    collection: Collection,
+    read_path: Fetch,
+    embedder: Embedder,
+    sample: int,
+    check: PictureCheck,
+) -> None:
+    """Embed rows drawn at random anew, one by one, and compare the vectors.
+
+    Args:
+        read_path: As `path_reader` gives it.
+
+    Raises:
+        PicturesAwayError: The root is not there.
+        ModelError: The model is not the one on record.
+    """
+    require_same_model(connection, collection, embedder)
+    parts = bindable(collection.parts(vector_schema(connection)))
+    with reading_only(connection, collection):
+        rows = connection.execute(
+            render("collection/sample_embedded.sql", **parts), {"sample": sample}, binary=False
+        ).fetchall()
+    for picture in (EmbeddedPicture(*row) for row in rows):
+        if picture.is_remote:
+            continue
+        data = _fetch(picture, read_path)
+        check.verified.pictures_read += 1
+        if isinstance(data, ImageError):
+            check.note("unreadable", picture)
+        elif hashlib.sha256(data).digest() != picture.content_hash:
+            if not check.reads_all:
+                check.note("changed_bytes", picture)
+        elif cosine_similarity(picture, data, embedder) < SAME_FROM_COSINE:
+            check.note("different_vector", picture)
+
+
+def cosine_similarity(picture: EmbeddedPicture, data: bytes, embedder: Embedder) -> float:
+    """Compare a stored embedding with the one that the model gives now; -1 where it gives none."""
+    try:
+        now = embedder.embed_images([decode_guarded(data)])[0].astype(np.float64)
+    except ImageError:
+        return -1.0
+    stored = np.array(picture.embedding.strip("[]").split(","), dtype=np.float64)
+    return float(stored @ now / (np.linalg.norm(stored) * np.linalg.norm(now)))
+
+
+def require_same_model(connection: Connection, collection: Collection, embedder: Embedder) -> None:
+    """Check that an embedder is the model on record, without recording it.
+
+    Raises:
+        ModelError: It is another one.
+    """
+    row = connection.execute(
+        "SELECT fingerprint FROM imgvec.model WHERE id = %s", [collection.model_id]
+    ).fetchone()
+    recorded = row and row[0]
+    if recorded and recorded != embedder.fingerprint:
+        raise ModelError(
+            f'the weights or preprocessing of "{embedder.name}" here (fingerprint {embedder.fingerprint[:12]}) are not '
+            f'those that collection "{collection.name}" was embedded with ({recorded[:12]}); use the same weights'
+        )
+
+
+def path_reader(collection: Collection, root: Path | None) -> Fetch:
+    """Return what reads a collection's paths: as its workers do, what IMGVEC_FETCH gives, or files below the root."""
+    fetch = None if root else find_fetch(collection.name)
+    return lambda path: read_picture(ImageReference(path=path), root, fetch=fetch)
+
+
+def _fetch(picture: EmbeddedPicture, read_path: Fetch) -> bytes | ImageError:
+    try:
+        if picture.path is None:
+            return read_picture(ImageReference(content=picture.content), None)
+        return read_path(picture.path)
+    except PicturesAwayError:
+        raise
+    except ImageError as error:
+        return error
+
+
+def _embedded_files(connection: Connection, collection: Collection) -> Iterator[list[EmbeddedPicture]]:
+    """Yield pages of the embedded rows whose picture is a file."""
+    after_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
+    parts = bindable({**collection.parts(vector_schema(connection)), "a_keys": after_keys})
+    behind = sql.SQL(
+        "AND ({e_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
+    ).format(**parts)
+    after: Key | None = None
+    while True:
+        statement = render(
+            "collection/read_embedded.sql", **parts, after_condition=behind if after else sql.SQL("")
+        )
+        with reading_only(connection, collection):
+            rows = connection.execute(
+                statement, {"after": Jsonb(after), "page_size": FILES_AT_ONCE}
+            ).fetchall()
+        page = [EmbeddedPicture(*row) for row in rows]
+        yield [picture for picture in page if not picture.is_remote]
+        if len(page) < FILES_AT_ONCE:
+            return
+        after = page[-1].key

@@ -1,0 +1,86 @@
+"""Models on record: what the first worker stamped, and the golden vectors that later ones must reproduce."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from psycopg.rows import class_row
+
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.embedding.golden import IMAGE, KINDS, TEXT, GoldenVectors, lowest_cosine
+
+
+@dataclass(frozen=True)
+class RecordedModel:
+    """A row of imgvec.model, with the names of its collections. Field names are the query's columns."""
+
+    id: int
+    name: str
+    dimensions: int
+    has_text: bool
+    fingerprint: str | None
+    weights_sha256: str | None
+    logit_scale: float | None
+    logit_bias: float | None
+    images_per_second: float | None
+    golden_count: int
+    collections: Sequence[str]
+
+
+@dataclass(frozen=True)
+class GoldenComparison:
+    """How near a model here is to the golden vectors on record.
+
+    Attributes:
+        images: Least cosine of the pictures; None where there are none here or on record.
+        texts: The same of the texts.
+    """
+
+    images: float | None
+    texts: float | None
+
+    @property
+    def lowest(self) -> float:
+        """Least cosine of all, 1 where there is nothing to compare."""
+        return min(cosine for cosine in (self.images, self.texts, 1.0) if cosine is not None)
+
+
+def find_models(connection: Connection, name: str | None = None) -> list[RecordedModel]:
+    """Return the models on record, or the one of this name."""
+    with connection.cursor(row_factory=class_row(RecordedModel)) as cursor:
+        return cursor.execute(load_sql("queries/models.sql"), {"name": name}).fetchall()
+
+
+def compare_golden(
+    connection: Connection, model_id: int, golden: GoldenVectors, precision: str, *, store: bool
+) -> GoldenComparison:
+    """Compare golden vectors with those on record.
+
+    Args:
+        store: First store those that are not on record. Of two workers that do, one's stay, and both compare with them.
+    """
+    if store:
+        for kind, vectors in golden.items():
+            for position, vector in enumerate(vectors):
+                connection.execute(
+                    load_sql("queries/store_golden.sql"),
+                    {
+                        "model_id": model_id,
+                        "kind": kind,
+                        "position": position,
+                        "embedding": vector.tolist(),
+                        "precision": precision,
+                    },
+                )
+    on_record: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
+    for kind, embedding, _ in connection.execute(
+        load_sql("queries/golden_vectors.sql"), {"model_id": model_id}
+    ):
+        on_record[kind].append(embedding)
+    cosines = {
+        kind: lowest_cosine(vectors, np.asarray(on_record[kind], dtype=np.float32))
+        for kind, vectors in golden.items()
+        if on_record[kind]
+    }
+    return GoldenComparison(cosines.get(IMAGE), cosines.get(TEXT))

@@ -1,0 +1,1 @@
+"""The job queue, its statistics, and queries waiting for an embedding."""

@@ -1,0 +1,250 @@
+"""The queue: slices of a collection's keys waiting to be embedded."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.store.transactions import short_transaction
+
+Key = dict[str, Any]
+"""A source row's primary key as JSON: {"id": 7}."""
+
+MAX_ATTEMPTS = 3
+"""A key whose image cannot be had this often is a failure."""
+MAX_DEATHS = 4
+"""A key that was with this many dying workers is a failure: with the first one in company, which blames nobody,
+then alone three times. Fewer would blame a healthy image for two chance kills."""
+MAX_JOBS_PER_CLAIM = 256
+
+
+@dataclass(frozen=True)
+class Job:
+    """One claimed job; `attempts` counts this claim, `deaths` the leases that ran out before it."""
+
+    id: int
+    version: int
+    keys: list[Key]
+    attempts: int
+    deaths: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Jobs leased together under one token."""
+
+    token: uuid.UUID
+    jobs: tuple[Job, ...]
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a worker died with one of the jobs: it must be worked alone."""
+        return any(job.deaths for job in self.jobs)
+
+    def key_count(self) -> int:
+        """Keys of all jobs."""
+        return sum(len(job.keys) for job in self.jobs)
+
+
+@dataclass(frozen=True)
+class QueueDepth:
+    """Keys in the queue: all, leased now, put off; and seconds until the next that was put off, None when none."""
+
+    waiting: int
+    leased: int
+    put_off: int
+    next_due_seconds: float | None
+
+
+@dataclass(frozen=True)
+class PutOffKey:
+    """A key to try again later, at the version it has, `attempts` counting the tries it has used up.
+
+    Its worker lived to tell, so deaths of earlier ones are forgotten.
+    """
+
+    key: Key
+    version: int
+    attempts: int
+    delay_seconds: float
+
+
+@dataclass(frozen=True)
+class QueuePlace:
+    """Where a claim begins to look: no job with a smaller id, of changes and of the first fill. 0 sees all."""
+
+    first_change: int = 0
+    first_fill: int = 0
+
+
+BEGINNING = QueuePlace()
+END = QueuePlace(2**63 - 1, 2**63 - 1)
+
+
+def place_of(jobs: Sequence[Job], otherwise: QueuePlace = END) -> QueuePlace:
+    """Return where these jobs begin; `otherwise` for a kind that none is of."""
+    return QueuePlace(
+        min((job.id for job in jobs if job.version), default=otherwise.first_change),
+        min((job.id for job in jobs if not job.version), default=otherwise.first_fill),
+    )
+
+
+def claim_jobs(
+    connection: Connection,
+    collection_id: int,
+    token: uuid.UUID,
+    max_keys: int,
+    *,
+    lease_seconds: float,
+    at_most: int | None = None,
+    place: QueuePlace = BEGINNING,
+    spares_expired: bool = False,
+    spares_suspects: bool = False,
+) -> Claim:
+    """Lease due jobs of about `max_keys` keys; each claim counts as an attempt until it is released.
+
+    A job whose worker died is taken apart, and its keys are then claimed one at a time.
+
+    Args:
+        token: Marks the lease; the caller notes it before, so that it is known even if the answer is lost.
+        at_most: Never lease more keys than this; the last job is divided.
+        place: Where to begin.
+        spares_expired: Leave jobs alone whose lease ran out.
+        spares_suspects: Leave jobs alone that a worker died with.
+    """
+    if at_most is not None:
+        max_keys = min(max_keys, at_most)
+    for _ in range(MAX_JOBS_PER_CLAIM):
+        with short_transaction(connection):
+            jobs = _lease(
+                connection,
+                {
+                    "collection_id": collection_id,
+                    "max_keys": max_keys,
+                    "max_jobs": min(max_keys, MAX_JOBS_PER_CLAIM),
+                    "token": token,
+                    "lease_seconds": lease_seconds,
+                    "spares_expired": spares_expired,
+                    "spares_suspects": spares_suspects,
+                    **vars(place),
+                },
+            )
+            deadly = [job.id for job in jobs if job.deaths and len(job.keys) > 1]
+            if not deadly:
+                return Claim(token, tuple(_first_keys(connection, token, jobs, at_most)))
+            connection.execute(load_sql("queries/split_jobs.sql"), {"ids": deadly, "token": token})
+    return Claim(token, ())
+
+
+def _lease(connection: Connection, values: dict[str, Any]) -> list[Job]:
+    with connection.cursor(row_factory=class_row(Job)) as cursor:
+        jobs = cursor.execute(load_sql("queries/claim_jobs.sql"), values).fetchall()
+    return sorted(jobs, key=lambda job: (job.version == 0, job.id))
+
+
+def _first_keys(
+    connection: Connection, token: uuid.UUID, jobs: Sequence[Job], at_most: int | None
+) -> Iterator[Job]:
+    left = at_most
+    for job in jobs:
+        if left is None or len(job.keys) <= left:
+            yield job
+        else:
+            row = connection.execute(
+                load_sql("queries/shorten_job.sql"), {"id": job.id, "token": token, "key_count": left}
+            ).fetchone()
+            assert row is not None  # noqa: S101 - leased a moment ago in this transaction
+            yield replace(job, keys=row[0])
+        left = None if left is None else left - len(job.keys)
+
+
+def extend_leases(
+    connection: Connection,
+    collection_id: int,
+    tokens: Sequence[uuid.UUID],
+    lease_seconds: float,
+    place: QueuePlace = BEGINNING,
+) -> None:
+    """Keep the leases of a live worker, none on a job before `place`, for another `lease_seconds`."""
+    with short_transaction(connection):
+        connection.execute(
+            load_sql("queries/extend_leases.sql"),
+            {
+                "tokens": list(tokens),
+                "collection_id": collection_id,
+                "lease_seconds": lease_seconds,
+                **vars(place),
+            },
+        )
+
+
+def release_jobs(
+    connection: Connection, collection_id: int, tokens: Sequence[uuid.UUID], place: QueuePlace = BEGINNING
+) -> None:
+    """Give claimed jobs back untried, none of them before `place`, charging no attempt."""
+    with short_transaction(connection):
+        connection.execute(
+            load_sql("queries/release_jobs.sql"),
+            {"tokens": list(tokens), "collection_id": collection_id, **vars(place)},
+        )
+
+
+def finish_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) -> dict[int, int]:
+    """Take jobs off the queue within the caller's transaction; those returned, id -> keys, were still ours."""
+    rows = connection.execute(load_sql("queries/finish_jobs.sql"), {"ids": list(ids), "token": token})
+    return dict(rows.fetchall())
+
+
+def explode_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) -> list[Job]:
+    """Replace leased jobs by one leased job a key, in one transaction of its own."""
+    with short_transaction(connection), connection.cursor(row_factory=class_row(Job)) as cursor:
+        return cursor.execute(
+            load_sql("queries/explode_jobs.sql"), {"ids": list(ids), "token": token}
+        ).fetchall()
+
+
+def put_off(connection: Connection, collection_id: int, keys: Sequence[PutOffKey]) -> None:
+    """File keys again, each alone, within the caller's transaction."""
+    if keys:
+        connection.execute(
+            load_sql("queries/put_off_keys.sql"),
+            {
+                "collection_id": collection_id,
+                "keys": Jsonb([key.key for key in keys]),
+                "versions": [key.version for key in keys],
+                "attempts": [key.attempts for key in keys],
+                "delays": [key.delay_seconds for key in keys],
+            },
+        )
+
+
+def queue_depth(connection: Connection, collection_id: int) -> QueueDepth:
+    """Count the keys in a collection's queue."""
+    with connection.cursor(row_factory=class_row(QueueDepth)) as cursor:
+        found = cursor.execute(
+            load_sql("queries/queue_depth.sql"), {"collection_id": collection_id}
+        ).fetchone()
+    assert found is not None  # noqa: S101 - an aggregate always gives a row
+    return found
+
+
+def find_waiting_job(connection: Connection, collection_id: int, seen: int | None) -> int | None:
+    """Return the id of a job in the queue, due or not: of the one that was seen before, or another; None when it is empty."""
+    row = connection.execute(
+        load_sql("queries/find_waiting_job.sql"), {"collection_id": collection_id, "seen": seen}
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def retry_failures(connection: Connection, collection_id: int, codes: Sequence[str] | None = None) -> int:
+    """File failed keys again, all or those with these codes, and return how many."""
+    row = connection.execute(
+        load_sql("queries/retry_failures.sql"),
+        {"collection_id": collection_id, "codes": None if codes is None else list(codes)},
+    ).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,108 @@
+"""Take imgvec out of a database again."""
+
+import psycopg
+from psycopg import sql
+
+from imgvec_pg.database.connect import Connection, lock_timeout, one_line, pinned_search_path
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.errors import DatabaseError
+from imgvec_pg.store.aliases import drop_aliases
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.ddl import drop_collection, find_collections
+from imgvec_pg.store.grants import ROLES
+from imgvec_pg.store.text_relay import remove_relay
+
+SHOWN_DEPENDENTS = 5
+
+
+def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> list[str]:
+    """Drop all collections, the schema, the extension if a migration made it, and roles nobody uses.
+
+    It is one transaction: all of it happens or nothing.
+
+    Returns:
+        A line for each thing done or left, for people to read.
+
+    Raises:
+        DatabaseError: A source table stayed locked, or the application's own objects need the schema.
+    """
+    lines = []
+    with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
+        made_extension = _made_extension(connection)
+        drop_aliases(connection)
+        for collection in installed_collections(connection):
+            drop_collection(connection, collection, lock_timeout_ms=lock_timeout_ms)
+            lines.append(f"dropped collection {collection.name}")
+        _refuse_dependents(connection)
+        remove_relay(connection)
+        connection.execute("DROP SCHEMA imgvec CASCADE")
+        lines.append("dropped schema imgvec")
+        lines += _reset_database_default(connection, is_ours=made_extension)
+        lines += _drop_extension(connection, is_ours=made_extension)
+        lines += [_drop_role(connection, role) for role in ROLES]
+    return lines
+
+
+def installed_collections(connection: Connection) -> list[Collection]:
+    """Return all collections, none where a broken schema has no registry."""
+    row = connection.execute("SELECT to_regclass('imgvec.collection') IS NOT NULL").fetchone()
+    return find_collections(connection) if row and row[0] else []
+
+
+def _made_extension(connection: Connection) -> bool:
+    row = connection.execute("SELECT obj_description('imgvec'::regnamespace, 'pg_namespace')").fetchone()
+    return row is not None and "created the extension" in (row[0] or "")
+
+
+def _refuse_dependents(connection: Connection) -> None:
+    """Raise rather than let CASCADE take the application's own objects along."""
+    found = [str(row[0]) for row in connection.execute(load_sql("queries/outside_dependents.sql"), {})]
+    if found:
+        shown = ", ".join(found[:SHOWN_DEPENDENTS])
+        more = f" and {len(found) - SHOWN_DEPENDENTS} more" if len(found) > SHOWN_DEPENDENTS else ""
+        raise DatabaseError(
+            f"objects of the application need the schema imgvec: {shown}{more}; drop them first. Nothing was changed"
+        )
+
+
+def _reset_database_default(connection: Connection, *, is_ours: bool) -> list[str]:
+    """Take back what `imgvec migrate --database-defaults` set, where nobody else can have."""
+    row = connection.execute(load_sql("queries/database_default.sql")).fetchone()
+    if row is None:
+        return []
+    database = sql.Identifier(connection.info.dbname)
+    statement = sql.SQL("ALTER DATABASE {} RESET hnsw.iterative_scan").format(database)
+    if is_ours:
+        try:
+            with connection.transaction():
+                connection.execute(statement)
+            return [f"reset the database's default {row[0]}"]
+        except psycopg.errors.InsufficientPrivilege:
+            pass
+    return [f"left the database's default {row[0]}; reset it with: {statement.as_string(connection)}"]
+
+
+def _drop_extension(connection: Connection, *, is_ours: bool) -> list[str]:
+    if connection.execute("SELECT FROM pg_extension WHERE extname = 'vector'").rowcount == 0:
+        return []
+    if not is_ours:
+        return ["left extension vector: imgvec migrate did not create it"]
+    try:
+        with connection.transaction():
+            connection.execute("DROP EXTENSION vector")
+    except psycopg.errors.DependentObjectsStillExist:
+        return ["left extension vector: other tables use it"]
+    except psycopg.errors.InsufficientPrivilege as error:
+        return [f"left extension vector: {one_line(error)}"]
+    return ["dropped extension vector, which imgvec migrate had created"]
+
+
+def _drop_role(connection: Connection, role: str) -> str:
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+    except psycopg.errors.DependentObjectsStillExist:
+        return f"left role {role}: it has rights in this or another database"
+    except psycopg.errors.InsufficientPrivilege as error:
+        return f"left role {role}: {one_line(error)}"
+    return f"dropped role {role}"
