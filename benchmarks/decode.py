@@ -22,9 +22,9 @@ import torch
 from PIL import Image
 from skimage import data as photographs
 
-from imgvec_pg.embedding.openclip_network import inference_transform
 from imgvec_pg.embedding.resize import first_resize
 from imgvec_pg.embedding.runtime import import_open_clip
+from imgvec_pg.embedding.torch_models.openclip_network import inference_transform
 from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.images.decoding.sandbox import decode_guarded, shared_pool, usable_cpus
 

@@ -46,9 +46,10 @@ def fill(rows: int) -> Any:  # noqa: ANN401 - a model made here
     from django.db import connection, models
 
     from imgvec_pg.django import ImageSearch, ImageSearchManager
-    from imgvec_pg.django.connections import psycopg_connection
-    from imgvec_pg.store.ddl import create_collection, get_collection
+    from imgvec_pg.django.connection_dsn import psycopg_connection
+    from imgvec_pg.store.collection_ddl import create_collection
     from imgvec_pg.store.index.build import build_index
+    from imgvec_pg.store.registry import get_collection
     from imgvec_pg.store.spec import CollectionRequest
 
     class Item(models.Model):

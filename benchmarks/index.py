@@ -23,14 +23,15 @@ from psycopg.errors import Diagnostic
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.hnswsize import graph_bytes
+from imgvec_pg.database.hnsw import graph_bytes
 from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection, get_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.index.build import BuildOptions
 from imgvec_pg.store.index.ddl import index_states
 from imgvec_pg.store.index.swap import drop_index, replace_index
+from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.spec import CollectionRequest
 
 K, TARGET, TOLERANCE = 10, 0.99, 0.1

@@ -39,7 +39,7 @@ from imgvec_pg.embedding.embedder import Float32Array
 from imgvec_pg.embedding.golden import lowest_cosine
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.timm_names import describe_timm_model
-from imgvec_pg.embedding.torch_embedder import TorchEmbedder
+from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "models.txt"
@@ -250,8 +250,8 @@ def measure(
     """Fill in a row."""
     import torch
 
-    from imgvec_pg.embedding.measure import count_gflops, measure_turns
     from imgvec_pg.embedding.runtime import cpu_has_bf16
+    from imgvec_pg.embedding.torch_models.throughput import count_gflops, measure_turns
 
     fast_half = torch.cuda.is_available() or cpu_has_bf16()
     is_large = gflops_of(model) > LARGE_GFLOPS and not torch.cuda.is_available()

@@ -23,8 +23,9 @@ from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.demo.pictures import load_images, read_manifest
 from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.store.ddl import create_collection, get_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.spec import CollectionRequest
 
 WEIGHTS = (0.0, 0.15, 0.25, 0.33, 0.5, 0.75, 1.0)

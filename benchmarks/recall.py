@@ -17,7 +17,7 @@ from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect
 from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.spec import CollectionRequest
 

@@ -33,9 +33,10 @@ from imgvec_pg.database.connect import connect  # noqa: E402
 from imgvec_pg.database.local_server.server import LocalServer  # noqa: E402
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory  # noqa: E402
 from imgvec_pg.store.aliases import create_alias, get_alias  # noqa: E402
-from imgvec_pg.store.ddl import create_collection, get_collection  # noqa: E402
+from imgvec_pg.store.collection_ddl import create_collection  # noqa: E402
 from imgvec_pg.store.index.build import build_index  # noqa: E402
 from imgvec_pg.store.integrity.reconcile import list_source  # noqa: E402
+from imgvec_pg.store.registry import get_collection  # noqa: E402
 from imgvec_pg.store.spec import CollectionRequest  # noqa: E402
 from imgvec_pg.store.switch import count_missing_beside  # noqa: E402
 

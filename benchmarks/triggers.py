@@ -18,7 +18,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.database.migrations import upgrade
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.spec import CollectionRequest
 
 STATEMENTS = {

@@ -16,9 +16,9 @@ from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.verify import verify_collection
-from imgvec_pg.store.queue.stats import read_queue_state
+from imgvec_pg.store.queue.queue_stats import read_queue_state
 from imgvec_pg.store.spec import CollectionRequest
 
 DIMENSIONS = 512

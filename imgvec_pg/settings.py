@@ -74,7 +74,7 @@ def model_directory() -> Path | None:
 
 
 def fetch_function() -> str:
-    """Return IMGVEC_FETCH, which names a function that reads pictures (imgvec_pg.images.fetching.source), or "" when unset."""
+    """Return IMGVEC_FETCH, or "" when unset: it names a function that reads pictures (images/fetching/application_fetch.py)."""
     return os.environ.get("IMGVEC_FETCH", "")
 
 

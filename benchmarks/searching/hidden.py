@@ -6,8 +6,9 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.store.ddl import CollectionRequest, create_collection, get_collection
+from imgvec_pg.store.collection_ddl import CollectionRequest, create_collection
 from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.registry import get_collection
 from searching.shop import K, Shop
 from searching.target import Target
 

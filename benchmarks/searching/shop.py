@@ -17,8 +17,9 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import CollectionRequest, create_collection, get_collection
+from imgvec_pg.store.collection_ddl import CollectionRequest, create_collection
 from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.registry import get_collection
 
 ANCHORS, BRANDS, QUERIES, K = 400, 100, 200, 10
 MANY = 1_000_000

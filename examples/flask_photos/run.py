@@ -53,7 +53,7 @@ def main() -> int:
 def has_collection(dsn: str) -> bool:
     """Whether an earlier start made the collection."""
     from imgvec_pg.database.connect import connect
-    from imgvec_pg.store.ddl import find_collections
+    from imgvec_pg.store.registry import find_collections
 
     with connect(dsn) as connection:
         return bool(find_collections(connection, "photo_clip"))

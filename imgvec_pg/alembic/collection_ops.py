@@ -14,13 +14,13 @@ from psycopg import sql
 from sqlalchemy import text
 
 from imgvec_pg.alembic import offline_sql
-from imgvec_pg.alembic.errors import MigrationError, telling
+from imgvec_pg.alembic.migration_errors import MigrationError, telling
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection as create_in_database
-from imgvec_pg.store.ddl import drop_collection as drop_in_database
-from imgvec_pg.store.ddl import find_collections
-from imgvec_pg.store.definition import CollectionDefinition
+from imgvec_pg.store.collection_ddl import create_collection as create_in_database
+from imgvec_pg.store.collection_ddl import drop_collection as drop_in_database
+from imgvec_pg.store.registry import find_collections
+from imgvec_pg.store.spec import CollectionDefinition
 
 # Below Alembic's own, which is the one that an alembic.ini shows.
 log = logging.getLogger("alembic.imgvec_pg")

@@ -15,7 +15,6 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy.dialects import postgresql
 
 from imgvec_pg.alembic.collection_ops import CreateCollectionOp
-from imgvec_pg.alembic.errors import MigrationError, telling
 from imgvec_pg.alembic.index_ops import (
     OPCLASS,
     CreateHnswIndexOp,
@@ -25,9 +24,10 @@ from imgvec_pg.alembic.index_ops import (
     existing_indexes,
     in_transaction,
 )
+from imgvec_pg.alembic.migration_errors import MigrationError, telling
 from imgvec_pg.alembic.render import PGVECTOR_IMPORT
-from imgvec_pg.store.definition import CollectionDefinition
 from imgvec_pg.store.mixin import DEFINITION, INFO, SCHEMA
+from imgvec_pg.store.spec import CollectionDefinition
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

@@ -13,7 +13,7 @@ from alembic.operations import MigrateOperation, Operations
 from psycopg import sql
 from sqlalchemy import TextClause
 
-from imgvec_pg.alembic.errors import MigrationError, telling
+from imgvec_pg.alembic.migration_errors import MigrationError, telling
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.database.sql_templates import as_alembic_text
 

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from imgvec_pg.alembic.errors import MigrationError
+from imgvec_pg.alembic.migration_errors import MigrationError
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
-from imgvec_pg.store.ddl import creation_statements, search_statements, trigger_names
-from imgvec_pg.store.definition import CollectionDefinition
+from imgvec_pg.store.collection_ddl import creation_statements, search_statements, trigger_names
 from imgvec_pg.store.source import KeyColumn, Source
-from imgvec_pg.store.spec import check_prompt
+from imgvec_pg.store.spec import CollectionDefinition, check_prompt
 
 ID = 1_999_777_001
 """Stands for the collection's id, which the database draws as the script runs."""

@@ -13,7 +13,7 @@ from imgvec_pg.alembic.index_ops import (
     HnswIndex,
     ReplaceHnswIndexOp,
 )
-from imgvec_pg.store.definition import CollectionDefinition
+from imgvec_pg.store.spec import CollectionDefinition
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

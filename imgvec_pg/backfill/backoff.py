@@ -11,6 +11,30 @@ from imgvec_pg.errors import ConnectionFailedError
 
 log = logging.getLogger(__name__)
 
+SHARE_OF_TIME = 0.05
+"""Part of the time that may go into looking."""
+
+
+class Pace:
+    """Says when to look again.
+
+    Args:
+        least_seconds: Not sooner than this, however fast it was.
+    """
+
+    def __init__(self, least_seconds: float = 0.0) -> None:
+        self.least_seconds = least_seconds
+        self._next_at = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is time to look."""
+        return time.monotonic() >= self._next_at
+
+    def took(self, seconds: float) -> None:
+        """Note that it was looked, and for how long."""
+        self._next_at = time.monotonic() + max(self.least_seconds, seconds / SHARE_OF_TIME)
+
+
 PAUSE_SECONDS = (0.5, 4.0)
 """First and longest pause between attempts to reach what went away."""
 GIVE_UP_AFTER_SECONDS = 900.0

@@ -14,10 +14,10 @@ from imgvec_pg.backfill.shared_decoding import prepare_picture
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError, PicturesAwayError
 from imgvec_pg.images.decoding.malloc import give_back_memory
-from imgvec_pg.images.fetching.source import Fetch, read_picture
+from imgvec_pg.images.fetching.application_fetch import Fetch, read_picture
+from imgvec_pg.images.fetching.folders import explain_absence
 from imgvec_pg.images.fetching.url import NO_URLS, AllowedUrls
 from imgvec_pg.images.reference import ImageReference
-from imgvec_pg.images.root import explain_absence
 from imgvec_pg.store.embeddings import EmbeddedKey, FailedKey, Outcome, StoredImage
 from imgvec_pg.store.queue.jobs import MAX_ATTEMPTS, Claim, Job, Key, PutOffKey
 

@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import psycopg
 
+from imgvec_pg.backfill.backoff import Pace
 from imgvec_pg.backfill.leases import LeaseBook
-from imgvec_pg.backfill.pace import Pace
-from imgvec_pg.backfill.stages import CLAIM
-from imgvec_pg.backfill.stats import IDLE, WORKING, Tally
+from imgvec_pg.backfill.stats import CLAIM, IDLE, WORKING, Tally
 from imgvec_pg.backfill.throttle import Throttle
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import require_same_collection
 from imgvec_pg.store.queue.jobs import (
     BEGINNING,
     Claim,
@@ -24,6 +22,7 @@ from imgvec_pg.store.queue.jobs import (
     find_waiting_job,
     place_of,
 )
+from imgvec_pg.store.registry import require_same_collection
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from types import TracebackType
 
 import psycopg
 
+from imgvec_pg.backfill.backoff import Pace
 from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.leases import LeaseBook
-from imgvec_pg.backfill.pace import Pace
 from imgvec_pg.backfill.stats import Tally
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import load_sql
@@ -21,7 +21,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ConnectionFailedError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import extend_leases
-from imgvec_pg.store.queue.stats import read_queue_state
+from imgvec_pg.store.queue.queue_stats import read_queue_state
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ModelError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.goldencheck import check_golden
+from imgvec_pg.store.model_registry import check_golden
 
 STAMP_TRIES = 3
 

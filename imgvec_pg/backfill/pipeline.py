@@ -27,13 +27,12 @@ from imgvec_pg.backfill.claiming import POLL_SECONDS, Claims, Place
 from imgvec_pg.backfill.image_loader import Preparing
 from imgvec_pg.backfill.isolation import BatchSize
 from imgvec_pg.backfill.leases import LeaseBook
-from imgvec_pg.backfill.stages import EMBED, READ, WAIT, WRITE
-from imgvec_pg.backfill.stats import Tally
+from imgvec_pg.backfill.stats import EMBED, READ, WAIT, WRITE, Tally
 from imgvec_pg.backfill.throttle import Allowance, Throttle
 from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.fetching.source import Fetch
+from imgvec_pg.images.fetching.application_fetch import Fetch
 from imgvec_pg.images.fetching.url import AllowedUrls
 from imgvec_pg.settings import LEASE_SECONDS
 from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, StoredImage

@@ -32,12 +32,12 @@ from imgvec_pg.errors import (
     ModelError,
     PicturesAwayError,
 )
-from imgvec_pg.images.fetching.source import find_fetch
-from imgvec_pg.images.root import explain_absence
+from imgvec_pg.images.fetching.application_fetch import find_fetch
+from imgvec_pg.images.fetching.folders import explain_absence
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection, require_same_collection
 from imgvec_pg.store.embeddings import EmbeddingStore
 from imgvec_pg.store.queue.jobs import release_jobs
+from imgvec_pg.store.registry import get_collection, require_same_collection
 
 log = logging.getLogger(__name__)
 

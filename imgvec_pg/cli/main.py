@@ -27,7 +27,7 @@ COMMANDS = {
     "worker": ("imgvec_pg.cli.commands.worker", "Keep embedding what changes, until stopped."),
     "status": ("imgvec_pg.cli.commands.status", "Show how far each collection is and who works on it."),
     "failures": ("imgvec_pg.cli.commands.failures", "List rows that could not be embedded, and why."),
-    "retry": ("imgvec_pg.cli.retry", "File failed rows again."),
+    "retry": ("imgvec_pg.cli.commands.failures", "File failed rows again."),
     "verify": (
         "imgvec_pg.cli.commands.verify",
         "Check that rows, embeddings, failures and queue agree, and say what does not.",
@@ -43,16 +43,22 @@ COMMANDS = {
         "imgvec_pg.cli.commands.browse",
         "Look at a collection's pictures in a web browser, and search them.",
     ),
-    "page": ("imgvec_pg.cli.commands.page", "Read a long answer page by page, exactly."),
-    "recommend": ("imgvec_pg.cli.commands.recommend", "Find what somebody may like, from what they liked."),
+    "page": ("imgvec_pg.cli.commands.queries.page", "Read a long answer page by page, exactly."),
+    "recommend": (
+        "imgvec_pg.cli.commands.queries.recommend",
+        "Find what somebody may like, from what they liked.",
+    ),
     "classify": (
-        "imgvec_pg.cli.commands.classify",
+        "imgvec_pg.cli.commands.queries.classify",
         "Give each row the label that suits it, without training.",
     ),
-    "matrix": ("imgvec_pg.cli.commands.matrix", "Show how alike some rows are among each other."),
-    "fuse": ("imgvec_pg.cli.commands.fuse", "Ask two collections of one table and fuse their answers."),
+    "matrix": ("imgvec_pg.cli.commands.queries.matrix", "Show how alike some rows are among each other."),
+    "fuse": (
+        "imgvec_pg.cli.commands.queries.fuse",
+        "Ask two collections of one table and fuse their answers.",
+    ),
     "calibrate": (
-        "imgvec_pg.cli.commands.calibrate",
+        "imgvec_pg.cli.commands.queries.calibrate",
         "Measure how far apart random pairs are, for percentiles.",
     ),
 }

@@ -32,3 +32,63 @@ class HnswParams:
             raise UsageError(
                 f"ef_construction is {self.ef_construction}; expected {lowest} (2 * m) to {EF_CONSTRUCTION_RANGE[1]}"
             )
+
+
+BLOCK_BYTES = 8192
+# A page's header, its line pointers, and HnswPageOpaqueData (src/hnsw.h).
+PAGE_HEADER_BYTES, LINE_POINTER_BYTES, PAGE_OPAQUE_BYTES = 24, 4, 8
+# sizeof(HnswElementData), (HnswNeighborArray) without items, (HnswCandidate), a pointer: src/hnsw.h.
+ELEMENT_BYTES, NEIGHBOR_ARRAY_BYTES, CANDIDATE_BYTES, POINTER_BYTES = 128, 8, 16, 8
+# offsetof(HnswElementTupleData, data), offsetof(HnswNeighborTupleData, indextids), sizeof(ItemPointerData): src/hnsw.h.
+ELEMENT_TUPLE_BYTES, NEIGHBOR_TUPLE_BYTES, ITEM_POINTER_BYTES = 72, 4, 6
+# A build without parallel workers allocates in a memory context, which heads each chunk (PostgreSQL
+# src/include/utils/memutils_memorychunk.h: MemoryChunk).
+CHUNK_HEADER_BYTES = 8
+# Of maintenance_work_mem a parallel build leaves 3 MB to others and stops 1 MB before the end (src/hnswbuild.c:
+# HnswBeginParallel, InsertTuple).
+PARALLEL_RESERVE_BYTES = 4 << 20
+
+
+def aligned(count: int) -> int:
+    """Round up to a multiple of eight, as PostgreSQL's MAXALIGN does."""
+    return -(-count // 8) * 8
+
+
+def value_bytes(dimensions: int, quantization: str | None) -> int:
+    """Return the size of what is indexed: a halfvec (src/halfvec.h: HALFVEC_SIZE) or a bit string (VARBITTOTALLEN)."""
+    return 8 + (-(-dimensions // 8) if quantization == "bit" else 2 * dimensions)
+
+
+def graph_bytes(rows: int, dimensions: int, m: int, quantization: str | None = None) -> int:
+    """Return the maintenance_work_mem, in bytes, that keeps a whole graph in memory while it is built.
+
+    Each element has 2 * m links on the ground layer and m on each layer above, of which there are 1 / (m - 1) on
+    average (src/hnswutils.c: HnswInitElement draws the level as -ln(uniform) / ln(m)).
+    """
+    upper = 1 / (m - 1)
+    chunk = CHUNK_HEADER_BYTES + POINTER_BYTES + NEIGHBOR_ARRAY_BYTES + CANDIDATE_BYTES * m
+    element = (
+        ELEMENT_BYTES
+        + POINTER_BYTES
+        + NEIGHBOR_ARRAY_BYTES
+        + CANDIDATE_BYTES * 2 * m
+        + aligned(value_bytes(dimensions, quantization))
+        + 4 * CHUNK_HEADER_BYTES
+    )
+    return int(rows * (element + upper * chunk)) + PARALLEL_RESERVE_BYTES
+
+
+def index_bytes(rows: int, dimensions: int, m: int, quantization: str | None = None) -> int:
+    """Return the size of an index freshly built; elements and their neighbours stay whole within pages.
+
+    src/hnsw.h: HNSW_ELEMENT_TUPLE_SIZE, HNSW_NEIGHBOR_TUPLE_SIZE; src/hnswbuild.c: CreateGraphPages keeps the two
+    on one page where they fit together.
+    """
+    element = aligned(ELEMENT_TUPLE_BYTES + value_bytes(dimensions, quantization)) + LINE_POINTER_BYTES
+    links = m * (2 + 1 / (m - 1))
+    neighbors = aligned(int(NEIGHBOR_TUPLE_BYTES + ITEM_POINTER_BYTES * links)) + LINE_POINTER_BYTES
+    usable = BLOCK_BYTES - PAGE_HEADER_BYTES - PAGE_OPAQUE_BYTES
+    together = element + neighbors
+    if together > usable:
+        return rows * 2 * BLOCK_BYTES
+    return -(-rows // (usable // together)) * BLOCK_BYTES

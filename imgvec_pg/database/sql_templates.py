@@ -8,6 +8,7 @@ from psycopg import sql
 
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
+from collections.abc import Mapping
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -35,3 +36,13 @@ def as_alembic_text(name: str, **parts: sql.Composable) -> "TextClause":
 
     statement = render(name, **parts).as_string(None).rstrip().removesuffix(";")
     return text(statement.replace(":", "\\:"))
+
+
+def bindable(parts: Mapping[str, sql.Composable]) -> dict[str, sql.Composable]:
+    """Double the percent signs of names such as "discount %", where psycopg would look for a placeholder."""
+    return {name: escape_percent(part) for name, part in parts.items()}
+
+
+def escape_percent(part: sql.Composable) -> sql.SQL:
+    """Return a part without placeholders as text for a statement with bound values."""
+    return sql.SQL(part.as_string(None).replace("%", "%%"))

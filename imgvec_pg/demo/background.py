@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Self
 
 from imgvec_pg.backfill.worker import Worker
-from imgvec_pg.database.local_server.process import first_complaint
 from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.server_process import first_complaint
 from imgvec_pg.errors import ServerError
 
 FULL_BYTES = 1_000_000

@@ -22,9 +22,10 @@ from imgvec_pg.embedding.catalog import DEMO_NAME, describe_model
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImgvecError, ModelError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection, find_collections
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.queue.jobs import queue_depth, release_jobs, retry_failures
+from imgvec_pg.store.registry import find_collections
 from imgvec_pg.store.spec import CollectionRequest
 
 DATABASE = "shop"

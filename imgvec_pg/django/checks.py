@@ -12,8 +12,8 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import BinaryField, CharField, Field, FileField, TextField
 
 from imgvec_pg.django.image_search import ImageSearch, all_searches
-from imgvec_pg.django.known import describe_known
-from imgvec_pg.django.roots import root_for
+from imgvec_pg.django.indexes import root_for
+from imgvec_pg.embedding.catalog import describe_known
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.search.query_client import Embedding
 

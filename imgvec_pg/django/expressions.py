@@ -6,7 +6,7 @@ from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db.models import BooleanField, Expression, FloatField, Func
 from pgvector.django import HalfVectorField
 
-from imgvec_pg.django.connections import vector_schema_of
+from imgvec_pg.django.connection_dsn import vector_schema_of
 from imgvec_pg.django.query import Target
 
 

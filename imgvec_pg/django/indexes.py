@@ -6,14 +6,30 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import BinaryField, Field, Index, Model
 
 from imgvec_pg.database.hnsw import HnswParams
-from imgvec_pg.django import schema
-from imgvec_pg.django.connections import command_errors
-from imgvec_pg.django.roots import root_for
+from imgvec_pg.django import collection_ops
+from imgvec_pg.django.connection_dsn import command_errors
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.store.spec import CollectionRequest
 
 if TYPE_CHECKING:
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from pathlib import Path
+
+from django.core.files.storage import FileSystemStorage, Storage
+from django.db.models import URLField
+
+NOT_FILES = "/django-storage"
+"""Stands for a storage that keeps no files on this machine: only a worker that Django starts can read it."""
+
+
+def root_for(field: Field) -> str | None:
+    """Return where the field's storage keeps files on this machine; None where only root=… can tell."""
+    storage = getattr(field, "storage", None)
+    if isinstance(storage, FileSystemStorage):
+        return str(Path(storage.location).absolute())
+    if isinstance(storage, Storage) or isinstance(field, URLField):
+        return f"{NOT_FILES}/{field.model._meta.label}.{field.name}"
+    return None
 
 
 class CollectionIndex(Index):
@@ -73,11 +89,11 @@ class CollectionIndex(Index):
         """Create the collection, or change the one of this name."""
         key = model._meta.pk
         key_types = {key.column: key.rel_db_type(schema_editor.connection)}
-        return schema.create(schema_editor, self.request(model, schema_editor), key_types)
+        return collection_ops.create(schema_editor, self.request(model, schema_editor), key_types)
 
     def remove_sql(self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor", **_: object) -> str:
         """Drop the collection at the end of the migration, unless it is created again before."""
-        return schema.drop_later(schema_editor, self.name)
+        return collection_ops.drop_later(schema_editor, self.name)
 
     def request(self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor") -> CollectionRequest:
         """Return the collection that is asked for."""

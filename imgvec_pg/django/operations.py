@@ -7,13 +7,13 @@ from django.db.migrations.operations.base import Operation
 
 from imgvec_pg.database.migrations import upgrade_sql
 from imgvec_pg.database.sql_templates import render
-from imgvec_pg.django import schema
-from imgvec_pg.django.connections import command_errors, psycopg_connection
+from imgvec_pg.django import collection_ops
+from imgvec_pg.django.connection_dsn import command_errors, psycopg_connection
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.index.build import BuildOptions, build_index
 from imgvec_pg.store.index.ddl import index_states
 from imgvec_pg.store.index.swap import replace_index
+from imgvec_pg.store.registry import get_collection
 
 if TYPE_CHECKING:
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class UpgradeSchema(Operation):
     """Bring the schema imgvec from one revision of the library to the next, and back.
 
-    It is the same schema, with the same version table, that `imgvec migrate` makes: either may run first.
+    It is the same collection_ops, with the same version table, that `imgvec migrate` makes: either may run first.
     """
 
     reversible = True
@@ -51,7 +51,7 @@ class UpgradeSchema(Operation):
             schema_editor.collected_sql.append(upgrade_sql())
             return
         with command_errors():
-            schema.upgrade(alias, self.revision)
+            collection_ops.upgrade(alias, self.revision)
 
     def database_backwards(
         self,
@@ -68,7 +68,7 @@ class UpgradeSchema(Operation):
             schema_editor.collected_sql.append(render("drop_schema_objects.sql").as_string(None))
             return
         with command_errors():
-            schema.downgrade(alias, self.previous)
+            collection_ops.downgrade(alias, self.previous)
 
     def describe(self) -> str:
         """Say what it does."""

@@ -7,14 +7,14 @@ from django.db import connections
 from django.db.models import Model
 from PIL.Image import Image
 
-from imgvec_pg.django.connections import hints_for_django, psycopg_connection, setting
+from imgvec_pg.django.connection_dsn import hints_for_django, psycopg_connection, setting
 from imgvec_pg.django.image_search import ImageSearch
-from imgvec_pg.django.known import known_dimensions
+from imgvec_pg.embedding.catalog import known_dimensions
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES, vector_of_image, vector_of_words
 from imgvec_pg.search.query_embedding import check_words
 from imgvec_pg.search.query_types import Float32Array, unit_vector, vector_text
-from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.registry import get_collection
 
 
 class Target:

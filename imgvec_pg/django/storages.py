@@ -10,8 +10,8 @@ from django.db.models import URLField
 
 from imgvec_pg.django.image_search import ImageSearch, all_searches
 from imgvec_pg.errors import ImageError
+from imgvec_pg.images.fetching.application_fetch import Fetch
 from imgvec_pg.images.fetching.files import fetch_bytes
-from imgvec_pg.images.fetching.source import Fetch
 from imgvec_pg.images.limits import MAX_IMAGE_BYTES
 from imgvec_pg.images.reference import ImageReference, shown
 

@@ -7,7 +7,7 @@ from imgvec_pg.django.storages import fetch_for
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
-from imgvec_pg.search.thumbnails import THUMBNAIL_PIXELS, thumbnail
+from imgvec_pg.search.images import THUMBNAIL_PIXELS, thumbnail
 
 
 def picture_of(search: ImageSearch, row: Model, pixels: int = THUMBNAIL_PIXELS) -> bytes:

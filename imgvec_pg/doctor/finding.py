@@ -20,9 +20,3 @@ class Finding:
     subject: str
     met: str
     next_step: str | None = None
-
-
-def counted(count: int, noun: str, verb: str = "") -> str:
-    """Return "1 row waits" or "1,234 rows wait"; the verb is given as "wait"."""
-    words = f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-    return f"{words} {verb}s" if verb and count == 1 else f"{words} {verb}".rstrip()

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.explain import nodes
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
-from imgvec_pg.search.strategy import nodes
 
 CONDITIONS = ("Filter", "Index Cond", "Recheck Cond")
 JOIN = re.compile(r"[\w\"]+\.[\w\"]+ = \(?[\w\"]+\.[\w\"]+")

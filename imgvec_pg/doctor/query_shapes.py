@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from imgvec_pg.database.explain import nodes
 from imgvec_pg.doctor.finding import Finding
-from imgvec_pg.search.strategy import nodes
 
 Node = Mapping[str, Any]
 

@@ -8,8 +8,8 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.doctor.finding import Finding
-from imgvec_pg.doctor.index_and_queue import check_buffers, check_index, check_queue, index_bytes
-from imgvec_pg.doctor.server import (
+from imgvec_pg.doctor.index_and_queue_checks import check_buffers, check_index, check_queue, index_bytes
+from imgvec_pg.doctor.server_checks import (
     ServerFacts,
     check_pgvector,
     check_roles,
@@ -17,7 +17,7 @@ from imgvec_pg.doctor.server import (
     check_server,
     read_server_facts,
 )
-from imgvec_pg.doctor.source import (
+from imgvec_pg.doctor.source_checks import (
     CollectionFacts,
     check_columns,
     check_policies,
@@ -25,10 +25,10 @@ from imgvec_pg.doctor.source import (
     check_worker_rights,
     read_collection_facts,
 )
-from imgvec_pg.doctor.text_relay import check_relay, check_words
+from imgvec_pg.doctor.text_relay_checks import check_relay, check_words
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import find_collections
 from imgvec_pg.store.index.ddl import index_states
+from imgvec_pg.store.registry import find_collections
 
 
 def diagnose(connection: Connection) -> list[Finding]:

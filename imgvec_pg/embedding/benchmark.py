@@ -21,8 +21,8 @@ def benchmark_model(
     Raises:
         ModelError: It is a team's own embedder, of which only they know how it computes, or fits on no device.
     """
-    from imgvec_pg.embedding import measure
-    from imgvec_pg.embedding.torch_embedder import TorchEmbedder
+    from imgvec_pg.embedding.torch_models import throughput
+    from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 
     if not isinstance(embedder, TorchEmbedder):
         raise ModelError(
@@ -31,14 +31,14 @@ def benchmark_model(
     if compiled:
         embedder.compile()
     try:
-        tried: Sequence[measure.Rate] = ()
+        tried: Sequence[throughput.Rate] = ()
         if batch_size is None:
-            batch_size, tried = measure.probe_batch_size(embedder, min(seconds, 1.0))
-        rate, share = measure.measure_turns(embedder, batch_size, 2 * seconds)
+            batch_size, tried = throughput.probe_batch_size(embedder, min(seconds, 1.0))
+        rate, share = throughput.measure_turns(embedder, batch_size, 2 * seconds)
     except MemoryError as error:
         raise ModelError(f"{error}; try a smaller --batch-size") from error
-    gflops = measure.count_gflops(embedder)
-    peak = measure.measure_peak_gflops(embedder.device, embedder.dtype)
+    gflops = throughput.count_gflops(embedder)
+    peak = throughput.measure_peak_gflops(embedder.device, embedder.dtype)
     return {
         "model": embedder.name,
         "device": embedder.device,
@@ -63,10 +63,10 @@ def choose_batch_size(asked: int, embedder: Embedder) -> int:
     """
     if asked:
         return asked
-    from imgvec_pg.embedding.torch_embedder import TorchEmbedder
+    from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 
     if not isinstance(embedder, TorchEmbedder):
         return USUAL_BATCH
-    from imgvec_pg.embedding.measure import probe_batch_size
+    from imgvec_pg.embedding.torch_models.throughput import probe_batch_size
 
     return probe_batch_size(embedder)[0]

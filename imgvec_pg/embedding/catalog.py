@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from imgvec_pg.embedding.description import PLUGIN, ModelDescription
@@ -15,7 +16,7 @@ from imgvec_pg.embedding.openclip_names import (
 )
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
 from imgvec_pg.embedding.timm_names import TIMM_PREFIX, describe_timm_model
-from imgvec_pg.errors import ModelNotFoundError
+from imgvec_pg.errors import ImgvecError, ModelNotFoundError
 
 LOCAL_DIR_PREFIX = "local-dir:"
 DEMO_NAME = "demo"
@@ -92,3 +93,29 @@ def _offer(word: str) -> str:
     if like and not catalogued:
         return f"the nearest architectures are {', '.join(like)}; a model's name has its weights too, {like[0]}/TAG"
     return nearest(word, [DEMO_NAME], otherwise=catalogued)
+
+
+@cache
+def describe_known(name: str) -> ModelDescription | None:
+    """Describe a model of the catalogue, a local folder or the demo; None where only torch or an entry point could tell.
+
+    Raises:
+        ModelNotFoundError: There is no such model, architecture or folder.
+    """
+    architecture, slash, tag = name.partition("/")
+    if slash and not name.startswith(LOCAL_DIR_PREFIX):
+        is_catalogued = name in CATALOGUE or f"{architecture}/{canonical_tag(tag)}" in CATALOGUE
+        if not is_catalogued and (name.startswith(TIMM_PREFIX) or architecture in architecture_names()):
+            return None
+    elif find_plugin(name) is not None:
+        return None
+    return describe_model(name)
+
+
+def known_dimensions(name: str | None) -> int | None:
+    """Return how many dimensions a model's vectors have; None where that is not known."""
+    try:
+        known = None if name is None else describe_known(name)
+    except ImgvecError:
+        return None
+    return None if known is None else known.dimensions

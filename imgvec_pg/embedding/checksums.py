@@ -1,8 +1,11 @@
 """SHA-256 of weights: computed once a load, and compared with what was recorded where they were fetched."""
 
 import hashlib
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from imgvec_pg.errors import ModelError
 
@@ -62,3 +65,22 @@ def write_sums(folder: Path, names: list[str]) -> Path:
     lines = [f"{sha256_of(folder / name)}  {name}\n" for name in sorted(names)]
     sums.write_text("".join(lines), encoding="utf-8")
     return sums
+
+
+def fingerprint_model(
+    weights_sha256: str,
+    config: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    tokenizer: Mapping[str, str],
+) -> str:
+    """Return SHA-256 (hex) over all that decides a model's embeddings, save precision and device.
+
+    The weights count as the bytes of their file: the same numbers in another dtype are another model.
+    """
+    parts = {
+        "weights": weights_sha256,
+        "model": config,
+        "preprocessing": preprocessing,
+        "tokenizer": tokenizer,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

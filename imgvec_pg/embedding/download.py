@@ -13,7 +13,7 @@ from imgvec_pg.embedding.description import OPEN_CLIP, PLUGIN, ModelDescription
 from imgvec_pg.embedding.hub import HubUnavailableError, download_file
 from imgvec_pg.embedding.local_dir import CONFIG_NAME
 from imgvec_pg.embedding.openclip_names import architecture_config
-from imgvec_pg.embedding.openclip_text_tower import TEXT_TOWER_CONFIG, text_tower_config
+from imgvec_pg.embedding.torch_models.openclip_text_tower import TEXT_TOWER_CONFIG, text_tower_config
 from imgvec_pg.embedding.weights import file_stem, find_weights, tensor_shapes, weights_names
 from imgvec_pg.errors import ModelError, WeightsMissingError
 

@@ -38,10 +38,10 @@ def load_embedder(
         _refuse_weights(name, weights)
     file = Path(weights).expanduser() if weights is not None else None
     if model.library == TIMM:
-        from imgvec_pg.embedding.timm_embedder import TimmEmbedder  # torch, only now
+        from imgvec_pg.embedding.torch_models.timm_embedder import TimmEmbedder  # torch, only now
 
         return TimmEmbedder(model, weights=file, device=device, precision=precision)
-    from imgvec_pg.embedding.openclip_embedder import OpenClipEmbedder
+    from imgvec_pg.embedding.torch_models.openclip_embedder import OpenClipEmbedder
 
     return OpenClipEmbedder(model, weights=file, device=device, precision=precision)
 
@@ -57,11 +57,11 @@ def check_weights_fit(model: ModelDescription, weights: Path) -> None:
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of each tensor that is copied to nowhere
         if model.library == TIMM:
-            from imgvec_pg.embedding.timm_embedder import build_timm_network
+            from imgvec_pg.embedding.torch_models.timm_embedder import build_timm_network
 
             build_timm_network(model, weights)
         else:
-            from imgvec_pg.embedding.openclip_network import build_network
+            from imgvec_pg.embedding.torch_models.openclip_network import build_network
 
             build_network(model, weights, "meta", "fp32")
 

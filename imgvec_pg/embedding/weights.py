@@ -7,11 +7,11 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from imgvec_pg import settings
-from imgvec_pg.embedding.description import TIMM, ModelDescription
-from imgvec_pg.embedding.hub import HubUnavailableError, download_file
+from imgvec_pg.embedding.description import PLUGIN, TIMM, ModelDescription
+from imgvec_pg.embedding.hub import HubUnavailableError, cached_file, download_file
 from imgvec_pg.embedding.local_dir import CONFIG_NAME, read_folder_config
 from imgvec_pg.embedding.openclip_names import architecture_config
-from imgvec_pg.errors import ModelError, WeightsMissingError
+from imgvec_pg.errors import ImgvecError, ModelError, WeightsMissingError
 
 # open_clip.factory._find_checkpoint_in_dir prefers these two, in this order, to everything else in a folder.
 FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
@@ -155,3 +155,27 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is corrupt or no safetensors file ({error}): fetch it again") from error
+
+
+MISSING = "not on this machine"
+
+
+def where_weights_are(model: ModelDescription) -> str:
+    """Return a file's path, or a line that says how to get it."""
+    if model.library == PLUGIN:
+        return "the embedder's own"
+    try:
+        if model.folder is not None:
+            return str(weights_in_folder(model.name, model.folder, weights_names(model)))
+        found = find_in_model_directory(model)
+    except ImgvecError as error:
+        return str(error)
+    if found is not None:
+        return str(found)
+    if not model.hub_repository:
+        return f"{MISSING}; {OUTSIDE_THE_HUB}"
+    cached = cached_file(model.hub_repository, model.hub_filename)
+    return cached or (
+        f"{MISSING}; {model.hub_repository}/{model.hub_filename} on the hub, fetched at first use or by "
+        f"imgvec model fetch {model.name} --to DIR"
+    )

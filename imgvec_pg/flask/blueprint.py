@@ -11,9 +11,9 @@ from imgvec_pg.errors import ImgvecError
 from imgvec_pg.flask.error_hints import flask_commands
 from imgvec_pg.flask.request_search import Searchable, key_in_url, status_of
 from imgvec_pg.search.formatting import plain_value
+from imgvec_pg.search.images import THUMBNAIL_PIXELS
 from imgvec_pg.search.nearest import Neighbour
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES
-from imgvec_pg.search.thumbnails import THUMBNAIL_PIXELS
 
 FORM_BYTES = 1 << 20
 """What an upload may have around its picture."""

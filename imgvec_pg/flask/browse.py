@@ -9,11 +9,11 @@ from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.flask.blueprint import FORM_BYTES, jpeg
 from imgvec_pg.flask.request_search import Searchable, key_in_url, status_of
-from imgvec_pg.search.browsing import newest_rows
 from imgvec_pg.search.display_columns import default_columns
 from imgvec_pg.search.formatting import show_value
 from imgvec_pg.search.nearest import Neighbour
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES
+from imgvec_pg.search.rows import newest_rows
 
 LARGE_PIXELS = 1600
 TITLES = ("title", "name")

@@ -20,8 +20,8 @@ from imgvec_pg.sqlalchemy.query import Asked, Picture, Words, read_question
 from imgvec_pg.sqlalchemy.resolve import AnySelect, find_class, target_of
 from imgvec_pg.sqlalchemy.search import search
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.mixin import EmbeddingMixin
+from imgvec_pg.store.registry import get_collection
 
 if TYPE_CHECKING:
     from flask_sqlalchemy import SQLAlchemy

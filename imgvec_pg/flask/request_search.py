@@ -9,15 +9,13 @@ from flask import Request
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import CollectionError, ImageError, ImgvecError, NoWorkerError, UsageError
-from imgvec_pg.search.images import read_pictures
+from imgvec_pg.search.images import read_pictures, thumbnail
 from imgvec_pg.search.nearest import NearestOptions, Neighbours, find_nearest
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES, Embedding, vector_of_image, vector_of_words
-from imgvec_pg.search.rows import ask_with_row, find_row, parse_key
-from imgvec_pg.search.thumbnails import thumbnail
-from imgvec_pg.search.visible import is_visible
+from imgvec_pg.search.rows import ask_with_row, find_row, is_visible, parse_key
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.registry import get_collection
 
 MAX_SHOWN = 200
 

@@ -10,9 +10,9 @@ from string import Template
 
 from imgvec_pg.errors import ImageError
 from imgvec_pg.search.formatting import show_value
+from imgvec_pg.search.images import thumbnail
 from imgvec_pg.search.nearest import Neighbour, Neighbours
 from imgvec_pg.search.query_types import Question, show_key
-from imgvec_pg.search.thumbnails import thumbnail
 from imgvec_pg.store.collection import Collection
 
 KINDS = {"words": "Nearest to the words", "image": "Nearest to the picture", "row": "Nearest to the row"}

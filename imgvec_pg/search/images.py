@@ -1,27 +1,26 @@
 """The pictures of found rows, read from their source."""
 
-import json
+import io
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
+from PIL import Image
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.sql_templates import render
+from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.fetching.source import Fetch, find_fetch, read_picture
+from imgvec_pg.images.decoding.sandbox import decode_guarded
+from imgvec_pg.images.fetching.application_fetch import Fetch, find_fetch, read_picture
 from imgvec_pg.images.fetching.url import AllowedUrls
 from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.search.query_types import DUMP_KEYS
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.store.sqlparts import bindable
 
 PICTURES_AT_ONCE = 16
 """Pictures of up to 64 MiB each are held in memory together."""
-DUMP_KEYS = partial(json.dumps, default=str)
-"""A Decimal key travels as text, which PostgreSQL reads without rounding it."""
 
 
 def read_pictures(
@@ -61,3 +60,20 @@ def _fetch(
         return read_picture(reference, folder, urls, fetch)
     except ImageError as error:
         return error
+
+
+THUMBNAIL_PIXELS = 240
+JPEG_QUALITY = 82
+
+
+def thumbnail(data: bytes, pixels: int = THUMBNAIL_PIXELS) -> bytes:
+    """Return an encoded picture as a JPEG of at most `pixels` a side.
+
+    Raises:
+        ImageError: It does not decode.
+    """
+    image = decode_guarded(data)
+    image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return buffer.getvalue()

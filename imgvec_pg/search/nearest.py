@@ -15,15 +15,15 @@ from psycopg.types.json import set_json_loads
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.explain import has_ordered_scan
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.search.bit_index import call_bits, candidate_count
 from imgvec_pg.search.query_types import Float32Array, RowKey, vector_text
 from imgvec_pg.search.strategy import Before, Way, find
 from imgvec_pg.search.transaction import bracketed, require_alone
-from imgvec_pg.store.collection import Collection, KeySql
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.store.sqlparts import bindable
 
 MAX_K = 10_000
 

@@ -22,7 +22,7 @@ from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.query_types import Float32Array, Question, vector_text
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.goldencheck import check_golden
+from imgvec_pg.store.model_registry import check_golden
 
 log = logging.getLogger(__name__)
 

@@ -1,9 +1,10 @@
 """What is searched for: a vector, or a row that is embedded already."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,10 @@ import numpy.typing as npt
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.queue.jobs import Key
+
+DUMP_KEYS = partial(json.dumps, default=str)
+"""A Decimal key travels as text, which PostgreSQL reads without rounding it."""
+
 
 Float32Array = npt.NDArray[np.float32]
 

@@ -2,19 +2,22 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.sql_templates import render
+from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import CollectionError, ImageError, UsageError
 from imgvec_pg.search.images import read_pictures
+from imgvec_pg.search.nearest import Neighbour
 from imgvec_pg.search.query_types import Question, RowKey, show_key
-from imgvec_pg.store.collection import Collection, KeySql
+from imgvec_pg.search.transaction import asking, bracketed, shown_columns
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.store.sqlparts import bindable
 
 
 def ask_with_row(
@@ -123,3 +126,30 @@ def _expected(names: list[str]) -> str:
         return f"one value, that of {names[0]}"
     example = json.dumps(dict.fromkeys(names, "…"), ensure_ascii=False)
     return f"{len(names)} values, {','.join(names)}, or {example}"
+
+
+NO_DISTANCE = -1.0
+
+
+def newest_rows(
+    connection: Connection, collection: Collection, columns: Sequence[str], limit: int = 48
+) -> list[Neighbour]:
+    """Return the rows that were embedded last, newest first; their distance is -1."""
+    parts = bindable({**collection.parts(vector_schema(connection)), **shown_columns(collection, columns)})
+    statement = render("collection/newest_rows.sql", **parts)
+    with asking(connection, collection) as cursor:
+        rows = cursor.execute(statement, {"limit": limit}).fetchall()
+    return [Neighbour(key, NO_DISTANCE, dict(zip(columns, values, strict=True))) for key, *values in rows]
+
+
+def is_visible(connection: Connection, collection: Collection, key: Key, where: str) -> bool:
+    """Whether the source has a row of this key that meets `where`, an SQL condition.
+
+    Raises:
+        UsageError: PostgreSQL does not understand the condition.
+    """
+    parts = bindable(collection.parts(vector_schema(connection)))
+    statement = render("collection/row_visible.sql", **parts, condition=bracketed(where))
+    with asking(connection, collection, where) as cursor:
+        row = cursor.execute(statement, {"key": json.dumps(key, default=str)}).fetchone()
+    return row is not None and bool(row[0])

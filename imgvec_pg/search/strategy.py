@@ -159,10 +159,3 @@ def _affordable(matching: float, before: Before) -> float:
     """Return how many candidates may be visited where so many rows match."""
     scan_cost, visit_cost, row_cost = next(costs for size, *costs in COSTS if before.embedded_bytes <= size)
     return (WORTH * row_cost * matching - scan_cost) / visit_cost
-
-
-def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Give a plan's nodes, the top one first."""
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)

@@ -13,11 +13,10 @@ from psycopg import sql
 from psycopg.types.json import set_json_loads
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sql_templates import render
+from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.search.query_types import Float32Array
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.sqlparts import bindable
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 from imgvec_pg.sqlalchemy.embed import LocalModel
 from imgvec_pg.sqlalchemy.near import near, neighbours
 from imgvec_pg.sqlalchemy.query import Picture, Row, Vector, Words
+from imgvec_pg.sqlalchemy.scan_settings import SearchSettings
 from imgvec_pg.sqlalchemy.search import search
-from imgvec_pg.sqlalchemy.settings import SearchSettings
 from imgvec_pg.sqlalchemy.write import write_embeddings
-from imgvec_pg.store.definition import CollectionDefinition
 from imgvec_pg.store.mixin import EmbeddingMixin
 from imgvec_pg.store.schema import Image, ImageEmbedding
+from imgvec_pg.store.spec import CollectionDefinition
 
 __all__ = [
     "CollectionDefinition",

@@ -10,9 +10,8 @@ import sqlalchemy as sa
 from imgvec_pg.embedding.catalog import CATALOGUE
 from imgvec_pg.errors import UsageError
 from imgvec_pg.sqlalchemy.executor import DISTANCE
-from imgvec_pg.store.definition import CollectionDefinition
 from imgvec_pg.store.mixin import CLASSES, DEFINITION, EmbeddingMixin
-from imgvec_pg.store.spec import check_name
+from imgvec_pg.store.spec import CollectionDefinition, check_name
 
 AnySelect: TypeAlias = "sa.Select[*tuple[Any, ...]]"
 """A select of any columns, as SQLAlchemy 2.1 writes it; 2.0 knows no such thing."""

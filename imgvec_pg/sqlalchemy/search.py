@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
 from imgvec_pg.sqlalchemy import executor
-from imgvec_pg.sqlalchemy.errors import refusals_told
+from imgvec_pg.sqlalchemy.error_mapping import refusals_told
 from imgvec_pg.sqlalchemy.executor import Found
 from imgvec_pg.sqlalchemy.query import Asked, Picture, Question, Row, Words, read_question
 from imgvec_pg.sqlalchemy.resolve import AnySelect, Target, resolve

@@ -13,12 +13,11 @@ from psycopg.types import TypeInfo
 from sqlalchemy.orm import Session
 
 from imgvec_pg.database.connect import vector_schema
-from imgvec_pg.database.sql_templates import render
+from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.sqlalchemy.resolve import target_of
-from imgvec_pg.store.ddl import find_collections
 from imgvec_pg.store.mixin import EmbeddingMixin
-from imgvec_pg.store.sqlparts import bindable
+from imgvec_pg.store.registry import find_collections
 
 ROWS_PER_STATEMENT = 1000
 UNIT_TOLERANCE = 1e-3

@@ -11,7 +11,7 @@ from imgvec_pg.database.connect import Connection, one_line, pinned_search_path,
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
-from imgvec_pg.store.ddl import find_collections, get_collection
+from imgvec_pg.store.registry import find_collections, get_collection
 from imgvec_pg.store.spec import check_name
 
 

@@ -13,12 +13,10 @@ from pgvector.psycopg import register_vector
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key, PutOffKey, finish_jobs, put_off
-from imgvec_pg.store.reading import read_like_triggers
-from imgvec_pg.store.sqlparts import bindable
-from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, short_transaction
+from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, read_like_triggers, short_transaction
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.hnswsize import index_bytes
+from imgvec_pg.database.hnsw import index_bytes
 from imgvec_pg.store.source import describe_source
 from imgvec_pg.store.spec import CollectionRequest, build_collection
 

@@ -2,8 +2,8 @@
 
 from imgvec_pg.database.connect import Connection, pinned_search_path, vector_schema
 from imgvec_pg.database.sql_templates import render
-from imgvec_pg.store.ddl import find_collections
 from imgvec_pg.store.integrity.reconcile import has_row_security
+from imgvec_pg.store.registry import find_collections
 
 ROLES = ("imgvec_reader", "imgvec_worker")
 

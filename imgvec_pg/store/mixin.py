@@ -12,7 +12,7 @@ from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapped, Mapper, mapped_column, relationship
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.store.definition import CollectionDefinition
+from imgvec_pg.store.spec import CollectionDefinition
 
 SCHEMA = "imgvec"
 INFO = "imgvec"

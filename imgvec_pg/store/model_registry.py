@@ -1,5 +1,7 @@
 """Models on record: what the first worker stamped, and the golden vectors that later ones must reproduce."""
 
+import weakref
+from collections.abc import Collection as Kinds
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +10,18 @@ from psycopg.rows import class_row
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.embedding.golden import IMAGE, KINDS, TEXT, GoldenVectors, lowest_cosine
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.golden import (
+    GOLDEN_COSINE,
+    IMAGE,
+    KINDS,
+    TEXT,
+    GoldenVectors,
+    compute_golden,
+    lowest_cosine,
+)
+from imgvec_pg.errors import ModelError
+from imgvec_pg.store.collection import Collection
 
 
 @dataclass(frozen=True)
@@ -84,3 +97,38 @@ def compare_golden(
         if on_record[kind]
     }
     return GoldenComparison(cosines.get(IMAGE), cosines.get(TEXT))
+
+
+_computed: "weakref.WeakKeyDictionary[Embedder, dict[str, GoldenVectors]]" = weakref.WeakKeyDictionary()
+"""By model and kind: neither a worker that lost its connection nor the next query embeds the golden pictures again."""
+
+
+def check_golden(
+    connection: Connection,
+    collection: Collection,
+    embedder: Embedder,
+    kinds: Kinds[str] = KINDS,
+    *,
+    store: bool = False,
+) -> None:
+    """Refuse a model that has the right weights and yet computes other vectors than at its first use.
+
+    Args:
+        kinds: What is going to be embedded: a query by words needs no pictures.
+        store: First store the vectors that are not on record, for a worker; where none are, a query compares nothing.
+
+    Raises:
+        ModelError: It does, or its vectors have not the norm 1.
+    """
+    known = _computed.setdefault(embedder, {})
+    for kind in kinds:
+        if kind not in known:
+            known[kind] = compute_golden(embedder, (kind,))
+    golden = {key: vectors for kind in kinds for key, vectors in known[kind].items()}
+    found = compare_golden(connection, collection.model_id, golden, embedder.precision, store=store)
+    if found.lowest < GOLDEN_COSINE:
+        raise ModelError(
+            f'model "{embedder.name}" computes other vectors here than at its first use (cosine {found.lowest:.4f} in '
+            f"{embedder.precision}, at least {GOLDEN_COSINE} expected), so it is not used: try --precision fp32, "
+            f"--device cpu or the versions of torch and open_clip used then; see imgvec model verify {embedder.name}"
+        )

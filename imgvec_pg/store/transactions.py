@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.database.timeouts import WatchedConnection
+from imgvec_pg.store.collection import Collection
 
 STATEMENT_MS = 10_000
 """A statement of a worker that takes so long is not well: it is cancelled and tried again."""
@@ -43,3 +44,13 @@ def flush_commits(connection: Connection) -> None:
     """Wait until all that was committed is on the disk; workers' own commits do not wait for it."""
     with connection.transaction():
         connection.execute(load_sql("queries/flush_commits.sql"))
+
+
+def read_like_triggers(connection: Connection, collection: Collection) -> None:
+    """Set this transaction to see all rows, write keys as the triggers do and compare them by their types' operators.
+
+    PostgreSQL then raises InsufficientPrivilege where a policy would hide rows, which would look deleted.
+    """
+    connection.execute(
+        load_sql("queries/read_like_triggers.sql"), {"schemas": list(collection.key_equality_schemas)}
+    )

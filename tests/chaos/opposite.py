@@ -14,9 +14,9 @@ from workers import NAME
 from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.database.connect import connect, vector_schema
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, Outcome
 from imgvec_pg.store.queue.jobs import Claim, Job
+from imgvec_pg.store.registry import get_collection
 
 KEYS = 64
 

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.database.connect import Connection, connect, vector_schema
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, FailedKey, Outcome, StoredImage, Written
 from imgvec_pg.store.queue.jobs import Claim, PutOffKey, claim_jobs, release_jobs, retry_failures
 from imgvec_pg.store.spec import CollectionRequest

@@ -18,8 +18,8 @@ from standby import connect_soon, run_primary_and_standby
 from workers import NAME, change_picture, check, count, imgvec, make_table, queued_keys, wait_until
 
 from imgvec_pg.backfill import throttle
+from imgvec_pg.backfill.backoff import Pace
 from imgvec_pg.backfill.leases import LeaseBook
-from imgvec_pg.backfill.pace import Pace
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.quiet_hours import parse_hours
 from imgvec_pg.backfill.throttle import Allowance, replica_lag_seconds
@@ -27,7 +27,6 @@ from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.queue.jobs import (
     END,
     claim_jobs,
@@ -38,6 +37,7 @@ from imgvec_pg.store.queue.jobs import (
     queue_depth,
     release_jobs,
 )
+from imgvec_pg.store.registry import get_collection
 
 DRAW = random.Random(11)
 

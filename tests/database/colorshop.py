@@ -10,7 +10,7 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.spec import CollectionRequest
 
 COLORS = ("red", "yellow", "green", "cyan", "blue", "magenta", "white", "black")

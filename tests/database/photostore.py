@@ -12,12 +12,12 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sql_templates import escape_percent
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, FailedKey, Outcome, Written
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.spec import CollectionRequest
-from imgvec_pg.store.sqlparts import escape_percent
 
 Vector = Sequence[float]
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)

@@ -10,8 +10,8 @@ from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.local_server.binaries import find_binaries
-from imgvec_pg.database.local_server.process import ENVIRONMENT
 from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.server_process import ENVIRONMENT
 from imgvec_pg.database.local_server.unprivileged import choose_user, make_temporary_directory
 
 

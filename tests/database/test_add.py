@@ -17,7 +17,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.images.fetching.folders import FoundFile, SymbolicLink, Unreadable, walk_files
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.image_library import add_files
 from imgvec_pg.store.schema import Image, ImageEmbedding
 from imgvec_pg.store.spec import CollectionRequest

@@ -47,11 +47,11 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ConnectionFailedError, ModelError
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.index.ddl import has_valid_index, index_states
 from imgvec_pg.store.integrity import reconcile
 from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.registry import get_collection
 
 DRAW = random.Random(7)
 

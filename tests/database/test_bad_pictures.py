@@ -24,11 +24,11 @@ from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.images.decoding import process, sandbox
+from imgvec_pg.images.decoding import decoder_process, sandbox
 from imgvec_pg.images.decoding.sandbox import DecodingPool
 from imgvec_pg.images.fetching import host_backoff, http_client, url
 from imgvec_pg.images.fetching.host_backoff import HostBook
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.spec import CollectionRequest
 
@@ -43,7 +43,7 @@ def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "FIRST_DELAY_SECONDS", 0.05)
     monkeypatch.setattr(host_backoff, "FIRST_REST_SECONDS", 0.1)
     monkeypatch.setattr(pipeline, "LATE_SECONDS", 0.1)
-    monkeypatch.setattr(process, "DECODE_CPU_SECONDS", 1)
+    monkeypatch.setattr(decoder_process, "DECODE_CPU_SECONDS", 1)
     monkeypatch.setattr(
         url, "download", lambda *allowed: http_client.download(*allowed[:3], 4 * 1024**2, seconds=2.0)
     )

@@ -13,12 +13,12 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.doctor.finding import Finding
-from imgvec_pg.doctor.index_and_queue import check_buffers
+from imgvec_pg.doctor.index_and_queue_checks import check_buffers
 from imgvec_pg.doctor.run import diagnose
-from imgvec_pg.doctor.server import ServerFacts, check_pgvector, check_server
-from imgvec_pg.doctor.source import read_collection_facts
+from imgvec_pg.doctor.server_checks import ServerFacts, check_pgvector, check_server
+from imgvec_pg.doctor.source_checks import read_collection_facts
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection, drop_collection
+from imgvec_pg.store.collection_ddl import create_collection, drop_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.integrity.reconcile import list_source, reconcile
 

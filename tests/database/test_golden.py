@@ -18,7 +18,7 @@ from imgvec_pg.search import query_client
 from imgvec_pg.search.operations.classify import embed_texts
 from imgvec_pg.search.query_embedding import ModelOptions, ask_with_image, ask_with_words
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.model_registry import find_models
 from imgvec_pg.store.spec import CollectionRequest

@@ -21,11 +21,11 @@ from vectorstore import make_items, vectors, writer_holding
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.hnswsize import graph_bytes, index_bytes
+from imgvec_pg.database.hnsw import graph_bytes, index_bytes
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.index.ddl import index_states, running_build
 from imgvec_pg.store.index.swap import leftovers
+from imgvec_pg.store.registry import get_collection
 
 Said = tuple[int, str, str]
 Imgvec = Callable[..., Said]

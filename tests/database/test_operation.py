@@ -27,13 +27,12 @@ from workers import (
     wait_until,
 )
 
-from imgvec_pg.backfill.metrics import worker_registry
-from imgvec_pg.backfill.metricsserver import serving_metrics
+from imgvec_pg.backfill.metrics import serving_metrics, worker_registry
 from imgvec_pg.backfill.stats import Tally
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import UsageError
-from imgvec_pg.store.ddl import get_collection
-from imgvec_pg.store.queue.stats import read_queue_state
+from imgvec_pg.store.queue.queue_stats import read_queue_state
+from imgvec_pg.store.registry import get_collection
 
 NAME = "photo_grid"
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"

@@ -14,8 +14,8 @@ from photostore import as_role, make_collection, new_role
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.store.aliases import create_alias, get_alias, point_alias
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.registry import get_collection
 
 # benchmarks/search.py times the shapes at 50,000 x 512; their plans are the same on few short vectors.
 ROWS, DIMENSIONS = map(int, os.environ.get("IMGVEC_TEST_SHAPE_SIZE", "8000x16").split("x"))

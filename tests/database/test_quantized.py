@@ -16,9 +16,9 @@ from imgvec_pg.search.bit_index import candidate_count
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
 from imgvec_pg.search.rows import find_row
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.index.ddl import index_states
+from imgvec_pg.store.registry import get_collection
 
 ROWS = 2000
 Imgvec = Callable[..., tuple[int, str, str]]

@@ -11,7 +11,7 @@ from photostore import make_collection
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.doctor.query import advise
+from imgvec_pg.doctor.query_checks import advise
 from imgvec_pg.doctor.query_shapes import CURES
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.index.build import build_index

@@ -15,10 +15,10 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
 from imgvec_pg.search.recall.measure import RecallMeter
-from imgvec_pg.search.recall.results import RecallOptions
+from imgvec_pg.search.recall.measurements import RecallOptions
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.registry import get_collection
 
 ROWS = 2000
 Said = tuple[int, str, str]

@@ -13,10 +13,10 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.embeddings import EmbeddedKey, Outcome
 from imgvec_pg.store.integrity.reconcile import Reconciled, list_source, reconcile
 from imgvec_pg.store.queue.jobs import retry_failures
+from imgvec_pg.store.registry import get_collection
 
 WITHOUT_TRIGGERS = sql.SQL("SET LOCAL session_replication_role = replica")
 BROKEN, CLEARED, MOVED, REPLACED, UNTOUCHED = 21, 22, 2, 1, 4

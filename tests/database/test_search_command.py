@@ -13,7 +13,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 
 Outcome = subprocess.CompletedProcess[str]
 Search = Callable[..., Outcome]

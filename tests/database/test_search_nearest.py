@@ -12,7 +12,7 @@ from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.search.nearest import NearestOptions, Neighbours, find_nearest
 from imgvec_pg.search.rows import find_row
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.index.build import build_index
 
 Ask = Callable[..., Neighbours]

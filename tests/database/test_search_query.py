@@ -19,7 +19,8 @@ from imgvec_pg.search.query_embedding import ModelOptions, ask_with_image, ask_w
 from imgvec_pg.search.query_types import RowKey, vector_text
 from imgvec_pg.search.rows import ask_with_row, parse_key
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection, get_collection
+from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.registry import get_collection
 
 DEFAULT = ModelOptions()
 

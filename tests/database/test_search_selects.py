@@ -16,8 +16,9 @@ from imgvec_pg.search.strategy import DEFAULTS
 from imgvec_pg.sqlalchemy.collection_cache import forget_state, read_state
 from imgvec_pg.sqlalchemy.executor import search
 from imgvec_pg.store.aliases import create_alias, drop_alias, get_alias, point_alias
-from imgvec_pg.store.ddl import drop_collection, get_collection
+from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.registry import get_collection
 
 ROWS, DIMENSIONS = 6000, 8
 QUERY = np.eye(DIMENSIONS, dtype=np.float32)[0]

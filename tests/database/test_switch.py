@@ -19,8 +19,9 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.search.recall.compare_models import compare_collections
 from imgvec_pg.store.aliases import create_alias, get_alias
-from imgvec_pg.store.ddl import create_collection, get_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.spec import CollectionRequest
 
 ROWS = 60

@@ -18,7 +18,7 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.decode import decode_image
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.spec import CollectionRequest
 

@@ -23,7 +23,7 @@ from photostore import (
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.errors import CollectionError
-from imgvec_pg.store.ddl import drop_collection
+from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.embeddings import EmbeddingStore
 from imgvec_pg.store.integrity.reconcile import list_source, reconcile
 

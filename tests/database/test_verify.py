@@ -25,8 +25,8 @@ from workers import (
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.integrity.verify import verify_collection
+from imgvec_pg.store.registry import get_collection
 
 NAME = "photo_grid"
 ROWS = 14

@@ -152,7 +152,7 @@ def owned() -> Iterator[Owned]:
 
 
 def collection_of(connection: Connection) -> Collection:
-    from imgvec_pg.store.ddl import get_collection
+    from imgvec_pg.store.registry import get_collection
 
     return get_collection(connection)
 

@@ -17,7 +17,7 @@ from imgvec_test_embedder import DIMENSIONS, ColorGrid
 from PIL import Image
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.spec import CollectionRequest
 

@@ -23,8 +23,8 @@ from imgvec_pg.demo.pictures import Picture, read_manifest
 from imgvec_pg.demo.place import DemoPlace
 from imgvec_pg.demo.products import choose_products, make_product
 from imgvec_pg.errors import ServerError
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.index.ddl import has_valid_index
+from imgvec_pg.store.registry import get_collection
 
 PROGRAM = [sys.executable, "-m", "imgvec_pg"]
 ALL = len(read_manifest()) - 1  # one arrives later

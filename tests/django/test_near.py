@@ -31,12 +31,12 @@ from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.migrations import newest_revision
 from imgvec_pg.django import ImageSearch, ImageSearchManager
 from imgvec_pg.django.checks import _check, _check_together
-from imgvec_pg.django.connections import psycopg_connection
+from imgvec_pg.django.connection_dsn import psycopg_connection
 from imgvec_pg.django.executor import _QuerySetAsker
 from imgvec_pg.django.storages import FETCH
 from imgvec_pg.errors import NoWorkerError, UsageError
 from imgvec_pg.search.strategy import DEFAULTS
-from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.registry import get_collection
 
 ROWS = 3000
 """Further items, embedded without pictures: an index is worth it among them."""

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from imgvec_pg.cli.main import cli
-from imgvec_pg.doctor.server import RECOMMENDED_PGVECTOR
+from imgvec_pg.doctor.server_checks import RECOMMENDED_PGVECTOR
 
 ROOT = Path(__file__).parents[2]
 PROJECT_FILES = {"constraints.txt", "."}

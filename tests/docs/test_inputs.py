@@ -11,7 +11,7 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.images import limits
 from imgvec_pg.images.fetching import http_client
-from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.registry import get_collection
 
 PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
 CODES = re.compile(

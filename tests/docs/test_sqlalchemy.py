@@ -32,7 +32,7 @@ def namespace(database: str) -> Iterator[dict[str, object]]:
             "INSERT INTO shop.product SELECT i, 'name ' || i, i, i || '.jpg' FROM generate_series(1, %s) AS i",
             [ROWS],
         )
-        from imgvec_pg.store.ddl import create_collection
+        from imgvec_pg.store.collection_ddl import create_collection
 
         create_collection(connection, definition.request())
         vector = str(load_embedder("demo").embed_texts(["red leather shoes"])[0].tolist())

@@ -25,7 +25,7 @@ from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import CollectionNotFoundError, NoWorkerError, UsageError
 from imgvec_pg.flask import ImgVec, search_blueprint
 from imgvec_pg.flask.browse import browse_app
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 
 EVIL = "<script>alert(1)</script>"

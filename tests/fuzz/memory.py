@@ -20,7 +20,7 @@ from imgvec_pg.database import migrations  # noqa: E402
 from imgvec_pg.database.connect import Connection, connect  # noqa: E402
 from imgvec_pg.database.local_server.server import LocalServer  # noqa: E402
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory  # noqa: E402
-from imgvec_pg.store.ddl import create_collection  # noqa: E402
+from imgvec_pg.store.collection_ddl import create_collection  # noqa: E402
 from imgvec_pg.store.integrity.reconcile import list_source  # noqa: E402
 from imgvec_pg.store.spec import CollectionRequest  # noqa: E402
 

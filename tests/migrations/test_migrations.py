@@ -14,7 +14,7 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, check_pgvector_version, connect
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 
 EXTENSION_COMMENT = re.compile(r"--\n-- Name: SCHEMA imgvec; Type: COMMENT;.*?;\n\n\n", re.DOTALL)
 

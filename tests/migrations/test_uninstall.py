@@ -9,7 +9,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.integrity.reconcile import list_source
 

@@ -11,10 +11,10 @@ from imgvec_pg.embedding import runtime
 from imgvec_pg.embedding.embedder import Embedder, Float32Array
 from imgvec_pg.embedding.known_models import CATALOGUE
 from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.embedding.measure import count_gflops
 from imgvec_pg.embedding.openclip_names import architecture_config
-from imgvec_pg.embedding.tokenizer import load_tokenizer
-from imgvec_pg.embedding.torch_embedder import TorchEmbedder
+from imgvec_pg.embedding.torch_models.throughput import count_gflops
+from imgvec_pg.embedding.torch_models.tokenizer import load_tokenizer
+from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 from imgvec_pg.errors import ModelError
 
 # The contract is 0.9999. Plain GELU instead of QuickGELU gives 0.99994 on these weights, so we ask for more.

@@ -16,12 +16,12 @@ from tinymodel import write_tiny_siglip
 
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.embedding import measure
 from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.embedder import SimpleEmbedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.runtime import import_timm
-from imgvec_pg.embedding.torch_embedder import TorchEmbedder
+from imgvec_pg.embedding.torch_models import throughput
+from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 from imgvec_pg.errors import ModelError
 
 NAME = "timm/test_vit.r160_in1k"
@@ -173,15 +173,15 @@ def test_batch_size_is_found_by_trying(
     assert isinstance(embedder, TorchEmbedder)
     tried: list[int] = []
 
-    def rate(_: object, size: int, seconds: float) -> measure.Rate:
+    def rate(_: object, size: int, seconds: float) -> throughput.Rate:
         tried.append(size)
         if size > 64:
             raise MemoryError
         # Twice as fast as before up to 16, then hardly any faster.
         speed = min(size, 16) + size / 1000
-        return measure.Rate(size, speed, size / speed * seconds)
+        return throughput.Rate(size, speed, size / speed * seconds)
 
-    monkeypatch.setattr(measure, "measure_rate", rate)
+    monkeypatch.setattr(throughput, "measure_rate", rate)
     assert choose_batch_size(0, embedder) == 16
     assert tried == [1, 2, 4, 8, 16, 32, 64]
     assert choose_batch_size(7, embedder) == 7

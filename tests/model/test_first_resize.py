@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 from skimage import data
 
-from imgvec_pg.embedding.openclip_network import inference_transform
 from imgvec_pg.embedding.resize import first_resize
 from imgvec_pg.embedding.runtime import import_open_clip
+from imgvec_pg.embedding.torch_models.openclip_network import inference_transform
 
 MEAN = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4), "mode": "RGB", "fill_color": 0}
 SIZES = [

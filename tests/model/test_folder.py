@@ -13,10 +13,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tinymodel import write_tiny_model
 
-from imgvec_pg.embedding import catalog, openclip_embedder, torch_embedder
+from imgvec_pg.embedding import catalog
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.runtime import import_open_clip
+from imgvec_pg.embedding.torch_models import openclip_embedder, torch_embedder
 from imgvec_pg.errors import ModelError, ModelNotFoundError, UsageError, WeightsMissingError
 
 TEXTS = ["Cat", "red dog", "a red cat " * 20]

@@ -6,10 +6,9 @@ import pytest
 
 from imgvec_pg.embedding.catalog import CATALOGUE, describe_model
 from imgvec_pg.embedding.openclip_names import describe_open_clip_model
-from imgvec_pg.embedding.present import where_weights_are
 from imgvec_pg.embedding.runtime import import_open_clip
 from imgvec_pg.embedding.timm_names import describe_timm_model
-from imgvec_pg.embedding.weights import find_weights
+from imgvec_pg.embedding.weights import find_weights, where_weights_are
 from imgvec_pg.errors import ModelNotFoundError, WeightsMissingError
 
 

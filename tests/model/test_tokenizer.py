@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imgvec_pg.embedding import hub, tokenizer
+from imgvec_pg.embedding import hub
 from imgvec_pg.embedding.openclip_names import architecture_config
-from imgvec_pg.embedding.tokenizer import load_tokenizer, tokenizer_identity
+from imgvec_pg.embedding.torch_models import tokenizer
+from imgvec_pg.embedding.torch_models.tokenizer import load_tokenizer, tokenizer_identity
 from imgvec_pg.errors import MissingExtraError, ModelError, WeightsMissingError
 
 SIGLIP = architecture_config("ViT-B-16-SigLIP")["text_cfg"]

@@ -14,14 +14,15 @@ from dumps import dump_schema, dump_to_file, restore, run_tool
 from ormshop import sqlalchemy_url
 
 from imgvec_pg.alembic.collection_ops import DropCollectionOp
-from imgvec_pg.alembic.errors import MigrationError
 from imgvec_pg.alembic.index_ops import DropHnswIndexOp, HnswIndex
+from imgvec_pg.alembic.migration_errors import MigrationError
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.store.ddl import find_collections, triggered_tables
-from imgvec_pg.store.definition import CollectionDefinition
+from imgvec_pg.store.collection_ddl import triggered_tables
+from imgvec_pg.store.registry import find_collections
+from imgvec_pg.store.spec import CollectionDefinition
 
 
 @pytest.fixture

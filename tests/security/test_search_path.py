@@ -17,7 +17,7 @@ from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect, vector_schema
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import creation_statements, drop_collection
+from imgvec_pg.store.collection_ddl import creation_statements, drop_collection
 from imgvec_pg.store.source import describe_source
 from imgvec_pg.store.text_relay import PasswordLogin, relay_statements
 

@@ -8,8 +8,8 @@ import pytest
 
 from imgvec_pg.errors import ImageError, PicturesAwayError, UsageError
 from imgvec_pg.images.fetching.files import fetch_bytes
+from imgvec_pg.images.fetching.folders import explain_absence
 from imgvec_pg.images.reference import ImageReference, url_scheme
-from imgvec_pg.images.root import explain_absence
 
 AS_USER = pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 

@@ -1,4 +1,4 @@
-"""Decoding in children: the same pixels, and nothing that happens to a child happens to this process."""
+"""Decoding in children: the same pixels, and nothing that happens to a child happens to this decoder_process."""
 
 import contextlib
 import inspect
@@ -22,12 +22,11 @@ from skimage import data as photographs
 from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import DecoderError, ImageError, UsageError
 from imgvec_pg.images.decoding import child as child_module
-from imgvec_pg.images.decoding import decode, formats, header, process, sandbox
+from imgvec_pg.images.decoding import decode, decoder_process, formats, header, sandbox
 from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.images.decoding.decoder_process import CODES, Decoder, KilledError
 from imgvec_pg.images.decoding.header import describe_image
-from imgvec_pg.images.decoding.process import Decoder, KilledError
 from imgvec_pg.images.decoding.sandbox import DecodingPool, decode_guarded, describe_guarded
-from imgvec_pg.images.reply import CODES
 
 FOLDER = Path(photographs.__file__).parent
 PHOTOGRAPH = (FOLDER / "coffee.png").read_bytes()
@@ -188,9 +187,9 @@ def test_an_answer_that_came_while_this_process_was_stopped_is_taken(child: Deco
         time.sleep(0.6)  # as SIGSTOP would; the deadline passes, and the answer waits in the socket
         sent["late"] = True
 
-    decoder_send = process.send
+    decoder_send = decoder_process.send
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "send", slow_send)
+        patch.setattr(decoder_process, "send", slow_send)
         fields, _ = child.ask(REQUEST, PHOTOGRAPH, LIMIT, seconds=0.5)
     assert sent and fields["size"] == [600, 400]
 
@@ -198,7 +197,7 @@ def test_an_answer_that_came_while_this_process_was_stopped_is_taken(child: Deco
 def test_computing_for_too_long_is_stopped_by_the_kernel(
     fresh_pool: DecodingPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "DECODE_CPU_SECONDS", 1)
+    monkeypatch.setattr(decoder_process, "DECODE_CPU_SECONDS", 1)
     bomb = jpeg_of_many_scans(7000, 20_000)
     assert len(bomb) < 3_000_000
     error = refusal(lambda: decode_guarded(bomb))
@@ -208,7 +207,7 @@ def test_computing_for_too_long_is_stopped_by_the_kernel(
 
 
 def test_taking_too_much_memory_is_refused(fresh_pool: DecodingPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "DECODE_MEMORY_BYTES", 64 * 1024**2)
+    monkeypatch.setattr(decoder_process, "DECODE_MEMORY_BYTES", 64 * 1024**2)
     buffer = BytesIO()
     Image.new("RGB", (5000, 5000)).save(buffer, "PNG")
     error = refusal(lambda: decode_guarded(buffer.getvalue()))
@@ -220,12 +219,12 @@ def test_taking_too_much_memory_is_refused(fresh_pool: DecodingPool, monkeypatch
 def test_a_child_that_cannot_start_is_no_picture_s_fault(
     fresh_pool: DecodingPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process.sys, "executable", "/nonexistent/python")
+    monkeypatch.setattr(decoder_process.sys, "executable", "/nonexistent/python")
     with pytest.raises(DecoderError, match="No such file"):
         decode_guarded(PHOTOGRAPH)
     monkeypatch.undo()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "_environment", lambda: {"PYTHONHOME": "/nonexistent"})
+        patch.setattr(decoder_process, "_environment", lambda: {"PYTHONHOME": "/nonexistent"})
         with pytest.raises(DecoderError, match="ended at its start"):
             Decoder()
 
@@ -266,8 +265,8 @@ def test_what_a_child_in_other_hands_says_is_not_believed(
         "import sys; from imgvec_pg.images import child, wire; reply = sys.argv.pop();"
         " wire.json.dumps = lambda fields: '{}' if 'ready' in fields else reply; child.main()"
     )
-    command = [sys.executable, "-c", lies, *process._command()[-3:], reply]
-    monkeypatch.setattr(process, "_command", lambda: command)
+    command = [sys.executable, "-c", lies, *decoder_process._command()[-3:], reply]
+    monkeypatch.setattr(decoder_process, "_command", lambda: command)
     error = refusal(lambda: call(PHOTOGRAPH))
     assert (error.code, error.transient) == ("decode_limit", False)
     assert "its decoder went astray" in str(error)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imgvec_pg.backfill import pace
+from imgvec_pg.backfill import backoff
 from imgvec_pg.backfill.stats import Tally
 from imgvec_pg.cli.output import progress
 from imgvec_pg.cli.output.progress import LOG_EVERY_SECONDS, LogLines, WorkerLines
@@ -22,7 +22,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(progress, "time", made)
-    monkeypatch.setattr(pace, "time", made)
+    monkeypatch.setattr(backoff, "time", made)
     return made
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from imgvec_pg.search.recall.intervals import mean_interval, perfect_answers_needed
-from imgvec_pg.search.recall.results import share_found
+from imgvec_pg.search.recall.measurements import share_found
 
 
 @pytest.mark.parametrize(

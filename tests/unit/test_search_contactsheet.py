@@ -11,9 +11,9 @@ from PIL import Image
 
 from imgvec_pg.errors import ImageError
 from imgvec_pg.search.contact_sheet import Sheet
+from imgvec_pg.search.images import THUMBNAIL_PIXELS
 from imgvec_pg.search.nearest import Neighbour, Neighbours
 from imgvec_pg.search.query_types import Question
-from imgvec_pg.search.thumbnails import THUMBNAIL_PIXELS
 from imgvec_pg.store.collection import Collection
 
 EVIL = "<script>alert(1)</script>\"'&"

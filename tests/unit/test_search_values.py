@@ -4,7 +4,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from imgvec_pg.cli.search.results import clip, fit_widths
+from imgvec_pg.cli.search.print_results import clip, fit_widths
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.formatting import plain_value, show_safely, show_value
 from imgvec_pg.search.nearest import NearestOptions

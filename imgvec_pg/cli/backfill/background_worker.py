@@ -12,11 +12,11 @@ from imgvec_pg.cli.output.progress import image_progress, index_progress
 from imgvec_pg.cli.signals import stop_on_signals
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.doctor.finding import counted
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.index.ddl import has_valid_index
+from imgvec_pg.text import counted
 
 LOOK_SECONDS = 0.3
 

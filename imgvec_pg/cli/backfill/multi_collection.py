@@ -24,9 +24,9 @@ from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.queue.jobs import queue_depth
+from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.transactions import flush_commits
 
 Command = TypeVar("Command", bound=Callable[..., Any])

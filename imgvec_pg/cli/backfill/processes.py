@@ -14,7 +14,7 @@ from typing import IO, Any
 import click
 import psycopg
 
-from imgvec_pg.backfill.pace import Pace
+from imgvec_pg.backfill.backoff import Pace
 from imgvec_pg.backfill.stats import Tally
 from imgvec_pg.cli.options import PROBED
 from imgvec_pg.cli.output.messages import say

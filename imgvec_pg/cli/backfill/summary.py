@@ -7,15 +7,15 @@ import click
 from imgvec_pg.backfill.stats import Tally
 from imgvec_pg.cli.options import echo_json
 from imgvec_pg.cli.output.messages import say
-from imgvec_pg.cli.output.progress import clock, index_progress
+from imgvec_pg.cli.output.progress import index_progress
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.doctor.finding import counted
 from imgvec_pg.errors import DatabaseError, NotOwnerError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.index.ddl import has_valid_index
 from imgvec_pg.store.integrity.reconcile import count_missing
 from imgvec_pg.store.queue.jobs import queue_depth
+from imgvec_pg.text import clock, counted
 
 
 @dataclass

@@ -11,11 +11,11 @@ from imgvec_pg.cli.exit_codes import SomeRowsFailed
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.progress import count_progress, stderr_console
 from imgvec_pg.database.connect import Connection, connect, require_schema
-from imgvec_pg.doctor.finding import counted
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.images.fetching.folders import walk_files
-from imgvec_pg.store.ddl import find_collections
 from imgvec_pg.store.image_library import Added, add_files
+from imgvec_pg.store.registry import find_collections
+from imgvec_pg.text import counted
 
 SHOWN_FAILURES = 5
 

@@ -9,8 +9,7 @@ from typing import cast
 import click
 from psycopg import sql
 
-from imgvec_pg.backfill.metrics import worker_registry
-from imgvec_pg.backfill.metricsserver import serving_metrics
+from imgvec_pg.backfill.metrics import serving_metrics, worker_registry
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
 from imgvec_pg.backfill.stats import Tally
@@ -40,9 +39,9 @@ from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection, require_same_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.queue.jobs import queue_depth
+from imgvec_pg.store.registry import get_collection, require_same_collection
 from imgvec_pg.store.transactions import flush_commits
 
 

@@ -8,7 +8,7 @@ import click
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.database.connect import connect
 from imgvec_pg.doctor.finding import LEVELS, Finding
-from imgvec_pg.doctor.query import advise
+from imgvec_pg.doctor.query_checks import advise
 from imgvec_pg.doctor.run import diagnose
 
 COLORS = {"error": "red", "warning": "yellow", "info": "blue", "ok": "green"}

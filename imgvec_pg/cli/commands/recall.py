@@ -10,8 +10,8 @@ from imgvec_pg.cli.output.tables import echo_table
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.recall.measure import RecallMeter
-from imgvec_pg.search.recall.results import Exact, RecallOptions, Setting
-from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.search.recall.measurements import Exact, RecallOptions, Setting
+from imgvec_pg.store.registry import get_collection
 
 
 def measuring_options(command: Command) -> Command:

@@ -5,18 +5,17 @@ from pathlib import Path
 import click
 
 from imgvec_pg.cli.options import dsn_option, json_option, model_options
+from imgvec_pg.cli.search.embed_question import ask, check_question
+from imgvec_pg.cli.search.print_results import print_json, print_table, write_sheet
 from imgvec_pg.cli.search.query_options import add_parts, combine_options, distance_limit, find_answer
-from imgvec_pg.cli.search.results import print_json, print_table, write_sheet
 from imgvec_pg.database.connect import Connection, connect, require_schema
-from imgvec_pg.errors import UsageError
 from imgvec_pg.search.contact_sheet import Sheet
 from imgvec_pg.search.display_columns import check_columns, default_columns, why_empty
 from imgvec_pg.search.nearest import NearestOptions
-from imgvec_pg.search.query_embedding import ModelOptions, ask_with_image, ask_with_words, check_words
-from imgvec_pg.search.query_types import Question
+from imgvec_pg.search.query_embedding import ModelOptions
 from imgvec_pg.search.rows import ask_with_row
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.registry import get_collection
 
 
 @click.command()
@@ -129,38 +128,6 @@ def search(
             write_sheet(html_file, sheet, connection, root)
     if empty is not None:
         click.echo(f"nothing found: {empty}", err=True)
-
-
-def check_question(words: tuple[str, ...], image: Path | None, like: str | None) -> None:
-    """Refuse no question and several, before anything is connected or loaded.
-
-    Raises:
-        UsageError: Not exactly one of the three is given, or the words cannot be searched for.
-    """
-    given = [
-        name
-        for name, value in (("words", words), ("--image", image), ("--like", like))
-        if value not in (None, ())
-    ]
-    if not given:
-        raise UsageError(
-            'nothing to search for; give words ("red leather shoes"), --image FILE or --like KEY'
-        )
-    if len(given) > 1:
-        raise UsageError(
-            f"{' and '.join(given)} were given; expected one of words, --image FILE and --like KEY"
-        )
-    if words:
-        check_words(" ".join(words))
-
-
-def ask(
-    connection: Connection, collection: Collection, words: str, image: Path | None, model: ModelOptions
-) -> Question:
-    """Make a question of words or of a picture file."""
-    if image is not None:
-        return ask_with_image(connection, collection, image, model)
-    return ask_with_words(connection, collection, words, model)
 
 
 def with_columns(

@@ -7,7 +7,7 @@ from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.tables import echo_table
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.registry import get_collection
 
 COLUMNS = "collection source model embedded waiting put_off failed index workers images/s time_left"
 

@@ -2,8 +2,8 @@
 
 import click
 
-from imgvec_pg.cli.confirm import confirm
 from imgvec_pg.cli.options import dsn_option, lock_timeout_option
+from imgvec_pg.cli.output.tables import confirm
 from imgvec_pg.database.connect import connect, needing
 from imgvec_pg.store.uninstall import installed_collections, remove_everything
 

@@ -12,11 +12,9 @@ from imgvec_pg.cli.exit_codes import SomeRowsFailed
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option, model_options
 from imgvec_pg.cli.output.progress import count_progress, stderr_console
 from imgvec_pg.database.connect import Connection, connect, needing, require_schema
-from imgvec_pg.doctor.finding import counted
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import find_collections, get_collection
 from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.integrity.verify import (
     BY_HAND,
@@ -31,6 +29,8 @@ from imgvec_pg.store.integrity.verify import (
     verify_collection,
 )
 from imgvec_pg.store.integrity.verify_images import PictureCheck, check_files, check_sample, path_reader
+from imgvec_pg.store.registry import find_collections, get_collection
+from imgvec_pg.text import counted
 
 
 @click.command()

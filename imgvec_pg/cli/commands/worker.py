@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from imgvec_pg.backfill.metrics import worker_registry
-from imgvec_pg.backfill.metricsserver import serving_metrics
+from imgvec_pg.backfill.metrics import serving_metrics, worker_registry
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
 from imgvec_pg.backfill.stats import Tally
@@ -28,7 +27,7 @@ from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.settings import lease_seconds
-from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.registry import get_collection
 
 
 @click.command()

@@ -14,9 +14,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from imgvec_pg.backfill.pace import Pace
+from imgvec_pg.backfill.backoff import Pace
 from imgvec_pg.backfill.stats import Tally
 from imgvec_pg.cli.output.messages import is_json, say
+from imgvec_pg.text import clock
 
 LOG_EVERY_SECONDS = 10.0
 
@@ -92,13 +93,6 @@ class WorkerLines:
             embedded=tally.embedded,
             failed=tally.failed,
         )
-
-
-def clock(seconds: float) -> str:
-    """Return "1:02:03" or "2:03"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 @contextmanager

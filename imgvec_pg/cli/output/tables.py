@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import click
 from rich.cells import cell_len
 
+from imgvec_pg.errors import ImgvecError
+
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print columns aligned by two spaces, numbers to the right."""
@@ -20,3 +22,21 @@ def echo_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             for cell, width, is_right in zip(line, widths, right, strict=True)
         ]
         click.echo("  ".join(cells).rstrip())
+
+
+def confirm(question: str) -> None:
+    """Go on if the answer is yes; ctrl-C at the question stops the command as everywhere.
+
+    Raises:
+        ImgvecError: The answer is no, or there is nobody to answer.
+    """
+    try:
+        agreed = click.confirm(question)
+    except click.Abort as error:
+        # click makes one of the end of the input and of ctrl-C.
+        if not isinstance(error.__context__, EOFError):
+            raise
+        click.echo()
+        agreed = False
+    if not agreed:
+        raise ImgvecError("nothing was changed; add --yes to skip the question")

@@ -10,7 +10,7 @@ import click
 
 from imgvec_pg.cli.options import dsn_option, json_option
 from imgvec_pg.cli.output.tables import echo_table
-from imgvec_pg.cli.search.results import clip, fit_widths
+from imgvec_pg.cli.search.print_results import clip, fit_widths
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.search.display_columns import check_columns, default_columns
 from imgvec_pg.search.formatting import show_safely

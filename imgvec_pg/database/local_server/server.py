@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from imgvec_pg.database.local_server import postmaster
 from imgvec_pg.database.local_server.binaries import binaries_for
 from imgvec_pg.database.local_server.data_dir import ServerFolder
-from imgvec_pg.database.local_server.process import (
+from imgvec_pg.database.local_server.server_process import (
     ServerProcess,
     first_complaint,
     initialise_data,

@@ -11,8 +11,8 @@ from PIL import Image
 
 from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import ImageError
+from imgvec_pg.images.decoding.decoder_process import BYTES_PER_PIXEL, Decoder, KilledError
 from imgvec_pg.images.decoding.header import ImageDescription
-from imgvec_pg.images.decoding.process import BYTES_PER_PIXEL, Decoder, KilledError
 from imgvec_pg.images.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 from imgvec_pg.settings import more_formats
 

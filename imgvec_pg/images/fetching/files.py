@@ -12,10 +12,10 @@ from contextlib import closing
 from pathlib import Path
 
 from imgvec_pg.errors import ImageError, PicturesAwayError
+from imgvec_pg.images.fetching.folders import explain_absence
 from imgvec_pg.images.fetching.url import NO_URLS, AllowedUrls, fetch_url
 from imgvec_pg.images.limits import MAX_IMAGE_BYTES
 from imgvec_pg.images.reference import ImageReference, shown, url_scheme
-from imgvec_pg.images.root import explain_absence
 
 # Linux gives up after as many; include/linux/namei.h: MAXSYMLINKS.
 MAX_SYMLINKS = 40

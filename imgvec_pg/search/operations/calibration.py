@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.transaction import asking
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.sqlparts import bindable
 
 PERCENTILES = (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, *range(1, 101))
 SAMPLES = (2, 5000)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ModelError, UsageError
 from imgvec_pg.search.query_embedding import ModelOptions, embed_words, load_collection_model, prompted
@@ -13,7 +13,6 @@ from imgvec_pg.search.query_types import Float32Array, vector_text
 from imgvec_pg.search.transaction import asking, bracketed, read_vector, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.store.sqlparts import bindable
 
 MAX_LABELS = 1000
 

@@ -8,15 +8,13 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.sql_templates import render
+from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.images import DUMP_KEYS
 from imgvec_pg.search.nearest import NearestOptions, Neighbour
-from imgvec_pg.search.query_types import Float32Array, vector_text
+from imgvec_pg.search.query_types import DUMP_KEYS, Float32Array, vector_text
 from imgvec_pg.search.transaction import asking, bracketed, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.store.sqlparts import bindable
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.images import DUMP_KEYS
 from imgvec_pg.search.nearest import Neighbours
+from imgvec_pg.search.query_types import DUMP_KEYS
 from imgvec_pg.search.transaction import asking
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key

@@ -6,15 +6,13 @@ from dataclasses import replace
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionError, UsageError
-from imgvec_pg.search.images import DUMP_KEYS
 from imgvec_pg.search.nearest import MAX_K, NearestOptions, Neighbours, find_nearest
-from imgvec_pg.search.query_types import Float32Array
+from imgvec_pg.search.query_types import DUMP_KEYS, Float32Array
 from imgvec_pg.search.transaction import asking, bracketed, read_vector
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.store.sqlparts import bindable
 
 MEAN_OF_AT_MOST = 10_000
 

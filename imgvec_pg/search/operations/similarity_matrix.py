@@ -7,8 +7,7 @@ from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.search.images import DUMP_KEYS
-from imgvec_pg.search.query_types import Float32Array
+from imgvec_pg.search.query_types import DUMP_KEYS, Float32Array
 from imgvec_pg.search.transaction import asking
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key

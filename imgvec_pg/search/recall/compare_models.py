@@ -11,12 +11,11 @@ import psycopg
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionError, ImgvecError, ModelError
 from imgvec_pg.search.query_types import show_key
-from imgvec_pg.search.recall.results import percentiles
+from imgvec_pg.search.recall.measurements import percentiles
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.sqlparts import bindable
 from imgvec_pg.store.switch import Missing, collection_bytes, count_missing_beside
 
 NEAREST = 10

@@ -15,7 +15,7 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
 from imgvec_pg.search.query_types import RowKey
 from imgvec_pg.search.recall.intervals import mean_interval
-from imgvec_pg.search.recall.results import (
+from imgvec_pg.search.recall.measurements import (
     LEAST_QUESTIONS,
     Exact,
     Question,

@@ -2,11 +2,11 @@
 
 from psycopg import sql
 
-from imgvec_pg.database.sql_templates import render
+from imgvec_pg.database.sql_templates import bindable, escape_percent, render
 from imgvec_pg.search.bit_index import call_bits, candidate_count
 from imgvec_pg.search.query_types import RowKey
-from imgvec_pg.store.collection import Collection, KeySql
-from imgvec_pg.store.sqlparts import bindable, escape_percent
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.key_sql import KeySql
 
 
 class RecallSql:

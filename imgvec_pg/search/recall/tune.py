@@ -10,7 +10,7 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
 from imgvec_pg.search.recall.intervals import perfect_answers_needed
 from imgvec_pg.search.recall.measure import RecallMeter
-from imgvec_pg.search.recall.results import LEAST_QUESTIONS, Exact, RecallOptions, Setting
+from imgvec_pg.search.recall.measurements import LEAST_QUESTIONS, Exact, RecallOptions, Setting
 from imgvec_pg.store.collection import Collection
 
 RECALL_RANGE = (0.5, 0.9999)

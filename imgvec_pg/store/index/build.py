@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, connect, one_line, vector_schema
-from imgvec_pg.database.hnswsize import graph_bytes, index_bytes
+from imgvec_pg.database.hnsw import graph_bytes, index_bytes
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import DatabaseError, NotOwnerError, UsageError
 from imgvec_pg.store.collection import Collection

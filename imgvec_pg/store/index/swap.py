@@ -10,7 +10,7 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.aliases import refresh_aliases
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import search_statements
+from imgvec_pg.store.collection_ddl import search_statements
 from imgvec_pg.store.index.build import BuildOptions, BuildPlan, Progress, plan_build, run_build
 from imgvec_pg.store.index.ddl import Ending, drop_indexes, index_states, rename_indexes, running_build
 

@@ -7,14 +7,13 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, lock_timeout, pinned_search_path, vector_schema
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import trigger_names, triggered_tables
+from imgvec_pg.store.collection_ddl import trigger_names, triggered_tables
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.store.reading import read_like_triggers
 from imgvec_pg.store.source import Source, describe_source, no_such_column, resolve_relation
-from imgvec_pg.store.sqlparts import bindable
+from imgvec_pg.store.transactions import read_like_triggers
 
 PAGE_ROWS = 65_536
 

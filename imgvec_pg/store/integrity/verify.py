@@ -8,7 +8,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.integrity.reconcile import (
     PAGE_ROWS,
@@ -17,9 +17,8 @@ from imgvec_pg.store.integrity.reconcile import (
     tables_without_triggers,
 )
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.store.reading import read_like_triggers
 from imgvec_pg.store.source import describe_source
-from imgvec_pg.store.sqlparts import bindable
+from imgvec_pg.store.transactions import read_like_triggers
 
 EXAMPLES = 5
 """Keys named for each kind of difference."""

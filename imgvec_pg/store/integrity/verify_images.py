@@ -14,16 +14,15 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.sql_templates import render
+from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ModelError, PicturesAwayError
 from imgvec_pg.images.decoding.sandbox import decode_guarded
-from imgvec_pg.images.fetching.source import Fetch, find_fetch, read_picture
+from imgvec_pg.images.fetching.application_fetch import Fetch, find_fetch, read_picture
 from imgvec_pg.images.reference import ImageReference, url_scheme
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.integrity.verify import Verified, reading_only
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.store.sqlparts import bindable
 
 FILES_AT_ONCE = 1024
 READERS = 4

@@ -10,15 +10,15 @@ from imgvec_pg.cli.options import dsn_option, lock_timeout_option
 from imgvec_pg.cli.output.progress import count_progress
 from imgvec_pg.database.connect import Connection, connect, one_line, require_schema
 from imgvec_pg.database.hnsw import HnswParams
-from imgvec_pg.doctor.finding import counted
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.estimate import Estimate, estimate_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.source import describe_source
 from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.text import counted, size
 
 LIBRARY = "imgvec.image"
 
@@ -203,11 +203,6 @@ def warn_blind_spots(connection: Connection, made: Collection) -> None:
         )
     elif source.kind == "partitioned table":
         click.echo(f"  after attaching a partition run: imgvec collection reconcile {made.name}", err=True)
-
-
-def size(count: int) -> str:
-    """Return a number of bytes as people say it."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def print_estimate(estimate: Estimate, request: CollectionRequest) -> None:

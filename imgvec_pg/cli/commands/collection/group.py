@@ -6,14 +6,15 @@ import click
 
 from imgvec_pg.cli.commands.collection.create import create
 from imgvec_pg.cli.commands.collection.switch import alias_, switch, unalias
-from imgvec_pg.cli.confirm import confirm
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option
+from imgvec_pg.cli.output.tables import confirm
 from imgvec_pg.database.connect import connect, needing, require_schema
-from imgvec_pg.doctor.finding import counted
 from imgvec_pg.store.aliases import find_aliases
-from imgvec_pg.store.ddl import drop_collection, find_collections, get_collection
+from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.index.ddl import index_states
 from imgvec_pg.store.integrity.reconcile import reconcile
+from imgvec_pg.store.registry import find_collections, get_collection
+from imgvec_pg.text import counted
 
 
 @click.group()

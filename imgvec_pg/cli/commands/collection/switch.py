@@ -17,7 +17,6 @@ from imgvec_pg.cli.commands.collection.switch_target import (
     make_successor,
     print_plan,
 )
-from imgvec_pg.cli.confirm import confirm
 from imgvec_pg.cli.options import (
     dsn_option,
     echo_json,
@@ -27,6 +26,7 @@ from imgvec_pg.cli.options import (
     pipeline_options,
     throttle_options,
 )
+from imgvec_pg.cli.output.tables import confirm
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.embedder import Embedder
@@ -38,7 +38,7 @@ from imgvec_pg.search.recall.compare_models import Agreement, compare_collection
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.aliases import Alias, create_alias, drop_alias, get_alias
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.switch import switch_alias
 
 

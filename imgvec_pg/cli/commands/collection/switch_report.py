@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import click
 
-from imgvec_pg.cli.commands.collection.create import size
 from imgvec_pg.search.recall.compare_models import Agreement, Example, Side
+from imgvec_pg.text import size
 
 LINE_COUNT = 5
 COLUMN = 34

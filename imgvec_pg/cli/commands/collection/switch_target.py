@@ -11,17 +11,18 @@ from imgvec_pg.cli.commands.collection.create import file_rows, print_estimate
 from imgvec_pg.cli.output.progress import count_progress
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.hnsw import HnswParams
-from imgvec_pg.doctor.finding import counted
 from imgvec_pg.embedding.catalog import describe_model
-from imgvec_pg.embedding.present import MISSING, where_weights_are
+from imgvec_pg.embedding.weights import MISSING, where_weights_are
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.aliases import Alias, require_same_source
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import create_collection, find_collections, get_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.estimate import estimate_collection
 from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.registry import find_collections, get_collection
 from imgvec_pg.store.spec import CollectionRequest
 from imgvec_pg.store.switch import count_missing_beside
+from imgvec_pg.text import counted
 
 LONGEST_NAME = 40
 

@@ -12,8 +12,8 @@ from imgvec_pg.cli.commands.demo.screen import Screen
 from imgvec_pg.cli.commands.demo.tour import Shop, ask_questions, say_what_next, write_sheet
 from imgvec_pg.cli.commands.migrate import set_database_defaults
 from imgvec_pg.cli.commands.server import forget_service
-from imgvec_pg.cli.interrupts import interruptible
 from imgvec_pg.cli.output.progress import image_progress
+from imgvec_pg.cli.signals import interruptible
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect, one_line
 from imgvec_pg.database.local_server.server import LocalServer

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from imgvec_pg.cli.commands.index.text import announce_plan, index_as_json, plan_as_json, print_index
+from imgvec_pg.cli.commands.index.format_index import announce_plan, index_as_json, plan_as_json, print_index
 from imgvec_pg.cli.commands.index.tune import tune
 from imgvec_pg.cli.exit_codes import INTERRUPTED, TERMINATED, Terminated
 from imgvec_pg.cli.options import Command, dsn_option, echo_json, json_option, lock_timeout_option
@@ -15,13 +15,13 @@ from imgvec_pg.cli.output.messages import complain
 from imgvec_pg.cli.output.progress import index_progress
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.database.hnsw import HnswParams
-from imgvec_pg.doctor.finding import counted
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.ddl import get_collection
 from imgvec_pg.store.index.build import BuildOptions, plan_build
 from imgvec_pg.store.index.ddl import has_valid_index
 from imgvec_pg.store.index.swap import drop_index, leftovers, replace_index, tidy
+from imgvec_pg.store.registry import get_collection
+from imgvec_pg.text import counted
 
 QUANTIZATIONS = {"none": None, "bit": "bit"}
 

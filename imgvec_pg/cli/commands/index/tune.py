@@ -6,9 +6,9 @@ from imgvec_pg.cli.commands.recall import as_object, measuring_options
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.search.recall.measure import RecallMeter
-from imgvec_pg.search.recall.results import Setting
+from imgvec_pg.search.recall.measurements import Setting
 from imgvec_pg.search.recall.tune import find_ef_search, store_ef_search, tuning_options
-from imgvec_pg.store.ddl import get_collection
+from imgvec_pg.store.registry import get_collection
 
 
 @click.command()

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import click
 
-from imgvec_pg.cli.commands.collection.create import size
-from imgvec_pg.cli.commands.model.text import print_benchmark, print_catalogue, print_model, print_verified
+from imgvec_pg.cli.commands.model.format_model import (
+    print_benchmark,
+    print_catalogue,
+    print_model,
+    print_verified,
+)
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, model_options
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.benchmark import benchmark_model
@@ -16,6 +20,7 @@ from imgvec_pg.embedding.golden import GOLDEN_COSINE, compute_golden
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ImgvecError, ModelError, UsageError
 from imgvec_pg.store.model_registry import compare_golden, find_models
+from imgvec_pg.text import size
 
 
 @click.group()
@@ -228,7 +233,7 @@ def benchmark(
     described = describe_model(name)
     with tempfile.TemporaryDirectory(prefix="imgvec-weights-") as folder:
         if random_weights:
-            from imgvec_pg.embedding.random_weights import write_random_weights
+            from imgvec_pg.embedding.torch_models.random_weights import write_random_weights
 
             if weights is not None:
                 raise UsageError("give --weights or --random-weights, not both")

@@ -9,12 +9,12 @@ from django.db import DEFAULT_DB_ALIAS
 
 from imgvec_pg.database.connect import connect
 from imgvec_pg.database.framework_cli import become_imgvec, environment_for, run_imgvec
-from imgvec_pg.django.connections import command_errors, dsn_of
+from imgvec_pg.django.collection_ops import has_schema
+from imgvec_pg.django.connection_dsn import command_errors, dsn_of
 from imgvec_pg.django.image_search import all_searches
-from imgvec_pg.django.schema import has_schema
 from imgvec_pg.django.storages import FETCH
-from imgvec_pg.store.ddl import find_collections
 from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.registry import find_collections
 
 FILLING = ("worker", "backfill")
 

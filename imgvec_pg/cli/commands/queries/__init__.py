@@ -1,0 +1,1 @@
+"""Commands for queries beyond the nearest rows, one module each."""

@@ -1,0 +1,146 @@
+"""The doctor's checks of a collection's work: index, queue, workers, memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from psycopg.rows import class_row
+
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.hnsw import graph_bytes
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.doctor.finding import Finding
+from imgvec_pg.doctor.server_checks import ServerFacts
+from imgvec_pg.doctor.source_checks import CollectionFacts
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.index.build import RAISED_BYTES
+from imgvec_pg.store.index.ddl import IndexState, index_states
+from imgvec_pg.text import counted
+
+WORTH_AN_INDEX_ROWS = 10_000
+"""Below this an exact search takes a few milliseconds."""
+LATE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class QueueFacts:
+    """What sql/queries/doctor_queue.sql returns."""
+
+    waiting: int
+    abandoned: int
+    suspects: int
+    due: int
+    workers: int
+    last_seen: str | None
+    failures: int
+
+
+def check_index(
+    connection: Connection, collection: Collection, facts: CollectionFacts, server: ServerFacts
+) -> Iterator[Finding]:
+    """Check that there is a valid HNSW index, and memory to build and to search it."""
+    name = collection.name
+    states = index_states(connection, collection)
+    backfill = f"imgvec backfill {name}"
+    building = connection.execute(
+        load_sql("queries/index_progress.sql"), {"table": f"imgvec.{collection.embedding_table}"}
+    ).fetchone()
+    broken = [state for state in states if state.index_name is not None and not state.is_valid]
+    missing = [state for state in states if state.index_name is None]
+    rows = facts.estimated_rows
+    if building is not None:
+        yield Finding("info", name, f"an index is being built: {building[0]}")
+    elif broken:
+        shown = ", ".join(f"imgvec.{state.index_name}" for state in broken)
+        yield Finding(
+            "error", name, f"the index {shown} is INVALID (its build was cancelled) and not used", backfill
+        )
+    elif missing and rows >= WORTH_AN_INDEX_ROWS:
+        yield Finding(
+            "warning", name, f"no HNSW index: each search reads all of about {rows:,} embeddings", backfill
+        )
+    elif missing:
+        yield Finding(
+            "info", name, f"no HNSW index yet (about {rows:,} embeddings); the first backfill builds it"
+        )
+    else:
+        yield Finding("ok", name, f"the HNSW index is valid ({size(index_bytes(states))})")
+    needed = graph_bytes(rows, collection.dimensions, collection.m, collection.quantization)
+    if needed > max(server.maintenance_work_mem, RAISED_BYTES):
+        yield Finding(
+            "warning",
+            name,
+            f"building the index wants {size(needed)} of maintenance_work_mem, the server gives "
+            f"{size(server.maintenance_work_mem)}: it will be slow",
+            f"ALTER SYSTEM SET maintenance_work_mem = '{-(-needed // (1 << 20))}MB'; SELECT pg_reload_conf()",
+        )
+
+
+def index_bytes(states: list[IndexState]) -> int:
+    """Return the size of all indexes; a partitioned table's own has none."""
+    return sum(state.index_bytes for state in states)
+
+
+def check_buffers(server: ServerFacts, total_bytes: int) -> Iterator[Finding]:
+    """Check that the indexes of all collections fit into shared_buffers."""
+    if total_bytes > server.shared_buffers:
+        yield Finding(
+            "warning",
+            "server",
+            f"the HNSW indexes take {size(total_bytes)}, shared_buffers is {size(server.shared_buffers)}: searches wait for disk",
+            f"ALTER SYSTEM SET shared_buffers = '{-(-total_bytes * 5 // (4 << 20))}MB' if memory allows, then restart the server",
+        )
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as PostgreSQL says it."""
+    if count >= 10 << 30:
+        return f"{count / (1 << 30):,.0f} GB"
+    return f"{count / (1 << 20):,.0f} MB" if count >= 1 << 20 else f"{count / 1024:,.0f} kB"
+
+
+def check_queue(connection: Connection, collection: Collection) -> Iterator[Finding]:
+    """Check that work goes on, and say what failed."""
+    name = collection.name
+    with connection.cursor(row_factory=class_row(QueueFacts)) as cursor:
+        queue = cursor.execute(
+            load_sql("queries/doctor_queue.sql"),
+            {"collection_id": collection.id, "late_seconds": LATE_SECONDS},
+        ).fetchone()
+    assert queue is not None  # noqa: S101 - an aggregate always gives a row
+    run = f"imgvec backfill {name}, or for good: imgvec worker {name}"
+    seen = f"; the last was seen {queue.last_seen}" if queue.last_seen else ""
+    if not collection.is_listed:
+        yield Finding(
+            "warning", name, "not all rows of the source have been filed yet", f"imgvec backfill {name}"
+        )
+    if queue.waiting and not queue.workers:
+        yield Finding(
+            "warning", name, f"{counted(queue.waiting, 'row', 'wait')} and no worker runs now{seen}", run
+        )
+    elif queue.waiting:
+        yield Finding(
+            "ok", name, f"{counted(queue.waiting, 'row', 'wait')}, {counted(queue.workers, 'worker', 'run')}"
+        )
+    else:
+        yield Finding("ok", name, "nothing waits")
+    if queue.abandoned:
+        yield Finding(
+            "warning",
+            name,
+            f"left by workers that died or hang: {counted(queue.abandoned, 'job')}",
+            f"any worker takes them again: {run}",
+        )
+    if queue.suspects:
+        yield Finding(
+            "info",
+            name,
+            f"{counted(queue.suspects, 'job')} cost a worker its life: tried alone, given up after three more",
+            f"imgvec failures {name}",
+        )
+    if queue.failures:
+        yield Finding(
+            "warning",
+            name,
+            f"{counted(queue.failures, 'row')} could not be embedded",
+            f"imgvec failures {name}, then: imgvec retry {name}",
+        )

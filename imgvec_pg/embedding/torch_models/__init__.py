@@ -1,0 +1,1 @@
+"""Networks and embedders: the only package that imports torch, open_clip and timm."""

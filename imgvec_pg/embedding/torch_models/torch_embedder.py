@@ -1,0 +1,114 @@
+"""What OpenCLIP's and timm's models have in common: preparing pictures, batches on the device, unit vectors."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image
+
+from imgvec_pg.embedding.checksums import verified_sha256
+from imgvec_pg.embedding.description import ModelDescription
+from imgvec_pg.embedding.embedder import Float32Array
+from imgvec_pg.embedding.runtime import resolve_device, resolve_precision, torch_dtype
+from imgvec_pg.embedding.torch_models.openclip_network import device_errors
+from imgvec_pg.embedding.torch_models.preprocess import DeviceInput, pixels_of, split_transform
+from imgvec_pg.embedding.weights import find_weights
+from imgvec_pg.errors import ModelError
+
+IMAGES_AT_ONCE = 64
+
+Encode = Callable[[torch.Tensor], torch.Tensor]
+
+
+class TorchEmbedder(ABC):
+    """A network of images on one device; subclasses build it and say how it encodes."""
+
+    def __init__(self, model: ModelDescription, weights: Path | None, device: str, precision: str) -> None:
+        """Choose device and precision, and find and check the weights."""
+        self.name = model.name
+        self.dimensions = model.dimensions
+        self.has_text = model.has_text
+        self.image_size = model.image_size
+        self.logit_scale: float | None = None
+        self.logit_bias: float | None = None
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device, model.half)
+        self.dtype = torch_dtype(self.precision)
+        self.weights = find_weights(model, weights)
+        self.weights_sha256 = verified_sha256(self.weights)
+        self._compiled: Encode | None = None
+
+    def use_transform(self, transform: Any) -> None:  # noqa: ANN401 - OpenCLIP's or timm's own
+        """Prepare pictures by this transform, whose last two steps are done on the device."""
+        self._resize, mean, std = split_transform(self.name, transform)
+        self.input = DeviceInput(mean, std, self.device, self.dtype)
+
+    @abstractmethod
+    def encode(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the features (n, dimensions) of a normalised batch (n, 3, height, width)."""
+
+    def compile(self) -> None:
+        """Let torch.compile rewrite the network at the next batches, which takes a minute or so.
+
+        Batches are then filled up to powers of two, since each size is compiled anew.
+        """
+        self._compiled = torch.compile(self.encode, dynamic=False)
+
+    def prepare_image(self, image: Image) -> torch.Tensor:
+        """Resize and crop one RGB image: shape (height, width, 3), uint8, on the CPU."""
+        return pixels_of(self._resize(image))
+
+    def embed_prepared(self, prepared: Sequence[torch.Tensor]) -> Float32Array:
+        """Embed n prepared images in one pass: shape (n, dimensions), float32, each row of L2 norm 1.
+
+        Raises:
+            MemoryError: The batch does not fit on the device; a smaller one may.
+            ModelError: The model gave a vector without direction.
+        """
+        if not prepared:
+            return np.empty((0, self.dimensions), dtype=np.float32)
+        with torch.inference_mode(), device_errors(self.name, len(prepared), self.device, self.precision):
+            if self._compiled is None:
+                return self.normalised(self.encode(self.input.batch(prepared)))
+            filled = [*prepared, *[prepared[0]] * (power_of_two(len(prepared)) - len(prepared))]
+            return self.normalised(self._compiled(self.input.batch(filled))[: len(prepared)])
+
+    def embed_images(self, images: Sequence[Image]) -> Float32Array:
+        """Embed n RGB images of any size: shape (n, dimensions), float32, each row of L2 norm 1."""
+        parts = [
+            self.embed_prepared(
+                [self.prepare_image(image) for image in images[start : start + IMAGES_AT_ONCE]]
+            )
+            for start in range(0, len(images), IMAGES_AT_ONCE)
+        ]
+        return np.concatenate(parts) if parts else self.embed_prepared([])
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32Array:
+        """Refuse: a model without text tower has no vectors of words.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(
+            f"{self.name} has no text tower: ask with a picture or a row, or use a CLIP or SigLIP model for words"
+        )
+
+    def normalised(self, features: torch.Tensor) -> Float32Array:
+        """Normalise in float32: in bf16 a norm is off by more than the embedding tables accept."""
+        features = features.float()
+        norms = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+        if not bool(torch.isfinite(norms).all()) or not bool((norms > 0).all()):
+            raise ModelError(
+                f"{self.name} gave a vector of norm 0 or not a number in {self.precision}: "
+                "check its weights, or use --precision fp32"
+            )
+        array: Float32Array = (features / norms).cpu().numpy()
+        return array
+
+
+def power_of_two(number: int) -> int:
+    """Return the least power of two that is at least `number`."""
+    return 1 << (number - 1).bit_length()

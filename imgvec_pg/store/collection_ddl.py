@@ -1,0 +1,212 @@
+"""Create, find and drop collections."""
+
+import psycopg
+from psycopg import sql
+
+from imgvec_pg.database.connect import (
+    Connection,
+    lock_timeout,
+    one_line,
+    pinned_search_path,
+    vector_schema,
+)
+from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.errors import (
+    CollectionError,
+)
+from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
+from imgvec_pg.store.registry import find_collections, get_collection
+from imgvec_pg.store.source import Source, describe_source
+from imgvec_pg.store.spec import CollectionRequest, build_collection
+
+
+def create_collection(
+    connection: Connection, request: CollectionRequest, *, lock_timeout_ms: int = 2000
+) -> Collection:
+    """Create embedding table, triggers, functions and grants in one transaction.
+
+    It takes SHARE ROW EXCLUSIVE on the source for a moment: readers go on, writers wait; while it waits for the
+    lock itself, at most `lock_timeout_ms`, other writers queue behind it. No row is read.
+
+    Raises:
+        CollectionError: The name is taken, the source is unfit or the role lacks a right; nothing is left behind.
+        DatabaseError: The lock was not had in time.
+    """
+    source = describe_source(connection, request.relation, request.key)
+    planned = build_collection(source, request)
+    schema = vector_schema(connection)
+    there = find_collections(connection, request.name)
+    if there and there[0].name != request.name:
+        raise CollectionError(
+            f'"{request.name}" is an alias of collection {there[0].name}; choose another name, or switch the alias to another '
+            f"model: imgvec collection switch {request.name} --to MODEL"
+        )
+    if there:
+        raise CollectionError(
+            f'collection "{request.name}" exists already; choose another name, or first: imgvec collection drop {request.name}'
+        )
+    try:
+        with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
+            # pgvector's own settings can be set by any role once its library is loaded.
+            connection.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
+            collection = register(connection, planned, source)
+            for statement in creation_statements(collection, source, schema, request.partitions):
+                connection.execute(statement)
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        raise CollectionError(
+            f"no foreign key can point to {request.relation} ({one_line(error)}); add --no-fk"
+        ) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise CollectionError(
+            f"the role {connection.info.user} may not do this ({one_line(error)}); it must own the source or have "
+            "REFERENCES and TRIGGER on it, and own the schema imgvec"
+        ) from error
+    except (
+        psycopg.errors.UniqueViolation,
+        psycopg.errors.DuplicateObject,
+        psycopg.errors.DuplicateTable,
+    ) as error:
+        raise CollectionError(
+            f'collection "{request.name}" exists already or a left-over is in its way ({one_line(error)}); choose another name'
+        ) from error
+    return collection
+
+
+def register(connection: Connection, planned: Collection, source: Source) -> Collection:
+    """Enter a planned collection and its model in the registries and return it with its ids."""
+    row = connection.execute(
+        load_sql("queries/register_model.sql"),
+        {"name": planned.model_name, "dimensions": planned.dimensions, "has_text": planned.has_text},
+    ).fetchone()
+    if row is None or row[1] != planned.dimensions:
+        raise CollectionError(
+            f'model "{planned.model_name}" is registered with {row and row[1]} dimensions, now it has '
+            f"{planned.dimensions}; give the changed model another name"
+        )
+    connection.execute(
+        load_sql("queries/register_collection.sql"),
+        {
+            "name": planned.name,
+            "model_id": row[0],
+            "source": source.oid,
+            "key_columns": list(planned.key_columns),
+            "key_types": list(planned.key_types),
+            "key_equality_schemas": list(planned.key_equality_schemas),
+            "path_column": planned.path_column,
+            "content_column": planned.content_column,
+            "watch_columns": list(planned.watch_columns),
+            "root": planned.root,
+            "has_foreign_key": planned.has_foreign_key,
+            "m": planned.m,
+            "ef_construction": planned.ef_construction,
+            "quantization": planned.quantization,
+            "prompt": planned.prompt,
+            "url_prefixes": list(planned.url_prefixes),
+        },
+    )
+    return get_collection(connection, planned.name)
+
+
+def creation_statements(
+    collection: Collection, source: Source, schema: str, partitions: int = 0
+) -> list[sql.Composed]:
+    """Return the statements that make a registered collection's objects, in order."""
+    parts = collection.parts(schema)
+    # With a foreign key PostgreSQL itself forgets the vectors of rows that go.
+    forget: dict[str, sql.Composable] = {
+        part: sql.SQL("") if collection.has_foreign_key else render(f"collection/{part}.sql", **parts)
+        for part in ("forget_moved", "forget_deleted", "forget_all")
+    }
+    of_partition = "refill" if collection.has_foreign_key else "forget_partition"
+    forget["forget_partition"] = render(f"collection/{of_partition}.sql", **parts)
+    unless = render("collection/unless_column_is_gone.sql", **parts)
+    clause = sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"]) if partitions else sql.SQL("")
+    comment = sql.Literal(f"Embeddings of {collection.shown_source} by {collection.model_name}")
+    statements = [render("collection/embedding_table.sql", **parts, partition_clause=clause, comment=comment)]
+    statements += [
+        render(
+            "collection/partition.sql",
+            **parts,
+            partition=sql.Identifier(f"{collection.embedding_table}_{remainder}"),
+            modulus=sql.Literal(partitions),
+            remainder=sql.Literal(remainder),
+        )
+        for remainder in range(partitions)
+    ]
+    if collection.has_foreign_key:
+        statements.append(render("collection/foreign_key.sql", **parts))
+    if len(collection.key_columns) > 1:
+        statements.append(render("collection/key_type.sql", **parts))
+    statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS if name != "search"]
+    statements += search_statements(collection, schema)
+    statements.append(
+        render("collection/trigger_functions.sql", **parts, **forget, unless_column_is_gone=unless)
+    )
+    if source.can_have_triggers:
+        statements += [
+            render("collection/triggers.sql", **parts, table=sql.Identifier(*table))
+            for table in source.tables
+        ]
+    if source.hides_rows:
+        statements.append(render("collection/row_security.sql", **parts))
+    statements.append(render("collection/grants.sql", **parts))
+    return statements
+
+
+def search_statements(collection: Collection, schema: str) -> list[sql.Composed]:
+    """Return what depends on the kind of index: search_<collection>, made or replaced, and the comments on near_*."""
+    ending = "" if collection.quantization is None else f"_{collection.quantization}"
+    parts = collection.parts(schema)
+    return [render(f"collection/{name}{ending}.sql", **parts) for name in ("search", "near_comment")]
+
+
+def drop_collection(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> None:
+    """Drop a collection with all its embeddings, in one transaction; the source stays as it is.
+
+    Raises:
+        DatabaseError: The lock on the source was not had in time; nothing was changed.
+        CollectionError: Other objects or an alias need it, or the role lacks a right; nothing was changed.
+    """
+    # Nothing dropped is named after the extension's schema; a collection can go even where the extension is gone.
+    parts = collection.parts_without_source("public")
+    pointing = [
+        str(row[0])
+        for row in connection.execute(
+            load_sql("queries/aliases.sql"), {"name": None, "collection_id": collection.id}
+        )
+    ]
+    if pointing:
+        raise CollectionError(
+            f"the alias {', '.join(pointing)} points to collection {collection.name}; switch it, or take it away with: "
+            f"imgvec collection unalias {pointing[0]}"
+        )
+    try:
+        with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
+            for table in triggered_tables(connection, collection):
+                connection.execute(
+                    render("collection/drop_triggers.sql", **parts, table=sql.Identifier(*table))
+                )
+            connection.execute(render("collection/drop.sql", **parts))
+    except psycopg.errors.DependentObjectsStillExist as error:
+        detail = ", ".join((error.diag.message_detail or one_line(error)).splitlines())
+        raise CollectionError(
+            f"collection {collection.name} is still needed ({detail}); drop that first. Nothing was changed"
+        ) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise CollectionError(
+            f"the role {connection.info.user} may not drop collection {collection.name} ({one_line(error)}); "
+            "it must own the source and the schema imgvec. Nothing was changed"
+        ) from error
+
+
+def trigger_names(collection: Collection) -> list[str]:
+    """Return the names of a collection's four triggers."""
+    return [f"imgvec_{collection.name}_{event}" for event in ("insert", "update", "delete", "truncate")]
+
+
+def triggered_tables(connection: Connection, collection: Collection) -> dict[tuple[str, str], int]:
+    """Return (schema, table) of every table that carries a trigger of the collection, and how many of the four."""
+    rows = connection.execute(
+        load_sql("queries/triggered_tables.sql"), {"trigger_names": trigger_names(collection)}
+    ).fetchall()
+    return {(str(schema), str(name)): int(count) for schema, name, count in rows}

@@ -1,0 +1,61 @@
+"""The state of a collection's queue and failures, as metrics tell it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.rows import class_row, dict_row
+
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.sql_templates import load_sql
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """Keys that may be taken now, are leased, are put off; what has waited longest; suspects; failed rows by code.
+
+    Attributes:
+        oldest_due_seconds: How long the oldest key that may be taken has waited; 0 when there is none.
+        suspects: Jobs that cost a worker its life.
+    """
+
+    due: int
+    leased: int
+    put_off: int
+    oldest_due_seconds: float
+    suspects: int
+    failures: dict[str, int]
+
+
+def read_queue_state(connection: Connection, collection_id: int) -> QueueState:
+    """Count a collection's queue and failures."""
+    with connection.cursor(row_factory=class_row(QueueState)) as cursor:
+        found = cursor.execute(
+            load_sql("queries/queue_state.sql"), {"collection_id": collection_id}
+        ).fetchone()
+    assert found is not None  # noqa: S101 - an aggregate always gives a row
+    return found
+
+
+def list_failures(
+    connection: Connection, collection: str, codes: Sequence[str] = (), limit: int = 100
+) -> list[dict[str, Any]]:
+    """Return the newest failures of a collection: key, code, message, attempts, failed_at.
+
+    Args:
+        codes: Only these; none given means all.
+    """
+    values = {"collection": collection, "codes": list(codes) or None, "limit": limit}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(load_sql("queries/failures.sql"), values).fetchall()
+
+
+def count_failures(connection: Connection, collection: str) -> dict[str, int]:
+    """Return the number of failed rows by code, most first."""
+    rows = connection.execute(load_sql("queries/failure_codes.sql"), {"collection": collection})
+    return dict(rows.fetchall())
+
+
+def shown_counts(counts: Mapping[str, int]) -> str:
+    """Return "not_found 1,200, truncated 3"."""
+    return ", ".join(f"{code} {count:,}" for code, count in counts.items())

@@ -1,0 +1,68 @@
+"""Find collections on record, by name or all."""
+
+from psycopg.rows import class_row
+
+from imgvec_pg.database.connect import (
+    Connection,
+)
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.errors import (
+    CollectionNotFoundError,
+    CollectionReplacedError,
+    UsageError,
+)
+from imgvec_pg.store.collection import Collection
+
+
+def find_collections(connection: Connection, name: str | None = None) -> list[Collection]:
+    """Return all collections, or those that a name or alias points to (none or one)."""
+    with connection.cursor(row_factory=class_row(Collection)) as cursor:
+        return cursor.execute(load_sql("queries/collections.sql"), {"name": name}).fetchall()
+
+
+def get_collection(
+    connection: Connection, name: str | None = None, *, say_which: str = "--collection NAME"
+) -> Collection:
+    """Return the collection of this name or alias; None takes the only one there is.
+
+    Args:
+        say_which: How the caller's user names one: "--collection NAME", "imgvec backfill NAME".
+
+    Raises:
+        CollectionNotFoundError: There is none.
+        UsageError: None was given and there are several.
+    """
+    found = find_collections(connection, name)
+    if name is None and len(found) > 1:
+        names = ", ".join(c.name for c in found)
+        raise UsageError(f"there are {len(found)} collections ({names}); say which: {say_which}")
+    if found:
+        return found[0]
+    others = ", ".join(c.name for c in find_collections(connection))
+    aliases = connection.execute(
+        load_sql("queries/aliases.sql"), {"name": None, "collection_id": None}
+    ).fetchall()
+    if aliases:
+        others += f"; aliases: {', '.join(row[0] for row in aliases)}"
+    if name is None or not others:
+        raise CollectionNotFoundError("there is no collection yet; make one with: imgvec collection create")
+    raise CollectionNotFoundError(f'collection "{name}" does not exist; there are: {others}')
+
+
+def require_same_collection(connection: Connection, name: str, collection: Collection) -> None:
+    """Check that a name or alias still means the collection that it meant before.
+
+    Raises:
+        CollectionNotFoundError: It means none any more.
+        CollectionReplacedError: It means another one.
+    """
+    found = find_collections(connection, name)
+    if not found:
+        raise CollectionNotFoundError(f"collection {name} was dropped meanwhile")
+    if found[0].id != collection.id:
+        what = (
+            f"collection {name} was dropped and created again meanwhile"
+            if found[0].name == collection.name
+            else f"{name} points to collection {found[0].name} now, no longer to {collection.name}"
+        )
+        raise CollectionReplacedError(what)

@@ -1,0 +1,19 @@
+"""Numbers as people read them: sizes, durations, counts."""
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people say it."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def clock(seconds: float) -> str:
+    """Return "1:02:03" or "2:03"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def counted(count: int, noun: str, verb: str = "") -> str:
+    """Return "1 row waits" or "1,234 rows wait"; the verb is given as "wait"."""
+    words = f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{words} {verb}s" if verb and count == 1 else f"{words} {verb}".rstrip()
