@@ -20,7 +20,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TESTS = HERE.parent / "tests"
-for folder in ("chaos", "database", "plugins"):
+for folder in ("chaos", "support", "plugins"):
     sys.path.insert(0, str(TESTS / folder))
 
 import beside  # noqa: E402
@@ -250,7 +250,7 @@ def run_disk(at: Place) -> Iterator[Line]:
 def run_poison(at: Place) -> Iterator[Line]:
     """Two images that kill their process, among 4,000."""
     with own_server() as own, connect(own.dsn) as connection:
-        # Listed before the two are added: each is filed once.
+        # Listed before the two are added: each is enqueued once.
         workers.make_table(connection, at.root, 3998)
         for number in (4001, 4002):
             workers.put_file(connection, at.root, number, workers.picture(KILLER))

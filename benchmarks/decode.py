@@ -26,7 +26,7 @@ from imgvec_pg.embedding.resize import first_resize
 from imgvec_pg.embedding.runtime import import_open_clip
 from imgvec_pg.embedding.torch_models.openclip_network import inference_transform
 from imgvec_pg.images.decoding.decode import decode_image
-from imgvec_pg.images.decoding.sandbox import decode_guarded, shared_pool, usable_cpus
+from imgvec_pg.images.decoding.sandbox import decode_sandboxed, shared_pool, usable_cpus
 
 PREPROCESSING = {
     "size": 224,
@@ -89,7 +89,7 @@ def main() -> None:
     resize = first_resize(PREPROCESSING)
     ways: dict[str, Callable[[bytes], object]] = {
         "plain": lambda data: transform(decode_image(data)),
-        "guarded": lambda data: transform(decode_guarded(data, resize)),
+        "guarded": lambda data: transform(decode_sandboxed(data, resize)),
     }
     load = os.getloadavg()[0]
     print(

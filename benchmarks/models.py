@@ -9,7 +9,7 @@ Exit code 1 when a target falls short, or a model could not be measured: cosine 
 fp32 and 0.999 in half precision; 0.95 of the bare network's rate; 1.5 times fp32 in bf16 where the CPU has bf16 instructions; on
 an H100 2,400 images/s of ViT-L/14, 30,000 of ViT-B/32, 600 of SO400M-384.
 
-The reference numbers come from a process that imports only open_clip or timm (tests/model/reference.py). ViT-H takes 8 GB of
+The reference numbers come from a process that imports only open_clip or timm (tests/embedding/reference.py). ViT-H takes 8 GB of
 memory and 4 GB of temporary disk. A figure that this machine cannot give is "-", and no target.
 """
 
@@ -299,7 +299,7 @@ def is_as_published(model: ModelDescription) -> bool:
 
 def reference_numbers(name: str, folder: Path, photos: Sequence[Path]) -> dict[str, Float32Array]:
     """Let a process without imgvec make seeded weights and embed the photographs."""
-    script = ROOT / "tests" / "model" / "reference.py"
+    script = ROOT / "tests" / "embedding" / "reference.py"
     done = subprocess.run(
         [sys.executable, str(script), str(folder), name, *map(str, photos)],
         capture_output=True,

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "plugins"), str(ROOT / "tests" / "database")]
+sys.path[:0] = [str(ROOT / "tests" / "plugins"), str(ROOT / "tests" / "support")]
 
 import psycopg  # noqa: E402
 from imgvec_test_embedder import ColorGrid  # noqa: E402

@@ -74,7 +74,7 @@ def clock_milliseconds(connection: Connection) -> float:
 
 
 def measure(connection: Connection, rows: int, with_foreign_key: bool | None) -> dict[str, tuple[float, int]]:
-    """Run the statements over a fresh table; returns milliseconds and keys filed of each."""
+    """Run the statements over a fresh table; returns milliseconds and keys enqueued of each."""
     connection.execute("DROP SCHEMA IF EXISTS shop CASCADE")
     connection.execute("CREATE SCHEMA shop")
     connection.execute("CREATE TABLE shop.photo (id bigint PRIMARY KEY, file text, price numeric, note text)")
@@ -119,7 +119,7 @@ def main() -> None:
         f"PostgreSQL {version and version[0]}, {options.rows:,} rows, median of {options.rounds}, milliseconds "
         + ("elapsed" if os.environ.get("IMGVEC_TEST_DSN") else "of CPU time of the server process")
     )
-    print(f"{'statement':40}" + "".join(f"{setup:>20}{'ratio':>7}{'filed':>9}" for setup in SETUPS))
+    print(f"{'statement':40}" + "".join(f"{setup:>20}{'ratio':>7}{'enqueued':>9}" for setup in SETUPS))
     for name in STATEMENTS:
         line, base = f"{name:40}", 0.0
         for setup in SETUPS:

@@ -57,7 +57,7 @@ def process(dsn: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
         started.wait()
 
 
-class Asker:
+class QueryBackend:
     """Asks for words that nobody asked for before, and embeds as many others in this process."""
 
     def __init__(self, connection: Connection, embedder: Embedder) -> None:
@@ -81,26 +81,26 @@ class Asker:
         return by_sql, milliseconds(lambda: self.embedder.embed_texts([own_words]))
 
 
-def during_a_backfill(asker: Asker, dsn: str, rows: int) -> list[tuple[float, float]]:
+def during_a_backfill(backend: QueryBackend, dsn: str, rows: int) -> list[tuple[float, float]]:
     """Ask while `imgvec backfill` works; only answers given before it was done with most rows count."""
     pairs = []
     with process(dsn, "backfill", "product_demo", "--no-index") as backfill:
-        collection = demo_shop.find_collections(asker.connection, demo_shop.COLLECTION)[0]
-        while queue_depth(asker.connection, collection.id).waiting == rows:
+        collection = demo_shop.find_collections(backend.connection, demo_shop.COLLECTION)[0]
+        while queue_depth(backend.connection, collection.id).waiting == rows:
             time.sleep(0.01)
-        while queue_depth(asker.connection, collection.id).waiting > rows * (1 - HALF_WAY):
+        while queue_depth(backend.connection, collection.id).waiting > rows * (1 - HALF_WAY):
             assert backfill.poll() is None
-            pairs.append(asker.once())
+            pairs.append(backend.once())
             time.sleep(0.02)
         backfill.wait()
     return pairs
 
 
-def beside_a_worker(asker: Asker, dsn: str, count: int) -> list[tuple[float, float]]:
+def beside_a_worker(backend: QueryBackend, dsn: str, count: int) -> list[tuple[float, float]]:
     """Ask while `imgvec worker` runs and has nothing else to do."""
     with process(dsn, "worker", "product_demo"):
-        asker.once()
-        return [asker.once() for _ in range(count)]
+        backend.once()
+        return [backend.once() for _ in range(count)]
 
 
 def bare_connection(connection: Connection, dsn: str, count: int) -> list[tuple[float, float]]:
@@ -192,11 +192,11 @@ def measure(server: LocalServer, photos: Path, asked: int) -> list[dict[str, obj
         install_relay(connection)
         demo_shop.open_collection(connection, photos)
         connection.execute("SET imgvec.text_timeout = '30 s'")
-        asker = Asker(connection, embedder)
-        busy = during_a_backfill(asker, dsn, rows)
+        backend = QueryBackend(connection, embedder)
+        busy = during_a_backfill(backend, dsn, rows)
         with process(dsn, "backfill", "product_demo") as indexing:
             indexing.wait()
-        idle = beside_a_worker(asker, dsn, asked)
+        idle = beside_a_worker(backend, dsn, asked)
         yardstick = bare_connection(connection, dsn, asked)
         connection.execute("ANALYZE imgvec.product_demo_embedding")
         warm = cached(connection, 1000)

@@ -93,7 +93,7 @@ class ImageError(ImgvecError):
     Attributes:
         transient: Another try may help.
         retry_after_seconds: The earliest time for it, where that is known.
-        is_charged: The try counts; not so where it was never really made, as with a host that says "later".
+        counts_as_attempt: The try counts; not so where it was never really made, as with a host that says "later".
     """
 
     def __init__(
@@ -103,13 +103,13 @@ class ImageError(ImgvecError):
         *,
         transient: bool = False,
         retry_after_seconds: float | None = None,
-        is_charged: bool = True,
+        counts_as_attempt: bool = True,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.transient = transient
         self.retry_after_seconds = retry_after_seconds
-        self.is_charged = is_charged
+        self.counts_as_attempt = counts_as_attempt
 
 
 class PicturesAwayError(ImageError):

@@ -40,8 +40,8 @@ BEGIN
         FOR routine IN
             SELECT p.oid FROM pg_catalog.pg_proc AS p
             WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY (ARRAY[
-                'embedding_of', 'find_embedding', 'last_search_way', 'search_state',
-                'text_question', 'text_timeout_ms', 'requests_waiting', 'file_request', 'raise_no_answer', 'ask_worker',
+                'embedding_of', 'find_embedding', 'last_search_strategy', 'search_state',
+                'text_query', 'text_timeout_ms', 'requests_waiting', 'enqueue_request', 'raise_no_answer', 'ask_worker',
                 'embed_text', 'embed_image', 'prepare_text',
                 'unit_embedding', 'embeddings_of', 'mean_embedding', 'preference', 'combine', 'similarity_matrix', 'fuse',
                 'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at',

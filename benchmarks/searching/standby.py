@@ -21,7 +21,7 @@ NEAR = "SELECT id, distance FROM imgvec.near_product_demo_text(%s) ORDER BY dist
 
 def measure() -> Iterator[Target]:
     """Ask a primary for words while its worker runs, and the standby for the same and for others."""
-    sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "database"))
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
     from standby import await_replay, connect_soon, run_primary_and_standby
     from words import process
 

@@ -15,7 +15,7 @@ SHARE_OF_TIME = 0.05
 """Part of the time that may go into looking."""
 
 
-class Pace:
+class PollingLimit:
     """Says when to look again.
 
     Args:
@@ -38,10 +38,10 @@ class Pace:
 PAUSE_SECONDS = (0.5, 4.0)
 """First and longest pause between attempts to reach what went away."""
 GIVE_UP_AFTER_SECONDS = 900.0
-FULL_DISK_TOLD_SECONDS = 60.0
+FULL_DISK_LOG_SECONDS = 60.0
 """How often a full disk is told of: it names another file each time, and small writes succeed between."""
 
-GONE = (
+CONNECTION_LOST = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     ConnectionFailedError,
@@ -52,7 +52,7 @@ GONE = (
 """What a database that went away looks like; a full disk and a stopping server come as the same."""
 
 
-class Patience:
+class Backoff:
     """Waits between the attempts of one worker.
 
     Args:
@@ -81,7 +81,7 @@ class Patience:
         if self._away_since is None:
             self._pause, self._away_since, self._told = PAUSE_SECONDS[0], now, ""
         if now - self._away_since > GIVE_UP_AFTER_SECONDS:
-            if not isinstance(error, GONE) or isinstance(error, psycopg.errors.QueryCanceled):
+            if not isinstance(error, CONNECTION_LOST) or isinstance(error, psycopg.errors.QueryCanceled):
                 raise error
             raise ConnectionFailedError(
                 f"the database has been away for {GIVE_UP_AFTER_SECONDS / 60:.0f} minutes ({one_line(error)}); "
@@ -94,13 +94,13 @@ class Patience:
     def _tell(self, error: Exception, now: float) -> None:
         cause = one_line(error)
         if isinstance(error, psycopg.errors.DiskFull):
-            if self._full_disk_told is not None and now - self._full_disk_told < FULL_DISK_TOLD_SECONDS:
+            if self._full_disk_told is not None and now - self._full_disk_told < FULL_DISK_LOG_SECONDS:
                 return
             self._full_disk_told = now
             cause = f"the database's disk is full ({cause})"
         elif isinstance(error, psycopg.errors.QueryCanceled):
             cause = f"the database ended a statement ({cause}), perhaps since a transaction is open for long"
-        elif isinstance(error, GONE):
+        elif isinstance(error, CONNECTION_LOST):
             cause = f"the database went away ({cause})"
         if cause != self._told:
             log.warning("%s; trying again until it is back", cause)

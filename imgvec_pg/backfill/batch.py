@@ -19,7 +19,7 @@ from imgvec_pg.images.fetching.folders import explain_absence
 from imgvec_pg.images.fetching.url import NO_URLS, AllowedUrls
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.store.embeddings import EmbeddedKey, FailedKey, Outcome, StoredImage
-from imgvec_pg.store.queue.jobs import MAX_ATTEMPTS, Claim, Job, Key, PutOffKey
+from imgvec_pg.store.queue.jobs import MAX_ATTEMPTS, Claim, DelayedKey, Job, Key
 
 LATE_SECONDS = 3.0
 """How long a batch waits for the next picture of a host, once those that need none are there."""
@@ -42,7 +42,7 @@ class HostFuture(Future[PreparedImage]):
     """A picture that a host was asked for.
 
     Attributes:
-        is_late: Nobody waits for it any more: its row was put off, and will ask again.
+        is_late: Nobody waits for it any more: its row was delayed, and will ask again.
     """
 
     is_late = False
@@ -131,10 +131,10 @@ def retry_delay_seconds(attempts: int) -> float:
 def record_error(outcome: Outcome, pending: PendingKey, error: ImageError) -> None:
     """Enter a picture's error into its job's outcome: later if that may help, else a failure."""
     job = pending.job
-    if error.transient and (job.attempts < MAX_ATTEMPTS or not error.is_charged):
+    if error.transient and (job.attempts < MAX_ATTEMPTS or not error.counts_as_attempt):
         delay = max(retry_delay_seconds(job.attempts), error.retry_after_seconds or 0.0)
-        attempts = job.attempts if error.is_charged else job.attempts - 1
-        outcome.put_off.append(PutOffKey(pending.key, job.version, attempts, delay))
+        attempts = job.attempts if error.counts_as_attempt else job.attempts - 1
+        outcome.delayed.append(DelayedKey(pending.key, job.version, attempts, delay))
     else:
         outcome.failed.append(
             FailedKey(pending.key, job.version, error.code, str(error), job.attempts, pending.reference_hash)
@@ -212,15 +212,15 @@ def late() -> ImageError:
         "its host is slow: it is asked for again later",
         transient=True,
         retry_after_seconds=LATE_DELAY_SECONDS,
-        is_charged=False,
+        counts_as_attempt=False,
     )
 
 
-def is_put_off_whole(batch: Batch, outcomes: Sequence[Outcome]) -> bool:
+def is_delayed_whole(batch: Batch, outcomes: Sequence[Outcome]) -> bool:
     """Whether all that came of a batch is that hosts were not ready: the next would fare no better just now."""
     tries = {job.id: job.attempts for job in batch.claim.jobs}
-    put_off = [key.attempts < tries[outcome.job_id] for outcome in outcomes for key in outcome.put_off]
-    return bool(put_off) and all(put_off) and not any(o.embedded or o.failed for o in outcomes)
+    delayed = [key.attempts < tries[outcome.job_id] for outcome in outcomes for key in outcome.delayed]
+    return bool(delayed) and all(delayed) and not any(o.embedded or o.failed for o in outcomes)
 
 
 def chunked(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import psycopg
 
-from imgvec_pg.backfill.backoff import Pace
-from imgvec_pg.backfill.leases import LeaseBook
-from imgvec_pg.backfill.stats import CLAIM, IDLE, WORKING, Tally
+from imgvec_pg.backfill.backoff import PollingLimit
+from imgvec_pg.backfill.leases import HeldLeases
+from imgvec_pg.backfill.stats import CLAIM, IDLE, WORKING, WorkerStats
 from imgvec_pg.backfill.throttle import Throttle
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.store.collection import Collection
@@ -17,7 +17,7 @@ from imgvec_pg.store.queue.jobs import (
     BEGINNING,
     Claim,
     Job,
-    QueuePlace,
+    QueuePosition,
     claim_jobs,
     find_waiting_job,
     place_of,
@@ -33,18 +33,18 @@ COME_BACK_SECONDS = 10.0
 """After an outage, how long expired leases are left to workers that are about to come back: longer than their longest
 pause between attempts."""
 
-SUSPECTS_IN_A_ROW = 4
+QUARANTINED_IN_A_ROW = 4
 """Keys worked alone before a batch of other work gets its turn."""
 
 
-class Place:
+class QueueCursor:
     """A worker's place in one collection's queue; it outlives its sessions."""
 
     def __init__(self) -> None:
         self._place = BEGINNING
-        self._looking_back = Pace(LOOK_FROM_THE_BEGINNING_SECONDS)
+        self._looking_back = PollingLimit(LOOK_FROM_THE_BEGINNING_SECONDS)
 
-    def next(self) -> QueuePlace:
+    def next(self) -> QueuePosition:
         """Return where to begin: from time to time, from the beginning."""
         return BEGINNING if self._looking_back.is_due() else self._place
 
@@ -52,14 +52,14 @@ class Place:
         """Whether there is another place to begin at than the beginning."""
         return self._place != BEGINNING
 
-    def note(self, place: QueuePlace, jobs: Sequence[Job], seconds: float) -> None:
+    def note(self, place: QueuePosition, jobs: Sequence[Job], seconds: float) -> None:
         """Note what was found from a place, and how long that took."""
         if place == BEGINNING:
             self._looking_back.took(seconds)
         self._place = place_of(jobs, self._place)
 
 
-class Claims:
+class JobClaimer:
     """Leases jobs until there are none, the limit is reached or the pipeline ends.
 
     Args:
@@ -76,8 +76,8 @@ class Claims:
         connection: Connection,
         collection: Collection,
         name: str,
-        leases: LeaseBook,
-        tally: Tally,
+        leases: HeldLeases,
+        stats: WorkerStats,
         throttle: Throttle,
         is_ending: Callable[[], bool],
         pause: Callable[[float], None],
@@ -87,13 +87,13 @@ class Claims:
         follow: bool,
         limit: int | None,
         after_outage: bool = False,
-        place: Place | None = None,
+        place: QueueCursor | None = None,
     ) -> None:
         self.connection = connection
         self.collection = collection
         self.name = name
         self.leases = leases
-        self.tally = tally
+        self.stats = stats
         self.throttle = throttle
         self.is_ending = is_ending
         self.pause = pause
@@ -101,9 +101,9 @@ class Claims:
         self.lease_seconds = lease_seconds
         self.follow = follow
         self.left = limit
-        self._place = place or Place()
+        self._place = place or QueueCursor()
         self._waiting_job: int | None = None
-        self._suspects_in_a_row = 0
+        self._quarantined_in_a_row = 0
         self._spare_until = time.monotonic() + (COME_BACK_SECONDS if after_outage else 0.0)
 
     def __iter__(self) -> Iterator[Claim]:
@@ -113,13 +113,13 @@ class Claims:
             CollectionNotFoundError, CollectionReplacedError: The collection is not the one it was; its queue went
                 with it, and looks empty.
         """
-        while self.left != 0 and self.throttle.allow(self.connection, self.tally, self.leases, self.pause):
-            is_others_turn = self._suspects_in_a_row >= SUSPECTS_IN_A_ROW
-            claim = self._claim(spares_suspects=is_others_turn)
-            self._suspects_in_a_row = self._suspects_in_a_row + 1 if claim.is_suspect else 0
+        while self.left != 0 and self.throttle.allow(self.connection, self.stats, self.leases, self.pause):
+            is_others_turn = self._quarantined_in_a_row >= QUARANTINED_IN_A_ROW
+            claim = self._claim(skips_quarantined=is_others_turn)
+            self._quarantined_in_a_row = self._quarantined_in_a_row + 1 if claim.is_quarantined else 0
             require_same_collection(self.connection, self.name, self.collection)
             if claim.jobs:
-                self.tally.activity = WORKING
+                self.stats.activity = WORKING
                 self.leases.add(claim.token, place_of(claim.jobs))
                 self.throttle.took(claim.key_count())
                 self.left = None if self.left is None else self.left - claim.key_count()
@@ -129,8 +129,8 @@ class Claims:
             if is_others_turn:
                 continue
             if not self.leases.held():
-                self.tally.activity = IDLE
-            # Others may hold leases and die, and keys may be put off: empty means nothing waits at all.
+                self.stats.activity = IDLE
+            # Others may hold leases and die, and keys may be delayed: empty means nothing waits at all.
             if not self.follow and not self._is_any_waiting():
                 return
             self.pause(POLL_SECONDS)
@@ -139,7 +139,7 @@ class Claims:
         self._waiting_job = find_waiting_job(self.connection, self.collection.id, self._waiting_job)
         return self._waiting_job is not None
 
-    def _claim(self, *, spares_suspects: bool) -> Claim:
+    def _claim(self, *, skips_quarantined: bool) -> Claim:
         # Noted before it is taken: an answer lost with the connection leaves no lease that nobody knows of.
         token = uuid.uuid4()
         place, began = self._place.next(), time.monotonic()
@@ -153,8 +153,8 @@ class Claims:
                 lease_seconds=self.lease_seconds,
                 at_most=self._at_most(),
                 place=place,
-                spares_expired=began < self._spare_until,
-                spares_suspects=spares_suspects,
+                skips_expired=began < self._spare_until,
+                skips_quarantined=skips_quarantined,
             )
         except psycopg.errors.LockNotAvailable as error:
             # Somebody has the whole queue locked, as TRUNCATE of the source may; it is looked at again soon.
@@ -167,10 +167,10 @@ class Claims:
             log.info("the queue was not looked through from its beginning: %s", one_line(error))
             claim = Claim(token, ())
         seconds = time.monotonic() - began
-        # Suspects that were spared lie before what was found.
-        self._place.note(place, () if spares_suspects else claim.jobs, seconds)
+        # Quarantined jobs that were spared lie before what was found.
+        self._place.note(place, () if skips_quarantined else claim.jobs, seconds)
         if claim.jobs:
-            self.tally.stages.add(CLAIM, seconds)
+            self.stats.stages.add(CLAIM, seconds)
         return claim
 
     def _at_most(self) -> int | None:

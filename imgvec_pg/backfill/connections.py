@@ -34,7 +34,7 @@ def connect_worker(dsn: str, part: str, silence: Silence | None = None) -> Conne
         application_name=f"imgvec worker {part}",
         connection_class=WatchedConnection.watched_by(silence or Silence()),
         prepare_threshold=None,
-        **patience_of(dsn),
+        **connect_timeouts(dsn),
     )
     try:
         # The write protocol is proved for READ COMMITTED; the database's own default may be another.
@@ -60,7 +60,7 @@ def is_pooled(connection: Connection) -> bool:
     return row is None or row[0] != connection.info.backend_pid
 
 
-def patience_of(dsn: str) -> dict[str, int]:
+def connect_timeouts(dsn: str) -> dict[str, int]:
     """Return how long to wait for a connection, where neither the connection string nor libpq's variable says it."""
     try:
         given = conninfo_to_dict(dsn).get("connect_timeout")

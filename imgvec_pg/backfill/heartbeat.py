@@ -10,10 +10,10 @@ from types import TracebackType
 
 import psycopg
 
-from imgvec_pg.backfill.backoff import Pace
+from imgvec_pg.backfill.backoff import PollingLimit
 from imgvec_pg.backfill.connections import connect_worker
-from imgvec_pg.backfill.leases import LeaseBook
-from imgvec_pg.backfill.stats import Tally
+from imgvec_pg.backfill.leases import HeldLeases
+from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.database.timeouts import Silence
@@ -45,8 +45,8 @@ class Heartbeat:
         worker_id: uuid.UUID,
         collection: Collection,
         embedder: Embedder,
-        leases: LeaseBook,
-        tally: Tally,
+        leases: HeldLeases,
+        stats: WorkerStats,
         lease_seconds: float,
         silence: Silence,
     ) -> None:
@@ -55,15 +55,15 @@ class Heartbeat:
         self.collection = collection
         self.embedder = embedder
         self.leases = leases
-        self.tally = tally
+        self.stats = stats
         self.lease_seconds = lease_seconds
         self.silence = silence
         self._connection: Connection | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_done, daemon=True, name="imgvec-heartbeat")
-        self._before = (time.monotonic(), tally.embedded)
+        self._before = (time.monotonic(), stats.embedded)
         self._told = ""
-        self._queue_pace = Pace()
+        self._queue_polling = PollingLimit()
 
     def __enter__(self) -> None:
         connection = self._connected()
@@ -101,7 +101,7 @@ class Heartbeat:
         beaten_at = time.monotonic()
         while not self._done.wait(min(interval, ACTIVITY_SECONDS)):
             now = time.monotonic()
-            if now - beaten_at < interval and self.tally.activity == self._told:
+            if now - beaten_at < interval and self.stats.activity == self._told:
                 continue
             beaten_at = now
             try:
@@ -115,23 +115,23 @@ class Heartbeat:
                 log.info("no sign of life to the database: %s", one_line(error))
 
     def _look_at_queue(self, connection: Connection) -> None:
-        if self.tally.watches_queue and self._queue_pace.is_due():
+        if self.stats.watches_queue and self._queue_polling.is_due():
             began = time.monotonic()
-            self.tally.queue = read_queue_state(connection, self.collection.id)
-            self._queue_pace.took(time.monotonic() - began)
+            self.stats.queue = read_queue_state(connection, self.collection.id)
+            self._queue_polling.took(time.monotonic() - began)
 
     def _record_rate(self, connection: Connection) -> None:
-        if self.tally.embedded >= MEASURED_FROM_IMAGES:
+        if self.stats.embedded >= MEASURED_FROM_IMAGES:
             connection.execute(
                 "UPDATE imgvec.model SET images_per_second = %s WHERE id = %s",
-                [self.tally.images_per_second(), self.collection.model_id],
+                [self.stats.images_per_second(), self.collection.model_id],
             )
 
     def _tell(self, connection: Connection) -> None:
-        now, done = time.monotonic(), self.tally.embedded
+        now, done = time.monotonic(), self.stats.embedded
         then, done_then = self._before
         self._before = (now, done)
-        activity = self.tally.activity
+        activity = self.stats.activity
         connection.execute(
             load_sql("queries/worker_seen.sql"),
             {

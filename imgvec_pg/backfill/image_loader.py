@@ -18,14 +18,14 @@ HOST_THREADS = 16
 MAX_WAITING = 256
 """Pictures that wait for one host, in this process; further ones wait in the queue."""
 MAX_LATE = 64
-"""Prepared pictures kept for rows that were put off meanwhile."""
+"""Prepared pictures kept for rows that were delayed meanwhile."""
 MAX_LATE_ERRORS = 1000
 
 Prepare = Callable[[StoredImage], PreparedImage]
 PictureId = tuple[str | None, bytes]
 
 
-class Preparing:
+class ImageLoader:
     """Prepares pictures for as long as its `with` block lasts, at whose end it waits for those submitted.
 
     Args:
@@ -44,7 +44,7 @@ class Preparing:
         self._waiting: dict[str, deque[tuple[StoredImage, HostFuture]]] = {}
         self._known: dict[PictureId, HostFuture] = {}
 
-    def __enter__(self) -> "Preparing":
+    def __enter__(self) -> "ImageLoader":
         return self
 
     def __exit__(
@@ -54,7 +54,7 @@ class Preparing:
         with self._all_done:
             for queue in self._waiting.values():
                 for _, future in queue:
-                    if future.is_late:  # Its row was put off: nobody waits.
+                    if future.is_late:  # Its row was delayed: nobody waits.
                         future.cancel()
             self._all_done.wait_for(lambda: not self._busy)
         self._remote.shutdown()
@@ -102,7 +102,7 @@ class Preparing:
                 self._all_done.notify_all()
 
     def _settle(self, image: StoredImage, future: HostFuture) -> None:
-        """Forget a picture that somebody waits for; keep what became of one whose row was put off, until it comes again."""
+        """Forget a picture that somebody waits for; keep what became of one whose row was delayed, until it comes again."""
         if not (future.is_late and not future.cancelled()) and self._known.get(picture_id(image)) is future:
             del self._known[picture_id(image)]
         done = [(key, known) for key, known in self._known.items() if known.done() and not known.cancelled()]

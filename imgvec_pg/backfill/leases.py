@@ -4,28 +4,28 @@ import threading
 import uuid
 from collections.abc import Callable
 
-from imgvec_pg.store.queue.jobs import END, QueuePlace
+from imgvec_pg.store.queue.jobs import END, QueuePosition
 
 LOOK_AGAIN_SECONDS = 0.1
 
 
-class LeaseBook:
+class HeldLeases:
     """The tokens a worker holds right now, each with the place in the queue where its jobs begin."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._tokens: dict[uuid.UUID, QueuePlace] = {}
+        self._tokens: dict[uuid.UUID, QueuePosition] = {}
 
-    def add(self, token: uuid.UUID, place: QueuePlace) -> None:
+    def add(self, token: uuid.UUID, place: QueuePosition) -> None:
         """Note a lease, its jobs from this place on; or note a later place than before."""
         with self._changed:
             self._tokens[token] = place
 
-    def place(self) -> QueuePlace:
+    def place(self) -> QueuePosition:
         """Return a place that no job held lies before."""
         with self._changed:
             places = list(self._tokens.values())
-        return QueuePlace(
+        return QueuePosition(
             min((place.first_change for place in places), default=END.first_change),
             min((place.first_fill for place in places), default=END.first_fill),
         )

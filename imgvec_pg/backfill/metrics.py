@@ -1,6 +1,6 @@
 """What a worker has done and sees, as Prometheus metrics; docs/operations.md explains each.
 
-Nothing is counted for their sake: at each scrape they are read from the worker's tally, and the queue from its last
+Nothing is counted for their sake: at each scrape they are read from the worker's stats, and the queue from its last
 sign of life.
 """
 
@@ -25,30 +25,30 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from imgvec_pg import __version__
-from imgvec_pg.backfill.stats import BOUNDS_SECONDS, Tally
+from imgvec_pg.backfill.stats import BOUNDS_SECONDS, WorkerStats
 from imgvec_pg.errors import UsageError
 
 COUNTERS = {
     "imgvec_images_embedded": ("embedded", "Images embedded and written."),
-    "imgvec_keys_settled": (
-        "settled",
+    "imgvec_keys_finished": (
+        "finished",
         "Keys taken off the queue for good: embedded, failed, outdated or gone from the source.",
     ),
-    "imgvec_keys_put_off": ("put_off", "Keys filed again, to be tried later."),
+    "imgvec_keys_delayed": ("delayed", "Keys enqueued again, to be tried later."),
     "imgvec_lease_lost": ("lost_jobs", "Jobs whose lease was lost before they were written."),
     "imgvec_database_reconnects": (
         "reconnects",
         "Times that the database was reached again after it was lost.",
     ),
 }
-"""Name -> the tally's field, and what it counts."""
+"""Name -> the stats's field, and what it counts."""
 
 
 class WorkerMetrics(Collector):
     """Metrics of one worker process."""
 
-    def __init__(self, tally: Tally, collection: str, model: str) -> None:
-        self._tally = tally
+    def __init__(self, stats: WorkerStats, collection: str, model: str) -> None:
+        self._stats = stats
         self._collection = collection
         self._model = model
         self._activities: set[str] = set()
@@ -66,29 +66,29 @@ class WorkerMetrics(Collector):
         yield from self._queue()
 
     def _counters(self) -> Iterator[Metric]:
-        tally, labels = self._tally, ["collection"]
+        stats, labels = self._stats, ["collection"]
         for name, (attribute, help_text) in COUNTERS.items():
             family = CounterMetricFamily(name, help_text, labels=labels)
-            family.add_metric([self._collection], getattr(tally, attribute))
+            family.add_metric([self._collection], getattr(stats, attribute))
             yield family
         failures = CounterMetricFamily(
             "imgvec_failures", "Rows that this process could not embed, by reason.", labels=[*labels, "code"]
         )
-        for code, count in sorted(tally.failure_codes.copy().items()):
+        for code, count in sorted(stats.failure_codes.copy().items()):
             failures.add_metric([self._collection, code], count)
         yield failures
 
     def _worker(self) -> Iterator[Metric]:
-        tally = self._tally
+        stats = self._stats
         connected = GaugeMetricFamily(
             "imgvec_database_connected", "1 while this process has its connections.", labels=["collection"]
         )
-        connected.add_metric([self._collection], float(tally.is_connected))
+        connected.add_metric([self._collection], float(stats.is_connected))
         yield connected
         activity = GaugeMetricFamily(
             "imgvec_worker_activity", "1 for what this process does now.", labels=["collection", "activity"]
         )
-        now = tally.activity
+        now = stats.activity
         self._activities.add(now)
         for name in sorted(self._activities):
             activity.add_metric([self._collection, name], float(name == now))
@@ -98,7 +98,7 @@ class WorkerMetrics(Collector):
             "When this process last took keys off the queue; 0 before the first time.",
             labels=["collection"],
         )
-        written.add_metric([self._collection], tally.written_at)
+        written.add_metric([self._collection], stats.written_at)
         yield written
 
     def _stages(self) -> Metric:
@@ -107,7 +107,7 @@ class WorkerMetrics(Collector):
             "Seconds that a batch spent in each stage: claim, read, wait (for pictures), embed, write.",
             labels=["collection", "stage"],
         )
-        for stage, durations in self._tally.stages.snapshot().items():
+        for stage, durations in self._stats.stages.snapshot().items():
             count, buckets = 0, []
             for bound, number in zip((*map(str, BOUNDS_SECONDS), "+Inf"), durations.steps, strict=True):
                 count += number
@@ -117,22 +117,26 @@ class WorkerMetrics(Collector):
 
     def _queue(self) -> Iterator[Metric]:
         """Yield what the database said at the last look; nothing while it is away, rather than what is old."""
-        queue = self._tally.queue
-        if queue is None or not self._tally.is_connected:
+        queue = self._stats.queue
+        if queue is None or not self._stats.is_connected:
             return
         rows = GaugeMetricFamily(
-            "imgvec_queue_rows", "Keys in the queue: due, leased, put_off.", labels=["collection", "state"]
+            "imgvec_queue_rows", "Keys in the queue: ready, leased, delayed.", labels=["collection", "state"]
         )
-        for state in ("due", "leased", "put_off"):
+        for state in ("ready", "leased", "delayed"):
             rows.add_metric([self._collection, state], getattr(queue, state))
         yield rows
         for name, help_text, value in (
             (
                 "imgvec_oldest_job_seconds",
                 "How long the oldest key that is due has waited.",
-                queue.oldest_due_seconds,
+                queue.oldest_ready_seconds,
             ),
-            ("imgvec_suspect_jobs", "Jobs that cost a worker its life and are tried alone.", queue.suspects),
+            (
+                "imgvec_quarantined_jobs",
+                "Jobs that cost a worker its life and are tried alone.",
+                queue.quarantined,
+            ),
         ):
             family = GaugeMetricFamily(name, help_text, labels=["collection"])
             family.add_metric([self._collection], value)
@@ -147,10 +151,10 @@ class WorkerMetrics(Collector):
         yield failed
 
 
-def worker_registry(tally: Tally, collection: str, model: str) -> CollectorRegistry:
+def worker_registry(stats: WorkerStats, collection: str, model: str) -> CollectorRegistry:
     """Return a registry of a worker's metrics and its process's memory, CPU time and open files."""
     registry = CollectorRegistry()
-    registry.register(WorkerMetrics(tally, collection, model))
+    registry.register(WorkerMetrics(stats, collection, model))
     ProcessCollector(registry=registry)
     return registry
 

@@ -6,13 +6,13 @@ from functools import partial
 from typing import cast
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
-from imgvec_pg.backfill.shared_decoding import SharedPictures
-from imgvec_pg.backfill.stats import IDLE, WORKING, Tally
+from imgvec_pg.backfill.shared_decoding import SharedDecoding
+from imgvec_pg.backfill.stats import IDLE, WORKING, WorkerStats
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.embedding.embedder import Embedder
 
 
-class Together:
+class MultiCollectionWorker:
     """Runs a worker for each collection until all queues are empty, or for good with `follow`.
 
     Args:
@@ -25,9 +25,9 @@ class Together:
         dsn: str,
         named: Sequence[tuple[str, Embedder]],
         options: PipelineOptions,
-        on_progress: Callable[[Tally], None] = lambda tally: None,
+        on_progress: Callable[[WorkerStats], None] = lambda stats: None,
     ) -> None:
-        self.pictures = SharedPictures()
+        self.pictures = SharedDecoding()
         self.on_progress = on_progress
         self.workers: list[Worker] = []
         self._ended: set[int] = set()
@@ -41,7 +41,7 @@ class Together:
         for worker in self.workers:
             worker.request_stop()
 
-    def run(self) -> list[Tally]:
+    def run(self) -> list[WorkerStats]:
         """Work, and return what each worker did, in the order of the collections.
 
         Raises:
@@ -57,20 +57,20 @@ class Together:
             thread.join()
         if self._errors:
             raise self._errors[0]
-        return [worker.tally for worker in self.workers]
+        return [worker.stats for worker in self.workers]
 
-    def tally(self) -> Tally:
+    def stats(self) -> WorkerStats:
         """Return the sum of all workers' counts."""
-        total = Tally(started=min(worker.tally.started for worker in self.workers))
+        total = WorkerStats(started=min(worker.stats.started for worker in self.workers))
         for worker in self.workers:
-            total.embedded += worker.tally.embedded
-            total.failed += worker.tally.failed
-            total.settled += worker.tally.settled
-            total.lost_jobs += worker.tally.lost_jobs
+            total.embedded += worker.stats.embedded
+            total.failed += worker.stats.failed
+            total.finished += worker.stats.finished
+            total.lost_jobs += worker.stats.lost_jobs
         return total
 
-    def _show(self, _: Tally) -> None:
-        self.on_progress(self.tally())
+    def _show(self, _: WorkerStats) -> None:
+        self.on_progress(self.stats())
 
     def _run(self, place: int) -> None:
         try:
@@ -82,9 +82,9 @@ class Together:
             self._ended.add(place)
 
     def _is_working(self, place: int) -> bool:
-        """Whether a worker will soon ask for pictures: not one that waits for keys put off, or is told to pause."""
+        """Whether a worker will soon ask for pictures: not one that waits for keys delayed, or is told to pause."""
         worker = self.workers[place]
-        has_begun = worker.tally.settled > 0 or worker.options.follow
+        has_begun = worker.stats.finished > 0 or worker.options.follow
         return place not in self._ended and (
-            worker.tally.activity == WORKING or (worker.tally.activity == IDLE and not has_begun)
+            worker.stats.activity == WORKING or (worker.stats.activity == IDLE and not has_begun)
         )

@@ -20,14 +20,14 @@ from imgvec_pg.backfill.batch import (
     PreparedImage,
     chunked,
     embed_batch,
-    is_put_off_whole,
+    is_delayed_whole,
     prepare_image,
 )
-from imgvec_pg.backfill.claiming import POLL_SECONDS, Claims, Place
-from imgvec_pg.backfill.image_loader import Preparing
+from imgvec_pg.backfill.claiming import POLL_SECONDS, JobClaimer, QueueCursor
+from imgvec_pg.backfill.image_loader import ImageLoader
 from imgvec_pg.backfill.isolation import BatchSize
-from imgvec_pg.backfill.leases import LeaseBook
-from imgvec_pg.backfill.stats import EMBED, READ, WAIT, WRITE, Tally
+from imgvec_pg.backfill.leases import HeldLeases
+from imgvec_pg.backfill.stats import EMBED, READ, WAIT, WRITE, WorkerStats
 from imgvec_pg.backfill.throttle import Allowance, Throttle
 from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.embedding.embedder import Embedder
@@ -82,7 +82,7 @@ class Pipeline:
         writing: Store over the connection that writes.
         stop: Set it to stop claiming; what is claimed but not yet being embedded stays leased, for the caller
             to give back.
-        tally: Told what is written and whether there is work.
+        stats: Told what is written and whether there is work.
         name: The name that must go on meaning the collection: its own, or an alias.
         on_progress: Called in the writing thread after each batch.
         batch_size: How many images the model takes at once; shrinks where they do not fit.
@@ -95,13 +95,13 @@ class Pipeline:
         writing: EmbeddingStore,
         embedder: Embedder,
         options: PipelineOptions,
-        leases: LeaseBook,
+        leases: HeldLeases,
         stop: threading.Event,
-        tally: Tally,
+        stats: WorkerStats,
         name: str,
-        on_progress: Callable[[Tally], None],
+        on_progress: Callable[[WorkerStats], None],
         batch_size: BatchSize | None = None,
-        place: Place | None = None,
+        place: QueueCursor | None = None,
     ) -> None:
         self.reading = reading
         self.writing = writing
@@ -109,11 +109,11 @@ class Pipeline:
         self.options = options
         self.leases = leases
         self.stop = stop
-        self.tally = tally
+        self.stats = stats
         self.name = name
         self.on_progress = on_progress
         self.batch_size = batch_size or BatchSize(options.batch_size)
-        self.place = place or Place()
+        self.place = place or QueueCursor()
         self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._done: queue.Queue[tuple[Claim, list[Outcome]] | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self.throttle = Throttle(options.allowance, self._is_ending)
@@ -140,12 +140,12 @@ class Pipeline:
                 if self._is_ending():
                     batch.abandon()
                     continue
-                with self.tally.stages.timed(WAIT):
+                with self.stats.stages.timed(WAIT):
                     batch.wait()
-                with self.tally.stages.timed(EMBED):
+                with self.stats.stages.timed(EMBED):
                     outcomes = embed_batch(batch, self.embedder, self.batch_size, mounted)
                 put(self._done, (batch.claim, outcomes), self._broken)
-                if is_put_off_whole(batch, outcomes):
+                if is_delayed_whole(batch, outcomes):
                     self.stop.wait(LATE_SECONDS)
         except ReadingStopped:
             # A picture that was not prepared any more, since the pipeline broke; by what is told below.
@@ -181,27 +181,27 @@ class Pipeline:
                 raise ReadingStopped  # Nobody asks for it any more.
             return prepare_image(image, self.options.root, self.embedder, urls, self.options.fetch)
 
-        with Preparing(prepare, self.options.decode_threads) as pool:
+        with ImageLoader(prepare, self.options.decode_threads) as pool:
             for claim in self._claims():
                 # Had a worker died with it in company, the company would be under suspicion next.
-                if claim.is_suspect and not self.leases.wait_until_only(claim.token, self._is_ending):
+                if claim.is_quarantined and not self.leases.wait_until_only(claim.token, self._is_ending):
                     return
                 try:
                     batch = Batch(claim, tuple(self._submit(claim, pool)))
                 except ReadingStopped:
                     return
                 put(self._read, batch, self._broken)
-                if claim.is_suspect and not self.leases.wait_until_gone(claim.token, self._is_ending):
+                if claim.is_quarantined and not self.leases.wait_until_gone(claim.token, self._is_ending):
                     return
 
-    def _claims(self) -> Claims:
+    def _claims(self) -> JobClaimer:
         options = self.options
-        return Claims(
+        return JobClaimer(
             self.reading.connection,
             self.reading.collection,
             self.name,
             self.leases,
-            self.tally,
+            self.stats,
             self.throttle,
             self._is_ending,
             self._pause,
@@ -217,7 +217,7 @@ class Pipeline:
         if not self._broken.is_set():
             self.stop.wait(seconds)
 
-    def _submit(self, claim: Claim, pool: Preparing) -> Iterator[PendingKey]:
+    def _submit(self, claim: Claim, pool: ImageLoader) -> Iterator[PendingKey]:
         wanted: list[tuple[Job, Key]] = []
         for job in claim.jobs:
             for key in job.keys:
@@ -251,7 +251,7 @@ class Pipeline:
         """
         while True:
             try:
-                with self.tally.stages.timed(READ):
+                with self.stats.stages.timed(READ):
                     return self.reading.read_images(keys)
             except psycopg.errors.LockNotAvailable as error:
                 log.info("%s is locked against reading; waiting", self.reading.collection.shown_source)
@@ -261,11 +261,11 @@ class Pipeline:
 
     def _write_batches(self) -> None:
         for claim, outcomes in drain(self._done, self._broken):
-            with self.tally.stages.timed(WRITE):
+            with self.stats.stages.timed(WRITE):
                 written = write_outcomes(self.writing, claim, outcomes, self.embedder.precision)
             self.leases.discard(claim.token)
-            self.tally.add(written)
-            self.on_progress(self.tally)
+            self.stats.add(written)
+            self.on_progress(self.stats)
 
 
 def deadly_image(job: Job) -> ImageError:

@@ -17,7 +17,7 @@ from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.timeouts import Silence
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError
-from imgvec_pg.images.decoding.sandbox import decode_guarded
+from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.store.queue.query_requests import (
     CHANNEL,
     Answer,
@@ -37,7 +37,7 @@ TIDY_SECONDS = 3600.0
 RETRY_SECONDS = 1.0
 
 
-class Answering:
+class QueryServer:
     """Answers for as long as its `with` block lasts.
 
     Args:
@@ -99,7 +99,7 @@ class Answering:
             if request.text is not None:
                 embedding = self.embedder.embed_texts([request.text])[0]
             elif request.image is not None:
-                embedding = self.embedder.embed_images([decode_guarded(request.image)])[0]
+                embedding = self.embedder.embed_images([decode_sandboxed(request.image)])[0]
             else:
                 return Answer()
         except ImgvecError as error:

@@ -11,7 +11,7 @@ from typing import Any, cast
 from PIL.Image import Image
 
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.images.decoding.sandbox import decode_guarded
+from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ STANDING_SECONDS = 120.0
 LOOK_SECONDS = 0.5
 
 
-class SharedPictures:
+class SharedDecoding:
     """Prepares a picture for all models when the first of them asks. They are told apart by their bytes, so nothing is stale.
 
     Attributes:
@@ -33,26 +33,26 @@ class SharedPictures:
         shared: Pictures that needed no decoding, since another model had asked before.
     """
 
-    def __init__(self, decode: Callable[[bytes], Image] = decode_guarded) -> None:
+    def __init__(self, decode: Callable[[bytes], Image] = decode_sandboxed) -> None:
         self.decoded = self.shared = 0
         self._decode = decode
-        self._models: list[SharingEmbedder] = []
+        self._models: list[SharedDecodingEmbedder] = []
         self._running: dict[bytes, threading.Event] = {}
         self._kept: OrderedDict[tuple[bytes, int], Any] = OrderedDict()
         self._kept_bytes = 0
         self._changed = threading.Condition()
 
-    def join(self, embedder: Embedder, is_working: Callable[[], bool]) -> "SharingEmbedder":
+    def join(self, embedder: Embedder, is_working: Callable[[], bool]) -> "SharedDecodingEmbedder":
         """Return an embedder that shares its pictures.
 
         Args:
             is_working: Whether it will ask for more; for one that will not, nothing is prepared, and nobody waits.
         """
-        sharing = SharingEmbedder(embedder, self, len(self._models), is_working)
+        sharing = SharedDecodingEmbedder(embedder, self, len(self._models), is_working)
         self._models.append(sharing)
         return sharing
 
-    def prepare(self, model: "SharingEmbedder", data: bytes) -> Any:  # noqa: ANN401 - what the model makes
+    def prepare(self, model: "SharedDecodingEmbedder", data: bytes) -> Any:  # noqa: ANN401 - what the model makes
         """Return a picture as `model` wants it, decoding it only if no other model had it decoded.
 
         Raises:
@@ -81,13 +81,13 @@ class SharedPictures:
             with self._changed:
                 self._running.pop(digest).set()
 
-    def _decode_for(self, model: "SharingEmbedder", data: bytes) -> Any:  # noqa: ANN401
+    def _decode_for(self, model: "SharedDecodingEmbedder", data: bytes) -> Any:  # noqa: ANN401
         image = self._decode(data)
         with self._changed:
             self.decoded += 1
         return model.embedder.prepare_image(image)
 
-    def _decode_for_all(self, model: "SharingEmbedder", digest: bytes, data: bytes) -> Any:  # noqa: ANN401
+    def _decode_for_all(self, model: "SharedDecodingEmbedder", digest: bytes, data: bytes) -> Any:  # noqa: ANN401
         image = self._decode(data)
         with self._changed:
             self.decoded += 1
@@ -116,7 +116,7 @@ class SharedPictures:
         self._kept_bytes -= weight(prepared)
         return prepared
 
-    def _wait_for_slower(self, model: "SharingEmbedder") -> None:
+    def _wait_for_slower(self, model: "SharedDecodingEmbedder") -> None:
         """Hold a model that is far ahead: both compute on one machine, so waiting costs no time in the end."""
 
         def may_go() -> bool:
@@ -133,7 +133,7 @@ class SharedPictures:
                 pass  # what others do is looked at again: that they end, or pause, is not told
 
 
-class SharingEmbedder:
+class SharedDecodingEmbedder:
     """An embedder as its own, save that `shared_pictures` prepares its pictures.
 
     Attributes:
@@ -146,7 +146,7 @@ class SharingEmbedder:
     first_resize = None
 
     def __init__(
-        self, embedder: Embedder, pictures: SharedPictures, place: int, is_working: Callable[[], bool]
+        self, embedder: Embedder, pictures: SharedDecoding, place: int, is_working: Callable[[], bool]
     ) -> None:
         self.embedder = embedder
         self.shared_pictures = pictures
@@ -170,7 +170,7 @@ def prepare_picture(embedder: Embedder, data: bytes) -> Any:  # noqa: ANN401 - w
     Raises:
         ImageError: It does not decode.
     """
-    shared: SharedPictures | None = getattr(embedder, "shared_pictures", None)
+    shared: SharedDecoding | None = getattr(embedder, "shared_pictures", None)
     if shared is None:
-        return embedder.prepare_image(decode_guarded(data, getattr(embedder, "first_resize", None)))
-    return shared.prepare(cast(SharingEmbedder, embedder), data)
+        return embedder.prepare_image(decode_sandboxed(data, getattr(embedder, "first_resize", None)))
+    return shared.prepare(cast(SharedDecodingEmbedder, embedder), data)

@@ -25,19 +25,19 @@ decoded; embedding; writing."""
 
 
 @dataclass
-class Durations:
-    """Durations of one stage: how many fell into each step, and their sum in seconds."""
+class DurationHistogram:
+    """DurationHistogram of one stage: how many fell into each step, and their sum in seconds."""
 
     steps: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_SECONDS) + 1))
     total_seconds: float = 0.0
 
 
-class StageTimes:
-    """Durations of all stages; any thread may add to them."""
+class StageTimings:
+    """DurationHistogram of all stages; any thread may add to them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._stages = {stage: Durations() for stage in STAGES}
+        self._stages = {stage: DurationHistogram() for stage in STAGES}
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -53,11 +53,11 @@ class StageTimes:
             durations.steps[bisect_left(BOUNDS_SECONDS, seconds)] += 1
             durations.total_seconds += seconds
 
-    def snapshot(self) -> dict[str, Durations]:
+    def snapshot(self) -> dict[str, DurationHistogram]:
         """Return a copy."""
         with self._lock:
             return {
-                stage: Durations(list(durations.steps), durations.total_seconds)
+                stage: DurationHistogram(list(durations.steps), durations.total_seconds)
                 for stage, durations in self._stages.items()
             }
 
@@ -70,7 +70,7 @@ PAUSED = "paused"
 
 
 @dataclass
-class Tally:
+class WorkerStats:
     """Counts of a run and what it does now; shared between threads, each field written by one at a time.
 
     Attributes:
@@ -81,28 +81,28 @@ class Tally:
 
     embedded: int = 0
     failed: int = 0
-    settled: int = 0
+    finished: int = 0
     lost_jobs: int = 0
-    put_off: int = 0
+    delayed: int = 0
     failure_codes: Counter[str] = field(default_factory=Counter)
     reconnects: int = 0
     is_connected: bool = False
     was_connected: bool = False
     written_at: float = 0.0
-    stages: StageTimes = field(default_factory=StageTimes)
+    stages: StageTimings = field(default_factory=StageTimings)
     watches_queue: bool = False
     queue: QueueState | None = None
     activity: str = IDLE
     started: float = field(default_factory=time.monotonic)
-    finished: float | None = None
+    ended_at: float | None = None
 
     def add(self, written: Written) -> None:
         """Count what was written."""
         self.embedded += written.embedded
         self.failed += written.failed
-        self.settled += written.settled
+        self.finished += written.finished
         self.lost_jobs += written.lost_jobs
-        self.put_off += written.put_off
+        self.delayed += written.delayed
         self.failure_codes.update(written.failure_codes)
         self.written_at = time.time()
 
@@ -113,11 +113,11 @@ class Tally:
 
     def finish(self) -> None:
         """Stop the clock, if it still runs."""
-        self.finished = self.finished or time.monotonic()
+        self.ended_at = self.ended_at or time.monotonic()
 
     def seconds(self) -> float:
         """Length of the run so far."""
-        return max((self.finished or time.monotonic()) - self.started, 1e-9)
+        return max((self.ended_at or time.monotonic()) - self.started, 1e-9)
 
     def images_per_second(self) -> float:
         """Mean over the run."""

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.leases import HeldLeases
 from imgvec_pg.backfill.quiet_hours import Hours, pause_ends_at
-from imgvec_pg.backfill.stats import PAUSED, WAITING_FOR_REPLICAS, Tally
+from imgvec_pg.backfill.stats import PAUSED, WAITING_FOR_REPLICAS, WorkerStats
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import DatabaseError
@@ -60,7 +60,7 @@ class Throttle:
             self._next_claim_at = begin + keys / self.allowance.rate
 
     def allow(
-        self, connection: Connection, tally: Tally, leases: LeaseBook, pause: Callable[[float], None]
+        self, connection: Connection, stats: WorkerStats, leases: HeldLeases, pause: Callable[[float], None]
     ) -> bool:
         """Wait until a claim is allowed; False when the pipeline ends.
 
@@ -74,7 +74,7 @@ class Throttle:
                 log.warning("%s", why)
             told = activity
             if not leases.held():
-                tally.activity = activity
+                stats.activity = activity
             pause(LOOK_AGAIN_SECONDS)
         if told and not self.is_ending():
             log.warning("going on")

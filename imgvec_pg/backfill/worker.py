@@ -11,16 +11,16 @@ from pathlib import Path
 
 import psycopg
 
-from imgvec_pg.backfill.backoff import GONE, Patience
-from imgvec_pg.backfill.claiming import Place
+from imgvec_pg.backfill.backoff import CONNECTION_LOST, Backoff
+from imgvec_pg.backfill.claiming import QueueCursor
 from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.heartbeat import Heartbeat
 from imgvec_pg.backfill.isolation import BatchSize
-from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.leases import HeldLeases
 from imgvec_pg.backfill.model_check import check_model
 from imgvec_pg.backfill.pipeline import Pipeline, PipelineOptions
-from imgvec_pg.backfill.query_server import Answering
-from imgvec_pg.backfill.stats import IDLE, WAITING_FOR_PICTURES, Tally
+from imgvec_pg.backfill.query_server import QueryServer
+from imgvec_pg.backfill.stats import IDLE, WAITING_FOR_PICTURES, WorkerStats
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.timeouts import Silence
 from imgvec_pg.embedding.embedder import Embedder
@@ -54,7 +54,7 @@ class Worker:
         collection_name: Collection or alias.
         embedder: A loaded model; its fingerprint must be the one on record.
         on_progress: Called after each written batch.
-        tally: Where it counts; one of its own by default.
+        stats: Where it counts; one of its own by default.
         on_ready: Called once, when the model is known to be the collection's and the work begins.
     """
 
@@ -64,8 +64,8 @@ class Worker:
         collection_name: str,
         embedder: Embedder,
         options: PipelineOptions,
-        on_progress: Callable[[Tally], None] = lambda tally: None,
-        tally: Tally | None = None,
+        on_progress: Callable[[WorkerStats], None] = lambda stats: None,
+        stats: WorkerStats | None = None,
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         self.dsn = dsn
@@ -75,20 +75,20 @@ class Worker:
         self.on_progress = on_progress
         self.on_ready = on_ready
         self.id = uuid.uuid4()
-        self.tally = tally or Tally()
+        self.stats = stats or WorkerStats()
         self.stop = threading.Event()
-        self.leases = LeaseBook()
+        self.leases = HeldLeases()
         self._connected_at: float | None = None
         self._after_outage = False
         self._batch_size = BatchSize(options.batch_size)
         self._collection: Collection | None = None
-        self._place = Place()
+        self._place = QueueCursor()
 
     def request_stop(self) -> None:
         """Finish the batch in hand, give back the rest, and return from `run`; safe in a signal handler."""
         self.stop.set()
 
-    def run(self) -> Tally:
+    def run(self) -> WorkerStats:
         """Work, and begin again when the database goes away, at no attempt's cost.
 
         With `follow` it also waits for a collection that is dropped, and goes on with the one that its name means
@@ -102,10 +102,10 @@ class Worker:
             ModelError: The model is not the one the collection was embedded with.
             DeviceMemoryError: Not even one image fitted on the device for 15 minutes.
         """
-        patience = Patience(self.stop)
+        backoff = Backoff(self.stop)
         while True:
             self._connected_at = None
-            settled_before = self.tally.settled
+            finished_before = self.stats.finished
             try:
                 self._session()
                 break
@@ -113,24 +113,24 @@ class Worker:
                 if not self.options.follow:
                     raise CollectionReplacedError(f"{error}; run the same command again") from error
                 log.warning("%s; going on with it", error)
-            except (*GONE, CollectionNotFoundError, DeviceMemoryError) as error:
-                self._after_outage = isinstance(error, GONE)
+            except (*CONNECTION_LOST, CollectionNotFoundError, DeviceMemoryError) as error:
+                self._after_outage = isinstance(error, CONNECTION_LOST)
                 if isinstance(error, CollectionNotFoundError) and not self._may_come_back():
                     raise
                 # A server that lets us in and refuses every statement, as with a full disk, is away all the same.
                 lived = (
                     self._connected_at is not None and time.monotonic() - self._connected_at > LIVED_SECONDS
                 )
-                if lived or self.tally.settled > settled_before:
-                    patience.renew()
-                self.tally.is_connected = False
+                if lived or self.stats.finished > finished_before:
+                    backoff.renew()
+                self.stats.is_connected = False
                 if not self.stop.is_set():
-                    patience.wait(error)
+                    backoff.wait(error)
                 if self.stop.is_set():
                     self._release_after_all()
                     break
-        self.tally.finish()
-        return self.tally
+        self.stats.finish()
+        return self.stats
 
     def _may_come_back(self) -> bool:
         """Whether a collection that is not there was, and is followed."""
@@ -150,7 +150,7 @@ class Worker:
             self._require_same_model(collection)
             check_model(writing, collection, self.embedder)
             if self._collection is not None and self._collection.id != collection.id:
-                self._place = Place()
+                self._place = QueueCursor()
             self._collection = collection
             stores = EmbeddingStore(reading, collection, schema), EmbeddingStore(writing, collection, schema)
             heartbeat = Heartbeat(
@@ -159,16 +159,16 @@ class Worker:
                 collection,
                 self.embedder,
                 self.leases,
-                self.tally,
+                self.stats,
                 self.options.lease_seconds,
                 silence,
             )
-            answering = Answering(self.dsn, collection.model_id, self.embedder, silence)
+            answering = QueryServer(self.dsn, collection.model_id, self.embedder, silence)
             with heartbeat, answering, self._released_at_the_end(writing):
                 self._connected_at = time.monotonic()
-                if not self.tally.was_connected:
+                if not self.stats.was_connected:
                     self.on_ready()
-                self.tally.note_connection()
+                self.stats.note_connection()
                 self._work(collection, *stores)
 
     def _work(self, collection: Collection, reading: EmbeddingStore, writing: EmbeddingStore) -> None:
@@ -189,7 +189,7 @@ class Worker:
                     options,
                     self.leases,
                     self.stop,
-                    self.tally,
+                    self.stats,
                     self.collection_name,
                     self.on_progress,
                     self._batch_size,
@@ -208,11 +208,11 @@ class Worker:
                 raise
 
     def _wait_for_pictures(self, root: Path, collection: Collection, connection: Connection) -> None:
-        self.tally.activity = WAITING_FOR_PICTURES
+        self.stats.activity = WAITING_FOR_PICTURES
         may_be_empty = collection.content_column is not None
         while explain_absence(root, may_be_empty=may_be_empty) and not self.stop.wait(PICTURES_PAUSE_SECONDS):
             require_same_collection(connection, self.collection_name, collection)
-        self.tally.activity = IDLE
+        self.stats.activity = IDLE
 
     def _require_same_model(self, collection: Collection) -> None:
         before = self._collection
@@ -224,7 +224,7 @@ class Worker:
 
     def _limit_left(self) -> int | None:
         limit = self.options.limit
-        return None if limit is None else max(limit - self.tally.settled, 0)
+        return None if limit is None else max(limit - self.stats.finished, 0)
 
     @contextmanager
     def _released_at_the_end(self, writing: Connection) -> Iterator[None]:
@@ -246,7 +246,7 @@ class Worker:
         try:
             with connect_worker(self.dsn, "write") as connection:
                 self._release_all(connection)
-        except (*GONE, ImgvecError) as error:
+        except (*CONNECTION_LOST, ImgvecError) as error:
             log.warning("leases not given back, they run out by themselves: %s", one_line(error))
 
     def _release_all(self, connection: Connection) -> None:

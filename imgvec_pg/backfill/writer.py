@@ -18,7 +18,7 @@ from imgvec_pg.store.embeddings import (
     Outcome,
     Written,
 )
-from imgvec_pg.store.queue.jobs import MAX_ATTEMPTS, Claim, Job, PutOffKey, explode_jobs
+from imgvec_pg.store.queue.jobs import MAX_ATTEMPTS, Claim, DelayedKey, Job, explode_jobs
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ EXPLODE_TRIES = 10
 
 def outcome_size(outcome: Outcome) -> int:
     """Keys that an outcome will write."""
-    return len(outcome.embedded) + len(outcome.failed) + len(outcome.put_off)
+    return len(outcome.embedded) + len(outcome.failed) + len(outcome.delayed)
 
 
 def grouped(outcomes: Sequence[Outcome]) -> Iterator[list[Outcome]]:
@@ -50,7 +50,7 @@ def grouped(outcomes: Sequence[Outcome]) -> Iterator[list[Outcome]]:
 def write_outcomes(
     store: EmbeddingStore, claim: Claim, outcomes: Sequence[Outcome], precision: str
 ) -> Written:
-    """Write all outcomes of a claim; keys that the application holds locked are put off, at no attempt's cost."""
+    """Write all outcomes of a claim; keys that the application holds locked are delayed, at no attempt's cost."""
     total = Written()
     for group in grouped(outcomes):
         total += write_group(store, claim, group, precision)
@@ -92,15 +92,15 @@ def single_outcome(single: Job, outcomes: Sequence[Outcome]) -> Outcome:
     """Return the part of a group's outcomes that belongs to one exploded job."""
     key = single.keys[0]
 
-    def belongs(item: EmbeddedKey | FailedKey | PutOffKey) -> bool:
+    def belongs(item: EmbeddedKey | FailedKey | DelayedKey) -> bool:
         return item.key == key and item.version == single.version
 
     found = Outcome(single.id)
     for outcome in outcomes:
         found.embedded += filter(belongs, outcome.embedded)
         found.failed += filter(belongs, outcome.failed)
-        found.put_off += filter(belongs, outcome.put_off)
-    del found.put_off[1:]  # Two jobs of one group may hold the same key at the same version.
+        found.delayed += filter(belongs, outcome.delayed)
+    del found.delayed[1:]  # Two jobs of one group may hold the same key at the same version.
     return found
 
 
@@ -125,8 +125,8 @@ def write_single(
             log.info("%s; the failure is noted at the next try", type(error).__name__)
     # A row that is being deleted breaks its foreign key once; only one that goes on doing so is charged.
     attempts = job.attempts if violation is not None else job.attempts - 1
-    later = PutOffKey(job.keys[0], job.version, attempts, random.uniform(*CONFLICT_DELAY_SECONDS))  # noqa: S311
-    return store.write(token, [Outcome(job.id, put_off=[later])], precision)
+    later = DelayedKey(job.keys[0], job.version, attempts, random.uniform(*CONFLICT_DELAY_SECONDS))  # noqa: S311
+    return store.write(token, [Outcome(job.id, delayed=[later])], precision)
 
 
 def without_reference(job: Job, violation: psycopg.errors.ForeignKeyViolation) -> Outcome:

@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
-from imgvec_pg.backfill.stats import Tally
+from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.local_server.server import LocalServer
@@ -122,7 +122,7 @@ def embed_products(
     embedder: Embedder,
     photos: Path,
     show: Callable[[int, float], None],
-) -> Tally:
+) -> WorkerStats:
     """Embed every product that waits.
 
     Args:
@@ -134,12 +134,12 @@ def embed_products(
     check_version(connection, collection, embedder)
     worker = Worker(dsn, collection.name, embedder, PipelineOptions(root=photos))
     if not queue_depth(connection, collection.id).waiting:
-        return worker.tally
+        return worker.stats
     with BackgroundWorker(worker, server) as background:
         while background.is_working(SHOW_SECONDS):
-            show(worker.tally.settled, worker.tally.images_per_second())
-    show(worker.tally.settled, worker.tally.images_per_second())
-    return worker.tally
+            show(worker.stats.finished, worker.stats.images_per_second())
+    show(worker.stats.finished, worker.stats.images_per_second())
+    return worker.stats
 
 
 def check_version(connection: Connection, collection: Collection, embedder: Embedder) -> None:

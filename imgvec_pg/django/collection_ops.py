@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class DropLater:
-    """The statements that drop a collection, written when Django runs what it put off to the migration's end."""
+    """The statements that drop a collection, written when Django runs what it delayed to the migration's end."""
 
     def __init__(self, alias: str, name: str) -> None:
         self.alias = alias
@@ -111,7 +111,7 @@ def _create(connection: Connection, request: CollectionRequest, *, is_new: bool)
     made = create_collection(connection, request)
     row = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(made.source)).fetchone()
     if row is not None and not row[0]:
-        # Nothing to file but what the triggers will. Rows that are there are filed by the first worker or backfill,
+        # Nothing to file but what the triggers will. Rows that are there are enqueued by the first worker or backfill,
         # as the table is locked until this migration ends.
         list_source(connection, made)
     return "is created"

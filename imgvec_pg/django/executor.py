@@ -12,14 +12,14 @@ from django.db.models import F, QuerySet
 from imgvec_pg.database.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.django.expressions import CosineDistance, QueryVector
-from imgvec_pg.django.query import Target
+from imgvec_pg.django.query import QueryTarget
 from imgvec_pg.errors import CollectionNotFoundError
 from imgvec_pg.search.nearest import MAX_K
-from imgvec_pg.search.strategy import Before, find
+from imgvec_pg.search.strategy import CollectionStats, find
 
 
 def find_complete(
-    queryset: QuerySet, target: Target, *, has_distance: bool, is_restricted: bool
+    queryset: QuerySet, target: QueryTarget, *, has_distance: bool, is_restricted: bool
 ) -> list[Any]:
     """Return a queryset's slice, nearest first.
 
@@ -38,13 +38,13 @@ def find_complete(
         return list(queryset._iterable_class(queryset))
     whole = queryset._chain()
     whole.query.clear_limits()
-    asker = _QuerySetAsker(whole, alias, target, has_distance, is_restricted)
+    backend = _QuerySetBackend(whole, alias, target, has_distance, is_restricted)
     # atomic() commits only where Django is to commit by itself.
     has_transaction = not connections[alias].get_autocommit()
     # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
     with transaction.atomic(using=alias):
         before = begin(alias, target.search.collection)
-        rows, _ = find(asker, limit, before, is_outlived=has_transaction)
+        rows, _ = find(backend, limit, before, is_outlived=has_transaction)
     found = list(rows)
     if has_distance:
         # Relaxed scans keep no exact order; equal distances are ordered by key, as an exact search has them.
@@ -52,7 +52,7 @@ def find_complete(
     return found[offset:]
 
 
-def begin(alias: str, collection: str) -> Before:
+def begin(alias: str, collection: str) -> CollectionStats:
     """Return what a search needs to know first.
 
     Raises:
@@ -65,7 +65,7 @@ def begin(alias: str, collection: str) -> Before:
         raise CollectionNotFoundError(
             f'collection "{collection}" does not exist in database "{alias}"; run: python manage.py migrate'
         )
-    return Before.of(row)
+    return CollectionStats.of(row)
 
 
 def by_index(queryset: QuerySet) -> QuerySet:
@@ -76,12 +76,12 @@ def by_index(queryset: QuerySet) -> QuerySet:
 
 
 @dataclass(frozen=True)
-class _QuerySetAsker:
+class _QuerySetBackend:
     """Asks a queryset in two orders."""
 
     queryset: QuerySet
     alias: str
-    target: Target
+    target: QueryTarget
     has_distance: bool
     is_restricted: bool
 

@@ -7,7 +7,7 @@ from django.db.models import BooleanField, Expression, FloatField, Func
 from pgvector.django import HalfVectorField
 
 from imgvec_pg.django.connection_dsn import vector_schema_of
-from imgvec_pg.django.query import Target
+from imgvec_pg.django.query import QueryTarget
 
 
 class QueryVector(Expression):
@@ -15,7 +15,7 @@ class QueryVector(Expression):
 
     output_field = HalfVectorField()
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: QueryTarget) -> None:
         super().__init__()
         self.target = target
 
@@ -78,7 +78,7 @@ class HasVector(Expression):
     output_field = BooleanField()
     conditional = True
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: QueryTarget) -> None:
         super().__init__()
         self.target = target
 

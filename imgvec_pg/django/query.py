@@ -17,7 +17,7 @@ from imgvec_pg.search.query_types import Float32Array, unit_vector, vector_text
 from imgvec_pg.store.registry import get_collection
 
 
-class Target:
+class QueryTarget:
     """Words, a picture, a row or a vector, of one search; the vector is worked out once for each database.
 
     Raises:

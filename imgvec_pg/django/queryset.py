@@ -10,7 +10,7 @@ from django.db.models.query import ModelIterable
 from imgvec_pg.django.executor import find_complete
 from imgvec_pg.django.expressions import CosineDistance, HasVector, QueryVector
 from imgvec_pg.django.image_search import search_of
-from imgvec_pg.django.query import Target
+from imgvec_pg.django.query import QueryTarget
 
 DISTANCE = "distance"
 
@@ -19,7 +19,7 @@ class ImageSearchQuerySet(QuerySet):
     """A QuerySet with near(); see there."""
 
     _result_cache: list[Any] | None
-    _near: Target | None = None
+    _near: QueryTarget | None = None
     _is_complete = True
     _own_conditions = -1
     """How many conditions near() itself has put; -1 where there were others before."""
@@ -46,7 +46,7 @@ class ImageSearchQuerySet(QuerySet):
         found = search_of(self.model, search)
         if DISTANCE in (self._fields or _field_names(self.model)):
             raise ValueError(f"The annotation '{DISTANCE}' conflicts with a field on the model.")
-        target = Target(found, asked)
+        target = QueryTarget(found, asked)
         # count() leaves the distance out of the statement; what only the database can tell of the vector is told all the same.
         conditions = [HasVector(target)] if target.is_checked_late else []
         conditions += [] if target.row is None else [~Q(pk=target.row.pk)]

@@ -27,8 +27,8 @@ class QueueFacts:
 
     waiting: int
     abandoned: int
-    suspects: int
-    due: int
+    quarantined: int
+    ready: int
     workers: int
     last_seen: str | None
     failures: int
@@ -111,7 +111,7 @@ def check_queue(connection: Connection, collection: Collection) -> Iterator[Find
     seen = f"; the last was seen {queue.last_seen}" if queue.last_seen else ""
     if not collection.is_listed:
         yield Finding(
-            "warning", name, "not all rows of the source have been filed yet", f"imgvec backfill {name}"
+            "warning", name, "not all rows of the source have been enqueued yet", f"imgvec backfill {name}"
         )
     if queue.waiting and not queue.workers:
         yield Finding(
@@ -130,11 +130,11 @@ def check_queue(connection: Connection, collection: Collection) -> Iterator[Find
             f"left by workers that died or hang: {counted(queue.abandoned, 'job')}",
             f"any worker takes them again: {run}",
         )
-    if queue.suspects:
+    if queue.quarantined:
         yield Finding(
             "info",
             name,
-            f"{counted(queue.suspects, 'job')} cost a worker its life: tried alone, given up after three more",
+            f"{counted(queue.quarantined, 'job')} cost a worker its life: tried alone, given up after three more",
             f"imgvec failures {name}",
         )
     if queue.failures:

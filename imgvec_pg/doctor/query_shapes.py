@@ -75,7 +75,7 @@ def judge(plan: Node, *, iterative_scan: str) -> list[Finding]:
         for node in everything:
             name = _function(node)
             if name.startswith(OWN_SEARCHES) and node.get("Schema") == "imgvec":
-                met = f"{name} chooses its own way; afterwards imgvec.last_search_way() names it"
+                met = f"{name} chooses its own way; afterwards imgvec.last_search_strategy() names it"
                 return [Finding("ok", "query", met)]
         return [
             Finding(

@@ -62,7 +62,7 @@ def search_blueprint(
             asked = replace(searchable, embedding=current_app.config["IMGVEC_EMBED"])
             found = asked.answer(connection, request)
         rows = [_row(neighbour) for neighbour in found.rows]
-        return jsonify(found=rows, way=found.way)
+        return jsonify(found=rows, strategy=found.strategy)
 
     @made.get("/picture/<path:key>")
     def picture(key: str) -> ResponseReturnValue:

@@ -16,7 +16,7 @@ from imgvec_pg.flask.commands import imgvec_command
 from imgvec_pg.flask.error_hints import flask_commands
 from imgvec_pg.search.query_client import vector_of_image, vector_of_words
 from imgvec_pg.sqlalchemy.executor import Found, connection_of
-from imgvec_pg.sqlalchemy.query import Asked, Picture, Words, read_question
+from imgvec_pg.sqlalchemy.query import Asked, Picture, Words, read_query
 from imgvec_pg.sqlalchemy.resolve import AnySelect, find_class, target_of
 from imgvec_pg.sqlalchemy.search import search
 from imgvec_pg.store.collection import Collection
@@ -129,7 +129,7 @@ class ImgVec:
             key: The source's key columns in the statement, where it has the source under another name or twice.
 
         Returns:
-            `.rows`, nearest first, each with what the select has and `distance` last; `.way` tells how they were found.
+            `.rows`, nearest first, each with what the select has and `distance` last; `.strategy` tells how they were found.
 
         Raises:
             UsageError: The select, k or the question cannot be used.
@@ -166,7 +166,7 @@ class ImgVec:
 
     def _embed(self, connection: Connection, collection: Collection, question: Asked) -> Asked:
         """Have words or a picture embedded, by whom IMGVEC_EMBED says."""
-        asked, embedding = read_question(question, None), current_app.config["IMGVEC_EMBED"]
+        asked, embedding = read_query(question, None), current_app.config["IMGVEC_EMBED"]
         if isinstance(asked, Words) and isinstance(asked.text, str):
             return vector_of_words(connection, collection, asked.text, embedding)
         if isinstance(asked, Picture):

@@ -12,7 +12,7 @@ from imgvec_pg.errors import ImageError
 from imgvec_pg.search.formatting import show_value
 from imgvec_pg.search.images import thumbnail
 from imgvec_pg.search.nearest import Neighbour, Neighbours
-from imgvec_pg.search.query_types import Question, show_key
+from imgvec_pg.search.query_types import SearchQuery, show_key
 from imgvec_pg.store.collection import Collection
 
 KINDS = {"words": "Nearest to the words", "image": "Nearest to the picture", "row": "Nearest to the row"}
@@ -39,7 +39,7 @@ class Sheet:
         empty: Why there is no row, where there is none.
     """
 
-    question: Question
+    question: SearchQuery
     collection: Collection
     found: Neighbours
     where: str | None = None
@@ -74,7 +74,7 @@ class Sheet:
             f"model {escape(self.collection.model_name)}",
         ]
         if count:
-            facts.append("by the index" if self.found.way == "index" else "exact search")
+            facts.append("by the index" if self.found.strategy == "index" else "exact search")
         if self.where is not None:
             facts.insert(1, f"where <code>{escape(self.where)}</code>")
         return " · ".join(facts)

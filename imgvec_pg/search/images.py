@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decoding.sandbox import decode_guarded
+from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.fetching.application_fetch import Fetch, find_fetch, read_picture
 from imgvec_pg.images.fetching.url import AllowedUrls
 from imgvec_pg.images.reference import ImageReference
@@ -72,7 +72,7 @@ def thumbnail(data: bytes, pixels: int = THUMBNAIL_PIXELS) -> bytes:
     Raises:
         ImageError: It does not decode.
     """
-    image = decode_guarded(data)
+    image = decode_sandboxed(data)
     image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)

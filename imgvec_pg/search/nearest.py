@@ -19,7 +19,7 @@ from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.search.bit_index import call_bits, candidate_count
 from imgvec_pg.search.query_types import Float32Array, RowKey, vector_text
-from imgvec_pg.search.strategy import Before, Way, find
+from imgvec_pg.search.strategy import CollectionStats, Strategy, find
 from imgvec_pg.search.transaction import bracketed, require_alone
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.key_sql import KeySql
@@ -88,7 +88,7 @@ class Neighbours:
     """The rows found, nearest first, and the way they were found: by the HNSW index or by comparing all that match."""
 
     rows: Sequence[Neighbour]
-    way: Way
+    strategy: Strategy
 
 
 def find_nearest(
@@ -166,18 +166,18 @@ class _Search:
 
     def run(self, cursor: psycopg.Cursor[Any]) -> Neighbours:
         """Ask by the way that suits the condition."""
-        asker = _CursorAsker(cursor, self)
+        backend = _CursorBackend(cursor, self)
         if self.is_quantized:
-            rows, way = self._over_bits(asker)
+            rows, strategy = self._over_bits(backend)
         else:
-            rows, way = find(asker, self.options.k, asker.begin(self.collection_name))
+            rows, strategy = find(backend, self.options.k, backend.begin(self.collection_name))
         nearest = [
             Neighbour(key, distance, dict(zip(self.columns, values, strict=True)))
             for key, distance, *values in rows
             # Cut off here, not in the scan: an index scan for rows that near would go on to its limits.
             if self.options.max_distance is None or distance <= self.options.max_distance
         ]
-        return Neighbours(nearest, way)
+        return Neighbours(nearest, strategy)
 
     def statement(self, *, exact: bool) -> sql.Composed:
         """Return the statement over all rows, or over %(candidates)s of them in the index's order."""
@@ -188,9 +188,9 @@ class _Search:
         order = sql.SQL("{}").format(sql.Identifier("n", "distance"))
         return render("collection/nearest.sql", **self.parts, near_rows=near_rows, order=order)
 
-    def _over_bits(self, asker: "_CursorAsker") -> tuple[Sequence[tuple[Any, ...]], Way]:
+    def _over_bits(self, backend: "_CursorBackend") -> tuple[Sequence[tuple[Any, ...]], Strategy]:
         """Ask the index over bits for candidates, and ask again exactly where it gave too few."""
-        cursor, by_bits = asker.cursor, render("collection/nearest_bit.sql", **self.parts)
+        cursor, by_bits = backend.cursor, render("collection/nearest_bit.sql", **self.parts)
         cursor.execute(
             load_sql("queries/search_settings.sql"), {"k": self.breadth, "ef_search": self.ef_search}
         )
@@ -199,25 +199,25 @@ class _Search:
         ).fetchone()
         # Bits without the index would still choose the candidates.
         if explained is None or not has_ordered_scan(explained[0]):
-            return asker.ask(self.options.k, None), "exact"
+            return backend.ask(self.options.k, None), "exact"
         rows = cursor.execute(by_bits, self.values).fetchall()
         if len(rows) >= self.options.k:
             return rows, "index"
-        return asker.ask(self.options.k, None), "index, then exact"
+        return backend.ask(self.options.k, None), "index, then exact"
 
 
 @dataclass(frozen=True)
-class _CursorAsker:
+class _CursorBackend:
     """Asks a search over psycopg."""
 
     cursor: psycopg.Cursor[Any]
     search: _Search
 
-    def begin(self, name: str) -> Before:
+    def begin(self, name: str) -> CollectionStats:
         """Return what is known of the collection and the session."""
         row = self.cursor.execute(load_sql("queries/search_begin.sql"), {"name": name}).fetchone()
         assert row is not None  # noqa: S101 - the collection was read before
-        return Before.of(row)
+        return CollectionStats.of(row)
 
     iterative_scan: ClassVar[str] = "relaxed_order"
 

@@ -19,7 +19,7 @@ from imgvec_pg.database.connect import Connection, connect, one_line
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ModelError, NoWorkerError, UsageError
-from imgvec_pg.images.decoding.sandbox import decode_guarded
+from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.query_embedding import (
@@ -91,7 +91,7 @@ def vector_of_image(
         image.convert("RGB").save(buffer, "PNG")
         image = buffer.getvalue()
     try:
-        decoded = decode_guarded(fetch_bytes(ImageReference(content=image), None, MAX_UPLOAD_BYTES))
+        decoded = decode_sandboxed(fetch_bytes(ImageReference(content=image), None, MAX_UPLOAD_BYTES))
     except ImageError as error:
         raise UsageError(f"the picture cannot be used: {error}") from error
     with beside(connection) as own:
@@ -147,7 +147,7 @@ def _by_worker(
         try:
             found = _ask(own, {**values, "words": words, "image": image})
         except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege) as error:
-            # A replica, or a role that only reads: no request can be filed.
+            # A replica, or a role that only reads: no request can be enqueued.
             log.info("no worker can be asked: %s", one_line(error))
         else:
             if found is not None:
@@ -162,7 +162,7 @@ def _by_worker(
 
 
 def _ask(own: Connection, values: dict[str, object]) -> Float32Array | None:
-    row = own.execute(load_sql("queries/file_request.sql"), values).fetchone()
+    row = own.execute(load_sql("queries/enqueue_request.sql"), values).fetchone()
     if row is None or row[0] is None:
         return None
     deadline = time.monotonic() + row[1] / 1000

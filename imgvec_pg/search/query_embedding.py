@@ -17,10 +17,10 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import IMAGE, TEXT
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ImageError, ModelError, UsageError
-from imgvec_pg.images.decoding.sandbox import decode_guarded
+from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
-from imgvec_pg.search.query_types import Float32Array, Question, vector_text
+from imgvec_pg.search.query_types import Float32Array, SearchQuery, vector_text
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.model_registry import check_golden
 
@@ -45,7 +45,7 @@ def ask_with_words(
     words: str,
     options: ModelOptions,
     embed: Callable[[], Float32Array] | None = None,
-) -> Question:
+) -> SearchQuery:
     """Make a question of words; the model is loaded only for words that the cache does not have.
 
     Args:
@@ -66,11 +66,11 @@ def ask_with_words(
     if cached is not None:
         if cached[1]:
             _write_cache(connection, load_sql("queries/touch_text.sql"), values)
-        return Question("words", words, np.array(json.loads(cached[0]), dtype=np.float32))
+        return SearchQuery("words", words, np.array(json.loads(cached[0]), dtype=np.float32))
     if embed is not None:
-        return Question("words", words, embed())
+        return SearchQuery("words", words, embed())
     embedder = load_collection_model(connection, collection, options)
-    return Question("words", words, embed_words(connection, collection, embedder, words))
+    return SearchQuery("words", words, embed_words(connection, collection, embedder, words))
 
 
 def embed_words(
@@ -100,7 +100,7 @@ def embed_words(
 
 def ask_with_image(
     connection: Connection, collection: Collection, file: Path, options: ModelOptions
-) -> Question:
+) -> SearchQuery:
     """Make a question of a picture file.
 
     Raises:
@@ -113,11 +113,11 @@ def ask_with_image(
     path = file.resolve()
     try:
         data = fetch_bytes(ImageReference(path=path.name), path.parent)
-        image = decode_guarded(data)
+        image = decode_sandboxed(data)
     except ImageError as error:
         raise UsageError(f"the picture {file} cannot be used: {error}") from error
     embedder = load_collection_model(connection, collection, options)
-    return Question("image", file.name, embed_picture(connection, collection, embedder, image), data)
+    return SearchQuery("image", file.name, embed_picture(connection, collection, embedder, image), data)
 
 
 def embed_picture(

@@ -29,7 +29,7 @@ class RowKey:
 
 
 @dataclass(frozen=True)
-class Question:
+class SearchQuery:
     """A question ready to be asked.
 
     Attributes:

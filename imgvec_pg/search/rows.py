@@ -13,8 +13,8 @@ from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import CollectionError, ImageError, UsageError
 from imgvec_pg.search.images import read_pictures
 from imgvec_pg.search.nearest import Neighbour
-from imgvec_pg.search.query_types import Question, RowKey, show_key
-from imgvec_pg.search.transaction import asking, bracketed, shown_columns
+from imgvec_pg.search.query_types import RowKey, SearchQuery, show_key
+from imgvec_pg.search.transaction import bracketed, read_only_transaction, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.queue.jobs import Key
@@ -27,7 +27,7 @@ def ask_with_row(
     root: Path | None = None,
     *,
     with_picture: bool = False,
-) -> Question:
+) -> SearchQuery:
     """Make a question of a row's key: "7"; "3,7" or '{"tenant": 3, "id": 7}' for a key of several columns.
 
     Args:
@@ -43,7 +43,7 @@ def ask_with_row(
     if with_picture:
         picture = next(read_pictures(connection, collection, [row.key], root))
     name = f"{collection.key_columns[0]} " if len(row.key) == 1 else ""
-    return Question(
+    return SearchQuery(
         "row", name + show_key(row.key), row, None if isinstance(picture, ImageError) else picture
     )
 
@@ -137,7 +137,7 @@ def newest_rows(
     """Return the rows that were embedded last, newest first; their distance is -1."""
     parts = bindable({**collection.parts(vector_schema(connection)), **shown_columns(collection, columns)})
     statement = render("collection/newest_rows.sql", **parts)
-    with asking(connection, collection) as cursor:
+    with read_only_transaction(connection, collection) as cursor:
         rows = cursor.execute(statement, {"limit": limit}).fetchall()
     return [Neighbour(key, NO_DISTANCE, dict(zip(columns, values, strict=True))) for key, *values in rows]
 
@@ -150,6 +150,6 @@ def is_visible(connection: Connection, collection: Collection, key: Key, where: 
     """
     parts = bindable(collection.parts(vector_schema(connection)))
     statement = render("collection/row_visible.sql", **parts, condition=bracketed(where))
-    with asking(connection, collection, where) as cursor:
+    with read_only_transaction(connection, collection, where) as cursor:
         row = cursor.execute(statement, {"key": json.dumps(key, default=str)}).fetchone()
     return row is not None and bool(row[0])

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 
 from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_CANDIDATES, MAX_EF_SEARCH
 
-Way = Literal["index", "exact", "index, then exact"]
+Strategy = Literal["index", "exact", "index, then exact"]
 Row = TypeVar("Row", covariant=True)
 
 COSTS = ((32 << 20, 300, 5.5, 1.5), (512 << 20, 300, 5.5, 4.5), (math.inf, 1500, 6.0, 10.0))
@@ -35,7 +35,7 @@ a session that has not loaded pgvector's library yet."""
 
 
 @dataclass(frozen=True)
-class Before:
+class CollectionStats:
     """What is known of a collection before a search. Where it is no longer so, a search takes longer; it gives no other rows.
 
     Attributes:
@@ -59,7 +59,7 @@ class Before:
         return cls(*row[: len(fields(cls))])
 
 
-class Asker(Protocol[Row]):
+class QueryBackend(Protocol[Row]):
     """One question as a statement that can be limited and asked in two orders."""
 
     @property
@@ -77,7 +77,9 @@ class Asker(Protocol[Row]):
         """Return at most `limit` rows in an order that no index has, or of the first candidates in the index's order."""
 
 
-def find(asker: Asker[Row], k: int, before: Before, *, is_outlived: bool = True) -> tuple[Sequence[Row], Way]:
+def find(
+    backend: QueryBackend[Row], k: int, stats: CollectionStats, *, is_outlived: bool = True
+) -> tuple[Sequence[Row], Strategy]:
     """Ask for the k nearest, never fewer while more match, and say how they were found.
 
     The rows come back nearly in order, which the caller mends. The settings are as before afterwards, after an error too.
@@ -85,13 +87,13 @@ def find(asker: Asker[Row], k: int, before: Before, *, is_outlived: bool = True)
     Args:
         is_outlived: Whether the transaction goes on after the search; else the settings may go with it.
     """
-    way: Way = "exact"
-    for scan in _scans(asker, k, before):
+    strategy: Strategy = "exact"
+    for scan in _scans(backend, k, stats):
         candidates = math.ceil(scan.candidates)
         settings = {
             # Beyond one scan's list an iterative scan goes on, without its usual ends: after these it would give what it had
             # discarded.
-            "hnsw.iterative_scan": "off" if candidates <= MAX_EF_SEARCH else asker.iterative_scan,
+            "hnsw.iterative_scan": "off" if candidates <= MAX_EF_SEARCH else backend.iterative_scan,
             "hnsw.ef_search": str(min(MAX_EF_SEARCH, candidates)),
             "hnsw.max_scan_tuples": "2147483647",
             "hnsw.scan_mem_multiplier": "1000",
@@ -99,26 +101,26 @@ def find(asker: Asker[Row], k: int, before: Before, *, is_outlived: bool = True)
             "enable_sort": "off",
         }
         earlier = {
-            name: value or DEFAULTS[name] for name, value in zip(DEFAULTS, asker.set(settings), strict=True)
+            name: value or DEFAULTS[name] for name, value in zip(DEFAULTS, backend.set(settings), strict=True)
         }
-        if before.ef_search is None and candidates < (session := int(earlier["hnsw.ef_search"])):
+        if stats.ef_search is None and candidates < (session := int(earlier["hnsw.ef_search"])):
             # It was raised since it was looked up.
-            asker.set({**settings, "hnsw.ef_search": str(session)})
+            backend.set({**settings, "hnsw.ef_search": str(session)})
             scan.candidates = candidates = session
         try:
-            rows = asker.ask(k, candidates)
+            rows = backend.ask(k, candidates)
         except BaseException:
             # What failed on this side leaves a transaction that goes on. One that the server has aborted refuses this; its
             # settings go with it or with the savepoint.
             with suppress(Exception):
-                asker.set(earlier)
+                backend.set(earlier)
             raise
         if is_outlived or len(rows) < k:
-            asker.set(earlier)
+            backend.set(earlier)
         if len(rows) >= k:
             return rows, "index"
-        scan.found, way = len(rows), "index, then exact"
-    return asker.ask(k, None), way
+        scan.found, strategy = len(rows), "index, then exact"
+    return backend.ask(k, None), strategy
 
 
 @dataclass
@@ -129,25 +131,25 @@ class _Scan:
     found: int = 0
 
 
-def _scans(asker: Asker[Row], k: int, before: Before) -> Iterator[_Scan]:
+def _scans(backend: QueryBackend[Row], k: int, stats: CollectionStats) -> Iterator[_Scan]:
     """Give the scans that are worth their time, one after the other; the same rule as in sql/collection/search.sql."""
-    ef_search = before.ef_search or before.session_ef_search
+    ef_search = stats.ef_search or stats.session_ef_search
     # Where not even a scan for all rows would be worth it, how many match need not be known.
     if (
-        not before.has_index
-        or before.embedded_rows <= FEW * max(k, 20)
-        or _affordable(before.embedded_rows, before) < max(ef_search, k)
+        not stats.has_index
+        or stats.embedded_rows <= FEW * max(k, 20)
+        or _affordable(stats.embedded_rows, stats) < max(ef_search, k)
     ):
         return
-    matching = min(max(1.0, asker.expect_rows()), before.embedded_rows)
-    affordable = _affordable(matching, before)
-    is_filtered = before.hides_rows or matching < 0.95 * before.embedded_rows
+    matching = min(max(1.0, backend.expect_rows()), stats.embedded_rows)
+    affordable = _affordable(matching, stats)
+    is_filtered = stats.hides_rows or matching < 0.95 * stats.embedded_rows
     scan = _Scan(max(ef_search, 2 * k if is_filtered else k))
     # Twice what a filter takes on average that the query knows nothing of.
-    expected = 2 * k * before.embedded_rows / matching
+    expected = 2 * k * stats.embedded_rows / matching
     if is_filtered and expected <= affordable / 4:
         scan.candidates = max(scan.candidates, expected)
-    while scan.candidates <= min(affordable, MAX_EF_SEARCH if before.hides_rows else MAX_CANDIDATES):
+    while scan.candidates <= min(affordable, MAX_EF_SEARCH if stats.hides_rows else MAX_CANDIDATES):
         yield scan
         if not scan.found:
             return
@@ -155,7 +157,7 @@ def _scans(asker: Asker[Row], k: int, before: Before) -> Iterator[_Scan]:
         scan = _Scan(2 * k * scan.candidates / scan.found)
 
 
-def _affordable(matching: float, before: Before) -> float:
+def _affordable(matching: float, stats: CollectionStats) -> float:
     """Return how many candidates may be visited where so many rows match."""
-    scan_cost, visit_cost, row_cost = next(costs for size, *costs in COSTS if before.embedded_bytes <= size)
+    scan_cost, visit_cost, row_cost = next(costs for size, *costs in COSTS if stats.embedded_bytes <= size)
     return (WORTH * row_cost * matching - scan_cost) / visit_cost

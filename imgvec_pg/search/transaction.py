@@ -20,7 +20,7 @@ from imgvec_pg.store.collection import Collection
 
 
 @contextmanager
-def asking(
+def read_only_transaction(
     connection: Connection, collection: Collection, where: str | None = None
 ) -> Iterator[psycopg.Cursor[Any]]:
     """Give a cursor in a read-only transaction whose JSON fractions are Decimal.

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionNotFoundError
-from imgvec_pg.search.strategy import Before
+from imgvec_pg.search.strategy import CollectionStats
 
 KEPT_SECONDS = 5.0
 KEPT = "imgvec_states"
@@ -37,7 +37,7 @@ class State:
     source: tuple[str, str]
     id: int
     name: str
-    before: Before
+    stats: CollectionStats
     is_fresh: bool
 
 
@@ -59,7 +59,7 @@ def read_state(connection: sa.Connection, collection: str, *, is_fresh: bool = F
         )
     *_, dimensions, key_columns, schema, source, id_, name = rows[0]
     described = (collection, dimensions, tuple(key_columns), (schema, source), id_, name)
-    state = State(*described, Before.of(rows[0]), is_fresh=True)
+    state = State(*described, CollectionStats.of(rows[0]), is_fresh=True)
     kept[collection] = time.monotonic() + KEPT_SECONDS, replace(state, is_fresh=False)
     return state
 

@@ -18,7 +18,7 @@ from sqlalchemy.sql.visitors import InternalTraversal
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import unit_vector, vector_text
-from imgvec_pg.search.strategy import Way, find
+from imgvec_pg.search.strategy import Strategy, find
 from imgvec_pg.sqlalchemy.collection_cache import State, forget_state, read_state, run
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Found:
     """The rows, nearest first, each with what the select has and `distance` (0 to 2) last; and how they were found."""
 
     rows: Sequence[sa.Row[Any]]
-    way: Way
+    strategy: Strategy
 
 
 def search(
@@ -95,13 +95,13 @@ def search(
     bound = connection_of(connection, statement)
 
     def find_by(state: State) -> Found:
-        asker = _asker(connection, bound, statement, state, vector, key)
+        backend = _backend(connection, bound, statement, state, vector, key)
         try:
-            rows, way = find(asker, k, state.before)
+            rows, strategy = find(backend, k, state.stats)
         except sa.exc.DBAPIError:
             forget_state(bound, collection)
             raise
-        return Found(sorted(rows, key=lambda row: float(row[-1])), way)
+        return Found(sorted(rows, key=lambda row: float(row[-1])), strategy)
 
     kept = read_state(bound, collection)
     nothing = None
@@ -142,14 +142,14 @@ def source_key(
     return _key_columns(statement, read_state(connection_of(connection, statement), collection))
 
 
-def _asker(
+def _backend(
     connection: sa.Connection | Session,
     bound: sa.Connection,
     statement: sa.Select[Any],
     state: State,
     vector: npt.ArrayLike,
     key: Sequence[sa.ColumnElement[Any]] | None,
-) -> "_SelectAsker":
+) -> "_SelectBackend":
     """Put a question together.
 
     Raises:
@@ -162,11 +162,11 @@ def _asker(
             f'{len(columns)} key columns were given; the key of collection "{state.asked_name}" is '
             f"{', '.join(state.key_columns)}"
         )
-    return _SelectAsker(connection, bound, statement, state, columns, text)
+    return _SelectBackend(connection, bound, statement, state, columns, text)
 
 
 @dataclass(frozen=True)
-class _SelectAsker:
+class _SelectBackend:
     """Asks a select over SQLAlchemy."""
 
     connection: sa.Connection | Session

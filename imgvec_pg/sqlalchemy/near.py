@@ -15,15 +15,15 @@ from imgvec_pg.search.query_types import vector_text
 from imgvec_pg.sqlalchemy.executor import DISTANCE, FORBIDDEN
 from imgvec_pg.sqlalchemy.query import (
     Asked,
+    NearQuery,
     Picture,
-    Question,
     Row,
     Vector,
     Words,
     as_column,
-    read_question,
+    read_query,
 )
-from imgvec_pg.sqlalchemy.resolve import AnySelect, Target, resolve, target_of
+from imgvec_pg.sqlalchemy.resolve import AnySelect, EmbeddedSource, resolve, target_of
 from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin
 
 Entities = TypeVarTuple("Entities")
@@ -103,8 +103,8 @@ def neighbours(by: type[EmbeddingMixin], question: Asked) -> sa.FromClause:
     return _neighbours(target, _read(question, target))
 
 
-def _read(question: Asked, target: Target) -> Question:
-    asked = read_question(question, target.source)
+def _read(question: Asked, target: EmbeddedSource) -> NearQuery:
+    asked = read_query(question, target.source)
     if isinstance(asked, Vector) and isinstance(asked.value, np.ndarray):
         shape = asked.value.shape
         if target.dimensions is not None and shape != (target.dimensions,):
@@ -141,7 +141,7 @@ def _scan_goes_on(k: int | None) -> sa.ColumnElement[bool]:
     return sa.select(settings).scalar_subquery().is_not(None)
 
 
-def _neighbours(target: Target, question: Question) -> sa.FromClause:
+def _neighbours(target: EmbeddedSource, question: NearQuery) -> sa.FromClause:
     if isinstance(question, Picture):
         return _by_picture(target, question)
     if isinstance(question, Words):
@@ -160,7 +160,7 @@ def _neighbours(target: Target, question: Question) -> sa.FromClause:
     return found
 
 
-def _by_picture(target: Target, question: Picture) -> sa.FromClause:
+def _by_picture(target: EmbeddedSource, question: Picture) -> sa.FromClause:
     """Compare with one picture: the vector is a scalar sub-select, which is evaluated once, as near_*_text has it."""
     table: sa.FromClause = target.table if target.table is not None else _bare_table(target)
     asked = getattr(sa.func, SCHEMA).embed_image(
@@ -171,7 +171,7 @@ def _by_picture(target: Target, question: Picture) -> sa.FromClause:
     return sa.select(*(table.c[name] for name, _ in target.key), distance.label(DISTANCE)).subquery()
 
 
-def _bare_table(target: Target) -> sa.FromClause:
+def _bare_table(target: EmbeddedSource) -> sa.FromClause:
     columns: list[sa.ColumnClause[Any]] = [sa.column(name, type_) for name, type_ in target.key]
     return sa.table(f"{target.name}_embedding", *columns, sa.column("embedding", HALFVEC()), schema=SCHEMA)
 

@@ -72,9 +72,9 @@ class Row:
         return found
 
 
-Question = Words | Vector | Picture | Row
+NearQuery = Words | Vector | Picture | Row
 Asked = (
-    Question
+    NearQuery
     | str
     | bytes
     | Path
@@ -89,7 +89,7 @@ Asked = (
 its row, numbers a vector."""
 
 
-def read_question(asked: Asked, source: sa.Table | None) -> Question:
+def read_query(asked: Asked, source: sa.Table | None) -> NearQuery:
     """Tell what is asked with.
 
     Args:
@@ -102,7 +102,7 @@ def read_question(asked: Asked, source: sa.Table | None) -> Question:
         return Vector(as_vector(asked))
     if isinstance(asked, Vector) and as_column(asked.value) is None:
         return Vector(as_vector(asked.value))
-    if isinstance(asked, Question):
+    if isinstance(asked, NearQuery):
         return asked
     if isinstance(asked, str):
         return Words(asked)

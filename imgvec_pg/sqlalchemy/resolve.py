@@ -22,7 +22,7 @@ TARGET = "__imgvec_target__"
 
 
 @dataclass(frozen=True)
-class Target:
+class EmbeddedSource:
     """A collection as near() needs it.
 
     Attributes:
@@ -64,14 +64,14 @@ class Target:
         return [*keys, sa.column(DISTANCE, sa.Double)]
 
 
-def target_of(by: type[EmbeddingMixin]) -> Target:
+def target_of(by: type[EmbeddingMixin]) -> EmbeddedSource:
     """Describe the collection that a mapped class stands for.
 
     Raises:
         UsageError: It is no mapped embedding class, or its key does not point to one source.
     """
     known = by.__dict__.get(TARGET) if isinstance(by, type) else None
-    if isinstance(known, Target):
+    if isinstance(known, EmbeddedSource):
         return known
     table = getattr(by, "__table__", None)
     if not (
@@ -87,7 +87,7 @@ def target_of(by: type[EmbeddingMixin]) -> Target:
             f"the key of class {by.__name__} points to {len(sources)} tables; expected its source"
         )
     source = next(iter(sources), None)
-    target = Target(
+    target = EmbeddedSource(
         table.name.removesuffix(EMBEDDING_TABLE),
         [(column.name, column.type) for column in columns],
         source if isinstance(source, sa.Table) else None,
@@ -99,7 +99,7 @@ def target_of(by: type[EmbeddingMixin]) -> Target:
 
 def resolve(
     statement: AnySelect, by: type[EmbeddingMixin] | str | None, key: KeyColumns | None
-) -> tuple[Target, KeyColumns]:
+) -> tuple[EmbeddedSource, KeyColumns]:
     """Find the collection and the source's key columns in a select.
 
     Raises:
@@ -113,7 +113,7 @@ def resolve(
                 "by=ProductClip, a class with EmbeddingMixin"
             )
         columns = list(key)
-        return Target(by, [(_name(column), column.type) for column in columns], None, None), columns
+        return EmbeddedSource(by, [(_name(column), column.type) for column in columns], None, None), columns
     readings = _Readings(statement)
     by = by if by is not None else _find_class(readings)
     if by is None:
@@ -175,7 +175,7 @@ def _find_class(readings: _Readings) -> type[EmbeddingMixin] | None:
     return None
 
 
-def _key_columns(readings: _Readings, target: Target) -> list[sa.ColumnElement[Any]]:
+def _key_columns(readings: _Readings, target: EmbeddedSource) -> list[sa.ColumnElement[Any]]:
     assert target.source is not None  # noqa: S101 - resolve() has looked
     wanted = target.source_key
     for leaves in readings:

@@ -14,8 +14,8 @@ from imgvec_pg.search.nearest import check_k
 from imgvec_pg.sqlalchemy import executor
 from imgvec_pg.sqlalchemy.error_mapping import refusals_told
 from imgvec_pg.sqlalchemy.executor import Found
-from imgvec_pg.sqlalchemy.query import Asked, Picture, Question, Row, Words, read_question
-from imgvec_pg.sqlalchemy.resolve import AnySelect, Target, resolve
+from imgvec_pg.sqlalchemy.query import Asked, NearQuery, Picture, Row, Words, read_query
+from imgvec_pg.sqlalchemy.resolve import AnySelect, EmbeddedSource, resolve
 from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin
 from imgvec_pg.store.spec import check_name
 
@@ -54,7 +54,7 @@ def search(
         with refusals_told():
             known_key = executor.source_key(session, statement, by)
     target, columns = resolve(statement, by, known_key)
-    asked = read_question(question, _source(target, columns))
+    asked = read_query(question, _source(target, columns))
     if isinstance(asked, Row):
         values = asked.key([name for name, _ in target.key])
         pairs = zip(columns, values, target.key, strict=True)
@@ -70,7 +70,7 @@ def search(
         return executor.search(session, statement, target.name, vector, k, key=own_key)
 
 
-def _source(target: Target, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Table | None:
+def _source(target: EmbeddedSource, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Table | None:
     """Return the table whose instances are rows: the class's, else the one whose columns are the key."""
     if target.source is not None:
         return target.source
@@ -78,7 +78,9 @@ def _source(target: Target, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Tabl
     return next((table for table in tables if isinstance(table, sa.Table)), None)
 
 
-def fetch_vector(bound: sa.Connection, target: Target, asked: Question) -> npt.NDArray[np.float32] | None:
+def fetch_vector(
+    bound: sa.Connection, target: EmbeddedSource, asked: NearQuery
+) -> npt.NDArray[np.float32] | None:
     """Have the database embed a question, or look a row's vector up; shape (dimensions,), None for a row without one."""
     imgvec, name = getattr(sa.func, SCHEMA), sa.literal(target.name, sa.Text())
     if isinstance(asked, Words) and not isinstance(asked.text, str):

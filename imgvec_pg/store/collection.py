@@ -10,7 +10,7 @@ from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.key_sql import KeySql
 
 KEYS_PER_JOB = 64
-"""Keys filed together. One write transaction carries at most these: a live HNSW index takes about 640 rows a
+"""Keys enqueued together. One write transaction carries at most these: a live HNSW index takes about 640 rows a
 second, so none lasts longer than a moment."""
 
 BIT_OVERFETCH = 20

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.queue.jobs import Key, PutOffKey, finish_jobs, put_off
+from imgvec_pg.store.queue.jobs import DelayedKey, Key, delay_keys, finish_jobs
 from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, read_like_triggers, short_transaction
 
 
@@ -62,7 +62,7 @@ class Outcome:
     job_id: int
     embedded: list[EmbeddedKey] = field(default_factory=list)
     failed: list[FailedKey] = field(default_factory=list)
-    put_off: list[PutOffKey] = field(default_factory=list)
+    delayed: list[DelayedKey] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,16 @@ class Written:
     Attributes:
         embedded: Rows written.
         failed: Failures recorded.
-        settled: Keys off the queue for good: embedded, failed, outdated or gone from the source.
-        put_off: Keys filed again, to be tried later.
+        finished: Keys off the queue for good: embedded, failed, outdated or gone from the source.
+        delayed: Keys enqueued again, to be tried later.
         lost_jobs: Jobs whose lease had been lost; they are another worker's now, whatever their keys.
         failure_codes: The reason of each failure recorded.
     """
 
     embedded: int = 0
     failed: int = 0
-    settled: int = 0
-    put_off: int = 0
+    finished: int = 0
+    delayed: int = 0
     lost_jobs: int = 0
     failure_codes: tuple[str, ...] = ()
 
@@ -90,8 +90,8 @@ class Written:
         return Written(
             self.embedded + other.embedded,
             self.failed + other.failed,
-            self.settled + other.settled,
-            self.put_off + other.put_off,
+            self.finished + other.finished,
+            self.delayed + other.delayed,
             self.lost_jobs + other.lost_jobs,
             self.failure_codes + other.failure_codes,
         )
@@ -154,10 +154,10 @@ class EmbeddingStore:
             kept = [outcome for outcome in outcomes if outcome.job_id in ours]
             embedded = self._write_embedded([key for o in kept for key in o.embedded], precision)
             codes = self._write_failed([key for o in kept for key in o.failed])
-            later = [key for o in kept for key in o.put_off]
-            put_off(connection, self.collection.id, later)
-        settled = sum(ours.values()) - len(later)
-        return Written(embedded, len(codes), settled, len(later), len(outcomes) - len(kept), codes)
+            later = [key for o in kept for key in o.delayed]
+            delay_keys(connection, self.collection.id, later)
+        finished = sum(ours.values()) - len(later)
+        return Written(embedded, len(codes), finished, len(later), len(outcomes) - len(kept), codes)
 
     def _lock_collection(self, outcomes: Sequence[Outcome]) -> None:
         if any(outcome.failed for outcome in outcomes):
@@ -165,7 +165,7 @@ class EmbeddingStore:
         elif any(outcome.embedded for outcome in outcomes):
             lock = "shared"
         else:
-            return  # Keys put off wait for nobody.
+            return  # Keys delayed wait for nobody.
         self.connection.execute(
             load_sql(f"queries/lock_collection_{lock}.sql"), {"collection_id": self.collection.id}
         )

@@ -10,7 +10,7 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.header import ImageDescription
-from imgvec_pg.images.decoding.sandbox import describe_guarded
+from imgvec_pg.images.decoding.sandbox import describe_sandboxed
 from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.fetching.folders import FoundFile, Met, SymbolicLink, Unreadable
 from imgvec_pg.images.reference import ImageReference, shown
@@ -135,7 +135,7 @@ def _known_images(connection: Connection, paths: list[str]) -> dict[str, KnownIm
 
 def _read(file: FoundFile) -> NewImage:
     data = fetch_bytes(ImageReference(path=file.path), ROOT)
-    return NewImage(file, describe_guarded(data), hashlib.sha256(data).digest())
+    return NewImage(file, describe_sandboxed(data), hashlib.sha256(data).digest())
 
 
 def _write(connection: Connection, images: list[NewImage]) -> None:

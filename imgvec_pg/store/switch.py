@@ -50,7 +50,7 @@ def switch_alias(
     *,
     accept_missing: int = 0,
     check: Callable[[], None] = lambda: None,
-    patience_seconds: float = CATCH_UP_SECONDS,
+    timeout_seconds: float = CATCH_UP_SECONDS,
 ) -> Missing:
     """Point an alias to `target` in one transaction, at a moment when no more rows are missing there than accepted.
 
@@ -72,7 +72,7 @@ def switch_alias(
             f"{target.name} has no index yet, {present.name} has one: searches would compare all rows. Build it with: "
             f"imgvec index create {target.name}. Nothing was changed"
         )
-    deadline = time.monotonic() + patience_seconds
+    deadline = time.monotonic() + timeout_seconds
     while True:
         check()
         with connection.transaction():

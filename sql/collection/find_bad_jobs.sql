@@ -1,5 +1,5 @@
 -- Queued keys of no row (a worker drops them when it meets them), and keys that nobody works on: their worker died
--- %(late_seconds)s ago and none took over, they have been due for %(stuck_seconds)s and no worker lives, or they are put off
+-- %(late_seconds)s ago and none took over, they have been due for %(stuck_seconds)s and no worker lives, or they are delayed
 -- for a day and more. Kind, number, up to %(examples)s keys.
 WITH queued AS (
     SELECT k.key,

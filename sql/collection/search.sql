@@ -2,7 +2,7 @@
 -- Never fewer than k rows while more match. Few keys are compared one by one. Of many, the HNSW index is asked for so many
 -- candidates that k of them should match; once more, for as many as the first answer suggests; and where fewer than k
 -- match, all that match are compared. An iterative scan would go on for longer than that and give the wrong rows.
--- imgvec.last_search_way() tells which. query must have the collection's dimensions; k is 1 to 10,000.
+-- imgvec.last_search_strategy() tells which. query must have the collection's dimensions; k is 1 to 10,000.
 -- VOLATILE only in that it sets, and restores, settings of the scan.
 CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT NULL)
 RETURNS TABLE ({key_definitions}, distance double precision)
@@ -26,7 +26,7 @@ DECLARE
     scanned double precision;
     expected double precision;
     affordable double precision;
-    way text := 'exact';
+    strategy text := 'exact';
     found_distances double precision[];
     {found_declarations}
 BEGIN
@@ -117,14 +117,14 @@ BEGIN
                 ) AS f;
             END IF;
             PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
-            way := CASE WHEN cardinality(found_distances) >= $2 THEN 'index' ELSE 'index, then exact' END;
-            EXIT WHEN way = 'index' OR found_distances IS NULL OR NOT is_filtered;
+            strategy := CASE WHEN cardinality(found_distances) >= $2 THEN 'index' ELSE 'index, then exact' END;
+            EXIT WHEN strategy = 'index' OR found_distances IS NULL OR NOT is_filtered;
             affordable := affordable - scanned;
             scanned := 2.0 * $2 * scanned / cardinality(found_distances);
         END LOOP;
     END IF;
 
-    IF way = 'index' THEN
+    IF strategy = 'index' THEN
         RETURN QUERY SELECT u.* FROM unnest({found_variables}) AS u;
     ELSIF $3 IS NULL THEN
         RETURN QUERY
@@ -140,6 +140,6 @@ BEGIN
         ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0, {e_keys}
         LIMIT $2;
     END IF;
-    PERFORM set_config('imgvec.last_search_way', way, false);
+    PERFORM set_config('imgvec.last_search_strategy', strategy, false);
 END
 $search$;

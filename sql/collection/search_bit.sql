@@ -19,7 +19,7 @@ DECLARE
     candidates integer;
     embedded_rows double precision;
     has_index boolean;
-    way text := 'exact';
+    strategy text := 'exact';
     returned_rows bigint;
 BEGIN
     IF $1 IS NULL THEN
@@ -53,7 +53,7 @@ BEGIN
 
     -- To visit a row through the index is taken to cost eight times what comparing it costs (benchmarks/results/selectivity.txt).
     IF has_index AND embedded_rows > 8 * candidates AND ($3 IS NULL OR cardinality($3) > 10000) THEN
-        way := 'index';
+        strategy := 'index';
         caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);
         PERFORM set_config('hnsw.iterative_scan', 'strict_order', true),
                 set_config('hnsw.ef_search', least(candidates, 1000)::text, true),
@@ -74,16 +74,16 @@ BEGIN
         GET DIAGNOSTICS returned_rows = ROW_COUNT;
         PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
         IF returned_rows = 0 THEN
-            way := 'index, then exact';
+            strategy := 'index, then exact';
         END IF;
     END IF;
-    IF way <> 'index' AND $3 IS NULL THEN
+    IF strategy <> 'index' AND $3 IS NULL THEN
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
         FROM imgvec.{embedding_table} AS e
         ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0, {e_keys}
         LIMIT $2;
-    ELSIF way <> 'index' THEN
+    ELSIF strategy <> 'index' THEN
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
         FROM imgvec.{embedding_table} AS e
@@ -91,6 +91,6 @@ BEGIN
         ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0, {e_keys}
         LIMIT $2;
     END IF;
-    PERFORM set_config('imgvec.last_search_way', way, false);
+    PERFORM set_config('imgvec.last_search_strategy', strategy, false);
 END
 $search$;

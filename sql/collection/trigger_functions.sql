@@ -5,7 +5,7 @@
 -- The application's write goes through even when a column was renamed or dropped: a block that only reads looks what there
 -- is to do, and catches that. What writes stands outside: a subtransaction that writes takes a transaction id, and more
 -- than 64 of them in one transaction slow down the snapshots of all others. Statements of few rows are by far the most:
--- what that block has read is then filed as it is.
+-- what that block has read is then enqueued as it is.
 CREATE FUNCTION imgvec.{on_insert}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $trigger$
@@ -65,7 +65,7 @@ BEGIN
             SELECT {n_key} AS key, {o_is_missing} AS moved, (row_number() OVER () - 1) / {keys_per_job} AS slice
             FROM new_rows AS n LEFT JOIN old_rows AS o ON {n_equals_o}
             WHERE {o_is_missing} OR {watched_differ}
-        ), filed AS (
+        ), enqueued AS (
             INSERT INTO imgvec.job (collection_id, version, keys)
             SELECT {collection_id}, nextval('imgvec.version_seq'), slice.keys
             FROM (SELECT jsonb_agg(c.key) AS keys FROM changed AS c GROUP BY c.slice) AS slice

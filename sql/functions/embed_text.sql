@@ -9,7 +9,7 @@ DECLARE
     question record;
     found_embedding {vector}.halfvec;
 BEGIN
-    SELECT q.model_id, q.prompted INTO question FROM imgvec.text_question($1, $2) AS q;
+    SELECT q.model_id, q.prompted INTO question FROM imgvec.text_query($1, $2) AS q;
     SELECT t.embedding INTO found_embedding
     FROM imgvec.text_embedding AS t WHERE t.model_id = question.model_id AND t.text = question.prompted;
     IF FOUND THEN

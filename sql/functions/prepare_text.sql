@@ -7,12 +7,12 @@ AS $procedure$
 DECLARE
     question record;
     timeout_ms integer := imgvec.text_timeout_ms();
-    filed uuid;
+    request_id uuid;
     answer_error text;
     waited_ms double precision;
     began timestamptz;
 BEGIN
-    SELECT q.model_id, q.prompted INTO question FROM imgvec.text_question($1, $2) AS q;
+    SELECT q.model_id, q.prompted INTO question FROM imgvec.text_query($1, $2) AS q;
     IF EXISTS (SELECT FROM imgvec.text_embedding AS t WHERE t.model_id OPERATOR(pg_catalog.=) question.model_id
                AND t.text OPERATOR(pg_catalog.=) question.prompted) THEN
         RETURN;
@@ -20,8 +20,8 @@ BEGIN
     IF pg_catalog.pg_is_in_recovery() THEN
         PERFORM imgvec.raise_no_answer(question.model_id, 'standby', timeout_ms);
     END IF;
-    filed := imgvec.file_request(question.model_id, question.prompted, NULL, timeout_ms);
-    IF filed IS NULL THEN
+    request_id := imgvec.enqueue_request(question.model_id, question.prompted, NULL, timeout_ms);
+    IF request_id IS NULL THEN
         PERFORM imgvec.raise_no_answer(question.model_id, 'full', timeout_ms);
     END IF;
     began := pg_catalog.clock_timestamp();
@@ -29,7 +29,7 @@ BEGIN
         -- A snapshot of its own for each look, whatever the isolation level.
         COMMIT;
         SELECT r.error INTO answer_error FROM imgvec.embedding_request AS r
-        WHERE r.id OPERATOR(pg_catalog.=) filed AND r.answered_at IS NOT NULL;
+        WHERE r.id OPERATOR(pg_catalog.=) request_id AND r.answered_at IS NOT NULL;
         EXIT WHEN FOUND;
         waited_ms := 1000 OPERATOR(pg_catalog.*) EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) began);
         IF waited_ms OPERATOR(pg_catalog.>=) timeout_ms THEN

@@ -1,5 +1,5 @@
 -- imgvec.raise_no_answer(model_id, outcome, timeout_ms): raise that no worker answered, saying what to do about it.
--- outcome: 'full' (too many wait already), 'standby' (nothing can be filed here), else nobody answered in time.
+-- outcome: 'full' (too many wait already), 'standby' (nothing can be enqueued here), else nobody answered in time.
 CREATE FUNCTION imgvec.raise_no_answer(model_id integer, outcome text, timeout_ms integer) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp

@@ -2,8 +2,8 @@
 -- cost a worker its life, live workers and the last sign of any, failures.
 SELECT coalesce(sum(jsonb_array_length(j.keys)), 0)::bigint AS waiting,
        count(*) FILTER (WHERE j.lease_until < now() - make_interval(secs => %(late_seconds)s)) AS abandoned,
-       count(*) FILTER (WHERE j.deaths > 0) AS suspects,
-       coalesce(sum(jsonb_array_length(j.keys)) FILTER (WHERE j.run_after <= now()), 0)::bigint AS due,
+       count(*) FILTER (WHERE j.deaths > 0) AS quarantined,
+       coalesce(sum(jsonb_array_length(j.keys)) FILTER (WHERE j.run_after <= now()), 0)::bigint AS ready,
        (SELECT count(*) FROM imgvec.worker AS w
         WHERE w.collection_id = %(collection_id)s AND w.seen_at > now() - interval '1 minute') AS workers,
        (SELECT to_char(max(w.seen_at), 'YYYY-MM-DD HH24:MI TZ') FROM imgvec.worker AS w

@@ -1,4 +1,4 @@
--- The id of a job in a collection's queue, leased or put off though it be; null when there is none. The one that was seen
+-- The id of a job in a collection's queue, leased or delayed though it be; null when there is none. The one that was seen
 -- before, if it is still there: to find any, the entries of jobs done may have to be walked through (see claim_jobs.sql).
 -- Else the newest, which is likely to stay longest.
 SELECT coalesce(

@@ -7,7 +7,7 @@
 -- ef_search: what searches set, null for the session's own. quantization: 'bit' for a binary HNSW whose finds are
 -- ranked again by the full vectors, null for HNSW over the vectors themselves. prompt: what a text becomes before it is
 -- embedded, {{}} standing for the text.
--- listing_after is the last key filed by the first fill, null before it and after; listed_at is set when all are filed.
+-- listing_after is the last key enqueued by the first fill, null before it and after; listed_at is set when all are enqueued.
 CREATE TABLE imgvec.collection (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL,

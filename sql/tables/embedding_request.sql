@@ -1,7 +1,7 @@
 -- Texts and pictures that somebody waits for, to be embedded by a running worker. A request that holds neither asks
 -- only whether a worker answers. text has the collection's prompt in it already. claimed_until: how long other workers
 -- leave it to the one that took it. The answer is embedding, or error, or neither; whoever asked deletes the row, and
--- file_request() deletes those left behind. Unlogged: nobody waits any more after a crash.
+-- enqueue_request() deletes those left behind. Unlogged: nobody waits any more after a crash.
 CREATE UNLOGGED TABLE imgvec.embedding_request (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     model_id integer NOT NULL,

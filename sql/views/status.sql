@@ -1,13 +1,13 @@
 -- One row a collection: how far it is and who works on it. Rows are counted exactly, the embeddings too.
--- waiting: rows in the queue, of which due may be taken now, leased are in a worker's hands and put_off wait for a later
--- try. oldest_due_seconds: how long the one that has waited longest could have been taken. failed: rows that need
+-- waiting: rows in the queue, of which ready may be taken now, leased are in a worker's hands and delayed wait for a later
+-- try. oldest_ready_seconds: how long the one that has waited longest could have been taken. failed: rows that need
 -- somebody; a row whose picture is NULL is none. workers: those seen in the last minute, images_per_second theirs
--- together, time_left what that makes of waiting. is_listed: whether a first fill has filed all rows of the source.
+-- together, time_left what that makes of waiting. is_listed: whether a first fill has enqueued all rows of the source.
 -- A role that may not see all rows of the source gets null for their numbers.
 CREATE VIEW imgvec.status WITH (security_barrier) AS
 SELECT c.name AS collection, coalesce(r.source_name, '(dropped)') AS source, m.name AS model,
        CASE WHEN visible.rows = 'all' THEN imgvec.embedding_rows(c.name) END AS embedded,
-       q.waiting, q.due, q.leased, q.put_off, q.oldest_due_seconds, f.failed,
+       q.waiting, q.ready, q.leased, q.delayed, q.oldest_ready_seconds, f.failed,
        w.workers, w.images_per_second,
        CASE WHEN w.images_per_second > 0
             THEN pg_catalog.make_interval(secs => pg_catalog.round(q.waiting / w.images_per_second)) END AS time_left,
@@ -22,12 +22,12 @@ CROSS JOIN LATERAL (SELECT imgvec.rows_visible(c.id) AS rows OFFSET 0) AS visibl
 LEFT JOIN LATERAL (
     SELECT coalesce(sum(jsonb_array_length(j.keys)), 0)::bigint AS waiting,
            coalesce(sum(jsonb_array_length(j.keys)) FILTER (
-               WHERE j.run_after <= now() AND (j.lease_until IS NULL OR j.lease_until <= now())), 0)::bigint AS due,
+               WHERE j.run_after <= now() AND (j.lease_until IS NULL OR j.lease_until <= now())), 0)::bigint AS ready,
            coalesce(sum(jsonb_array_length(j.keys)) FILTER (WHERE j.lease_until > now()), 0)::bigint AS leased,
-           coalesce(sum(jsonb_array_length(j.keys)) FILTER (WHERE j.run_after > now()), 0)::bigint AS put_off,
+           coalesce(sum(jsonb_array_length(j.keys)) FILTER (WHERE j.run_after > now()), 0)::bigint AS delayed,
            extract(epoch FROM now() - min(j.run_after) FILTER (
                WHERE j.run_after <= now() AND (j.lease_until IS NULL OR j.lease_until <= now())))::double precision
-               AS oldest_due_seconds
+               AS oldest_ready_seconds
     FROM imgvec.job AS j WHERE j.collection_id = c.id
 ) AS q ON visible.rows = 'all'
 LEFT JOIN LATERAL (

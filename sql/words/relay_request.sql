@@ -15,7 +15,7 @@ DECLARE
     limit_ms CONSTANT integer := least($4, 600000);
     began CONSTANT timestamptz := clock_timestamp();
     waited_ms double precision;
-    filed uuid;
+    request_id uuid;
 BEGIN
     outcome := 'silent';
     IF {is_standby} THEN
@@ -28,14 +28,14 @@ BEGIN
         PERFORM {dblink}.dblink_disconnect(link);
     END IF;
     PERFORM {dblink}.dblink_connect(link, {connection});
-    SELECT r.id INTO filed FROM {dblink}.dblink(
-        link, format('SELECT imgvec.file_request(%L, %L, %L, %L)', $1, $2, $3, limit_ms)) AS r(id uuid);
-    IF filed IS NULL THEN
+    SELECT r.id INTO request_id FROM {dblink}.dblink(
+        link, format('SELECT imgvec.enqueue_request(%L, %L, %L, %L)', $1, $2, $3, limit_ms)) AS r(id uuid);
+    IF request_id IS NULL THEN
         outcome := 'full';
     END IF;
-    WHILE filed IS NOT NULL LOOP
+    WHILE request_id IS NOT NULL LOOP
         SELECT a.embedding, a.error INTO embedding, error FROM {dblink}.dblink(link, format(
-            'DELETE FROM imgvec.embedding_request WHERE id = %L AND answered_at IS NOT NULL RETURNING embedding, error', filed
+            'DELETE FROM imgvec.embedding_request WHERE id = %L AND answered_at IS NOT NULL RETURNING embedding, error', request_id
         )) AS a(embedding text, error text);
         IF FOUND THEN
             outcome := 'answered';
@@ -43,7 +43,7 @@ BEGIN
         END IF;
         waited_ms := 1000 * extract(epoch FROM clock_timestamp() - began);
         IF waited_ms >= limit_ms THEN
-            PERFORM {dblink}.dblink_exec(link, format('DELETE FROM imgvec.embedding_request WHERE id = %L', filed));
+            PERFORM {dblink}.dblink_exec(link, format('DELETE FROM imgvec.embedding_request WHERE id = %L', request_id));
             EXIT;
         END IF;
         -- A tenth of the time waited so far, 1 to 20 ms: late by that at most, and cancelled as soon.

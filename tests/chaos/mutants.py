@@ -46,10 +46,10 @@ FRESH = "nextval('imgvec.version_seq')"
 MUTANTS = (
     Mutant("no version guard", ((WRITE, "        WHERE e.version < excluded.version\n", ""),)),
     Mutant(
-        "fresh version on a re-filed job",
+        "fresh version on a re-enqueued job",
         (
             (
-                "queries/put_off_keys.sql",
+                "queries/delay_keys.sql",
                 "SELECT %(collection_id)s, w.version,",
                 f"SELECT %(collection_id)s, {FRESH},",
             ),

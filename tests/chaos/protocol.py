@@ -30,7 +30,7 @@ from imgvec_pg.database.connect import Connection, connect, vector_schema
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, FailedKey, Outcome, StoredImage, Written
-from imgvec_pg.store.queue.jobs import Claim, PutOffKey, claim_jobs, release_jobs, retry_failures
+from imgvec_pg.store.queue.jobs import Claim, DelayedKey, claim_jobs, release_jobs, retry_failures
 from imgvec_pg.store.spec import CollectionRequest
 
 KEYS = (1, 2)
@@ -200,9 +200,9 @@ class Protocol(RuleBasedStateMachine):
 
     # Workers
 
-    @rule(most=st.integers(1, 3), put_off=st.sampled_from([False, False, False, True]), spares=st.booleans())
-    def take(self, most: int, put_off: bool, spares: bool = False) -> None:
-        """Claim jobs and see their rows as they are now; with `put_off`, their pictures cannot be had for the moment."""
+    @rule(most=st.integers(1, 3), delayed=st.sampled_from([False, False, False, True]), spares=st.booleans())
+    def take(self, most: int, delayed: bool, spares: bool = False) -> None:
+        """Claim jobs and see their rows as they are now; with `delayed`, their pictures cannot be had for the moment."""
         try:
             claim = claim_jobs(
                 self.arena.connection("worker"),
@@ -210,7 +210,7 @@ class Protocol(RuleBasedStateMachine):
                 uuid.uuid4(),
                 most,
                 lease_seconds=60,
-                spares_suspects=spares,
+                skips_quarantined=spares,
             )
         except psycopg.errors.LockNotAvailable:
             return  # VACUUM had the table for a moment
@@ -226,8 +226,8 @@ class Protocol(RuleBasedStateMachine):
                 if image is None or image.content is None:
                     continue
                 seen = image.content[0]
-                if put_off:
-                    outcome.put_off.append(PutOffKey(key, job.version, job.attempts, 60.0))
+                if delayed:
+                    outcome.delayed.append(DelayedKey(key, job.version, job.attempts, 60.0))
                 elif seen in BROKEN:
                     outcome.failed.append(FailedKey(key, job.version, "truncated", "cut short", job.attempts))
                 else:
@@ -303,7 +303,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(leases=st.booleans())
     def let_time_pass(self, leases: bool) -> None:
-        """What was put off is due; so is, after a longer time, what workers hold."""
+        """What was delayed is due; so is, after a longer time, what workers hold."""
         self.observer.execute(
             "UPDATE imgvec.job SET run_after = now(), lease_until = CASE WHEN %s THEN now() ELSE lease_until END"
             " WHERE id IN (SELECT id FROM imgvec.job FOR UPDATE SKIP LOCKED)",

@@ -32,7 +32,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.errors import ConnectionFailedError
 
-GONE = (psycopg.OperationalError, psycopg.InterfaceError, ConnectionFailedError)
+CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError, ConnectionFailedError)
 # Not those of a command that is only starting: that ends with 3, and is started again by whoever supervises it.
 BACKENDS = "application_name LIKE 'imgvec worker %' AND datname = current_database()"
 TROUBLES = {
@@ -180,7 +180,7 @@ class Storm:
         """pg_terminate_backend for one of the workers' sessions."""
 
         def end_one() -> bool:
-            with suppress(*GONE), connect(self.database) as connection:
+            with suppress(*CONNECTION_LOST), connect(self.database) as connection:
                 rows = connection.execute(
                     f"SELECT pg_terminate_backend(pid) FROM"
                     f" (SELECT pid FROM pg_stat_activity WHERE {BACKENDS} ORDER BY random() LIMIT 1) AS one"
@@ -220,7 +220,7 @@ class Storm:
                     while not self._stop.is_set():
                         self.change_something(application, draw)
                         time.sleep(draw.random() * 0.06)
-            except GONE:
+            except CONNECTION_LOST:
                 time.sleep(0.2)
 
     def change_something(self, application: Connection, draw: random.Random) -> None:

@@ -239,7 +239,7 @@ def test_a_worker_stopped_within_a_transaction_soon_lets_the_application_go_on(
             stopped.execute("SELECT 1")
 
     # What the worker then meets is one of those errors that it takes for a database that went away.
-    with pytest.raises(backoff.GONE):
+    with pytest.raises(backoff.CONNECTION_LOST):
         hold_and_sleep()
     assert stopped.closed
     assert count(connection, "photo") == 1

@@ -18,8 +18,8 @@ from standby import connect_soon, run_primary_and_standby
 from workers import NAME, change_picture, check, count, imgvec, make_table, queued_keys, wait_until
 
 from imgvec_pg.backfill import throttle
-from imgvec_pg.backfill.backoff import Pace
-from imgvec_pg.backfill.leases import LeaseBook
+from imgvec_pg.backfill.backoff import PollingLimit
+from imgvec_pg.backfill.leases import HeldLeases
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.quiet_hours import parse_hours
 from imgvec_pg.backfill.throttle import Allowance, replica_lag_seconds
@@ -87,7 +87,7 @@ def test_nothing_is_taken_in_hours_of_rest(
         wait_until(lambda: "paused until" in caplog.text, "it to say so")
         wait_until(lambda: count(connection, "imgvec.worker WHERE activity = 'paused'") == 1, "it to be seen")
         assert count(connection, "written") == 0 and queued_keys(connection) == 10
-        assert worker.tally.activity == "paused"
+        assert worker.stats.activity == "paused"
     assert isinstance(row[0], datetime) and "going on" not in caplog.text
     assert count(connection, "imgvec.job WHERE token IS NOT NULL OR attempts > 0") == 0
 
@@ -243,7 +243,7 @@ def test_a_worker_s_statements_stay_cheap_while_an_old_transaction_keeps_what_is
         assert row is not None
         # Of both kinds.
         claims = [claim_jobs(connection, collection, uuid.uuid4(), 9, lease_seconds=60)]
-        book, begin = LeaseBook(), place_of(claims[0].jobs)
+        book, begin = HeldLeases(), place_of(claims[0].jobs)
         book.add(claims[0].token, begin)
         place, seen = book.place(), find_waiting_job(connection, collection, None)
 
@@ -286,7 +286,7 @@ def test_leases_are_found_again_from_where_they_begin(connection: Connection, ro
             "INSERT INTO imgvec.job (collection_id, version, keys) VALUES (%s, %s, '[{\"id\": 1}]')",
             [collection, version],
         )
-    book = LeaseBook()
+    book = HeldLeases()
     assert book.place() == END
     first = claim_jobs(connection, collection, uuid.uuid4(), 4, lease_seconds=60)
     assert [job.version for job in first.jobs] == [1, 2, 3, 0]
@@ -308,7 +308,7 @@ def test_leases_are_found_again_from_where_they_begin(connection: Connection, ro
 
 
 def test_what_is_slow_to_look_at_is_looked_at_seldom() -> None:
-    pace = Pace()
+    pace = PollingLimit()
     assert pace.is_due()
     pace.took(60)
     assert not pace.is_due()

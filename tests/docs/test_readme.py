@@ -27,10 +27,10 @@ NOT_RUN = {
     "imgvec uninstall": "tests/migrations/test_uninstall.py; here it would end the tour",
     "imgvec search": "named, not spelled out; the tour runs it with words",
     "imgvec browse": "serves until it is stopped; tests/flask/test_flask.py",
-    "imgvec model fetch NAME --to DIR": "needs a network; tests/model/test_fetch.py runs it on weights of its own",
+    "imgvec model fetch NAME --to DIR": "needs a network; tests/embedding/test_download.py runs it on weights of its own",
     "imgvec page": "named, not spelled out; tests/docs/test_questions.py runs it",
     "imgvec recall": "named, not spelled out; the next paragraph spells it out, and is run",
-    "imgvec index tune product_clip --recall 0.9": "60 rows are read faster whole; tests/database/test_recall.py",
+    "imgvec index tune product_clip --recall 0.9": "60 rows are read faster whole; tests/search/test_recall.py",
 }
 PRODUCTS = 60
 

@@ -10,7 +10,7 @@ from skimage import data as photographs
 
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.decode import decode_image
-from imgvec_pg.images.decoding.sandbox import decode_guarded, describe_guarded
+from imgvec_pg.images.decoding.sandbox import decode_sandboxed, describe_sandboxed
 from imgvec_pg.images.limits import MAX_ASPECT, MAX_PIXELS
 
 # The readers that are not asked for by default too.
@@ -30,7 +30,7 @@ def judge(data: bytes, counts: Counter[str]) -> None:
         Surprise: As they must not.
     """
     try:
-        image = decode_guarded(data)
+        image = decode_sandboxed(data)
     except ImageError as error:
         check_error(error)
         counts[error.code] += 1
@@ -38,7 +38,7 @@ def judge(data: bytes, counts: Counter[str]) -> None:
     check_image(image)
     counts["decoded"] += 1
     try:
-        described = describe_guarded(data)
+        described = describe_sandboxed(data)
     except ImageError as error:
         raise Surprise(f"it decodes and cannot be described: {error}") from error
     if {described.width, described.height} != set(image.size):
@@ -62,7 +62,7 @@ def check_image(image: Image.Image) -> None:
 def require_good_one() -> None:
     """Hold the children to decoding a good picture, after whatever they met."""
     data = (Path(photographs.__file__).parent / "rocket.jpg").read_bytes()
-    if decode_guarded(data).tobytes() != decode_image(data).tobytes():
+    if decode_sandboxed(data).tobytes() != decode_image(data).tobytes():
         raise Surprise("a good picture no longer decodes to its pixels")
 
 

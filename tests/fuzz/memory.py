@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-for folder in ("database", "unit", "plugins"):
+for folder in ("support", "plugins"):
     sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 
-from badpictures import EMBEDDED, contents, files, photograph, urls  # noqa: E402
+from bad_images import EMBEDDED, contents, files, photograph, urls  # noqa: E402
 from imgvec_test_embedder import DIMENSIONS, NAME  # noqa: E402
 from webserver import web_server  # noqa: E402
 
@@ -41,7 +41,7 @@ def resident_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024**2
 
 
-def watch(dsn: str, settled: Callable[[], int]) -> tuple[float, float, float]:
+def watch(dsn: str, finished: Callable[[], int]) -> tuple[float, float, float]:
     """Run `imgvec backfill` and return its memory in MiB: after the first rows, at the end (medians), and at its most."""
     environment = {
         **os.environ,
@@ -54,7 +54,7 @@ def watch(dsn: str, settled: Callable[[], int]) -> tuple[float, float, float]:
     try:
         while worker.poll() is None:
             time.sleep(0.1)
-            if samples or settled() >= WARM_ROWS:
+            if samples or finished() >= WARM_ROWS:
                 samples.append(resident_mib(worker.pid))
     finally:
         worker.kill()

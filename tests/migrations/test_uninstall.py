@@ -181,8 +181,8 @@ def test_a_restored_dump_answers_as_before_and_goes_on_filing(
         migrations.check_models(restored)
         restored.execute("UPDATE shop.product SET picture = 'new' WHERE id = 2")
         restored.execute("INSERT INTO shop.pair VALUES (1, 'b', 'x')")
-        filed = restored.execute("SELECT keys FROM imgvec.job ORDER BY id").fetchall()
-        assert filed == [([{"id": 2}],), ([{"a": 1, "b": "b"}],)]
+        enqueued = restored.execute("SELECT keys FROM imgvec.job ORDER BY id").fetchall()
+        assert enqueued == [([{"id": 2}],), ([{"a": 1, "b": "b"}],)]
         restored.execute("DELETE FROM shop.product WHERE id = 1")
         assert (1,) not in [row[:1] for row in answers(restored)["near"]]
         assert sameness(dump_schema(empty_database)) == sameness(dump_schema(database))

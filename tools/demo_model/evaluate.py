@@ -34,7 +34,7 @@ from tools.demo_model.descriptions import (
 )
 from tools.demo_model.measures import (
     Float32Array,
-    Question,
+    LabeledQuery,
     Ranking,
     find_questions,
     hit_rate,
@@ -76,7 +76,7 @@ def evaluate(
     pictures = read_manifest()
     images = load_images(pictures)
     rank = rank or rank_among(embedder.embed_images(images))
-    names = [Question(picture.name, frozenset([index])) for index, picture in enumerate(pictures)]
+    names = [LabeledQuery(picture.name, frozenset([index])) for index, picture in enumerate(pictures)]
     questions = {"own name": names, **split_by_words(find_questions(entries, pictures), pictures)}
     measurements = [
         _measure_words(what, asked, embedder, rank, pictures) for what, asked in questions.items() if asked
@@ -99,7 +99,7 @@ def rank_products(connection: Connection) -> Ranking:
     return rank
 
 
-def split_by_words(questions: list[Question], pictures: list[Picture]) -> dict[str, list[Question]]:
+def split_by_words(questions: list[LabeledQuery], pictures: list[Picture]) -> dict[str, list[LabeledQuery]]:
     """Sort held-out questions by where their words occur; each is in one group."""
     phrases = read_descriptions()
     kept, _ = split_validation(describe_pictures(pictures, phrases))
@@ -111,7 +111,7 @@ def split_by_words(questions: list[Question], pictures: list[Picture]) -> dict[s
         ),
         "held out, words of descriptions": simple_words(*trained),
     }
-    groups: dict[str, list[Question]] = {what: [] for what in (*known, UNSEEN)}
+    groups: dict[str, list[LabeledQuery]] = {what: [] for what in (*known, UNSEEN)}
     for question in questions:
         own = simple_words(question.query)
         groups[next((what for what, words in known.items() if own <= words), UNSEEN)].append(question)
@@ -119,7 +119,7 @@ def split_by_words(questions: list[Question], pictures: list[Picture]) -> dict[s
 
 
 def _measure_words(
-    what: str, questions: list[Question], embedder: Embedder, rank: Ranking, pictures: list[Picture]
+    what: str, questions: list[LabeledQuery], embedder: Embedder, rank: Ranking, pictures: list[Picture]
 ) -> Measurement:
     nearest = rank(embedder.embed_texts([question.query for question in questions]), 10)
     relevant = [question.relevant for question in questions]

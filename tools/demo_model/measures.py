@@ -19,14 +19,14 @@ VARIATION_SELECTOR = "FE0F"
 
 
 @dataclass(frozen=True)
-class Question:
+class LabeledQuery:
     """Words, and the indices of the pictures that answer them."""
 
     query: str
     relevant: frozenset[int]
 
 
-def find_questions(entries: Sequence[dict[str, Any]], pictures: Sequence[Picture]) -> list[Question]:
+def find_questions(entries: Sequence[dict[str, Any]], pictures: Sequence[Picture]) -> list[LabeledQuery]:
     """Point held-out queries to pictures by code points; those without an answer here are left out."""
     by_codepoints = {_bare(picture.codepoints): index for index, picture in enumerate(pictures)}
     questions = []
@@ -34,7 +34,7 @@ def find_questions(entries: Sequence[dict[str, Any]], pictures: Sequence[Picture
         relevant = map(_bare, entry["relevant"])
         indices = frozenset(by_codepoints[cp] for cp in relevant if cp in by_codepoints)
         if indices:
-            questions.append(Question(entry["query"], indices))
+            questions.append(LabeledQuery(entry["query"], indices))
     return questions
 
 
@@ -68,7 +68,7 @@ def hit_rate(nearest: Sequence[Sequence[int]], relevant: Sequence[frozenset[int]
     return float(np.mean([not right.isdisjoint(found[:k]) for right, found in pairs]))
 
 
-def overlap_hit_rate(questions: Sequence[Question], pictures: Sequence[Picture], k: int) -> float:
+def overlap_hit_rate(questions: Sequence[LabeledQuery], pictures: Sequence[Picture], k: int) -> float:
     """Compute the same for ranking by the number of words shared with name and keywords.
 
     Pictures with equally many shared words come in random order: the expected share is returned.
@@ -80,7 +80,7 @@ def overlap_hit_rate(questions: Sequence[Question], pictures: Sequence[Picture],
     return float(np.mean([_overlap_chance(question, having, len(pictures), k) for question in questions]))
 
 
-def _overlap_chance(question: Question, having: dict[str, list[int]], pictures: int, k: int) -> float:
+def _overlap_chance(question: LabeledQuery, having: dict[str, list[int]], pictures: int, k: int) -> float:
     shared = np.zeros(pictures, dtype=np.int64)
     for word in content_words(question.query):
         shared[having.get(word, [])] += 1

@@ -21,7 +21,7 @@ from imgvec_pg.text import counted
 LOOK_SECONDS = 0.3
 
 
-class FillBeside:
+class BackgroundFill:
     """Runs for as long as its `with` block lasts; with no embedder it only waits for others to fill.
 
     Args:
@@ -42,7 +42,7 @@ class FillBeside:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="imgvec-beside", daemon=True)
 
-    def __enter__(self) -> "FillBeside":
+    def __enter__(self) -> "BackgroundFill":
         if self._worker is not None:
             self._thread.start()
         return self
@@ -92,7 +92,7 @@ class FillBeside:
                 told = told or self._tell_who_holds(connection, left)
                 if self._ended.wait(LOOK_SECONDS):
                     break
-                rate = 0.0 if self._worker is None else self._worker.tally.images_per_second()
+                rate = 0.0 if self._worker is None else self._worker.stats.images_per_second()
                 show(max(total - left, 0), rate)
         self.check()
         if stopped.exit_code is None and not has_valid_index(connection, self.target):

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
-from imgvec_pg.backfill.multi_collection import Together
+from imgvec_pg.backfill.multi_collection import MultiCollectionWorker
 from imgvec_pg.backfill.pipeline import PipelineOptions
-from imgvec_pg.backfill.stats import Tally
+from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import effective_root
-from imgvec_pg.cli.backfill.summary import Filling
+from imgvec_pg.cli.backfill.summary import BackfillSummary
 from imgvec_pg.cli.options import echo_json
 from imgvec_pg.cli.output.messages import complain, say
 from imgvec_pg.cli.output.progress import WorkerLines, image_progress
@@ -114,7 +114,7 @@ def follow_together(name: str | None, names: Sequence[str], options: dict[str, A
     found = find_together(name, names, options)
     lines = WorkerLines(", ".join(names))
     embedders = load_all(found, options)
-    together = Together(
+    together = MultiCollectionWorker(
         options["dsn"],
         list(zip(names, embedders, strict=True)),
         pipeline_of(options, share=len(names), follow=True),
@@ -124,7 +124,7 @@ def follow_together(name: str | None, names: Sequence[str], options: dict[str, A
         worker.on_ready = partial(say_ready, collection, collection.name)
     with stop_on_signals(together.request_stop) as stopped:
         together.run()
-    lines.tell(together.tally())
+    lines.tell(together.stats())
     return stopped.exit_code or 0
 
 
@@ -149,29 +149,29 @@ def backfill_together(name: str | None, names: Sequence[str], options: dict[str,
     dsn = options["dsn"]
     with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         waiting = sum(queue_depth(connection, collection.id).waiting for collection in found)
-    tallies = [Tally() for _ in found]
+    tallies = [WorkerStats() for _ in found]
     if waiting:
         named = [
             (collection.name, embedder)
             for collection, embedder in zip(found, load_all(found, options), strict=True)
         ]
-        together = Together(dsn, named, pipeline_of(options, share=len(named), follow=False))
+        together = MultiCollectionWorker(dsn, named, pipeline_of(options, share=len(named), follow=False))
         with image_progress(waiting) as show, stop_on_signals(together.request_stop) as stopped:
-            together.on_progress = lambda tally: show(tally.settled, tally.images_per_second())
+            together.on_progress = lambda stats: show(stats.finished, stats.images_per_second())
             tallies = together.run()
         if stopped.exit_code is not None:
             click.echo("stopped; run the same command to go on", err=True)
             return stopped.exit_code
         click.echo(
-            f"{together.pictures.decoded:,} pictures decoded for {together.tally().embedded:,} embeddings",
+            f"{together.pictures.decoded:,} pictures decoded for {together.stats().embedded:,} embeddings",
             err=True,
         )
     summaries = []
     with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         flush_commits(connection)
-        for collection, tally in zip(found, tallies, strict=True):
-            tally.finish()
-            filling = Filling(collection.name, tally, queue_depth(connection, collection.id).waiting)
+        for collection, stats in zip(found, tallies, strict=True):
+            stats.finish()
+            filling = BackfillSummary(collection.name, stats, queue_depth(connection, collection.id).waiting)
             if not options["no_index"]:
                 filling.complete_index(connection, collection)
             summaries.append(filling)
@@ -181,4 +181,4 @@ def backfill_together(name: str | None, names: Sequence[str], options: dict[str,
                 complain(filling.index_problem)
     if options["as_json"]:
         echo_json([filling.summary() for filling in summaries])
-    return SOME_FAILED if any(tally.failed for tally in tallies) else 0
+    return SOME_FAILED if any(stats.failed for stats in tallies) else 0

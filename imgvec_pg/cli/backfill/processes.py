@@ -14,8 +14,8 @@ from typing import IO, Any
 import click
 import psycopg
 
-from imgvec_pg.backfill.backoff import Pace
-from imgvec_pg.backfill.stats import Tally
+from imgvec_pg.backfill.backoff import PollingLimit
+from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.cli.options import PROBED
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.output.progress import image_progress
@@ -33,7 +33,7 @@ ENDED_BY_THEMSELVES = (0, 1, 2, 3, 4, 130, 143)
 
 
 @dataclass
-class Fleet:
+class WorkerProcesses:
     """Worker processes of one command.
 
     Attributes:
@@ -48,7 +48,7 @@ class Fleet:
     environment: dict[str, str]
     complaints: IO[str]
     may_die: int
-    tally: Tally = field(default_factory=Tally)
+    stats: WorkerStats = field(default_factory=WorkerStats)
     running: list["subprocess.Popen[str]"] = field(default_factory=list)
     first_error: int | None = None
     complaint: str = ""
@@ -86,8 +86,8 @@ class Fleet:
         output, _ = process.communicate()
         if process.returncode in (0, 4):
             summary = json.loads(output)
-            self.tally.embedded += summary["embedded"]
-            self.tally.failed += summary["failed"]
+            self.stats.embedded += summary["embedded"]
+            self.stats.failed += summary["failed"]
         elif process.returncode in ENDED_BY_THEMSELVES:
             self.first_error = self.first_error or process.returncode
         else:
@@ -140,7 +140,7 @@ class QueueWatch:
         self._dsn = dsn
         self._collection = collection
         self._connection: Connection | None = None
-        self._pace = Pace()
+        self._pace = PollingLimit()
         self._last: int | None = None
 
     def waiting(self) -> int | None:
@@ -195,7 +195,9 @@ def shares(limit: int, workers: int) -> list[int]:
     return [limit // count + (place < limit % count) for place in range(count)]
 
 
-def run_processes(context: click.Context, collection: Collection, workers: int, waiting: int) -> Fleet:
+def run_processes(
+    context: click.Context, collection: Collection, workers: int, waiting: int
+) -> WorkerProcesses:
     """Run `workers` processes until the queue is empty or the limit is reached, and return what became of them.
 
     A process that dies is replaced, so that a picture that kills its process is found out and the rest goes on.
@@ -212,7 +214,7 @@ def run_processes(context: click.Context, collection: Collection, workers: int, 
     with tempfile.TemporaryFile("w+") as complaints:
         # One death more than those alone: the first is in company.
         may_die = MAX_DEATHS * (workers + 1)
-        fleet = Fleet(child_command(options, collection, workers), environment, complaints, may_die)
+        fleet = WorkerProcesses(child_command(options, collection, workers), environment, complaints, may_die)
 
         def leave() -> None:
             fleet.kill()
@@ -231,11 +233,11 @@ def run_processes(context: click.Context, collection: Collection, workers: int, 
                     if left is not None:
                         fleet.note_waiting(left)
                         done = max(waiting - left, 0)
-                        show(done, done / fleet.tally.seconds())
+                        show(done, done / fleet.stats.seconds())
         finally:
             fleet.end()
             watch.close()
-        fleet.tally.finish()
+        fleet.stats.finish()
         if fleet.first_error is not None:
             fleet.complaint = fleet.reason()
         if stopped.exit_code is not None:

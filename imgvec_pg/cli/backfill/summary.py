@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import click
 
-from imgvec_pg.backfill.stats import Tally
+from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.cli.options import echo_json
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.output.progress import index_progress
@@ -19,7 +19,7 @@ from imgvec_pg.text import clock, counted
 
 
 @dataclass
-class Filling:
+class BackfillSummary:
     """What a backfill did, and what it says of it.
 
     Attributes:
@@ -28,7 +28,7 @@ class Filling:
     """
 
     collection_name: str
-    tally: Tally
+    stats: WorkerStats
     waiting: int
     index_built: bool = False
     index_problem: str | None = None
@@ -52,30 +52,30 @@ class Filling:
 
     def summary(self) -> dict[str, object]:
         """Return what --json prints."""
-        tally = self.tally
+        stats = self.stats
         return {
             "collection": self.collection_name,
-            "embedded": tally.embedded,
-            "failed": tally.failed,
+            "embedded": stats.embedded,
+            "failed": stats.failed,
             "waiting": self.waiting,
-            "seconds": round(tally.seconds(), 1),
-            "images_per_second": round(tally.images_per_second(), 1),
+            "seconds": round(stats.seconds(), 1),
+            "images_per_second": round(stats.images_per_second(), 1),
             "index_built": self.index_built,
             "index_problem": self.index_problem,
         }
 
     def report(self, as_json: bool) -> None:
         """Print the summary, and on stderr what to do next."""
-        tally, seconds = self.tally, self.tally.seconds()
+        stats, seconds = self.stats, self.stats.seconds()
         if as_json:
             echo_json(self.summary())
         else:
             click.echo(
-                f"{self.collection_name}: {tally.embedded:,} images embedded in {clock(seconds)} "
-                f"({tally.images_per_second():.1f}/s), {tally.failed:,} failed, {self.waiting:,} waiting"
+                f"{self.collection_name}: {stats.embedded:,} images embedded in {clock(seconds)} "
+                f"({stats.images_per_second():.1f}/s), {stats.failed:,} failed, {self.waiting:,} waiting"
                 + (", index built" if self.index_built else "")
             )
-            if tally.failed:
+            if stats.failed:
                 say(f"see why with: imgvec failures {self.collection_name}")
 
 

@@ -12,12 +12,12 @@ from psycopg import sql
 from imgvec_pg.backfill.metrics import serving_metrics, worker_registry
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
-from imgvec_pg.backfill.stats import Tally
+from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.backfill.multi_collection import backfill_together, collections_option
-from imgvec_pg.cli.backfill.processes import Fleet, run_processes
-from imgvec_pg.cli.backfill.summary import Filling, report_dry_run
+from imgvec_pg.cli.backfill.processes import WorkerProcesses, run_processes
+from imgvec_pg.cli.backfill.summary import BackfillSummary, report_dry_run
 from imgvec_pg.cli.exit_codes import SomeRowsFailed
 from imgvec_pg.cli.options import (
     dsn_option,
@@ -123,20 +123,20 @@ def backfill(
         began = database_time(connection)
     # No connection of this command's own stays open for the hours that follow: it would not live through a restart.
     expected = waiting if limit is None else min(waiting, limit)
-    fleet: Fleet | None = None
-    tally = Tally()
+    fleet: WorkerProcesses | None = None
+    stats = WorkerStats()
     if waiting and workers > 1:
         fleet = run_processes(context, collection, workers, expected)
-        tally = fleet.tally
+        stats = fleet.stats
     elif waiting:
-        tally = run_worker(context, collection, expected)
-    tally.finish()
+        stats = run_worker(context, collection, expected)
+    stats.finish()
     with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         require_same_collection(connection, collection.name, collection)
         if fleet is not None and fleet.died:
-            tally = count_done(connection, collection, began, tally)
+            stats = count_done(connection, collection, began, stats)
         flush_commits(connection)
-        filling = Filling(collection.name, tally, queue_depth(connection, collection.id).waiting)
+        filling = BackfillSummary(collection.name, stats, queue_depth(connection, collection.id).waiting)
         try:
             if not no_index:
                 filling.complete_index(connection, collection)
@@ -149,27 +149,27 @@ def backfill(
         say(f"a worker process ended in error: {fleet.complaint}")
         if filling.waiting:
             context.exit(fleet.first_error)
-    if tally.failed:
+    if stats.failed:
         raise SomeRowsFailed
 
 
-def run_worker(context: click.Context, collection: Collection, expected: int) -> Tally:
+def run_worker(context: click.Context, collection: Collection, expected: int) -> WorkerStats:
     """Embed what waits in this process, showing progress; leave the command where a signal came."""
     options = context.params
     if options["parent"] is not None:
         die_with(options["parent"], signal.SIGTERM)
-    tally = Tally(watches_queue=options["metrics_port"] is not None)
+    stats = WorkerStats(watches_queue=options["metrics_port"] is not None)
     with serving_metrics(
         options["metrics_port"],
         options["metrics_host"],
-        lambda: worker_registry(tally, collection.name, collection.model_name),
+        lambda: worker_registry(stats, collection.name, collection.model_name),
     ) as url:
         if url is not None:
             say(f"metrics at {url}", url=url)
-        return work(context, collection, expected, tally)
+        return work(context, collection, expected, stats)
 
 
-def work(context: click.Context, collection: Collection, expected: int, tally: Tally) -> Tally:
+def work(context: click.Context, collection: Collection, expected: int, stats: WorkerStats) -> WorkerStats:
     """Load the model and embed what waits."""
     options = context.params
     embedder = load_embedder(
@@ -186,16 +186,16 @@ def work(context: click.Context, collection: Collection, expected: int, tally: T
         lease_seconds=lease_seconds(),
         allowance=Allowance(options["rate"], options["max_replica_lag_seconds"], options["pause_when"]),
     )
-    worker = Worker(options["dsn"], collection.name, embedder, pipeline, tally=tally)
+    worker = Worker(options["dsn"], collection.name, embedder, pipeline, stats=stats)
     with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:
-        worker.on_progress = lambda tally: show(tally.settled, tally.images_per_second())
-        tally = worker.run()
+        worker.on_progress = lambda stats: show(stats.finished, stats.images_per_second())
+        stats = worker.run()
     if stopped.exit_code is not None:
         say(
-            f"stopped after {tally.embedded:,} images; run the same command to go on", embedded=tally.embedded
+            f"stopped after {stats.embedded:,} images; run the same command to go on", embedded=stats.embedded
         )
         context.exit(stopped.exit_code)
-    return tally
+    return stats
 
 
 def database_time(connection: Connection) -> datetime:
@@ -205,7 +205,9 @@ def database_time(connection: Connection) -> datetime:
     return cast(datetime, row[0])
 
 
-def count_done(connection: Connection, collection: Collection, began: datetime, tally: Tally) -> Tally:
+def count_done(
+    connection: Connection, collection: Collection, began: datetime, stats: WorkerStats
+) -> WorkerStats:
     """Count in the database what was done since `began`: processes that died took their own counts along."""
     row = connection.execute(
         render(
@@ -216,4 +218,4 @@ def count_done(connection: Connection, collection: Collection, began: datetime, 
         {"began": began},
     ).fetchone()
     assert row is not None  # noqa: S101 - always one row
-    return replace(tally, embedded=row[0], failed=row[1])
+    return replace(stats, embedded=row[0], failed=row[1])

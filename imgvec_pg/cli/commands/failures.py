@@ -73,13 +73,13 @@ def retry(name: str | None, dsn: str, codes: tuple[str, ...], as_json: bool) -> 
     with connect(dsn, application_name="imgvec retry") as connection:
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec retry NAME")
-        filed = retry_failures(connection, collection.id, list(codes) or None)
+        enqueued = retry_failures(connection, collection.id, list(codes) or None)
         left = count_failures(connection, collection.name)
     if as_json:
-        echo_json({"collection": collection.name, "filed": filed, "failed": left})
-    elif filed:
+        echo_json({"collection": collection.name, "enqueued": enqueued, "failed": left})
+    elif enqueued:
         click.echo(
-            f"{collection.name}: {counted(filed, 'row')} filed again; embed them with: imgvec backfill {collection.name}"
+            f"{collection.name}: {counted(enqueued, 'row')} enqueued again; embed them with: imgvec backfill {collection.name}"
         )
     else:
         with_codes = f" with the code {' or '.join(codes)}" if codes else ""

@@ -148,9 +148,19 @@ def print_settings(
     click.echo(
         f"{name}: asked with {asked}{condition}; exact search takes {exact.p50_ms:.1f} ms (p95 {exact.p95_ms:.1f})"
     )
-    header = ("ef_search", "way", f"recall@{options.k}", "95 % from", "to", "p50 ms", "p95 ms", "short", "")
+    header = (
+        "ef_search",
+        "strategy",
+        f"recall@{options.k}",
+        "95 % from",
+        "to",
+        "p50 ms",
+        "p95 ms",
+        "short",
+        "",
+    )
     echo_table(header, [row_of(setting, in_use) for setting in settings])
-    if any(setting.way == "exact" for setting in settings):
+    if any(setting.strategy == "exact" for setting in settings):
         click.echo(
             '"exact": PostgreSQL\'s plan does not use the index there; such answers are complete', err=True
         )
@@ -161,10 +171,10 @@ def row_of(setting: Setting, in_use: int) -> list[object]:
     bounds = (setting.recall, setting.low, setting.high)
     return [
         setting.ef_search,
-        setting.way,
+        setting.strategy,
         *("" if bound is None else f"{bound:.4f}" for bound in bounds),
         f"{setting.p50_ms:.2f}",
         f"{setting.p95_ms:.2f}",
-        setting.short if setting.way == "index" else "",
+        setting.short if setting.strategy == "index" else "",
         "in use" if setting.ef_search == in_use else "",
     ]

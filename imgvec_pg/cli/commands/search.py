@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from imgvec_pg.cli.options import dsn_option, json_option, model_options
-from imgvec_pg.cli.search.embed_question import ask, check_question
+from imgvec_pg.cli.search.embed_question import ask, check_query
 from imgvec_pg.cli.search.print_results import print_json, print_table, write_sheet
 from imgvec_pg.cli.search.query_options import add_parts, combine_options, distance_limit, find_answer
 from imgvec_pg.database.connect import Connection, connect, require_schema
@@ -102,7 +102,7 @@ def search(
       imgvec search --like 1042 --columns name,price --json
       imgvec search --like 1042 --weight 0.6 --plus 0.4 "in red" --minus 0.2 "on a white ground"
     """
-    check_question(words, image, like)
+    check_query(words, image, like)
     names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
     options = NearestOptions(k=k, where=where, columns=names or (), max_distance=max_distance)
     model = ModelOptions(weights, device, precision)

@@ -9,7 +9,7 @@ from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.store.registry import get_collection
 
-COLUMNS = "collection source model embedded waiting put_off failed index workers images/s time_left"
+COLUMNS = "collection source model embedded waiting delayed failed index workers images/s time_left"
 
 
 @click.command()
@@ -44,7 +44,7 @@ def status(name: str | None, dsn: str, as_json: bool) -> None:
             row["model"],
             shown(row["embedded"]),
             shown(row["waiting"]) + ("" if row["is_listed"] else " (being listed)"),
-            shown(row["put_off"]),
+            shown(row["delayed"]),
             shown(row["failed"]),
             row["index"],
             row["workers"],

@@ -24,7 +24,7 @@ from imgvec_pg.store.integrity.verify import (
     count_leftovers,
     drop_empty_jobs,
     drop_leftovers,
-    file_again,
+    enqueue_again,
     replace_bad_vectors,
     verify_collection,
 )
@@ -78,7 +78,7 @@ def verify(
     with --repair 4 only when something is left that it cannot mend. Made to be scheduled.
 
     --repair does what imgvec collection reconcile does (with --contents too), files rows whose file or vector is wrong, and
-    deletes jobs without rows. Rows filed are embedded by the next imgvec backfill, or by a worker that runs.
+    deletes jobs without rows. Rows enqueued are embedded by the next imgvec backfill, or by a worker that runs.
 
     \b
     Example:
@@ -101,19 +101,19 @@ def verify(
                 folder = effective_root(collection, root) if contents or sample else None
                 embedder = load_model(collection, context.params) if sample else None
                 check = look(connection, collection, contents, sample, folder, embedder)
-                filed = mend(connection, collection, check, contents, lock_timeout_ms) if repair else None
-            reports.append((check.verified, filed))
+                enqueued = mend(connection, collection, check, contents, lock_timeout_ms) if repair else None
+            reports.append((check.verified, enqueued))
     if as_json:
-        echo_json([as_object(verified, filed) for verified, filed in reports])
+        echo_json([as_object(verified, enqueued) for verified, enqueued in reports])
     else:
-        for verified, filed in reports:
-            report(verified, filed)
+        for verified, enqueued in reports:
+            report(verified, enqueued)
     if leftovers:
         done = f"{dropped:,} deleted" if repair else "imgvec verify --repair deletes them"
         click.echo(f"{leftovers:,} jobs and failures belong to no collection any more; {done}", err=as_json)
     if not reports and not as_json:
         click.echo("no collection yet; make one with: imgvec collection create")
-    if any(remaining(verified, filed) for verified, filed in reports) or leftovers > dropped:
+    if any(remaining(verified, enqueued) for verified, enqueued in reports) or leftovers > dropped:
         raise SomeRowsFailed
 
 
@@ -152,28 +152,28 @@ def look(
 def mend(
     connection: Connection, collection: Collection, check: PictureCheck, contents: bool, lock_timeout_ms: int
 ) -> int:
-    """Mend what was found, and return the keys filed."""
+    """Mend what was found, and return the keys enqueued."""
     kinds = check.verified.differences.keys() - HARMLESS - BY_HAND.keys()
-    filed = 0
+    enqueued = 0
     # Before reconcile, whose step back of a version the table's CHECK would refuse to a bad vector.
     if "bad_vector" in kinds:
-        filed += replace_bad_vectors(connection, collection)
-    filed += file_again(connection, collection, check.outdated)
+        enqueued += replace_bad_vectors(connection, collection)
+    enqueued += enqueue_again(connection, collection, check.outdated)
     if kinds - {"bad_vector", "different_vector"}:
         done = reconcile(connection, collection, contents=contents, lock_timeout_ms=lock_timeout_ms)
-        filed += done.filed
+        enqueued += done.enqueued
     if "queued_without_row" in check.verified.differences:
         drop_empty_jobs(connection, collection)
-    return filed
+    return enqueued
 
 
-def remaining(verified: Verified, filed: int | None) -> list[str]:
+def remaining(verified: Verified, enqueued: int | None) -> list[str]:
     """Return the kinds of difference that are left: all, or after a repair those that take a person."""
     kinds = [found.kind for found in verified.listed() if found.kind not in HARMLESS]
-    return kinds if filed is None else [kind for kind in kinds if kind in BY_HAND]
+    return kinds if enqueued is None else [kind for kind in kinds if kind in BY_HAND]
 
 
-def as_object(verified: Verified, filed: int | None) -> dict[str, Any]:
+def as_object(verified: Verified, enqueued: int | None) -> dict[str, Any]:
     """Return the report of one collection for --json."""
     return {
         "collection": verified.collection,
@@ -188,13 +188,13 @@ def as_object(verified: Verified, filed: int | None) -> dict[str, Any]:
             {"kind": found.kind, "rows": found.rows, "examples": found.examples, "meaning": KINDS[found.kind]}
             for found in verified.listed()
         ],
-        "repaired": filed is not None,
-        "filed": filed,
-        "remaining": remaining(verified, filed),
+        "repaired": enqueued is not None,
+        "enqueued": enqueued,
+        "remaining": remaining(verified, enqueued),
     }
 
 
-def report(verified: Verified, filed: int | None) -> None:
+def report(verified: Verified, enqueued: int | None) -> None:
     """Print one collection: a line that sums up, and one for each kind of difference."""
     state = "in step" if verified.is_in_step else "NOT in step"
     read = f", {verified.pictures_read:,} pictures read" if verified.pictures_read else ""
@@ -207,12 +207,14 @@ def report(verified: Verified, filed: int | None) -> None:
         more = ", …" if found.rows > len(found.examples) else ""
         click.echo(f"  {found.kind:<20}{found.rows:>8,}  {KINDS[found.kind]}: {examples}{more}")
     name = verified.collection
-    for kind in remaining(verified, filed):
+    for kind in remaining(verified, enqueued):
         if kind in BY_HAND:
             click.echo(f"  {kind} rows: {BY_HAND[kind].format(name=name)}")
-    if filed:
-        click.echo(f"  repaired: {counted(filed, 'row')} filed; embed them with: imgvec backfill {name}")
-    elif filed is None and any(kind not in BY_HAND for kind in remaining(verified, None)):
+    if enqueued:
+        click.echo(
+            f"  repaired: {counted(enqueued, 'row')} enqueued; embed them with: imgvec backfill {name}"
+        )
+    elif enqueued is None and any(kind not in BY_HAND for kind in remaining(verified, None)):
         click.echo(f"  mend it with: imgvec verify {name} --repair")
     elif any(found.kind not in BY_HAND for found in verified.listed()):
         click.echo("  repaired")

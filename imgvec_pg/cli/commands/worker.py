@@ -8,7 +8,7 @@ import click
 from imgvec_pg.backfill.metrics import serving_metrics, worker_registry
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
-from imgvec_pg.backfill.stats import Tally
+from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.backfill.multi_collection import collections_option, follow_together, say_ready
@@ -83,9 +83,9 @@ def worker(
     effective_root(collection, root)
     # An alias is followed wherever it points.
     followed = name or collection.name
-    tally = Tally(watches_queue=metrics_port is not None)
+    stats = WorkerStats(watches_queue=metrics_port is not None)
     with serving_metrics(
-        metrics_port, metrics_host, lambda: worker_registry(tally, followed, collection.model_name)
+        metrics_port, metrics_host, lambda: worker_registry(stats, followed, collection.model_name)
     ) as url:
         if url is not None:
             say(f"metrics at {url}", url=url)
@@ -100,10 +100,10 @@ def worker(
         )
         lines = WorkerLines(followed)
         running = Worker(
-            dsn, followed, embedder, options, lines.update, tally, partial(say_ready, collection, followed)
+            dsn, followed, embedder, options, lines.update, stats, partial(say_ready, collection, followed)
         )
         with stop_on_signals(running.request_stop) as stopped:
             running.run()
-        lines.tell(tally)
+        lines.tell(stats)
     if stopped.exit_code is not None:
         context.exit(stopped.exit_code)

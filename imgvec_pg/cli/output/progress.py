@@ -14,8 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from imgvec_pg.backfill.backoff import Pace
-from imgvec_pg.backfill.stats import Tally
+from imgvec_pg.backfill.backoff import PollingLimit
+from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.cli.output.messages import is_json, say
 from imgvec_pg.text import clock
 
@@ -72,26 +72,26 @@ class WorkerLines:
 
     def __init__(self, followed: str) -> None:
         self.followed = followed
-        self._pace = Pace(LOG_EVERY_SECONDS)
+        self._pace = PollingLimit(LOG_EVERY_SECONDS)
         self._told: tuple[int, int] | None = None
 
-    def update(self, tally: Tally) -> None:
+    def update(self, stats: WorkerStats) -> None:
         """Print a line when the last is long enough ago."""
         if self._pace.is_due():
             self._pace.took(0.0)
-            self.tell(tally)
+            self.tell(stats)
 
-    def tell(self, tally: Tally) -> None:
+    def tell(self, stats: WorkerStats) -> None:
         """Print a line, unless it would be the last one again."""
-        done = tally.embedded, tally.failed
+        done = stats.embedded, stats.failed
         if done == self._told:
             return
         self._told = done
         say(
-            f"{self.followed}: {tally.embedded:,} embedded, {tally.failed:,} failed",
+            f"{self.followed}: {stats.embedded:,} embedded, {stats.failed:,} failed",
             collection=self.followed,
-            embedded=tally.embedded,
-            failed=tally.failed,
+            embedded=stats.embedded,
+            failed=stats.failed,
         )
 
 

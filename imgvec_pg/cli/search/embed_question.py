@@ -5,11 +5,11 @@ from pathlib import Path
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query_embedding import ModelOptions, ask_with_image, ask_with_words, check_words
-from imgvec_pg.search.query_types import Question
+from imgvec_pg.search.query_types import SearchQuery
 from imgvec_pg.store.collection import Collection
 
 
-def check_question(words: tuple[str, ...], image: Path | None, like: str | None) -> None:
+def check_query(words: tuple[str, ...], image: Path | None, like: str | None) -> None:
     """Refuse no question and several, before anything is connected or loaded.
 
     Raises:
@@ -34,7 +34,7 @@ def check_question(words: tuple[str, ...], image: Path | None, like: str | None)
 
 def ask(
     connection: Connection, collection: Collection, words: str, image: Path | None, model: ModelOptions
-) -> Question:
+) -> SearchQuery:
     """Make a question of words or of a picture file."""
     if image is not None:
         return ask_with_image(connection, collection, image, model)

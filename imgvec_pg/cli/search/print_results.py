@@ -16,7 +16,7 @@ from imgvec_pg.search.contact_sheet import Sheet
 from imgvec_pg.search.formatting import plain_value, show_safely
 from imgvec_pg.search.images import read_pictures
 from imgvec_pg.search.nearest import Neighbours
-from imgvec_pg.search.query_types import Question
+from imgvec_pg.search.query_types import SearchQuery
 from imgvec_pg.store.collection import Collection
 
 SEPARATOR = "  "
@@ -33,14 +33,14 @@ def print_json(found: Neighbours) -> None:
                 "distance": row.distance,
                 "similarity": row.similarity,
                 "columns": plain_value(row.columns),
-                "way": found.way,
+                "strategy": found.strategy,
             }
             for row in found.rows
         ]
     )
 
 
-def print_table(collection: Collection, question: Question, found: Neighbours) -> None:
+def print_table(collection: Collection, question: SearchQuery, found: Neighbours) -> None:
     """Print a table on a terminal, tab-separated lines with a header elsewhere."""
     shown = [name for name in found.rows[0].columns if name not in collection.key_columns]
     header = ["distance", *map(show_safely, [*collection.key_columns, *shown])]
@@ -58,7 +58,7 @@ def print_table(collection: Collection, question: Question, found: Neighbours) -
         return
     count = f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}"
     way = {"index": "by the index", "exact": "by exact search"}.get(
-        found.way, "by exact search after the index"
+        found.strategy, "by exact search after the index"
     )
     title = f"{show_safely(question.shown)} · {collection.name} · {count} {way}"
     click.secho(title, bold=True)

@@ -13,7 +13,7 @@ from imgvec_pg.search.operations.calibration import distance_at
 from imgvec_pg.search.operations.recommend import find_others
 from imgvec_pg.search.operations.weighted_query import Part, add_words
 from imgvec_pg.search.query_embedding import ModelOptions
-from imgvec_pg.search.query_types import Question, RowKey
+from imgvec_pg.search.query_types import RowKey, SearchQuery
 from imgvec_pg.store.collection import Collection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -54,12 +54,12 @@ def combine_options(command: Command) -> Command:
 def add_parts(
     connection: Connection,
     collection: Collection,
-    question: Question,
+    question: SearchQuery,
     weight: float | None,
     plus: Weighted,
     minus: Weighted,
     model: ModelOptions,
-) -> Question:
+) -> SearchQuery:
     """Return the question with words added and taken away, or as it is where there are none.
 
     Raises:
@@ -80,7 +80,7 @@ def add_parts(
 def distance_limit(
     connection: Connection,
     collection: Collection,
-    question: Question,
+    question: SearchQuery,
     options: NearestOptions,
     max_percentile: float | None,
 ) -> NearestOptions:
@@ -101,8 +101,8 @@ def distance_limit(
 def find_answer(
     connection: Connection,
     collection: Collection,
-    asked: Question,
-    combined: Question,
+    asked: SearchQuery,
+    combined: SearchQuery,
     options: NearestOptions,
 ) -> Neighbours:
     """Find the nearest rows to a combined question; the row that was asked with is not in its own answer."""

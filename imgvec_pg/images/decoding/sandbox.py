@@ -21,7 +21,7 @@ PICTURES_PER_CHILD = 5000
 """A child is replaced then, should a decoder lose memory."""
 
 
-def decode_guarded(data: bytes, resize: Resize | None = None) -> Image.Image:
+def decode_sandboxed(data: bytes, resize: Resize | None = None) -> Image.Image:
     """Decode an image as `decode_image` does, in a child of limited memory and time.
 
     Args:
@@ -40,11 +40,11 @@ def decode_guarded(data: bytes, resize: Resize | None = None) -> Image.Image:
     return Image.frombytes("RGB", tuple(fields["size"]), pixels)
 
 
-def describe_guarded(data: bytes) -> ImageDescription:
+def describe_sandboxed(data: bytes) -> ImageDescription:
     """Read an image's header as `describe_image` does, in a child of limited memory and time.
 
     Raises:
-        ImageError, DecoderError: As `decode_guarded`.
+        ImageError, DecoderError: As `decode_sandboxed`.
     """
     fields, _ = _ask({"describe": True, "resize": None}, data)
     return ImageDescription.from_fields(fields)
@@ -76,7 +76,7 @@ class DecodingPool:
         """Have a picture seen to by the next child that is free.
 
         Raises:
-            ImageError, DecoderError: As `decode_guarded`.
+            ImageError, DecoderError: As `decode_sandboxed`.
         """
         with self._slots:
             try:

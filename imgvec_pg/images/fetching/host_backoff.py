@@ -35,12 +35,12 @@ class _Host:
 
 
 def _tell_once(host: _Host, url: Url, error: ImageError) -> None:
-    """Say why pictures are put off, when a host is first found not to be ready."""
+    """Say why pictures are delayed, when a host is first found not to be ready."""
     if not host.rests:
         log.warning("waiting for %s (%s)", url.host, str(error).removeprefix(f"{url.shown}: "))
 
 
-class HostBook:
+class HostCircuitBreakers:
     """A process's own notes; safe in any number of threads."""
 
     def __init__(self) -> None:
@@ -59,14 +59,14 @@ class HostBook:
             wait = 0.0 if host is None else host.awake_at - time.monotonic()
             if host is None or wait <= 0:
                 return
-            is_charged = self._is_down_for_long(host)
+            counts_as_attempt = self._is_down_for_long(host)
         raise ImageError(
-            "fetch_failed" if is_charged else "fetch_later",
+            "fetch_failed" if counts_as_attempt else "fetch_later",
             f"{url.shown} is not asked for: its host did not answer lately",
             transient=True,
             # With jitter, or all that wait would come at once.
             retry_after_seconds=wait * random.uniform(1.0, 1.5),  # noqa: S311
-            is_charged=is_charged,
+            counts_as_attempt=counts_as_attempt,
         )
 
     def note_answer(self, url: Url) -> None:
@@ -91,11 +91,11 @@ class HostBook:
                 host.down_since = time.monotonic()
             _tell_once(host, url, error)
             self._rest(host)
-            error.is_charged = self._is_down_for_long(host)
+            error.counts_as_attempt = self._is_down_for_long(host)
             error.retry_after_seconds = host.awake_at - time.monotonic()
 
     def note_later(self, url: Url, error: ImageError) -> None:
-        """Note that a host asks for patience, and say in the error whether its picture is charged for that."""
+        """Note that a host asks for backoff, and say in the error whether its picture is charged for that."""
         with self._lock:
             host = self._host(url)
             _tell_once(host, url, error)
@@ -103,7 +103,7 @@ class HostBook:
             self._laters[url] = self._laters.get(url, 0) + 1
             while len(self._laters) > MAX_REMEMBERED:
                 del self._laters[next(iter(self._laters))]
-            error.is_charged = self._laters.get(url, 0) > FREE_LATERS
+            error.counts_as_attempt = self._laters.get(url, 0) > FREE_LATERS
             error.retry_after_seconds = host.awake_at - time.monotonic()
 
     def _host(self, url: Url) -> _Host:

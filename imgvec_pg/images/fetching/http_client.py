@@ -113,7 +113,7 @@ def _check_status(url: Url, response: http.client.HTTPResponse) -> None:
             f"{said}: it is asked again later",
             transient=True,
             retry_after_seconds=wait,
-            is_charged=False,
+            counts_as_attempt=False,
         )
     if status in (404, 410):
         raise ImageError("not_found", said, transient=status == 404)

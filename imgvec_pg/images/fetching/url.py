@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.fetching.host_backoff import HostBook
+from imgvec_pg.images.fetching.host_backoff import HostCircuitBreakers
 from imgvec_pg.images.fetching.http_client import LaterError, download
 from imgvec_pg.images.fetching.http_connection import HostError
 from imgvec_pg.images.fetching.object_storage import read_store
@@ -12,7 +12,7 @@ from imgvec_pg.images.fetching.url_rules import STORES, UrlPrefix, check_url, pa
 from imgvec_pg.images.limits import MAX_IMAGE_BYTES
 from imgvec_pg.settings import Network, allowed_networks
 
-hosts = HostBook()
+hosts = HostCircuitBreakers()
 """What this process knows of the hosts that it fetches from."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionError, UsageError
-from imgvec_pg.search.transaction import asking
+from imgvec_pg.search.transaction import read_only_transaction
 from imgvec_pg.store.collection import Collection
 
 PERCENTILES = (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, *range(1, 101))
@@ -64,7 +64,7 @@ def distance_at(connection: Connection, collection: Collection, percentile: floa
         DatabaseError: It is not 0 to 100, or the collection is not calibrated for such pairs.
     """
     values = {"collection": collection.name, "percentile": percentile, "pairs_of": pairs_of}
-    with asking(connection, collection) as cursor:
+    with read_only_transaction(connection, collection) as cursor:
         row = cursor.execute(load_sql("queries/distance_at.sql"), values).fetchone()
     assert row is not None  # noqa: S101 - a SELECT without FROM
     return float(row[0])

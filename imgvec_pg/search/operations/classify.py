@@ -10,7 +10,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ModelError, UsageError
 from imgvec_pg.search.query_embedding import ModelOptions, embed_words, load_collection_model, prompted
 from imgvec_pg.search.query_types import Float32Array, vector_text
-from imgvec_pg.search.transaction import asking, bracketed, read_vector, shown_columns
+from imgvec_pg.search.transaction import bracketed, read_only_transaction, read_vector, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
 
@@ -111,6 +111,6 @@ def classify(
         "logit_bias": bias,
         "limit": limit,
     }
-    with asking(connection, collection, where) as cursor:
+    with read_only_transaction(connection, collection, where) as cursor:
         for key, probabilities, shown in cursor.stream(statement, values):
             yield Classified(key, probabilities, dict(zip(columns, shown, strict=True)))

@@ -12,13 +12,13 @@ from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import NearestOptions, Neighbour
 from imgvec_pg.search.query_types import DUMP_KEYS, Float32Array, vector_text
-from imgvec_pg.search.transaction import asking, bracketed, shown_columns
+from imgvec_pg.search.transaction import bracketed, read_only_transaction, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
 
 
 @dataclass(frozen=True)
-class Place:
+class PagePosition:
     """Where a page ended: the last row's distance and key."""
 
     distance: float
@@ -29,20 +29,20 @@ class Place:
         return DUMP_KEYS({"distance": self.distance, "key": self.key}, ensure_ascii=False)
 
 
-def parse_place(collection: Collection, text: str) -> Place:
-    """Read what `Place.text` wrote.
+def parse_place(collection: Collection, text: str) -> PagePosition:
+    """Read what `PagePosition.text` wrote.
 
     Raises:
         UsageError: It is something else.
     """
     try:
         found = json.loads(text)
-        place = Place(float(found["distance"]), found["key"])
+        place = PagePosition(float(found["distance"]), found["key"])
         if set(place.key) == set(collection.key_columns):
             return place
     except (ValueError, TypeError, KeyError):
         pass
-    example = Place(0.25, dict.fromkeys(collection.key_columns, "…")).text()
+    example = PagePosition(0.25, dict.fromkeys(collection.key_columns, "…")).text()
     raise UsageError(
         f"the place {text!r} is not one; expected what the page before ended with, such as {example}"
     )
@@ -53,7 +53,7 @@ def read_page(
     collection: Collection,
     query: Float32Array,
     options: NearestOptions,
-    after: Place | None = None,
+    after: PagePosition | None = None,
 ) -> Sequence[Neighbour]:
     """Return the k rows that follow a place, by comparing all rows: the pages neither repeat nor skip.
 
@@ -79,7 +79,7 @@ def read_page(
         "after_distance": after and after.distance,
         "after_key": after and Jsonb(after.key, dumps=DUMP_KEYS),
     }
-    with asking(connection, collection, options.where) as cursor:
+    with read_only_transaction(connection, collection, options.where) as cursor:
         found = cursor.execute(statement, values).fetchall()
     return [
         Neighbour(key, distance, dict(zip(columns, shown, strict=True))) for key, distance, shown in found

@@ -10,7 +10,7 @@ from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.nearest import MAX_K, NearestOptions, Neighbours, find_nearest
 from imgvec_pg.search.query_types import DUMP_KEYS, Float32Array
-from imgvec_pg.search.transaction import asking, bracketed, read_vector
+from imgvec_pg.search.transaction import bracketed, read_only_transaction, read_vector
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
 
@@ -49,7 +49,7 @@ def mean_vector(connection: Connection, collection: Collection, where: str) -> F
         "collection/matching_keys.sql",
         **bindable({**collection.parts(vector_schema(connection)), "condition": bracketed(where)}),
     )
-    with asking(connection, collection, where) as cursor:
+    with read_only_transaction(connection, collection, where) as cursor:
         found = cursor.execute(statement, {"most": MEAN_OF_AT_MOST}).fetchall()
     if not found:
         raise CollectionError(
@@ -78,13 +78,13 @@ def find_others(
         )
     found = find_nearest(connection, collection, vector, replace(options, k=options.k + len(known)))
     others = [row for row in found.rows if row.key not in known]
-    return Neighbours(others[: options.k], found.way)
+    return Neighbours(others[: options.k], found.strategy)
 
 
 def _vector(
     connection: Connection, collection: Collection, file: str, values: dict[str, object]
 ) -> Float32Array:
-    with asking(connection, collection) as cursor:
+    with read_only_transaction(connection, collection) as cursor:
         row = cursor.execute(load_sql(file), values).fetchone()
     assert row is not None  # noqa: S101 - a SELECT without FROM
     return read_vector(row[0])

@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.search.query_types import DUMP_KEYS, Float32Array
-from imgvec_pg.search.transaction import asking
+from imgvec_pg.search.transaction import read_only_transaction
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
 
@@ -20,6 +20,6 @@ def similarity_matrix(connection: Connection, collection: Collection, keys: Sequ
         DatabaseError: A row has no embedding, or the keys are not 1 to 500.
     """
     values = {"collection": collection.name, "keys": [Jsonb(key, dumps=DUMP_KEYS) for key in keys]}
-    with asking(connection, collection) as cursor:
+    with read_only_transaction(connection, collection) as cursor:
         found = cursor.execute(load_sql("queries/similarity_matrix.sql"), values).fetchall()
     return np.array(found, dtype=np.float32).reshape(len(keys), len(keys))

@@ -10,8 +10,8 @@ from imgvec_pg.database.sql_templates import render
 from imgvec_pg.search.operations.classify import embed_texts
 from imgvec_pg.search.operations.recommend import preference_vector
 from imgvec_pg.search.query_embedding import ModelOptions
-from imgvec_pg.search.query_types import Float32Array, Question, RowKey, vector_text
-from imgvec_pg.search.transaction import asking, read_vector
+from imgvec_pg.search.query_types import Float32Array, RowKey, SearchQuery, vector_text
+from imgvec_pg.search.transaction import read_only_transaction, read_vector
 from imgvec_pg.store.collection import Collection
 
 
@@ -26,11 +26,11 @@ class Part:
 def add_words(
     connection: Connection,
     collection: Collection,
-    question: Question,
+    question: SearchQuery,
     weight: float,
     parts: Sequence[Part],
     model: ModelOptions,
-) -> Question:
+) -> SearchQuery:
     """Return the question weight * question + the sum of weight * words over the parts, at L2 norm 1.
 
     A question about a row becomes one about a vector, so the row may be in its own answer.
@@ -47,7 +47,7 @@ def add_words(
         "embeddings": [vector_text(vector) for vector in (base, *words)],
         "weights": [weight, *(part.weight for part in parts)],
     }
-    with asking(connection, collection) as cursor:
+    with read_only_transaction(connection, collection) as cursor:
         row = cursor.execute(render("queries/combine.sql", vector=schema), values).fetchone()
     assert row is not None  # noqa: S101 - a SELECT without FROM
     shown = f"{weight:g} × {question.shown}" + "".join(

@@ -18,8 +18,8 @@ from imgvec_pg.search.recall.intervals import mean_interval
 from imgvec_pg.search.recall.measurements import (
     LEAST_QUESTIONS,
     Exact,
-    Question,
     RecallOptions,
+    RecallQuery,
     Setting,
     percentiles,
     share_found,
@@ -80,7 +80,7 @@ class RecallMeter:
         """
         rows = self._draw()
         deadline = time.monotonic() + EXACT_SHARE * self.options.max_seconds
-        questions: list[Question] = []
+        questions: list[RecallQuery] = []
         seconds: list[float] = []
         for row in rows:
             if time.monotonic() > deadline:
@@ -93,7 +93,7 @@ class RecallMeter:
                 break
             if distances:
                 seconds.append(time.monotonic() - began)
-                questions.append(Question(row, distances))
+                questions.append(RecallQuery(row, distances))
         if not questions and time.monotonic() < deadline:
             raise CollectionError(self._nothing())
         if len(questions) < min(LEAST_QUESTIONS, len(rows)):

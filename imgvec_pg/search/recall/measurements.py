@@ -63,14 +63,14 @@ class Setting:
     """What one ef_search gives.
 
     Attributes:
-        way: "index", or "exact" where PostgreSQL's plan does not use the index: there is no recall to measure then.
+        strategy: "index", or "exact" where PostgreSQL's plan does not use the index: there is no recall to measure then.
         recall: Mean over the questions of the share of the k nearest that were found; low and high bound it at 95 %.
         short: Questions that the index answered with fewer rows than there are; searches then compare all rows.
         p50_ms: Time of a question as the client sees it, with planning; p95_ms likewise.
     """
 
     ef_search: int
-    way: str
+    strategy: str
     recall: float | None
     low: float | None
     high: float | None
@@ -80,7 +80,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Question:
+class RecallQuery:
     """A row that is asked with, and the exact distances of its nearest rows, nearest first."""
 
     row: RowKey
@@ -91,7 +91,7 @@ class Question:
 class Exact:
     """The exact answers; times in milliseconds."""
 
-    questions: Sequence[Question]
+    questions: Sequence[RecallQuery]
     p50_ms: float
     p95_ms: float
 

@@ -1,4 +1,4 @@
-"""Find what the triggers could not see: rows never filed or changed since, vectors whose row is gone, new partitions."""
+"""Find what the triggers could not see: rows never enqueued or changed since, vectors whose row is gone, new partitions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ PAGE_ROWS = 65_536
 
 @dataclass(frozen=True)
 class Reconciled:
-    """Keys filed for embedding, those of them that refer to another picture than the one on record, embeddings and
+    """Keys enqueued for embedding, those of them that refer to another picture than the one on record, embeddings and
     failures of vanished rows deleted, partitions given triggers."""
 
-    filed: int
+    enqueued: int
     changed: int
     orphans_deleted: int
     failures_deleted: int
@@ -32,12 +32,12 @@ class Reconciled:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the source that was looked at: its last key (None when it was empty), its rows, the keys filed, and
+    """A page of the source that was looked at: its last key (None when it was empty), its rows, the keys enqueued, and
     those of them whose picture had changed unseen."""
 
     last_key: Key | None
     rows: int
-    filed: int
+    enqueued: int
     changed: int
 
     @property
@@ -60,7 +60,7 @@ def file_page(
         reconciles: Leave out all that is queued, not the changes alone, and look for pictures that changed unseen.
         contents: Compare pictures in the table byte by byte (by their hashes) too.
     """
-    statement = page_statement(connection, collection, "file_missing", after)
+    statement = page_statement(connection, collection, "enqueue_missing", after)
     read_like_triggers(connection, collection)
     row = connection.execute(
         statement,
@@ -85,7 +85,7 @@ def page_statement(
     return render(f"collection/{name}.sql", **parts, differences=differences)
 
 
-def file_missing(
+def enqueue_missing(
     connection: Connection, collection: Collection, *, contents: bool = False
 ) -> tuple[int, int]:
     """File jobs for source rows that have an image and neither embedding, failure nor job, or another image than these.
@@ -93,17 +93,17 @@ def file_missing(
     Walks the primary key in pages, one transaction each.
 
     Returns:
-        Keys filed, and those of them whose picture had changed unseen.
+        Keys enqueued, and those of them whose picture had changed unseen.
     """
-    filed, changed, after = 0, 0, None
+    enqueued, changed, after = 0, 0, None
     while True:
         with connection.transaction():
             page = file_page(connection, collection, after, reconciles=True, contents=contents)
-        filed += page.filed
+        enqueued += page.enqueued
         changed += page.changed
         after = page.last_key
         if page.is_last:
-            return filed, changed
+            return enqueued, changed
 
 
 def list_source(
@@ -111,20 +111,20 @@ def list_source(
 ) -> int:
     """File the whole source for its first fill; an interrupted listing goes on where it stopped.
 
-    Several commands that list at once take turns page by page, so that no row is filed twice.
+    Several commands that list at once take turns page by page, so that no row is enqueued twice.
 
     Args:
         progress: Called with the rows looked at so far.
 
     Returns:
-        Keys filed now; 0 when the source had been listed before.
+        Keys enqueued now; 0 when the source had been listed before.
     """
-    filed = looked_at = 0
+    enqueued = looked_at = 0
     while True:
         with connection.transaction():
             row = connection.execute(load_sql("queries/lock_listing.sql"), [collection.id]).fetchone()
             if row is None or row[1]:
-                return filed
+                return enqueued
             page = file_page(connection, collection, row[0], reconciles=False)
             connection.execute(
                 load_sql("queries/note_listing.sql"),
@@ -134,7 +134,7 @@ def list_source(
                     "is_last": page.is_last,
                 },
             )
-        filed += page.filed
+        enqueued += page.enqueued
         looked_at += page.rows
         if progress is not None:
             progress(looked_at)
@@ -176,7 +176,7 @@ def reconcile(
     if source.hides_rows and not has_row_security(connection, collection):
         with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             connection.execute(render("collection/row_security.sql", **parts))
-    filed, changed = file_missing(connection, collection, contents=contents)
+    enqueued, changed = enqueue_missing(connection, collection, contents=contents)
     with connection.transaction():
         connection.execute("SET LOCAL row_security = off")
         orphans = connection.execute(render("collection/delete_orphans.sql", **parts)).rowcount
@@ -184,7 +184,7 @@ def reconcile(
     connection.execute(
         "UPDATE imgvec.collection SET listed_at = coalesce(listed_at, now()) WHERE id = %s", [collection.id]
     )
-    return Reconciled(filed, changed, orphans, failures, len(untriggered))
+    return Reconciled(enqueued, changed, orphans, failures, len(untriggered))
 
 
 def tables_without_triggers(

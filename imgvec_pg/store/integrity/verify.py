@@ -187,14 +187,14 @@ def drop_leftovers(connection: Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def file_again(connection: Connection, collection: Collection, rows: Sequence[tuple[Key, int]]) -> int:
+def enqueue_again(connection: Connection, collection: Collection, rows: Sequence[tuple[Key, int]]) -> int:
     """File embedded keys again, each with the version that its embedding was seen at; return how many still had it."""
     if not rows:
         return 0
     return _changed(
         connection,
         collection,
-        "file_again",
+        "enqueue_again",
         {"keys": Jsonb([key for key, _ in rows]), "versions": [version for _, version in rows]},
     )
 

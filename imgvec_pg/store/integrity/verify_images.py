@@ -17,7 +17,7 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ModelError, PicturesAwayError
-from imgvec_pg.images.decoding.sandbox import decode_guarded
+from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.fetching.application_fetch import Fetch, find_fetch, read_picture
 from imgvec_pg.images.reference import ImageReference, url_scheme
 from imgvec_pg.store.collection import Collection
@@ -62,7 +62,7 @@ class PictureCheck:
     _noted: set[str] = field(default_factory=set)
 
     def note(self, kind: str, picture: EmbeddedPicture) -> None:
-        """Note one row, once; those that a worker can mend are kept to be filed."""
+        """Note one row, once; those that a worker can mend are kept to be enqueued."""
         if repr(picture.key) in self._noted:
             return
         self._noted.add(repr(picture.key))
@@ -143,7 +143,7 @@ def check_sample(
 def cosine_similarity(picture: EmbeddedPicture, data: bytes, embedder: Embedder) -> float:
     """Compare a stored embedding with the one that the model gives now; -1 where it gives none."""
     try:
-        now = embedder.embed_images([decode_guarded(data)])[0].astype(np.float64)
+        now = embedder.embed_images([decode_sandboxed(data)])[0].astype(np.float64)
     except ImageError:
         return -1.0
     stored = np.array(picture.embedding.strip("[]").split(","), dtype=np.float64)

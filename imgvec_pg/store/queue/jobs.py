@@ -42,7 +42,7 @@ class Claim:
     jobs: tuple[Job, ...]
 
     @property
-    def is_suspect(self) -> bool:
+    def is_quarantined(self) -> bool:
         """Whether a worker died with one of the jobs: it must be worked alone."""
         return any(job.deaths for job in self.jobs)
 
@@ -53,16 +53,16 @@ class Claim:
 
 @dataclass(frozen=True)
 class QueueDepth:
-    """Keys in the queue: all, leased now, put off; and seconds until the next that was put off, None when none."""
+    """Keys in the queue: all, leased now, delayed; and seconds until the next that was delayed, None when none."""
 
     waiting: int
     leased: int
-    put_off: int
+    delayed: int
     next_due_seconds: float | None
 
 
 @dataclass(frozen=True)
-class PutOffKey:
+class DelayedKey:
     """A key to try again later, at the version it has, `attempts` counting the tries it has used up.
 
     Its worker lived to tell, so deaths of earlier ones are forgotten.
@@ -75,20 +75,20 @@ class PutOffKey:
 
 
 @dataclass(frozen=True)
-class QueuePlace:
+class QueuePosition:
     """Where a claim begins to look: no job with a smaller id, of changes and of the first fill. 0 sees all."""
 
     first_change: int = 0
     first_fill: int = 0
 
 
-BEGINNING = QueuePlace()
-END = QueuePlace(2**63 - 1, 2**63 - 1)
+BEGINNING = QueuePosition()
+END = QueuePosition(2**63 - 1, 2**63 - 1)
 
 
-def place_of(jobs: Sequence[Job], otherwise: QueuePlace = END) -> QueuePlace:
+def place_of(jobs: Sequence[Job], otherwise: QueuePosition = END) -> QueuePosition:
     """Return where these jobs begin; `otherwise` for a kind that none is of."""
-    return QueuePlace(
+    return QueuePosition(
         min((job.id for job in jobs if job.version), default=otherwise.first_change),
         min((job.id for job in jobs if not job.version), default=otherwise.first_fill),
     )
@@ -102,9 +102,9 @@ def claim_jobs(
     *,
     lease_seconds: float,
     at_most: int | None = None,
-    place: QueuePlace = BEGINNING,
-    spares_expired: bool = False,
-    spares_suspects: bool = False,
+    place: QueuePosition = BEGINNING,
+    skips_expired: bool = False,
+    skips_quarantined: bool = False,
 ) -> Claim:
     """Lease due jobs of about `max_keys` keys; each claim counts as an attempt until it is released.
 
@@ -114,8 +114,8 @@ def claim_jobs(
         token: Marks the lease; the caller notes it before, so that it is known even if the answer is lost.
         at_most: Never lease more keys than this; the last job is divided.
         place: Where to begin.
-        spares_expired: Leave jobs alone whose lease ran out.
-        spares_suspects: Leave jobs alone that a worker died with.
+        skips_expired: Leave jobs alone whose lease ran out.
+        skips_quarantined: Leave jobs alone that a worker died with.
     """
     if at_most is not None:
         max_keys = min(max_keys, at_most)
@@ -129,8 +129,8 @@ def claim_jobs(
                     "max_jobs": min(max_keys, MAX_JOBS_PER_CLAIM),
                     "token": token,
                     "lease_seconds": lease_seconds,
-                    "spares_expired": spares_expired,
-                    "spares_suspects": spares_suspects,
+                    "skips_expired": skips_expired,
+                    "skips_quarantined": skips_quarantined,
                     **vars(place),
                 },
             )
@@ -168,7 +168,7 @@ def extend_leases(
     collection_id: int,
     tokens: Sequence[uuid.UUID],
     lease_seconds: float,
-    place: QueuePlace = BEGINNING,
+    place: QueuePosition = BEGINNING,
 ) -> None:
     """Keep the leases of a live worker, none on a job before `place`, for another `lease_seconds`."""
     with short_transaction(connection):
@@ -184,7 +184,7 @@ def extend_leases(
 
 
 def release_jobs(
-    connection: Connection, collection_id: int, tokens: Sequence[uuid.UUID], place: QueuePlace = BEGINNING
+    connection: Connection, collection_id: int, tokens: Sequence[uuid.UUID], place: QueuePosition = BEGINNING
 ) -> None:
     """Give claimed jobs back untried, none of them before `place`, charging no attempt."""
     with short_transaction(connection):
@@ -208,11 +208,11 @@ def explode_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) -
         ).fetchall()
 
 
-def put_off(connection: Connection, collection_id: int, keys: Sequence[PutOffKey]) -> None:
+def delay_keys(connection: Connection, collection_id: int, keys: Sequence[DelayedKey]) -> None:
     """File keys again, each alone, within the caller's transaction."""
     if keys:
         connection.execute(
-            load_sql("queries/put_off_keys.sql"),
+            load_sql("queries/delay_keys.sql"),
             {
                 "collection_id": collection_id,
                 "keys": Jsonb([key.key for key in keys]),

@@ -12,7 +12,7 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql, render
 
 CHANNEL = "imgvec_request"
-"""Where imgvec.file_request notifies."""
+"""Where imgvec.enqueue_request notifies."""
 MAX_ERROR_CHARACTERS = 500
 
 

@@ -12,18 +12,18 @@ from imgvec_pg.database.sql_templates import load_sql
 
 @dataclass(frozen=True)
 class QueueState:
-    """Keys that may be taken now, are leased, are put off; what has waited longest; suspects; failed rows by code.
+    """Keys that may be taken now, are leased, are delayed; what has waited longest; quarantined; failed rows by code.
 
     Attributes:
-        oldest_due_seconds: How long the oldest key that may be taken has waited; 0 when there is none.
-        suspects: Jobs that cost a worker its life.
+        oldest_ready_seconds: How long the oldest key that may be taken has waited; 0 when there is none.
+        quarantined: Jobs that cost a worker its life.
     """
 
-    due: int
+    ready: int
     leased: int
-    put_off: int
-    oldest_due_seconds: float
-    suspects: int
+    delayed: int
+    oldest_ready_seconds: float
+    quarantined: int
     failures: dict[str, int]
 
 

@@ -120,7 +120,7 @@ def create(
 
     On a live table: SHARE ROW EXCLUSIVE is taken on the source for a moment (reading goes on, writes wait), and given
     up after --lock-timeout. The foreign key makes TRUNCATE and DROP of the source need CASCADE; --no-fk keeps them as
-    they are and leaves deletions to triggers and `imgvec collection reconcile`. Then every row is filed to be embedded
+    they are and leaves deletions to triggers and `imgvec collection reconcile`. Then every row is enqueued to be embedded
     by `imgvec backfill`, without locking.
 
     \b
@@ -171,22 +171,22 @@ def create(
         if made.has_foreign_key:
             click.echo(f"  TRUNCATE and DROP of {made.shown_source} now need CASCADE (--no-fk avoids that)")
         warn_blind_spots(connection, made)
-        filed = file_rows(connection, made)
-    click.echo(f"  {counted(filed, 'row')} filed; embed them with: imgvec backfill {made.name}")
+        enqueued = enqueue_rows(connection, made)
+    click.echo(f"  {counted(enqueued, 'row')} enqueued; embed them with: imgvec backfill {made.name}")
 
 
-def file_rows(connection: Connection, made: Collection) -> int:
+def enqueue_rows(connection: Connection, made: Collection) -> int:
     """File all rows of the source and return how many.
 
     Raises:
-        CollectionError: The collection is made, its rows are not filed.
+        CollectionError: The collection is made, its rows are not enqueued.
     """
     try:
         with count_progress(Console(stderr=True), "filing rows") as progress:
             return list_source(connection, made, progress)
     except psycopg.errors.InsufficientPrivilege as error:
         raise CollectionError(
-            f"collection {made.name} is made, but its rows are not filed yet ({one_line(error)}): the role needs SELECT "
+            f"collection {made.name} is made, but its rows are not enqueued yet ({one_line(error)}): the role needs SELECT "
             f"on {made.shown_source}, and BYPASSRLS where policies hide rows; then run: imgvec backfill {made.name}"
         ) from error
 

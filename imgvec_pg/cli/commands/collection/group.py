@@ -171,6 +171,6 @@ def reconcile_(name: str, dsn: str, contents: bool, as_json: bool, lock_timeout_
         echo_json(dataclasses.asdict(done))
         return
     click.echo(
-        f"{counted(done.filed, 'row')} filed ({done.changed:,} of them changed unseen), {done.orphans_deleted:,} orphaned "
+        f"{counted(done.enqueued, 'row')} enqueued ({done.changed:,} of them changed unseen), {done.orphans_deleted:,} orphaned "
         f"embeddings and {done.failures_deleted:,} orphaned failures deleted, {done.tables_given_triggers} tables given triggers"
     )

@@ -9,7 +9,7 @@ from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
 from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import effective_root
-from imgvec_pg.cli.backfill.background_worker import FillBeside
+from imgvec_pg.cli.backfill.background_worker import BackgroundFill
 from imgvec_pg.cli.commands.collection.switch_report import print_report
 from imgvec_pg.cli.commands.collection.switch_target import (
     Successor,
@@ -191,7 +191,7 @@ def switch(
                 rate=rate, max_replica_lag_seconds=max_replica_lag_seconds, pause_when=pause_when
             ),
         )
-        with FillBeside(dsn, target, embedder, options) as filling:
+        with BackgroundFill(dsn, target, embedder, options) as filling:
             stopped = filling.fill(connection)
             if stopped is not None:
                 click.echo(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from imgvec_pg.cli.commands.collection.create import file_rows, print_estimate
+from imgvec_pg.cli.commands.collection.create import enqueue_rows, print_estimate
 from imgvec_pg.cli.output.progress import count_progress
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.hnsw import HnswParams
@@ -113,15 +113,15 @@ def count_partitions(connection: Connection, collection: Collection) -> int:
 
 
 def make_successor(connection: Connection, plan: Successor, lock_timeout_ms: int) -> Collection:
-    """Return the collection, made and its rows filed where it was not there."""
+    """Return the collection, made and its rows enqueued where it was not there."""
     if plan.request is None:
         assert plan.existing is not None  # noqa: S101 - one of the two is given
         with count_progress(Console(stderr=True), "filing rows") as progress:
             list_source(connection, plan.existing, progress)
         return plan.existing
     made = create_collection(connection, plan.request, lock_timeout_ms=lock_timeout_ms)
-    filed = file_rows(connection, made)
-    click.echo(f"collection {made.name} made beside it; {counted(filed, 'row')} filed", err=True)
+    enqueued = enqueue_rows(connection, made)
+    click.echo(f"collection {made.name} made beside it; {counted(enqueued, 'row')} enqueued", err=True)
     return get_collection(connection, made.name)
 
 

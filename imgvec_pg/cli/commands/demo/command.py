@@ -174,12 +174,12 @@ def fill(place: DemoPlace, server: LocalServer, screen: Screen, count: int | Non
     with connect(dsn, application_name="imgvec demo") as connection:
         began = time.monotonic()
         with image_progress(waiting, "photos") as show:
-            tally = demo_shop.embed_products(
+            stats = demo_shop.embed_products(
                 server, dsn, connection, collection, embedder, place.photos, show
             )
-        what = f"{tally.embedded:,} photos embedded, {tally.images_per_second():.0f} a second"
-        if tally.failed:
-            what += f"; {tally.failed:,} failed: imgvec failures {collection.name}"
+        what = f"{stats.embedded:,} photos embedded, {stats.images_per_second():.0f} a second"
+        if stats.failed:
+            what += f"; {stats.failed:,} failed: imgvec failures {collection.name}"
         screen.done(what if waiting else "all photos are embedded already", time.monotonic() - began)
         with screen.step("building the HNSW index") as step:
             built = build_index(connection, collection)

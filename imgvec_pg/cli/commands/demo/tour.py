@@ -21,7 +21,7 @@ from imgvec_pg.search.contact_sheet import Sheet
 from imgvec_pg.search.images import read_pictures
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
 from imgvec_pg.search.query_embedding import embed_words
-from imgvec_pg.search.query_types import Question
+from imgvec_pg.search.query_types import SearchQuery
 from imgvec_pg.store.collection import Collection
 
 SHEET_WORDS = "heart"
@@ -89,7 +89,7 @@ def write_sheet(screen: Screen, connection: Connection, shop: Shop) -> None:
     answer = find_nearest(connection, shop.collection, vector, options)
     keys = [row.key for row in answer.rows]
     pictures = read_pictures(connection, shop.collection, keys, shop.place.photos)
-    sheet = Sheet(Question("words", SHEET_WORDS, vector), shop.collection, answer, SHEET_WHERE)
+    sheet = Sheet(SearchQuery("words", SHEET_WORDS, vector), shop.collection, answer, SHEET_WHERE)
     page = sheet.html(pictures)
     with shop.place.one_line_errors():
         shop.place.sheet.write_text(page, encoding="utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from imgvec_pg.cli.options import echo_json, model_options
-from imgvec_pg.cli.search.embed_question import ask, check_question
+from imgvec_pg.cli.search.embed_question import ask, check_query
 from imgvec_pg.cli.search.shared import answer_options, choose_columns, echo_answer
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.errors import UsageError
@@ -66,7 +66,7 @@ def fuse(
     Example:
       imgvec fuse "red leather shoes" --collections product_clip,product_siglip --where "in_stock"
     """
-    check_question(words, image, like)
+    check_query(words, image, like)
     names = [name.strip() for name in collections.split(",")]
     if len(names) != 2:
         raise UsageError(f"--collections is {collections!r}; expected two names: product_clip,product_siglip")

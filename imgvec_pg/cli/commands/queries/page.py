@@ -5,12 +5,12 @@ from pathlib import Path
 import click
 
 from imgvec_pg.cli.options import echo_json, model_options
-from imgvec_pg.cli.search.embed_question import ask, check_question
+from imgvec_pg.cli.search.embed_question import ask, check_query
 from imgvec_pg.cli.search.shared import answer_options, choose_columns, collection_option, echo_answer
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.search.formatting import plain_value
 from imgvec_pg.search.nearest import NearestOptions
-from imgvec_pg.search.operations.paginate import Place, parse_place, read_page
+from imgvec_pg.search.operations.paginate import PagePosition, parse_place, read_page
 from imgvec_pg.search.operations.weighted_query import row_vector
 from imgvec_pg.search.query_embedding import ModelOptions
 from imgvec_pg.search.query_types import RowKey
@@ -53,7 +53,7 @@ def page(
       imgvec page "red leather shoes" -k 50
       imgvec page "red leather shoes" -k 50 --after '{"distance": 0.713, "key": {"id": 1042}}'
     """
-    check_question(words, image, like)
+    check_query(words, image, like)
     with connect(dsn, application_name="imgvec page") as connection:
         require_schema(connection)
         collection = get_collection(connection, collection_name)
@@ -67,7 +67,7 @@ def page(
         target = question.target
         vector = row_vector(connection, collection, target) if isinstance(target, RowKey) else target
         rows = read_page(connection, collection, vector, NearestOptions(k, where, shown), place)
-    end = Place(rows[-1].distance, rows[-1].key).text() if len(rows) == k else None
+    end = PagePosition(rows[-1].distance, rows[-1].key).text() if len(rows) == k else None
     if as_json:
         echo_json(
             {

@@ -9,7 +9,7 @@ from imgvec_pg.errors import UsageError
 from imgvec_pg.search.display_columns import why_empty
 from imgvec_pg.search.nearest import NearestOptions
 from imgvec_pg.search.operations.recommend import find_others, mean_vector, preference_vector
-from imgvec_pg.search.query_types import Question
+from imgvec_pg.search.query_types import SearchQuery
 from imgvec_pg.store.registry import get_collection
 
 
@@ -74,6 +74,6 @@ def recommend(
             print_json(found)
         elif found.rows:
             shown = f"mean of {mean_of}" if mean_of is not None else f"liked {', '.join(liked)}"
-            print_table(collection, Question("recommendation", shown, vector), found)
+            print_table(collection, SearchQuery("recommendation", shown, vector), found)
     if empty is not None:
         click.echo(f"nothing found: {empty}", err=True)

@@ -43,7 +43,7 @@ class Command(BaseCommand):
             sys.exit(code)
 
     def prepare(self, alias: str, arguments: Sequence[str]) -> dict[str, str]:
-        """File what waits to be filed, and return the environment of the command."""
+        """File what waits to be enqueued, and return the environment of the command."""
         with command_errors():
             dsn = dsn_of(alias)
             if arguments and arguments[0] in FILLING and "--help" not in arguments:

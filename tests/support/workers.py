@@ -1,0 +1,285 @@
+"""Real worker processes over a table of small pictures, and the check of what they left behind."""
+
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from imgvec_test_embedder import DIMENSIONS, ColorGrid
+from PIL import Image
+
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.spec import CollectionRequest
+
+NAME = "photo_grid"
+STAGED = Path(__file__).with_name("staged_worker.py")
+# Only a failure waits so long; a machine that is busy with other things may take a minute to start a process.
+PATIENCE_SECONDS = 120.0
+# Rounding of 12 components to half precision.
+TOLERANCE = 2e-3
+
+
+def picture(*cells: tuple[int, int, int]) -> bytes:
+    """Return a PNG of one colour, or of four in two rows."""
+    image = Image.new("RGB", (4, 4), cells[0])
+    for place, color in enumerate(cells if len(cells) == 4 else ()):
+        image.paste(color, (place % 2 * 2, place // 2 * 2, place % 2 * 2 + 2, place // 2 * 2 + 2))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def random_picture(draw: random.Random) -> bytes:
+    """Return a picture that no other is likely to equal."""
+    return picture(*[(draw.randrange(20, 256), draw.randrange(256), draw.randrange(256)) for _ in range(4)])
+
+
+def make_table(
+    connection: Connection, root: Path, rows: int = 0, model: str = "faulty-grid", *, listed: bool = True
+) -> None:
+    """Make the table photo, whose rows have a path or bytes, and a collection over it; then note every write."""
+    connection.execute(
+        "CREATE TABLE photo (id integer PRIMARY KEY, path text, content bytea, price numeric DEFAULT 0)"
+    )
+    fill(connection, root, rows)
+    request = CollectionRequest(
+        name=NAME,
+        relation="photo",
+        image_columns=["path", "content"],
+        model_name=model,
+        dimensions=DIMENSIONS,
+        has_text=True,
+        root=str(root),
+    )
+    collection = create_collection(connection, request)
+    # Temporary measuring devices: each key enqueued and each vector written, in order.
+    connection.execute(
+        """
+        CREATE TABLE enqueued (place bigserial, id integer, version bigint);
+        CREATE TABLE written (place bigserial, id integer, version bigint);
+        CREATE TABLE deleted (id integer);
+        CREATE FUNCTION note_job() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO public.enqueued (id, version)
+            SELECT (k ->> 'id')::integer, NEW.version FROM jsonb_array_elements(NEW.keys) AS k;
+            RETURN NULL;
+        END $$;
+        CREATE FUNCTION note_vector() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO public.written (id, version) VALUES (NEW.id, NEW.version); RETURN NULL;
+        END $$;
+        CREATE FUNCTION note_delete() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO public.deleted VALUES (OLD.id); RETURN NULL;
+        END $$;
+        CREATE TRIGGER note AFTER INSERT ON imgvec.job FOR EACH ROW EXECUTE FUNCTION note_job();
+        CREATE TRIGGER note AFTER INSERT OR UPDATE ON imgvec.photo_grid_embedding
+            FOR EACH ROW EXECUTE FUNCTION note_vector();
+        CREATE TRIGGER note AFTER DELETE ON photo FOR EACH ROW EXECUTE FUNCTION note_delete();
+        """
+    )
+    if listed:
+        list_source(connection, collection)
+
+
+def fill(connection: Connection, root: Path, count: int, seed: int = 1) -> None:
+    """Insert rows 1 to count: odd ones with bytes, even ones with a file."""
+    draw = random.Random(seed)
+    rows: list[tuple[int, str | None, bytes | None]] = []
+    for number in range(1, count + 1):
+        data = random_picture(draw)
+        if number % 2:
+            rows.append((number, None, data))
+        else:
+            (root / f"{number}.png").write_bytes(data)
+            rows.append((number, f"{number}.png", None))
+    with connection.cursor() as cursor, cursor.copy("COPY photo (id, path, content) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def put_file(connection: Connection, root: Path, number: int, data: bytes, name: str = "") -> None:
+    """Insert a row with a file of its own."""
+    name = name or f"{number}.png"
+    (root / name).write_bytes(data)
+    connection.execute("INSERT INTO photo (id, path) VALUES (%s, %s)", [number, name])
+
+
+def change_picture(application: Connection, root: Path, number: int, draw: random.Random) -> None:
+    """Give a row another file or other bytes."""
+    data = random_picture(draw)
+    if draw.random() < 0.5:
+        name = f"{number}-{draw.random()}.png"
+        (root / name).write_bytes(data)
+        values: list[object] = [name, None, number]
+    else:
+        values = [None, data, number]
+    application.execute("UPDATE photo SET path = %s, content = %s WHERE id = %s", values)
+
+
+def imgvec(
+    database: str, environment: dict[str, str], *arguments: str, timeout: float = PATIENCE_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "imgvec_pg", *arguments, "--dsn", database],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@dataclass
+class Running:
+    """A process of the test's own."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """Return the exit code; negative when a signal ended it."""
+        return self.process.wait(seconds)
+
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def is_stopped(self) -> bool:
+        """Whether SIGSTOP holds all of its threads."""
+        stats = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        try:
+            return {stat.read_text().rsplit(")", 1)[1].split()[0] for stat in stats} == {"T"}
+        except OSError:  # a thread ended meanwhile
+            return False
+
+    def wait_until_stopped(self) -> None:
+        wait_until(self.is_stopped, f"the worker to stop itself; it said {self.text()!r}")
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+
+@contextmanager
+def running(
+    database: str,
+    environment: dict[str, str],
+    folder: Path,
+    *arguments: str,
+    script: Sequence[str] = ("-m", "imgvec_pg"),
+    before: Sequence[str] = (),
+    **settings: str,
+) -> Iterator[Running]:
+    """Start a command, perhaps by another one such as nice, and kill it at the end if it is still there."""
+    log = folder / f"log-{random.randrange(10**9)}.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*before, sys.executable, *script, *arguments, "--dsn", database],
+            env={**environment, **settings},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield Running(process, log)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        process.wait()
+
+
+def wait_until(condition: Callable[[], object], what: str = "it", seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for a condition, at most so long."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+def count(connection: Connection, what: str) -> int:
+    """Return `SELECT count(*) FROM …`."""
+    row = connection.execute(f"SELECT count(*) FROM {what}").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def failures(connection: Connection) -> dict[int, str]:
+    """Return the failed rows and their codes."""
+    rows = connection.execute("SELECT (key ->> 'id')::integer, code FROM imgvec.failure")
+    return {number: code for number, code in rows}  # noqa: C416 - typed
+
+
+def queued_keys(connection: Connection) -> int:
+    """Return the keys in the queue."""
+    return count(connection, "imgvec.job AS j CROSS JOIN jsonb_array_elements(j.keys)")
+
+
+@dataclass
+class Check:
+    """What is wrong, by kind: the ids of the rows."""
+
+    problems: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, kind: str, number: int) -> None:
+        self.problems.setdefault(kind, []).append(number)
+
+    def __str__(self) -> str:
+        if not self.problems:
+            return "each row has one current embedding"
+        return "; ".join(f"{len(ids)} {kind} {sorted(ids)[:8]}" for kind, ids in self.problems.items())
+
+
+def check(connection: Connection, root: Path) -> Check:
+    """Compare every source row with its embedding, computed anew from the image that it has now."""
+    found = Check()
+    embedder = ColorGrid()
+    rows = connection.execute("SELECT id, path, content FROM photo").fetchall()
+    stored = {
+        row[0]: (row[1], row[2])
+        for row in connection.execute("SELECT id, embedding::text, version FROM imgvec.photo_grid_embedding")
+    }
+    last_enqueued = dict(connection.execute("SELECT id, max(version) FROM enqueued GROUP BY id").fetchall())
+    for number, path, content in rows:
+        if number not in stored:
+            found.add("missing", number)
+            continue
+        text, version = stored.pop(number)
+        data = content if content is not None else (root / path).read_bytes()
+        with Image.open(io.BytesIO(data)) as image:
+            expected = embedder.embed_images([image])[0]
+        if np.abs(np.array(text.strip("[]").split(","), dtype=float) - expected).max() > TOLERANCE:
+            found.add("stale", number)
+        if version != last_enqueued[number]:
+            found.add("of a wrong version", number)
+    for number in stored:
+        found.add("orphan", number)
+    for number, code in failures(connection).items():
+        found.add(f"failed ({code})", number)
+    for (number,) in connection.execute(
+        "SELECT (k ->> 'id')::integer FROM imgvec.job CROSS JOIN jsonb_array_elements(keys) AS k"
+    ):
+        found.add("still queued", number)
+    # Versions of a row only ever grow; a row that was deleted may come back and begin anew.
+    backward = connection.execute(
+        "SELECT DISTINCT id FROM (SELECT id, version <= lag(version) OVER (PARTITION BY id ORDER BY place) AS back"
+        " FROM written) AS w WHERE back AND NOT EXISTS (SELECT FROM deleted AS d WHERE d.id = w.id)"
+    )
+    for (number,) in backward:
+        found.add("written again or backward", number)
+    return found
+
+
+def seed_of_this_run() -> int:
+    """Return IMGVEC_TEST_SEED or a new seed; the caller prints it."""
+    given = os.environ.get("IMGVEC_TEST_SEED")
+    return int(given) if given else random.SystemRandom().randrange(10**6)
