@@ -1,4 +1,4 @@
-"""Every SQL block of docs/queries.md: the slow ones are recognised by `imgvec doctor --query`, the others read the index."""
+"""Every SQL block of docs/howto/fast-queries.md: the slow ones are recognised by `imgvec doctor --query`, the others read the index."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from imgvec_pg.doctor.query_shapes import CURES
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.index.build import build_index
 
-DOC = (Path(__file__).parents[2] / "docs" / "queries.md").read_text()
+DOC = (Path(__file__).parents[2] / "docs" / "howto" / "fast-queries.md").read_text()
 BLOCKS = re.findall(r"^```sql\n(.*?)^```", DOC, re.DOTALL | re.MULTILINE)
 SLOW = [
     (block.split("\n")[0].removeprefix("-- slow: "), block)

@@ -1,4 +1,4 @@
-"""docs/django.md as its reader follows it, from `django-admin startproject` with rows in the table on."""
+"""docs/howto/django.md as its reader follows it, from `django-admin startproject` with rows in the table on."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from imgvec_pg.database.connect import connect
 
-PAGE = Path(__file__).parents[2] / "docs" / "django.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "django.md"
 MODEL = "ViT-B-32/laion2b_s34b_b79k"
 STAND_IN = "color-grid"
 WITHOUT = ("imgvec_pg.django", "clip = ", "objects = ")

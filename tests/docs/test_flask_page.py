@@ -1,4 +1,4 @@
-"""docs/flask.md as its reader follows it, with rows in the table from the start."""
+"""docs/howto/flask.md as its reader follows it, with rows in the table from the start."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from sqlalchemy import URL
 
 from imgvec_pg.database.connect import connect
 
-PAGE = Path(__file__).parents[2] / "docs" / "flask.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "flask.md"
 PLUGINS = ', autogenerate_plugins=["alembic.autogenerate.*", "imgvec_pg"]'
 MODEL, STAND_IN = "ViT-B-32/laion2b_s34b_b79k", "color-grid"
 

@@ -1,4 +1,4 @@
-"""docs/inputs.md: its command and its SQL are run, and its table has every code that there is."""
+"""docs/howto/images.md: its command and its SQL are run, and its table has every code that there is."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from imgvec_pg.images import limits
 from imgvec_pg.images.fetching import http_client
 from imgvec_pg.store.registry import get_collection
 
-PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "images.md"
 CODES = re.compile(
     r'(?:ImageError|HostError|KilledError|LaterError|_denied|super\(\)\.__init__)\(\s*"([a-z]+_?[a-z]+)"'
 )

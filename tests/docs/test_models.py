@@ -1,4 +1,4 @@
-"""docs/models.md: its commands exist, its example is a model, its tables say what the catalogue says."""
+"""docs/howto/models.md: its commands exist, its example is a model, its tables say what the catalogue says."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ from imgvec_pg.embedding.golden import compute_golden
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ModelError
 
-PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "models.md"
 
 
 def test_its_commands_and_options_exist() -> None:

@@ -1,4 +1,4 @@
-"""docs/operations.md as its reader follows it: every command and query is run, every kind and column is there."""
+"""docs/howto/monitoring.md as its reader follows it: every command and query is run, every kind and column is there."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.integrity.verify import BY_HAND, KINDS
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "monitoring.md"
 BLOCKS = read_blocks(PAGE)
 
 

@@ -1,4 +1,4 @@
-"""docs/production.md: its SQL runs, its commands work, and its numbers are those of the code."""
+"""docs/howto/production.md: its SQL runs, its commands work, and its numbers are those of the code."""
 
 import shlex
 import threading
@@ -19,7 +19,7 @@ from imgvec_pg.settings import LEASE_SECONDS
 from imgvec_pg.store import transactions
 from imgvec_pg.store.queue.jobs import MAX_DEATHS
 
-PAGE = Path(__file__).parents[2] / "docs" / "production.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "production.md"
 
 
 def test_its_query_shows_a_worker_s_sessions(database: str, connection: Connection, tmp_path: Path) -> None:

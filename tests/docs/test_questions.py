@@ -1,4 +1,4 @@
-"""docs/questions.md as its reader follows it: every block is run on the demo's shop and its answer compared.
+"""docs/howto/recommend-classify-fuse.md as its reader follows it: every block is run on the demo's shop and its answer compared.
 
 Numbers may differ by what processors make of the same model; names may not.
 """
@@ -20,7 +20,7 @@ from imgvec_pg.demo.products import choose_products
 from imgvec_pg.demo.queries import LIKED
 from imgvec_pg.demo.shop import fill_shop, open_collection, unpack_photos
 
-PAGE = Path(__file__).parents[2] / "docs" / "questions.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "recommend-classify-fuse.md"
 TOLERANCE = 0.02
 PRODUCTS = 600
 BLOCKS = read_blocks(PAGE)

@@ -1,4 +1,4 @@
-"""docs/sql.md: every function of the schema as pg_proc has it, and every example run."""
+"""docs/reference/sql.md: every function of the schema as pg_proc has it, and every example run."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 
-PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "sql.md"
 HEADING = re.compile(r"^### `(imgvec\..+)`\n(.+)$", re.MULTILINE)
 EXAMPLES = [block.text for block in read_blocks(PAGE) if block.language == "sql"]
 NEEDS_WORKER = "-- needs a running worker\n"

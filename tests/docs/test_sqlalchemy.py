@@ -1,4 +1,4 @@
-"""docs/sqlalchemy.md as its reader follows it: all Python blocks in order, on a shop filled by the demo's model."""
+"""docs/howto/sqlalchemy.md as its reader follows it: all Python blocks in order, on a shop filled by the demo's model."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from imgvec_pg.database.connect import connect
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
 
-PAGE = Path(__file__).parents[2] / "docs" / "sqlalchemy.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "sqlalchemy.md"
 BLOCKS = [block.text for block in read_blocks(PAGE) if block.language == "python"]
 ROWS = 60
 
