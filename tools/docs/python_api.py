@@ -11,17 +11,21 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = (
     (
         "SQLAlchemy",
-        "[How to use them](../howto/sqlalchemy.md).",
+        "`from imgvec_pg.sqlalchemy import …`: [how to use them](../howto/sqlalchemy.md).",
         "imgvec_pg.sqlalchemy",
     ),
-    ("Django", "[How to use them](../howto/django.md).", "imgvec_pg.django"),
-    ("Flask", "[How to use them](../howto/flask.md).", "imgvec_pg.flask"),
+    (
+        "Django",
+        "`from imgvec_pg.django import …`: [how to use them](../howto/django.md).",
+        "imgvec_pg.django",
+    ),
+    ("Flask", "`from imgvec_pg.flask import …`: [how to use them](../howto/flask.md).", "imgvec_pg.flask"),
 )
 # Heading, what the names are for, the names.
 MORE = (
     (
         "Django: admin and migrations",
-        "`makemigrations` writes `CollectionIndex`.",
+        "In `imgvec_pg.django.admin`, `.indexes` and `.operations`. `makemigrations` writes `CollectionIndex`.",
         (
             "imgvec_pg.django.admin.ImageSearchAdmin",
             "imgvec_pg.django.indexes.CollectionIndex",
@@ -30,7 +34,7 @@ MORE = (
     ),
     (
         "A model of your own",
-        "[How to plug it in](../howto/models.md#a-model-of-your-own).",
+        "In `imgvec_pg.embedding.embedder`: [how to plug it in](../howto/models.md#a-model-of-your-own).",
         ("imgvec_pg.embedding.embedder.Embedder", "imgvec_pg.embedding.embedder.SimpleEmbedder"),
     ),
 )
@@ -38,8 +42,10 @@ ALEMBIC = "imgvec_pg/alembic"
 
 
 def public_names(module: str) -> list[str]:
-    """Return the full names of what a module offers."""
-    return [f"{module}.{name}" for name in importlib.import_module(module).__all__]
+    """Return what a module offers, by the modules that define it: `near` is a module too, which would hide the function."""
+    imported = importlib.import_module(module)
+    offered = [(name, getattr(imported, name)) for name in imported.__all__]
+    return [f"{made.__module__}.{name}" for name, made in offered]
 
 
 def alembic_operations() -> list[str]:

@@ -164,14 +164,15 @@ def render() -> str:
         server_settings_in_code(),
         "SERVER_SETTINGS in tools/docs/settings.py",
     )
+    variables = [
+        (f"`{name}`", f"{what}. Default: {default}. Read by {reader}.")
+        for name, (what, default, reader) in VARIABLES.items()
+    ]
+    server = [
+        (f"`{name}`", f"{what}. Default: {default}.") for name, (what, default) in SERVER_SETTINGS.items()
+    ]
     return PAGE.format(
-        variables=table(
-            ["variable", "meaning", "default", "read by"],
-            [(f"`{name}`", *told) for name, told in VARIABLES.items()],
-        ),
-        server=table(
-            ["setting", "meaning", "default"],
-            [(f"`{name}`", *told) for name, told in SERVER_SETTINGS.items()],
-        ),
+        variables=table(["variable", "meaning"], variables),
+        server=table(["setting", "meaning"], server),
         notice=NOTICE,
     )

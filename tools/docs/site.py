@@ -21,6 +21,8 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
 }
 FIGURES = "benchmarks/results"
+# A function of the SQL reference; its name alone stands in the table of contents.
+SIGNATURE = re.compile(r"^(### `imgvec\.(\w+)\(.*`)$", re.MULTILINE)
 LINK = re.compile(r"(\]\()([^)\s#]+)([^)]*\))")
 
 
@@ -52,4 +54,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return link[0]
         return f"{link[1]}{posixpath.relpath(path, posixpath.dirname(place) or '.')}{link[3]}"
 
+    if place == "reference/sql.md":
+        markdown = SIGNATURE.sub(r'\1 { data-toc-label="\2" }', markdown)
     return LINK.sub(moved, markdown)
