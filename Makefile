@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Two processes, each with a private server; roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
-.PHONY: demo test chaos lint types layers pytest shop photos browser fuzz matrix audit clean help
+.PHONY: demo test chaos lint types layers pytest docs docs-serve shop photos browser fuzz matrix audit clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
@@ -15,6 +15,8 @@ help:
 	@echo "make photos  set up, then an example photo library in Flask on http://127.0.0.1:8002/"
 	@echo "make browser drives both in Chromium (Debian: apt install chromium)"
 	@echo "make test    set up, then ruff, mypy, import-linter and pytest"
+	@echo "make docs    set up, then write the reference pages from the code and build the documentation into site/"
+	@echo "make docs-serve  the same, served on http://127.0.0.1:8003/ and built anew at each change"
 	@echo "make chaos   set up, then at most 20 minutes of killed workers, crashed servers, stalled networks and full disks"
 	@echo "make fuzz    about four minutes of bad pictures; with atheris when it can be installed"
 	@echo "make matrix  the tests that depend on versions, with the oldest and newest packages and servers"
@@ -66,6 +68,15 @@ layers: $(STAMP)
 pytest: $(STAMP)
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
+# Material for MkDocs announces its end of life (May 2027) at each build; the variable is its own switch for that.
+docs: $(STAMP)
+	@$(BIN)/python -m tools.docs.generate
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open site/index.html by way of a server: make docs-serve"
+
+docs-serve: docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8003
+
 # atheris has wheels for some Pythons on Linux only; without it the run says so and does the rest.
 fuzz: $(STAMP)
 	@$(BIN)/python -c 'import atheris' 2> /dev/null || \
@@ -84,4 +95,4 @@ audit: $(STAMP)
 	@$(VENV)/audit/bin/python tests/security/audit.py
 
 clean:
-	rm -rf $(VENV) .fuzz .matrix .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) site .fuzz .matrix .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -88,7 +88,7 @@ class DecoderError(ImgvecError):
 
 
 class ImageError(ImgvecError):
-    """One image cannot be embedded; `code` is the short reason kept in imgvec.failure, docs/inputs.md lists them.
+    """One image cannot be embedded; `code` is the short reason kept in imgvec.failure, docs/reference/errors.md lists them.
 
     Attributes:
         transient: Another try may help.

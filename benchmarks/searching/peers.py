@@ -98,7 +98,7 @@ def against_lancedb(connection: Connection, shop: Shop) -> Iterator[Target]:
 
 
 def search_ours(connection: Connection, query: Vectors, chosen: Filter) -> list[int]:
-    """Ask as docs/queries.md advises: search_* among up to ten thousand keys, near_* joined with its source for more."""
+    """As docs/howto/fast-queries.md advises: search_* among up to ten thousand keys, near_* joined with its source for more."""
     statement = AMONG if chosen.rows <= MOST_KEYS else JOINED
     rows = connection.execute(statement, [HalfVector(query), chosen.share], prepare=False)  # type: ignore[arg-type]
     return [row[0] for row in rows]

@@ -29,7 +29,8 @@ class ImageSearch:
         watch: Further fields whose change means a new picture.
         root: The folder that paths are under, for a CharField or TextField; others know theirs from their storage.
         prompt: What words become before they are embedded, {} standing for them.
-        m, ef_construction: Of the HNSW index.
+        m: Links that the HNSW index keeps for each row.
+        ef_construction: Candidates that its build looks at for each row; 2·m or more.
         foreign_key: False leaves deletions to triggers alone, so that TRUNCATE needs no CASCADE.
     """
 

@@ -36,7 +36,8 @@ class ImgVec:
     worker, else this process), "worker" or "process".
 
     Args:
-        app, db: Of the application; or later, by init_app.
+        app: The application; or later, by init_app.
+        db: Its Flask-SQLAlchemy.
         bind: Name of the bind that holds the pictures.
     """
 

@@ -1,8 +1,8 @@
 """The vector of words or a picture for an application: from the cache, by a running worker, or by the model in here.
 
-A web process should not need torch: where a worker runs, it is asked, as plain SQL asks it (docs/words.md), over a
-connection of its own, so that the application's transaction sees nothing of it. Where none runs, the model is
-loaded into this process, once.
+A web process should not need torch: where a worker runs, it is asked, as plain SQL asks it
+(docs/howto/text-queries-in-sql.md), over a connection of its own, so that the application's transaction sees
+nothing of it. Where none runs, the model is loaded into this process, once.
 """
 
 import io

@@ -35,7 +35,12 @@ def search(
     one where the index gives too few. With an AsyncSession: `await session.run_sync(search, select(…), …)`.
 
     Args:
-        statement, question, k, by, key: As near() has them; k is 1 to 10,000. A collection's name needs no key here.
+        statement: A select of the source, with any joins and conditions.
+        question: Words; a picture (bytes, a Path, a PIL image); a row of the source or Row(key), which is then not in its
+            own answer; a vector, shape (dimensions,).
+        k: Rows wanted, 1 to 10,000.
+        by: The embedding class, where the source has several; or a collection's name, which needs no key here.
+        key: The source's key columns in the select, where it reads the source twice.
 
     Returns:
         No rows where the row that is asked with is not embedded (yet).

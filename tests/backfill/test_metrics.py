@@ -35,7 +35,7 @@ from imgvec_pg.store.queue.queue_stats import read_queue_state
 from imgvec_pg.store.registry import get_collection
 
 NAME = "photo_grid"
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "monitoring.md"
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
 

@@ -46,7 +46,7 @@ def measure_beside(
     """Alternate phases in which two workers run and are stopped.
 
     The model takes its time and hardly a core, as on a GPU, and the workers' processes (not their sessions in the server) have
-    the nice value 19, as docs/production.md advises on the database's machine: what is measured is the database, not who
+    the nice value 19, as docs/howto/production.md advises on the database's machine: what is measured is the database, not who
     gets the processor. The workers have work all along, since the application changes pictures.
     """
     with connect(own.dsn) as connection, ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What Django's own commands and test cases do in a project by `startproject`, with the lines of docs/django.md alone."""
+"""What Django's own commands and test cases do in a project by `startproject`, with the lines of docs/howto/django.md alone."""
 
 import os
 import re

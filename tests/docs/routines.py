@@ -1,4 +1,4 @@
-"""The functions and procedures of the schema imgvec as docs/sql.md heads them: signature, volatility, privileges."""
+"""The functions and procedures of the schema imgvec as docs/reference/sql.md heads them: signature, volatility, privileges."""
 
 from imgvec_pg.database.connect import Connection
 

@@ -1,4 +1,4 @@
-"""docs/django.md as its reader follows it, from `django-admin startproject` with rows in the table on."""
+"""docs/howto/django.md as its reader follows it, from `django-admin startproject` with rows in the table on."""
 
 import os
 import re
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from colorshop import COLORS, picture
-from pageblocks import read_blocks
+from pageblocks import DOCS, Block, example, read_blocks
 from psycopg.conninfo import conninfo_to_dict
 
 from imgvec_pg.database.connect import connect
 
-PAGE = Path(__file__).parents[2] / "docs" / "django.md"
+PAGE = DOCS / "howto" / "django.md"
 MODEL = "ViT-B-32/laion2b_s34b_b79k"
 STAND_IN = "color-grid"
 WITHOUT = ("imgvec_pg.django", "clip = ", "objects = ")
@@ -50,11 +50,12 @@ class Project:
         self.added = 0
         self.django_admin("startproject", "mysite", ".")
         self.django_admin("startapp", "shop")
-        self.blocks = {
-            block.text.splitlines()[0].removeprefix("# "): block.text
+        self.found: dict[str, Block] = {
+            block.text.splitlines()[0].removeprefix("# "): block
             for block in read_blocks(PAGE)
             if block.language == "python"
         }
+        self.blocks = {name: block.text for name, block in self.found.items()}
 
     def django_admin(self, *arguments: str) -> None:
         subprocess.run([sys.executable, "-m", "django", *arguments], cwd=self.folder, check=True)
@@ -149,9 +150,10 @@ def test_at_most_ten_lines_are_added(project: Project) -> None:
 
 
 def test_migrations_are_made_once_and_run_on_a_table_with_rows(project: Project) -> None:
-    assert "Create index shop_product_clip on field(s) photo" in project.manage(
-        "makemigrations", "-n", "product_clip"
-    )
+    with example(project.found["models.py"]):
+        assert "Create index shop_product_clip on field(s) photo" in project.manage(
+            "makemigrations", "-n", "product_clip"
+        )
     assert "No changes detected" in project.manage("makemigrations", "--check")
     assert "-- imgvec: create collection shop_product_clip" in project.manage("sqlmigrate", "shop", "0002")
     assert "CREATE TABLE imgvec.collection" in project.manage("sqlmigrate", "imgvec_pg", "0001")
@@ -165,7 +167,8 @@ def test_the_commands_and_the_view_of_the_page_find_pictures(project: Project) -
         "from django.test import RequestFactory; from shop.views import search;"
         "print(search(RequestFactory().get('/', {'q': 'red'})).content.decode())"
     )
-    assert '[["red", 0.0], ' in project.shell(view)
+    with example(project.found["views.py"]):
+        assert '[["red", 0.0], ' in project.shell(view)
     queries = project.blocks["queries.py"].replace("red heart", "red")
     names = "from django.core.paginator import Paginator\nfrom django.db.models import F\nimport datetime\n"
     names += "from shop.models import Product\ntoday = datetime.date.today()\n"
@@ -174,7 +177,8 @@ def test_the_commands_and_the_view_of_the_page_find_pictures(project: Project) -
         for line in queries.splitlines()
         if line.strip()
     ]
-    answers = project.shell(names + "\n".join(shown).replace(".page(2)", ".page(1)")).splitlines()
+    with example(project.found["queries.py"]):
+        answers = project.shell(names + "\n".join(shown).replace(".page(2)", ".page(1)")).splitlines()
     assert len(answers) == len(shown) - 2, answers
     assert "shop_product_clip" in project.manage("imgvec", "status")
     assert "red" in project.manage("imgvec", "search", "red", "--where", "price < 50")
@@ -183,7 +187,8 @@ def test_the_commands_and_the_view_of_the_page_find_pictures(project: Project) -
         "from django.contrib import admin\nfrom shop.models import Product\n"
         "from imgvec_pg.django.admin import ImageSearchAdmin\n" + project.blocks["admin.py"],
     )
-    assert "no issues" in project.manage("check")
+    with example(project.found["admin.py"]):
+        assert "no issues" in project.manage("check")
 
 
 def test_a_migration_that_ran_already_is_repeated_without_harm(project: Project) -> None:
@@ -242,7 +247,8 @@ def test_a_migration_killed_in_an_index_build_is_repaired_by_the_next(project: P
                 while looking.execute("SELECT FROM pg_stat_progress_create_index").fetchone() is not None:
                     time.sleep(0.1)
                 assert looking.execute(index.format("next")).fetchone() == (False,)
-        assert "build_index... OK" in project.manage("migrate")
+        with example(project.found["migrations/0003_build_index.py"]):
+            assert "build_index... OK" in project.manage("migrate")
         assert holder.execute(index.format("hnsw")).fetchone() == (True,)
         assert holder.execute(index.format("next")).fetchone() is None
 

@@ -1,4 +1,4 @@
-"""docs/flask.md as its reader follows it, with rows in the table from the start."""
+"""docs/howto/flask.md as its reader follows it, with rows in the table from the start."""
 
 import os
 import subprocess
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from colorshop import COLORS, picture
-from pageblocks import read_blocks, shell_commands
+from pageblocks import DOCS, Block, example, read_blocks, shell_commands
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL
 
 from imgvec_pg.database.connect import connect
 
-PAGE = Path(__file__).parents[2] / "docs" / "flask.md"
+PAGE = DOCS / "howto" / "flask.md"
 PLUGINS = ', autogenerate_plugins=["alembic.autogenerate.*", "imgvec_pg"]'
 MODEL, STAND_IN = "ViT-B-32/laion2b_s34b_b79k", "color-grid"
 
@@ -44,7 +44,8 @@ class Application:
             assert shown in self.app
             self.app = self.app.replace(shown, used)
         self.views = python["# views.py"]
-        self.commands = next(shell_commands(block) for block in blocks if block.language == "")
+        self.commands: Block = next(block for block in blocks if block.language == "")
+        self.views_block: Block = next(block for block in blocks if block.text.startswith("# views.py"))
 
     def without(self) -> str:
         """Return the application before image search."""
@@ -97,15 +98,17 @@ def test_at_most_ten_lines_are_added(application: Application) -> None:
 
 
 def test_the_commands_of_the_page_make_it_searchable(application: Application) -> None:
-    for command in application.commands:
+    for command in shell_commands(application.commands):
         words = command.split()
         assert words[0] == "flask"
-        said = application.flask(*words[1:])
+        with example(application.commands):
+            said = application.flask(*words[1:])
     assert "8 images embedded" in said
-    asked = application.python(
-        "from app import app; c = app.test_client(); print(c.get('/search?q=cyan').json);"
-        "print(c.get('/imgvec/search?q=cyan&k=2').json['found'][0]['columns'])"
-    )
+    with example(application.views_block):
+        asked = application.python(
+            "from app import app; c = app.test_client(); print(c.get('/search?q=cyan').json);"
+            "print(c.get('/imgvec/search?q=cyan&k=2').json['found'][0]['columns'])"
+        )
     refused = application.python(
         "from app import app; c = app.test_client(); app.config['IMGVEC_EMBED'] = 'worker';"
         "print(*[(a.status_code, a.json['error']) for a in (c.get('/search?q='), c.get('/search?q=magenta+cyan'))], sep=chr(10))"

@@ -1,14 +1,13 @@
-"""docs/models.md: its commands exist, its example is a model, its tables say what the catalogue says."""
+"""docs/howto/models.md: its commands exist, its example is a model, its tables say what the catalogue says."""
 
 import re
 import sys
 import types
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 import numpy as np
 import pytest
-from pageblocks import read_blocks, read_commands, shell_commands
+from pageblocks import DOCS, read_blocks, read_commands, run_python, shell_commands
 from PIL import Image
 
 from imgvec_pg.cli.main import cli
@@ -18,7 +17,7 @@ from imgvec_pg.embedding.golden import compute_golden
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ModelError
 
-PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+PAGE = DOCS / "howto" / "models.md"
 
 
 def test_its_commands_and_options_exist() -> None:
@@ -64,7 +63,7 @@ def test_its_example_is_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     (block,) = [block for block in read_blocks(PAGE) if block.language == "python"]
     assert len([line for line in block.text.splitlines() if line]) == 10
     module = types.ModuleType("our_package_colours")
-    exec(block.text, vars(module))  # noqa: S102 - the page's own example
+    run_python(block, vars(module))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     point = EntryPoint("colours", f"{module.__name__}:load", plugins.ENTRY_POINT_GROUP)
     monkeypatch.setattr(plugins, "entry_points", lambda group, name: [point] if name == "colours" else [])

@@ -1,4 +1,4 @@
-"""docs/production.md: its SQL runs, its commands work, and its numbers are those of the code."""
+"""docs/howto/production.md: its SQL runs, its commands work, and its numbers are those of the code."""
 
 import shlex
 import threading
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from imgvec_faulty_embedder import FaultyGrid
-from pageblocks import read_blocks
+from pageblocks import DOCS, example, read_blocks
 from workers import NAME, imgvec, make_table, wait_until
 
 from imgvec_pg.backfill import backoff, claiming
@@ -19,7 +19,7 @@ from imgvec_pg.settings import LEASE_SECONDS
 from imgvec_pg.store import transactions
 from imgvec_pg.store.queue.jobs import MAX_DEATHS
 
-PAGE = Path(__file__).parents[2] / "docs" / "production.md"
+PAGE = DOCS / "howto" / "production.md"
 
 
 def test_its_query_shows_a_worker_s_sessions(database: str, connection: Connection, tmp_path: Path) -> None:
@@ -46,7 +46,8 @@ def test_its_commands_are_understood(
     done = imgvec(
         database, plugin_environment, *[NAME if word == "product_clip" else word for word in backfill]
     )
-    assert done.returncode == 0, done.stderr
+    with example(block):
+        assert done.returncode == 0, done.stderr
     command = cli.get_command(None, worker[0])  # type: ignore[arg-type]
     assert command is not None
     context = command.make_context("worker", worker[1:])

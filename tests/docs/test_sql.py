@@ -1,12 +1,11 @@
-"""docs/sql.md: every function of the schema as pg_proc has it, and every example run."""
+"""docs/reference/sql.md: every function of the schema as pg_proc has it, and every example run."""
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
-from pageblocks import read_blocks
+from pageblocks import DOCS, Block, example, read_blocks
 from photostore import make_collection
 from routines import documented_routines
 
@@ -14,9 +13,9 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 
-PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
+PAGE = DOCS / "reference" / "sql.md"
 HEADING = re.compile(r"^### `(imgvec\..+)`\n(.+)$", re.MULTILINE)
-EXAMPLES = [block.text for block in read_blocks(PAGE) if block.language == "sql"]
+EXAMPLES = [block for block in read_blocks(PAGE) if block.language == "sql"]
 NEEDS_WORKER = "-- needs a running worker\n"
 
 
@@ -53,16 +52,17 @@ def test_every_function_is_told_as_it_is(shop: Connection) -> None:
     assert told == documented_routines(shop)
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_runs(shop: Connection, example: str) -> None:
-    if example.startswith(NEEDS_WORKER):
+@pytest.mark.parametrize("block", EXAMPLES, ids=[block.place for block in EXAMPLES])
+def test_an_example_runs(shop: Connection, block: Block) -> None:
+    if block.text.startswith(NEEDS_WORKER):
         with pytest.raises(psycopg.Error, match="worker"):
-            shop.execute(example.encode())
+            shop.execute(block.text.encode())
         return
-    cursor = shop.execute(example.encode())
+    with example(block):
+        cursor = shop.execute(block.text.encode())
     if cursor.description is not None:
         assert cursor.rowcount > 0
-    if "distance" in example.split("FROM")[0] and cursor.description is not None:
+    if "distance" in block.text.split("FROM")[0] and cursor.description is not None:
         columns = [column.name for column in cursor.description]
         distances = [row[columns.index("distance")] for row in cursor] if "distance" in columns else []
         assert distances == sorted(distances)

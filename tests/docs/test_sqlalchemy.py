@@ -1,18 +1,17 @@
-"""docs/sqlalchemy.md as its reader follows it: all Python blocks in order, on a shop filled by the demo's model."""
+"""docs/howto/sqlalchemy.md as its reader follows it: all Python blocks in order, on a shop filled by the demo's model."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from pageblocks import read_blocks
+from pageblocks import DOCS, read_blocks, run_python
 
 from imgvec_pg.database.connect import connect
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
 
-PAGE = Path(__file__).parents[2] / "docs" / "sqlalchemy.md"
-BLOCKS = [block.text for block in read_blocks(PAGE) if block.language == "python"]
+PAGE = DOCS / "howto" / "sqlalchemy.md"
+BLOCKS = [block for block in read_blocks(PAGE) if block.language == "python"]
 ROWS = 60
 
 
@@ -20,7 +19,7 @@ ROWS = 60
 def namespace(database: str) -> Iterator[dict[str, object]]:
     """What the blocks see: the page's names with this machine's database and model in them."""
     made: dict[str, object] = {"__name__": "page"}
-    exec(translate(BLOCKS[0], database), made)  # noqa: S102
+    run_python(BLOCKS[0], made, translate(BLOCKS[0].text))
     definition = made["ProductClip"].__table__.info["imgvec_definition"]  # type: ignore[attr-defined]
     with connect(database) as connection:
         connection.execute("CREATE SCHEMA shop")
@@ -52,15 +51,13 @@ def namespace(database: str) -> Iterator[dict[str, object]]:
     engine.dispose()
 
 
-def translate(text: str, database: str) -> str:
+def translate(text: str) -> str:
     return text.replace("ViT-B-32/laion2b_s34b_b79k", "demo")
 
 
-def test_the_page_runs(
-    namespace: dict[str, object], database: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for text in BLOCKS[1:]:
-        exec(translate(text, database), namespace)  # noqa: S102
+def test_the_page_runs(namespace: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    for block in BLOCKS[1:]:
+        run_python(block, namespace, translate(block.text))
     output = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[1] for line in output[:10]] == [f"name {i}" for i in range(1, 11)]
     assert output[10] == "exact ['name 1', 'name 2']"

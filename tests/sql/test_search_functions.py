@@ -168,7 +168,7 @@ def test_search_takes_k_from_1_to_10000(scratch: Connection, k: int) -> None:
 
 @pytest.mark.usefixtures("photos")
 def test_near_refuses_other_dimensions(scratch: Connection) -> None:
-    # As docs/sql.md says: nothing is compared where no distance is read.
+    # As docs/reference/sql.md says: nothing is compared where no distance is read.
     assert len(rows(scratch, "SELECT id FROM imgvec.near_photo_test('[1,0]')")) == 4
     with pytest.raises(psycopg.DataError, match="different halfvec dimensions 3 and 2"):
         scratch.execute("SELECT * FROM imgvec.near_photo_test('[1,0]') ORDER BY distance")

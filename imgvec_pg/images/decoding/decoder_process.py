@@ -18,7 +18,7 @@ from imgvec_pg.images.decoding.protocol import Ended, TooLate, new_buffer, recei
 from imgvec_pg.images.limits import DECODE_CPU_SECONDS, DECODE_MEMORY_BYTES, DECODE_SECONDS, MAX_PIXELS
 
 CODES = frozenset({"empty", "unidentified", "format_denied", "truncated", "too_large", "decode_limit"})
-"""Reasons that a child may give; docs/inputs.md."""
+"""Reasons that a child may give; docs/reference/errors.md."""
 _MEDIA_TYPE = re.compile(r"image/[a-z0-9.+-]{1,40}")
 _MAX_SIDE = 2**31 - 1
 

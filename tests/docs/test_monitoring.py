@@ -1,24 +1,27 @@
-"""docs/operations.md as its reader follows it: every command and query is run, every kind and column is there."""
+"""docs/howto/monitoring.md and verify-and-reconcile.md as their readers follow them.
+
+Every command and query is run, every kind of difference and every column is there.
+"""
 
 import re
-from pathlib import Path
 
 import pytest
 from colorshop import make_shop
-from pageblocks import read_blocks, shell_commands
+from pageblocks import DOCS, example, read_blocks, shell_commands
 
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.integrity.verify import BY_HAND, KINDS
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
-BLOCKS = read_blocks(PAGE)
+PAGE = DOCS / "howto" / "monitoring.md"
+VERIFY = DOCS / "howto" / "verify-and-reconcile.md"
+BLOCKS = read_blocks(PAGE) + read_blocks(VERIFY)
 
 
 def first_cells(heading: str) -> list[str]:
     """Return the names in the first column of the table under a header cell."""
-    table = PAGE.read_text().split(f"| {heading} |", 1)[1].split("\n\n", 1)[0]
+    table = VERIFY.read_text().split(f"| {heading} |", 1)[1].split("\n\n", 1)[0]
     return [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
 
 
@@ -42,23 +45,27 @@ def test_queries_give_rows(shop: Connection) -> None:
     ]
     assert len(statements) == 3
     for statement in statements:
-        assert shop.execute(statement.encode()).fetchall(), statement
+        with example(block):
+            assert shop.execute(statement.encode()).fetchall(), statement
 
 
 @pytest.mark.usefixtures("shop")
 def test_commands_work(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = [command for block in BLOCKS if not block.language for command in shell_commands(block)]
+    commands = [
+        (block, command) for block in BLOCKS if not block.language for command in shell_commands(block)
+    ]
     assert len(commands) == 6
-    for command in commands:
+    for block, command in commands:
         arguments = command.replace("product_clip", "product_color").replace("100", "1").split()[1:]
         # The shop's embeddings carry no hash of their pictures, which --contents finds.
         expected = (0, 4) if "--contents" in arguments or "--sample" in arguments else (0,)
-        assert run(cli, arguments) in expected, (command, capsys.readouterr().err)
+        with example(block):
+            assert run(cli, arguments) in expected, (command, capsys.readouterr().err)
 
 
 def test_every_kind_of_difference_is_explained() -> None:
     assert first_cells("kind") == list(KINDS)
-    text = PAGE.read_text()
+    text = VERIFY.read_text()
     for kind in BY_HAND:
         assert re.search(rf"^\| `{kind}` .*\| no: ", text, re.MULTILINE)
 

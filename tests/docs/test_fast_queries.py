@@ -1,11 +1,10 @@
-"""Every SQL block of docs/queries.md: the slow ones are recognised by `imgvec doctor --query`, the others read the index."""
+"""Every SQL block of docs/howto/fast-queries.md: `imgvec doctor --query` recognises the slow ones, the others read the index."""
 
 import json
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from pageblocks import DOCS, Block, example, read_blocks
 from photostore import make_collection
 
 from imgvec_pg.cli.exit_codes import run
@@ -16,17 +15,16 @@ from imgvec_pg.doctor.query_shapes import CURES
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.index.build import build_index
 
-DOC = (Path(__file__).parents[2] / "docs" / "queries.md").read_text()
-BLOCKS = re.findall(r"^```sql\n(.*?)^```", DOC, re.DOTALL | re.MULTILINE)
+BLOCKS = [block for block in read_blocks(DOCS / "howto" / "fast-queries.md") if block.language == "sql"]
 SLOW = [
-    (block.split("\n")[0].removeprefix("-- slow: "), block)
+    (block.text.split("\n")[0].removeprefix("-- slow: "), block)
     for block in BLOCKS
-    if block.startswith("-- slow: ")
+    if block.text.startswith("-- slow: ")
 ]
 FAST = [
     block
     for block in BLOCKS
-    if not block.startswith(("-- slow: ", "CREATE STATISTICS")) and "search_" not in block
+    if not block.text.startswith(("-- slow: ", "CREATE STATISTICS")) and "search_" not in block.text
 ]
 ROWS = 8000
 
@@ -57,28 +55,30 @@ def test_every_cliff_is_documented() -> None:
     assert {name for name, _ in SLOW} == set(CURES)
 
 
-@pytest.mark.parametrize(("name", "block"), SLOW, ids=[f"{n}-{i}" for i, (n, _) in enumerate(SLOW)])
-def test_slow_shapes_run_and_are_named(shop: Connection, name: str, block: str) -> None:
-    assert shop.execute(block).rowcount > 0  # type: ignore[arg-type]
-    findings = advise(shop, block)
-    assert [(f.level, f.met, f.next_step) for f in findings] == [("warning", *CURES[name])]
+@pytest.mark.parametrize(("name", "block"), SLOW, ids=[block.place for _, block in SLOW])
+def test_slow_shapes_run_and_are_named(shop: Connection, name: str, block: Block) -> None:
+    with example(block):
+        assert shop.execute(block.text.encode()).rowcount > 0
+        findings = advise(shop, block.text)
+        assert [(f.level, f.met, f.next_step) for f in findings] == [("warning", *CURES[name])]
 
 
-@pytest.mark.parametrize("block", FAST)
-def test_cures_run_read_the_index_and_are_praised(shop: Connection, block: str) -> None:
-    assert shop.execute(block).rowcount > 0  # type: ignore[arg-type]
-    plan = shop.execute("EXPLAIN " + block).fetchall()  # type: ignore[arg-type]
-    assert "product_clip_embedding_hnsw" in str(plan)
-    assert all("compare" not in f.met for f in advise(shop, block))
-    assert advise(shop, block)[0].level == "ok"
+@pytest.mark.parametrize("block", FAST, ids=[block.place for block in FAST])
+def test_cures_run_read_the_index_and_are_praised(shop: Connection, block: Block) -> None:
+    with example(block):
+        assert shop.execute(block.text.encode()).rowcount > 0
+        plan = shop.execute(f"EXPLAIN {block.text}".encode()).fetchall()
+        assert "product_clip_embedding_hnsw" in str(plan)
+        assert all("compare" not in f.met for f in advise(shop, block.text))
+        assert advise(shop, block.text)[0].level == "ok"
 
 
 def test_completeness_blocks_run(shop: Connection) -> None:
-    search, way = (block for block in BLOCKS if "search_" in block)
-    assert len(shop.execute(search).fetchall()) == 10
+    search, way = (block.text for block in BLOCKS if "search_" in block.text)
+    assert len(shop.execute(search.encode()).fetchall()) == 10
     # 400 keys are on the edge of what a scan is worth, 80 are not.
     assert len(shop.execute(search.replace("price < 5", "price < 1")).fetchall()) == 10  # type: ignore[arg-type]
-    assert shop.execute(way).fetchone() == ("exact",)
+    assert shop.execute(way.encode()).fetchone() == ("exact",)
     (finding,) = advise(shop, search)
     assert finding.level == "ok"
     assert finding.met.startswith("search_product_clip chooses its own way")
@@ -108,9 +108,10 @@ def test_columns_that_may_go_together_are_named_until_they_have_statistics(shop:
     )
     (told,) = [finding for finding in advise(shop, query) if "independent" in finding.met]
     assert told.met.startswith("shop.product is filtered by name, price, category_id")
-    (block,) = [block for block in BLOCKS if block.startswith("CREATE STATISTICS")]
+    (block,) = [block for block in BLOCKS if block.text.startswith("CREATE STATISTICS")]
     with shop.transaction(force_rollback=True):
-        shop.execute(block)  # type: ignore[arg-type]
+        with example(block):
+            shop.execute(block.text.encode())
         assert not any("independent" in finding.met for finding in advise(shop, query))
     with shop.transaction(force_rollback=True):
         shop.execute("CREATE TABLE shop.fresh AS SELECT * FROM shop.product")
@@ -123,7 +124,7 @@ def test_columns_that_may_go_together_are_named_until_they_have_statistics(shop:
 def test_a_query_is_planned_and_not_run(
     shop: Connection, module_database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    query = SLOW[0][1].replace("-- slow: similarity\n", "")
+    query = SLOW[0][1].text.replace("-- slow: similarity\n", "")
     assert run(cli, ["doctor", "--dsn", module_database, "--query", query, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["findings"][0]["next_step"] == CURES["similarity"][1]
     assert run(cli, ["doctor", "--dsn", module_database, "--query", "DELETE FROM shop.product"]) == 0

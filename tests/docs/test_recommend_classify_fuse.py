@@ -1,4 +1,4 @@
-"""docs/questions.md as its reader follows it: every block is run on the demo's shop and its answer compared.
+"""docs/howto/recommend-classify-fuse.md as its reader follows it: every block is run on the demo's shop and its answer compared.
 
 Numbers may differ by what processors make of the same model; names may not.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pageblocks import Block, read_blocks
+from pageblocks import DOCS, Block, example, read_blocks
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect
@@ -20,7 +20,7 @@ from imgvec_pg.demo.products import choose_products
 from imgvec_pg.demo.queries import LIKED
 from imgvec_pg.demo.shop import fill_shop, open_collection, unpack_photos
 
-PAGE = Path(__file__).parents[2] / "docs" / "questions.md"
+PAGE = DOCS / "howto" / "recommend-classify-fuse.md"
 TOLERANCE = 0.02
 PRODUCTS = 600
 BLOCKS = read_blocks(PAGE)
@@ -113,13 +113,16 @@ def test_each_question_comes_with_its_answer() -> None:
 @pytest.mark.parametrize("position", [p for p, block in enumerate(BLOCKS[1:], 1) if block.language == "text"])
 def test_the_answer_is_the_pages(shop: Shop, position: int) -> None:
     question, answer = BLOCKS[position - 1], BLOCKS[position]
-    found, expected = answered(shop, question), cells(answer.text)
+    with example(question):
+        found = answered(shop, question)
+    expected = cells(answer.text)
     if not found[0][0]:
         # A matrix has no name over its first column.
         expected[0].insert(0, "")
-    assert len(found) == len(expected), found
-    for line, wanted in zip(found, expected, strict=True):
-        assert len(line) == len(wanted) and all(map(equal, line, wanted)), (line, wanted)
+    with example(answer):
+        assert len(found) == len(expected), found
+        for line, wanted in zip(found, expected, strict=True):
+            assert len(line) == len(wanted) and all(map(equal, line, wanted)), (line, wanted)
 
 
 def test_two_collections_are_fused(shop: Shop) -> None:

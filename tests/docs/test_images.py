@@ -1,11 +1,7 @@
-"""docs/inputs.md: its command and its SQL are run, and its table has every code that there is."""
+"""docs/howto/images.md: its command and its SQL are run, its limits are the code's."""
 
-import re
-from pathlib import Path
+from pageblocks import DOCS, example, read_blocks, shell_commands
 
-from pageblocks import read_blocks, shell_commands
-
-import imgvec_pg
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
@@ -13,10 +9,7 @@ from imgvec_pg.images import limits
 from imgvec_pg.images.fetching import http_client
 from imgvec_pg.store.registry import get_collection
 
-PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
-CODES = re.compile(
-    r'(?:ImageError|HostError|KilledError|LaterError|_denied|super\(\)\.__init__)\(\s*"([a-z]+_?[a-z]+)"'
-)
+PAGE = DOCS / "howto" / "images.md"
 
 
 def test_the_command_makes_a_collection_of_urls_and_the_sql_changes_it(
@@ -26,22 +19,16 @@ def test_the_command_makes_a_collection_of_urls_and_the_sql_changes_it(
     command, statement = read_blocks(PAGE)
     [line] = shell_commands(command)
     words = line.replace("'", "").replace("ViT-B-32/laion2b_s34b_b79k", "color-grid").split()
-    assert run(cli, [*words[1:], "--dsn", database]) == 0
+    with example(command):
+        assert run(cli, [*words[1:], "--dsn", database]) == 0
     assert get_collection(connection).url_prefixes == [
         "https://images.example.com/products",
         "https://*.cdn.example.com",
         "s3://shop-photos",
     ]
-    connection.execute(statement.text.encode())
+    with example(statement):
+        connection.execute(statement.text.encode())
     assert get_collection(connection).url_prefixes == ["https://images.example.com"]
-
-
-def test_every_code_is_explained() -> None:
-    source = "".join(path.read_text() for path in Path(imgvec_pg.__file__).parent.rglob("*.py"))
-    raised = set(CODES.findall(source)) | set(re.findall(r'"code": "([a-z_]+)"', source))
-    assert len(raised) > 15
-    explained = set(re.findall(r"`([a-z_]+)`", PAGE.read_text().split("## What becomes")[1]))
-    assert raised <= explained, raised - explained
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -1,0 +1,178 @@
+"""The settings reference: environment variables and PostgreSQL settings, held to the names that the code reads."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from imgvec_pg.settings import LEASE_SECONDS, SHORTEST_LEASE_SECONDS
+from tools.docs.markdown import NOTICE, table
+
+ROOT = Path(__file__).parents[2]
+VARIABLE = re.compile(r"\bIMGVEC_[A-Z][A-Z_]*\b")
+SERVER_SETTING = re.compile(r"current_setting\('(imgvec\.\w+)'")
+
+# Name: what it is for, the default, who reads it.
+VARIABLES = {
+    "IMGVEC_DSN": (
+        "The database: `postgresql://user@host/db`, or libpq's `host=… dbname=…`. `--dsn` goes before it",
+        "libpq's `PG*` variables",
+        "every command",
+    ),
+    "IMGVEC_MODEL_DIR": (
+        "Folder with weights that `imgvec model fetch NAME --to DIR` wrote; looked into before any hub",
+        "none: the hub and its cache",
+        "whatever loads a model",
+    ),
+    "IMGVEC_EMBED": (
+        "Who embeds words and pictures that are not cached: `auto` (a running worker, else this process), `worker`, `process`. "
+        "A key of Flask's `app.config`; Django's is `IMGVEC = {\"EMBED\": …}` in the settings",
+        "`auto`",
+        "Flask and Django applications",
+    ),
+    "IMGVEC_ALLOW_NETWORKS": (
+        "Networks that are not public and that pictures may still be fetched from, such as `10.1.2.0/24,fd00:1::/64` "
+        "([images](../howto/images.md#what-a-url-cannot-do))",
+        "none",
+        "`imgvec worker`, `imgvec backfill`",
+    ),
+    "IMGVEC_FORMATS": (
+        "Formats to decode beyond the usual ones; `tiff` is the only one",
+        "none",
+        "`worker`, `backfill`, `add`, `search`",
+    ),
+    "IMGVEC_FETCH": (
+        "`package.module:function` that reads a path's bytes in place of the file system. `python manage.py imgvec` sets it to "
+        "read through Django's storages",
+        "none: files below `--root`",
+        "`worker`, `backfill`, `verify`",
+    ),
+    "IMGVEC_LEASE_SECONDS": (
+        f"How long the rows of a dead worker wait before another takes them: {SHORTEST_LEASE_SECONDS} to 86400 seconds. The "
+        "same for all workers of a database",
+        f"{LEASE_SECONDS:.0f}",
+        "`imgvec worker`, `imgvec backfill`",
+    ),
+    "IMGVEC_LOG_FORMAT": (
+        "What stderr holds: `text` for people, or `json`, one object a line; `--log-format` goes before it",
+        "`text`",
+        "every command",
+    ),
+    "IMGVEC_LOG_LEVEL": (
+        "The least that is logged: `debug`, `info`, `warning`, `error`; `--log-level` goes before it",
+        "`warning` as text, `info` as JSON",
+        "`imgvec worker`, `imgvec backfill`",
+    ),
+    "IMGVEC_HOME": (
+        "Folder of the private server and the demo",
+        "`$XDG_DATA_HOME/imgvec`, else `~/.local/share/imgvec`",
+        "`imgvec server`, `imgvec demo`",
+    ),
+    "IMGVEC_WORDS_PASSWORD": (
+        "Password that `imgvec words setup --user …` stores in the user mapping",
+        "asked for",
+        "`imgvec words setup`",
+    ),
+    "IMGVEC_DEBUG": ("Any value: an unexpected error prints its traceback too", "unset", "every command"),
+    "IMGVEC_WORKER_PLACE": (
+        "The number that `imgvec backfill --workers N` gives each of its processes, by which they choose "
+        "their GPU; not for people",
+        "unset",
+        "processes of `--workers`",
+    ),
+}
+
+# Name: what it is for, the default.
+SERVER_SETTINGS = {
+    "imgvec.text_timeout": (
+        "How long a query waits for a worker to embed its words: 1 ms to 10 min",
+        "`2 s`",
+    ),
+    "imgvec.max_text_requests": (
+        "Queries that may wait for a worker at once; each costs a connection meanwhile. Set it for the database",
+        "16",
+    ),
+    "imgvec.text_cache_age": ("Cached texts whose use nobody noted for so long are forgotten", "`90 days`"),
+    "imgvec.text_cache_rows": (
+        "The longest unused cached texts beyond this number are forgotten (1 KB each at 512 dimensions)",
+        "100000",
+    ),
+    "imgvec.last_search_strategy": (
+        "Set by `search_*`, read by `imgvec.last_search_strategy()`: how the last search of the session found its rows",
+        "not for people",
+    ),
+}
+
+PAGE = """# Settings
+
+## Environment variables
+
+Options of a command go before them. The connection is libpq's: `PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`, `PGPASSWORD`,
+`PGSERVICE` and `~/.pgpass` all work; `IMGVEC_DSN` goes before them.
+
+{variables}
+## PostgreSQL settings
+
+Per session with `SET`, or for all with `ALTER DATABASE shop SET … = …`
+([text queries in SQL](../howto/text-queries-in-sql.md#settings)).
+
+{server}
+`imgvec migrate --database-defaults` sets pgvector's `hnsw.iterative_scan = strict_order` for the database
+([fast queries](../howto/fast-queries.md)).
+
+## In an application
+
+- Django: `IMGVEC = {{"EMBED": "worker"}}` in the settings ([Django](../howto/django.md#where-words-are-embedded)).
+- Flask: `app.config["IMGVEC_EMBED"]` ([Flask](../howto/flask.md)).
+- SQLAlchemy: `SearchSettings`, by session or for all ([SQLAlchemy](../howto/sqlalchemy.md)).
+
+{notice}"""
+
+
+def variables_in_code() -> set[str]:
+    """Return the IMGVEC_* names in the package's Python files."""
+    package = (ROOT / "imgvec_pg").rglob("*.py")
+    return {name for path in package for name in VARIABLE.findall(path.read_text())}
+
+
+def server_settings_in_code() -> set[str]:
+    """Return the imgvec.* settings that the SQL files read."""
+    return {
+        name for path in (ROOT / "sql").rglob("*.sql") for name in SERVER_SETTING.findall(path.read_text())
+    }
+
+
+def compare_names(kind: str, described: Mapping[str, object], found: set[str], where: str) -> None:
+    """Refuse to write a page that lacks a name of the code or has one that is gone.
+
+    Raises:
+        ValueError: They differ.
+    """
+    missing, gone = sorted(found - set(described)), sorted(set(described) - found)
+    if missing or gone:
+        raise ValueError(
+            f"{kind} without a description: {', '.join(missing) or 'none'}; described and no longer in the code: "
+            f"{', '.join(gone) or 'none'}; correct {where}"
+        )
+
+
+def render() -> str:
+    """Return the page."""
+    compare_names("variables", VARIABLES, variables_in_code(), "VARIABLES in tools/docs/settings.py")
+    compare_names(
+        "PostgreSQL settings",
+        SERVER_SETTINGS,
+        server_settings_in_code(),
+        "SERVER_SETTINGS in tools/docs/settings.py",
+    )
+    variables = [
+        (f"`{name}`", f"{what}. Default: {default}. Read by {reader}.")
+        for name, (what, default, reader) in VARIABLES.items()
+    ]
+    server = [
+        (f"`{name}`", f"{what}. Default: {default}.") for name, (what, default) in SERVER_SETTINGS.items()
+    ]
+    return PAGE.format(
+        variables=table(["variable", "meaning"], variables),
+        server=table(["setting", "meaning"], server),
+        notice=NOTICE,
+    )
