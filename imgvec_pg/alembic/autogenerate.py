@@ -1,4 +1,4 @@
-"""What Alembic's autogenerate shall look at: `include_name` and `include_object` for an env.py.
+"""Filters for Alembic's autogenerate: `include_name` and `include_object` for an env.py.
 
 Tables of collections (embedding tables and their partitions) are made by `imgvec collection create`, never by a
 migration: neither the models that describe them nor the tables themselves are a difference.

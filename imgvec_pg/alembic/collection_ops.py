@@ -1,4 +1,4 @@
-"""op.create_collection and op.drop_collection, and the same for triggers and functions alone.
+"""Alembic operations for collections: op.create_collection, op.drop_collection, and the same for triggers and functions alone.
 
 Imported by Alembic as it starts, so it imports of Alembic only what it defines operations with.
 """

@@ -1,4 +1,4 @@
-"""What autogenerate finds beside Alembic's own: HNSW indexes whose options changed, collections that are declared and missing.
+"""Autogenerate comparators: HNSW indexes whose options changed, collections that are declared and missing.
 
 It runs after Alembic's own comparison and mends its result: nothing of the schema imgvec is the application's.
 """

@@ -1,4 +1,4 @@
-"""op.create_hnsw_index, op.replace_hnsw_index and op.drop_hnsw_index: concurrent, repeatable and reversible.
+"""Alembic operations for HNSW indexes, concurrent, repeatable and reversible: create, replace, drop.
 
 Imported by Alembic as it starts, so it imports of Alembic only what it defines operations with.
 """

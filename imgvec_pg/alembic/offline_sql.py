@@ -1,4 +1,4 @@
-"""The SQL that makes or drops a collection where no database can be asked, as `alembic upgrade --sql` prints it.
+"""SQL that creates or drops a collection without a database, as `alembic upgrade --sql` prints it.
 
 It makes what `imgvec collection create` makes; a test compares the two.
 """

@@ -1,4 +1,4 @@
-"""Alembic loads this as it starts (entry point alembic.plugins): the operations are there, and autogenerate can be told.
+"""Alembic plugin (entry point alembic.plugins): registers the operations and the autogenerate comparators.
 
 In env.py: context.configure(…, autogenerate_plugins=["alembic.autogenerate.*", "imgvec_pg"]).
 """

@@ -1,4 +1,4 @@
-"""How autogenerate writes the operations into a revision, with the imports that they need."""
+"""Renderers: how autogenerate writes the operations into a revision, with the imports that they need."""
 
 import dataclasses
 from typing import TYPE_CHECKING

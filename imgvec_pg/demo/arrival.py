@@ -1,4 +1,4 @@
-"""A product arrives while a worker runs: how long until a search finds it?"""
+"""Measure how long a new product takes to be found while a worker runs."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A worker in a thread, so that the main thread can show progress, notice a dead server and hear ctrl-C."""
+"""Background worker thread of the demo: the main thread shows progress, notices a dead server and hears ctrl-C."""
 
 import shutil
 import threading

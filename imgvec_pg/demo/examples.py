@@ -1,4 +1,4 @@
-"""The demo's questions: SQL files whose psql variables are filled in, run and shown as the same text."""
+"""The demo's example queries: SQL files whose psql variables are filled in, run and shown as the same text."""
 
 import re
 import time

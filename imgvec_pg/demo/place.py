@@ -1,4 +1,4 @@
-"""The demo's folder: server, photos and what the demo writes; and who may use it when."""
+"""Data folder of the demo: server, images and what the demo writes, with a lock."""
 
 import errno
 import fcntl

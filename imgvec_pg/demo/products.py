@@ -1,4 +1,4 @@
-"""What the demo's shop sells: a sticker of each picture, with a price, a stock and a supplier drawn by its name."""
+"""Products of the demo's shop: a sticker of each image, with a price, a stock and a supplier drawn by its name."""
 
 import random
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which questions the demo asks."""
+"""Names and texts of the demo's example queries."""
 
 from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""The demo's shop in its database, and its collection. Everything here may be run again and only adds what is missing."""
+"""The demo's shop in its database, and its collection; idempotent: adds only what is missing."""
 
 import zipfile
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A mixin for ModelAdmin: thumbnails and status in the list, "more like this", and a search by words.
+"""ModelAdmin mixin: thumbnails and status in the list, "more like this", and a search by words.
 
 @admin.register(Product)
 class ProductAdmin(ImageSearchAdmin, admin.ModelAdmin):

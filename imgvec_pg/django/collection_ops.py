@@ -1,4 +1,4 @@
-"""Creating, changing and dropping collections inside a Django migration."""
+"""Create, change and drop collections inside a Django migration."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

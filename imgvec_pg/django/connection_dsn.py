@@ -1,4 +1,4 @@
-"""From Django's connection to what the library works with."""
+"""Convert Django's database connection to a DSN and a psycopg connection."""
 
 import re
 from collections.abc import Iterator

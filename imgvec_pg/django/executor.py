@@ -1,4 +1,4 @@
-"""A sliced queryset by the library's search ways: by the index, or by comparing all that match."""
+"""Run a sliced near() queryset: choose index scan or exact scan, never fewer than k rows."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The distance of a row to what is asked, as Django expressions."""
+"""Cosine distance as Django expressions."""
 
 from typing import Any
 

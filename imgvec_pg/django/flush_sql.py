@@ -1,4 +1,4 @@
-"""Emptying tables as Django's `flush` does, and with it every TransactionTestCase and LiveServerTestCase."""
+"""Empty tables as Django's `flush` does, and with it every TransactionTestCase and LiveServerTestCase."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""`ImageSearch`: says that a model's pictures are to be searched, and by which model they are embedded."""
+"""`ImageSearch`: declares on a model which field holds its images and which model embeds them."""
 
 import copy
 import re

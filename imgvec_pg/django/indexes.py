@@ -1,4 +1,4 @@
-"""A collection as an index of the source's model: what `makemigrations` sees, writes and compares."""
+"""A collection as a Django index of the source's model: what `makemigrations` sees, writes and compares."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Migration operations of its own: the schema imgvec, and the HNSW index of a filled collection."""
+"""Django migration operations: the schema imgvec, and the HNSW index of a filled collection."""
 
 from typing import TYPE_CHECKING
 

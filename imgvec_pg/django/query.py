@@ -1,4 +1,4 @@
-"""What `near()` is asked with, and its vector: found when the query is written, not before."""
+"""Query vector of `near()`: words, an image, a row or a vector, resolved when the queryset runs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Reading pictures through Django's storages, in every process of a worker (IMGVEC_FETCH)."""
+"""Read images through Django's storages, in every process of a worker (IMGVEC_FETCH)."""
 
 from pathlib import Path
 

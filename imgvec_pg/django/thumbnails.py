@@ -1,4 +1,4 @@
-"""The picture of a row as a small JPEG, to be shown to people."""
+"""Thumbnail of a row's image as a small JPEG."""
 
 from django.db.models import Model
 

@@ -1,1 +1,1 @@
-"""Images and words become vectors of norm 1. The only floor that imports torch."""
+"""Models: images and words to vectors of L2 norm 1. Only torch_models/ imports torch."""

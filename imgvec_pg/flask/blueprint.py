@@ -1,4 +1,4 @@
-"""A blueprint that answers in JSON, and serves the pictures it speaks of."""
+"""JSON blueprint: search results, and the images that they name."""
 
 from collections.abc import Sequence
 from dataclasses import replace

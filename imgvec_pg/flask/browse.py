@@ -1,4 +1,4 @@
-"""`imgvec browse`: one collection as pages for the person at this machine."""
+"""Web application of `imgvec browse`: one collection as pages, for this machine."""
 
 from pathlib import Path
 

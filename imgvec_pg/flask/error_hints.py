@@ -1,4 +1,4 @@
-"""The commands that errors advise, as a Flask application has them."""
+"""Hints of errors, with the command as a Flask application has it: `flask imgvec`."""
 
 import re
 from contextlib import AbstractContextManager

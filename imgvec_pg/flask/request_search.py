@@ -1,4 +1,4 @@
-"""From a request to an answer: what pages and JSON have in common."""
+"""Run a search from an HTTP request: shared by pages and JSON."""
 
 import json
 from collections.abc import Sequence

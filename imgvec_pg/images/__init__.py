@@ -1,1 +1,1 @@
-"""From what a row holds (a path or bytes) to a decoded RGB picture."""
+"""From what a row holds (a path, a URL or bytes) to a decoded RGB image: fetching and decoding."""

@@ -1,4 +1,4 @@
-"""What one picture may cost."""
+"""Limits of one image: bytes and pixels."""
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 """Encoded."""

@@ -1,4 +1,4 @@
-"""What a row says about its image: the bytes themselves, or where they lie."""
+"""Image reference of a row: the bytes themselves, or the path or URL where they lie."""
 
 import re
 from dataclasses import dataclass

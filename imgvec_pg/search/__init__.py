@@ -1,1 +1,1 @@
-"""A question becomes a vector, and the vector the nearest rows."""
+"""Search: the query vector, and the nearest rows to it."""

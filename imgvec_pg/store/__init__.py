@@ -1,1 +1,1 @@
-"""What is in the database, as Python sees it."""
+"""The schema imgvec as Python sees it: collections, embeddings, queue, indexes, integrity."""

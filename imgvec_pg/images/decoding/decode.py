@@ -1,4 +1,4 @@
-"""Encoded bytes to an RGB image: a pure function, which `guarded` runs in a process of its own."""
+"""Decode encoded bytes to an RGB image: a pure function, which the sandbox runs in a process of its own."""
 
 from typing import Any
 

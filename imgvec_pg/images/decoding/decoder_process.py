@@ -1,4 +1,4 @@
-"""One decoding child, as its parent sees it: asked for one picture at a time, killed when it takes too long."""
+"""Parent's handle of one decoding child process: one image at a time, killed at its time limit; its replies are validated."""
 
 import os
 import re

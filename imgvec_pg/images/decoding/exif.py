@@ -1,4 +1,4 @@
-"""The few EXIF tags that matter here, read without Pillow, which answers damaged EXIF with warnings."""
+"""Read the few EXIF tags that matter here without Pillow, which answers damaged EXIF with warnings."""
 
 import struct
 from dataclasses import dataclass

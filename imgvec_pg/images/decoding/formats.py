@@ -1,4 +1,4 @@
-"""The image formats that are decoded, told by their first bytes, and the limits that a header must keep.
+"""Allowed image formats, told by their first bytes, and the limits that a header must keep.
 
 Each format's reader is called by name: `Image.open` would try others, and answers large images with warnings.
 """

@@ -1,4 +1,4 @@
-"""What the header of an image tells, without decoding it."""
+"""Image metadata from the header, without decoding: format, size, date."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Giving memory back: glibc keeps what large pictures took, in a heap for each thread that held one, and never looks again."""
+"""Return freed memory to the system: glibc keeps what large images took, in a heap for each thread that held one."""
 
 import ctypes
 import threading

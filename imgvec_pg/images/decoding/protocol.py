@@ -1,4 +1,4 @@
-"""Messages between a process and its decoding children: a JSON object and bytes, never a pickle.
+"""Wire protocol between a process and its decoding children: a JSON object and bytes, never a pickle.
 
 Each end is non-blocking and has one message under way. System calls are few: each lets the process's other threads in,
 which a small picture waits for longer than for its pixels.

@@ -1,4 +1,4 @@
-"""What a process that decodes other people's bytes gives up before it reads the first: memory, time, files, children."""
+"""Resource limits of a decoding child, set before it reads the first byte: memory, time, files, child processes."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""Decoding other people's pictures without risk to this process: in a few children, shared by all of its threads."""
+"""Sandbox: decode untrusted images in a small pool of child processes, shared by all threads."""
 
 import atexit
 import contextlib
