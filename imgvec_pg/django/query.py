@@ -1,4 +1,4 @@
-"""Query vector of `near()`: words, an image, a row or a vector, resolved when the queryset runs."""
+"""Query vector of `near()`: words, an image, a row or a vector, resolved when its SQL is compiled."""
 
 from typing import Any
 
