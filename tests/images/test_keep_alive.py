@@ -40,7 +40,7 @@ def server() -> Iterator[RawServer]:
 @pytest.fixture(autouse=True)
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionPool]:
     monkeypatch.setenv("IMGVEC_ALLOW_NETWORKS", "127.0.0.0/8")
-    monkeypatch.setattr(remote, "hosts", HostCircuitBreakers())
+    monkeypatch.setattr(remote, "breakers", HostCircuitBreakers())
     pool = ConnectionPool()
     monkeypatch.setattr(http_client, "connections", pool)
     yield pool
