@@ -257,6 +257,28 @@ def test_a_connection_that_was_closed_in_the_meantime_is_not_used(
     assert len(used) == 2
 
 
+def test_every_answer_is_closed_whatever_becomes_of_its_connection(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = HostConnection.get
+    answers = []
+
+    def get(connection: HostConnection, *rest: Any) -> HTTPResponse:
+        answers.append(real(connection, *rest))
+        return answers[-1]
+
+    monkeypatch.setattr(HostConnection, "get", get)
+    server.answers["/long"] = answer("200 OK|Content-Length: 2000", EVIL)
+    server.answers["/later"] = answer("503 Busy|Connection: close|Content-Length: 9")
+    assert [fetch(server, path) for path in ("/good", "/long", "/good", "/later")] == [
+        b"good",
+        "fetch_limit",
+        b"good",
+        "fetch_later",
+    ]
+    assert [found.closed for found in answers] == [True] * 4
+
+
 @pytest.mark.parametrize("end", [closing, resetting])
 @pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n", GOOD[:-1]])
 def test_a_request_whose_answer_has_begun_is_not_sent_again(

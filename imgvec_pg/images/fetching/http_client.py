@@ -73,6 +73,8 @@ def download(
                     raise _status_error(url, response)
                 url = _redirected(url, location)
             finally:
+                # Left to the garbage collector, it would be closed after what it reads from: Python 3.13 complains.
+                response.close()
                 if is_whole:
                     connections.keep(connection, response)
                 else:

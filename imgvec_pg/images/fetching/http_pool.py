@@ -79,12 +79,10 @@ class ConnectionPool:
             raise
 
     def keep(self, connection: HostConnection, response: http.client.HTTPResponse) -> None:
-        """Keep a connection whose answer was read to its end; hang up if it may not serve another request."""
+        """Keep a connection whose answer was read to its end and closed; hang up if it may not serve another request."""
         if not may_be_kept(response) or not connection.is_quiet():
             connection.hang_up()
             return
-        # Else http.client takes it for unread still.
-        response.close()
         connection.idle_since = time.monotonic()
         with self._lock:
             self._idle.append(connection)
