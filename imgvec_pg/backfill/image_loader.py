@@ -8,6 +8,7 @@ from types import TracebackType
 
 from imgvec_pg.backfill.batch import HostFuture, PreparedImage, late
 from imgvec_pg.images.decoding.malloc import keep_few_heaps
+from imgvec_pg.images.fetching.http_pool import connections
 from imgvec_pg.images.reference import url_authority
 from imgvec_pg.store.embeddings import StoredImage
 
@@ -58,6 +59,7 @@ class ImageLoader:
                         future.cancel()
             self._all_done.wait_for(lambda: not self._busy)
         self._remote.shutdown()
+        connections.close()
 
     def submit(self, image: StoredImage) -> "Future[PreparedImage]":
         """Prepare a picture when its turn comes; one that was late before is not fetched again."""

@@ -6,14 +6,11 @@ sign of life.
 
 import ipaddress
 import logging
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from contextlib import contextmanager, suppress
+from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -21,7 +18,6 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from imgvec_pg import __version__
@@ -165,26 +161,18 @@ CLIENT_SECONDS = 10.0
 """A client that sends nothing is dropped after so long."""
 
 
-class QuietHandler(WSGIRequestHandler):
-    """Handles one client, without a line in the log for each scrape."""
+def _limit_clients(server: WSGIServer) -> None:
+    """Drop clients that send nothing, for which prometheus_client waits without end: each holds a thread and a file."""
 
-    timeout = CLIENT_SECONDS
+    class Handler(server.RequestHandlerClass):  # type: ignore[misc, name-defined]
+        timeout = CLIENT_SECONDS
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: ANN401 - the base class's own
-        """Say it at the level debug only."""
-        log.debug(format, *args)
+        def handle(self) -> None:
+            # Else socketserver writes a traceback to stderr, amid the log.
+            with suppress(TimeoutError, ConnectionError):
+                super().handle()
 
-
-class MetricsServer(ThreadingWSGIServer):
-    """A server whose threads end with the process."""
-
-    daemon_threads = True
-
-
-class MetricsServer6(MetricsServer):
-    """The same on an IPv6 address."""
-
-    address_family = socket.AF_INET6
+    server.RequestHandlerClass = Handler
 
 
 @contextmanager
@@ -205,24 +193,17 @@ def serving_metrics(
         yield None
         return
     try:
-        server = make_server(
-            host,
-            port,
-            make_wsgi_app(make_registry()),
-            server_class=MetricsServer6 if ":" in host else MetricsServer,
-            handler_class=QuietHandler,
-        )
+        server, thread = start_http_server(port, host, make_registry())
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
             f"metrics cannot be served at {host}, port {port}: {reason}; choose another --metrics-port or --metrics-host"
         ) from error
+    _limit_clients(server)
     if not is_loopback(host):
         log.warning(
             "metrics are read without a password by whoever reaches %s, port %d", host, server.server_port
         )
-    thread = threading.Thread(target=server.serve_forever, daemon=True, name="imgvec-metrics")
-    thread.start()
     try:
         yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}/metrics"
     finally:

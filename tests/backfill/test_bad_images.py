@@ -41,13 +41,13 @@ def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for tenths of seconds where users wait for seconds, and allow the server of the test."""
     monkeypatch.setenv("IMGVEC_ALLOW_NETWORKS", "127.0.0.1/32")
     monkeypatch.setattr(batch, "FIRST_DELAY_SECONDS", 0.05)
-    monkeypatch.setattr(host_backoff, "FIRST_REST_SECONDS", 0.1)
+    monkeypatch.setattr(host_backoff, "FIRST_COOL_DOWN_SECONDS", 0.1)
     monkeypatch.setattr(pipeline, "LATE_SECONDS", 0.1)
     monkeypatch.setattr(decoder_process, "DECODE_CPU_SECONDS", 1)
     monkeypatch.setattr(
         url, "download", lambda *allowed: http_client.download(*allowed[:3], 4 * 1024**2, seconds=2.0)
     )
-    monkeypatch.setattr(url, "hosts", HostCircuitBreakers())
+    monkeypatch.setattr(url, "breakers", HostCircuitBreakers())
 
 
 def make_rows(connection: Connection, rows: list[BadPicture], root: Path, prefixes: list[str]) -> None:

@@ -4,14 +4,17 @@ import json
 import random
 import re
 import signal
+import socket
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from imgvec_faulty_embedder import RAISER
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from workers import (
     Running,
@@ -27,6 +30,7 @@ from workers import (
     wait_until,
 )
 
+from imgvec_pg.backfill import metrics
 from imgvec_pg.backfill.metrics import serving_metrics, worker_registry
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.database.connect import Connection
@@ -189,26 +193,69 @@ def test_a_backfill_serves_metrics_and_ends_in_json_too(
     assert imgvec(database, plugin_environment, *options, "--workers", "2").returncode == 2
 
 
-def test_metrics_listen_on_loopback_and_a_taken_port_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    def registry() -> object:
-        return worker_registry(WorkerStats(), "photo", "demo")
+def registry() -> CollectorRegistry:
+    return worker_registry(WorkerStats(), "photo", "demo")
 
-    with serving_metrics(0, "127.0.0.1", registry) as url:  # type: ignore[arg-type]
+
+def test_metrics_listen_on_loopback_and_a_taken_port_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with serving_metrics(0, "127.0.0.1", registry) as url:
         assert url is not None
-        port = int(url.split(":")[2].split("/")[0])
+        port = urlsplit(url).port
         with (
             pytest.raises(
                 UsageError, match=f"port {port}: Address already in use; choose another --metrics-port"
             ),
-            serving_metrics(port, "127.0.0.1", registry),  # type: ignore[arg-type]
+            serving_metrics(port, "127.0.0.1", registry),
         ):
             pass
         assert not caplog.records
-    with serving_metrics(0, "0.0.0.0", registry) as url:  # type: ignore[arg-type]  # noqa: S104
+    with serving_metrics(port, "127.0.0.1", registry) as url:  # The first has given it up.
+        assert url == f"http://127.0.0.1:{port}/metrics"
+    with serving_metrics(0, "0.0.0.0", registry) as url:  # noqa: S104
         assert url is not None and url.startswith("http://0.0.0.0:")
     assert "read without a password by whoever reaches 0.0.0.0" in caplog.text
-    with serving_metrics(None, "127.0.0.1", registry) as url:  # type: ignore[arg-type]
+    with serving_metrics(None, "127.0.0.1", registry) as url:
         assert url is None
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "reason"),
+    [
+        ("nowhere.invalid", 0, "not known|resolution"),
+        ("203.0.113.7", 0, "Cannot assign requested address"),
+        ("127.0.0.1", 70_000, "port must be 0-65535"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_is_told_in_one_line(host: str, port: int, reason: str) -> None:
+    with (
+        pytest.raises(UsageError, match=rf"^metrics cannot be served at {host}, port {port}: .*{reason}.*;"),
+        serving_metrics(port, host, registry),
+    ):
+        pass
+
+
+def test_metrics_are_served_over_ipv6(caplog: pytest.LogCaptureFixture) -> None:
+    with serving_metrics(0, "::1", registry) as url:
+        assert url is not None and url.startswith("http://[::1]:")
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
+            assert b"imgvec_worker_info" in answer.read()
+    assert not caplog.records
+
+
+def test_a_client_that_sends_nothing_is_dropped_and_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metrics, "CLIENT_SECONDS", 0.5)
+    with serving_metrics(0, "127.0.0.1", registry) as url:
+        assert url is not None
+        address = ("127.0.0.1", urlsplit(url).port)
+        with socket.create_connection(address, 5) as silent, socket.create_connection(address, 5) as half:
+            half.sendall(b"GET /metrics HTTP/1.1\r\nHost:")
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
+                assert b"imgvec_worker_info" in answer.read()
+            assert silent.recv(1) == half.recv(1) == b""
+    said = capfd.readouterr()
+    assert said.out == said.err == "", "neither the scrape nor the clients that were dropped"
 
 
 def test_the_queue_is_counted_by_state(connection: Connection, tmp_path: Path) -> None:

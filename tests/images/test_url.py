@@ -32,7 +32,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _fresh_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "hosts", HostCircuitBreakers())
+    monkeypatch.setattr(remote, "breakers", HostCircuitBreakers())
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ def test_retry_after_is_read_and_bounded(value: str | None, seconds: float | Non
     assert http_client._retry_after_seconds(value) == seconds
 
 
-def test_a_host_that_says_later_is_left_alone_and_the_others_are_not(
+def test_a_host_that_says_later_opens_its_circuit_breaker_and_no_other(
     server: Server, local: AllowedUrls
 ) -> None:
     assert refusal(f"{server.url}/status/503/5", local).code == "fetch_later"
@@ -301,42 +301,42 @@ def test_a_host_that_says_later_is_left_alone_and_the_others_are_not(
         assert fetch_url(f"{other.url}/picture", AllowedUrls.of([other.url])) == PICTURE
 
 
-def test_a_host_that_is_down_is_charged_to_its_pictures_after_a_long_while_only(
+def test_a_host_that_is_down_counts_as_an_attempt_of_its_pictures_after_a_long_while_only(
     local: AllowedUrls, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book = remote.hosts
+    breakers = remote.breakers
     now = [1000.0]
     monkeypatch.setattr(host_backoff.time, "monotonic", lambda: now[0])
     url = parse_url("http://down.example/a.jpg")
-    rests = []
-    while now[0] < 1000 + host_backoff.PATIENCE_SECONDS:
+    cool_downs = []
+    while now[0] < 1000 + host_backoff.FREE_DOWN_SECONDS:
         error = HostError("fetch_failed", "no answer", transient=True)
-        book.note_down(url, error)
+        breakers.record_failure(url, error)
         assert not error.counts_as_attempt
         assert error.retry_after_seconds is not None
-        rests.append(error.retry_after_seconds)
+        cool_downs.append(error.retry_after_seconds)
         now[0] += error.retry_after_seconds + 1
-        book.require_awake(url)
-    assert rests[:3] == [2, 4, 8] and max(rests) <= host_backoff.LONGEST_REST_SECONDS
+        breakers.require_not_open(url)
+    assert cool_downs[:3] == [2, 4, 8] and max(cool_downs) <= host_backoff.MAX_COOL_DOWN_SECONDS
     error = HostError("fetch_failed", "no answer", transient=True)
-    book.note_down(url, error)
+    breakers.record_failure(url, error)
     assert error.counts_as_attempt
     with pytest.raises(ImageError) as caught:
-        book.require_awake(url)
+        breakers.require_not_open(url)
     assert (caught.value.code, caught.value.counts_as_attempt) == ("fetch_failed", True)
-    book.note_answer(url)
-    book.require_awake(url)
+    breakers.record_answer(url)
+    breakers.require_not_open(url)
 
 
-def test_one_picture_that_is_always_told_later_is_charged_in_the_end() -> None:
-    book = HostCircuitBreakers()
+def test_one_picture_that_is_always_told_later_is_counted_in_the_end() -> None:
+    breakers = HostCircuitBreakers()
     url = parse_url("http://h.example/a.jpg")
-    charged = []
+    counted = []
     for _ in range(host_backoff.FREE_LATERS + 1):
         error = LaterError("fetch_later", "later", transient=True, counts_as_attempt=False)
-        book.note_later(url, error)
-        charged.append(error.counts_as_attempt)
-    assert charged == [False] * host_backoff.FREE_LATERS + [True]
+        breakers.record_later(url, error)
+        counted.append(error.counts_as_attempt)
+    assert counted == [False] * host_backoff.FREE_LATERS + [True]
 
 
 def test_a_name_without_an_address_waits_for_its_host(
@@ -346,7 +346,9 @@ def test_a_name_without_an_address_waits_for_its_host(
     assert (error.code, error.transient, error.counts_as_attempt) == ("fetch_failed", True, False)
     refusal("http://nowhere.invalid/b.jpg", AllowedUrls.of(["http://*"]))
     (said,) = caplog.messages
-    assert said.startswith("waiting for nowhere.invalid (its host has no address (")
+    assert said.startswith(
+        "circuit breaker open for nowhere.invalid: its pictures are delayed (its host has no address ("
+    )
 
 
 @pytest.mark.parametrize(

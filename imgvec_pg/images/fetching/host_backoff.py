@@ -1,4 +1,8 @@
-"""What is known of the hosts that pictures come from: those that do not answer are left alone for a while.
+"""One circuit breaker for each host that pictures are fetched from.
+
+Closed: requests are sent. Open: the host did not answer, asked for later or timed out several times in a row; its pictures
+are delayed without a request until the cool-down is over. Half-open: the cool-down is over and requests are sent as a
+trial; an answer closes the breaker, a failure opens it for twice as long.
 
 So a host that is slow, down or busy costs a worker a few seconds now and then, and its pictures wait in the queue, at no
 attempt's cost, while those of other hosts are embedded.
@@ -15,111 +19,127 @@ from imgvec_pg.images.fetching.url_rules import Url
 
 log = logging.getLogger(__name__)
 
-FIRST_REST_SECONDS = 2.0
-LONGEST_REST_SECONDS = 300.0
-SLOW_IN_A_ROW = 3
-"""So many answers that took too long, one after the other, mean a slow host; fewer, slow pictures."""
-PATIENCE_SECONDS = 600.0
-"""A host that has not answered for so long is charged to its pictures: a queue must come to an end."""
+FIRST_COOL_DOWN_SECONDS = 2.0
+MAX_COOL_DOWN_SECONDS = 300.0
+TIMEOUTS_TO_OPEN = 3
+"""That many timeouts in a row mean a slow host; fewer, slow pictures."""
+FREE_DOWN_SECONDS = 600.0
+"""A host that has been down for longer counts as an attempt of its pictures: a queue must come to an end."""
 FREE_LATERS = 10
-"""A picture that is told "later" more often is charged for it: perhaps it alone is."""
+"""A picture that is told "later" more often has it counted as an attempt: perhaps it alone is told so."""
 MAX_REMEMBERED = 10_000
 
 
 @dataclass
-class _Host:
-    rests: int = 0
-    slow: int = 0
-    awake_at: float = 0.0
+class _Breaker:
+    """One host's.
+
+    Attributes:
+        openings: Times that it opened since it was last closed.
+        timeouts: In a row.
+        cool_down_ends_at: By time.monotonic(); open until then, half-open from then on. 0: closed.
+        down_since: When the host first gave no answer at all.
+    """
+
+    openings: int = 0
+    timeouts: int = 0
+    cool_down_ends_at: float = 0.0
     down_since: float | None = None
 
 
-def _tell_once(host: _Host, url: Url, error: ImageError) -> None:
-    """Say why pictures are delayed, when a host is first found not to be ready."""
-    if not host.rests:
-        log.warning("waiting for %s (%s)", url.host, str(error).removeprefix(f"{url.shown}: "))
+def _log_opening(breaker: _Breaker, url: Url, error: ImageError) -> None:
+    """Say why pictures are delayed, when a closed breaker opens."""
+    if not breaker.openings:
+        log.warning(
+            "circuit breaker open for %s: its pictures are delayed (%s)",
+            url.host,
+            str(error).removeprefix(f"{url.shown}: "),
+        )
 
 
 class HostCircuitBreakers:
-    """A process's own notes; safe in any number of threads."""
+    """The breakers of one process; safe in any number of threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._hosts: dict[str, _Host] = {}
+        self._breakers: dict[str, _Breaker] = {}
         self._laters: dict[Url, int] = {}
 
-    def require_awake(self, url: Url) -> None:
-        """Refuse to ask a host that is left alone.
+    def require_not_open(self, url: Url) -> None:
+        """Refuse a request to a host whose breaker is open.
 
         Raises:
-            ImageError: `fetch_later`, or `fetch_failed` when it has been down for long.
+            ImageError: `fetch_later`, or `fetch_failed` when the host has been down for long.
         """
         with self._lock:
-            host = self._hosts.get(url.authority)
-            wait = 0.0 if host is None else host.awake_at - time.monotonic()
-            if host is None or wait <= 0:
+            breaker = self._breakers.get(url.authority)
+            wait = 0.0 if breaker is None else breaker.cool_down_ends_at - time.monotonic()
+            if breaker is None or wait <= 0:
                 return
-            counts_as_attempt = self._is_down_for_long(host)
+            counts_as_attempt = self._is_down_for_long(breaker)
         raise ImageError(
             "fetch_failed" if counts_as_attempt else "fetch_later",
-            f"{url.shown} is not asked for: its host did not answer lately",
+            f"{url.shown} was not requested: its host did not answer lately (circuit breaker open)",
             transient=True,
             # With jitter, or all that wait would come at once.
             retry_after_seconds=wait * random.uniform(1.0, 1.5),  # noqa: S311
             counts_as_attempt=counts_as_attempt,
         )
 
-    def note_answer(self, url: Url) -> None:
-        """Note that a host answers: it is up."""
+    def record_answer(self, url: Url) -> None:
+        """Close a host's breaker: it answers."""
         with self._lock:
-            self._hosts.pop(url.authority, None)
+            self._breakers.pop(url.authority, None)
             self._laters.pop(url, None)
 
-    def note_slow(self, url: Url) -> None:
-        """Note an answer that took too long."""
+    def record_timeout(self, url: Url) -> None:
+        """Count an answer that took too long; open the breaker at the third in a row."""
         with self._lock:
-            host = self._host(url)
-            host.slow += 1
-            if host.slow >= SLOW_IN_A_ROW:
-                self._rest(host)
+            breaker = self._breaker(url)
+            breaker.timeouts += 1
+            if breaker.timeouts >= TIMEOUTS_TO_OPEN:
+                self._open(breaker)
 
-    def note_down(self, url: Url, error: ImageError) -> None:
-        """Note that a host gave no answer at all, and say in the error whether its picture is charged for that."""
+    def record_failure(self, url: Url, error: ImageError) -> None:
+        """Open the breaker of a host that gave no answer at all, and set in the error whether it counts as an attempt."""
         with self._lock:
-            host = self._host(url)
-            if host.down_since is None:
-                host.down_since = time.monotonic()
-            _tell_once(host, url, error)
-            self._rest(host)
-            error.counts_as_attempt = self._is_down_for_long(host)
-            error.retry_after_seconds = host.awake_at - time.monotonic()
+            breaker = self._breaker(url)
+            if breaker.down_since is None:
+                breaker.down_since = time.monotonic()
+            _log_opening(breaker, url, error)
+            self._open(breaker)
+            error.counts_as_attempt = self._is_down_for_long(breaker)
+            error.retry_after_seconds = breaker.cool_down_ends_at - time.monotonic()
 
-    def note_later(self, url: Url, error: ImageError) -> None:
-        """Note that a host asks for backoff, and say in the error whether its picture is charged for that."""
+    def record_later(self, url: Url, error: ImageError) -> None:
+        """Open the breaker of a host that asks for backoff, and set in the error whether it counts as an attempt."""
         with self._lock:
-            host = self._host(url)
-            _tell_once(host, url, error)
-            self._rest(host, error.retry_after_seconds)
+            breaker = self._breaker(url)
+            _log_opening(breaker, url, error)
+            self._open(breaker, error.retry_after_seconds)
             self._laters[url] = self._laters.get(url, 0) + 1
             while len(self._laters) > MAX_REMEMBERED:
                 del self._laters[next(iter(self._laters))]
             error.counts_as_attempt = self._laters.get(url, 0) > FREE_LATERS
-            error.retry_after_seconds = host.awake_at - time.monotonic()
+            error.retry_after_seconds = breaker.cool_down_ends_at - time.monotonic()
 
-    def _host(self, url: Url) -> _Host:
-        while len(self._hosts) > MAX_REMEMBERED:
-            del self._hosts[next(iter(self._hosts))]
-        return self._hosts.setdefault(url.authority, _Host())
+    def _breaker(self, url: Url) -> _Breaker:
+        while len(self._breakers) > MAX_REMEMBERED:
+            del self._breakers[next(iter(self._breakers))]
+        return self._breakers.setdefault(url.authority, _Breaker())
 
     @staticmethod
-    def _rest(host: _Host, seconds: float | None = None) -> None:
+    def _open(breaker: _Breaker, seconds: float | None = None) -> None:
+        """Open it for a time asked for, else for its own cool-down, which doubles with each opening."""
         now = time.monotonic()
-        # Those that were under way when the first failed tell nothing new.
-        if host.awake_at <= now:
-            host.rests += 1
-        own = min(FIRST_REST_SECONDS * 2 ** (host.rests - 1), LONGEST_REST_SECONDS)
-        host.awake_at = max(host.awake_at, now + (own if seconds is None else seconds))
+        # Requests that were under way when the first failed tell nothing new.
+        if breaker.cool_down_ends_at <= now:
+            breaker.openings += 1
+        own = min(FIRST_COOL_DOWN_SECONDS * 2 ** (breaker.openings - 1), MAX_COOL_DOWN_SECONDS)
+        breaker.cool_down_ends_at = max(
+            breaker.cool_down_ends_at, now + (own if seconds is None else seconds)
+        )
 
     @staticmethod
-    def _is_down_for_long(host: _Host) -> bool:
-        return host.down_since is not None and time.monotonic() - host.down_since > PATIENCE_SECONDS
+    def _is_down_for_long(breaker: _Breaker) -> bool:
+        return breaker.down_since is not None and time.monotonic() - breaker.down_since > FREE_DOWN_SECONDS

@@ -5,13 +5,15 @@ import http.client
 import ssl
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from urllib.parse import urljoin
 
 from imgvec_pg import __version__
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.fetching.http_connection import HostError, LateError, TimedConnection
+from imgvec_pg.images.fetching.http_connection import HostConnection, HostError, LateError
+from imgvec_pg.images.fetching.http_pool import connections, may_be_kept
 from imgvec_pg.images.fetching.url_rules import Url, UrlPrefix, check_url, parse_url
 from imgvec_pg.images.limits import FETCH_SECONDS
 from imgvec_pg.settings import Network
@@ -25,8 +27,11 @@ HEADERS = {
     "Accept": "image/*, */*;q=0.5",
     # A picture is compressed already; a server that does it all the same is read within the same limit.
     "Accept-Encoding": "identity",
-    "Connection": "close",
 }
+REDIRECTS = (301, 302, 303, 307, 308)
+DRAINED_BYTES = 64 * 1024
+DRAIN_SECONDS = 0.1
+"""The body of an answer that is no picture is read so far, to keep the connection; it mostly came along with its head."""
 
 
 class LaterError(HostError):
@@ -53,40 +58,56 @@ def download(
     deadline = time.monotonic() + seconds
     for _ in range(MAX_REDIRECTS + 1):
         check_url(url, prefixes)
-        connection = TimedConnection(url, networks, deadline)
-        try:
-            connection.request("GET", url.target, headers=HEADERS)
-            response = connection.getresponse()
-            location = response.headers.get("Location")
-            if response.status in (301, 302, 303, 307, 308) and location:
+        with _errors_explained(url, seconds):
+            connection, response = connections.get(url, networks, HEADERS, deadline)
+            is_whole = False
+            try:
+                _check_framing(response)
+                location = response.headers.get("Location")
+                if response.status == 200:
+                    data = _read(url, response, max_image_bytes)
+                    is_whole = True
+                    return data
+                is_whole = _drain(connection, response, deadline)
+                if response.status not in REDIRECTS or not location:
+                    raise _status_error(url, response)
                 url = _redirected(url, location)
-                continue
-            _check_status(url, response)
-            return _read(url, response, max_image_bytes)
-        except (LateError, TimeoutError) as error:
-            raise ImageError(
-                "fetch_limit", f"{url.shown} took more than {seconds:.0f} s: it was given up", transient=True
-            ) from error
-        except http.client.IncompleteRead as error:
-            # Of chunks http.client tells neither what is wrong with them nor how much is missing.
-            how = (
-                "ended before the length that it had announced"
-                if error.expected
-                else "is damaged, or ended before the last chunk"
-            )
-            raise ImageError("fetch_limit", f"{url.shown} {how}", transient=True) from error
-        except ssl.SSLCertVerificationError as error:
-            raise ImageError(
-                "fetch_failed", f"{url.shown}: its certificate is not trusted ({error.verify_message})"
-            ) from error
-        except (http.client.HTTPException, OSError, ValueError) as error:
-            reason = plain(getattr(error, "strerror", None) or str(error)) or type(error).__name__
-            raise ImageError(
-                "fetch_failed", f"{url.shown} cannot be fetched ({reason})", transient=True
-            ) from error
-        finally:
-            connection.hang_up()
+            finally:
+                # Left to the garbage collector, it would be closed after what it reads from: Python 3.13 complains.
+                response.close()
+                if is_whole:
+                    connections.keep(connection, response)
+                else:
+                    connection.hang_up()
     raise ImageError("fetch_limit", f"{url.shown} is redirected more than {MAX_REDIRECTS} times")
+
+
+@contextmanager
+def _errors_explained(url: Url, seconds: float) -> Iterator[None]:
+    """Raise ImageError for what went wrong with a connection or an answer."""
+    try:
+        yield
+    except (LateError, TimeoutError) as error:
+        raise ImageError(
+            "fetch_limit", f"{url.shown} took more than {seconds:.0f} s: it was given up", transient=True
+        ) from error
+    except http.client.IncompleteRead as error:
+        # Of chunks http.client tells neither what is wrong with them nor how much is missing.
+        how = (
+            "ended before the length that it had announced"
+            if error.expected
+            else "is damaged, or ended before the last chunk"
+        )
+        raise ImageError("fetch_limit", f"{url.shown} {how}", transient=True) from error
+    except ssl.SSLCertVerificationError as error:
+        raise ImageError(
+            "fetch_failed", f"{url.shown}: its certificate is not trusted ({error.verify_message})"
+        ) from error
+    except (http.client.HTTPException, OSError, ValueError) as error:
+        reason = plain(getattr(error, "strerror", None) or str(error)) or type(error).__name__
+        raise ImageError(
+            "fetch_failed", f"{url.shown} cannot be fetched ({reason})", transient=True
+        ) from error
 
 
 def plain(text: str) -> str:
@@ -99,25 +120,50 @@ def _redirected(url: Url, location: str) -> Url:
     return parse_url(urljoin(f"{url.scheme}://{host}:{url.port}{url.target}", location))
 
 
-def _check_status(url: Url, response: http.client.HTTPResponse) -> None:
+def _check_framing(response: http.client.HTTPResponse) -> None:
+    """Refuse an answer with two different lengths: http.client would take the first (RFC 9112, section 6.3).
+
+    Raises:
+        http.client.HTTPException: It has.
+    """
+    lengths = set(map(str.strip, response.headers.get_all("Content-Length", [])))
+    if len(lengths) > 1:
+        raise http.client.HTTPException(f"it announces {len(lengths)} different lengths")
+
+
+def _drain(connection: HostConnection, response: http.client.HTTPResponse, deadline: float) -> bool:
+    """Read the body of an answer that is no picture, as far as it is short and quick; return whether that was all."""
+    if not may_be_kept(response):
+        return False
+    connection.set_deadline(min(deadline, time.monotonic() + DRAIN_SECONDS))
+    count = 0
+    try:
+        while chunk := response.read1(DRAINED_BYTES):
+            count += len(chunk)
+            if count > DRAINED_BYTES:
+                return False
+    except (http.client.HTTPException, OSError, ValueError):
+        return False
+    return not response.length
+
+
+def _status_error(url: Url, response: http.client.HTTPResponse) -> ImageError:
+    """Return what to raise for an answer that is no picture."""
     status, said = (
         response.status,
         f"{url.shown} answered {response.status} {plain(response.reason)}".rstrip(),
     )
-    if status == 200:
-        return
     if status in (429, 503):
-        wait = _retry_after_seconds(response.headers.get("Retry-After"))
-        raise LaterError(
+        return LaterError(
             "fetch_later",
             f"{said}: it is asked again later",
             transient=True,
-            retry_after_seconds=wait,
+            retry_after_seconds=_retry_after_seconds(response.headers.get("Retry-After")),
             counts_as_attempt=False,
         )
     if status in (404, 410):
-        raise ImageError("not_found", said, transient=status == 404)
-    raise ImageError("fetch_failed", said, transient=status >= 500 or status in (408, 425))
+        return ImageError("not_found", said, transient=status == 404)
+    return ImageError("fetch_failed", said, transient=status >= 500 or status in (408, 425))
 
 
 def _retry_after_seconds(value: str | None) -> float | None:

@@ -1,11 +1,11 @@
-"""Connections to hosts that rows name: to addresses that were looked at, and never for longer than a deadline."""
+"""HTTP/1.1 connections to hosts that rows name: to addresses that were checked, every wait bounded by a deadline."""
 
 import http.client
 import io
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import cache
 from threading import Thread
@@ -13,7 +13,7 @@ from typing import Any
 
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.fetching.ssrf import is_allowed
-from imgvec_pg.images.fetching.url_rules import Url
+from imgvec_pg.images.fetching.url_rules import WEB, Url
 from imgvec_pg.images.limits import CONNECT_SECONDS
 from imgvec_pg.settings import Network
 
@@ -29,38 +29,71 @@ class LateError(OSError):
     """The deadline is over."""
 
 
-class TimedConnection(http.client.HTTPConnection):
-    """A connection to an allowed address of a URL's host.
+class HostConnection(http.client.HTTPConnection):
+    """A connection to an allowed address of one host, for one request after another; one thread uses it at a time.
 
-    Args:
-        deadline: By time.monotonic(); every wait ends then, however slowly bytes trickle in.
+    Attributes:
+        authority: Scheme, host and port that it was opened for. It serves no other, nor does its TLS session.
+        peer: Address that was really connected.
+        opened_at, idle_since: By time.monotonic().
     """
 
-    def __init__(self, url: Url, networks: Sequence[Network], deadline: float) -> None:
-        super().__init__(url.host, url.port)
-        self.default_port = {"http": 80, "https": 443}[url.scheme]
-        self._url = url
-        self._networks = networks
-        self._deadline = deadline
-        self._opened: socket.socket | None = None
+    # Otherwise http.client would connect again by itself.
+    auto_open = 0
 
-    def connect(self) -> None:
-        """Connect, and look at the address that was really connected.
+    def __init__(self, url: Url) -> None:
+        super().__init__(url.host, url.port)
+        self.default_port = WEB[url.scheme]
+        self.authority = url.authority
+        self.peer = ""
+        self.opened_at = self.idle_since = 0.0
+        self._opened: socket.socket | None = None
+        self._stream: _TimedStream
+
+    def open(self, url: Url, networks: Sequence[Network], deadline: float) -> None:
+        """Resolve the host, connect, check the address that was really connected and, by https, the certificate.
+
+        Args:
+            networks: Addresses allowed though they are not public.
+            deadline: By time.monotonic().
 
         Raises:
             ImageError: `address_denied`.
             HostError: It has no address, or does not answer.
         """
-        addresses = resolve(self._url, self._deadline)
+        addresses = resolve(url, deadline)
         # One denied address condemns the name: the others are there to look innocent.
         for address in addresses:
-            check_address(self._url, address, self._networks)
-        self._opened = self._open(addresses)
-        check_address(self._url, self._opened.getpeername()[0], self._networks)
-        if self._url.scheme == "https":
-            self._opened.settimeout(left(self._deadline))
-            self._opened = tls_context().wrap_socket(self._opened, server_hostname=self._url.host)
-        self.sock: Any = _TimedSocket(self._opened, self._deadline)
+            check_address(url, address, networks)
+        self._opened = _connect(url, addresses, deadline)
+        self.peer = self._opened.getpeername()[0]
+        check_address(url, self.peer, networks)
+        if url.scheme == "https":
+            self._opened.settimeout(left(deadline))
+            self._opened = tls_context().wrap_socket(self._opened, server_hostname=url.host)
+        self.opened_at = time.monotonic()
+        self._stream = _TimedStream(self._opened)
+        self.sock: Any = _TimedSocket(self._opened, self._stream)
+
+    def get(self, target: str, headers: Mapping[str, str], deadline: float) -> http.client.HTTPResponse:
+        """Send a request and read the head of its answer; `deadline` holds for the body too."""
+        self._stream.received_bytes = 0
+        self._stream.deadline = deadline
+        self.request("GET", target, headers=headers)
+        return self.getresponse()
+
+    def set_deadline(self, deadline: float) -> None:
+        """Bound all further waits by another deadline, by time.monotonic()."""
+        self._stream.deadline = deadline
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes that have come since the last request was begun."""
+        return self._stream.received_bytes
+
+    def is_quiet(self) -> bool:
+        """Whether it is open and nothing has come that was not asked for; returns at once."""
+        return self.sock is not None and self.sock.is_quiet()
 
     def hang_up(self) -> None:
         """Close it; `close` alone does not, as http.client calls that before the answer is read."""
@@ -68,49 +101,86 @@ class TimedConnection(http.client.HTTPConnection):
         if self._opened is not None:
             self._opened.close()
 
-    def _open(self, addresses: Sequence[str]) -> socket.socket:
-        problem: OSError | None = None
-        for address in addresses[:MAX_ADDRESSES]:
-            try:
-                seconds = min(left(self._deadline), CONNECT_SECONDS)
-                return socket.create_connection((address, self._url.port), seconds)
-            except OSError as error:
-                problem = error
-        reason = (problem and problem.strerror) or "it does not answer"
-        raise HostError(
-            "fetch_failed", f"{self._url.shown}: no connection to its host ({reason})", transient=True
-        ) from problem
+
+class _TimedStream(io.RawIOBase):
+    """The bytes that come from a socket.
+
+    Attributes:
+        deadline: By time.monotonic(); every wait ends then, however slowly bytes trickle in.
+        may_wait: Else only what has arrived is read.
+        has_ended: The host has closed its side.
+    """
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self.deadline = 0.0
+        self.may_wait = True
+        self.has_ended = False
+        self.received_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - as RawIOBase has it
+        self._socket.settimeout(left(self.deadline) if self.may_wait else 0.0)
+        try:
+            count = self._socket.recv_into(buffer)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
+        self.received_bytes += count
+        self.has_ended = self.has_ended or not count
+        return count
+
+
+class _SharedReader(io.BufferedReader):
+    """One buffer for all answers: what a host sends behind an answer stays in it, where `is_quiet` finds it."""
+
+    def close(self) -> None:
+        """Stay open for the next answer: http.client closes what it has read an answer from."""
 
 
 class _TimedSocket:
-    """The part of a socket that http.client needs, with a deadline for all of it."""
+    """The part of a socket that http.client needs."""
 
-    def __init__(self, connected: socket.socket, deadline: float) -> None:
+    def __init__(self, connected: socket.socket, stream: _TimedStream) -> None:
         self._socket = connected
-        self._deadline = deadline
+        self._stream = stream
+        self._reader = _SharedReader(stream)
 
     def sendall(self, data: bytes) -> None:
-        self._socket.settimeout(left(self._deadline))
+        self._socket.settimeout(left(self._stream.deadline))
         self._socket.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_TimedReader(self._socket, self._deadline))
+        return self._reader
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is buffered, nothing has arrived and the host has not closed."""
+        self._stream.may_wait = False
+        try:
+            # Of a TLS connection this also takes in session tickets and the like, which are no answer.
+            return not self._reader.peek(1) and not self._stream.has_ended
+        except OSError:
+            return False
+        finally:
+            self._stream.may_wait = True
 
     def close(self) -> None:
         """Leave the socket to those who read from it, as a real one does."""
 
 
-class _TimedReader(io.RawIOBase):
-    def __init__(self, connected: socket.socket, deadline: float) -> None:
-        self._socket = connected
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - as RawIOBase has it
-        self._socket.settimeout(left(self._deadline))
-        return self._socket.recv_into(buffer)
+def _connect(url: Url, addresses: Sequence[str], deadline: float) -> socket.socket:
+    problem: OSError | None = None
+    for address in addresses[:MAX_ADDRESSES]:
+        try:
+            seconds = min(left(deadline), CONNECT_SECONDS)
+            return socket.create_connection((address, url.port), seconds)
+        except OSError as error:
+            problem = error
+    reason = (problem and problem.strerror) or "it does not answer"
+    raise HostError(
+        "fetch_failed", f"{url.shown}: no connection to its host ({reason})", transient=True
+    ) from problem
 
 
 def left(deadline: float) -> float:

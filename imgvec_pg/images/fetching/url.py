@@ -12,8 +12,8 @@ from imgvec_pg.images.fetching.url_rules import STORES, UrlPrefix, check_url, pa
 from imgvec_pg.images.limits import MAX_IMAGE_BYTES
 from imgvec_pg.settings import Network, allowed_networks
 
-hosts = HostCircuitBreakers()
-"""What this process knows of the hosts that it fetches from."""
+breakers = HostCircuitBreakers()
+"""Of the hosts that this process fetches from."""
 
 
 @dataclass(frozen=True)
@@ -46,28 +46,28 @@ def fetch_url(text: str, allowed: AllowedUrls, max_image_bytes: int = MAX_IMAGE_
 
     Raises:
         ImageError: `scheme_denied`, `address_denied`, `path_denied`, `not_found`, `fetch_limit`, `fetch_failed`, or
-            `fetch_later` (transient) when its host is left alone for a while.
+            `fetch_later` (transient) when its host's circuit breaker is open.
         MissingExtraError: The package for this kind of store is not installed.
     """
     url = parse_url(text)
     check_url(url, allowed.prefixes)
-    hosts.require_awake(url)
+    breakers.require_not_open(url)
     try:
         if url.scheme in STORES:
             data = read_store(url, max_image_bytes)
         else:
             data = download(url, allowed.prefixes, allowed.networks, max_image_bytes)
     except LaterError as error:
-        hosts.note_later(url, error)
+        breakers.record_later(url, error)
         raise
     except HostError as error:
-        hosts.note_down(url, error)
+        breakers.record_failure(url, error)
         raise
     except ImageError as error:
         if error.code == "fetch_limit" and error.transient:
-            hosts.note_slow(url)
+            breakers.record_timeout(url)
         else:
-            hosts.note_answer(url)
+            breakers.record_answer(url)
         raise
-    hosts.note_answer(url)
+    breakers.record_answer(url)
     return data
