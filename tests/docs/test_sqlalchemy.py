@@ -21,7 +21,7 @@ def namespace(database: str) -> Iterator[dict[str, object]]:
     """What the blocks see: the page's names with this machine's database and model in them."""
     made: dict[str, object] = {"__name__": "page"}
     exec(translate(BLOCKS[0], database), made)  # noqa: S102
-    definition = made["ProductClip"].__table__.info["imgvec_definition"]  # type: ignore[attr-defined]
+    spec = made["ProductClip"].__table__.info["imgvec_spec"]  # type: ignore[attr-defined]
     with connect(database) as connection:
         connection.execute("CREATE SCHEMA shop")
         engine = sa.create_engine(
@@ -34,7 +34,7 @@ def namespace(database: str) -> Iterator[dict[str, object]]:
         )
         from imgvec_pg.store.collection_ddl import create_collection
 
-        create_collection(connection, definition.request())
+        create_collection(connection, spec)
         vector = str(load_embedder("demo").embed_texts(["red leather shoes"])[0].tolist())
         connection.execute(
             "INSERT INTO imgvec.text_embedding (model_id, text, embedding) SELECT id, 'red leather shoes', %s::halfvec"
