@@ -111,6 +111,6 @@ def _check_foreign_key(source: Source, spec: CollectionSpec) -> None:
         )
     if not source.has_unique_key:
         raise CollectionError(
-            f"{', '.join(spec.key_types)} is not the primary key of {source.shown}, which is what a foreign key points to; "
-            "leave out --key or add --no-fk"
+            f"{source.shown} has no primary key of {', '.join(spec.key_types)}, which is what a foreign key points to; add one, "
+            "leave out --key, or add --no-fk"
         )

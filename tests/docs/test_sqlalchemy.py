@@ -10,6 +10,8 @@ from pageblocks import read_blocks
 from imgvec_pg.database.connect import connect
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
+from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.registry import get_collection
 
 PAGE = Path(__file__).parents[2] / "docs" / "sqlalchemy.md"
 BLOCKS = [block.text for block in read_blocks(PAGE) if block.language == "python"]
@@ -32,8 +34,6 @@ def namespace(database: str) -> Iterator[dict[str, object]]:
             "INSERT INTO shop.product SELECT i, 'name ' || i, i, i || '.jpg' FROM generate_series(1, %s) AS i",
             [ROWS],
         )
-        from imgvec_pg.store.collection_ddl import create_collection
-
         create_collection(connection, spec)
         vector = str(load_embedder("demo").embed_texts(["red leather shoes"])[0].tolist())
         connection.execute(
@@ -67,6 +67,15 @@ def test_the_page_runs(
     assert [line.split("  ")[1] for line in output[11:16]] == [f"name {i}" for i in range(1, 6)]
     assert output[16] == "[(False, 11), (True, 9)]"
     assert len(namespace["page"]) == 5  # type: ignore[arg-type]
+
+
+def test_the_collection_of_urls_can_be_created(namespace: dict[str, object], database: str) -> None:
+    [text] = [text for text in BLOCKS if "url_prefixes" in text]
+    exec(translate(text, database), namespace)  # noqa: S102
+    namespace["Offer"].__table__.create(namespace["create_engine"](""))  # type: ignore[attr-defined, operator]
+    with connect(database) as connection:
+        create_collection(connection, namespace["OfferClip"].__table__.info["imgvec_spec"])  # type: ignore[attr-defined]
+        assert get_collection(connection, "offer_clip").url_prefixes == ["https://images.example.com"]
 
 
 def test_the_page_says_what_near_refuses(namespace: dict[str, object]) -> None:
