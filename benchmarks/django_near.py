@@ -50,7 +50,7 @@ def fill(rows: int) -> Any:  # noqa: ANN401 - a model made here
     from imgvec_pg.store.collection_ddl import create_collection
     from imgvec_pg.store.index.build import build_index
     from imgvec_pg.store.registry import get_collection
-    from imgvec_pg.store.spec import CollectionRequest
+    from imgvec_pg.store.spec import CollectionSpec
 
     class Item(models.Model):
         name = models.CharField(max_length=100)
@@ -73,7 +73,7 @@ def fill(rows: int) -> Any:  # noqa: ANN401 - a model made here
             f"INSERT INTO item SELECT i, 'item ' || i, i, NULL FROM generate_series(1, {rows}) AS i"
         )
     raw = psycopg_connection("default")
-    request = CollectionRequest("item_clip", "item", ["content"], MODEL, DIMENSIONS, True)
+    request = CollectionSpec("item_clip", "item", ["content"], MODEL, DIMENSIONS, True)
     create_collection(raw, request)
     columns = "(id, embedding, version, content_hash, precision)"
     with raw.cursor() as cursor, cursor.copy(f"COPY imgvec.item_clip_embedding {columns} FROM STDIN") as copy:

@@ -32,7 +32,7 @@ from imgvec_pg.store.index.build import BuildOptions
 from imgvec_pg.store.index.ddl import index_states
 from imgvec_pg.store.index.swap import drop_index, replace_index
 from imgvec_pg.store.registry import get_collection
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 K, TARGET, TOLERANCE = 10, 0.99, 0.1
 NEAR = "SELECT id FROM imgvec.near_item(%(query)s) ORDER BY distance LIMIT 10"
@@ -72,7 +72,7 @@ def measure(dsn: str, stored: Vectors, queries: Vectors) -> dict[str, Any]:
         migrations.upgrade(connection)
         connection.execute("CREATE TABLE item (id bigint PRIMARY KEY, picture bytea)")
         connection.execute("INSERT INTO item SELECT g FROM generate_series(1, %s) g", [len(stored)])
-        request = CollectionRequest("item", "item", ["picture"], "generated", DIMENSIONS, False)
+        request = CollectionSpec("item", "item", ["picture"], "generated", DIMENSIONS, False)
         collection = create_collection(connection, request)
         copy_embeddings(connection, collection, stored)
         connection.execute("VACUUM ANALYZE imgvec.item_embedding")

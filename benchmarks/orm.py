@@ -27,7 +27,7 @@ from imgvec_pg.database.local_server.unprivileged import make_temporary_director
 from imgvec_pg.sqlalchemy import EmbeddingMixin, Row, near, write_embeddings
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.index.build import build_index
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 DIMENSIONS = 512
 K = 10
@@ -84,7 +84,7 @@ def measure(dsn: str, rows: int, runs: int) -> list[Target]:
             "INSERT INTO shop.product SELECT i, 'name ' || i, i %% 100, i || '.jpg' FROM generate_series(1, %s) AS i",
             [rows],
         )
-        request = CollectionRequest(
+        request = CollectionSpec(
             "product_clip", "shop.product", ["file"], "bench/512", DIMENSIONS, True, root="/srv"
         )
         collection = create_collection(connection, request)

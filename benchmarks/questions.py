@@ -26,7 +26,7 @@ from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.registry import get_collection
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 WEIGHTS = (0.0, 0.15, 0.25, 0.33, 0.5, 0.75, 1.0)
 DRAWS, SHOWN, SMALLEST_KIND = 3000, 10, 8
@@ -59,7 +59,7 @@ def measure_latency(dsn: str, stored: Vectors, labels: Vectors, repeat: int) -> 
         connection.execute("CREATE TABLE item (id bigint PRIMARY KEY, picture bytea)")
         connection.execute("INSERT INTO item SELECT g FROM generate_series(1, %s) g", [len(stored)])
         create_collection(
-            connection, CollectionRequest("item", "item", ["picture"], "generated", DIMENSIONS, True)
+            connection, CollectionSpec("item", "item", ["picture"], "generated", DIMENSIONS, True)
         )
         collection = get_collection(connection, "item")
         copy_embeddings(connection, collection, stored)

@@ -19,7 +19,7 @@ from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.index.build import build_index
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 K, TARGET = 10, 0.99
 
@@ -46,7 +46,7 @@ def measure(dsn: str, stored: npt.NDArray[np.float32], queries: npt.NDArray[np.f
         migrations.upgrade(connection)
         connection.execute("CREATE TABLE item (id bigint PRIMARY KEY, picture bytea)")
         connection.execute("INSERT INTO item SELECT g FROM generate_series(1, %s) g", [len(stored)])
-        request = CollectionRequest("item", "item", ["picture"], "generated", DIMENSIONS, False)
+        request = CollectionSpec("item", "item", ["picture"], "generated", DIMENSIONS, False)
         collection = create_collection(connection, request)
         copy_embeddings(connection, collection, stored)
         started = time.perf_counter()

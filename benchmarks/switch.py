@@ -37,7 +37,7 @@ from imgvec_pg.store.collection_ddl import create_collection  # noqa: E402
 from imgvec_pg.store.index.build import build_index  # noqa: E402
 from imgvec_pg.store.integrity.reconcile import list_source  # noqa: E402
 from imgvec_pg.store.registry import get_collection  # noqa: E402
-from imgvec_pg.store.spec import CollectionRequest  # noqa: E402
+from imgvec_pg.store.spec import CollectionSpec  # noqa: E402
 from imgvec_pg.store.switch import count_missing_beside  # noqa: E402
 
 CALLS = (
@@ -126,7 +126,7 @@ def measure(dsn: str, readers: int, rows: int, pause_seconds: float) -> int:
         with connection.cursor() as cursor, cursor.copy("COPY photo (id, content) FROM STDIN") as copy:
             for number in range(1, rows + 1):
                 copy.write_row((number, random_picture(draw)))
-        request = CollectionRequest("photo_grid", "photo", ["content"], "color-grid", 12, True)
+        request = CollectionSpec("photo_grid", "photo", ["content"], "color-grid", 12, True)
         list_source(connection, create_collection(connection, request))
         Worker(dsn, "photo_grid", ColorGrid(), PipelineOptions()).run()
         build_index(connection, get_collection(connection, "photo_grid"))

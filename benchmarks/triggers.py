@@ -19,7 +19,7 @@ from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.store.collection_ddl import create_collection
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 STATEMENTS = {
     "insert": "INSERT INTO shop.photo SELECT i, 'folder/' || i || '.jpg', mod(i, 100), repeat('x', 100)"
@@ -79,15 +79,15 @@ def measure(connection: Connection, rows: int, with_foreign_key: bool | None) ->
     connection.execute("CREATE SCHEMA shop")
     connection.execute("CREATE TABLE shop.photo (id bigint PRIMARY KEY, file text, price numeric, note text)")
     if with_foreign_key is not None:
-        request = CollectionRequest(
+        request = CollectionSpec(
             name=f"photo_{'fk' if with_foreign_key else 'plain'}_{time.monotonic_ns()}"[:40],
-            relation="shop.photo",
-            image_columns=["file"],
-            model_name="test/512",
+            source="shop.photo",
+            image=["file"],
+            model="test/512",
             dimensions=512,
             has_text=True,
             root="/srv",
-            with_foreign_key=with_foreign_key,
+            foreign_key=with_foreign_key,
         )
         create_collection(connection, request)
     found = {}

@@ -19,7 +19,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.verify import verify_collection
 from imgvec_pg.store.queue.queue_stats import read_queue_state
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 DIMENSIONS = 512
 # Each row has a unit vector of its own; the hash is that of its reference, as a worker would have written it.
@@ -35,11 +35,11 @@ def make_collection(connection: Connection, rows: int) -> Collection:
     """Make a table and a collection over it, all of it embedded but a tenth, which is queued."""
     upgrade(connection)
     connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.photo (id bigint PRIMARY KEY, file text)")
-    request = CollectionRequest(
+    request = CollectionSpec(
         name="photo",
-        relation="shop.photo",
-        image_columns=["file"],
-        model_name="benchmark",
+        source="shop.photo",
+        image=["file"],
+        model="benchmark",
         dimensions=DIMENSIONS,
         has_text=False,
         root="/",

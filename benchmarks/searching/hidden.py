@@ -6,9 +6,10 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.store.collection_ddl import CollectionRequest, create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.spec import CollectionSpec
 from searching.shop import K, Shop
 from searching.target import Target
 
@@ -36,9 +37,7 @@ def measure(connection: Connection, shop: Shop) -> Iterator[Target]:
         connection.execute(SETUP)  # type: ignore[arg-type]
         create_collection(
             connection,
-            CollectionRequest(
-                "hidden", "hidden", ["photo"], "generated", shop.stored.shape[1], False, root="/"
-            ),
+            CollectionSpec("hidden", "hidden", ["photo"], "generated", shop.stored.shape[1], False, root="/"),
         )
         connection.execute("INSERT INTO imgvec.hidden_embedding SELECT * FROM imgvec.item_embedding")
         build_index(connection, get_collection(connection, "hidden"))

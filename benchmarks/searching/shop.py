@@ -14,12 +14,12 @@ from generator import Vectors, copy_embeddings, generate
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collection_ddl import CollectionRequest, create_collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.spec import CollectionSpec
 
 ANCHORS, BRANDS, QUERIES, K = 400, 100, 200, 10
 MANY = 1_000_000
@@ -132,7 +132,7 @@ def load(connection: Connection, shop: Shop, report: Callable[[str], None]) -> N
     connection.execute("CREATE INDEX ON item (category_id)")
     collection = create_collection(
         connection,
-        CollectionRequest(
+        CollectionSpec(
             "item",
             "item",
             ["photo"],
@@ -141,7 +141,7 @@ def load(connection: Connection, shop: Shop, report: Callable[[str], None]) -> N
             False,
             root="/",
             # With 64, a tenth of the queries to a million rows never leave a wrong cluster, whatever ef_search is.
-            hnsw=HnswParams(ef_construction=64 if len(shop.stored) < MANY else 200),
+            ef_construction=64 if len(shop.stored) < MANY else 200,
         ),
     )
     copy_embeddings(connection, collection, shop.stored)

@@ -6,6 +6,7 @@ Imported by Alembic as it starts, so it imports of Alembic only what it defines 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import psycopg
@@ -20,7 +21,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection as create_in_database
 from imgvec_pg.store.collection_ddl import drop_collection as drop_in_database
 from imgvec_pg.store.registry import find_collections
-from imgvec_pg.store.spec import CollectionDefinition
+from imgvec_pg.store.spec import CollectionSpec
 
 # Below Alembic's own, which is the one that an alembic.ini shows.
 log = logging.getLogger("alembic.imgvec_pg")
@@ -36,38 +37,38 @@ class CollectionOperation(MigrateOperation):
     name: ClassVar[str]
     undo: ClassVar[str]
 
-    def __init__(self, definition: CollectionDefinition) -> None:
-        self.definition = definition
+    def __init__(self, spec: CollectionSpec) -> None:
+        self.spec = spec
 
     @classmethod
     def invoke_with(cls, operations: Operations, name: str, options: dict[str, Any]) -> None:
-        """Run it with a definition's fields.
+        """Run it with a spec's fields.
 
         Raises:
-            MigrationError: An option is none of CollectionDefinition's, or has a value that cannot be used.
+            MigrationError: An option is none of CollectionSpec's, or has a value that cannot be used.
         """
-        known = [field for field in CollectionDefinition.__dataclass_fields__ if field != "name"]
+        known = [field.name for field in fields(CollectionSpec) if field.name != "name"]
         if unknown := sorted(set(options) - set(known)):
             raise MigrationError(f"op.{cls.name} has no option {unknown[0]}; expected {', '.join(known)}")
         with telling():
-            operations.invoke(cls(CollectionDefinition(name, **options)))
+            operations.invoke(cls(CollectionSpec(name, **options)))
 
     def reverse(self) -> "CollectionOperation":
         """Return what undoes it.
 
         Raises:
-            MigrationError: The way back takes a whole definition, and this has only a name.
+            MigrationError: The way back takes a whole spec, and this has only a name.
         """
-        if self.undo == "create_collection" and not self.definition.is_complete:
+        if self.undo == "create_collection" and not self.spec.is_complete:
             raise MigrationError(
-                f'op.{self.name}("{self.definition.name}") cannot be undone without the definition; expected source, image and '
+                f'op.{self.name}("{self.spec.name}") cannot be undone without what made it; expected source, image and '
                 "model too"
             )
-        return OPERATIONS[self.undo](self.definition)
+        return OPERATIONS[self.undo](self.spec)
 
-    def to_diff_tuple(self) -> tuple[str, CollectionDefinition]:
+    def to_diff_tuple(self) -> tuple[str, CollectionSpec]:
         """Return it as `alembic check` shows it."""
-        return (self.name, self.definition)
+        return (self.name, self.spec)
 
 
 OPERATIONS: dict[str, type[CollectionOperation]] = {}
@@ -93,7 +94,7 @@ class CreateCollectionOp(CollectionOperation):
         and builds the index.
 
         Args:
-            options: The fields of CollectionDefinition; source, image and model at least, with --sql the key too.
+            options: The fields of CollectionSpec; source, image and model at least, with --sql the key too.
 
         Raises:
             MigrationError: It cannot be created.
@@ -113,7 +114,7 @@ class DropCollectionOp(CollectionOperation):
         """Drop a collection with all its embeddings; the source stays as it is. None is no error.
 
         Args:
-            options: The definition, for the way back.
+            options: What made it, for the way back.
         """
         cls.invoke_with(operations, name, options)
 
@@ -172,40 +173,39 @@ class DropFunctionsOp(CollectionOperation):
 
 @Operations.implementation_for(CreateCollectionOp)
 def create(operations: Operations, operation: CreateCollectionOp) -> None:
-    definition = operation.definition
     with telling():
+        spec = operation.spec.resolve()
         if operations.migration_context.as_sql:
-            _execute(operations, offline_sql.creating(definition, _vector(operations)))
+            execute(operations, offline_sql.creating(spec, _vector(operations)))
             return
         connection = psycopg_connection(operations)
-        request = definition.request()
-        found = _find(connection, definition.name)
+        found = _find(connection, spec.name)
         if found is not None:
             row = connection.execute(
                 "SELECT c.source::oid IS NOT DISTINCT FROM to_regclass(%s)::oid FROM imgvec.collection AS c WHERE c.id = %s",
-                [request.relation, found.id],
+                [spec.source, found.id],
             ).fetchone()
-            if found.model_name != request.model_name or not (row and row[0]):
+            if found.model_name != spec.model or not (row and row[0]):
                 raise MigrationError(
                     f'collection "{found.name}" exists already, over {found.shown_source} by {found.model_name}; expected '
-                    f"{request.relation} by {request.model_name}. Drop it first, or choose another name"
+                    f"{spec.source} by {spec.model}. Drop it first, or choose another name"
                 )
             log.info("collection %s exists already", found.name)
             return
         with keeping_settings(connection):
-            create_in_database(connection, request)
+            create_in_database(connection, spec)
 
 
 @Operations.implementation_for(DropCollectionOp)
 def drop(operations: Operations, operation: DropCollectionOp) -> None:
     with telling():
         if operations.migration_context.as_sql:
-            _execute(operations, offline_sql.dropping(operation.definition))
+            execute(operations, offline_sql.dropping(operation.spec))
             return
         connection = psycopg_connection(operations)
-        found = _find(connection, operation.definition.name)
+        found = _find(connection, operation.spec.name)
         if found is None:
-            log.info("there is no collection %s", operation.definition.name)
+            log.info("there is no collection %s", operation.spec.name)
             return
         with keeping_settings(connection):
             drop_in_database(connection, found)
@@ -214,30 +214,30 @@ def drop(operations: Operations, operation: DropCollectionOp) -> None:
 @Operations.implementation_for(CreateTriggersOp)
 def create_triggers(operations: Operations, operation: CreateTriggersOp) -> None:
     with telling():
-        collection = _collection(operations, operation.definition)
-        _execute(operations, offline_sql.dropping_triggers(collection))
-        _execute(operations, offline_sql.triggers_everywhere(collection, _vector(operations)))
+        collection = _collection(operations, operation.spec)
+        execute(operations, offline_sql.dropping_triggers(collection))
+        execute(operations, offline_sql.triggers_everywhere(collection, _vector(operations)))
 
 
 @Operations.implementation_for(DropTriggersOp)
 def drop_triggers(operations: Operations, operation: DropTriggersOp) -> None:
     with telling():
-        collection = offline_sql.named(operation.definition)
-        _execute(operations, offline_sql.dropping_triggers(collection))
+        collection = offline_sql.named(operation.spec)
+        execute(operations, offline_sql.dropping_triggers(collection))
 
 
 @Operations.implementation_for(CreateFunctionsOp)
 def create_functions(operations: Operations, operation: CreateFunctionsOp) -> None:
     with telling():
-        collection = _collection(operations, operation.definition)
+        collection = _collection(operations, operation.spec)
         for statement in offline_sql.functions(collection, _vector(operations)):
-            _execute(operations, statement)
+            execute(operations, statement)
 
 
 @Operations.implementation_for(DropFunctionsOp)
 def drop_functions(operations: Operations, operation: DropFunctionsOp) -> None:
     with telling():
-        _execute(operations, offline_sql.dropping_functions(offline_sql.named(operation.definition)))
+        execute(operations, offline_sql.dropping_functions(offline_sql.named(operation.spec)))
 
 
 def psycopg_connection(operations: Operations) -> Connection:
@@ -271,13 +271,22 @@ def keeping_settings(connection: Connection) -> Iterator[None]:
     )
 
 
-def _collection(operations: Operations, definition: CollectionDefinition) -> Collection:
-    if operations.migration_context.as_sql:
-        return offline_sql.planned_collection(definition)
-    found = _find(psycopg_connection(operations), definition.name)
+def find_collection(connection: Connection, name: str) -> Collection:
+    """Return the collection of this name.
+
+    Raises:
+        MigrationError: There is none.
+    """
+    found = _find(connection, name)
     if found is None:
-        raise MigrationError(f'collection "{definition.name}" does not exist; op.create_collection makes it')
+        raise MigrationError(f'collection "{name}" does not exist; op.create_collection makes it')
     return found
+
+
+def _collection(operations: Operations, spec: CollectionSpec) -> Collection:
+    if operations.migration_context.as_sql:
+        return offline_sql.planned_collection(spec.resolve())
+    return find_collection(psycopg_connection(operations), spec.name)
 
 
 def _find(connection: Connection, name: str) -> Collection | None:
@@ -291,6 +300,7 @@ def _vector(operations: Operations) -> str:
     return vector_schema(psycopg_connection(operations))
 
 
-def _execute(operations: Operations, statement: sql.Composed) -> None:
+def execute(operations: Operations, statement: sql.Composed) -> None:
+    """Run a statement, or write it into the script."""
     plain = statement.as_string(None).rstrip().removesuffix(";")
     operations.execute(text(plain.replace(":", "\\:")))

@@ -14,6 +14,7 @@ from alembic.util import PriorityDispatchResult
 from pgvector.sqlalchemy import VECTOR
 from sqlalchemy.dialects import postgresql
 
+from imgvec_pg.alembic.alter_collection import AlterCollectionOp
 from imgvec_pg.alembic.collection_ops import CreateCollectionOp
 from imgvec_pg.alembic.index_ops import (
     OPCLASS,
@@ -26,8 +27,9 @@ from imgvec_pg.alembic.index_ops import (
 )
 from imgvec_pg.alembic.migration_errors import MigrationError, telling
 from imgvec_pg.alembic.render import PGVECTOR_IMPORT
-from imgvec_pg.store.mixin import DEFINITION, INFO, SCHEMA
-from imgvec_pg.store.spec import CollectionDefinition
+from imgvec_pg.store.collection_ddl import ALTERABLE
+from imgvec_pg.store.mixin import INFO, SCHEMA, SPEC
+from imgvec_pg.store.spec import CollectionSpec
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -152,51 +154,59 @@ def _as_found(index: HnswIndex, found: Any) -> HnswIndex:  # noqa: ANN401
 
 
 def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, table: sa.Table) -> None:
-    """Create a collection that is declared with all it needs and missing; compare the index of one that is there.
+    """Create a collection that is declared with all it needs and missing; compare one that is there.
 
     Raises:
         MigrationError: It is by another model, which never changes in a collection.
     """
-    definition: CollectionDefinition = table.info[DEFINITION]
-    if not definition.is_complete:
+    declared: CollectionSpec = table.info[SPEC]
+    if not declared.is_complete:
         return
     with telling():
-        request = definition.request()
+        spec = declared.resolve()
     connection = context.connection
     assert connection is not None  # noqa: S101 - autogenerate runs online
     if connection.execute(sa.text("SELECT to_regclass('imgvec.collection')")).scalar() is None:
         raise MigrationError("the database has no schema imgvec yet; run first: imgvec migrate")
     found = connection.execute(
         sa.text(
-            "SELECT m.name AS model, m.dimensions, c.m, c.ef_construction FROM imgvec.collection AS c"
-            " JOIN imgvec.model AS m ON m.id = c.model_id WHERE c.name = :name"
+            "SELECT m.name AS model, m.dimensions, c.m, c.ef_construction, c.root, c.url_prefixes"
+            " FROM imgvec.collection AS c JOIN imgvec.model AS m ON m.id = c.model_id WHERE c.name = :name"
         ),
-        {"name": definition.name},
+        {"name": spec.name},
     ).one_or_none()
     if found is None:
-        log.info("Detected added collection %r", definition.name)
+        log.info("Detected added collection %r", spec.name)
         key = {column.name: _type(column) for column in table.primary_key.columns}
-        full = replace(definition, key=key, dimensions=request.dimensions, has_text=request.has_text)
-        upgrade.ops.append(CreateCollectionOp(full))
+        upgrade.ops.append(CreateCollectionOp(replace(spec, key=key)))
         return
-    if (found.model, found.dimensions) != (request.model_name, request.dimensions):
+    if (found.model, found.dimensions) != (spec.model, spec.dimensions):
         raise MigrationError(
-            f'collection "{definition.name}" is embedded by {found.model} ({found.dimensions} dimensions), the class says '
-            f"{request.model_name} ({request.dimensions}); a collection's model never changes: declare a new collection, "
+            f'collection "{spec.name}" is embedded by {found.model} ({found.dimensions} dimensions), the class says '
+            f"{spec.model} ({spec.dimensions}); a collection's model never changes: declare a new collection, "
             "fill it, then switch to it"
         )
-    if (found.m, found.ef_construction) != (definition.m, definition.ef_construction):
-        name = f"{definition.name}_embedding"
+    _compare_settings(upgrade, spec, found)
+    if (found.m, found.ef_construction) != (spec.m, spec.ef_construction):
+        name = f"{spec.name}_embedding"
         new = HnswIndex(
-            f"{name}_hnsw",
-            name,
-            "embedding",
-            SCHEMA,
-            m=definition.m,
-            ef_construction=definition.ef_construction,
+            f"{name}_hnsw", name, "embedding", SCHEMA, m=spec.m, ef_construction=spec.ef_construction
         )
         old = replace(new, m=found.m, ef_construction=found.ef_construction)
         upgrade.ops.append(ReplaceHnswIndexOp(new, old))
+
+
+def _compare_settings(upgrade: ops.UpgradeOps, spec: CollectionSpec, found: Any) -> None:  # noqa: ANN401
+    """Alter a collection whose folder or URLs are declared otherwise."""
+    there = {"root": found.root, "url_prefixes": list(found.url_prefixes)}
+    declared = {"root": spec.root, "url_prefixes": list(spec.url_prefixes)}
+    # A declaration with neither says nothing of where the pictures are.
+    says_where = spec.root is not None or bool(spec.url_prefixes)
+    changed = [name for name in ALTERABLE if says_where and there[name] != declared[name]]
+    if changed:
+        log.info("Detected changed %s of collection %r", " and ".join(changed), spec.name)
+        settings, old = ({name: values[name] for name in changed} for values in (declared, there))
+        upgrade.ops.append(AlterCollectionOp(spec.name, settings, old))
 
 
 def _type(column: sa.Column[Any]) -> str:

@@ -5,6 +5,7 @@ It makes what `imgvec collection create` makes; a test compares the two.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from psycopg import sql
 
@@ -12,8 +13,9 @@ from imgvec_pg.alembic.migration_errors import MigrationError
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_ddl import creation_statements, search_statements, trigger_names
+from imgvec_pg.store.collection_plan import collection_over
 from imgvec_pg.store.source import KeyColumn, Source
-from imgvec_pg.store.spec import CollectionDefinition, check_prompt
+from imgvec_pg.store.spec import CollectionSpec
 
 ID = 1_999_777_001
 """Stands for the collection's id, which the database draws as the script runs."""
@@ -21,60 +23,26 @@ PLACE = "imgvec_migration_place"
 """Stands for a table that gets triggers."""
 
 
-def planned_collection(definition: CollectionDefinition) -> Collection:
-    """Return the collection that a definition makes, without looking at its source.
+def planned_collection(spec: CollectionSpec) -> Collection:
+    """Return the collection that a resolved spec makes, without looking at its source.
 
     Raises:
-        MigrationError: The definition leaves out what only the database would know.
-        UsageError, ModelError: It cannot be used.
+        MigrationError: The spec leaves out what only the database would know.
+        UsageError, CollectionError: It cannot be used.
     """
-    request = definition.request()
-    check_prompt(request.prompt)
-    if not definition.key:
-        raise MigrationError(
-            f'the key of {definition.source} cannot be looked up with --sql; expected key={{"id": "bigint"}} in the operation '
-            f'for collection "{definition.name}"'
-        )
-    schema, name = _split(request.relation)
-    images = definition.image_columns
-    path = images[0] if request.root is not None else None
-    content = next((column for column in images if column != path), None)
-    return Collection(
-        id=ID,
-        name=request.name,
-        model_id=0,
-        model_name=request.model_name,
-        dimensions=request.dimensions,
-        has_text=request.has_text,
-        source_schema=schema,
-        source_name=name,
-        shown_source=f"{_shown(schema)}.{_shown(name)}",
-        key_columns=list(definition.key),
-        key_types=list(definition.key.values()),
-        key_equality_schemas=["pg_catalog"] * len(definition.key),
-        path_column=path,
-        content_column=content,
-        watch_columns=list(dict.fromkeys([*(c for c in (path, content) if c), *request.watch_columns])),
-        root=request.root,
-        has_foreign_key=request.with_foreign_key,
-        m=request.hnsw.m,
-        ef_construction=request.hnsw.ef_construction,
-        ef_search=None,
-        quantization=request.quantization,
-        prompt=request.prompt,
-        is_listed=False,
-    )
+    return replace(collection_over(_supposed_source(spec), spec), id=ID)
 
 
-def creating(definition: CollectionDefinition, vector: str) -> sql.Composed:
+def creating(spec: CollectionSpec, vector: str) -> sql.Composed:
     """Return one statement that registers and makes a collection.
 
     Args:
+        spec: Resolved.
         vector: The schema that holds the vector extension.
     """
-    collection = planned_collection(definition)
-    source = _source(collection)
-    statements = creation_statements(collection, source, vector, definition.partitions)
+    collection = planned_collection(spec)
+    # triggers_everywhere() makes the triggers, wherever the source turns out to need them.
+    statements = creation_statements(collection, _supposed_source(spec), vector)
     return _with_id(
         collection,
         [*statements, triggers_everywhere(collection, vector)],
@@ -82,9 +50,9 @@ def creating(definition: CollectionDefinition, vector: str) -> sql.Composed:
     )
 
 
-def dropping(definition: CollectionDefinition) -> sql.Composed:
+def dropping(spec: CollectionSpec) -> sql.Composed:
     """Return one statement that drops a collection with its triggers, functions and embeddings."""
-    collection = named(definition)
+    collection = named(spec)
     parts = collection.parts_without_source("public")
     return _with_id(collection, [dropping_triggers(collection), render("collection/drop.sql", **parts)])
 
@@ -125,11 +93,11 @@ def dropping_functions(collection: Collection) -> sql.Composed:
     return render("collection/drop_functions.sql", function_names=parts["function_names"])
 
 
-def named(definition: CollectionDefinition) -> Collection:
+def named(spec: CollectionSpec) -> Collection:
     """Return a collection of which only the name is known."""
     return Collection(
         id=ID,
-        name=definition.name,
+        name=spec.name,
         model_id=0,
         model_name="",
         dimensions=1,
@@ -145,8 +113,8 @@ def named(definition: CollectionDefinition) -> Collection:
         watch_columns=[],
         root=None,
         has_foreign_key=False,
-        m=definition.m,
-        ef_construction=definition.ef_construction,
+        m=spec.m,
+        ef_construction=spec.ef_construction,
         ef_search=None,
         quantization=None,
         prompt="{}",
@@ -154,18 +122,29 @@ def named(definition: CollectionDefinition) -> Collection:
     )
 
 
-def _source(collection: Collection) -> Source:
-    assert collection.source_schema is not None  # noqa: S101 - planned_collection() sets both
-    assert collection.source_name is not None  # noqa: S101
-    key = zip(collection.key_columns, collection.key_types, collection.key_equality_schemas, strict=True)
+def _supposed_source(spec: CollectionSpec) -> Source:
+    """Return a source as the spec supposes it: an image column has paths where there is a root or URLs are allowed.
+
+    Raises:
+        MigrationError: The key or its types are missing.
+    """
+    types = {column: type_name for column, type_name in spec.key_types.items() if type_name is not None}
+    if not types or len(types) < len(spec.key_types):
+        raise MigrationError(
+            f'the key of {spec.source} cannot be looked up with --sql; expected key={{"id": "bigint"}} in the operation '
+            f'for collection "{spec.name}"'
+        )
+    schema, name = _split(str(spec.source))
+    has_paths = spec.root is not None or bool(spec.url_prefixes)
+    first = ["text", "bytea"] if has_paths else ["bytea", "text"]
     return Source(
         oid=0,
-        schema=collection.source_schema,
-        name=collection.source_name,
-        shown=collection.shown_source,
+        schema=schema,
+        name=name,
+        shown=f"{_shown(schema)}.{_shown(name)}",
         kind="table",
-        key=tuple(KeyColumn(*column) for column in key),
-        columns={},
+        key=tuple(KeyColumn(column, type_name, "pg_catalog") for column, type_name in types.items()),
+        columns={**dict.fromkeys(spec.watch, "text"), **dict(zip(spec.image_columns, first, strict=False))},
         hides_rows=False,  # triggers_everywhere looks
         tables=(),
         estimated_rows=0,
@@ -176,7 +155,7 @@ def _source(collection: Collection) -> Source:
 def _registered(collection: Collection) -> dict[str, sql.Composable]:
     names = (
         "key_columns key_types key_equality_schemas path_column content_column watch_columns root has_foreign_key m "
-        "ef_construction quantization prompt dimensions has_text"
+        "ef_construction quantization prompt url_prefixes dimensions has_text"
     )
     values = {name: sql.Literal(getattr(collection, name)) for name in names.split()}
     return {

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from alembic.autogenerate import renderers
 
+from imgvec_pg.alembic.alter_collection import AlterCollectionOp
 from imgvec_pg.alembic.collection_ops import OPERATIONS, CollectionOperation
 from imgvec_pg.alembic.index_ops import (
     OPCLASS,
@@ -13,7 +14,7 @@ from imgvec_pg.alembic.index_ops import (
     HnswIndex,
     ReplaceHnswIndexOp,
 )
-from imgvec_pg.store.spec import CollectionDefinition
+from imgvec_pg.store.spec import CollectionSpec
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -50,17 +51,25 @@ def render_drop(context: "AutogenContext", operation: DropHnswIndexOp) -> str:
     return _call(context, "drop_hnsw_index", [index.name], options)
 
 
+@renderers.dispatch_for(AlterCollectionOp)
+def render_alter(context: "AutogenContext", operation: AlterCollectionOp) -> str:
+    """Write op.alter_collection(…), with what it changes as it was."""
+    context.imports.add(OPERATIONS_IMPORT)
+    return _call(context, "alter_collection", [operation.name], {**operation.settings, "old": operation.old})
+
+
 def render_collection(context: "AutogenContext", operation: CollectionOperation) -> str:
     """Write op.create_collection(…) and its kin, with the fields that are not the default."""
     context.imports.add(OPERATIONS_IMPORT)
-    definition = operation.definition
-    plain = CollectionDefinition(definition.name)
+    spec = operation.spec
+    plain = CollectionSpec(spec.name)
+    given = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
     options = {
-        field.name: getattr(definition, field.name)
-        for field in dataclasses.fields(definition)
-        if field.name != "name" and getattr(definition, field.name) != getattr(plain, field.name)
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if name != "name" and value != getattr(plain, name)
     }
-    return _call(context, operation.name, [definition.name], options)
+    return _call(context, operation.name, [spec.name], options)
 
 
 for operation_class in OPERATIONS.values():

@@ -26,7 +26,7 @@ from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.queue.jobs import queue_depth, release_jobs, retry_failures
 from imgvec_pg.store.registry import find_collections
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 DATABASE = "shop"
 COLLECTION = "product_demo"
@@ -95,11 +95,11 @@ def open_collection(connection: Connection, photos: Path) -> Collection:
         if found
         else create_collection(
             connection,
-            CollectionRequest(
+            CollectionSpec(
                 name=COLLECTION,
-                relation="shop.product",
-                image_columns=["photo_path"],
-                model_name=model.name,
+                source="shop.product",
+                image="photo_path",
+                model=model.name,
                 dimensions=model.dimensions,
                 has_text=model.has_text,
                 root=str(photos),

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, register
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import BinaryField, CharField, Field, FileField, TextField
+from django.db.models import BinaryField, CharField, Field, FileField, TextField, URLField
 
 from imgvec_pg.django.image_search import ImageSearch, all_searches
 from imgvec_pg.django.indexes import root_for
@@ -93,19 +93,23 @@ def _creation(search: ImageSearch) -> list[str]:
     table = f'"{meta.db_table}"'
     made = ["collection", "create", search.collection, "--source"]
     made.append(table.replace('"', "") if PLAIN_NAME.fullmatch(table) else table)
-    for option, names in (("--image", search.image), ("--watch", search.watch)):
+    for option, names in (("--image", search.image), ("--watch", search.options["watch"])):
         made += [part for name in names if name in fields for part in (option, fields[name].column)]
     made += ["--model", str(search.model_name)]
     paths = [fields[name] for name in search.image if not isinstance(fields.get(name), BinaryField | None)]
-    roots = [search.root or root_for(field) for field in paths[:1]]
+    given = search.options
+    roots = [given["root"] or root_for(field) for field in paths[:1]]
     options = (
         ("--root", roots[0] if roots else None, None),
-        ("--prompt", search.prompt, "{}"),
-        ("--m", search.m, 16),
-        ("--ef-construction", search.ef_construction, 64),
+        *(("--url", prefix, None) for prefix in given["url_prefixes"]),
+        ("--prompt", given["prompt"], "{}"),
+        ("--m", given["m"], 16),
+        ("--ef-construction", given["ef_construction"], 64),
+        ("--quantize", given["quantization"], None),
+        ("--partitions", given["partitions"], 0),
     )
     made += [part for name, value, default in options if value != default for part in (name, str(value))]
-    return made if search.foreign_key else [*made, "--no-fk"]
+    return made if given["foreign_key"] else [*made, "--no-fk"]
 
 
 def _model_problem(name: str) -> str | None:
@@ -118,7 +122,7 @@ def _model_problem(name: str) -> str | None:
 
 
 def _check_fields(search: ImageSearch, shown: str) -> Iterator[CheckMessage]:
-    for name in (*search.image, *search.watch):
+    for name in (*search.image, *search.options["watch"]):
         try:
             field = search.owner._meta.get_field(name)
         except FieldDoesNotExist:
@@ -148,13 +152,29 @@ def _check_fields(search: ImageSearch, shown: str) -> Iterator[CheckMessage]:
                 obj=search.owner,
                 id="imgvec_pg.E006",
             )
-        elif not isinstance(field, BinaryField) and search.root is None and root_for(field) is None:
-            yield Error(
-                f'{shown}: "{name}" holds paths, and nothing says which folder they are under',
-                hint='Add root="/srv/photos"; a worker reads no file outside it.',
-                obj=search.owner,
-                id="imgvec_pg.E007",
-            )
+        elif not isinstance(field, BinaryField):
+            yield from _check_places(search, field, f'{shown}: "{name}"')
+
+
+def _check_places(search: ImageSearch, field: Field, shown: str) -> Iterator[CheckMessage]:
+    """Check that a field with paths or URLs comes with the folder or the URLs that a worker may read."""
+    if search.options["url_prefixes"] or search.options["root"] is not None or root_for(field) is not None:
+        return
+    if isinstance(field, URLField):
+        yield Error(
+            f"{shown} holds URLs, and nothing says which of them may be fetched",
+            hint='Add url_prefixes=["https://images.example.com"]; a worker fetches no others.',
+            obj=search.owner,
+            id="imgvec_pg.E013",
+        )
+    else:
+        yield Error(
+            f"{shown} holds paths, and nothing says which folder they are under",
+            hint='Add root="/srv/photos"; a worker reads no file outside it. For URLs: '
+            'url_prefixes=["https://images.example.com"].',
+            obj=search.owner,
+            id="imgvec_pg.E007",
+        )
 
 
 def _check_together(searches: Sequence[ImageSearch]) -> Iterator[CheckMessage]:

@@ -1,6 +1,6 @@
 """Create, change and drop collections inside a Django migration."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,18 @@ from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.django.connection_dsn import command_errors, dsn_of, psycopg_connection, vector_schema_of
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collection_ddl import create_collection, drop_collection, triggered_tables
+from imgvec_pg.store.collection_ddl import (
+    ALTERABLE,
+    alteration,
+    create_collection,
+    drop_collection,
+    triggered_tables,
+)
+from imgvec_pg.store.collection_plan import plan_collection
 from imgvec_pg.store.grants import grant_rights
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import find_collections
-from imgvec_pg.store.source import describe_source
-from imgvec_pg.store.spec import CollectionDefinition, CollectionRequest, choose_image_columns
+from imgvec_pg.store.spec import CollectionSpec
 
 if TYPE_CHECKING:
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -45,70 +51,55 @@ class DropLater:
         return "\n".join(statement.as_string(connection) for statement in statements)
 
 
-def create(
-    editor: "BaseDatabaseSchemaEditor", request: CollectionRequest, key_types: Mapping[str, str]
-) -> str:
-    """Create a collection in the migration's transaction; one that is there already as asked for is left alone.
+def create(editor: "BaseDatabaseSchemaEditor", spec: CollectionSpec) -> str:
+    """Create a collection in the migration's transaction; one that is there already as declared is left alone.
 
     Args:
-        key_types: The source's key columns and their PostgreSQL types, for the SQL that sqlmigrate prints.
+        spec: Resolved, with the types of its key, for the SQL that sqlmigrate prints.
 
     Raises:
         CommandError: It cannot be made, or another one of this name holds embeddings.
     """
     alias = editor.connection.alias
-    dropped = _cancel_drop(editor, request.name)
+    dropped = _cancel_drop(editor, spec.name)
     if editor.collect_sql:
         with command_errors():
-            return _creation_sql(alias, request, key_types)
+            return _creation_sql(alias, spec)
     with command_errors():
         ensure_schema(alias)
         connection = psycopg_connection(alias)
         with settings_kept(connection):
-            done = _create(connection, request, is_new=not dropped)
-    return f"-- imgvec: collection {request.name} {done}"
+            done = _create(connection, spec, is_new=not dropped)
+    return f"-- imgvec: collection {spec.name} {done}"
 
 
-def _creation_sql(alias: str, request: CollectionRequest, key_types: Mapping[str, str]) -> str:
+def _creation_sql(alias: str, spec: CollectionSpec) -> str:
     """Return what makes a collection where there is none of its name; the column with paths comes first."""
-    definition = CollectionDefinition(
-        request.name,
-        image=request.image_columns,
-        model=request.model_name,
-        root=request.root,
-        source=request.relation,
-        key=key_types,
-        dimensions=request.dimensions,
-        has_text=request.has_text,
-        watch=request.watch_columns,
-        foreign_key=request.with_foreign_key,
-        m=request.hnsw.m,
-        ef_construction=request.hnsw.ef_construction,
-        prompt=request.prompt,
-    )
     try:
         vector = vector_schema_of(alias)
     except DatabaseError:
         # The schema that sqlmigrate imgvec_pg supposes too.
         vector = "public"
-    told = f"-- imgvec: create collection {request.name} over {request.relation} by {request.model_name}"
-    return f"{told}\n{creating(definition, vector).as_string(None)}"
+    told = f"-- imgvec: create collection {spec.name} over {spec.source} by {spec.model}"
+    return f"{told}\n{creating(spec, vector).as_string(None)}"
 
 
-def _create(connection: Connection, request: CollectionRequest, *, is_new: bool) -> str:
+def _create(connection: Connection, spec: CollectionSpec, *, is_new: bool) -> str:
     """Create or change a collection and say what was done."""
-    found = [c for c in find_collections(connection, request.name) if c.name == request.name]
+    found = [c for c in find_collections(connection, spec.name) if c.name == spec.name]
     if found and found[0].source_name is not None:
-        changes = differences(connection, found[0], request)
+        changes = differences(connection, found[0], spec)
         if not changes:
             return "is there already"
-        if set(changes) == {"HNSW options"}:
-            define_index(connection, found[0], request)
-            return "has other HNSW options"
+        if set(changes) <= CHANGEABLE:
+            connection.execute(alteration(spec.name, {name: getattr(spec, name) for name in ALTERABLE}))
+            if "HNSW options" in changes:
+                define_index(connection, found[0], spec)
+            return f"has other {' and '.join(changes)}"
         _refuse_change_under_data(connection, found[0], changes, is_new=is_new)
     if found:
         drop_collection(connection, found[0])
-    made = create_collection(connection, request)
+    made = create_collection(connection, spec)
     row = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(made.source)).fetchone()
     if row is not None and not row[0]:
         # Nothing to file but what the triggers will. Rows that are there are enqueued by the first worker or backfill,
@@ -145,28 +136,34 @@ def _cancel_drop(editor: "BaseDatabaseSchemaEditor", name: str) -> bool:
     return bool(dropped)
 
 
+CHANGEABLE = {"root", "URL prefixes", "HNSW options"}
+"""What can change while a collection holds embeddings."""
+
+
 def differences(
-    connection: Connection, found: Collection, request: CollectionRequest
+    connection: Connection, found: Collection, spec: CollectionSpec
 ) -> dict[str, tuple[object, object]]:
-    """Return what a collection has and what is asked for, where they differ."""
-    source = describe_source(connection, request.relation, request.key)
-    columns = choose_image_columns(source, request.image_columns)
-    watched = [column for column in (columns.path, columns.content) if column is not None]
-    watched += [column for column in request.watch_columns if column not in watched]
-    pairs = {
-        "table": (found.shown_source, source.shown),
-        "model": (found.model_name, request.model_name),
-        "dimensions": (found.dimensions, request.dimensions),
-        "image columns": ([found.path_column, found.content_column], [columns.path, columns.content]),
-        "watched columns": (list(found.watch_columns), watched),
-        "prompt": (found.prompt, request.prompt),
-        "foreign key": (found.has_foreign_key, request.with_foreign_key),
-        "HNSW options": (
-            (found.m, found.ef_construction),
-            (request.hnsw.m, request.hnsw.ef_construction),
-        ),
+    """Return what a collection has and what is declared, where they differ."""
+    wanted = plan_collection(connection, spec).collection
+    names = {
+        "table": "shown_source",
+        "model": "model_name",
+        "dimensions": "dimensions",
+        "path column": "path_column",
+        "content column": "content_column",
+        "watched columns": "watch_columns",
+        "prompt": "prompt",
+        "foreign key": "has_foreign_key",
+        "quantization": "quantization",
+        "partitions": "partitions",
+        "root": "root",
+        "URL prefixes": "url_prefixes",
     }
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    pairs: dict[str, tuple[object, object]] = {
+        shown: (getattr(found, name), getattr(wanted, name)) for shown, name in names.items()
+    }
+    pairs["HNSW options"] = (found.m, found.ef_construction), (wanted.m, wanted.ef_construction)
+    return {shown: pair for shown, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _refuse_change_under_data(
@@ -190,13 +187,13 @@ def _refuse_change_under_data(
     )
 
 
-def define_index(connection: Connection, found: Collection, request: CollectionRequest) -> None:
+def define_index(connection: Connection, found: Collection, spec: CollectionSpec) -> None:
     """Put other HNSW options on record; the index itself is rebuilt beside running searches, by a command."""
     connection.execute(
         load_sql("queries/define_index.sql"),
         {
-            "m": request.hnsw.m,
-            "ef_construction": request.hnsw.ef_construction,
+            "m": spec.m,
+            "ef_construction": spec.ef_construction,
             "quantization": found.quantization,
             "collection_id": found.id,
         },

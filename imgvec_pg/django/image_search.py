@@ -9,11 +9,10 @@ from django.apps import apps
 from django.db.models import Field, Model
 from django.db.models.signals import class_prepared
 
-from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.django.embedding_model import make_embedding_model
 from imgvec_pg.django.indexes import CollectionIndex
-from imgvec_pg.errors import ImgvecError, UsageError
-from imgvec_pg.store.spec import check_name, check_prompt
+from imgvec_pg.errors import UsageError
+from imgvec_pg.store.spec import as_tuple, find_problems
 
 
 class ImageSearch:
@@ -28,10 +27,18 @@ class ImageSearch:
         collection: Its name in the database; the default is the table's name, _ and the name in the model.
         watch: Further fields whose change means a new picture.
         root: The folder that paths are under, for a CharField or TextField; others know theirs from their storage.
+        url_prefixes: What URLs in a CharField, TextField or URLField may begin with, such as
+            ["https://images.example.com"]; the database's workers fetch no other.
         prompt: What words become before they are embedded, {} standing for them.
         m: Links that the HNSW index keeps for each row.
         ef_construction: Candidates that its build looks at for each row; 2·m or more.
+        quantization: "bit" for a binary HNSW index.
+        partitions: Hash partitions of the embedding table; 0 for a plain table.
         foreign_key: False leaves deletions to triggers alone, so that TRUNCATE needs no CASCADE.
+
+    Attributes:
+        options: All of them but image, model and collection, by the names of CollectionSpec's fields; not checked yet, as
+            the system checks tell what is wrong with them.
     """
 
     def __init__(
@@ -42,20 +49,28 @@ class ImageSearch:
         collection: str | None = None,
         watch: Sequence[str] = (),
         root: str | None = None,
+        url_prefixes: Sequence[str] = (),
         prompt: str = "{}",
         m: int = 16,
         ef_construction: int = 64,
+        quantization: str | None = None,
+        partitions: int = 0,
         foreign_key: bool = True,
     ) -> None:
-        self.image = (image,) if isinstance(image, str) else tuple(image)
+        self.image = as_tuple(image)
         self.model_name = model
         self._collection = collection
-        self.watch = tuple(watch)
-        self.root = root
-        self.prompt = prompt
-        self.m = m
-        self.ef_construction = ef_construction
-        self.foreign_key = foreign_key
+        self.options: dict[str, Any] = {
+            "watch": as_tuple(watch),
+            "root": root,
+            "url_prefixes": as_tuple(url_prefixes),
+            "prompt": prompt,
+            "m": m,
+            "ef_construction": ef_construction,
+            "quantization": quantization,
+            "partitions": partitions,
+            "foreign_key": foreign_key,
+        }
         self.name = ""
         self.owner: type[Model]
         self.embedding_model: type[Model]
@@ -98,31 +113,11 @@ class ImageSearch:
     def index(self) -> CollectionIndex:
         """Return what stands in migrations."""
         assert self.model_name is not None  # noqa: S101 - asked only then
-        return CollectionIndex(
-            fields=self.image,
-            name=self.collection,
-            model=self.model_name,
-            watch=self.watch,
-            root=self.root,
-            prompt=self.prompt,
-            m=self.m,
-            ef_construction=self.ef_construction,
-            foreign_key=self.foreign_key,
-        )
+        return CollectionIndex(fields=self.image, name=self.collection, model=self.model_name, **self.options)
 
     def problems(self) -> list[str]:
-        """Say what is wrong with the name, the prompt and the HNSW options; all else is for the system checks."""
-        found = []
-        for check in (
-            lambda: check_name(self.collection),
-            lambda: check_prompt(self.prompt),
-            lambda: HnswParams(self.m, self.ef_construction),
-        ):
-            try:
-                check()
-            except ImgvecError as error:
-                found.append(str(error))
-        return found
+        """Say which values cannot be used; what the fields and the model tell is for the system checks."""
+        return [str(error) for error in find_problems({"name": self.collection, **self.options})]
 
     def image_field(self) -> Field:
         """Return the first field that holds pictures.

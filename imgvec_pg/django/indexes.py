@@ -1,23 +1,33 @@
 """A collection as a Django index of the source's model: what `makemigrations` sees, writes and compares."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from django.core.files.storage import FileSystemStorage, Storage
 from django.db.models import BinaryField, Field, Index, Model
 
-from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.django import collection_ops
 from imgvec_pg.django.connection_dsn import command_errors
-from imgvec_pg.embedding.catalog import describe_model
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.errors import UsageError
+from imgvec_pg.store.spec import CollectionSpec
 
 if TYPE_CHECKING:
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from pathlib import Path
 
-from django.core.files.storage import FileSystemStorage, Storage
-from django.db.models import URLField
-
+OPTIONS = (
+    "watch",
+    "root",
+    "url_prefixes",
+    "prompt",
+    "m",
+    "ef_construction",
+    "quantization",
+    "partitions",
+    "foreign_key",
+)
+"""Fields of CollectionSpec that a model declares beside its image fields and the embedding model: its table tells the rest."""
 NOT_FILES = "/django-storage"
 """Stands for a storage that keeps no files on this machine: only a worker that Django starts can read it."""
 
@@ -27,7 +37,7 @@ def root_for(field: Field) -> str | None:
     storage = getattr(field, "storage", None)
     if isinstance(storage, FileSystemStorage):
         return str(Path(storage.location).absolute())
-    if isinstance(storage, Storage) or isinstance(field, URLField):
+    if isinstance(storage, Storage):
         return f"{NOT_FILES}/{field.model._meta.label}.{field.name}"
     return None
 
@@ -47,35 +57,31 @@ class CollectionIndex(Index):
         fields: Sequence[str],
         name: str,
         model: str,
-        watch: Sequence[str] = (),
-        root: str | None = None,
-        prompt: str = "{}",
-        m: int = 16,
-        ef_construction: int = 64,
-        foreign_key: bool = True,
+        **options: Any,  # noqa: ANN401
     ) -> None:
+        """Take what a migration writes down.
+
+        Args:
+            fields: The model's fields with the pictures.
+            options: Those of OPTIONS that are not the default; `watch` names fields of the model.
+
+        Raises:
+            UsageError: A value cannot be used.
+        """
         super().__init__(fields=list(fields), name=name)
-        self.model_name = model
-        self.watch = tuple(watch)
-        self.root = root
-        self.prompt = prompt
-        self.hnsw = HnswParams(m, ef_construction)
-        self.foreign_key = foreign_key
+        if unknown := sorted(set(options) - set(OPTIONS)):
+            raise UsageError(f"CollectionIndex has no option {unknown[0]}; expected {', '.join(OPTIONS)}")
+        self.declared = CollectionSpec(name, image=fields, model=model, **options)
 
     def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         """Return what a migration writes down; defaults are left out."""
         path, arguments, keywords = super().deconstruct()
-        keywords["model"] = self.model_name
-        for name, value, default in (
-            ("watch", self.watch, ()),
-            ("root", self.root, None),
-            ("prompt", self.prompt, "{}"),
-            ("m", self.hnsw.m, 16),
-            ("ef_construction", self.hnsw.ef_construction, 64),
-            ("foreign_key", self.foreign_key, True),
-        ):
-            if value != default:
-                keywords[name] = value
+        keywords["model"] = self.declared.model
+        plain = CollectionSpec(self.declared.name)
+        for option in OPTIONS:
+            value = getattr(self.declared, option)
+            if value != getattr(plain, option):
+                keywords[option] = value
         return path, arguments, keywords
 
     def clone(self) -> "CollectionIndex":
@@ -87,31 +93,28 @@ class CollectionIndex(Index):
         self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor", using: str = "", **_: object
     ) -> str:
         """Create the collection, or change the one of this name."""
-        key = model._meta.pk
-        key_types = {key.column: key.rel_db_type(schema_editor.connection)}
-        return collection_ops.create(schema_editor, self.request(model, schema_editor), key_types)
+        return collection_ops.create(schema_editor, self.spec(model, schema_editor))
 
     def remove_sql(self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor", **_: object) -> str:
         """Drop the collection at the end of the migration, unless it is created again before."""
         return collection_ops.drop_later(schema_editor, self.name)
 
-    def request(self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor") -> CollectionRequest:
-        """Return the collection that is asked for."""
-        with command_errors():
-            described = describe_model(self.model_name)
+    def spec(self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor") -> CollectionSpec:
+        """Return the collection as the database knows it: over the model's table, fields as columns, the one with paths first.
+
+        Raises:
+            CommandError: There is no such embedding model.
+        """
         fields: list[Field] = [model._meta.get_field(name) for name in self.fields]
         fields.sort(key=lambda field: isinstance(field, BinaryField))
         paths = [field for field in fields if not isinstance(field, BinaryField)]
-        return CollectionRequest(
-            name=self.name,
-            relation=schema_editor.quote_name(model._meta.db_table),
-            image_columns=[field.column for field in fields],
-            model_name=described.name,
-            dimensions=described.dimensions,
-            has_text=described.has_text,
-            root=(self.root or root_for(paths[0])) if paths else None,
-            watch_columns=[model._meta.get_field(name).column for name in self.watch],
-            with_foreign_key=self.foreign_key,
-            hnsw=self.hnsw,
-            prompt=self.prompt,
-        )
+        key = model._meta.pk
+        with command_errors():
+            return replace(
+                self.declared,
+                source=schema_editor.quote_name(model._meta.db_table),
+                image=[field.column for field in fields],
+                root=(self.declared.root or root_for(paths[0])) if paths else None,
+                watch=[model._meta.get_field(name).column for name in self.declared.watch],
+                key={key.column: key.rel_db_type(schema_editor.connection)},
+            ).resolve()

@@ -6,7 +6,6 @@ import django
 from django.apps import apps
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.storage import FileSystemStorage, Storage
-from django.db.models import URLField
 
 from imgvec_pg.django.image_search import ImageSearch, all_searches
 from imgvec_pg.errors import ImageError
@@ -38,8 +37,6 @@ def fetch_for(search: ImageSearch) -> Fetch | None:
             return read_below(storage)
         if isinstance(storage, Storage):
             return read_from(storage)
-        if isinstance(field, URLField):
-            return lambda url: fetch_bytes(ImageReference(path=url), None)
     return None
 
 

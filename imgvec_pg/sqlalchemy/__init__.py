@@ -8,10 +8,10 @@ from imgvec_pg.sqlalchemy.search import search
 from imgvec_pg.sqlalchemy.write import write_embeddings
 from imgvec_pg.store.mixin import EmbeddingMixin
 from imgvec_pg.store.schema import Image, ImageEmbedding
-from imgvec_pg.store.spec import CollectionDefinition
+from imgvec_pg.store.spec import CollectionSpec
 
 __all__ = [
-    "CollectionDefinition",
+    "CollectionSpec",
     "EmbeddingMixin",
     "Image",
     "ImageEmbedding",

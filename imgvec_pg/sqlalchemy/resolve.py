@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from imgvec_pg.embedding.catalog import CATALOGUE
 from imgvec_pg.errors import UsageError
 from imgvec_pg.sqlalchemy.executor import DISTANCE
-from imgvec_pg.store.mixin import CLASSES, DEFINITION, EmbeddingMixin
-from imgvec_pg.store.spec import CollectionDefinition, check_name
+from imgvec_pg.store.mixin import CLASSES, SPEC, EmbeddingMixin
+from imgvec_pg.store.spec import CollectionSpec, check_name
 
 AnySelect: TypeAlias = "sa.Select[*tuple[Any, ...]]"
 """A select of any columns, as SQLAlchemy 2.1 writes it; 2.0 knows no such thing."""
@@ -45,14 +45,14 @@ class EmbeddedSource:
 
     @cached_property
     def dimensions(self) -> int | None:
-        """The model's dimensions where Python knows them: by the column's type, the definition or the catalogue."""
+        """The model's dimensions where Python knows them: by the column's type, the spec or the catalogue."""
         if self.table is None:
             return None
-        definition: CollectionDefinition | None = self.table.info.get(DEFINITION)
-        model = CATALOGUE.get(definition.model) if definition is not None and definition.model else None
+        spec: CollectionSpec | None = self.table.info.get(SPEC)
+        model = CATALOGUE.get(spec.model) if spec is not None and spec.model else None
         known = (
             getattr(self.table.c.embedding.type, "dim", None),
-            None if definition is None else definition.dimensions,
+            None if spec is None else spec.dimensions,
             None if model is None else model.dimensions,
         )
         return next((dimensions for dimensions in known if dimensions is not None), None)

@@ -8,6 +8,7 @@ from psycopg import sql
 from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.key_sql import KeySql
+from imgvec_pg.store.spec import CollectionSpec
 
 KEYS_PER_JOB = 64
 """Keys enqueued together. One write transaction carries at most these: a live HNSW index takes about 640 rows a
@@ -35,6 +36,7 @@ class Collection:
 
     Attributes:
         shown_source: The source relation for people, quoted where SQL wants it; "(dropped)" when it is gone.
+        partitions: Hash partitions of the embedding table, as the catalogue has them.
     """
 
     id: int
@@ -61,6 +63,29 @@ class Collection:
     prompt: str
     is_listed: bool
     url_prefixes: Sequence[str] = ()
+    partitions: int = 0
+
+    def spec(self) -> CollectionSpec:
+        """Return what would make this collection again; its source is None where it was dropped."""
+        images = tuple(column for column in (self.path_column, self.content_column) if column is not None)
+        return CollectionSpec(
+            name=self.name,
+            source=None if self.source_name is None else self.shown_source,
+            image=images,
+            model=self.model_name,
+            dimensions=self.dimensions,
+            has_text=self.has_text,
+            root=self.root,
+            url_prefixes=self.url_prefixes,
+            watch=[column for column in self.watch_columns if column not in images],
+            key=dict(zip(self.key_columns, self.key_types, strict=True)),
+            foreign_key=self.has_foreign_key,
+            m=self.m,
+            ef_construction=self.ef_construction,
+            quantization=self.quantization,
+            partitions=self.partitions,
+            prompt=self.prompt,
+        )
 
     @property
     def embedding_table(self) -> str:

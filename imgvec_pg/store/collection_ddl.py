@@ -1,4 +1,8 @@
-"""Create, find and drop collections."""
+"""Create, alter and drop collections."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -11,17 +15,16 @@ from imgvec_pg.database.connect import (
     vector_schema,
 )
 from imgvec_pg.database.sql_templates import load_sql, render
-from imgvec_pg.errors import (
-    CollectionError,
-)
+from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
+from imgvec_pg.store.collection_plan import CollectionPlan, plan_collection
 from imgvec_pg.store.registry import find_collections, get_collection
-from imgvec_pg.store.source import Source, describe_source
-from imgvec_pg.store.spec import CollectionRequest, build_collection
+from imgvec_pg.store.source import Source
+from imgvec_pg.store.spec import CollectionSpec, as_tuple, find_problems
 
 
 def create_collection(
-    connection: Connection, request: CollectionRequest, *, lock_timeout_ms: int = 2000
+    connection: Connection, spec: CollectionSpec, *, lock_timeout_ms: int = 2000
 ) -> Collection:
     """Create embedding table, triggers, functions and grants in one transaction.
 
@@ -32,29 +35,29 @@ def create_collection(
         CollectionError: The name is taken, the source is unfit or the role lacks a right; nothing is left behind.
         DatabaseError: The lock was not had in time.
     """
-    source = describe_source(connection, request.relation, request.key)
-    planned = build_collection(source, request)
+    plan = plan_collection(connection, spec)
+    source = plan.source
     schema = vector_schema(connection)
-    there = find_collections(connection, request.name)
-    if there and there[0].name != request.name:
+    there = find_collections(connection, spec.name)
+    if there and there[0].name != spec.name:
         raise CollectionError(
-            f'"{request.name}" is an alias of collection {there[0].name}; choose another name, or switch the alias to another '
-            f"model: imgvec collection switch {request.name} --to MODEL"
+            f'"{spec.name}" is an alias of collection {there[0].name}; choose another name, or switch the alias to another '
+            f"model: imgvec collection switch {spec.name} --to MODEL"
         )
     if there:
         raise CollectionError(
-            f'collection "{request.name}" exists already; choose another name, or first: imgvec collection drop {request.name}'
+            f'collection "{spec.name}" exists already; choose another name, or first: imgvec collection drop {spec.name}'
         )
     try:
         with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             # pgvector's own settings can be set by any role once its library is loaded.
             connection.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
-            collection = register(connection, planned, source)
-            for statement in creation_statements(collection, source, schema, request.partitions):
+            collection = register(connection, plan)
+            for statement in creation_statements(collection, source, schema):
                 connection.execute(statement)
     except psycopg.errors.ObjectNotInPrerequisiteState as error:
         raise CollectionError(
-            f"no foreign key can point to {request.relation} ({one_line(error)}); add --no-fk"
+            f"no foreign key can point to {source.shown} ({one_line(error)}); add --no-fk"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise CollectionError(
@@ -67,13 +70,14 @@ def create_collection(
         psycopg.errors.DuplicateTable,
     ) as error:
         raise CollectionError(
-            f'collection "{request.name}" exists already or a left-over is in its way ({one_line(error)}); choose another name'
+            f'collection "{spec.name}" exists already or a left-over is in its way ({one_line(error)}); choose another name'
         ) from error
     return collection
 
 
-def register(connection: Connection, planned: Collection, source: Source) -> Collection:
+def register(connection: Connection, plan: CollectionPlan) -> Collection:
     """Enter a planned collection and its model in the registries and return it with its ids."""
+    planned = plan.collection
     row = connection.execute(
         load_sql("queries/register_model.sql"),
         {"name": planned.model_name, "dimensions": planned.dimensions, "has_text": planned.has_text},
@@ -88,7 +92,7 @@ def register(connection: Connection, planned: Collection, source: Source) -> Col
         {
             "name": planned.name,
             "model_id": row[0],
-            "source": source.oid,
+            "source": plan.source.oid,
             "key_columns": list(planned.key_columns),
             "key_types": list(planned.key_types),
             "key_equality_schemas": list(planned.key_equality_schemas),
@@ -104,14 +108,14 @@ def register(connection: Connection, planned: Collection, source: Source) -> Col
             "url_prefixes": list(planned.url_prefixes),
         },
     )
-    return get_collection(connection, planned.name)
+    # The catalogue has no partitions yet.
+    return replace(get_collection(connection, planned.name), partitions=planned.partitions)
 
 
-def creation_statements(
-    collection: Collection, source: Source, schema: str, partitions: int = 0
-) -> list[sql.Composed]:
+def creation_statements(collection: Collection, source: Source, schema: str) -> list[sql.Composed]:
     """Return the statements that make a registered collection's objects, in order."""
     parts = collection.parts(schema)
+    partitions = collection.partitions
     # With a foreign key PostgreSQL itself forgets the vectors of rows that go.
     forget: dict[str, sql.Composable] = {
         part: sql.SQL("") if collection.has_foreign_key else render(f"collection/{part}.sql", **parts)
@@ -158,6 +162,37 @@ def search_statements(collection: Collection, schema: str) -> list[sql.Composed]
     ending = "" if collection.quantization is None else f"_{collection.quantization}"
     parts = collection.parts(schema)
     return [render(f"collection/{name}{ending}.sql", **parts) for name in ("search", "near_comment")]
+
+
+ALTERABLE = ("root", "url_prefixes")
+"""Fields of a CollectionSpec that can change while the collection holds embeddings: what its workers may read."""
+
+
+def find_setting_problems(settings: Mapping[str, Any]) -> list[UsageError]:
+    """Say why the settings of a collection cannot become these."""
+    if not settings:
+        return [UsageError(f"nothing is changed; expected {' or '.join(ALTERABLE)}")]
+    if unknown := sorted(set(settings) - set(ALTERABLE)):
+        return [UsageError(f"{unknown[0]} never changes in a collection; expected {' or '.join(ALTERABLE)}")]
+    return find_problems(settings)
+
+
+def alteration(name: str, settings: Mapping[str, Any]) -> sql.Composed:
+    """Return the statement that gives a collection another root or other URL prefixes.
+
+    Args:
+        settings: Some of ALTERABLE, at least one.
+    """
+    values = dict(settings)
+    if "url_prefixes" in values:
+        values["url_prefixes"] = list(as_tuple(values["url_prefixes"]))
+    pairs = [
+        sql.SQL("{} = {}").format(sql.Identifier(field), sql.Literal(value))
+        for field, value in values.items()
+    ]
+    return render(
+        "collection/alter.sql", settings=sql.SQL(", ").join(pairs), collection_name=sql.Literal(name)
+    )
 
 
 def drop_collection(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> None:

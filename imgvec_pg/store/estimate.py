@@ -6,8 +6,8 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.hnsw import index_bytes
-from imgvec_pg.store.source import describe_source
-from imgvec_pg.store.spec import CollectionRequest, build_collection
+from imgvec_pg.store.collection_plan import plan_collection
+from imgvec_pg.store.spec import CollectionSpec
 
 COUNT_EXACTLY_BELOW = 1_000_000
 ROW_OVERHEAD_BYTES = 24 + 4 + 8 + 8 + 33 + 8 + 5 + 8
@@ -29,14 +29,14 @@ class Estimate:
     hours: float | None
 
 
-def estimate_collection(connection: Connection, request: CollectionRequest) -> Estimate:
-    """Check a request as `create_collection` would and estimate its cost; changes nothing.
+def estimate_collection(connection: Connection, spec: CollectionSpec) -> Estimate:
+    """Check a spec as `create_collection` would and estimate its cost; changes nothing.
 
     Raises:
         CollectionError, UsageError: It cannot be made as asked.
     """
-    source = describe_source(connection, request.relation, request.key)
-    planned = build_collection(source, request)
+    plan = plan_collection(connection, spec)
+    source, planned = plan.source, plan.collection
     parts = planned.parts(vector_schema(connection))
     estimated = source.estimated_rows >= COUNT_EXACTLY_BELOW
     rows = int(source.estimated_rows)
@@ -47,16 +47,16 @@ def estimate_collection(connection: Connection, request: CollectionRequest) -> E
         rows = int(row[0]) if row else 0
     rate = connection.execute(
         "SELECT images_per_second FROM imgvec.model WHERE name = %s",
-        [request.model_name],
+        [planned.model_name],
     ).fetchone()
     per_second = float(rate[0]) if rate and rate[0] else None
-    vector_bytes = 2 * request.dimensions
+    vector_bytes = 2 * planned.dimensions
     return Estimate(
         source=planned.shown_source,
         rows=rows,
         is_estimated=estimated,
         table_bytes=rows * (vector_bytes + ROW_OVERHEAD_BYTES + PRIMARY_KEY_BYTES),
-        index_bytes=index_bytes(rows, request.dimensions, planned.m, planned.quantization),
+        index_bytes=index_bytes(rows, planned.dimensions, planned.m, planned.quantization),
         images_per_second=per_second,
         hours=None if not per_second else rows / per_second / 3600,
     )

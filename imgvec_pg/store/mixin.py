@@ -12,14 +12,14 @@ from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapped, Mapper, mapped_column, relationship
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.store.spec import CollectionDefinition
+from imgvec_pg.store.spec import CollectionSpec
 
 SCHEMA = "imgvec"
 INFO = "imgvec"
 """Key in the `info` of an embedding table, whose value is "collection"; in that of a MetaData, the MetaData with the
 embedding tables of its sources."""
-DEFINITION = "imgvec_definition"
-"""Key in the `info` of an embedding table: its CollectionDefinition."""
+SPEC = "imgvec_spec"
+"""Key in the `info` of an embedding table: its CollectionSpec."""
 CLASSES: WeakKeyDictionary[sa.Table, dict[str, type[Any]]] = WeakKeyDictionary()
 """The embedding classes of a source's table by name of the collection. Not in its `info`, which Alembic writes out."""
 TAKEN = frozenset(
@@ -34,7 +34,7 @@ class EmbeddingMixin:
             __source__ = Product
             __collection__ = "product_clip"
 
-    or a CollectionDefinition, for Alembic's autogenerate to create the collection. Without `__source__` write
+    or a CollectionSpec, for Alembic's autogenerate to create the collection. Without `__source__` write
     `__tablename__`, `__table_args__` and the key columns yourself.
 
     `embedding` is a halfvec of L2 norm 1 with the dimensions of the collection's model. `embedding.cosine_distance(q)`
@@ -42,12 +42,12 @@ class EmbeddingMixin:
     Alembic would make a bare table of it.
 
     Raises:
-        UsageError: The source is no mapped class or table with a primary key, or lacks a column that the definition names,
+        UsageError: The source is no mapped class or table with a primary key, or lacks a column that the spec names,
             or `__collection__` is missing.
     """
 
     __source__: ClassVar[Any] = None
-    __collection__: ClassVar[str | CollectionDefinition | None] = None
+    __collection__: ClassVar[str | CollectionSpec | None] = None
 
     embedding: Mapped[Any] = mapped_column(HALFVEC())
     version: Mapped[int] = mapped_column(sa.BigInteger)
@@ -65,10 +65,10 @@ class EmbeddingMixin:
 def _follow_source(cls: type[EmbeddingMixin]) -> None:
     """Give a class its table's name, the source's key columns and the relationship, before it is mapped."""
     table, mapper = _source_of(cls)
-    definition = cls.__dict__.get("__collection__")
-    if isinstance(definition, str):
-        definition = CollectionDefinition(definition)
-    if not isinstance(definition, CollectionDefinition):
+    spec = cls.__dict__.get("__collection__")
+    if isinstance(spec, str):
+        spec = CollectionSpec(spec)
+    if not isinstance(spec, CollectionSpec):
         raise UsageError(
             f"class {cls.__name__} has a __source__ and no __collection__; expected the name of a collection, such as "
             f'__collection__ = "{table.name}_clip"'
@@ -84,32 +84,32 @@ def _follow_source(cls: type[EmbeddingMixin]) -> None:
             f'the key column "{taken[0]}" of {table.fullname} has a name that embedding tables use themselves; rename it'
         )
     names = [column.name for column in table.columns]
-    for name in (*definition.image_columns, *definition.watch):
+    for name in (*spec.image_columns, *spec.watch):
         # Of another relation, a view say, nothing is known here.
-        if definition.source is None and name not in names:
+        if spec.source is None and name not in names:
             raise UsageError(
                 f'{table.fullname}, the source of class {cls.__name__}, has no column "{name}"; it has: '
                 f"{', '.join(names)}"
             )
-    definition = replace(definition, source=definition.source or _quoted(table))
-    twin = _twin(table, definition)
+    spec = replace(spec, source=spec.source or _quoted(table))
+    twin = _twin(table, spec)
     if twin is not None:
         raise UsageError(
-            f"classes {twin} and {cls.__name__} both embed {definition.source} ({', '.join(definition.image_columns)}) by "
-            f"{definition.model}; expected one collection for a model"
+            f"classes {twin} and {cls.__name__} both embed {spec.source} ({', '.join(spec.image_columns)}) by "
+            f"{spec.model}; expected one collection for a model"
         )
-    cls.__tablename__ = f"{definition.name}_embedding"  # type: ignore[attr-defined]
+    cls.__tablename__ = f"{spec.name}_embedding"  # type: ignore[attr-defined]
     columns = list(keys.values())
     cls.__table_args__ = (  # type: ignore[attr-defined]
         sa.ForeignKeyConstraint([column.name for column in columns], columns),
-        {"schema": SCHEMA, "info": {INFO: "collection", DEFINITION: definition}},
+        {"schema": SCHEMA, "info": {INFO: "collection", SPEC: spec}},
     )
     cls.metadata = table.metadata.info.setdefault(INFO, sa.MetaData())  # type: ignore[attr-defined]
     for name, column in keys.items():
         setattr(cls, name, mapped_column(column.name, column.type, primary_key=True, autoincrement=False))
     if mapper is not None:
         cls.source = relationship(mapper.class_, viewonly=True)  # type: ignore[attr-defined]
-    CLASSES.setdefault(table, {})[definition.name] = cls
+    CLASSES.setdefault(table, {})[spec.name] = cls
 
 
 def _source_of(cls: type[EmbeddingMixin]) -> tuple[sa.Table, Mapper[Any] | None]:
@@ -131,14 +131,14 @@ def _attribute(mapper: Mapper[Any] | None, column: sa.Column[Any]) -> str:
     return column.key if mapper is None else mapper.get_property_by_column(column).key
 
 
-def _twin(table: sa.Table, definition: CollectionDefinition) -> str | None:
+def _twin(table: sa.Table, spec: CollectionSpec) -> str | None:
     """Return the name of a class that embeds the same pictures by the same model under another name."""
     for name, other in CLASSES.get(table, {}).items():
-        told = other.__table__.info[DEFINITION]
+        told = other.__table__.info[SPEC]
         if (
-            name != definition.name
-            and definition.is_complete
-            and (told.model, told.image_columns) == (definition.model, definition.image_columns)
+            name != spec.name
+            and spec.is_complete
+            and (told.model, told.image_columns) == (spec.model, spec.image_columns)
         ):
             return str(other.__name__)
     return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg
 
@@ -58,6 +58,19 @@ class KeyColumn:
 
 
 @dataclass(frozen=True)
+class ImageColumns:
+    """The columns of a source that hold its pictures: paths or URLs, and bytes."""
+
+    path: str | None
+    content: str | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that there are, the one with paths first."""
+        return tuple(name for name in (self.path, self.content) if name is not None)
+
+
+@dataclass(frozen=True)
 class Source:
     """What the catalogue says of a relation; `tables` are those whose statements fire triggers.
 
@@ -80,6 +93,28 @@ class Source:
     def can_have_triggers(self) -> bool:
         """Whether statement triggers with transition tables are possible."""
         return self.kind in {"table", "partitioned table"}
+
+    def image_columns(self, names: Sequence[str]) -> ImageColumns:
+        """Tell path columns from bytea columns by their types.
+
+        Raises:
+            CollectionError: No such column, or of a type that holds no image.
+        """
+        path = content = None
+        for name in names:
+            if name not in self.columns:
+                raise CollectionError(no_such_column(self.shown, name, self.columns))
+            type_name = self.columns[name]
+            if type_name == "bytea" and content is None:
+                content = name
+            elif type_name.split(".")[-1] in TEXT_TYPES and path is None:
+                path = name
+            else:
+                raise CollectionError(
+                    f'column "{name}" of {self.shown} is {type_name}; expected a text column with paths, a bytea column, '
+                    "or both"
+                )
+        return ImageColumns(path, content)
 
 
 def resolve_relation(connection: Connection, relation: str) -> int:
@@ -118,18 +153,54 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
         CollectionError: No such relation, not a table or view, inherited from, no usable key.
     """
     oid = resolve_relation(connection, relation)
+    found = _look_up(connection, oid, key)
+    schema, name, shown, relkind, hides_rows, estimated_rows = found.relation
+    _refuse_unfit(shown, relkind, found.children)
+    is_primary = not key or sorted(key) == sorted(row[0] for row in found.primary)
+    return Source(
+        oid=oid,
+        schema=schema,
+        name=name,
+        shown=shown,
+        kind=KINDS[relkind],
+        key=_primary_key(shown, found) if is_primary else _chosen_key(shown, found, key),
+        columns=found.columns,
+        hides_rows=hides_rows,
+        tables=tuple((s, t) for s, t in found.tables) or ((schema, name),),
+        estimated_rows=float(estimated_rows),
+        has_unique_key=is_primary,
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Rows of the catalogue; `primary` and `chosen` are of KeyColumn's fields, `chosen` only where a key was given."""
+
+    relation: tuple[Any, ...]
+    columns: dict[str, str]
+    primary: list[tuple[str, str, str]]
+    chosen: list[tuple[str, str, str]]
+    tables: list[tuple[str, str]]
+    children: list[tuple[str]]
+
+
+def _look_up(connection: Connection, oid: int, key: Sequence[str]) -> _Found:
+    def rows(name: str, **parameters: object) -> list[Any]:
+        return connection.execute(load_sql(f"queries/{name}.sql"), {"oid": oid, **parameters}).fetchall()
+
     with plain_search_path(connection):
-        found = connection.execute(load_sql("queries/source_relation.sql"), {"oid": oid}).fetchone()
-        assert found is not None  # noqa: S101 - resolved in the line above
-        chosen_key = load_sql("queries/source_chosen_key.sql")
-        columns: dict[str, str] = dict(
-            connection.execute(load_sql("queries/source_columns.sql"), {"oid": oid})
+        [relation] = rows("source_relation")
+        return _Found(
+            relation=relation,
+            columns=dict(rows("source_columns")),
+            primary=rows("source_primary_key"),
+            chosen=rows("source_chosen_key", columns=list(key)) if key else [],
+            tables=rows("source_tables"),
+            children=rows("source_children"),
         )
-        primary = connection.execute(load_sql("queries/source_primary_key.sql"), {"oid": oid}).fetchall()
-        chosen = connection.execute(chosen_key, {"oid": oid, "columns": list(key)}).fetchall() if key else []
-        tables = connection.execute(load_sql("queries/source_tables.sql"), {"oid": oid}).fetchall()
-        children = connection.execute(load_sql("queries/source_children.sql"), {"oid": oid}).fetchall()
-    schema, name, shown, relkind, hides_rows, estimated_rows = found
+
+
+def _refuse_unfit(shown: str, relkind: str, children: Sequence[tuple[str]]) -> None:
     if relkind not in KINDS:
         raise CollectionError(
             f'"{shown}" is not a table or view; expected one that holds a row for each image'
@@ -139,39 +210,37 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
             f"{shown} has tables that inherit from it ({', '.join(row[0] for row in children)}), whose rows its primary key "
             "does not cover; name a table without such, or a view of its own rows (FROM ONLY) with --key and --no-fk"
         )
-    missing = [column for column in key if column not in columns]
-    if missing:
-        raise CollectionError(no_such_column(shown, missing[0], columns))
-    if key and len(chosen) != len(key):
-        raise CollectionError(
-            f"a key column of {shown} has a type without ordering; expected a type that can be a primary key"
-        )
-    rows = chosen or primary
-    if not rows:
+
+
+def _primary_key(shown: str, found: _Found) -> tuple[KeyColumn, ...]:
+    if not found.primary:
         raise CollectionError(
             f"{shown} has no primary key, which is how its embeddings are told apart; "
             "add one, or name unique columns with --key COLUMN together with --no-fk"
         )
-    key_columns = tuple(KeyColumn(*row) for row in rows)
-    for column in key_columns:
+    return _usable(shown, found.primary)
+
+
+def _chosen_key(shown: str, found: _Found, key: Sequence[str]) -> tuple[KeyColumn, ...]:
+    missing = [column for column in key if column not in found.columns]
+    if missing:
+        raise CollectionError(no_such_column(shown, missing[0], found.columns))
+    if len(found.chosen) != len(key):
+        raise CollectionError(
+            f"a key column of {shown} has a type without ordering; expected a type that can be a primary key"
+        )
+    return _usable(shown, found.chosen)
+
+
+def _usable(shown: str, rows: Sequence[tuple[str, str, str]]) -> tuple[KeyColumn, ...]:
+    key = tuple(KeyColumn(*row) for row in rows)
+    for column in key:
         if column.name in RESERVED_KEY_NAMES:
             raise CollectionError(
                 f'the key column "{column.name}" of {shown} has a name that the embedding table needs for itself; '
                 "make a view with another name for it and use --no-fk"
             )
-    return Source(
-        oid=oid,
-        schema=schema,
-        name=name,
-        shown=shown,
-        kind=KINDS[relkind],
-        key=key_columns,
-        columns=columns,
-        hides_rows=hides_rows,
-        tables=tuple((s, t) for s, t in tables) or ((schema, name),),
-        estimated_rows=float(estimated_rows),
-        has_unique_key=bool(primary) and [row[0] for row in primary] == [row[0] for row in rows],
-    )
+    return key
 
 
 def no_such_column(relation: str, column: str, columns: dict[str, str]) -> str:

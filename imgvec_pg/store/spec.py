@@ -1,15 +1,14 @@
-"""What a new collection is asked to be, and whether it can be that."""
+"""CollectionSpec: what a collection is declared to be, whichever way it was declared, and the checks of its values."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any
 
 from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.embedding.catalog import describe_model
-from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.errors import UsageError
 from imgvec_pg.images.fetching.url_rules import parse_prefix
-from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.source import TEXT_TYPES, Source, no_such_column
 
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 RESERVED_ENDINGS = ("_row", "_text")
@@ -18,39 +17,116 @@ MAX_PROMPT_BYTES = 500
 """As the table imgvec.collection has it."""
 MAX_DIMENSIONS = 4000
 """pgvector src/hnsw.h: HNSW_MAX_DIM 2000 floats, twice that in halfvec."""
-DOLLAR_QUOTE = re.compile(r"\$\w*\$")
+MAX_PARTITIONS = 1024
+QUANTIZATIONS = ("bit",)
 
 
 @dataclass(frozen=True)
-class CollectionRequest:
-    """What `imgvec collection create` was asked for.
+class CollectionSpec:
+    """A collection's name and what makes it. All ways to declare a collection read and write this.
+
+    `imgvec collection create`, Django's ImageSearch, `__collection__` of a SQLAlchemy class, op.create_collection and
+    `imgvec collection show --json` have these fields; a registered collection gives its own by Collection.spec().
+    A name, column or prefix alone may stand for a sequence of one.
 
     Attributes:
-        image_columns: One column holding paths (text) or pictures (bytea), or one of each.
-        watch_columns: Further columns whose change means a new image.
+        name: 1 to 40 lower-case letters, digits and underscores.
+        source: The source relation, quoted where SQL wants it; a SQLAlchemy or Django class fills in its own table.
+        image: The column with paths or URLs (text) or pictures (bytea), or one of each.
+        model: "architecture/pretrained", "demo", "local-dir:/path" or an entry point's name.
+        dimensions, has_text: Of the model; None to look them up by its name.
         root: Folder that paths are relative to and must stay inside.
-        key: Columns that identify a row where there is no primary key.
-        partitions: Hash partitions of the embedding table; 0 for a plain table.
+        url_prefixes: What URLs in the image column may begin with; none is fetched by default.
+        watch: Further columns whose change means a new image.
+        key: Columns that identify a row where there is no primary key, with their PostgreSQL types where SQL is written
+            without a database.
+        foreign_key: Whether a foreign key points to the source, so that TRUNCATE and DROP of it need CASCADE.
+        m, ef_construction: Of the HNSW index.
         quantization: "bit" for a binary HNSW index, None for one over the vectors.
+        partitions: Hash partitions of the embedding table, 0 to 1,024; 0 for a plain table.
         prompt: What a text becomes before it is embedded, {} standing for it.
-        url_prefixes: What URLs in the path column may begin with; none is fetched by default.
+
+    Raises:
+        UsageError: A value cannot be used.
     """
 
     name: str
-    relation: str
-    image_columns: Sequence[str]
-    model_name: str
-    dimensions: int
-    has_text: bool
+    source: str | None = None
+    image: str | Sequence[str] | None = None
+    model: str | None = None
+    dimensions: int | None = None
+    has_text: bool | None = None
+    _: KW_ONLY
     root: str | None = None
-    watch_columns: Sequence[str] = ()
-    key: Sequence[str] = ()
-    with_foreign_key: bool = True
-    hnsw: HnswParams = field(default_factory=HnswParams)
-    partitions: int = 0
-    quantization: str | None = None
-    prompt: str = "{}"
     url_prefixes: Sequence[str] = ()
+    watch: Sequence[str] = ()
+    key: Mapping[str, str | None] | Sequence[str] = ()
+    foreign_key: bool = True
+    m: int = 16
+    ef_construction: int = 64
+    quantization: str | None = None
+    partitions: int = 0
+    prompt: str = "{}"
+
+    def __post_init__(self) -> None:
+        for problem in find_problems(vars(self)):
+            raise problem
+        # One form for each value, so that specs from different ways in can be compared.
+        images = as_tuple(self.image)
+        object.__setattr__(self, "image", images[0] if len(images) == 1 else images or None)
+        object.__setattr__(self, "url_prefixes", as_tuple(self.url_prefixes))
+        object.__setattr__(self, "watch", as_tuple(self.watch))
+        key = dict(self.key) if isinstance(self.key, Mapping) else dict.fromkeys(as_tuple(self.key))
+        object.__setattr__(self, "key", key)
+
+    @property
+    def image_columns(self) -> tuple[str, ...]:
+        """The image columns, none where only the name was given."""
+        return as_tuple(self.image)
+
+    @property
+    def key_types(self) -> Mapping[str, str | None]:
+        """The key columns and their PostgreSQL types, None where a type was not given."""
+        return dict(self.key) if isinstance(self.key, Mapping) else dict.fromkeys(self.key)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a collection can be made of it."""
+        return bool(self.source and self.image and self.model)
+
+    def resolve(self) -> "CollectionSpec":
+        """Return it with the dimensions and the text tower of its model, and the model under its canonical name.
+
+        Raises:
+            UsageError: Source, image or model is missing.
+            ModelNotFoundError: No model has this name.
+        """
+        missing = [name for name in ("source", "image", "model") if not getattr(self, name)]
+        if self.model is None or missing:
+            raise UsageError(
+                f'collection "{self.name}" has no {" and no ".join(missing)}; expected all three to create it'
+            )
+        if self.dimensions is not None and self.has_text is not None:
+            return self
+        return self.by_model(self.model)
+
+    def by_model(self, model: str) -> "CollectionSpec":
+        """Return the same collection embedded by another model, of which dimensions and text tower are looked up.
+
+        Raises:
+            ModelNotFoundError: No model has this name.
+        """
+        described = describe_model(model)
+        return replace(
+            self, model=described.name, dimensions=described.dimensions, has_text=described.has_text
+        )
+
+
+def as_tuple(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return names as a tuple: a name alone is one, not its letters."""
+    if names is None:
+        return ()
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def check_name(name: str) -> None:
@@ -89,204 +165,79 @@ def check_prompt(prompt: str) -> None:
         raise UsageError(f"the prompt has {size} bytes; expected at most {MAX_PROMPT_BYTES}")
 
 
-def check_quotable(shown: str, names: Sequence[str]) -> None:
-    """Refuse names that would end the quoted body of a function which mentions them.
+def check_dimensions(dimensions: int | None, model: str | None) -> None:
+    """Refuse models whose vectors pgvector cannot index.
 
     Raises:
-        CollectionError: A name holds something like $word$.
+        UsageError: Not 1 to 4,000 dimensions.
     """
-    for name in names:
-        if DOLLAR_QUOTE.search(name):
-            raise CollectionError(
-                f'the name "{name}" of {shown} holds a dollar quote, which functions cannot mention safely; '
-                "make a view with other names and use --no-fk"
-            )
-
-
-@dataclass(frozen=True)
-class ImageColumns:
-    """The columns of a source that hold its pictures."""
-
-    path: str | None
-    content: str | None
-
-
-def choose_image_columns(source: Source, names: Sequence[str]) -> ImageColumns:
-    """Tell path columns from bytea columns by their types.
-
-    Raises:
-        CollectionError: No such column, or of a type that holds no image.
-    """
-    shown = source.shown
-    path = content = None
-    for name in names:
-        if name not in source.columns:
-            raise CollectionError(no_such_column(shown, name, source.columns))
-        type_name = source.columns[name]
-        if type_name == "bytea" and content is None:
-            content = name
-        elif type_name.split(".")[-1] in TEXT_TYPES and path is None:
-            path = name
-        else:
-            raise CollectionError(
-                f'column "{name}" of {shown} is {type_name}; expected a text column with paths, a bytea column, or both'
-            )
-    return ImageColumns(path, content)
-
-
-def build_collection(source: Source, request: CollectionRequest) -> Collection:
-    """Check a request against its source and return the collection it would make (id 0).
-
-    Raises:
-        CollectionError, UsageError: It cannot be made as asked.
-    """
-    check_name(request.name)
-    check_prompt(request.prompt)
-    if not 1 <= request.dimensions <= MAX_DIMENSIONS:
+    if dimensions is not None and not 1 <= dimensions <= MAX_DIMENSIONS:
         raise UsageError(
-            f'model "{request.model_name}" gives {request.dimensions:,} dimensions; pgvector indexes at most '
+            f'model "{model}" gives {dimensions:,} dimensions; pgvector indexes at most '
             f"{MAX_DIMENSIONS:,} of halfvec, so choose a model with fewer"
         )
-    shown = source.shown
-    if source.schema == "imgvec" and source.name != "image":
-        raise CollectionError(
-            f"{shown} is imgvec's own and no source of pictures; of this schema only imgvec.image is one (--library)"
-        )
-    check_quotable(shown, [source.schema, source.name, *source.columns])
-    columns = choose_image_columns(source, request.image_columns)
-    for prefix in request.url_prefixes:
-        parse_prefix(prefix)
-    if columns.path is not None and request.root is None and not request.url_prefixes:
-        raise UsageError(
-            f'column "{columns.path}" holds paths; say which folder they are under with --root DIR '
-            "(the worker reads no file outside it), or which URLs it may fetch with --url PREFIX"
-        )
-    if request.with_foreign_key and source.can_have_triggers and not source.has_unique_key:
-        raise CollectionError(
-            f"{', '.join(request.key)} is not the primary key of {shown}, which is what a foreign key points to; "
-            "leave out --key or add --no-fk"
-        )
-    if request.with_foreign_key and not source.can_have_triggers:
-        raise CollectionError(
-            f"{shown} is a {source.kind}, which a foreign key cannot point to; add --no-fk "
-            "(changes are then found by imgvec collection reconcile)"
-        )
-    for column in request.watch_columns:
-        if column not in source.columns:
-            raise CollectionError(no_such_column(shown, column, source.columns))
-    watched = [c for c in (columns.path, columns.content) if c is not None]
-    watched += [c for c in request.watch_columns if c not in watched]
-    return Collection(
-        id=0,
-        name=request.name,
-        model_id=0,
-        model_name=request.model_name,
-        dimensions=request.dimensions,
-        has_text=request.has_text,
-        source_schema=source.schema,
-        source_name=source.name,
-        shown_source=source.shown,
-        key_columns=[column.name for column in source.key],
-        key_types=[column.type_name for column in source.key],
-        key_equality_schemas=[column.equality_schema for column in source.key],
-        path_column=columns.path,
-        content_column=columns.content,
-        watch_columns=watched,
-        root=request.root,
-        has_foreign_key=request.with_foreign_key,
-        m=request.hnsw.m,
-        ef_construction=request.hnsw.ef_construction,
-        ef_search=None,
-        quantization=request.quantization,
-        prompt=request.prompt,
-        is_listed=False,
-        url_prefixes=list(request.url_prefixes),
-    )
 
 
-@dataclass(frozen=True)
-class CollectionDefinition:
-    """A collection's name and what makes it: the options of `imgvec collection create`.
-
-    Attributes:
-        name: 1 to 40 lower-case letters, digits and underscores.
-        image: The column with paths (text) or pictures (bytea), or one of each.
-        model: "architecture/pretrained", "demo", "local-dir:/path" or an entry point's name.
-        root: Folder that paths are under.
-        source: The source relation, quoted where SQL wants it; filled in from the model class where one declares this.
-        key: The source's key columns and their PostgreSQL types, needed only to write SQL without a database.
-        dimensions, has_text: Of the model; None to look them up by its name.
-        watch: Further columns whose change means a new image.
-        m, ef_construction: Of the HNSW index.
-        partitions: Hash partitions of the embedding table, 0 for a plain table.
-        quantization: "bit" for an index over bits.
-        prompt: What a text becomes before it is embedded, {} standing for it.
+def check_url_prefixes(prefixes: str | Sequence[str]) -> None:
+    """Refuse what no URL can begin with.
 
     Raises:
-        UsageError: The name, m or ef_construction cannot be used.
+        UsageError: One is no scheme, host and path.
     """
-
-    name: str
-    image: str | Sequence[str] | None = None
-    model: str | None = None
-    root: str | None = None
-    source: str | None = None
-    key: Mapping[str, str] = field(default_factory=dict)
-    dimensions: int | None = None
-    has_text: bool | None = None
-    watch: Sequence[str] = ()
-    foreign_key: bool = True
-    m: int = 16
-    ef_construction: int = 64
-    partitions: int = 0
-    quantization: str | None = None
-    prompt: str = "{}"
-
-    def __post_init__(self) -> None:
-        check_name(self.name)
-        HnswParams(self.m, self.ef_construction)
-
-    @property
-    def image_columns(self) -> list[str]:
-        """The image columns, none where only the name was given."""
-        if self.image is None:
-            return []
-        return [self.image] if isinstance(self.image, str) else list(self.image)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether a collection can be made of it."""
-        return bool(self.source and self.image_columns and self.model)
-
-    def request(self) -> CollectionRequest:
-        """Return it as create_collection() takes it, with the model's dimensions.
-
-        Raises:
-            UsageError: Source, image or model is missing.
-            ModelNotFoundError: No model has this name.
-        """
-        if not self.source or not self.image_columns or not self.model:
-            missing = [name for name in ("source", "image", "model") if not getattr(self, name)]
+    for prefix in as_tuple(prefixes):
+        if not isinstance(prefix, str):
             raise UsageError(
-                f'collection "{self.name}" has no {" and no ".join(missing)}; expected all three to create it'
+                f"{prefix!r} is no beginning of URLs; expected texts such as https://images.example.com"
             )
-        dimensions, has_text = self.dimensions, self.has_text
-        if dimensions is None or has_text is None:
-            described = describe_model(self.model)
-            dimensions = described.dimensions if dimensions is None else dimensions
-            has_text = described.has_text if has_text is None else has_text
-        return CollectionRequest(
-            name=self.name,
-            relation=self.source,
-            image_columns=self.image_columns,
-            model_name=self.model,
-            dimensions=dimensions,
-            has_text=has_text,
-            root=self.root,
-            watch_columns=self.watch,
-            with_foreign_key=self.foreign_key,
-            hnsw=HnswParams(self.m, self.ef_construction),
-            partitions=self.partitions,
-            quantization=self.quantization,
-            prompt=self.prompt,
-        )
+        parse_prefix(prefix)
+
+
+def check_quantization(quantization: str | None) -> None:
+    """Refuse an unknown kind of index.
+
+    Raises:
+        UsageError: Neither "bit" nor None.
+    """
+    if quantization is not None and quantization not in QUANTIZATIONS:
+        raise UsageError(f"quantization is {quantization!r}; expected {' or '.join(QUANTIZATIONS)}, or None")
+
+
+def check_partitions(partitions: int) -> None:
+    """Refuse a number of partitions that PostgreSQL would not handle well.
+
+    Raises:
+        UsageError: Not 0 to 1,024.
+    """
+    if not 0 <= partitions <= MAX_PARTITIONS:
+        raise UsageError(f"partitions is {partitions}; expected 0 to {MAX_PARTITIONS:,}")
+
+
+CHECKS: dict[tuple[str, ...], Callable[..., object]] = {
+    ("name",): check_name,
+    ("prompt",): check_prompt,
+    ("dimensions", "model"): check_dimensions,
+    ("url_prefixes",): check_url_prefixes,
+    ("m", "ef_construction"): HnswParams,
+    ("quantization",): check_quantization,
+    ("partitions",): check_partitions,
+}
+"""What is checked of a spec's values without a database: fields, and a function of them that raises UsageError."""
+
+
+def find_problems(values: Mapping[str, Any]) -> list[UsageError]:
+    """Check a spec's values, by their fields' names; those that are missing are not checked.
+
+    Returns:
+        All that CollectionSpec would raise, the first of it first.
+    """
+    problems = []
+    for fields, check in CHECKS.items():
+        if values.keys() >= set(fields):
+            try:
+                check(*(values[field] for field in fields))
+            except UsageError as error:
+                problems.append(error)
+            except TypeError:
+                shown = ", ".join(f"{field}={values[field]!r}" for field in fields)
+                problems.append(UsageError(f"{shown} cannot be used for a collection: it has the wrong type"))
+    return problems

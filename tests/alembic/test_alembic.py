@@ -13,6 +13,7 @@ from alembicapp import App
 from dumps import dump_schema, dump_to_file, restore, run_tool
 from ormshop import sqlalchemy_url
 
+from imgvec_pg.alembic.alter_collection import AlterCollectionOp
 from imgvec_pg.alembic.collection_ops import DropCollectionOp
 from imgvec_pg.alembic.index_ops import DropHnswIndexOp, HnswIndex
 from imgvec_pg.alembic.migration_errors import MigrationError
@@ -20,9 +21,10 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection_ddl import triggered_tables
 from imgvec_pg.store.registry import find_collections
-from imgvec_pg.store.spec import CollectionDefinition
+from imgvec_pg.store.spec import CollectionSpec
 
 
 @pytest.fixture
@@ -70,8 +72,8 @@ def test_autogenerate_writes_it_all_and_then_nothing_and_goes_both_ways(
     text = app.autogenerate("first")
     assert "import pgvector.sqlalchemy" in text and "import imgvec_pg.alembic.plugin" in text
     assert re.search(
-        r"op\.create_collection\('product_clip', image='photo', model='demo', root='/srv/photos', source='product', "
-        r"key=\{'id': 'bigint'\}, dimensions=256, has_text=True\)",
+        r"op\.create_collection\('product_clip', source='product', image='photo', model='demo', dimensions=256, "
+        r"has_text=True, root='/srv/photos', key=\{'id': 'bigint'\}\)",
         text,
     )
     assert (
@@ -177,6 +179,32 @@ def test_a_change_of_a_collections_index_is_seen_built_and_registered(app: App, 
     assert "m='8', ef_construction='40'" in index_definition(rows, "product_clip_embedding_hnsw")
 
 
+def test_a_change_of_the_urls_or_the_root_is_seen_made_and_undone(app: App, rows: Connection) -> None:
+    app.change('root="/srv/photos"', 'root="/srv/new", url_prefixes=["https://images.example.com"]')
+    text = app.autogenerate("urls")
+    assert (
+        "op.alter_collection('product_clip', root='/srv/new', url_prefixes=['https://images.example.com'], "
+        "old={'root': '/srv/photos', 'url_prefixes': []})"
+    ) in text
+    assert (
+        "op.alter_collection('product_clip', root='/srv/photos', url_prefixes=[], "
+        "old={'root': '/srv/new', 'url_prefixes': ['https://images.example.com']})"
+    ) in text
+    app.alembic("upgrade", "head")
+    [made] = find_collections(rows)
+    assert (made.root, made.url_prefixes) == ("/srv/new", ["https://images.example.com"])
+    assert rows.execute("SELECT count(*) FROM imgvec.product_clip_embedding").fetchone() == (200,)
+    app.alembic("check")
+    printed = app.alembic("downgrade", "head:-1", "--sql")
+    app.alembic("downgrade", "-1")
+    [made] = find_collections(rows)
+    assert (made.root, made.url_prefixes) == ("/srv/photos", [])
+    assert """SET "root" = '/srv/photos', "url_prefixes" = '{}' WHERE c.name = 'product_clip'""" in printed
+    app.change(', url_prefixes=["https://images.example.com"]', ', url_prefixes=["images.example.com"]')
+    with pytest.raises(UsageError, match=r'"images\.example\.com" is no beginning of URLs'):
+        app.alembic("check")
+
+
 def test_a_change_of_dimension_is_alembics_and_refused_by_rows_of_the_old(app: App, rows: Connection) -> None:
     app.change("HALFVEC(3)", "HALFVEC(4)")
     text = app.autogenerate("longer")
@@ -202,7 +230,7 @@ def test_another_model_for_a_collection_is_refused(app: App, rows: Connection) -
 REFUSED = [
     (
         "op.create_collection('x', imge='photo')",
-        "op.create_collection has no option imge; expected image, model",
+        "op.create_collection has no option imge; expected source, image, model",
     ),
     (
         "op.create_collection('x', image='photo', model='demo')",
@@ -216,6 +244,23 @@ REFUSED = [
     (
         "op.create_collection('product_clip', source='other', image='photo', model='demo', root='/srv')",
         'collection "product_clip" exists already, over public.product by demo; expected other by demo',
+    ),
+    ("op.alter_collection('nothing', root='/srv')", 'collection "nothing" does not exist'),
+    (
+        "op.alter_collection('product_clip', model='demo')",
+        "op.alter_collection: model never changes in a collection; expected root or url_prefixes",
+    ),
+    (
+        "op.alter_collection('product_clip')",
+        "op.alter_collection: nothing is changed; expected root or url_prefixes",
+    ),
+    (
+        "op.alter_collection('product_clip', url_prefixes=['https://'])",
+        'op.alter_collection: "https://" is no beginning of URLs',
+    ),
+    (
+        "op.create_collection('x', source='product', image='photo', model='demo', url_prefixes='http://u@a.example')",
+        '"http://u@a.example" is no beginning of URLs',
     ),
     ("op.create_hnsw_index('x', 'product', 'look', m=1)", "m is 1; expected 2 to 100"),
     (
@@ -282,7 +327,10 @@ def test_printed_sql_makes_what_the_migration_makes(
     bare = dump_schema(another_database)
     run_tool("psql", another_database, "-X", "-v", "ON_ERROR_STOP=1", stdin=printed)
     assert dump_schema(another_database) == dump_schema(database)
-    columns = "key_columns, key_types, key_equality_schemas, path_column, content_column, watch_columns, root, m, prompt"
+    columns = (
+        "key_columns, key_types, key_equality_schemas, path_column, content_column, watch_columns, root, url_prefixes, m,"
+        " prompt"
+    )
     registered = f"SELECT name, source::regclass::text, has_foreign_key, {columns} FROM imgvec.collection"
     with connect(another_database) as other:
         assert other.execute(registered).fetchall() == connection.execute(registered).fetchall()
@@ -416,8 +464,12 @@ def test_the_revisions_live_in_an_applications_own_tree(
 
 def test_what_cannot_be_undone_says_so() -> None:
     with pytest.raises(
-        MigrationError, match="cannot be undone without the definition; expected source, image and model"
+        MigrationError, match="cannot be undone without what made it; expected source, image and model"
     ):
-        DropCollectionOp(CollectionDefinition("x")).reverse()
+        DropCollectionOp(CollectionSpec("x")).reverse()
+    with pytest.raises(
+        MigrationError, match=r'op.alter_collection\("x"\) cannot be undone; expected old=\{…\} with root'
+    ):
+        AlterCollectionOp("x", {"root": "/srv"}, {}).reverse()
     with pytest.raises(MigrationError, match="the index x cannot be made again; expected table_name"):
         DropHnswIndexOp(HnswIndex("x", "", "embedding")).reverse()

@@ -30,7 +30,7 @@ from imgvec_pg.images.fetching import host_backoff, http_client, url
 from imgvec_pg.images.fetching.host_backoff import HostCircuitBreakers
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 NAME = "bad"
 GOOD_ROWS = 70
@@ -60,11 +60,11 @@ def make_rows(connection: Connection, rows: list[BadPicture], root: Path, prefix
         connection.execute(insert, [None, None, photograph()])
         if number < len(rows):
             connection.execute(insert, [rows[number].name, rows[number].path, rows[number].content])
-    request = CollectionRequest(
+    request = CollectionSpec(
         name=NAME,
-        relation="bad",
-        image_columns=["path", "content"],
-        model_name="faulty-grid",
+        source="bad",
+        image=["path", "content"],
+        model="faulty-grid",
         dimensions=DIMENSIONS,
         has_text=True,
         root=str(root),

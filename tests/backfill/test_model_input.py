@@ -9,8 +9,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import UsageError
-from imgvec_pg.store.collection_ddl import create_collection
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 
 def test_model_input(database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,9 +19,8 @@ def test_model_input(database: str, tmp_path: Path, capsys: pytest.CaptureFixtur
         connection.execute(
             "CREATE TABLE photo (id integer PRIMARY KEY, content bytea); INSERT INTO photo VALUES (1, 'x')"
         )
-        wide = CollectionRequest("wide", "photo", ["content"], "ours", 4001, False)
         with pytest.raises(UsageError, match="gives 4,001 dimensions; pgvector indexes at most 4,000"):
-            create_collection(connection, wide)
+            CollectionSpec("wide", "photo", ["content"], "ours", 4001, False)
         create = ["collection", "create", "likeness", "--source", "photo", "--image", "content"]
         assert run(cli, [*create, "--model", "timm/resnet50.a1_in1k", "--dsn", database]) == 0
         for arguments, code, message in (

@@ -20,7 +20,7 @@ from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 ROWS = 150
 
@@ -39,8 +39,8 @@ def make_shop(connection: Connection, rows: int) -> None:
         ("lines", "photo", "color-lines", 27),
         ("elsewhere", "other", "color-grid", 12),
     ):
-        request = CollectionRequest(
-            name=name, relation=relation, image_columns=["content"], model_name=model,
+        request = CollectionSpec(
+            name=name, source=relation, image=["content"], model=model,
             dimensions=dimensions, has_text=True,
         )  # fmt: skip
         list_source(connection, create_collection(connection, request))

@@ -31,7 +31,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, FailedKey, Outcome, StoredImage, Written
 from imgvec_pg.store.queue.jobs import Claim, DelayedKey, claim_jobs, release_jobs, retry_failures
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 KEYS = (1, 2)
 DIMENSIONS = 2
@@ -86,7 +86,7 @@ class Arena:
             connection.execute(
                 "CREATE TABLE photo (id integer PRIMARY KEY, content bytea, price integer NOT NULL DEFAULT 0)"
             )
-            request = CollectionRequest("photo_grid", "photo", ["content"], "color-grid", DIMENSIONS, True)
+            request = CollectionSpec("photo_grid", "photo", ["content"], "color-grid", DIMENSIONS, True)
             collection = create_collection(connection, request)
             return cls(dsn, collection, vector_schema(connection))
 

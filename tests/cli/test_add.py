@@ -20,7 +20,7 @@ from imgvec_pg.images.fetching.folders import FoundFile, SymbolicLink, Unreadabl
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.image_library import add_files
 from imgvec_pg.store.schema import Image, ImageEmbedding
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 
 def save(path: Path, color: str = "red", size: tuple[int, int] = (40, 30), **options: object) -> Path:
@@ -36,15 +36,15 @@ def rows(connection: Connection, columns: str = "uri, media_type, width, height"
 def watch_library(connection: Connection) -> None:
     create_collection(
         connection,
-        CollectionRequest(
+        CollectionSpec(
             name="photos",
-            relation="imgvec.image",
-            image_columns=("uri", "content"),
-            model_name=NAME,
+            source="imgvec.image",
+            image=("uri", "content"),
+            model=NAME,
             dimensions=DIMENSIONS,
             has_text=True,
             root="/",
-            watch_columns=("content_hash",),
+            watch=("content_hash",),
         ),
     )
 

@@ -104,9 +104,7 @@ def test_contact_sheet_of_files_says_what_is_missing(
     connection: Connection, command: Search, tmp_path: Path
 ) -> None:
     connection.execute("CREATE TABLE photo (id integer PRIMARY KEY, path text)")
-    photos = create_collection(
-        connection, request("photos", "photo", image_columns=["path"], root="/nowhere")
-    )
+    photos = create_collection(connection, request("photos", "photo", image=["path"], root="/nowhere"))
     for number, color in enumerate(COLORS, 1):
         (tmp_path / f"{color}.png").write_bytes(picture(color))
         connection.execute("INSERT INTO photo VALUES (%s, %s)", [number, f"{color}.png"])

@@ -22,7 +22,7 @@ from imgvec_pg.store.aliases import create_alias, get_alias
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import get_collection
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 ROWS = 60
 
@@ -43,8 +43,8 @@ def product(connection: Connection, database: str) -> Connection:
     """Give a connection to a database with an indexed collection photo_grid and the alias product."""
     connection.execute("CREATE TABLE photo (id integer PRIMARY KEY, content bytea, price integer DEFAULT 0)")
     fill_photos(connection)
-    request = CollectionRequest(
-        name="photo_grid", relation="photo", image_columns=["content"], model_name="color-grid",
+    request = CollectionSpec(
+        name="photo_grid", source="photo", image=["content"], model="color-grid",
         dimensions=12, has_text=True,
     )  # fmt: skip
     list_source(connection, create_collection(connection, request))
@@ -195,8 +195,8 @@ def test_words_are_embedded_by_both_models_without_any_worker(
 def test_rows_of_a_worker_that_is_gone_are_waited_for_in_plain_words(
     product: Connection, database: str, plugin_environment: dict[str, str]
 ) -> None:
-    request = CollectionRequest(
-        name="product_color_lines", relation="photo", image_columns=["content"], model_name="color-lines",
+    request = CollectionSpec(
+        name="product_color_lines", source="photo", image=["content"], model="color-lines",
         dimensions=27, has_text=True,
     )  # fmt: skip
     list_source(product, create_collection(product, request))
@@ -301,8 +301,8 @@ def module_shop(module_database: str) -> str:
             "CREATE TABLE other_photo (id bigint PRIMARY KEY, content bytea)"
         )
         for name, relation in (("photo_grid", "photo"), ("other", "other_photo")):
-            request = CollectionRequest(
-                name=name, relation=relation, image_columns=["content"], model_name="color-grid",
+            request = CollectionSpec(
+                name=name, source=relation, image=["content"], model="color-grid",
                 dimensions=12, has_text=True,
             )  # fmt: skip
             create_collection(connection, request)
@@ -341,8 +341,8 @@ def test_alias_over_a_composite_key(
         connection.execute(
             "INSERT INTO shot VALUES (%s, %s, %s)", [number % 2, f"a{number}", random_picture(draw)]
         )
-    request = CollectionRequest(
-        name="shot_grid", relation="shot", image_columns=["content"], model_name="color-grid", dimensions=12,
+    request = CollectionSpec(
+        name="shot_grid", source="shot", image=["content"], model="color-grid", dimensions=12,
         has_text=True,
     )  # fmt: skip
     list_source(connection, create_collection(connection, request))
@@ -410,3 +410,29 @@ def test_a_session_that_reads_and_writes_never_notices(
     assert problems == []
     assert min(answers[:4]) > 10
     assert dimensions(product) == 27
+
+
+@pytest.mark.parametrize("root", [[], ["--root", "/srv/photos"]], ids=["urls", "paths-and-urls"])
+def test_the_new_collection_keeps_the_urls_that_may_be_fetched(
+    connection: Connection, database: str, root: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection.execute("CREATE TABLE product (id integer PRIMARY KEY, photo text)")
+    create = [
+        "collection",
+        "create",
+        "product_grid",
+        "--source",
+        "product",
+        "--image",
+        "photo",
+        "--model",
+        "color-grid",
+    ]
+    urls = ["--url", "https://images.example.com", "--url", "s3://shop-photos"]
+    assert run(cli, [*create, *root, *urls, "--dsn", database]) == 0
+    create_alias(connection, "product", "product_grid")
+    switch = ["collection", "switch", "product", "--to", "color-lines", "--no-fill", "--yes"]
+    assert run(cli, [*switch, "--dsn", database]) == 0, capsys.readouterr().err
+    made = get_collection(connection, "product")
+    assert (made.model_name, made.root) == ("color-lines", root[1] if root else None)
+    assert made.url_prefixes == ["https://images.example.com", "s3://shop-photos"]

@@ -1,12 +1,14 @@
 """near() on querysets, in a project whose pictures lie in a storage that keeps no files."""
 
 import asyncio
+import inspect
 import io
 import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from django.core.files.base import ContentFile
 from django.core.management import call_command
 from django.core.paginator import Paginator
 from django.db import connection, connections, models, transaction
+from django.db.migrations.writer import MigrationWriter
 from django.db.models import Avg, Count, F, Q
 from django.test import Client
 from django.test.utils import CaptureQueriesContext, isolate_apps, override_settings
@@ -25,7 +28,9 @@ from djangoproject import set_up
 from imgvec_faulty_embedder import FaultyGrid
 from imgvec_test_embedder import ColorGrid
 from psycopg.types.json import Jsonb
+from specs import SPEC, registered, sayable
 
+import imgvec_pg.django.indexes
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.migrations import newest_revision
@@ -33,6 +38,7 @@ from imgvec_pg.django import ImageSearch, ImageSearchManager
 from imgvec_pg.django.checks import _check, _check_together
 from imgvec_pg.django.connection_dsn import psycopg_connection
 from imgvec_pg.django.executor import _QuerySetBackend
+from imgvec_pg.django.indexes import OPTIONS, CollectionIndex
 from imgvec_pg.django.storages import FETCH
 from imgvec_pg.errors import NoWorkerError, UsageError
 from imgvec_pg.search.strategy import DEFAULTS
@@ -519,6 +525,24 @@ def faults() -> list[tuple[str, dict[str, Any], str]]:
             {"photo": models.CharField(max_length=9), "clip": ImageSearch("photo", model="demo")},
             "which folder",
         ),
+        (
+            "imgvec_pg.E013",
+            {"photo": models.URLField(), "clip": ImageSearch("photo", model="demo")},
+            "nothing says which of them may be fetched",
+        ),
+        (
+            "imgvec_pg.E003",
+            {
+                "photo": models.URLField(),
+                "clip": ImageSearch("photo", model="demo", url_prefixes=["images.example.com"]),
+            },
+            '"images.example.com" is no beginning of URLs',
+        ),
+        (
+            "imgvec_pg.E003",
+            {"photo": photo, "clip": ImageSearch("photo", model="demo", quantization="int8")},
+            "quantization is 'int8'",
+        ),
     ]
 
 
@@ -536,7 +560,10 @@ def test_the_hint_for_a_table_that_django_does_not_manage_makes_its_collection(
             watch=["side"],
             root="/srv/scans",
             prompt="a {} page",
+            url_prefixes=["https://scans.example.com", "s3://scans"],
             m=8,
+            quantization="bit",
+            partitions=2,
             foreign_key=False,
         )
 
@@ -561,6 +588,80 @@ def test_the_hint_for_a_table_that_django_does_not_manage_makes_its_collection(
         False,
         8,
     )
+    assert made.url_prefixes == ["https://scans.example.com", "s3://scans"]
+    assert (made.quantization, made.partitions) == ("bit", 2)
+
+
+@isolate_apps("gallery")
+def test_every_field_of_the_spec_can_be_declared_and_arrives_in_the_database() -> None:
+    names = {"name": "collection"}
+    assert {names.get(field, field) for field in sayable("ImageSearch")} <= set(
+        inspect.signature(ImageSearch).parameters
+    )
+
+    class Product(models.Model):
+        photo = models.URLField(db_column="file", null=True)
+        scan = models.BinaryField(null=True)
+        crop = models.TextField(null=True)
+        all = ImageSearch(
+            ["scan", "photo"],
+            collection=SPEC.name,
+            model="demo",
+            **{field: getattr(SPEC, field) for field in OPTIONS},
+        )
+
+        class Meta:
+            app_label = "gallery"
+
+    assert list(_check(Product._image_searches["all"])) == []
+    [index] = Product._meta.indexes
+    text, imports = MigrationWriter.serialize(index)
+    written = eval(text, {"imgvec_pg": imgvec_pg})  # noqa: S307
+    assert imports == {"import imgvec_pg.django.indexes"}
+    assert written.declared == index.clone().declared == index.declared
+    with transaction.atomic():
+        with connection.schema_editor() as editor:
+            editor.create_model(Product)
+        made = registered(psycopg_connection("default"))
+        transaction.set_rollback(True)
+    assert made == vars(replace(SPEC, source="public.gallery_product", image=["file", "scan"]))
+
+
+@isolate_apps("gallery")
+def test_other_urls_and_another_root_change_the_collection_in_place() -> None:
+    class Shot(models.Model):
+        photo = models.CharField(max_length=99)
+        clip = ImageSearch("photo", model="color-grid", root="/srv/photos")
+
+        class Meta:
+            app_label = "gallery"
+
+    [old] = Shot._meta.indexes
+    urls = ["https://images.example.com"]
+    new = CollectionIndex(
+        fields=["photo"], name=old.name, model="color-grid", root="/srv/new", url_prefixes=urls
+    )
+    found: list[dict[str, object]] = []
+    with transaction.atomic():
+        with connection.schema_editor() as editor:
+            editor.create_model(Shot)
+        Shot.objects.create(photo="1.jpg")
+        raw = psycopg_connection("default")
+        raw.execute(
+            "INSERT INTO imgvec.gallery_shot_clip_embedding (id, embedding, version, content_hash, precision)"
+            " SELECT id, array_fill(0.2887::real, ARRAY[12])::vector, 1, '', 'fp32' FROM gallery_shot"
+        )
+        for before, after in ((old, new), (new, old)):
+            with connection.schema_editor() as editor:
+                editor.remove_index(Shot, before)
+                editor.add_index(Shot, after)
+            found.append(registered(raw, old.name))
+        assert raw.execute("SELECT count(*) FROM imgvec.gallery_shot_clip_embedding").fetchone() == (1,)
+        transaction.set_rollback(True)
+    assert [(made["root"], made["url_prefixes"]) for made in found] == [
+        ("/srv/new", ("https://images.example.com",)),
+        ("/srv/photos", ()),
+    ]
 
 
 @pytest.mark.parametrize(("code", "attributes", "text"), faults())

@@ -14,6 +14,7 @@ from pageblocks import DOCS, Block, example, read_blocks
 from psycopg.conninfo import conninfo_to_dict
 
 from imgvec_pg.database.connect import connect
+from imgvec_pg.store.registry import get_collection
 
 PAGE = DOCS / "howto" / "django.md"
 MODEL = "ViT-B-32/laion2b_s34b_b79k"
@@ -269,6 +270,24 @@ def test_backwards_and_forwards_again_the_rows_stay(project: Project) -> None:
     project.manage("migrate", "imgvec_pg", "zero")
     project.manage("migrate")
     assert "8 images embedded" in project.manage("imgvec", "backfill")
+
+
+def test_the_pages_pictures_on_the_web_are_migrated_and_back(project: Project) -> None:
+    model = project.read("shop/models.py")
+    project.write("shop/models.py", f"{model}\n\n{project.blocks['models.py: pictures on the web']}")
+    try:
+        project.manage("makemigrations", "-n", "offer")
+        assert "url_prefixes=('https://images.example.com',)" in project.read("shop/migrations/0005_offer.py")
+        assert "url_prefixes" in project.manage("sqlmigrate", "shop", "0005")
+        project.manage("migrate")
+        assert "No changes detected" in project.manage("makemigrations", "--check")
+        with connect(project.dsn) as connection:
+            made = get_collection(connection, "shop_offer_clip")
+            assert (made.root, made.url_prefixes) == (None, ["https://images.example.com"])
+        project.manage("migrate", "shop", "0004")
+    finally:
+        project.write("shop/models.py", model)
+        (project.folder / "shop/migrations/0005_offer.py").unlink()
 
 
 def test_a_table_without_primary_key_is_refused_in_one_line(project: Project) -> None:

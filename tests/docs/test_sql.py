@@ -29,7 +29,7 @@ def shop(module_database: str) -> Iterator[Connection]:
         connection.execute(
             "INSERT INTO shop.product SELECT i, 'name ' || i, i, i % 2 = 0, i || '.jpg' FROM generate_series(1, 60) AS i"
         )
-        make_collection(connection, "shop.product", "product_clip", image_columns=["photo"])
+        make_collection(connection, "shop.product", "product_clip", image=["photo"])
         connection.execute(
             "INSERT INTO imgvec.product_clip_embedding (id, embedding, version, content_hash, precision)"
             " SELECT id, l2_normalize(ARRAY[id, 20, 3]::real[]::vector)::halfvec, 1, '', 'fp32' FROM shop.product"

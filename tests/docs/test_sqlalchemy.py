@@ -9,6 +9,8 @@ from pageblocks import DOCS, read_blocks, run_python
 from imgvec_pg.database.connect import connect
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
+from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.registry import get_collection
 
 PAGE = DOCS / "howto" / "sqlalchemy.md"
 BLOCKS = [block for block in read_blocks(PAGE) if block.language == "python"]
@@ -20,7 +22,7 @@ def namespace(database: str) -> Iterator[dict[str, object]]:
     """What the blocks see: the page's names with this machine's database and model in them."""
     made: dict[str, object] = {"__name__": "page"}
     run_python(BLOCKS[0], made, translate(BLOCKS[0].text))
-    definition = made["ProductClip"].__table__.info["imgvec_definition"]  # type: ignore[attr-defined]
+    spec = made["ProductClip"].__table__.info["imgvec_spec"]  # type: ignore[attr-defined]
     with connect(database) as connection:
         connection.execute("CREATE SCHEMA shop")
         engine = sa.create_engine(
@@ -31,9 +33,7 @@ def namespace(database: str) -> Iterator[dict[str, object]]:
             "INSERT INTO shop.product SELECT i, 'name ' || i, i, i || '.jpg' FROM generate_series(1, %s) AS i",
             [ROWS],
         )
-        from imgvec_pg.store.collection_ddl import create_collection
-
-        create_collection(connection, definition.request())
+        create_collection(connection, spec)
         vector = str(load_embedder("demo").embed_texts(["red leather shoes"])[0].tolist())
         connection.execute(
             "INSERT INTO imgvec.text_embedding (model_id, text, embedding) SELECT id, 'red leather shoes', %s::halfvec"
@@ -64,6 +64,15 @@ def test_the_page_runs(namespace: dict[str, object], capsys: pytest.CaptureFixtu
     assert [line.split("  ")[1] for line in output[11:16]] == [f"name {i}" for i in range(1, 6)]
     assert output[16] == "[(False, 11), (True, 9)]"
     assert len(namespace["page"]) == 5  # type: ignore[arg-type]
+
+
+def test_the_collection_of_urls_can_be_created(namespace: dict[str, object], database: str) -> None:
+    [block] = [block for block in BLOCKS if "url_prefixes" in block.text]
+    run_python(block, namespace, translate(block.text))
+    namespace["Offer"].__table__.create(namespace["create_engine"](""))  # type: ignore[attr-defined, operator]
+    with connect(database) as connection:
+        create_collection(connection, namespace["OfferClip"].__table__.info["imgvec_spec"])  # type: ignore[attr-defined]
+        assert get_collection(connection, "offer_clip").url_prefixes == ["https://images.example.com"]
 
 
 def test_the_page_says_what_near_refuses(namespace: dict[str, object]) -> None:

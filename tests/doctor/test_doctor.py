@@ -189,7 +189,7 @@ def test_an_attached_partition_without_triggers_is_a_warning(connection: Connect
 
 def test_a_view_is_a_blind_spot(connection: Connection, shop: Collection) -> None:
     connection.execute("CREATE VIEW shop.shown AS SELECT * FROM shop.product")
-    create_collection(connection, request("shown", "shop.shown", key=["id"], with_foreign_key=False))
+    create_collection(connection, request("shown", "shop.shown", key=["id"], foreign_key=False))
     assert "reconcile shown" in str(found(connection, "tells nobody").next_step)
 
 

@@ -61,7 +61,7 @@ def shop(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> str:
             name = EVIL if color == "yellow" else color
             row = (key, name, f"{color}.png", color != "magenta")
             connection.execute("INSERT INTO picture VALUES (%s, %s, %s, %s)", row)
-        asked = request("color", "picture", image_columns=["file"], root=str(root))
+        asked = request("color", "picture", image=["file"], root=str(root))
         list_source(connection, create_collection(connection, asked))
         Worker(module_database, "color", ColorGrid(), PipelineOptions()).run()
         connection.execute("INSERT INTO picture SELECT 100, 'gone', 'gone.png', true")

@@ -22,7 +22,7 @@ from imgvec_pg.database.local_server.server import LocalServer  # noqa: E402
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory  # noqa: E402
 from imgvec_pg.store.collection_ddl import create_collection  # noqa: E402
 from imgvec_pg.store.integrity.reconcile import list_source  # noqa: E402
-from imgvec_pg.store.spec import CollectionRequest  # noqa: E402
+from imgvec_pg.store.spec import CollectionSpec  # noqa: E402
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 WARM_ROWS = 1000
@@ -97,8 +97,8 @@ def main() -> int:
                         "INSERT INTO bad VALUES (%s, %s)",
                         [(row, held[row % len(held)]) for row in range(rows)],
                     )
-                request = CollectionRequest(
-                    name="bad", relation="bad", image_columns=["path"], model_name=NAME, dimensions=DIMENSIONS,
+                request = CollectionSpec(
+                    name="bad", source="bad", image=["path"], model=NAME, dimensions=DIMENSIONS,
                     has_text=True, root=str(root), url_prefixes=[web.url, "http://*"],
                 )  # fmt: skip
                 list_source(connection, create_collection(connection, request))

@@ -42,7 +42,7 @@ def test_downgrade_refuses_while_there_are_collections(connection: Connection) -
 
 
 def register(connection: Connection) -> None:
-    create_collection(connection, request("tiny", "picture", image_columns=["data"], partitions=2))
+    create_collection(connection, request("tiny", "picture", image=["data"], partitions=2))
 
 
 def test_autogenerate_finds_no_difference(connection: Connection) -> None:

@@ -31,9 +31,9 @@ def make_collections(connection: Connection) -> None:
     create_collection(connection, request("products", partitions=2))
     create_collection(
         connection,
-        request("albums", 'shop."Photo Album"', image_columns=["path"], root="/srv", with_foreign_key=False),
+        request("albums", 'shop."Photo Album"', image=["path"], root="/srv", foreign_key=False),
     )
-    create_collection(connection, request("shown", "shop.shown", key=["id"], with_foreign_key=False))
+    create_collection(connection, request("shown", "shop.shown", key=["id"], foreign_key=False))
     build_index(connection, create_collection(connection, request("again")))
 
 

@@ -216,7 +216,7 @@ def test_composite_key_of_awkward_names(connection: Connection) -> None:
             sql.Identifier("Odd %s{}"), one, two
         )
     )
-    odd = create_collection(connection, request("odd", '"Odd %s{}"', image_columns=["pic"]))
+    odd = create_collection(connection, request("odd", '"Odd %s{}"', image=["pic"]))
     embed_row(connection, odd, ["a", one], embedding("red"))
     embed_row(connection, odd, ["b,c", two], embedding("yellow"))
     row = find_row(connection, odd, {"Order": "b,c", "select": two.upper()})

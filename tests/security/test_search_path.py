@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -63,13 +64,15 @@ def test_pgspot_has_nothing_against_collections_and_the_relay(scratch: Connectio
     scratch.execute("CREATE TABLE shop.photo (id bigint PRIMARY KEY, file text, content bytea)")
     scratch.execute("CREATE TABLE shop.pair (tenant int, code uuid, file text, PRIMARY KEY (tenant, code))")
     scratch.execute("ALTER TABLE shop.pair ENABLE ROW LEVEL SECURITY")
-    plain = make_collection(scratch, image_columns=["file", "content"])
-    pair = make_collection(scratch, "shop.pair", "pair", with_foreign_key=False, quantization="bit")
+    plain = make_collection(scratch, image=["file", "content"])
+    pair = make_collection(scratch, "shop.pair", "pair", foreign_key=False, quantization="bit")
     login = PasswordLogin("127.0.0.1", 5432, "shop", "ann", "secret")
     statements = [*relay_statements("public", None), *relay_statements("public", login)]
     for collection, partitions in ((plain, 0), (pair, 2)):
         source = describe_source(scratch, collection.source.as_string(scratch), collection.key_columns)
-        statements += creation_statements(collection, source, vector_schema(scratch), partitions)
+        statements += creation_statements(
+            replace(collection, partitions=partitions), source, vector_schema(scratch)
+        )
     script = PINNED + "".join(
         f"{statement.as_string(scratch).strip().rstrip(';')};\n" for statement in statements
     )

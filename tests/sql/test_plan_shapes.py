@@ -101,7 +101,8 @@ def fill(connection: Connection, table: str) -> None:
         table,
         dimensions=DIMENSIONS,
         partitions=2 if table == "sale" else 0,
-        hnsw=HNSW,
+        m=HNSW.m,
+        ef_construction=HNSW.ef_construction,
     )
     keys = ", ".join(collection.key_columns)
     connection.execute("SELECT setseed(0.5)")

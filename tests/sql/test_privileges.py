@@ -110,7 +110,7 @@ def test_what_a_view_hides_from_a_role_no_search_over_it_shows(scratch: Connecti
     scratch.execute("ALTER TABLE shop.photo ENABLE ROW LEVEL SECURITY")
     scratch.execute("CREATE POLICY cheap ON shop.photo USING (price < 2)")
     scratch.execute(view)  # type: ignore[arg-type]
-    collection = make_collection(scratch, "shop.shown", key=["id"], with_foreign_key=False)
+    collection = make_collection(scratch, "shop.shown", key=["id"], foreign_key=False)
     embed(scratch, collection, {1: X, 2: Y})
     fail(scratch, collection, {"id": 3})
     scratch.execute("SET LOCAL row_security TO DEFAULT; SET LOCAL search_path TO DEFAULT")
@@ -130,7 +130,7 @@ def test_what_a_view_hides_from_a_role_no_search_over_it_shows(scratch: Connecti
 def test_a_view_that_shows_all_the_same_rows_has_no_policy(scratch: Connection) -> None:
     make_photos(scratch, rows=3, name="below")
     scratch.execute("CREATE VIEW shop.shown AS SELECT * FROM shop.photo WHERE price < 2")
-    make_collection(scratch, "shop.shown", key=["id"], with_foreign_key=False)
+    make_collection(scratch, "shop.shown", key=["id"], foreign_key=False)
     found = scratch.execute("SELECT polname FROM pg_policy WHERE polname = 'follow_source'").fetchall()
     assert found == []
 

@@ -342,7 +342,7 @@ def test_prepare_text_says_when_nobody_answers(connection: Connection, shop: Col
         connection.execute("CALL imgvec.prepare_text('product_color', 'red')")
     assert caught.value.diag.message_hint == "Start one: imgvec worker product_color"
     connection.execute("CREATE TABLE other (id bigint PRIMARY KEY, file text)")
-    make_collection(connection, "other", "a_color", model_name=shop.model_name, dimensions=shop.dimensions)
+    make_collection(connection, "other", "a_color", model=shop.model_name, dimensions=shop.dimensions)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
         connection.execute("CALL imgvec.prepare_text('product_color', 'red')")
     assert caught.value.diag.message_hint == (

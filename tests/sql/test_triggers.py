@@ -61,7 +61,7 @@ def create_citext(scratch: Connection) -> None:
 def test_a_role_without_any_right_in_imgvec_writes_its_table_as_before(
     scratch: Connection, with_foreign_key: bool
 ) -> None:
-    collection = make_photos(scratch, with_foreign_key=with_foreign_key)
+    collection = make_photos(scratch, foreign_key=with_foreign_key)
     with (
         new_role(scratch, "USAGE ON SCHEMA shop", "ALL ON shop.photo") as role,
         as_role(scratch, role),
@@ -129,7 +129,7 @@ def test_update_files_changes_of_watched_columns_of_any_type(scratch: Connection
     scratch.execute(
         "CREATE TABLE shop.photo (id bigint PRIMARY KEY, file text, crop json, focus point, content bytea)"
     )
-    make_collection(scratch, image_columns=["file", "content"], watch_columns=["crop", "focus"])
+    make_collection(scratch, image=["file", "content"], watch=["crop", "focus"])
     scratch.execute("INSERT INTO shop.photo VALUES (1, '1.jpg', '{}', '(1,1)'), (2, '2.jpg', NULL, NULL)")
     take_enqueued(scratch)
     scratch.execute("UPDATE shop.photo SET crop = crop, focus = focus")
@@ -152,7 +152,7 @@ def test_update_sees_a_change_that_the_columns_type_calls_equal(scratch: Connect
 
 @both_ways
 def test_copy_merge_and_upsert_file_what_they_changed(scratch: Connection, with_foreign_key: bool) -> None:
-    collection = make_photos(scratch, rows=3, with_foreign_key=with_foreign_key)
+    collection = make_photos(scratch, rows=3, foreign_key=with_foreign_key)
     embed(scratch, collection, {1: X, 2: Y, 3: X})
     with scratch.cursor() as cursor, cursor.copy("COPY shop.photo FROM STDIN") as copy:
         for key in range(11, 14):
@@ -174,7 +174,7 @@ def test_copy_merge_and_upsert_file_what_they_changed(scratch: Connection, with_
 def test_a_changed_key_is_enqueued_anew_and_leaves_nothing_behind(
     scratch: Connection, with_foreign_key: bool
 ) -> None:
-    collection = make_photos(scratch, rows=3, with_foreign_key=with_foreign_key)
+    collection = make_photos(scratch, rows=3, foreign_key=with_foreign_key)
     embed(scratch, collection, {1: X, 2: Y})
     fail(scratch, collection, {"id": 3})
     scratch.execute("UPDATE shop.photo SET id = id + 10 WHERE id <> 2")
@@ -188,7 +188,7 @@ def test_keys_may_be_swapped_within_one_statement(scratch: Connection, with_fore
     scratch.execute("CREATE SCHEMA shop")
     deferrable = "" if with_foreign_key else "DEFERRABLE"
     scratch.execute(f"CREATE TABLE shop.photo (id bigint PRIMARY KEY {deferrable}, file text)")
-    collection = make_collection(scratch, with_foreign_key=with_foreign_key)
+    collection = make_collection(scratch, foreign_key=with_foreign_key)
     scratch.execute("INSERT INTO shop.photo VALUES (1, '1.jpg'), (2, '2.jpg')")
     take_enqueued(scratch)
     embed(scratch, collection, {1: X, 2: Y})
@@ -217,7 +217,7 @@ def test_a_foreign_key_to_a_deferrable_primary_key_is_refused_with_the_way_out(
 
 @both_ways
 def test_delete_forgets_embeddings_and_failures(scratch: Connection, with_foreign_key: bool) -> None:
-    collection = make_photos(scratch, rows=4, with_foreign_key=with_foreign_key)
+    collection = make_photos(scratch, rows=4, foreign_key=with_foreign_key)
     embed(scratch, collection, {1: X, 2: Y})
     fail(scratch, collection, {"id": 3})
     fail(scratch, collection, {"id": 4})
@@ -233,7 +233,7 @@ def test_deletes_that_cascade_from_another_table_forget_too(scratch: Connection)
         "CREATE TABLE shop.photo (id bigint PRIMARY KEY, file text,"
         " album bigint REFERENCES shop.album ON DELETE CASCADE)"
     )
-    collection = make_collection(scratch, with_foreign_key=False)
+    collection = make_collection(scratch, foreign_key=False)
     scratch.execute("INSERT INTO shop.album VALUES (1), (2)")
     scratch.execute("INSERT INTO shop.photo VALUES (1, '1.jpg', 1), (2, '2.jpg', 2)")
     embed(scratch, collection, {1: X, 2: Y})
@@ -243,7 +243,7 @@ def test_deletes_that_cascade_from_another_table_forget_too(scratch: Connection)
 
 @both_ways
 def test_truncate_empties_the_collection(scratch: Connection, with_foreign_key: bool) -> None:
-    collection = make_photos(scratch, rows=2, with_foreign_key=with_foreign_key)
+    collection = make_photos(scratch, rows=2, foreign_key=with_foreign_key)
     embed(scratch, collection, {1: X})
     fail(scratch, collection, {"id": 2})
     list_source(scratch, collection)
@@ -261,7 +261,7 @@ def test_truncate_empties_the_collection(scratch: Connection, with_foreign_key: 
 def test_partitions_file_what_is_written_through_the_parent_or_directly(
     scratch: Connection, with_foreign_key: bool
 ) -> None:
-    collection = make_partitioned(scratch, with_foreign_key=with_foreign_key)
+    collection = make_partitioned(scratch, foreign_key=with_foreign_key)
     scratch.execute("INSERT INTO shop.photo VALUES (1, 1, '1.jpg'), (2, 1, '2.jpg')")
     scratch.execute("INSERT INTO shop.photo_2 VALUES (2, 2, '3.jpg')")
     assert take_enqueued(scratch) == [(1, 1), (2, 1), (2, 2)]
@@ -281,7 +281,7 @@ def test_partitions_file_what_is_written_through_the_parent_or_directly(
 def test_a_row_that_moves_to_another_partition_is_enqueued_under_its_new_key(
     scratch: Connection, with_foreign_key: bool
 ) -> None:
-    collection = make_partitioned(scratch, with_foreign_key=with_foreign_key)
+    collection = make_partitioned(scratch, foreign_key=with_foreign_key)
     scratch.execute("INSERT INTO shop.photo VALUES (1, 1, '1.jpg'), (1, 2, '2.jpg')")
     take_enqueued(scratch)
     embed(scratch, collection, {(1, 1): X, (1, 2): Y})
@@ -293,7 +293,7 @@ def test_a_row_that_moves_to_another_partition_is_enqueued_under_its_new_key(
 
 
 def test_truncate_of_one_partition_leaves_the_others_alone(scratch: Connection) -> None:
-    collection = make_partitioned(scratch, with_foreign_key=False)
+    collection = make_partitioned(scratch, foreign_key=False)
     scratch.execute("INSERT INTO shop.photo VALUES (1, 1, '1.jpg'), (2, 2, '2.jpg')")
     embed(scratch, collection, {(1, 1): X, (2, 2): Y})
     fail(scratch, collection, {"album": 2, "photo": 3})
@@ -320,7 +320,7 @@ def test_the_next_backfill_heals_what_a_partitions_truncate_cascade_took_from_th
 
 
 def test_truncate_of_a_partition_of_a_renamed_source_still_works(scratch: Connection) -> None:
-    collection = make_partitioned(scratch, with_foreign_key=False)
+    collection = make_partitioned(scratch, foreign_key=False)
     scratch.execute("INSERT INTO shop.photo VALUES (1, 1, '1.jpg'), (2, 2, '2.jpg')")
     embed(scratch, collection, {(1, 1): X, (2, 2): Y})
     scratch.execute('ALTER TABLE shop.photo RENAME TO "Photo"')
@@ -332,8 +332,8 @@ def test_truncate_of_a_partition_of_a_renamed_source_still_works(scratch: Connec
 def test_several_collections_on_one_source_are_enqueued_each(
     scratch: Connection, with_foreign_key: bool
 ) -> None:
-    first = make_photos(scratch, with_foreign_key=with_foreign_key)
-    second = make_collection(scratch, name="photo_other", watch_columns=["price"])
+    first = make_photos(scratch, foreign_key=with_foreign_key)
+    second = make_collection(scratch, name="photo_other", watch=["price"])
     scratch.execute("INSERT INTO shop.photo VALUES (1, '1.jpg', 1)")
     scratch.execute("UPDATE shop.photo SET price = 2")
     assert enqueued(scratch, first) == [1]
@@ -374,8 +374,8 @@ def test_names_of_all_kinds_work_from_insert_to_search(
     collection = make_collection(
         scratch,
         named("{schema}.{t}").as_string(scratch),
-        image_columns=[image],
-        with_foreign_key=with_foreign_key,
+        image=[image],
+        foreign_key=with_foreign_key,
     )
     scratch.execute(named("INSERT INTO {schema}.{t} VALUES (1, '1.jpg'), (2, '2.jpg')"))
     scratch.execute(named("UPDATE {schema}.{t} SET {i} = 'x' WHERE {k} = 2"))
@@ -419,7 +419,7 @@ def test_keys_of_many_types_are_enqueued_forgotten_and_found(
     names = [f"key{number}" for number in range(len(types))]
     columns = ", ".join(f"{name} {kind}" for name, kind in zip(names, types, strict=True))
     scratch.execute(f"CREATE TABLE shop.photo ({columns}, file text, PRIMARY KEY ({', '.join(names)}))")  # type: ignore[arg-type]
-    collection = make_collection(scratch, with_foreign_key=with_foreign_key)
+    collection = make_collection(scratch, foreign_key=with_foreign_key)
     places = ", ".join(["%s"] * len(types))
     for key in keys:
         scratch.execute(f"INSERT INTO shop.photo VALUES ({places}, 'x.jpg')", key)  # type: ignore[arg-type]
@@ -467,7 +467,7 @@ def test_citext_keys_match_in_any_case(scratch: Connection) -> None:
 
 @both_ways
 def test_reconcile_heals_what_ran_without_triggers(scratch: Connection, with_foreign_key: bool) -> None:
-    collection = make_photos(scratch, rows=3, with_foreign_key=with_foreign_key)
+    collection = make_photos(scratch, rows=3, foreign_key=with_foreign_key)
     embed(scratch, collection, {1: X, 2: Y})
     fail(scratch, collection, {"id": 3})
     with scratch.transaction():
@@ -486,7 +486,7 @@ def test_reconcile_heals_what_ran_without_triggers(scratch: Connection, with_for
 def test_reconcile_gives_an_attached_partition_its_triggers(
     scratch: Connection, with_foreign_key: bool
 ) -> None:
-    collection = make_partitioned(scratch, with_foreign_key=with_foreign_key)
+    collection = make_partitioned(scratch, foreign_key=with_foreign_key)
     scratch.execute("CREATE TABLE shop.photo_3 (LIKE shop.photo INCLUDING ALL)")
     scratch.execute("INSERT INTO shop.photo_3 VALUES (3, 1, '1.jpg'), (3, 2, NULL)")
     scratch.execute("ALTER TABLE shop.photo ATTACH PARTITION shop.photo_3 FOR VALUES IN (3)")
@@ -511,10 +511,10 @@ def test_reconcile_is_how_a_view_is_followed(scratch: Connection, kind: str, key
         f"CREATE {kind} shop.photos AS SELECT id AS photo, file FROM shop.photo WHERE file <> 'hidden.jpg'"  # type: ignore[arg-type]
     )
     with pytest.raises(CollectionError, match="no primary key"):
-        make_collection(scratch, "shop.photos", with_foreign_key=False)
+        make_collection(scratch, "shop.photos", foreign_key=False)
     with pytest.raises(CollectionError, match="--no-fk"):
         make_collection(scratch, "shop.photos", key=["photo"])
-    collection = make_collection(scratch, "shop.photos", key=["photo"], with_foreign_key=False)
+    collection = make_collection(scratch, "shop.photos", key=["photo"], foreign_key=False)
     scratch.execute("INSERT INTO shop.photo VALUES ('1', '1.jpg'), ('2', 'hidden.jpg'), ('3', '3.jpg')")
     if kind == "MATERIALIZED VIEW":
         scratch.execute("REFRESH MATERIALIZED VIEW shop.photos")
@@ -528,4 +528,4 @@ def test_a_column_name_that_would_end_a_functions_body_is_refused(scratch: Conne
     scratch.execute("CREATE SCHEMA shop")
     scratch.execute('CREATE TABLE shop.photo (id bigint PRIMARY KEY, "a$trigger$b" text)')
     with pytest.raises(CollectionError, match="dollar quote"):
-        make_collection(scratch, image_columns=["a$trigger$b"])
+        make_collection(scratch, image=["a$trigger$b"])

@@ -38,7 +38,7 @@ from imgvec_pg.database.connect import connect
 from imgvec_pg.doctor.query_shapes import judge
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.sqlalchemy import (
-    CollectionDefinition,
+    CollectionSpec,
     EmbeddingMixin,
     Row,
     SearchSettings,
@@ -353,7 +353,7 @@ def test_a_vector_of_another_model_is_refused_before_it_is_asked_with(session: S
         path: Mapped[str]
 
     def clip(name: str, *, embedding: Any = None, **fields: Any) -> Any:
-        told = {"__source__": Photo, "__collection__": CollectionDefinition(name, **fields)}
+        told = {"__source__": Photo, "__collection__": CollectionSpec(name, **fields)}
         if embedding is not None:
             told["embedding"] = mapped_column(embedding)
         return type(name.title(), (EmbeddingMixin, Other), told)
@@ -401,23 +401,23 @@ def test_models_that_cannot_be_sources_are_refused() -> None:
         ),
         (
             Thing,
-            CollectionDefinition("thing_clip", image="foto", model="demo"),
+            CollectionSpec("thing_clip", image="foto", model="demo"),
             'thing, the source of class Clip, has no column "foto"; it has: id, precision, photo',
         ),
         (Thing, "Thing Clip", '"Thing Clip" cannot name a collection'),
     ):
         with pytest.raises(UsageError, match=message):
             declare(source, collection)
-    declare(Thing, CollectionDefinition("thing_clip", image="photo", model="demo"))
+    declare(Thing, CollectionSpec("thing_clip", image="photo", model="demo"))
     declare(
         Thing,
-        CollectionDefinition("thing_better", image="photo", model="ViT-B-32/laion2b_s34b_b79k"),
+        CollectionSpec("thing_better", image="photo", model="ViT-B-32/laion2b_s34b_b79k"),
         "Better",
     )
     with pytest.raises(
         UsageError, match=r"classes Clip and Again both embed thing \(photo\) by demo; expected one"
     ):
-        declare(Thing, CollectionDefinition("thing_again", image="photo", model="demo"), "Again")
+        declare(Thing, CollectionSpec("thing_again", image="photo", model="demo"), "Again")
     with pytest.raises(UsageError, match="sources of several collections; say which with by=: Better, Clip"):
         near(sa.select(Thing), "red")
     assert "thing_clip_embedding" not in str(Own.metadata.tables)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from imgvec_pg.sqlalchemy import CollectionDefinition, EmbeddingMixin, Row, SearchSettings, near, search
+from imgvec_pg.sqlalchemy import CollectionSpec, EmbeddingMixin, Row, SearchSettings, near, search
 
 
 class Base(DeclarativeBase): ...
@@ -21,9 +21,7 @@ class Product(Base):
 
 class ProductClip(EmbeddingMixin, Base):
     __source__ = Product
-    __collection__ = CollectionDefinition(
-        "product_clip", image="photo_path", model="demo", root="/srv/photos"
-    )
+    __collection__ = CollectionSpec("product_clip", image="photo_path", model="demo", root="/srv/photos")
     source: Mapped[Product]
 
 

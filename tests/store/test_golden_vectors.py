@@ -21,12 +21,12 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.model_registry import find_models
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 
 def make_collection(connection: Connection, name: str, model: str, dimensions: int) -> Collection:
-    request = CollectionRequest(
-        name=name, relation="photo", image_columns=["content"], model_name=model,
+    request = CollectionSpec(
+        name=name, source="photo", image=["content"], model=model,
         dimensions=dimensions, has_text=True,
     )  # fmt: skip
     made = create_collection(connection, request)

@@ -107,7 +107,7 @@ def test_a_reference_has_one_hash_whatever_a_session_prints(scratch: Connection)
     scratch.execute(
         "INSERT INTO shop.photo VALUES (1, 'ä.jpg', '2026-01-02 03:04:05+06', '{0.1,1e-7}', '\\xff00', '1 day 2 hours')"
     )
-    collection = make_collection(scratch, watch_columns=["taken", "crop", "mark", "shown"])
+    collection = make_collection(scratch, watch=["taken", "crop", "mark", "shown"])
     read_and_write(scratch, collection)
     scratch.execute(
         "SET LOCAL timezone = 'Asia/Tokyo'; SET LOCAL datestyle = 'German'; SET LOCAL bytea_output = 'escape';"

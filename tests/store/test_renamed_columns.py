@@ -34,7 +34,7 @@ def warnings_of(connection: Connection) -> Iterator[list[str]]:
 @pytest.fixture
 def photos(scratch: Connection, with_foreign_key: bool) -> Collection:
     """Photos 1 to 3, of which 1 and 2 are embedded and 3 failed; a session that has the triggers' plans in its cache."""
-    collection = make_photos(scratch, rows=3, with_foreign_key=with_foreign_key)
+    collection = make_photos(scratch, rows=3, foreign_key=with_foreign_key)
     scratch.execute("UPDATE shop.photo SET file = file || '?', price = 1")
     scratch.execute("INSERT INTO shop.photo VALUES (9, '9.jpg')")
     scratch.execute("DELETE FROM shop.photo WHERE id = 9")
@@ -101,7 +101,7 @@ def test_truncate_of_a_partition_goes_through_when_a_key_was_renamed(scratch: Co
     scratch.execute("CREATE SCHEMA shop")
     scratch.execute("CREATE TABLE shop.photo (id bigint PRIMARY KEY, file text) PARTITION BY RANGE (id)")
     scratch.execute("CREATE TABLE shop.photo_1 PARTITION OF shop.photo FOR VALUES FROM (0) TO (10)")
-    make_collection(scratch, with_foreign_key=False)
+    make_collection(scratch, foreign_key=False)
     scratch.execute("INSERT INTO shop.photo VALUES (1, '1.jpg')")
     scratch.execute("ALTER TABLE shop.photo RENAME id TO number")
     scratch.execute("TRUNCATE shop.photo_1")

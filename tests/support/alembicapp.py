@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from imgvec_pg.sqlalchemy import CollectionDefinition, EmbeddingMixin
+from imgvec_pg.sqlalchemy import CollectionSpec, EmbeddingMixin
 
 
 class Base(DeclarativeBase): ...
@@ -36,7 +36,7 @@ class Product(Base):
 
 class ProductClip(EmbeddingMixin, Base):
     __source__ = Product
-    __collection__ = CollectionDefinition("product_clip", image="photo", root="/srv/photos", model="demo")
+    __collection__ = CollectionSpec("product_clip", image="photo", root="/srv/photos", model="demo")
 """
 IMPORT = """from models import Base
 

@@ -11,7 +11,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 COLORS = ("red", "yellow", "green", "cyan", "blue", "magenta", "white", "black")
 """CSS "green" has 128 in its channel; lime is the pure one, used below."""
@@ -42,17 +42,15 @@ def embedding(*colors: str) -> npt.NDArray[np.float32]:
     return ColorGrid().embed_texts([" ".join(PURE.get(color, color) for color in colors)])[0]
 
 
-def request(
-    name: str = "product_color", relation: str = "shop.product", **changes: object
-) -> CollectionRequest:
+def request(name: str = "product_color", relation: str = "shop.product", **changes: object) -> CollectionSpec:
     values: dict[str, object] = {
-        "image_columns": ["picture"],
-        "model_name": NAME,
+        "image": ["picture"],
+        "model": NAME,
         "dimensions": DIMENSIONS,
         "has_text": True,
         **changes,
     }
-    return CollectionRequest(name=name, relation=relation, **values)  # type: ignore[arg-type]
+    return CollectionSpec(name=name, source=relation, **values)  # type: ignore[arg-type]
 
 
 def make_shop(connection: Connection) -> Collection:

@@ -7,7 +7,6 @@ from photostore import make_collection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.sqlalchemy import EmbeddingMixin
 from imgvec_pg.store.index.build import build_index
 
@@ -82,10 +81,9 @@ def make_shop(connection: Connection, dsn: str) -> None:
         "INSERT INTO shop.review SELECT i, 1 + i / 2, i %% 6 FROM generate_series(1, %s) AS i", [ROWS]
     )
     connection.execute("INSERT INTO shop.sale SELECT i % 2, i, i || '.jpg' FROM generate_series(1, 200) AS i")
-    hnsw = HnswParams(m=4, ef_construction=16)
     for table, keys in (("product", "id"), ("sale", "tenant_id, no")):
         collection = make_collection(
-            connection, f"shop.{table}", f"{table}_clip", dimensions=DIMENSIONS, hnsw=hnsw
+            connection, f"shop.{table}", f"{table}_clip", dimensions=DIMENSIONS, m=4, ef_construction=16
         )
         connection.execute("SELECT setseed(0.5)")
         connection.execute(

@@ -17,7 +17,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, FailedKey, Outcome, Written
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 Vector = Sequence[float]
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -28,14 +28,14 @@ def make_collection(
     connection: Connection, relation: str = "shop.photo", name: str = "photo_test", **changes: Any
 ) -> Collection:
     values: dict[str, Any] = {
-        "image_columns": ["file"],
-        "model_name": f"test/{changes.get('dimensions', 3)}",
+        "image": ["file"],
+        "model": f"test/{changes.get('dimensions', 3)}",
         "dimensions": 3,
         "has_text": True,
         "root": "/srv/photos",
         **changes,
     }
-    collection = create_collection(connection, CollectionRequest(name=name, relation=relation, **values))
+    collection = create_collection(connection, CollectionSpec(name=name, source=relation, **values))
     # Left behind where the test is one transaction.
     connection.execute("SET LOCAL search_path TO DEFAULT; SET LOCAL lock_timeout TO DEFAULT")
     return collection

@@ -11,7 +11,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 DIMENSIONS = 48
 
@@ -32,7 +32,7 @@ def make_items(connection: Connection, rows: int, name: str = "item_test", **cha
     connection.execute("CREATE SCHEMA shop")
     connection.execute("CREATE TABLE shop.item (id bigint PRIMARY KEY, picture bytea, price integer)")
     connection.execute("INSERT INTO shop.item SELECT i, 'x', i FROM generate_series(1, %s) AS i", [rows])
-    request = CollectionRequest(name, "shop.item", ["picture"], "test/48", DIMENSIONS, True, **changes)
+    request = CollectionSpec(name, "shop.item", ["picture"], "test/48", DIMENSIONS, True, **changes)
     collection = create_collection(connection, request)
     with connection.cursor().copy(
         sql.SQL("COPY {} (id, embedding, version, content_hash, precision) FROM STDIN").format(

@@ -19,7 +19,7 @@ from PIL import Image
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 NAME = "photo_grid"
 STAGED = Path(__file__).with_name("staged_worker.py")
@@ -52,11 +52,11 @@ def make_table(
         "CREATE TABLE photo (id integer PRIMARY KEY, path text, content bytea, price numeric DEFAULT 0)"
     )
     fill(connection, root, rows)
-    request = CollectionRequest(
+    request = CollectionSpec(
         name=NAME,
-        relation="photo",
-        image_columns=["path", "content"],
-        model_name=model,
+        source="photo",
+        image=["path", "content"],
+        model=model,
         dimensions=DIMENSIONS,
         has_text=True,
         root=str(root),

@@ -1,4 +1,4 @@
-"""`imgvec collection`: list, show, drop, reconcile; create is in newcollection.py, switch in switch.py."""
+"""`imgvec collection`: list, show, drop, reconcile; create is in create.py, switch in switch.py."""
 
 import dataclasses
 
@@ -10,6 +10,7 @@ from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeo
 from imgvec_pg.cli.output.tables import confirm
 from imgvec_pg.database.connect import connect, needing, require_schema
 from imgvec_pg.store.aliases import find_aliases
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.index.ddl import index_states
 from imgvec_pg.store.integrity.reconcile import reconcile
@@ -48,7 +49,7 @@ def list_(dsn: str, as_json: bool) -> None:
         aliases = find_aliases(connection)
     if as_json:
         by_collection = {item.id: [a.name for a in aliases if a.collection_id == item.id] for item in found}
-        echo_json([{**dataclasses.asdict(item), "aliases": by_collection[item.id]} for item in found])
+        echo_json([{**described(item), "aliases": by_collection[item.id]} for item in found])
         return
     if not found:
         click.echo("no collection yet; make one with: imgvec collection create")
@@ -57,6 +58,12 @@ def list_(dsn: str, as_json: bool) -> None:
     for alias in aliases:
         before = f", before that to {alias.previous_name}" if alias.previous_name else ""
         click.echo(f"{alias.name}  alias, points to {alias.collection_name}{before}")
+
+
+def described(item: Collection) -> dict[str, object]:
+    """Return a collection for JSON: the fields of its spec, then what the registry alone knows of it."""
+    registered = {"id": item.id, "ef_search": item.ef_search, "is_listed": item.is_listed}
+    return {**dataclasses.asdict(item.spec()), **registered}
 
 
 @collection.command()
@@ -75,7 +82,7 @@ def show(name: str, dsn: str, as_json: bool) -> None:
         item = get_collection(connection, name)
         states = index_states(connection, item)
     if as_json:
-        echo_json({**dataclasses.asdict(item), "indexes": [dataclasses.asdict(state) for state in states]})
+        echo_json({**described(item), "indexes": [dataclasses.asdict(state) for state in states]})
         return
     image = " and ".join(column for column in (item.path_column, item.content_column) if column)
     click.echo(f"collection   {item.name}")

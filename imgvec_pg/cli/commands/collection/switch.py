@@ -1,15 +1,12 @@
 """`imgvec collection switch`: another model under the same name, without downtime; `alias` and `unalias` beside it."""
 
 import dataclasses
-from pathlib import Path
 
 import click
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
-from imgvec_pg.backfill.quiet_hours import Hours
-from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import effective_root
 from imgvec_pg.cli.backfill.background_worker import BackgroundFill
+from imgvec_pg.cli.commands.collection.switch_options import SwitchOptions, switch_options
 from imgvec_pg.cli.commands.collection.switch_report import print_report
 from imgvec_pg.cli.commands.collection.switch_target import (
     Successor,
@@ -17,25 +14,15 @@ from imgvec_pg.cli.commands.collection.switch_target import (
     make_successor,
     print_plan,
 )
-from imgvec_pg.cli.options import (
-    dsn_option,
-    echo_json,
-    json_option,
-    lock_timeout_option,
-    model_options,
-    pipeline_options,
-    throttle_options,
-)
+from imgvec_pg.cli.options import dsn_option, echo_json
 from imgvec_pg.cli.output.tables import confirm
 from imgvec_pg.database.connect import Connection, connect, require_schema
-from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.errors import CollectionError
 from imgvec_pg.search.query_client import vector_of_words
 from imgvec_pg.search.query_embedding import embed_words
 from imgvec_pg.search.recall.compare_models import Agreement, compare_collections
-from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.aliases import Alias, create_alias, drop_alias, get_alias
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
@@ -83,69 +70,9 @@ def unalias(name: str, dsn: str) -> None:
 @click.command()
 @click.argument("name")
 @dsn_option
-@click.option(
-    "--to",
-    "to",
-    metavar="MODEL",
-    help="Model to switch to, or a collection of the same source that is there.",
-)
-@click.option("--back", is_flag=True, help="Switch back to what the alias pointed to before.")
-@click.option("--name", "collection_name", metavar="COLLECTION", help="What to call the new collection.")
-@click.option(
-    "--no-fill", is_flag=True, help="Embed nothing here: workers elsewhere fill the new collection."
-)
-@click.option("--report", "report_only", is_flag=True, help="Fill and compare; do not switch.")
-@click.option(
-    "--sample", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Rows to compare by."
-)
-@click.option(
-    "--words",
-    multiple=True,
-    metavar="TEXT",
-    help="Words to compare by, too; can be given again. Where no worker of a model runs, it is loaded for them.",
-)
-@click.option(
-    "--accept-missing",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="ROWS",
-    help="Switch although so many rows have no vector in the new collection.",
-)
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; say what it would take.")
-@pipeline_options
-@throttle_options
-@model_options
-@lock_timeout_option
-@json_option
+@switch_options
 @click.pass_context
-def switch(
-    context: click.Context,
-    name: str,
-    dsn: str,
-    to: str | None,
-    back: bool,
-    collection_name: str | None,
-    no_fill: bool,
-    report_only: bool,
-    sample: int,
-    words: tuple[str, ...],
-    accept_missing: int,
-    yes: bool,
-    dry_run: bool,
-    batch_size: int,
-    decode_threads: int,
-    root: Path | None,
-    rate: float | None,
-    max_replica_lag_seconds: float | None,
-    pause_when: tuple[Hours, ...],
-    weights: Path | None,
-    device: str,
-    precision: str,
-    lock_timeout_ms: int,
-    as_json: bool,
-) -> None:
+def switch(context: click.Context, name: str, dsn: str, options: SwitchOptions) -> None:
     """Change the model behind the alias NAME without downtime.
 
     A second collection is made over the same source and filled beside the first, which goes on answering; new rows go
@@ -161,65 +88,81 @@ def switch(
       imgvec collection switch product --to ViT-SO400M-14-SigLIP-384/webli
       imgvec collection switch product --back
     """
-    if back == (to is not None):
-        raise UsageError("say what to switch to, --to MODEL, or --back to what it was before")
     with connect(dsn, application_name="imgvec switch") as connection:
         require_schema(connection)
         alias = get_alias(connection, name)
         present = get_collection(connection, alias.collection_name)
         plan = (
             previous(connection, alias)
-            if to is None
-            else choose_successor(connection, present, to, name, collection_name)
+            if options.to is None
+            else choose_successor(connection, present, options.to, name, options.collection_name)
         )
-        if dry_run:
-            print_plan(connection, alias, present, plan, weights)
+        if options.dry_run:
+            print_plan(connection, alias, present, plan, options.weights)
             return
-        embedder: Embedder | None = None
-        if to is not None and not no_fill:
-            # Before anything is made: a model that cannot be loaded changes nothing.
-            effective_root(present, root)
-            embedder = load_embedder(plan.model_name, weights=weights, device=device, precision=precision)
-        target = make_successor(connection, plan, lock_timeout_ms)
-        options = PipelineOptions(
-            batch_size=batch_size if embedder is None else choose_batch_size(batch_size, embedder),
-            decode_threads=decode_threads,
-            follow=True,
-            root=root,
-            lease_seconds=lease_seconds(),
-            allowance=Allowance(
-                rate=rate, max_replica_lag_seconds=max_replica_lag_seconds, pause_when=pause_when
-            ),
-        )
-        with BackgroundFill(dsn, target, embedder, options) as filling:
+        # Before anything is made: a model that cannot be loaded changes nothing.
+        embedder = load_model(present, plan, options)
+        target = make_successor(connection, plan, options.lock_timeout_ms)
+        with BackgroundFill(dsn, target, embedder, options.pipeline(embedder)) as filling:
             stopped = filling.fill(connection)
             if stopped is not None:
                 click.echo(
                     f"stopped; {name} still points to {present.name}; run the same command to go on", err=True
                 )
                 context.exit(stopped)
-
-            def embed(collection: Collection, text: str) -> object:
-                if embedder is not None and collection is target:
-                    return embed_words(connection, target, embedder, text)
-                return vector_of_words(connection, collection, text)
-
-            report = compare_collections(connection, present, target, sample=sample, words=words, embed=embed)
+            report = compare(connection, present, target, embedder, options)
             filling.check()
-            if not as_json:
+            if not options.as_json:
                 print_report(name, report)
             if present.has_text and not target.has_text:
                 click.echo(
                     f"  {target.model_name} has no text tower: near_{name}_text and searches by words will raise",
                     err=True,
                 )
-            if not report_only:
-                if not yes:
+            if not options.report_only:
+                if not options.yes:
                     confirm(f"Switch {name} from {present.name} to {target.name}?")
-                switch_alias(
-                    connection, alias, present, target, accept_missing=accept_missing, check=filling.check
-                )
-    tell(name, present, target, report, switched=not report_only, as_json=as_json)
+                missing = options.accept_missing
+                switch_alias(connection, alias, present, target, accept_missing=missing, check=filling.check)
+    tell(name, present, target, report, switched=not options.report_only, as_json=options.as_json)
+
+
+def load_model(present: Collection, plan: Successor, options: SwitchOptions) -> Embedder | None:
+    """Load the model that fills the new collection here; None where workers elsewhere do, or nothing is to be filled.
+
+    Raises:
+        CollectionError: The folder of the pictures is not on this machine.
+        ModelError: The model cannot be loaded.
+    """
+    if options.back or options.no_fill:
+        return None
+    effective_root(present, options.root)
+    return load_embedder(
+        plan.model_name, weights=options.weights, device=options.device, precision=options.precision
+    )
+
+
+def compare(
+    connection: Connection,
+    present: Collection,
+    target: Collection,
+    embedder: Embedder | None,
+    options: SwitchOptions,
+) -> Agreement:
+    """Ask both collections the same questions.
+
+    Args:
+        embedder: The model of `target`, where it is loaded here; else a worker of it embeds the words.
+    """
+
+    def embed(collection: Collection, text: str) -> object:
+        if embedder is not None and collection is target:
+            return embed_words(connection, target, embedder, text)
+        return vector_of_words(connection, collection, text)
+
+    return compare_collections(
+        connection, present, target, sample=options.sample, words=options.words, embed=embed
+    )
 
 
 def previous(connection: Connection, alias: Alias) -> Successor:

@@ -1,7 +1,7 @@
 """The collection that an alias is to be switched to: one that is there, or a new one like the present one."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -10,7 +10,6 @@ from rich.console import Console
 from imgvec_pg.cli.commands.collection.create import enqueue_rows, print_estimate
 from imgvec_pg.cli.output.progress import count_progress
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.weights import MISSING, where_weights_are
 from imgvec_pg.errors import CollectionError, UsageError
@@ -20,7 +19,7 @@ from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.estimate import estimate_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import find_collections, get_collection
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 from imgvec_pg.store.switch import count_missing_beside
 from imgvec_pg.text import counted
 
@@ -29,11 +28,11 @@ LONGEST_NAME = 40
 
 @dataclass(frozen=True)
 class Successor:
-    """Exactly one of `existing` and `request` is given."""
+    """Exactly one of `existing` and `spec` is given."""
 
     model_name: str
     existing: Collection | None = None
-    request: CollectionRequest | None = None
+    spec: CollectionSpec | None = None
 
 
 def choose_successor(
@@ -67,25 +66,12 @@ def choose_successor(
             )
         require_same_source(present, there[0])
         return Successor(model.name, existing=there[0])
-    request = CollectionRequest(
-        name=wanted,
-        relation=present.source.as_string(connection),
-        image_columns=[column for column in (present.path_column, present.content_column) if column],
-        model_name=model.name,
-        dimensions=model.dimensions,
-        has_text=model.has_text,
-        root=present.root,
-        watch_columns=present.watch_columns,
-        key=() if present.has_foreign_key else present.key_columns,
-        with_foreign_key=present.has_foreign_key,
-        hnsw=HnswParams(present.m, present.ef_construction),
-        partitions=count_partitions(connection, present),
-        quantization=present.quantization,
-        prompt=present.prompt,
-    )
+    # The source by its name of today, or the one error that says it is gone.
+    source = present.source.as_string(connection)
+    spec = replace(present.spec(), name=wanted, source=source).by_model(model.name)
     # Checks it all, as creating it would.
-    estimate_collection(connection, request)
-    return Successor(model.name, request=request)
+    estimate_collection(connection, spec)
+    return Successor(model.name, spec=spec)
 
 
 def new_name(alias: str, model_name: str) -> str:
@@ -103,23 +89,14 @@ def new_name(alias: str, model_name: str) -> str:
     return name
 
 
-def count_partitions(connection: Connection, collection: Collection) -> int:
-    """Return the number of hash partitions of an embedding table, 0 for a plain one."""
-    row = connection.execute(
-        "SELECT count(*) FROM pg_inherits WHERE inhparent = %s::regclass",
-        [f"imgvec.{collection.embedding_table}"],
-    ).fetchone()
-    return int(row[0]) if row else 0
-
-
 def make_successor(connection: Connection, plan: Successor, lock_timeout_ms: int) -> Collection:
     """Return the collection, made and its rows enqueued where it was not there."""
-    if plan.request is None:
+    if plan.spec is None:
         assert plan.existing is not None  # noqa: S101 - one of the two is given
         with count_progress(Console(stderr=True), "filing rows") as progress:
             list_source(connection, plan.existing, progress)
         return plan.existing
-    made = create_collection(connection, plan.request, lock_timeout_ms=lock_timeout_ms)
+    made = create_collection(connection, plan.spec, lock_timeout_ms=lock_timeout_ms)
     enqueued = enqueue_rows(connection, made)
     click.echo(f"collection {made.name} made beside it; {counted(enqueued, 'row')} enqueued", err=True)
     return get_collection(connection, made.name)
@@ -133,8 +110,8 @@ def print_plan(
     Args:
         weights: A file given for the new model.
     """
-    if plan.request is not None:
-        print_estimate(estimate_collection(connection, plan.request), plan.request)
+    if plan.spec is not None:
+        print_estimate(estimate_collection(connection, plan.spec), plan.spec)
         place = where_weights_are(describe_model(plan.model_name)) if weights is None else str(weights)
         if place.startswith(MISSING):
             click.echo(f"the weights of {plan.model_name} are {place}")
@@ -144,5 +121,5 @@ def print_plan(
         click.echo(
             f"collection {plan.existing.name} is there; {missing.rows:,} rows of {present.name} have no vector in it"
         )
-    target = plan.request.name if plan.request else plan.existing.name if plan.existing else ""
+    target = plan.spec.name if plan.spec else plan.existing.name if plan.existing else ""
     click.echo(f"then {alias.name} would be switched from {present.name} to {target}; nothing was changed")

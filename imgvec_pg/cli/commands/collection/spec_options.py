@@ -1,0 +1,135 @@
+"""The options of `imgvec collection create` that make a CollectionSpec; each is called after its field."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from imgvec_pg.errors import UsageError
+from imgvec_pg.store.spec import MAX_PARTITIONS, QUANTIZATIONS, CollectionSpec
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LIBRARY = "imgvec.image"
+OPTIONS = (
+    click.argument("name"),
+    click.option(
+        "--source", metavar="TABLE", help="Table that has a row for each picture, such as shop.product."
+    ),
+    click.option(
+        "--image",
+        multiple=True,
+        metavar="COLUMN",
+        help="Column with the pictures: paths (text) or the pictures themselves (bytea). Twice, for one of each.",
+    ),
+    click.option(
+        "--library",
+        is_flag=True,
+        help="Use the built-in library (imgvec add) as the source; call its collection `image` to use the ready Python classes.",
+    ),
+    click.option(
+        "--model", required=True, help="architecture/pretrained, such as ViT-B-32/laion2b_s34b_b79k."
+    ),
+    click.option(
+        "--root",
+        metavar="DIR",
+        help="Folder that paths are relative to; the worker reads nothing outside it.",
+    ),
+    click.option(
+        "--url",
+        "url_prefixes",
+        multiple=True,
+        metavar="PREFIX",
+        help="URLs that may be fetched begin so: https://img.example.com, https://*.example.com, s3://bucket. None by default.",
+    ),
+    click.option(
+        "--watch",
+        multiple=True,
+        metavar="COLUMN",
+        help="Another column whose change means a new picture.",
+    ),
+    click.option(
+        "--key",
+        multiple=True,
+        metavar="COLUMN",
+        help="Columns that identify a row, for views. Needs --no-fk.",
+    ),
+    click.option(
+        "--fk/--no-fk",
+        "foreign_key",
+        default=True,
+        help="--no-fk: no foreign key on the source: TRUNCATE and DROP of it then need no CASCADE.",
+    ),
+    click.option("--m", type=int, default=16, show_default=True, help="HNSW: links per node."),
+    click.option(
+        "--ef-construction",
+        type=int,
+        default=64,
+        show_default=True,
+        help="HNSW: candidates kept while building.",
+    ),
+    click.option(
+        "--quantize",
+        "quantization",
+        type=click.Choice(QUANTIZATIONS),
+        help="bit: index one bit a dimension and rank the finds again by the full vectors, for collections beyond memory.",
+    ),
+    click.option(
+        "--partitions",
+        type=click.IntRange(0, MAX_PARTITIONS),
+        default=0,
+        help="Hash partitions of the embedding table.",
+    ),
+    click.option(
+        "--prompt",
+        default="{}",
+        metavar="TEXT",
+        help="What words become before they are embedded, {} standing for them, such as 'a photo of {}'.",
+    ),
+)
+
+
+def spec_options(command: Command) -> Command:
+    """Add the argument NAME and the options of a collection; the command gets them as `spec`, its model looked up."""
+
+    @functools.wraps(command)
+    def with_spec(*arguments: Any, library: bool, **options: Any) -> Any:  # noqa: ANN401
+        names = [field.name for field in fields(CollectionSpec) if field.name in options]
+        spec = make_spec({name: options.pop(name) for name in names}, library=library)
+        return command(*arguments, spec=spec, **options)
+
+    for option in reversed(OPTIONS):
+        with_spec = option(with_spec)
+    return with_spec  # type: ignore[return-value]
+
+
+def make_spec(values: dict[str, Any], *, library: bool) -> CollectionSpec:
+    """Return the spec that the options' values make, its model looked up.
+
+    Args:
+        library: Whether the source is the built-in library.
+
+    Raises:
+        UsageError: The source or the image column is missing, or given beside --library; or a value cannot be used.
+        ModelNotFoundError: No model has this name.
+    """
+    if library:
+        if values["source"] or values["image"]:
+            raise UsageError("--library is a source of its own; leave out --source and --image")
+        values |= {
+            "source": LIBRARY,
+            "image": ("uri", "content"),
+            "watch": ("content_hash", *values["watch"]),
+            "root": values["root"] or "/",
+        }
+    if values["root"] is not None:
+        # Workers start in other folders.
+        values["root"] = str(Path(values["root"]).expanduser().absolute())
+    if not values["source"] or not values["image"]:
+        raise UsageError(
+            "say which table and column hold the pictures: --source shop.product --image photo_path, or --library"
+        )
+    return CollectionSpec(**values).resolve()

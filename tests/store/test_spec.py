@@ -1,0 +1,212 @@
+"""One CollectionSpec: whichever way a collection is declared, every field of it arrives in the database and comes back."""
+
+import io
+import json
+import textwrap
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import produce_migrations, render_python_code
+from alembic.migration import MigrationContext
+from alembic.operations import Operations, ops
+from ormshop import sqlalchemy_url
+from specs import SPEC, TABLE, registered, sayable
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+import imgvec_pg.alembic.compare  # noqa: F401 - with the renderers
+from imgvec_pg.alembic.collection_ops import CreateCollectionOp
+from imgvec_pg.cli.commands.collection.create import create
+from imgvec_pg.cli.commands.collection.switch_target import choose_successor
+from imgvec_pg.cli.exit_codes import run
+from imgvec_pg.cli.main import cli
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.sqlalchemy import CollectionSpec, EmbeddingMixin
+from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.registry import get_collection
+
+
+def by_command(database: str) -> None:
+    options: dict[str, list[str]] = {
+        "source": ["--source", "shop.product"],
+        "image": ["--image", "photo", "--image", "scan"],
+        "model": ["--model", "demo"],
+        "root": ["--root", "/srv/photos"],
+        "url_prefixes": ["--url", "https://images.example.com", "--url", "s3://shop-photos"],
+        "watch": ["--watch", "crop"],
+        "key": ["--key", "id"],
+        "foreign_key": ["--no-fk"],
+        "m": ["--m", "8"],
+        "ef_construction": ["--ef-construction", "40"],
+        "quantization": ["--quantize", "bit"],
+        "partitions": ["--partitions", "4"],
+        "prompt": ["--prompt", "a photo of {}"],
+    }
+    said = [word for words in options.values() for word in words]
+    assert run(cli, ["collection", "create", SPEC.name, *said, "--dsn", database]) == 0
+    assert {parameter.name for parameter in create.params} >= sayable("imgvec collection create")
+
+
+def by_operation(database: str) -> None:
+    """Run op.create_collection(…) as autogenerate writes it."""
+    text = rendered([CreateCollectionOp(SPEC)])
+    run_operations(database, text)
+
+
+def by_printed_sql(database: str) -> None:
+    output = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},
+        opts={"as_sql": True, "output_buffer": output},
+    )
+    with Operations.context(context) as op:
+        exec(rendered([CreateCollectionOp(SPEC)]), {"op": op})  # noqa: S102
+    with connect(database) as connection:
+        connection.execute(output.getvalue().encode())
+
+
+def by_sqlalchemy(database: str) -> None:
+    """Declare a class and run what autogenerate writes for it; the second time it finds nothing."""
+
+    class Base(DeclarativeBase): ...
+
+    class Product(Base):
+        __tablename__ = "product"
+        __table_args__ = {"schema": "shop"}  # noqa: RUF012
+        id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+        photo: Mapped[str | None]
+        scan: Mapped[bytes | None]
+        crop: Mapped[str | None]
+
+    class ProductAll(EmbeddingMixin, Base):
+        __source__ = Product
+        __collection__ = SPEC
+
+    assert ProductAll.__table__.info["imgvec_spec"] == SPEC
+    found = collection_operations(database, Base.metadata)
+    assert [type(operation) for operation in found] == [CreateCollectionOp]
+    run_operations(database, rendered(found))
+    assert collection_operations(database, Base.metadata) == []
+
+
+def collection_operations(database: str, metadata: sa.MetaData) -> list[ops.MigrateOperation]:
+    """Return what autogenerate finds beside Alembic's own comparison."""
+    with engine_of(database).connect() as connection:
+        options = {
+            "target_metadata": metadata,
+            "autogenerate_plugins": ["alembic.autogenerate.*", "imgvec_pg"],
+        }
+        script = produce_migrations(MigrationContext.configure(connection, opts=options), metadata)
+    assert script.upgrade_ops is not None
+    # The table is in another schema than the ones it compares, so Alembic itself would create it.
+    return [operation for operation in script.upgrade_ops.ops if not isinstance(operation, ops.CreateTableOp)]
+
+
+def rendered(operations: list[ops.MigrateOperation]) -> str:
+    return textwrap.dedent(render_python_code(ops.UpgradeOps(operations)).replace("# ###", "    # ###"))
+
+
+def run_operations(database: str, text: str) -> None:
+    with (
+        engine_of(database).begin() as connection,
+        Operations.context(MigrationContext.configure(connection)) as op,
+    ):
+        exec(text, {"op": op})  # noqa: S102
+
+
+def engine_of(database: str) -> sa.Engine:
+    return sa.create_engine(sqlalchemy_url(database), poolclass=sa.NullPool)
+
+
+WAYS: dict[str, Callable[[str], None]] = {
+    "imgvec collection create": by_command,
+    "op.create_collection": by_operation,
+    "alembic upgrade --sql": by_printed_sql,
+    "__collection__": by_sqlalchemy,
+}
+"""ImageSearch's way is walked in tests/django, in a project of Django's."""
+
+
+def test_no_field_of_the_spec_of_these_tests_has_its_default() -> None:
+    plain = CollectionSpec("plain")
+    assert [f.name for f in fields(CollectionSpec) if getattr(SPEC, f.name) == getattr(plain, f.name)] == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_field_arrives_in_the_database(way: str, connection: Connection, database: str) -> None:
+    connection.execute(TABLE)
+    WAYS[way](database)
+    assert registered(connection) == vars(SPEC)
+
+
+def test_show_prints_every_field_and_the_spec_can_be_read_from_it(
+    connection: Connection, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection.execute(TABLE)
+    create_collection(connection, SPEC)
+    assert run(cli, ["collection", "show", SPEC.name, "--json", "--dsn", database]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown.keys() > sayable("imgvec collection show --json")
+    assert CollectionSpec(**{name: shown[name] for name in vars(SPEC)}) == SPEC
+    connection.execute("DROP TABLE shop.product CASCADE")
+    assert run(cli, ["collection", "show", SPEC.name, "--json", "--dsn", database]) == 0
+    assert json.loads(capsys.readouterr().out)["source"] is None
+
+
+def test_a_successor_keeps_every_field_but_those_of_its_model(connection: Connection) -> None:
+    connection.execute(TABLE)
+    present = create_collection(connection, SPEC)
+    plan = choose_successor(connection, present, "ViT-B-32/laion2b_s34b_b79k", "product", None)
+    assert plan.spec is not None
+    made = get_collection(connection, create_collection(connection, plan.spec).name)
+    own = {"name": "product_vit_b_32", "model": "ViT-B-32/laion2b_s34b_b79k", "dimensions": 512}
+    assert vars(made.spec()) == {**vars(SPEC), **own}
+
+
+def test_a_name_alone_stands_for_one() -> None:
+    spec = CollectionSpec(
+        "x", image=["photo"], watch="crop", url_prefixes="https://a.example", key=["id", "no"]
+    )
+    assert (spec.image, spec.watch, spec.url_prefixes) == ("photo", ("crop",), ("https://a.example",))
+    assert spec.key == {"id": None, "no": None}
+    assert spec == replace(spec, image="photo", key={"id": None, "no": None})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "Bad"}, '"Bad" cannot name a collection'),
+        ({"prompt": "a photo"}, "the prompt 'a photo' has no place for the words"),
+        ({"m": 1}, "m is 1; expected 2 to 100"),
+        ({"m": 8, "ef_construction": 15}, "ef_construction is 15; expected 16 (2 * m) to 1000"),
+        ({"dimensions": 4001, "model": "ours"}, 'model "ours" gives 4,001 dimensions'),
+        ({"quantization": "int8"}, "quantization is 'int8'; expected bit, or None"),
+        ({"partitions": 1025}, "partitions is 1025; expected 0 to 1,024"),
+        ({"partitions": "4"}, "partitions='4' cannot be used for a collection: it has the wrong type"),
+        ({"url_prefixes": ["images.example.com"]}, '"images.example.com" is no beginning of URLs'),
+        ({"url_prefixes": ["ftp://a.example"]}, '"ftp://a.example" is no beginning of URLs'),
+        ({"url_prefixes": "https://a.example/?x"}, '"https://a.example/?x" is no beginning of URLs'),
+        ({"url_prefixes": [7]}, "7 is no beginning of URLs"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(values: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        CollectionSpec(**{"name": "x", **values})  # type: ignore[arg-type]
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_with_paths_needs_a_root_or_urls(connection: Connection) -> None:
+    connection.execute(TABLE)
+    bare = CollectionSpec("x", "shop.product", "photo", "demo")
+    with pytest.raises(UsageError, match=r'"photo" holds paths.*root=.*url_prefixes='):
+        create_collection(connection, bare)
+    with pytest.raises(UsageError, match='collection "x" has no source and no model'):
+        create_collection(connection, CollectionSpec("x", image="photo"))
+    with pytest.raises(CollectionError, match='has no column "price"; it has: id, photo, scan, crop'):
+        create_collection(connection, replace(bare, root="/srv", watch="price"))
+    made = create_collection(connection, replace(bare, url_prefixes="https://images.example.com"))
+    assert (made.root, made.url_prefixes) == (None, ["https://images.example.com"])
