@@ -32,7 +32,7 @@ class CollectionSpec:
     Attributes:
         name: 1 to 40 lower-case letters, digits and underscores.
         source: The source relation, quoted where SQL wants it; a SQLAlchemy or Django class fills in its own table.
-        image: The column with paths or URLs (text) or pictures (bytea), or one of each.
+        image: The column with paths or URLs (text) or pictures (bytea), or one of each, the one with paths first.
         model: "architecture/pretrained", "demo", "local-dir:/path" or an entry point's name.
         dimensions, has_text: Of the model; None to look them up by its name.
         root: Folder that paths are relative to and must stay inside.
