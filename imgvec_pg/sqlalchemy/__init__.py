@@ -10,6 +10,9 @@ from imgvec_pg.store.mixin import EmbeddingMixin
 from imgvec_pg.store.schema import Image, ImageEmbedding
 from imgvec_pg.store.spec import CollectionSpec
 
+CollectionDefinition = CollectionSpec
+"""The name in earlier documents, for programs that import it."""
+
 __all__ = [
     "CollectionSpec",
     "EmbeddingMixin",
