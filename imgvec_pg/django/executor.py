@@ -107,7 +107,7 @@ class _QuerySetBackend:
             (found,) = cursor.fetchone()
         return float((json.loads(found) if isinstance(found, str) else found)[0]["Plan"]["Plan Rows"])
 
-    def ask(self, limit: int, candidates: int | None) -> Sequence[Any]:
+    def fetch(self, limit: int, candidates: int | None) -> Sequence[Any]:
         if candidates is None:
             asked = self.queryset.order_by("distance", "pk")
         elif candidates <= MAX_EF_SEARCH:

@@ -199,11 +199,11 @@ class _Search:
         ).fetchone()
         # Bits without the index would still choose the candidates.
         if explained is None or not has_ordered_scan(explained[0]):
-            return backend.ask(self.options.k, None), "exact"
+            return backend.fetch(self.options.k, None), "exact"
         rows = cursor.execute(by_bits, self.values).fetchall()
         if len(rows) >= self.options.k:
             return rows, "index"
-        return backend.ask(self.options.k, None), "index, then exact"
+        return backend.fetch(self.options.k, None), "index, then exact"
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ class _CursorBackend:
         assert row is not None  # noqa: S101 - EXPLAIN gives one row
         return float(row[0][0]["Plan"]["Plan Rows"])
 
-    def ask(self, limit: int, candidates: int | None) -> list[tuple[Any, ...]]:
+    def fetch(self, limit: int, candidates: int | None) -> list[tuple[Any, ...]]:
         values = {**self.search.values, "limit": limit, "candidates": candidates}
         return self.cursor.execute(self.search.statement(exact=candidates is None), values).fetchall()
 

@@ -189,7 +189,7 @@ class _SelectBackend:
         assert found is not None  # noqa: S101 - EXPLAIN's first line is the top node's
         return float(found[1])
 
-    def ask(self, limit: int, candidates: int | None) -> Sequence[sa.Row[Any]]:
+    def fetch(self, limit: int, candidates: int | None) -> Sequence[sa.Row[Any]]:
         near, order, is_same = _near(
             self.state.asked_name,
             self.state.key_columns,

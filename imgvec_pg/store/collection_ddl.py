@@ -16,6 +16,7 @@ from imgvec_pg.errors import (
 )
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.registry import find_collections, get_collection
+from imgvec_pg.store.search_functions import render_function
 from imgvec_pg.store.source import Source, describe_source
 from imgvec_pg.store.spec import CollectionRequest, build_collection
 
@@ -137,7 +138,7 @@ def creation_statements(
         statements.append(render("collection/foreign_key.sql", **parts))
     if len(collection.key_columns) > 1:
         statements.append(render("collection/key_type.sql", **parts))
-    statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS if name != "search"]
+    statements += [render_function(name, parts) for name in SEARCH_FUNCTIONS if name != "search"]
     statements += search_statements(collection, schema)
     statements.append(
         render("collection/trigger_functions.sql", **parts, **forget, unless_column_is_gone=unless)
@@ -157,7 +158,7 @@ def search_statements(collection: Collection, schema: str) -> list[sql.Composed]
     """Return what depends on the kind of index: search_<collection>, made or replaced, and the comments on near_*."""
     ending = "" if collection.quantization is None else f"_{collection.quantization}"
     parts = collection.parts(schema)
-    return [render(f"collection/{name}{ending}.sql", **parts) for name in ("search", "near_comment")]
+    return [render_function(f"{name}{ending}", parts) for name in ("search", "near_comment")]
 
 
 def drop_collection(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> None:

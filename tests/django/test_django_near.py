@@ -35,7 +35,7 @@ from imgvec_pg.django.connection_dsn import psycopg_connection
 from imgvec_pg.django.executor import _QuerySetBackend
 from imgvec_pg.django.storages import FETCH
 from imgvec_pg.errors import NoWorkerError, UsageError
-from imgvec_pg.search.strategy import DEFAULTS
+from imgvec_pg.search.strategy import DEFAULT_SCAN_SETTINGS
 from imgvec_pg.store.registry import get_collection
 
 ROWS = 3000
@@ -326,10 +326,12 @@ def test_more_candidates_than_one_scan_gives_are_taken_from_the_index_alone() ->
     near = items().near("red").filter(price__gt=500)
     backend = _QuerySetBackend(near, "default", near._near, has_distance=True, is_restricted=True)
     with transaction.atomic():
-        backend.set({**DEFAULTS, "hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "1000"})
+        backend.set(
+            {**DEFAULT_SCAN_SETTINGS, "hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "1000"}
+        )
         with CaptureQueriesContext(connection) as queries:
-            found = backend.ask(5, 2500)
-        assert found == backend.ask(5, None)
+            found = backend.fetch(5, 2500)
+        assert found == backend.fetch(5, None)
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_sort = off")
             cursor.execute(f"EXPLAIN {queries[-1]['sql']}")
