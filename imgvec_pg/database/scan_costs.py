@@ -43,8 +43,9 @@ SCAN_COSTS_MICROSECONDS = (
 middle range is priced between its own measurement and the next. A joined row costs 1.5 to 2.5 times a key
 (benchmarks/results/search.txt: the exact scans of search_* and those of search() with one join)."""
 
-SET_SCAN_MICROSECONDS = 300
-"""Of the two statements that set what a scan needs and put it back, from Python; search_* do so without a trip to the server."""
+SCAN_STATEMENTS_MICROSECONDS = 300
+"""From Python a scan is three statements more: its settings set and put back (0.05 ms together) and the scan itself, planned with
+the application's joins (0.2 ms and more). search_* set and scan inside one call."""
 
 MAX_SCAN_SHARE = 0.6
 """An index scan may cost this share of the exact scan: in vain, or left out where it would do, that is 1.6 times the best."""

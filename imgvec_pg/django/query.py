@@ -13,7 +13,7 @@ from imgvec_pg.embedding.catalog import known_dimensions
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES, vector_of_image, vector_of_words
 from imgvec_pg.search.query_embedding import check_words
-from imgvec_pg.search.query_types import Float32Array, unit_vector, vector_text
+from imgvec_pg.search.query_types import as_unit_vector, vector_text
 from imgvec_pg.store.registry import get_collection
 
 
@@ -44,8 +44,8 @@ class QueryTarget:
                     "near() was given a file that is open as text; expected one opened with open(…, 'rb')"
                 )
         elif not isinstance(asked, bytes | Image):
-            asked = _checked(asked)
-            self._check_dimensions(asked, known_dimensions(search.model_name))
+            dimensions = known_dimensions(search.model_name)
+            asked = as_unit_vector(asked, dimensions, others="words, a picture, a row or ")
         self.asked = asked
 
     @property
@@ -69,7 +69,7 @@ class QueryTarget:
         if self.row is not None:
             embeddings = self.search.embedding_model._default_manager.using(alias).filter(pk=self.row.pk)
             found = embeddings.values_list("embedding", flat=True).first()
-            return None if found is None else vector_text(_checked(found))
+            return None if found is None else vector_text(as_unit_vector(found))
         is_vector = isinstance(self.asked, np.ndarray)
         if is_vector and not self.is_checked_late:
             return vector_text(self.asked)
@@ -78,34 +78,8 @@ class QueryTarget:
         with connections[alias].wrap_database_errors, hints_for_django():
             collection = get_collection(connection, self.search.collection)
             if is_vector:
-                self._check_dimensions(self.asked, collection.dimensions)
-                return vector_text(self.asked)
+                return vector_text(as_unit_vector(self.asked, collection.dimensions))
             embedding = setting("EMBED", "auto")
             if isinstance(self.asked, str):
                 return vector_text(vector_of_words(connection, collection, self.asked, embedding))
             return vector_text(vector_of_image(connection, collection, self.asked, embedding))
-
-    def _check_dimensions(self, vector: Float32Array, dimensions: int | None) -> None:
-        if dimensions is not None and vector.size != dimensions:
-            raise UsageError(
-                f"the vector has {vector.size} dimensions; expected {dimensions}, of {self.search.model_name}"
-            )
-
-
-def _checked(asked: Any) -> Float32Array:  # noqa: ANN401
-    """Return a vector at L2 norm 1.
-
-    Raises:
-        UsageError: It is none, or has no direction.
-    """
-    try:
-        vector = np.asarray(asked.to_list() if hasattr(asked, "to_list") else asked, dtype=np.float32)
-    except (TypeError, ValueError):
-        vector = np.empty((), dtype=np.float32)
-    if vector.ndim == 0:
-        raise UsageError(
-            f"cannot search for {type(asked).__name__}; expected words, a picture, a row or a vector"
-        )
-    if vector.ndim != 1 or not vector.size:
-        raise UsageError(f"the vector has shape {vector.shape}; expected (dimensions,)")
-    return unit_vector(vector)

@@ -29,7 +29,7 @@ from imgvec_pg.database.scan_costs import (
     FEW_ROWS_MIN_K,
     FEW_ROWS_PER_RESULT,
     MAX_FIRST_SCAN_SHARE,
-    SET_SCAN_MICROSECONDS,
+    SCAN_STATEMENTS_MICROSECONDS,
     ScanCosts,
 )
 
@@ -174,4 +174,4 @@ def _scans(backend: QueryBackend[Row], k: int, stats: CollectionStats) -> Iterat
 def _affordable_candidates(matching: float, stats: CollectionStats) -> float:
     costs = ScanCosts.of_table(stats.embedded_bytes)
     exact_scan = costs.compare_joined_row * matching
-    return costs.affordable_candidates(exact_scan, costs.start_scan + SET_SCAN_MICROSECONDS)
+    return costs.affordable_candidates(exact_scan, costs.start_scan + SCAN_STATEMENTS_MICROSECONDS)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -17,7 +16,7 @@ from sqlalchemy.sql.visitors import InternalTraversal
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
-from imgvec_pg.search.query_types import unit_vector, vector_text
+from imgvec_pg.search.query_types import as_unit_vector, vector_text
 from imgvec_pg.search.strategy import Strategy, find
 from imgvec_pg.sqlalchemy.collection_cache import State, forget_state, read_state, run
 
@@ -155,7 +154,7 @@ def _backend(
     Raises:
         UsageError: The vector, the select or its key do not fit the collection.
     """
-    text = _checked(vector, state.dimensions)
+    text = vector_text(as_unit_vector(vector, state.dimensions))
     columns = list(key) if key is not None else _key_columns(statement, state)
     if len(columns) != len(state.key_columns):
         raise UsageError(
@@ -294,18 +293,3 @@ def _tables(source: sa.FromClause) -> Iterator[sa.Table]:
         yield from _tables(source.right)
     elif isinstance(source, sa.Table):
         yield source
-
-
-def _checked(vector: npt.ArrayLike, dimensions: int) -> str:
-    """Return a vector as text.
-
-    Raises:
-        UsageError: Another shape, not finite, or zero.
-    """
-    try:
-        array = np.asarray(vector, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"the vector is not made of numbers ({error})") from error
-    if array.shape != (dimensions,):
-        raise UsageError(f"the vector has shape {array.shape}; the collection's model gives ({dimensions},)")
-    return vector_text(unit_vector(array))

@@ -18,7 +18,6 @@ from imgvec_pg.sqlalchemy.query import (
     NearQuery,
     Picture,
     Row,
-    Vector,
     Words,
     as_column,
     read_query,
@@ -80,7 +79,7 @@ def near(
         check_k(k, ", or None")
     _refuse_clauses(statement)
     target, columns = resolve(statement, by, key)
-    found = _neighbours(target, _read(question, target))
+    found = _neighbours(target, read_query(question, target.source, target.dimensions))
     same = [found.c[name] == column for (name, _), column in zip(target.key, columns, strict=True)]
     distance = found.c[DISTANCE]
     condition = same[0] if len(same) == 1 else sa.and_(*same)
@@ -100,18 +99,7 @@ def neighbours(by: type[EmbeddingMixin], question: Asked) -> sa.FromClause:
         UsageError: The question or the class cannot be used.
     """
     target = target_of(by)
-    return _neighbours(target, _read(question, target))
-
-
-def _read(question: Asked, target: EmbeddedSource) -> NearQuery:
-    asked = read_query(question, target.source)
-    if isinstance(asked, Vector) and isinstance(asked.value, np.ndarray):
-        shape = asked.value.shape
-        if target.dimensions is not None and shape != (target.dimensions,):
-            raise UsageError(
-                f'the vector has shape {shape}; the model of collection "{target.name}" gives ({target.dimensions},)'
-            )
-    return asked
+    return _neighbours(target, read_query(question, target.source, target.dimensions))
 
 
 def _refuse_clauses(statement: AnySelect) -> None:

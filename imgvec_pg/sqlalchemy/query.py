@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapper
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query_embedding import check_words
-from imgvec_pg.search.query_types import Float32Array, unit_vector
+from imgvec_pg.search.query_types import Float32Array, as_unit_vector
 
 
 @dataclass(frozen=True)
@@ -89,19 +89,23 @@ Asked = (
 its row, numbers a vector."""
 
 
-def read_query(asked: Asked, source: sa.Table | None) -> NearQuery:
+OTHERS = "words, a picture (bytes, a Path or a PIL image), a row of the source, Row(key), or "
+
+
+def read_query(asked: Asked, source: sa.Table | None, dimensions: int | None = None) -> NearQuery:
     """Tell what is asked with.
 
     Args:
         source: The collection's source, whose instances are rows; None where it is not known.
+        dimensions: Those of the collection's model, likewise.
 
     Raises:
         UsageError: It is nothing of the kind.
     """
     if isinstance(asked, np.ndarray):
-        return Vector(as_vector(asked))
+        return Vector(as_unit_vector(asked, dimensions))
     if isinstance(asked, Vector) and as_column(asked.value) is None:
-        return Vector(as_vector(asked.value))
+        return Vector(as_unit_vector(asked.value, dimensions))
     if isinstance(asked, NearQuery):
         return asked
     if isinstance(asked, str):
@@ -119,7 +123,7 @@ def read_query(asked: Asked, source: sa.Table | None) -> NearQuery:
     row = _instance(asked, source)
     if row is not None:
         return row
-    return Vector(as_vector(asked))
+    return Vector(as_unit_vector(asked, dimensions, others=OTHERS))
 
 
 def as_column(value: Any) -> sa.ColumnElement[Any] | None:  # noqa: ANN401
@@ -127,25 +131,6 @@ def as_column(value: Any) -> sa.ColumnElement[Any] | None:  # noqa: ANN401
     inner = getattr(value, "__clause_element__", None)
     found = value if inner is None or isinstance(value, sa.ColumnElement) else inner()
     return found if isinstance(found, sa.ColumnElement) else None
-
-
-def as_vector(asked: Any) -> Float32Array:  # noqa: ANN401
-    """Return numbers as a vector of L2 norm 1, shape (dimensions,).
-
-    Raises:
-        UsageError: They are no vector, not finite, or zero.
-    """
-    numbers = asked.to_list() if hasattr(asked, "to_list") else asked
-    try:
-        array = np.asarray(numbers, dtype=np.float32)
-    except (TypeError, ValueError):
-        array = np.empty((0, 0), dtype=np.float32)
-    if array.ndim != 1 or not array.size:
-        raise UsageError(
-            f"cannot search for {type(asked).__name__}; expected words, a picture (bytes, a Path or a PIL image), a row of "
-            "the source, Row(key), or a vector of shape (dimensions,)"
-        )
-    return unit_vector(array)
 
 
 def _instance(asked: object, source: sa.Table | None) -> Row | None:
