@@ -1,26 +1,22 @@
 """The nearest rows to a question, together with their own columns."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import set_json_loads
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.explain import has_ordered_scan
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
-from imgvec_pg.errors import DatabaseError, UsageError
+from imgvec_pg.errors import UsageError
 from imgvec_pg.search.bit_index import call_bits, candidate_count
 from imgvec_pg.search.query_types import Float32Array, RowKey, vector_text
 from imgvec_pg.search.strategy import CollectionStats, Strategy, find
-from imgvec_pg.search.transaction import bracketed, require_alone
+from imgvec_pg.search.transaction import bracketed, read_only_transaction
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.queue.jobs import Key
@@ -63,10 +59,7 @@ class NearestOptions:
         check_k(self.k)
         if self.max_distance is not None and not 0 <= self.max_distance <= 2:
             raise UsageError(f"the largest distance is {self.max_distance}; expected 0 to 2")
-        if self.where is not None and (not self.where.strip() or "\0" in self.where):
-            raise UsageError(
-                'the condition is empty; expected SQL over the source\'s columns, such as "price < 50"'
-            )
+        bracketed(self.where)
 
 
 @dataclass(frozen=True)
@@ -108,24 +101,10 @@ def find_nearest(
     options = options or NearestOptions()
     schema = vector_schema(connection)
     search = _Search(collection, target, options, schema)
-    try:
-        # A condition cannot do damage here: no writing, and one statement only, as values are bound.
-        with connection.transaction(), connection.cursor() as cursor:
-            set_json_loads(partial(json.loads, parse_float=Decimal), cursor)
-            cursor.execute("SET TRANSACTION READ ONLY")
-            require_alone(cursor, collection, options.where)
-            # pgvector's settings exist once its library is loaded.
-            cursor.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
-            return search.run(cursor)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise DatabaseError(
-            f'the role "{connection.info.user}" may not do this: {error.diag.message_primary}; '
-            f"grant it imgvec_reader and SELECT on {collection.shown_source}"
-        ) from error
-    except psycopg.OperationalError:  # a lost connection, a timeout
-        raise
-    except psycopg.Error as error:
-        raise _explain(error, collection, options) from error
+    with read_only_transaction(connection, collection, options.where) as cursor:
+        # pgvector's settings exist once its library is loaded.
+        cursor.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
+        return search.run(cursor)
 
 
 class _Search:
@@ -259,15 +238,3 @@ def _call_near(
     )
     call = sql.SQL("imgvec.{near_row}({arguments})").format(near_row=parts["near_row"], arguments=arguments)
     return call, dict(zip(names, target.texts, strict=True))
-
-
-def _explain(error: psycopg.Error, collection: Collection, options: NearestOptions) -> Exception:
-    """Turn what PostgreSQL said into one line that names the part of the question it is about."""
-    message = error.diag.message_primary or str(error)
-    hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
-    if options.where is not None:
-        return UsageError(
-            f"PostgreSQL does not take the condition {options.where!r}: {message}{hint}; "
-            f"expected SQL over the columns of {collection.shown_source}"
-        )
-    return DatabaseError(f"PostgreSQL refused the search: {message}{hint}; see: imgvec doctor")

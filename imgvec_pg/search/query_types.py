@@ -92,6 +92,11 @@ def vector_text(embedding: Float32Array) -> str:
     return "[" + _half_texts()[bits].tobytes().decode("ascii")[:-1] + "]"
 
 
+def read_vector(text: str) -> Float32Array:
+    """Return a vector that PostgreSQL printed, shape (dimensions,)."""
+    return np.array(json.loads(text), dtype=np.float32)
+
+
 @cache
 def _half_texts() -> npt.NDArray[np.bytes_]:
     """Return the text of every half-precision number, with a comma, at one width: shape (65536,), by the number's bits."""

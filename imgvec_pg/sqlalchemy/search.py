@@ -1,6 +1,5 @@
 """search(): near() with a promise, never fewer than k rows while more match."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
+from imgvec_pg.search.query_types import read_vector
 from imgvec_pg.sqlalchemy import executor
-from imgvec_pg.sqlalchemy.error_mapping import refusals_told
+from imgvec_pg.sqlalchemy.error_mapping import database_errors_mapped
 from imgvec_pg.sqlalchemy.executor import Found
 from imgvec_pg.sqlalchemy.query import Asked, NearQuery, Picture, Row, Words, read_query
 from imgvec_pg.sqlalchemy.resolve import AnySelect, EmbeddedSource, resolve
@@ -51,7 +51,7 @@ def search(
     known_key = key
     if isinstance(by, str) and key is None:
         check_name(by)
-        with refusals_told():
+        with database_errors_mapped():
             known_key = executor.source_key(session, statement, by)
     target, columns = resolve(statement, by, known_key)
     asked = read_query(question, _source(target, columns))
@@ -60,11 +60,11 @@ def search(
         pairs = zip(columns, values, target.key, strict=True)
         is_itself = sa.and_(*(column == sa.literal(value, type_) for column, value, (_, type_) in pairs))
         statement = statement.where(sa.not_(is_itself))
-    with refusals_told():
+    with database_errors_mapped():
         vector = fetch_vector(executor.connection_of(session, statement), target, asked)
     if vector is None:
         return Found((), "exact")
-    with refusals_told(with_applications_select=True):
+    with database_errors_mapped(with_applications_select=True):
         # A key that was looked up is looked up again, should the name mean another collection meanwhile.
         own_key = None if known_key is not key else columns
         return executor.search(session, statement, target.name, vector, k, key=own_key)
@@ -108,4 +108,4 @@ def fetch_vector(
         raise UsageError("search() runs at once, so it cannot take a column; expected a value, or use near()")
     fetching = sa.select(sa.cast(call, sa.Text()))
     text: str | None = bound.execute(fetching, execution_options=executor.AT_ONCE).scalar_one()
-    return None if text is None else np.array(json.loads(text), dtype=np.float32)
+    return None if text is None else read_vector(text)

@@ -10,8 +10,8 @@ from imgvec_pg.database.sql_templates import render
 from imgvec_pg.search.operations.classify import embed_texts
 from imgvec_pg.search.operations.recommend import preference_vector
 from imgvec_pg.search.query_embedding import ModelOptions
-from imgvec_pg.search.query_types import Float32Array, RowKey, SearchQuery, vector_text
-from imgvec_pg.search.transaction import read_only_transaction, read_vector
+from imgvec_pg.search.query_types import Float32Array, RowKey, SearchQuery, read_vector, vector_text
+from imgvec_pg.search.transaction import read_only_transaction
 from imgvec_pg.store.collection import Collection
 
 
