@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -79,18 +79,7 @@ def search(
         CollectionNotFoundError: The collection does not exist.
     """
     check_k(k)
-    if not isinstance(collection, str):
-        raise UsageError(f"the collection is {collection!r}; expected its name")
-    if not isinstance(statement, sa.Select):
-        raise UsageError(
-            f"search() was given a {type(statement).__name__}; expected a select over the collection's source"
-        )
-    for attribute, clause in FORBIDDEN.items():
-        found = getattr(statement, attribute)
-        if found is not None and found is not False and found != ():
-            raise UsageError(
-                f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
-            )
+    _check_arguments(statement, collection)
     bound = connection_of(connection, statement)
 
     def find_by(state: State) -> Found:
@@ -102,19 +91,48 @@ def search(
             raise
         return Found(sorted(rows, key=lambda row: float(row[-1])), strategy)
 
-    kept = read_state(bound, collection)
-    nothing = None
+    return _find_by_cached_state(bound, collection, find_by)
+
+
+def _check_arguments(statement: sa.Select[Any], collection: str) -> None:
+    if not isinstance(collection, str):
+        raise UsageError(f"the collection is {collection!r}; expected its name")
+    if not isinstance(statement, sa.Select):
+        raise UsageError(
+            f"search() was given a {type(statement).__name__}; expected a select over the collection's source"
+        )
+    clause = forbidden_clause(statement)
+    if clause is not None:
+        raise UsageError(
+            f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
+        )
+
+
+def forbidden_clause(statement: sa.Select[Any]) -> str | None:
+    """Return the first clause of a select that would stand between the index and the LIMIT; None where it has none."""
+    for attribute, clause in FORBIDDEN.items():
+        found = getattr(statement, attribute)
+        if found is not None and found is not False and found != ():
+            return clause
+    return None
+
+
+def _find_by_cached_state(bound: sa.Connection, collection: str, find_by: Callable[[State], Found]) -> Found:
+    """Find by the state that is cached, and again by a fresh one where the cached one may be of another collection.
+
+    Such a state gives no rows: the collection was dropped since and created again, or an alias switched.
+    """
+    cached = read_state(bound, collection)
+    found = None
     try:
-        answer = find_by(kept)
-        if kept.is_fresh or answer.rows:
-            return answer
-        nothing = answer
+        found = find_by(cached)
     except UsageError:
-        if kept.is_fresh:
+        if cached.is_fresh:
             raise
-    # What is kept may be of another collection, which gives no rows: dropped since and created again, or an alias switched.
-    state = read_state(bound, collection, is_fresh=True)
-    return nothing if nothing is not None and state.id == kept.id else find_by(state)
+    if found is not None and (cached.is_fresh or found.rows):
+        return found
+    fresh = read_state(bound, collection, is_fresh=True)
+    return found if found is not None and fresh.id == cached.id else find_by(fresh)
 
 
 def connection_of(connection: sa.Connection | Session, statement: sa.Select[Any]) -> sa.Connection:

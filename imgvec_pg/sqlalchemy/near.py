@@ -12,7 +12,7 @@ from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import vector_text
-from imgvec_pg.sqlalchemy.executor import DISTANCE, FORBIDDEN
+from imgvec_pg.sqlalchemy.executor import DISTANCE, forbidden_clause
 from imgvec_pg.sqlalchemy.query import (
     Asked,
     NearQuery,
@@ -103,12 +103,11 @@ def neighbours(by: type[EmbeddingMixin], question: Asked) -> sa.FromClause:
 
 
 def _refuse_clauses(statement: AnySelect) -> None:
-    for attribute, clause in FORBIDDEN.items():
-        found = getattr(statement, attribute)
-        if found is not None and found is not False and found != ():
-            raise UsageError(
-                f"the select has {clause}, which would stand before the nearest rows; {CURES[clause]}"
-            )
+    clause = forbidden_clause(statement)
+    if clause is not None:
+        raise UsageError(
+            f"the select has {clause}, which would stand before the nearest rows; {CURES[clause]}"
+        )
 
 
 def _scan_goes_on(k: int | None) -> sa.ColumnElement[bool]:
