@@ -1,4 +1,4 @@
-"""What `near()` is asked with, and its vector: found when the query is written, not before."""
+"""What `near()` searches with, and its vector: found when the query is written, not before."""
 
 from typing import Any
 
@@ -24,35 +24,35 @@ class QueryTarget:
         UsageError: It is none of them, the words are empty or too long, or the vector has other dimensions than the model.
     """
 
-    def __init__(self, search: ImageSearch, asked: Any) -> None:  # noqa: ANN401 - one of four kinds
+    def __init__(self, search: ImageSearch, value: Any) -> None:  # noqa: ANN401 - one of four kinds
         self.search = search
         self.row: Model | None = None
         self._vectors: dict[str, str | None] = {}
-        if isinstance(asked, str):
-            check_words(asked)
-        elif isinstance(asked, Model):
-            if not isinstance(asked, search.owner) or asked.pk is None:
+        if isinstance(value, str):
+            check_words(value)
+        elif isinstance(value, Model):
+            if not isinstance(value, search.owner) or value.pk is None:
                 raise UsageError(
-                    f"near() was given {asked!r}; expected a saved {search.owner._meta.label}, whose pictures are searched"
+                    f"near() was given {value!r}; expected a saved {search.owner._meta.label}, whose pictures are searched"
                 )
-            self.row = asked
-        elif hasattr(asked, "read"):
+            self.row = value
+        elif hasattr(value, "read"):
             # Read now: an upload is closed when its request ends.
-            asked = asked.read(MAX_UPLOAD_BYTES + 1)
-            if not isinstance(asked, bytes):
+            value = value.read(MAX_UPLOAD_BYTES + 1)
+            if not isinstance(value, bytes):
                 raise UsageError(
                     "near() was given a file that is open as text; expected one opened with open(…, 'rb')"
                 )
-        elif not isinstance(asked, bytes | Image):
+        elif not isinstance(value, bytes | Image):
             dimensions = known_dimensions(search.model_name)
-            asked = as_unit_vector(asked, dimensions, others="words, a picture, a row or ")
-        self.asked = asked
+            value = as_unit_vector(value, dimensions, others="words, a picture, a row or ")
+        self.value = value
 
     @property
     def is_checked_late(self) -> bool:
         """Whether only a database can tell that it can be searched for: a row, or a vector for a model that is not catalogued."""
         return self.row is not None or (
-            isinstance(self.asked, np.ndarray) and known_dimensions(self.search.model_name) is None
+            isinstance(self.value, np.ndarray) and known_dimensions(self.search.model_name) is None
         )
 
     def vector(self, alias: str) -> str | None:
@@ -70,16 +70,16 @@ class QueryTarget:
             embeddings = self.search.embedding_model._default_manager.using(alias).filter(pk=self.row.pk)
             found = embeddings.values_list("embedding", flat=True).first()
             return None if found is None else vector_text(as_unit_vector(found))
-        is_vector = isinstance(self.asked, np.ndarray)
+        is_vector = isinstance(self.value, np.ndarray)
         if is_vector and not self.is_checked_late:
-            return vector_text(self.asked)
+            return vector_text(self.value)
         connection = psycopg_connection(alias)
         # A failed statement must not leave a caller's transaction unusable, nor Django unaware of it.
         with connections[alias].wrap_database_errors, hints_for_django():
             collection = get_collection(connection, self.search.collection)
             if is_vector:
-                return vector_text(as_unit_vector(self.asked, collection.dimensions))
+                return vector_text(as_unit_vector(self.value, collection.dimensions))
             embedding = setting("EMBED", "auto")
-            if isinstance(self.asked, str):
-                return vector_text(vector_of_words(connection, collection, self.asked, embedding))
-            return vector_text(vector_of_image(connection, collection, self.asked, embedding))
+            if isinstance(self.value, str):
+                return vector_text(vector_of_words(connection, collection, self.value, embedding))
+            return vector_text(vector_of_image(connection, collection, self.value, embedding))

@@ -85,7 +85,7 @@ def _page(connection: Connection, collection: Collection, searchable: Searchable
         words=words,
         like=like,
         upload=upload is not None,
-        asked=has_query,
+        has_query=has_query,
         cards=[_card(row) for row in rows],
         problem=problem,
     )

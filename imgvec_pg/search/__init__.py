@@ -1,1 +1,1 @@
-"""A question becomes a vector, and the vector the nearest rows."""
+"""A query becomes a vector, and the vector the nearest rows."""

@@ -1,4 +1,4 @@
-"""The nearest rows to a question, together with their own columns."""
+"""The nearest rows to a query, together with their own columns."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ class NearestOptions:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A row found: key, cosine distance (0 to 2), asked columns as JSON values (fractions as Decimal)."""
+    """A row found: key, cosine distance (0 to 2), the columns wanted as JSON values (fractions as Decimal)."""
 
     key: Key
     distance: float
@@ -92,7 +92,7 @@ def find_nearest(
 ) -> Neighbours:
     """Find the nearest rows in a read-only transaction of its own; never fewer than k while more match.
 
-    A row that is asked with is not in its own answer.
+    A row that is searched with is not in its own answer.
 
     Raises:
         UsageError: PostgreSQL does not understand the condition or a column.
@@ -144,7 +144,7 @@ class _Search:
         self.collection_name = collection.name
 
     def run(self, cursor: psycopg.Cursor[Any]) -> Neighbours:
-        """Ask by the way that suits the condition."""
+        """Run it by the strategy that suits the condition."""
         backend = _CursorBackend(cursor, self)
         if self.is_quantized:
             rows, strategy = self._over_bits(backend)
@@ -168,7 +168,7 @@ class _Search:
         return render("collection/nearest.sql", **self.parts, near_rows=near_rows, order=order)
 
     def _over_bits(self, backend: "_CursorBackend") -> tuple[Sequence[tuple[Any, ...]], Strategy]:
-        """Ask the index over bits for candidates, and ask again exactly where it gave too few."""
+        """Scan the index over bits for candidates, then all rows exactly where it gave too few."""
         cursor, by_bits = backend.cursor, render("collection/nearest_bit.sql", **self.parts)
         cursor.execute(
             load_sql("queries/search_settings.sql"), {"k": self.breadth, "ef_search": self.ef_search}
@@ -187,7 +187,7 @@ class _Search:
 
 @dataclass(frozen=True)
 class _CursorBackend:
-    """Asks a search over psycopg."""
+    """Runs a search over psycopg."""
 
     cursor: psycopg.Cursor[Any]
     search: _Search

@@ -173,7 +173,7 @@ def check_words(words: str) -> None:
 
 
 def prompted(collection: Collection, words: str) -> str:
-    """Return what the collection's model is asked: the words in the collection's prompt.
+    """Return what the collection's model embeds: the words in the collection's prompt.
 
     Raises:
         UsageError: The model or the cache could not take it: see check_words.

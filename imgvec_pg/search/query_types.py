@@ -30,13 +30,13 @@ class RowKey:
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """A question ready to be asked.
+    """A query ready to run.
 
     Attributes:
         kind: "words", "image" or "row".
         shown: The words, the file's name or the key, for people.
         target: A vector of shape (dimensions,), L2 norm 1; or a row, which is then not in its own answer.
-        picture: The encoded bytes of the picture that is asked with, where there is one.
+        picture: The encoded bytes of the picture that is searched with, where there is one.
     """
 
     kind: str

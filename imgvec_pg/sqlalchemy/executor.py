@@ -167,7 +167,7 @@ def _backend(
     vector: npt.ArrayLike,
     key: Sequence[sa.ColumnElement[Any]] | None,
 ) -> "_SelectBackend":
-    """Put a question together.
+    """Put a search together.
 
     Raises:
         UsageError: The vector, the select or its key do not fit the collection.
@@ -176,7 +176,7 @@ def _backend(
     columns = list(key) if key is not None else _key_columns(statement, state)
     if len(columns) != len(state.key_columns):
         raise UsageError(
-            f'{len(columns)} key columns were given; the key of collection "{state.asked_name}" is '
+            f'{len(columns)} key columns were given; the key of collection "{state.given_name}" is '
             f"{', '.join(state.key_columns)}"
         )
     return _SelectBackend(connection, bound, statement, state, columns, text)
@@ -184,7 +184,7 @@ def _backend(
 
 @dataclass(frozen=True)
 class _SelectBackend:
-    """Asks a select over SQLAlchemy."""
+    """Runs a select over SQLAlchemy."""
 
     connection: sa.Connection | Session
     bound: sa.Connection
@@ -208,16 +208,16 @@ class _SelectBackend:
 
     def fetch(self, limit: int, candidates: int | None) -> Sequence[sa.Row[Any]]:
         near, order, is_same = _near(
-            self.state.asked_name,
+            self.state.given_name,
             self.state.key_columns,
-            is_alias=self.state.asked_name != self.state.name,
+            is_alias=self.state.given_name != self.state.name,
             is_index_asked=candidates is not None,
         )
         nearest = self.matching.add_columns(near.c[DISTANCE]).where(
             *(near.c[name] == column for name, column in zip(self.state.key_columns, self.key, strict=True)),
             is_same,
         )
-        values: dict[str, object] = {VECTOR: self.vector, NAME: self.state.asked_name, ID: self.state.id}
+        values: dict[str, object] = {VECTOR: self.vector, NAME: self.state.given_name, ID: self.state.id}
         if candidates is not None:
             values[CANDIDATES] = candidates
         result = self.connection.execute(
@@ -254,7 +254,7 @@ def _compile_explain(element: _Explain, compiler: "SQLCompiler", **options: Any)
 def _near(
     collection: str, key_columns: Sequence[str], *, is_alias: bool, is_index_asked: bool
 ) -> tuple[sa.FromClause, sa.ColumnElement[Any], sa.ColumnElement[bool]]:
-    """Return the call of near_<collection>, its values still to be bound, the order to ask it in, and whether it is the same.
+    """Return the call of near_<collection>, its values still to be bound, the order to run it in, and whether it is the same.
 
     All rows in an order that no index has, or the first candidates in the index's order.
     """
@@ -272,7 +272,7 @@ def _near(
 
 
 def _is_same(*, is_alias: bool) -> sa.ColumnElement[bool]:
-    """Return whether the name asked by still means the collection of the id; PostgreSQL evaluates it once, not for each row."""
+    """Return whether the name given still means the collection of the id; PostgreSQL evaluates it once, not for each row."""
     table, column = ("alias", "collection_id") if is_alias else ("collection", "id")
     named = sa.table(table, sa.column("name", sa.Text), sa.column(column, sa.Integer), schema="imgvec")
     is_meant = named.c.name == sa.bindparam(NAME), named.c[column] == sa.bindparam(ID)
@@ -297,7 +297,7 @@ def _key_columns(statement: sa.Select[Any], state: State) -> list[sa.ColumnEleme
         tables = [table for source in froms for table in _tables(source) if is_source(table)]
     if len(tables) != 1:
         raise UsageError(
-            f'the select reads {schema}.{name}, the source of collection "{state.asked_name}", {len(tables)} times under its own '
+            f'the select reads {schema}.{name}, the source of collection "{state.given_name}", {len(tables)} times under its own '
             "name; expected once, or its key columns as key=[…]"
         )
     by_name = {column.name: column for column in tables[0].columns}

@@ -14,7 +14,7 @@ from imgvec_pg.search.query_types import read_vector
 from imgvec_pg.sqlalchemy import executor
 from imgvec_pg.sqlalchemy.error_mapping import database_errors_mapped
 from imgvec_pg.sqlalchemy.executor import Found
-from imgvec_pg.sqlalchemy.query import Asked, NearQuery, Picture, Row, Words, read_query
+from imgvec_pg.sqlalchemy.query import NearQuery, Picture, QueryInput, Row, Words, read_query
 from imgvec_pg.sqlalchemy.resolve import AnySelect, EmbeddedSource, resolve
 from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin
 from imgvec_pg.store.spec import check_name
@@ -23,7 +23,7 @@ from imgvec_pg.store.spec import check_name
 def search(
     session: Session | sa.Connection,
     statement: AnySelect,
-    question: Asked,
+    question: QueryInput,
     k: int = 10,
     *,
     by: type[EmbeddingMixin] | str | None = None,
@@ -31,17 +31,17 @@ def search(
 ) -> Found:
     """Find the k nearest of the rows that a select gives, by the way that suits its conditions.
 
-    It runs several statements where near() is one: what matches is estimated, asked of the index, and compared one by
+    It runs several statements where near() is one: what matches is estimated, looked for by the index, and compared one by
     one where the index gives too few. With an AsyncSession: `await session.run_sync(search, select(…), …)`.
 
     Args:
         statement, question, k, by, key: As near() has them; k is 1 to 10,000. A collection's name needs no key here.
 
     Returns:
-        No rows where the row that is asked with is not embedded (yet).
+        No rows where the row that is searched with is not embedded (yet).
 
     Raises:
-        UsageError: k, the question or the select cannot be used.
+        UsageError: k, the query or the select cannot be used.
         CollectionNotFoundError: The collection does not exist.
         NoWorkerError: Words or a picture are not cached, and no running worker could be asked.
         ModelError: The worker could not embed them.
@@ -54,14 +54,14 @@ def search(
         with database_errors_mapped():
             known_key = executor.source_key(session, statement, by)
     target, columns = resolve(statement, by, known_key)
-    asked = read_query(question, _source(target, columns))
-    if isinstance(asked, Row):
-        values = asked.key([name for name, _ in target.key])
+    query = read_query(question, _source(target, columns))
+    if isinstance(query, Row):
+        values = query.key([name for name, _ in target.key])
         pairs = zip(columns, values, target.key, strict=True)
         is_itself = sa.and_(*(column == sa.literal(value, type_) for column, value, (_, type_) in pairs))
         statement = statement.where(sa.not_(is_itself))
     with database_errors_mapped():
-        vector = fetch_vector(executor.connection_of(session, statement), target, asked)
+        vector = fetch_vector(executor.connection_of(session, statement), target, query)
     if vector is None:
         return Found((), "exact")
     with database_errors_mapped(with_applications_select=True):
@@ -79,19 +79,19 @@ def _source(target: EmbeddedSource, columns: Sequence[sa.ColumnElement[Any]]) ->
 
 
 def fetch_vector(
-    bound: sa.Connection, target: EmbeddedSource, asked: NearQuery
+    bound: sa.Connection, target: EmbeddedSource, query: NearQuery
 ) -> npt.NDArray[np.float32] | None:
-    """Have the database embed a question, or look a row's vector up; shape (dimensions,), None for a row without one."""
+    """Have the database embed a query, or look a row's vector up; shape (dimensions,), None for a row without one."""
     imgvec, name = getattr(sa.func, SCHEMA), sa.literal(target.name, sa.Text())
-    if isinstance(asked, Words) and not isinstance(asked.text, str):
+    if isinstance(query, Words) and not isinstance(query.text, str):
         raise UsageError("search() runs at once, so it cannot take a column; expected words, or use near()")
     call: sa.ColumnElement[Any]
-    if isinstance(asked, Words):
-        call = imgvec.embed_text(name, sa.literal(asked.text, sa.Text()))
-    elif isinstance(asked, Picture):
-        call = imgvec.embed_image(name, sa.literal(asked.content, sa.LargeBinary()))
-    elif isinstance(asked, Row):
-        values = zip(asked.key([column for column, _ in target.key]), target.key, strict=True)
+    if isinstance(query, Words):
+        call = imgvec.embed_text(name, sa.literal(query.text, sa.Text()))
+    elif isinstance(query, Picture):
+        call = imgvec.embed_image(name, sa.literal(query.content, sa.LargeBinary()))
+    elif isinstance(query, Row):
+        values = zip(query.key([column for column, _ in target.key]), target.key, strict=True)
         pairs = [
             part
             for value, (column, type_) in values
@@ -102,8 +102,8 @@ def fetch_vector(
             .table_valued("embedding")
             .c.embedding
         )
-    elif isinstance(asked.value, np.ndarray):
-        return asked.value
+    elif isinstance(query.value, np.ndarray):
+        return query.value
     else:
         raise UsageError("search() runs at once, so it cannot take a column; expected a value, or use near()")
     fetching = sa.select(sa.cast(call, sa.Text()))

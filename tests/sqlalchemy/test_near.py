@@ -303,7 +303,7 @@ def test_statements_are_cached(session: Session) -> None:
         (lambda: near(sa.select(Product), Product()), "this Product has no key yet; flush it first"),
         (lambda: near(sa.select(Product), Row(1, 2)), r"the key \(1, 2\) does not fit; expected id"),
         (lambda: near(sa.select(Product), Row(nr=1)), r"the key \{'nr': 1\} does not fit; expected id"),
-        (lambda: near(sa.select(Product), Row()), "a row is asked with its key"),
+        (lambda: near(sa.select(Product), Row()), "a row is given by its key"),
         (lambda: near(sa.select(Brand), "x"), "the select reads no source of a collection"),
         (lambda: near(sa.select(Product, Sale), "x"), "say which with by=: ProductClip, SaleClip"),
         (

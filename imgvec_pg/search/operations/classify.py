@@ -25,7 +25,7 @@ MAX_LABELS = 1000
 
 @dataclass(frozen=True)
 class Classified:
-    """A row and the probability of each label, in the labels' order; the asked columns as JSON values."""
+    """A row and the probability of each label, in the labels' order; the columns wanted as JSON values."""
 
     key: Key
     probabilities: Sequence[float]
