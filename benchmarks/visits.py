@@ -1,6 +1,6 @@
 """What a scan of the HNSW index costs beside comparing rows one by one, by the size of the collection.
 
-The figures behind the constants of sql/collection/search.sql and imgvec_pg/search/strategy.py, which need only their proportions.
+The figures behind imgvec_pg/database/scan_costs.py, which needs only their proportions.
 
 Usage: python benchmarks/visits.py [--rows 10000,100000,1000000] [--server DIR, kept for the next run]. Each query and each set of
 keys is asked once, so that nothing but what searches share is in the processor's caches; medians of the server's own times.

@@ -14,6 +14,7 @@ from imgvec_pg.database.sql_templates import render
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_ddl import creation_statements, search_statements, trigger_names
 from imgvec_pg.store.collection_plan import collection_over
+from imgvec_pg.store.search_functions import render_function
 from imgvec_pg.store.source import KeyColumn, Source
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -78,7 +79,7 @@ def dropping_triggers(collection: Collection) -> sql.Composed:
 def functions(collection: Collection, vector: str) -> list[sql.Composed]:
     """Return the statements that make a collection's search functions anew, with their grants."""
     parts = collection.parts(vector)
-    made = [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS if name != "search"]
+    made = [render_function(name, parts) for name in SEARCH_FUNCTIONS if name != "search"]
     return [
         dropping_functions(collection),
         *made,

@@ -6,7 +6,7 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ModelError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.model_registry import check_golden
+from imgvec_pg.store.model_registry import check_golden, require_same_model
 
 STAMP_TRIES = 3
 
@@ -18,18 +18,9 @@ def check_model(connection: Connection, collection: Collection, embedder: Embedd
         ModelError: The collection was embedded with another one, or this one computes other numbers here.
         DeviceMemoryError: The device has no memory for even one image.
     """
-    if embedder.dimensions != collection.dimensions:
-        raise ModelError(
-            f'model "{embedder.name}" gives {embedder.dimensions} dimensions, collection "{collection.name}" '
-            f"has {collection.dimensions}; make a new collection for it"
-        )
-    recorded = stamp(connection, collection, embedder)
-    if recorded != embedder.fingerprint:
-        raise ModelError(
-            f'the weights or preprocessing of "{embedder.name}" here (fingerprint {embedder.fingerprint[:12]}) are not '
-            f'those that collection "{collection.name}" was embedded with ({recorded[:12]}); '
-            "use the same weights, or make a new collection"
-        )
+    # One of other dimensions must not be stamped.
+    require_same_model(collection, embedder, None)
+    require_same_model(collection, embedder, stamp(connection, collection, embedder))
     try:
         check_golden(connection, collection, embedder, store=True)
     except Exception as error:

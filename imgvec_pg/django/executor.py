@@ -77,7 +77,7 @@ def by_index(queryset: QuerySet) -> QuerySet:
 
 @dataclass(frozen=True)
 class _QuerySetBackend:
-    """Asks a queryset in two orders."""
+    """Runs a queryset in two orders."""
 
     queryset: QuerySet
     alias: str
@@ -107,16 +107,16 @@ class _QuerySetBackend:
             (found,) = cursor.fetchone()
         return float((json.loads(found) if isinstance(found, str) else found)[0]["Plan"]["Plan Rows"])
 
-    def ask(self, limit: int, candidates: int | None) -> Sequence[Any]:
+    def fetch(self, limit: int, candidates: int | None) -> Sequence[Any]:
         if candidates is None:
-            asked = self.queryset.order_by("distance", "pk")
+            ordered = self.queryset.order_by("distance", "pk")
         elif candidates <= MAX_EF_SEARCH:
             # Without iterative scans the index gives no more candidates than ef_search.
-            asked = by_index(self.queryset)
+            ordered = by_index(self.queryset)
         else:
-            asked = self.queryset.filter(pk__in=self._first(candidates))
-        asked.query.set_limits(0, limit)
-        return list(asked._iterable_class(asked))
+            ordered = self.queryset.filter(pk__in=self._first(candidates))
+        ordered.query.set_limits(0, limit)
+        return list(ordered._iterable_class(ordered))
 
     def _first(self, candidates: int) -> QuerySet:
         """Return the keys of the nearest rows by the index alone, for the conditions to choose from."""

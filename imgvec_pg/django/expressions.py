@@ -28,7 +28,7 @@ class QueryVector(Expression):
         """Return a placeholder and the vector as text.
 
         Raises:
-            EmptyResultSet: The row that is asked with has no vector: nothing is near it.
+            EmptyResultSet: The row that is searched with has no vector: nothing is near it.
         """
         vector = self.target.vector(connection.alias)
         if vector is None:
@@ -44,7 +44,7 @@ class QueryVector(Expression):
 class CosineDistance(Func):
     """Cosine distance, 0 to 2, by the operator of the schema where the extension lives.
 
-    Until it is asked for by the index, an order by it compares all rows: a scan of the index ends after
+    Until it is wanted by the index, an order by it compares all rows: a scan of the index ends after
     hnsw.ef_search rows, whatever the statement around it still needs.
     """
 
@@ -73,7 +73,7 @@ class CosineDistance(Func):
 
 
 class HasVector(Expression):
-    """True, or nothing at all where the row that is asked with has no vector."""
+    """True, or nothing at all where the row that is searched with has no vector."""
 
     output_field = BooleanField()
     conditional = True

@@ -1,4 +1,4 @@
-"""Query vector of `near()`: words, an image, a row or a vector, resolved when its SQL is compiled."""
+"""Query vector of `near()`: words, an image, a row or a vector, resolved when the query is written."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from imgvec_pg.embedding.catalog import known_dimensions
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES, vector_of_image, vector_of_words
 from imgvec_pg.search.query_embedding import check_words
-from imgvec_pg.search.query_types import Float32Array, unit_vector, vector_text
+from imgvec_pg.search.query_types import as_unit_vector, vector_text
 from imgvec_pg.store.registry import get_collection
 
 
@@ -24,35 +24,35 @@ class QueryTarget:
         UsageError: It is none of them, the words are empty or too long, or the vector has other dimensions than the model.
     """
 
-    def __init__(self, search: ImageSearch, asked: Any) -> None:  # noqa: ANN401 - one of four kinds
+    def __init__(self, search: ImageSearch, value: Any) -> None:  # noqa: ANN401 - one of four kinds
         self.search = search
         self.row: Model | None = None
         self._vectors: dict[str, str | None] = {}
-        if isinstance(asked, str):
-            check_words(asked)
-        elif isinstance(asked, Model):
-            if not isinstance(asked, search.owner) or asked.pk is None:
+        if isinstance(value, str):
+            check_words(value)
+        elif isinstance(value, Model):
+            if not isinstance(value, search.owner) or value.pk is None:
                 raise UsageError(
-                    f"near() was given {asked!r}; expected a saved {search.owner._meta.label}, whose pictures are searched"
+                    f"near() was given {value!r}; expected a saved {search.owner._meta.label}, whose pictures are searched"
                 )
-            self.row = asked
-        elif hasattr(asked, "read"):
+            self.row = value
+        elif hasattr(value, "read"):
             # Read now: an upload is closed when its request ends.
-            asked = asked.read(MAX_UPLOAD_BYTES + 1)
-            if not isinstance(asked, bytes):
+            value = value.read(MAX_UPLOAD_BYTES + 1)
+            if not isinstance(value, bytes):
                 raise UsageError(
                     "near() was given a file that is open as text; expected one opened with open(…, 'rb')"
                 )
-        elif not isinstance(asked, bytes | Image):
-            asked = _checked(asked)
-            self._check_dimensions(asked, known_dimensions(search.model_name))
-        self.asked = asked
+        elif not isinstance(value, bytes | Image):
+            dimensions = known_dimensions(search.model_name)
+            value = as_unit_vector(value, dimensions, others="words, a picture, a row or ")
+        self.value = value
 
     @property
     def is_checked_late(self) -> bool:
         """Whether only a database can tell that it can be searched for: a row, or a vector for a model that is not catalogued."""
         return self.row is not None or (
-            isinstance(self.asked, np.ndarray) and known_dimensions(self.search.model_name) is None
+            isinstance(self.value, np.ndarray) and known_dimensions(self.search.model_name) is None
         )
 
     def vector(self, alias: str) -> str | None:
@@ -69,43 +69,17 @@ class QueryTarget:
         if self.row is not None:
             embeddings = self.search.embedding_model._default_manager.using(alias).filter(pk=self.row.pk)
             found = embeddings.values_list("embedding", flat=True).first()
-            return None if found is None else vector_text(_checked(found))
-        is_vector = isinstance(self.asked, np.ndarray)
+            return None if found is None else vector_text(as_unit_vector(found))
+        is_vector = isinstance(self.value, np.ndarray)
         if is_vector and not self.is_checked_late:
-            return vector_text(self.asked)
+            return vector_text(self.value)
         connection = psycopg_connection(alias)
         # A failed statement must not leave a caller's transaction unusable, nor Django unaware of it.
         with connections[alias].wrap_database_errors, hints_for_django():
             collection = get_collection(connection, self.search.collection)
             if is_vector:
-                self._check_dimensions(self.asked, collection.dimensions)
-                return vector_text(self.asked)
+                return vector_text(as_unit_vector(self.value, collection.dimensions))
             embedding = setting("EMBED", "auto")
-            if isinstance(self.asked, str):
-                return vector_text(vector_of_words(connection, collection, self.asked, embedding))
-            return vector_text(vector_of_image(connection, collection, self.asked, embedding))
-
-    def _check_dimensions(self, vector: Float32Array, dimensions: int | None) -> None:
-        if dimensions is not None and vector.size != dimensions:
-            raise UsageError(
-                f"the vector has {vector.size} dimensions; expected {dimensions}, of {self.search.model_name}"
-            )
-
-
-def _checked(asked: Any) -> Float32Array:  # noqa: ANN401
-    """Return a vector at L2 norm 1.
-
-    Raises:
-        UsageError: It is none, or has no direction.
-    """
-    try:
-        vector = np.asarray(asked.to_list() if hasattr(asked, "to_list") else asked, dtype=np.float32)
-    except (TypeError, ValueError):
-        vector = np.empty((), dtype=np.float32)
-    if vector.ndim == 0:
-        raise UsageError(
-            f"cannot search for {type(asked).__name__}; expected words, a picture, a row or a vector"
-        )
-    if vector.ndim != 1 or not vector.size:
-        raise UsageError(f"the vector has shape {vector.shape}; expected (dimensions,)")
-    return unit_vector(vector)
+            if isinstance(self.value, str):
+                return vector_text(vector_of_words(connection, collection, self.value, embedding))
+            return vector_text(vector_of_image(connection, collection, self.value, embedding))

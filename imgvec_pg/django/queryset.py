@@ -112,7 +112,7 @@ class ImageSearchQuerySet(QuerySet):
     def _nearest_few(self) -> list[Any]:
         if self.query.group_by is not None:
             return self._nearest_aggregated()
-        assert self._near is not None  # noqa: S101 - asked only then
+        assert self._near is not None  # noqa: S101 - called only then
         return find_complete(
             self,
             self._near,

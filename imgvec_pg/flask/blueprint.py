@@ -59,8 +59,8 @@ def search_blueprint(
     def search() -> ResponseReturnValue:
         extension = current_app.extensions["imgvec"]
         with flask_commands(), extension.connection() as connection:
-            asked = replace(searchable, embedding=current_app.config["IMGVEC_EMBED"])
-            found = asked.answer(connection, request)
+            configured = replace(searchable, embedding=current_app.config["IMGVEC_EMBED"])
+            found = configured.answer(connection, request)
         rows = [_row(neighbour) for neighbour in found.rows]
         return jsonify(found=rows, strategy=found.strategy)
 

@@ -1,11 +1,12 @@
 """Web application of `imgvec browse`: one collection as pages, for this machine."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from flask import Flask, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
-from imgvec_pg.database.connect import connect
+from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.flask.blueprint import FORM_BYTES, jpeg
 from imgvec_pg.flask.request_search import Searchable, key_in_url, status_of
@@ -14,6 +15,7 @@ from imgvec_pg.search.formatting import show_value
 from imgvec_pg.search.nearest import Neighbour
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES
 from imgvec_pg.search.rows import newest_rows
+from imgvec_pg.store.collection import Collection
 
 LARGE_PIXELS = 1600
 TITLES = ("title", "name")
@@ -49,29 +51,8 @@ def browse_app(dsn: str, collection: str | None = None, root: Path | None = None
 
     @app.route("/", methods=["GET", "POST"])
     def page() -> ResponseReturnValue:
-        words, like = request.values.get("q", "").strip(), request.args.get("like", "")
-        upload = request.files.get("image")
-        asked, problem, status = bool(words or like or upload), "", 200
-        cards: list[dict[str, object]] = []
         with connect(dsn, application_name="imgvec browse") as connection:
-            try:
-                if asked:
-                    cards = [_card(row) for row in searchable.answer(connection, request).rows]
-                else:
-                    cards = [_card(row) for row in newest_rows(connection, found, searchable.columns)]
-            except ImgvecError as error:
-                problem, status = str(error), status_of(error)
-        shown = render_template(
-            "imgvec/browse.html",
-            collection=found,
-            words=words,
-            like=like,
-            upload=upload is not None,
-            asked=asked,
-            cards=cards,
-            problem=problem,
-        )
-        return shown, status
+            return _page(connection, found, searchable)
 
     @app.get("/picture/<path:key>")
     def picture(key: str) -> ResponseReturnValue:
@@ -83,6 +64,32 @@ def browse_app(dsn: str, collection: str | None = None, root: Path | None = None
                 abort(404)
 
     return app
+
+
+def _page(connection: Connection, collection: Collection, searchable: Searchable) -> ResponseReturnValue:
+    """Return the page of a request: the nearest rows to its query, or without one the newest."""
+    words, like = request.values.get("q", "").strip(), request.args.get("like", "")
+    upload = request.files.get("image")
+    has_query, problem, status = bool(words or like or upload), "", 200
+    rows: Sequence[Neighbour] = ()
+    try:
+        if has_query:
+            rows = searchable.answer(connection, request).rows
+        else:
+            rows = newest_rows(connection, collection, searchable.columns)
+    except ImgvecError as error:
+        problem, status = str(error), status_of(error)
+    page = render_template(
+        "imgvec/browse.html",
+        collection=collection,
+        words=words,
+        like=like,
+        upload=upload is not None,
+        has_query=has_query,
+        cards=[_card(row) for row in rows],
+        problem=problem,
+    )
+    return page, status
 
 
 def _card(row: Neighbour) -> dict[str, object]:

@@ -16,7 +16,7 @@ from imgvec_pg.flask.commands import imgvec_command
 from imgvec_pg.flask.error_hints import flask_commands
 from imgvec_pg.search.query_client import vector_of_image, vector_of_words
 from imgvec_pg.sqlalchemy.executor import Found, connection_of
-from imgvec_pg.sqlalchemy.query import Asked, Picture, Words, read_query
+from imgvec_pg.sqlalchemy.query import Picture, QueryInput, Words, read_query
 from imgvec_pg.sqlalchemy.resolve import AnySelect, find_class, target_of
 from imgvec_pg.sqlalchemy.search import search
 from imgvec_pg.store.collection import Collection
@@ -110,7 +110,7 @@ class ImgVec:
     def search(
         self,
         statement: AnySelect,
-        question: Asked,
+        question: QueryInput,
         k: int = 10,
         *,
         by: type[EmbeddingMixin] | str | None = None,
@@ -133,9 +133,9 @@ class ImgVec:
             `.rows`, nearest first, each with what the select has and `distance` last; `.strategy` tells how they were found.
 
         Raises:
-            UsageError: The select, k or the question cannot be used.
+            UsageError: The select, k or the query cannot be used.
             CollectionNotFoundError: The collection does not exist.
-            NoWorkerError, ModelError: The question cannot be embedded.
+            NoWorkerError, ModelError: The query cannot be embedded.
         """
         with flask_commands():
             return self._search(statement, question, k, by, key)
@@ -143,7 +143,7 @@ class ImgVec:
     def _search(
         self,
         statement: AnySelect,
-        question: Asked,
+        query: QueryInput,
         k: int,
         by: type[EmbeddingMixin] | str | None,
         key: Sequence[sa.ColumnElement[Any]] | None,
@@ -152,7 +152,7 @@ class ImgVec:
         _ = self.engine
         session = self.db.session()
         by = by or find_class(statement)
-        is_to_embed = isinstance(question, str | bytes | Path | Image | Words | Picture)
+        is_to_embed = isinstance(query, str | bytes | Path | Image | Words | Picture)
         if by is None or is_to_embed:
             bound = connection_of(session, statement)
             # psycopg's transaction() would take itself for the outermost, and commit.
@@ -162,14 +162,14 @@ class ImgVec:
             collection = get_collection(connection, name, say_which='by="NAME"')
             by = by or collection.name
             if is_to_embed:
-                question = self._embed(connection, collection, question)
-        return search(session, statement, question, k, by=by, key=key)
+                query = self._embed(connection, collection, query)
+        return search(session, statement, query, k, by=by, key=key)
 
-    def _embed(self, connection: Connection, collection: Collection, question: Asked) -> Asked:
+    def _embed(self, connection: Connection, collection: Collection, query: QueryInput) -> QueryInput:
         """Have words or a picture embedded, by whom IMGVEC_EMBED says."""
-        asked, embedding = read_query(question, None), current_app.config["IMGVEC_EMBED"]
-        if isinstance(asked, Words) and isinstance(asked.text, str):
-            return vector_of_words(connection, collection, asked.text, embedding)
-        if isinstance(asked, Picture):
-            return vector_of_image(connection, collection, asked.content, embedding)
-        return asked
+        query, embedding = read_query(query, None), current_app.config["IMGVEC_EMBED"]
+        if isinstance(query, Words) and isinstance(query.text, str):
+            return vector_of_words(connection, collection, query.text, embedding)
+        if isinstance(query, Picture):
+            return vector_of_image(connection, collection, query.content, embedding)
+        return query

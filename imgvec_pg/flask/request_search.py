@@ -49,7 +49,7 @@ class Searchable:
         """Answer ?q=WORDS, ?like=KEY or an uploaded picture, at most ?k=N rows.
 
         Raises:
-            ImgvecError: The question cannot be answered; `status_of` says whose fault that is.
+            ImgvecError: The query cannot be answered; `status_of` says whose fault that is.
         """
         collection = self.find(connection)
         options = NearestOptions(k=read_k(request), where=self.where, columns=self.columns)

@@ -18,7 +18,7 @@ def candidate_count(k: int, ef_search: int | None) -> int:
 def call_bits(
     collection: Collection, target: Float32Array | RowKey, schema: str
 ) -> tuple[dict[str, sql.Composable], dict[str, object]]:
-    """Return the parts of collection/nearest_bit.sql that depend on the question, and their values."""
+    """Return the parts of collection/nearest_bit.sql that depend on the query, and their values."""
     if not isinstance(target, RowKey):
         query = sql.SQL("%(query)s::{}.halfvec").format(sql.Identifier(schema))
         return {"query": query, "e_is_other": sql.SQL("true")}, {"query": vector_text(target)}

@@ -35,11 +35,11 @@ class Sheet:
     """What a contact sheet says beside its pictures.
 
     Attributes:
-        where: The condition that was asked with.
+        where: The condition of the search.
         empty: Why there is no row, where there is none.
     """
 
-    question: SearchQuery
+    query: SearchQuery
     collection: Collection
     found: Neighbours
     where: str | None = None
@@ -52,17 +52,17 @@ class Sheet:
             pictures: The encoded picture of each row found, in order, or why there is none.
         """
         cards = [_card(row, picture) for row, picture in zip(self.found.rows, pictures, strict=True)]
-        picture = self.question.picture
+        picture = self.query.picture
         content = (
             "<ol>\n" + "\n".join(cards) + "\n</ol>"
             if cards
             else f'<p class="empty">{escape(self.empty or "")}</p>'
         )
         return _template().substitute(
-            title=escape(f"{self.question.shown} · {self.collection.name}"),
+            title=escape(f"{self.query.shown} · {self.collection.name}"),
             picture="" if picture is None else _image(picture, "the picture asked with"),
-            kind=KINDS[self.question.kind],
-            question=escape(self.question.shown),
+            kind=KINDS[self.query.kind],
+            question=escape(self.query.shown),
             facts=self._facts(),
             content=content,
         )

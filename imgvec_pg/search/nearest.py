@@ -1,26 +1,22 @@
-"""The nearest rows to a question, together with their own columns."""
+"""The nearest rows to a query, together with their own columns."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import set_json_loads
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.explain import has_ordered_scan
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
-from imgvec_pg.errors import DatabaseError, UsageError
+from imgvec_pg.errors import UsageError
 from imgvec_pg.search.bit_index import call_bits, candidate_count
 from imgvec_pg.search.query_types import Float32Array, RowKey, vector_text
 from imgvec_pg.search.strategy import CollectionStats, Strategy, find
-from imgvec_pg.search.transaction import bracketed, require_alone
+from imgvec_pg.search.transaction import bracketed, read_only_transaction
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.queue.jobs import Key
@@ -63,15 +59,12 @@ class NearestOptions:
         check_k(self.k)
         if self.max_distance is not None and not 0 <= self.max_distance <= 2:
             raise UsageError(f"the largest distance is {self.max_distance}; expected 0 to 2")
-        if self.where is not None and (not self.where.strip() or "\0" in self.where):
-            raise UsageError(
-                'the condition is empty; expected SQL over the source\'s columns, such as "price < 50"'
-            )
+        bracketed(self.where)
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A row found: key, cosine distance (0 to 2), asked columns as JSON values (fractions as Decimal)."""
+    """A row found: key, cosine distance (0 to 2), the columns wanted as JSON values (fractions as Decimal)."""
 
     key: Key
     distance: float
@@ -99,7 +92,7 @@ def find_nearest(
 ) -> Neighbours:
     """Find the nearest rows in a read-only transaction of its own; never fewer than k while more match.
 
-    A row that is asked with is not in its own answer.
+    A row that is searched with is not in its own answer.
 
     Raises:
         UsageError: PostgreSQL does not understand the condition or a column.
@@ -108,24 +101,10 @@ def find_nearest(
     options = options or NearestOptions()
     schema = vector_schema(connection)
     search = _Search(collection, target, options, schema)
-    try:
-        # A condition cannot do damage here: no writing, and one statement only, as values are bound.
-        with connection.transaction(), connection.cursor() as cursor:
-            set_json_loads(partial(json.loads, parse_float=Decimal), cursor)
-            cursor.execute("SET TRANSACTION READ ONLY")
-            require_alone(cursor, collection, options.where)
-            # pgvector's settings exist once its library is loaded.
-            cursor.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
-            return search.run(cursor)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise DatabaseError(
-            f'the role "{connection.info.user}" may not do this: {error.diag.message_primary}; '
-            f"grant it imgvec_reader and SELECT on {collection.shown_source}"
-        ) from error
-    except psycopg.OperationalError:  # a lost connection, a timeout
-        raise
-    except psycopg.Error as error:
-        raise _explain(error, collection, options) from error
+    with read_only_transaction(connection, collection, options.where) as cursor:
+        # pgvector's settings exist once its library is loaded.
+        cursor.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
+        return search.run(cursor)
 
 
 class _Search:
@@ -165,7 +144,7 @@ class _Search:
         self.collection_name = collection.name
 
     def run(self, cursor: psycopg.Cursor[Any]) -> Neighbours:
-        """Ask by the way that suits the condition."""
+        """Run it by the strategy that suits the condition."""
         backend = _CursorBackend(cursor, self)
         if self.is_quantized:
             rows, strategy = self._over_bits(backend)
@@ -189,7 +168,7 @@ class _Search:
         return render("collection/nearest.sql", **self.parts, near_rows=near_rows, order=order)
 
     def _over_bits(self, backend: "_CursorBackend") -> tuple[Sequence[tuple[Any, ...]], Strategy]:
-        """Ask the index over bits for candidates, and ask again exactly where it gave too few."""
+        """Scan the index over bits for candidates, then all rows exactly where it gave too few."""
         cursor, by_bits = backend.cursor, render("collection/nearest_bit.sql", **self.parts)
         cursor.execute(
             load_sql("queries/search_settings.sql"), {"k": self.breadth, "ef_search": self.ef_search}
@@ -199,16 +178,16 @@ class _Search:
         ).fetchone()
         # Bits without the index would still choose the candidates.
         if explained is None or not has_ordered_scan(explained[0]):
-            return backend.ask(self.options.k, None), "exact"
+            return backend.fetch(self.options.k, None), "exact"
         rows = cursor.execute(by_bits, self.values).fetchall()
         if len(rows) >= self.options.k:
             return rows, "index"
-        return backend.ask(self.options.k, None), "index, then exact"
+        return backend.fetch(self.options.k, None), "index, then exact"
 
 
 @dataclass(frozen=True)
 class _CursorBackend:
-    """Asks a search over psycopg."""
+    """Runs a search over psycopg."""
 
     cursor: psycopg.Cursor[Any]
     search: _Search
@@ -238,7 +217,7 @@ class _CursorBackend:
         assert row is not None  # noqa: S101 - EXPLAIN gives one row
         return float(row[0][0]["Plan"]["Plan Rows"])
 
-    def ask(self, limit: int, candidates: int | None) -> list[tuple[Any, ...]]:
+    def fetch(self, limit: int, candidates: int | None) -> list[tuple[Any, ...]]:
         values = {**self.search.values, "limit": limit, "candidates": candidates}
         return self.cursor.execute(self.search.statement(exact=candidates is None), values).fetchall()
 
@@ -259,15 +238,3 @@ def _call_near(
     )
     call = sql.SQL("imgvec.{near_row}({arguments})").format(near_row=parts["near_row"], arguments=arguments)
     return call, dict(zip(names, target.texts, strict=True))
-
-
-def _explain(error: psycopg.Error, collection: Collection, options: NearestOptions) -> Exception:
-    """Turn what PostgreSQL said into one line that names the part of the question it is about."""
-    message = error.diag.message_primary or str(error)
-    hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
-    if options.where is not None:
-        return UsageError(
-            f"PostgreSQL does not take the condition {options.where!r}: {message}{hint}; "
-            f"expected SQL over the columns of {collection.shown_source}"
-        )
-    return DatabaseError(f"PostgreSQL refused the search: {message}{hint}; see: imgvec doctor")

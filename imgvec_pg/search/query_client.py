@@ -11,7 +11,6 @@ import threading
 import time
 from typing import Literal
 
-import numpy as np
 import psycopg
 from PIL.Image import Image
 
@@ -24,14 +23,14 @@ from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.query_embedding import (
     ModelOptions,
-    ask_with_words,
     embed_picture,
     embed_words,
     load_collection_model,
-    prompted,
+    read_cached,
+    text_query,
+    touch_cached,
 )
-from imgvec_pg.search.query_types import Float32Array
-from imgvec_pg.search.transaction import read_vector
+from imgvec_pg.search.query_types import Float32Array, read_vector
 from imgvec_pg.store.collection import Collection
 
 log = logging.getLogger(__name__)
@@ -57,24 +56,19 @@ def vector_of_words(
         NoWorkerError: Only a worker may embed, and none answered.
         ModelError: The model cannot be loaded here, or is not the one the collection was embedded with.
     """
-
-    text = prompted(collection, words)
-    values = {"model_id": collection.model_id, "text": text}
-    cached = connection.execute(load_sql("queries/cached_text.sql"), values).fetchone()
-    if cached is not None and not cached[1]:
-        return read_vector(cached[0])
+    text = text_query(collection, words)
+    cached = read_cached(connection, collection, text)
+    if cached is not None and not cached.is_touch_due:
+        return cached.embedding
     # What is written to the cache in the caller's transaction would keep all others waiting who ask for the same words.
     with beside(connection) as own:
-
-        def embed() -> Float32Array:
-            asked = _by_worker(own, collection, embedding, words=text)
-            if asked is not None:
-                return asked
-            return embed_words(own, collection, model_here(own, collection), words)
-
-        target = ask_with_words(own, collection, words, ModelOptions(), embed=embed).target
-    assert isinstance(target, np.ndarray)  # noqa: S101 - words always give a vector
-    return target
+        if cached is not None:
+            touch_cached(own, collection, text)
+            return cached.embedding
+        embedding_by_worker = _by_worker(own, collection, embedding, words=text)
+        if embedding_by_worker is not None:
+            return embedding_by_worker
+        return embed_words(own, collection, model_here(own, collection), words)
 
 
 def vector_of_image(
@@ -95,9 +89,9 @@ def vector_of_image(
     except ImageError as error:
         raise UsageError(f"the picture cannot be used: {error}") from error
     with beside(connection) as own:
-        asked = _by_worker(own, collection, embedding, image=image)
-    if asked is not None:
-        return asked
+        embedding_by_worker = _by_worker(own, collection, embedding, image=image)
+    if embedding_by_worker is not None:
+        return embedding_by_worker
     return embed_picture(connection, collection, model_here(connection, collection), decoded)
 
 

@@ -1,13 +1,10 @@
-"""From words or a picture file to a question: by the collection's model, or from the cache of texts."""
+"""Embed words or a picture file as a query: by the collection's model, or from the cache of texts."""
 
-import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psycopg
 from PIL.Image import Image
 
@@ -16,13 +13,13 @@ from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import IMAGE, TEXT
 from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.errors import ImageError, ModelError, UsageError
+from imgvec_pg.errors import ImageError, UsageError
 from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
-from imgvec_pg.search.query_types import Float32Array, SearchQuery, vector_text
+from imgvec_pg.search.query_types import Float32Array, SearchQuery, read_vector, vector_text
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.model_registry import check_golden
+from imgvec_pg.store.model_registry import check_golden, read_fingerprint, require_same_model
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +37,29 @@ class ModelOptions:
 
 
 def ask_with_words(
-    connection: Connection,
-    collection: Collection,
-    words: str,
-    options: ModelOptions,
-    embed: Callable[[], Float32Array] | None = None,
+    connection: Connection, collection: Collection, words: str, options: ModelOptions
 ) -> SearchQuery:
-    """Make a question of words; the model is loaded only for words that the cache does not have.
-
-    Args:
-        embed: Embeds such words, instead of the model in this process.
+    """Make a query of words; the model is loaded only for words that the cache does not have.
 
     Raises:
         UsageError: The words are empty or too long, or the collection's model knows no words.
         ModelError: The model cannot be loaded, or is not the one the collection was embedded with.
+    """
+    text = text_query(collection, words)
+    cached = read_cached(connection, collection, text)
+    if cached is None:
+        embedder = load_collection_model(connection, collection, options)
+        return SearchQuery("words", words, embed_words(connection, collection, embedder, words))
+    if cached.is_touch_due:
+        touch_cached(connection, collection, text)
+    return SearchQuery("words", words, cached.embedding)
+
+
+def text_query(collection: Collection, words: str) -> str:
+    """Return what the collection's model embeds of words: imgvec.text_query in Python.
+
+    Raises:
+        UsageError: The words are empty or too long, or the collection's model knows no words.
     """
     text = prompted(collection, words)
     if not collection.has_text:
@@ -61,16 +67,28 @@ def ask_with_words(
             f'model "{collection.model_name}" of collection "{collection.name}" has no text tower, so words '
             "cannot be searched for; ask with a picture (--image FILE) or a row (--like KEY)"
         )
+    return text
+
+
+@dataclass(frozen=True)
+class CachedText:
+    """A text's vector in the cache, shape (dimensions,), and whether it is a day since its use was noted."""
+
+    embedding: Float32Array
+    is_touch_due: bool
+
+
+def read_cached(connection: Connection, collection: Collection, text: str) -> CachedText | None:
+    """Return what the cache of texts has of a prompted text; None for a text that it does not have."""
     values = {"model_id": collection.model_id, "text": text}
-    cached = connection.execute(load_sql("queries/cached_text.sql"), values).fetchone()
-    if cached is not None:
-        if cached[1]:
-            _write_cache(connection, load_sql("queries/touch_text.sql"), values)
-        return SearchQuery("words", words, np.array(json.loads(cached[0]), dtype=np.float32))
-    if embed is not None:
-        return SearchQuery("words", words, embed())
-    embedder = load_collection_model(connection, collection, options)
-    return SearchQuery("words", words, embed_words(connection, collection, embedder, words))
+    row = connection.execute(load_sql("queries/cached_text.sql"), values).fetchone()
+    return None if row is None else CachedText(read_vector(row[0]), row[1])
+
+
+def touch_cached(connection: Connection, collection: Collection, text: str) -> None:
+    """Note that a cached text was used, so that it is not forgotten; not in an application's transaction, whose lock lasts."""
+    values = {"model_id": collection.model_id, "text": text}
+    _write_cache(connection, load_sql("queries/touch_text.sql"), values)
 
 
 def embed_words(
@@ -101,7 +119,7 @@ def embed_words(
 def ask_with_image(
     connection: Connection, collection: Collection, file: Path, options: ModelOptions
 ) -> SearchQuery:
-    """Make a question of a picture file.
+    """Make a query of a picture file.
 
     Raises:
         UsageError: The file is missing or not an image.
@@ -155,7 +173,7 @@ def check_words(words: str) -> None:
 
 
 def prompted(collection: Collection, words: str) -> str:
-    """Return what the collection's model is asked: the words in the collection's prompt.
+    """Return what the collection's model embeds: the words in the collection's prompt.
 
     Raises:
         UsageError: The model or the cache could not take it: see check_words.
@@ -180,21 +198,7 @@ def load_collection_model(connection: Connection, collection: Collection, option
     embedder = load_embedder(
         collection.model_name, weights=options.weights, device=options.device, precision=options.precision
     )
-    if embedder.dimensions != collection.dimensions:
-        raise ModelError(
-            f'model "{collection.model_name}" gives {embedder.dimensions} dimensions here, collection '
-            f'"{collection.name}" has {collection.dimensions}; load the model it was made with'
-        )
-    row = connection.execute(
-        load_sql("queries/model_fingerprint.sql"), {"model_id": collection.model_id}
-    ).fetchone()
-    registered = row[0] if row else None
-    if registered is not None and registered != embedder.fingerprint:
-        raise ModelError(
-            f'the weights or preprocessing of "{collection.model_name}" here (fingerprint '
-            f'{embedder.fingerprint[:12]}) are not those that collection "{collection.name}" was '
-            f"embedded with ({registered[:12]}); use the same weights (--weights FILE)"
-        )
+    require_same_model(collection, embedder, read_fingerprint(connection, collection))
     return embedder
 
 

@@ -30,13 +30,13 @@ class RowKey:
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """A question ready to be asked.
+    """A query ready to run.
 
     Attributes:
         kind: "words", "image" or "row".
         shown: The words, the file's name or the key, for people.
         target: A vector of shape (dimensions,), L2 norm 1; or a row, which is then not in its own answer.
-        picture: The encoded bytes of the picture that is asked with, where there is one.
+        picture: The encoded bytes of the picture that is searched with, where there is one.
     """
 
     kind: str
@@ -45,19 +45,40 @@ class SearchQuery:
     picture: bytes | None = None
 
 
-def unit_vector(vector: npt.NDArray[np.floating[Any]]) -> Float32Array:
-    """Return a vector, shape (dimensions,), at L2 norm 1.
+def as_unit_vector(value: object, dimensions: int | None = None, *, others: str = "") -> Float32Array:
+    """Return numbers as a vector at L2 norm 1, shape (dimensions,).
 
-    A halfvec ends at 65,504 and rounds to zero what is below 3e-8: so short a query would find arbitrary rows.
+    Args:
+        value: An array, a sequence, or a vector as pgvector has it.
+        dimensions: Those of the collection's model; None where it is not known yet.
+        others: What else the caller takes, for the error: "words, a row or ".
 
     Raises:
-        UsageError: It is zero or not finite.
+        UsageError: It is not made of numbers, has another shape, is zero or not finite.
     """
-    # As float64, which has the squares of all float32.
-    wide = vector.astype(np.float64)
+    shape = f"({'dimensions' if dimensions is None else dimensions},)"
+    try:
+        numbers: Any = value.to_list() if hasattr(value, "to_list") else value
+        array = np.asarray(numbers, dtype=np.float32)
+    except (TypeError, ValueError):
+        array = np.empty((), dtype=np.float32)
+    if array.ndim == 0:
+        raise UsageError(
+            f"cannot search for {type(value).__name__}; expected {others}numbers of shape {shape}"
+        )
+    if array.ndim != 1 or not array.size or dimensions not in (None, array.size):
+        raise UsageError(
+            f"the vector has shape {array.shape}; expected {shape}, as the collection's model gives"
+        )
+    # As float64, which has the squares of all float32. A halfvec ends at 65,504 and rounds to zero what is below 3e-8.
+    wide = array.astype(np.float64)
     norm = math.sqrt(np.vdot(wide, wide))
-    if not 0 < norm < math.inf:
-        raise UsageError("the vector is zero or not finite; expected one that has a direction")
+    if norm == 0:
+        raise UsageError(
+            "the vector is zero, which is equally far from all; expected one that has a direction"
+        )
+    if not math.isfinite(norm):
+        raise UsageError("the vector is not finite; expected numbers without NaN and infinity")
     unit: Float32Array = (wide / norm).astype(np.float32)
     return unit
 
@@ -69,6 +90,11 @@ def vector_text(embedding: Float32Array) -> str:
     """
     bits = embedding.astype(np.float16).view(np.uint16)
     return "[" + _half_texts()[bits].tobytes().decode("ascii")[:-1] + "]"
+
+
+def read_vector(text: str) -> Float32Array:
+    """Return a vector that PostgreSQL printed, shape (dimensions,)."""
+    return np.array(json.loads(text), dtype=np.float32)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""From a key that a person typed to a question: the row's own stored embedding."""
+"""From a key that a person typed to a query: the row's own stored embedding."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ def ask_with_row(
     *,
     with_picture: bool = False,
 ) -> SearchQuery:
-    """Make a question of a row's key: "7"; "3,7" or '{"tenant": 3, "id": 7}' for a key of several columns.
+    """Make a query of a row's key: "7"; "3,7" or '{"tenant": 3, "id": 7}' for a key of several columns.
 
     Args:
         root: Folder that paths are under, instead of the collection's.

@@ -1,8 +1,20 @@
-"""By the HNSW index, or by comparing all that match: what PostgreSQL's own choice lacks, for any statement.
+"""Choose index scan or exact scan for a search, which PostgreSQL's planner cannot: it does not know how far an HNSW scan must go.
 
-The planner does not know where the matching rows lie, pgvector's scans stop after hnsw.max_scan_tuples, and a scan
-that goes on misses near rows (benchmarks/results/selectivity.txt). search_* does the same in SQL with the keys
-that it is given.
+    index scan of c candidates:  start_scan + c * visit_candidate     nearest first, then filtered: may find too few
+    exact scan of m rows:        m * compare_row                      filtered first, then sorted by distance
+    affordable candidates:       (MAX_SCAN_SHARE * m * compare_row - start_scan) / visit_candidate
+
+1. N rows are embedded, m match: as EXPLAIN of the filter expects, or the number of keys given.
+2. Without an HNSW index over all rows, or of few rows, the exact scan is best.
+3. A first index scan takes max(ef_search, 2 * k) candidates; 2 * k * N / m, which a filter independent of the query needs,
+   where that is at most a quarter of what is affordable.
+4. It found k rows: done, "index". It found f: the next one takes 2 * k * c / f, out of what is left of the affordable ones.
+5. No more is affordable: the exact scan over all that match, "index, then exact", or "exact" where none was tried.
+6. So index scans in vain add at most 0.6 of the exact scan's time, and one that is left out would have taken at least that.
+
+The costs are those of database/scan_costs.py, by the size of the embedding table; search_* in SQL follow the same rule
+(sql/collection/search.sql). No iterative scan: it stops after hnsw.max_scan_tuples, and one that goes on misses near rows
+(benchmarks/results/selectivity.txt).
 """
 
 import math
@@ -12,18 +24,19 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_CANDIDATES, MAX_EF_SEARCH
+from imgvec_pg.database.scan_costs import (
+    CANDIDATES_PER_EXPECTED,
+    FEW_ROWS_MIN_K,
+    FEW_ROWS_PER_RESULT,
+    MAX_FIRST_SCAN_SHARE,
+    SCAN_STATEMENTS_MICROSECONDS,
+    ScanCosts,
+)
 
 Strategy = Literal["index", "exact", "index, then exact"]
 Row = TypeVar("Row", covariant=True)
 
-COSTS = ((32 << 20, 300, 5.5, 1.5), (512 << 20, 300, 5.5, 4.5), (math.inf, 1500, 6.0, 10.0))
-"""Of embedding tables up to so many bytes: microseconds to begin a scan of the index, to visit a candidate through it, and
-to find and compare a row that matches. On one machine; only proportions matter (benchmarks/results/visits.txt)."""
-WORTH = 0.6
-"""A scan may cost this share of comparing all: made in vain, or not made where it would do, it is 1.6 times the best."""
-FEW = 8
-"""Where no more rows match than this many times those wanted (20 of them at least), comparing is always sooner."""
-DEFAULTS = {
+DEFAULT_SCAN_SETTINGS = {
     "hnsw.iterative_scan": "off",
     "hnsw.ef_search": str(DEFAULT_EF_SEARCH),
     "hnsw.max_scan_tuples": "20000",
@@ -60,27 +73,27 @@ class CollectionStats:
 
 
 class QueryBackend(Protocol[Row]):
-    """One question as a statement that can be limited and asked in two orders."""
+    """A search as a statement that can be limited and run in two orders: the index's, and one that no index has."""
 
     @property
     def iterative_scan(self) -> str:
         """How pgvector may go on beyond one scan's list."""
 
     def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
-        """Set the settings of a scan for the running transaction; return what they were, in the order of DEFAULTS and None where
-        PostgreSQL does not know them."""
+        """Set the settings of a scan for the running transaction; return what they were, in the order of DEFAULT_SCAN_SETTINGS
+        and None where PostgreSQL does not know them."""
 
     def expect_rows(self) -> float:
         """Return how many rows of the source match, as PostgreSQL expects them."""
 
-    def ask(self, limit: int, candidates: int | None) -> Sequence[Row]:
-        """Return at most `limit` rows in an order that no index has, or of the first candidates in the index's order."""
+    def fetch(self, limit: int, candidates: int | None) -> Sequence[Row]:
+        """Run it; return at most `limit` rows in an order that no index has, or of the first candidates in the index's order."""
 
 
 def find(
     backend: QueryBackend[Row], k: int, stats: CollectionStats, *, is_outlived: bool = True
 ) -> tuple[Sequence[Row], Strategy]:
-    """Ask for the k nearest, never fewer while more match, and say how they were found.
+    """Find the k nearest, never fewer while more match, and say how they were found.
 
     The rows come back nearly in order, which the caller mends. The settings are as before afterwards, after an error too.
 
@@ -101,14 +114,15 @@ def find(
             "enable_sort": "off",
         }
         earlier = {
-            name: value or DEFAULTS[name] for name, value in zip(DEFAULTS, backend.set(settings), strict=True)
+            name: value or DEFAULT_SCAN_SETTINGS[name]
+            for name, value in zip(DEFAULT_SCAN_SETTINGS, backend.set(settings), strict=True)
         }
         if stats.ef_search is None and candidates < (session := int(earlier["hnsw.ef_search"])):
             # It was raised since it was looked up.
             backend.set({**settings, "hnsw.ef_search": str(session)})
             scan.candidates = candidates = session
         try:
-            rows = backend.ask(k, candidates)
+            rows = backend.fetch(k, candidates)
         except BaseException:
             # What failed on this side leaves a transaction that goes on. One that the server has aborted refuses this; its
             # settings go with it or with the savepoint.
@@ -120,7 +134,7 @@ def find(
         if len(rows) >= k:
             return rows, "index"
         scan.found, strategy = len(rows), "index, then exact"
-    return backend.ask(k, None), strategy
+    return backend.fetch(k, None), strategy
 
 
 @dataclass
@@ -132,32 +146,32 @@ class _Scan:
 
 
 def _scans(backend: QueryBackend[Row], k: int, stats: CollectionStats) -> Iterator[_Scan]:
-    """Give the scans that are worth their time, one after the other; the same rule as in sql/collection/search.sql."""
+    """Give the index scans to try, one after the other."""
     ef_search = stats.ef_search or stats.session_ef_search
     # Where not even a scan for all rows would be worth it, how many match need not be known.
     if (
         not stats.has_index
-        or stats.embedded_rows <= FEW * max(k, 20)
-        or _affordable(stats.embedded_rows, stats) < max(ef_search, k)
+        or stats.embedded_rows <= FEW_ROWS_PER_RESULT * max(k, FEW_ROWS_MIN_K)
+        or _affordable_candidates(stats.embedded_rows, stats) < max(ef_search, k)
     ):
         return
     matching = min(max(1.0, backend.expect_rows()), stats.embedded_rows)
-    affordable = _affordable(matching, stats)
+    affordable = _affordable_candidates(matching, stats)
     is_filtered = stats.hides_rows or matching < 0.95 * stats.embedded_rows
-    scan = _Scan(max(ef_search, 2 * k if is_filtered else k))
-    # Twice what a filter takes on average that the query knows nothing of.
-    expected = 2 * k * stats.embedded_rows / matching
-    if is_filtered and expected <= affordable / 4:
+    scan = _Scan(max(ef_search, CANDIDATES_PER_EXPECTED * k if is_filtered else k))
+    # What a filter takes on average that the query knows nothing of, with a margin.
+    expected = CANDIDATES_PER_EXPECTED * k * stats.embedded_rows / matching
+    if is_filtered and expected <= MAX_FIRST_SCAN_SHARE * affordable:
         scan.candidates = max(scan.candidates, expected)
     while scan.candidates <= min(affordable, MAX_EF_SEARCH if stats.hides_rows else MAX_CANDIDATES):
         yield scan
         if not scan.found:
             return
         affordable -= scan.candidates
-        scan = _Scan(2 * k * scan.candidates / scan.found)
+        scan = _Scan(CANDIDATES_PER_EXPECTED * k * scan.candidates / scan.found)
 
 
-def _affordable(matching: float, stats: CollectionStats) -> float:
-    """Return how many candidates may be visited where so many rows match."""
-    scan_cost, visit_cost, row_cost = next(costs for size, *costs in COSTS if stats.embedded_bytes <= size)
-    return (WORTH * row_cost * matching - scan_cost) / visit_cost
+def _affordable_candidates(matching: float, stats: CollectionStats) -> float:
+    costs = ScanCosts.of_table(stats.embedded_bytes)
+    exact_scan = costs.compare_joined_row * matching
+    return costs.affordable_candidates(exact_scan, costs.start_scan + SCAN_STATEMENTS_MICROSECONDS)

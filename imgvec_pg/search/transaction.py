@@ -1,4 +1,4 @@
-"""One read-only transaction for questions that carry a person's own SQL condition."""
+"""One read-only transaction for searches that carry a person's own SQL condition."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -7,15 +7,14 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-import numpy as np
 import psycopg
 from psycopg import sql
 from psycopg.types.json import set_json_loads
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import bindable, render
-from imgvec_pg.errors import DatabaseError, UsageError
-from imgvec_pg.search.query_types import Float32Array
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.error_mapping import search_error
 from imgvec_pg.store.collection import Collection
 
 
@@ -36,23 +35,10 @@ def read_only_transaction(
             cursor.execute("SET TRANSACTION READ ONLY")
             require_alone(cursor, collection, where)
             yield cursor
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise DatabaseError(
-            f'the role "{connection.info.user}" may not do this: {error.diag.message_primary}; '
-            f"grant it imgvec_reader and SELECT on {collection.shown_source}"
-        ) from error
-    except psycopg.OperationalError:  # a lost connection, a timeout
-        raise
     except psycopg.Error as error:
-        message = error.diag.message_primary or str(error)
-        hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
-        # 22 and 55: a function of ours refuses what it was given; P0002: it finds no such row.
-        if where is None or (error.sqlstate or "").startswith(("22023", "55000", "P0002")):
-            raise DatabaseError(f"{message}{hint}") from error
-        raise UsageError(
-            f"PostgreSQL does not take the condition {where!r}: {message}{hint}; "
-            f"expected SQL over the columns of {collection.shown_source}"
-        ) from error
+        if (mapped := search_error(error, collection, where, connection.info.user)) is error:
+            raise
+        raise mapped from error
 
 
 def require_alone(cursor: psycopg.Cursor[Any], collection: Collection, where: str | None) -> None:
@@ -89,8 +75,3 @@ def shown_columns(collection: Collection, columns: Sequence[str]) -> dict[str, s
         "shown": sql.SQL(", ").join(as_json),
         "wanted": sql.SQL(", ").join(map(sql.Identifier, wanted)),
     }
-
-
-def read_vector(text: str) -> Float32Array:
-    """Return a vector that PostgreSQL printed, shape (dimensions,)."""
-    return np.array(json.loads(text), dtype=np.float32)

@@ -1,6 +1,6 @@
 """What a search over SQLAlchemy needs to know of its collection first, kept for some seconds with the driver's connection.
 
-The statement that is asked with it checks that the name still means this collection.
+The statement that is made with it checks that the name still means this collection.
 """
 
 import time
@@ -25,13 +25,13 @@ class State:
     """A collection as imgvec.search_state tells it.
 
     Attributes:
-        asked_name: What it was asked by: its name, or an alias, which may mean another collection by now.
+        given_name: What it was called: its name, or an alias, which may mean another collection by now.
         source: Schema and name of the source.
         id, name: The collection's own. Created again under its name it has another id.
-        is_fresh: Whether it was asked for just now.
+        is_fresh: Whether it was read just now.
     """
 
-    asked_name: str
+    given_name: str
     dimensions: int
     key_columns: tuple[str, ...]
     source: tuple[str, str]
@@ -42,7 +42,7 @@ class State:
 
 
 def read_state(connection: sa.Connection, collection: str, *, is_fresh: bool = False) -> State:
-    """Return a collection's state, at most KEPT_SECONDS old, or asked for now where it must be fresh.
+    """Return a collection's state, at most KEPT_SECONDS old, or read now where it must be fresh.
 
     Raises:
         CollectionNotFoundError: The collection does not exist.
@@ -65,7 +65,7 @@ def read_state(connection: sa.Connection, collection: str, *, is_fresh: bool = F
 
 
 def forget_state(connection: sa.Connection, collection: str) -> None:
-    """Have the next search ask for a collection's state again."""
+    """Have the next search read a collection's state again."""
     connection.info.get(KEPT, {}).pop(collection, None)
 
 

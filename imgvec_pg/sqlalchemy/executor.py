@@ -2,12 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -17,7 +16,7 @@ from sqlalchemy.sql.visitors import InternalTraversal
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
-from imgvec_pg.search.query_types import unit_vector, vector_text
+from imgvec_pg.search.query_types import as_unit_vector, vector_text
 from imgvec_pg.search.strategy import Strategy, find
 from imgvec_pg.sqlalchemy.collection_cache import State, forget_state, read_state, run
 
@@ -80,18 +79,7 @@ def search(
         CollectionNotFoundError: The collection does not exist.
     """
     check_k(k)
-    if not isinstance(collection, str):
-        raise UsageError(f"the collection is {collection!r}; expected its name")
-    if not isinstance(statement, sa.Select):
-        raise UsageError(
-            f"search() was given a {type(statement).__name__}; expected a select over the collection's source"
-        )
-    for attribute, clause in FORBIDDEN.items():
-        found = getattr(statement, attribute)
-        if found is not None and found is not False and found != ():
-            raise UsageError(
-                f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
-            )
+    _check_arguments(statement, collection)
     bound = connection_of(connection, statement)
 
     def find_by(state: State) -> Found:
@@ -103,19 +91,48 @@ def search(
             raise
         return Found(sorted(rows, key=lambda row: float(row[-1])), strategy)
 
-    kept = read_state(bound, collection)
-    nothing = None
+    return _find_by_cached_state(bound, collection, find_by)
+
+
+def _check_arguments(statement: sa.Select[Any], collection: str) -> None:
+    if not isinstance(collection, str):
+        raise UsageError(f"the collection is {collection!r}; expected its name")
+    if not isinstance(statement, sa.Select):
+        raise UsageError(
+            f"search() was given a {type(statement).__name__}; expected a select over the collection's source"
+        )
+    clause = forbidden_clause(statement)
+    if clause is not None:
+        raise UsageError(
+            f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
+        )
+
+
+def forbidden_clause(statement: sa.Select[Any]) -> str | None:
+    """Return the first clause of a select that would stand between the index and the LIMIT; None where it has none."""
+    for attribute, clause in FORBIDDEN.items():
+        found = getattr(statement, attribute)
+        if found is not None and found is not False and found != ():
+            return clause
+    return None
+
+
+def _find_by_cached_state(bound: sa.Connection, collection: str, find_by: Callable[[State], Found]) -> Found:
+    """Find by the state that is cached, and again by a fresh one where the cached one may be of another collection.
+
+    Such a state gives no rows: the collection was dropped since and created again, or an alias switched.
+    """
+    cached = read_state(bound, collection)
+    found = None
     try:
-        answer = find_by(kept)
-        if kept.is_fresh or answer.rows:
-            return answer
-        nothing = answer
+        found = find_by(cached)
     except UsageError:
-        if kept.is_fresh:
+        if cached.is_fresh:
             raise
-    # What is kept may be of another collection, which gives no rows: dropped since and created again, or an alias switched.
-    state = read_state(bound, collection, is_fresh=True)
-    return nothing if nothing is not None and state.id == kept.id else find_by(state)
+    if found is not None and (cached.is_fresh or found.rows):
+        return found
+    fresh = read_state(bound, collection, is_fresh=True)
+    return found if found is not None and fresh.id == cached.id else find_by(fresh)
 
 
 def connection_of(connection: sa.Connection | Session, statement: sa.Select[Any]) -> sa.Connection:
@@ -150,16 +167,16 @@ def _backend(
     vector: npt.ArrayLike,
     key: Sequence[sa.ColumnElement[Any]] | None,
 ) -> "_SelectBackend":
-    """Put a question together.
+    """Put a search together.
 
     Raises:
         UsageError: The vector, the select or its key do not fit the collection.
     """
-    text = _checked(vector, state.dimensions)
+    text = vector_text(as_unit_vector(vector, state.dimensions))
     columns = list(key) if key is not None else _key_columns(statement, state)
     if len(columns) != len(state.key_columns):
         raise UsageError(
-            f'{len(columns)} key columns were given; the key of collection "{state.asked_name}" is '
+            f'{len(columns)} key columns were given; the key of collection "{state.given_name}" is '
             f"{', '.join(state.key_columns)}"
         )
     return _SelectBackend(connection, bound, statement, state, columns, text)
@@ -167,7 +184,7 @@ def _backend(
 
 @dataclass(frozen=True)
 class _SelectBackend:
-    """Asks a select over SQLAlchemy."""
+    """Runs a select over SQLAlchemy."""
 
     connection: sa.Connection | Session
     bound: sa.Connection
@@ -189,18 +206,18 @@ class _SelectBackend:
         assert found is not None  # noqa: S101 - EXPLAIN's first line is the top node's
         return float(found[1])
 
-    def ask(self, limit: int, candidates: int | None) -> Sequence[sa.Row[Any]]:
+    def fetch(self, limit: int, candidates: int | None) -> Sequence[sa.Row[Any]]:
         near, order, is_same = _near(
-            self.state.asked_name,
+            self.state.given_name,
             self.state.key_columns,
-            is_alias=self.state.asked_name != self.state.name,
+            is_alias=self.state.given_name != self.state.name,
             is_index_asked=candidates is not None,
         )
         nearest = self.matching.add_columns(near.c[DISTANCE]).where(
             *(near.c[name] == column for name, column in zip(self.state.key_columns, self.key, strict=True)),
             is_same,
         )
-        values: dict[str, object] = {VECTOR: self.vector, NAME: self.state.asked_name, ID: self.state.id}
+        values: dict[str, object] = {VECTOR: self.vector, NAME: self.state.given_name, ID: self.state.id}
         if candidates is not None:
             values[CANDIDATES] = candidates
         result = self.connection.execute(
@@ -237,7 +254,7 @@ def _compile_explain(element: _Explain, compiler: "SQLCompiler", **options: Any)
 def _near(
     collection: str, key_columns: Sequence[str], *, is_alias: bool, is_index_asked: bool
 ) -> tuple[sa.FromClause, sa.ColumnElement[Any], sa.ColumnElement[bool]]:
-    """Return the call of near_<collection>, its values still to be bound, the order to ask it in, and whether it is the same.
+    """Return the call of near_<collection>, its values still to be bound, the order to run it in, and whether it is the same.
 
     All rows in an order that no index has, or the first candidates in the index's order.
     """
@@ -255,7 +272,7 @@ def _near(
 
 
 def _is_same(*, is_alias: bool) -> sa.ColumnElement[bool]:
-    """Return whether the name asked by still means the collection of the id; PostgreSQL evaluates it once, not for each row."""
+    """Return whether the name given still means the collection of the id; PostgreSQL evaluates it once, not for each row."""
     table, column = ("alias", "collection_id") if is_alias else ("collection", "id")
     named = sa.table(table, sa.column("name", sa.Text), sa.column(column, sa.Integer), schema="imgvec")
     is_meant = named.c.name == sa.bindparam(NAME), named.c[column] == sa.bindparam(ID)
@@ -280,7 +297,7 @@ def _key_columns(statement: sa.Select[Any], state: State) -> list[sa.ColumnEleme
         tables = [table for source in froms for table in _tables(source) if is_source(table)]
     if len(tables) != 1:
         raise UsageError(
-            f'the select reads {schema}.{name}, the source of collection "{state.asked_name}", {len(tables)} times under its own '
+            f'the select reads {schema}.{name}, the source of collection "{state.given_name}", {len(tables)} times under its own '
             "name; expected once, or its key columns as key=[…]"
         )
     by_name = {column.name: column for column in tables[0].columns}
@@ -294,18 +311,3 @@ def _tables(source: sa.FromClause) -> Iterator[sa.Table]:
         yield from _tables(source.right)
     elif isinstance(source, sa.Table):
         yield source
-
-
-def _checked(vector: npt.ArrayLike, dimensions: int) -> str:
-    """Return a vector as text.
-
-    Raises:
-        UsageError: Another shape, not finite, or zero.
-    """
-    try:
-        array = np.asarray(vector, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"the vector is not made of numbers ({error})") from error
-    if array.shape != (dimensions,):
-        raise UsageError(f"the vector has shape {array.shape}; the collection's model gives ({dimensions},)")
-    return vector_text(unit_vector(array))

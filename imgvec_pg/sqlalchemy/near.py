@@ -1,4 +1,4 @@
-"""near(): the rows of a select by their distance from a question, in the shape that keeps the HNSW index."""
+"""near(): the rows of a select by their distance from a query, in the shape that keeps the HNSW index."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,13 +12,12 @@ from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import vector_text
-from imgvec_pg.sqlalchemy.executor import DISTANCE, FORBIDDEN
+from imgvec_pg.sqlalchemy.executor import DISTANCE, forbidden_clause
 from imgvec_pg.sqlalchemy.query import (
-    Asked,
     NearQuery,
     Picture,
+    QueryInput,
     Row,
-    Vector,
     Words,
     as_column,
     read_query,
@@ -52,13 +51,13 @@ class VectorText(sa.types.UserDefinedType[str]):
 
 def near(
     statement: "sa.Select[*Entities]",
-    question: Asked,
+    question: QueryInput,
     k: int | None = 10,
     *,
     by: type[EmbeddingMixin] | str | None = None,
     key: Sequence[sa.ColumnElement[Any]] | None = None,
 ) -> "sa.Select[*Entities, float]":
-    """Return the select with its rows in order of their distance from a question, the nearest k only.
+    """Return the select with its rows in order of their distance from a query, the nearest k only.
 
     The rows get the column `distance` (cosine, 0 to 2) last; rows that are not embedded are left out. where(), join(),
     options(), offset() and limit() may follow, in any order. Nothing is run here, so it suits Session and AsyncSession.
@@ -74,53 +73,41 @@ def near(
         key: The source's key columns in the select, where it reads the source twice.
 
     Raises:
-        UsageError: The question, the select or k cannot be used.
+        UsageError: The query, the select or k cannot be used.
     """
     if k is not None:
         check_k(k, ", or None")
     _refuse_clauses(statement)
     target, columns = resolve(statement, by, key)
-    found = _neighbours(target, _read(question, target))
+    found = _neighbours(target, read_query(question, target.source, target.dimensions))
     same = [found.c[name] == column for (name, _), column in zip(target.key, columns, strict=True)]
     distance = found.c[DISTANCE]
     condition = same[0] if len(same) == 1 else sa.and_(*same)
     nearest = statement.add_columns(distance).join(found, condition).order_by(distance)
-    # A row that is asked with is one of the candidates, and not in its own answer.
+    # A row that is searched with is one of the candidates, and not in its own answer.
     if k is None or k >= DEFAULT_EF_SEARCH:
         nearest = nearest.where(_scan_goes_on(k))
     return nearest if k is None else nearest.limit(k)
 
 
-def neighbours(by: type[EmbeddingMixin], question: Asked) -> sa.FromClause:
+def neighbours(by: type[EmbeddingMixin], question: QueryInput) -> sa.FromClause:
     """Return a collection's rows as a FROM item, with the source's key columns and `distance`: near_<collection> itself.
 
     For selects that near() does not write: add ORDER BY distance and LIMIT yourself.
 
     Raises:
-        UsageError: The question or the class cannot be used.
+        UsageError: The query or the class cannot be used.
     """
     target = target_of(by)
-    return _neighbours(target, _read(question, target))
-
-
-def _read(question: Asked, target: EmbeddedSource) -> NearQuery:
-    asked = read_query(question, target.source)
-    if isinstance(asked, Vector) and isinstance(asked.value, np.ndarray):
-        shape = asked.value.shape
-        if target.dimensions is not None and shape != (target.dimensions,):
-            raise UsageError(
-                f'the vector has shape {shape}; the model of collection "{target.name}" gives ({target.dimensions},)'
-            )
-    return asked
+    return _neighbours(target, read_query(question, target.source, target.dimensions))
 
 
 def _refuse_clauses(statement: AnySelect) -> None:
-    for attribute, clause in FORBIDDEN.items():
-        found = getattr(statement, attribute)
-        if found is not None and found is not False and found != ():
-            raise UsageError(
-                f"the select has {clause}, which would stand before the nearest rows; {CURES[clause]}"
-            )
+    clause = forbidden_clause(statement)
+    if clause is not None:
+        raise UsageError(
+            f"the select has {clause}, which would stand before the nearest rows; {CURES[clause]}"
+        )
 
 
 def _scan_goes_on(k: int | None) -> sa.ColumnElement[bool]:
@@ -141,32 +128,32 @@ def _scan_goes_on(k: int | None) -> sa.ColumnElement[bool]:
     return sa.select(settings).scalar_subquery().is_not(None)
 
 
-def _neighbours(target: EmbeddedSource, question: NearQuery) -> sa.FromClause:
-    if isinstance(question, Picture):
-        return _by_picture(target, question)
-    if isinstance(question, Words):
-        call, arguments = f"near_{target.name}_text", [_bound(question.text, sa.Text())]
-    elif isinstance(question, Row):
-        values = question.key([name for name, _ in target.key])
+def _neighbours(target: EmbeddedSource, query: NearQuery) -> sa.FromClause:
+    if isinstance(query, Picture):
+        return _by_picture(target, query)
+    if isinstance(query, Words):
+        call, arguments = f"near_{target.name}_text", [_bound(query.text, sa.Text())]
+    elif isinstance(query, Row):
+        values = query.key([name for name, _ in target.key])
         call = f"near_{target.name}_row"
         arguments = [_bound(value, type_) for value, (_, type_) in zip(values, target.key, strict=True)]
     else:
-        value = question.value
-        asked = vector_text(value) if isinstance(value, np.ndarray) else value
-        call, arguments = f"near_{target.name}", [_bound(asked, VectorText())]
+        value = query.value
+        vector = vector_text(value) if isinstance(value, np.ndarray) else value
+        call, arguments = f"near_{target.name}", [_bound(vector, VectorText())]
     function: sa.Function[Any] = sa.Function(call, *arguments, packagenames=(SCHEMA,))
     found: sa.TableValuedAlias = function.table_valued(*target.columns)
     # A column among the arguments needs no LATERAL: to PostgreSQL functions in FROM are so by themselves.
     return found
 
 
-def _by_picture(target: EmbeddedSource, question: Picture) -> sa.FromClause:
+def _by_picture(target: EmbeddedSource, query: Picture) -> sa.FromClause:
     """Compare with one picture: the vector is a scalar sub-select, which is evaluated once, as near_*_text has it."""
     table: sa.FromClause = target.table if target.table is not None else _bare_table(target)
-    asked = getattr(sa.func, SCHEMA).embed_image(
-        sa.literal(target.name, sa.Text()), sa.literal(question.content, sa.LargeBinary()), type_=HALFVEC()
+    embedded = getattr(sa.func, SCHEMA).embed_image(
+        sa.literal(target.name, sa.Text()), sa.literal(query.content, sa.LargeBinary()), type_=HALFVEC()
     )
-    vector = sa.select(asked).scalar_subquery()
+    vector = sa.select(embedded).scalar_subquery()
     distance: sa.ColumnElement[float] = table.c.embedding.op("<=>", return_type=sa.Double())(vector)
     return sa.select(*(table.c[name] for name, _ in target.key), distance.label(DISTANCE)).subquery()
 

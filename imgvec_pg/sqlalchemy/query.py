@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapper
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query_embedding import check_words
-from imgvec_pg.search.query_types import Float32Array, unit_vector
+from imgvec_pg.search.query_types import Float32Array, as_unit_vector
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Row:
 
     def __init__(self, *values: Any, **named: Any) -> None:  # noqa: ANN401 - a key may have any type
         if bool(values) == bool(named) or any(value is None for value in (*values, *named.values())):
-            raise UsageError("a row is asked with its key; expected Row(42), or Row(tenant=3, id=42)")
+            raise UsageError("a row is given by its key; expected Row(42), or Row(tenant=3, id=42)")
         self.values = values
         self.named = named
 
@@ -73,7 +73,7 @@ class Row:
 
 
 NearQuery = Words | Vector | Picture | Row
-Asked = (
+QueryInput = (
     NearQuery
     | str
     | bytes
@@ -89,37 +89,41 @@ Asked = (
 its row, numbers a vector."""
 
 
-def read_query(asked: Asked, source: sa.Table | None) -> NearQuery:
-    """Tell what is asked with.
+OTHERS = "words, a picture (bytes, a Path or a PIL image), a row of the source, Row(key), or "
+
+
+def read_query(value: QueryInput, source: sa.Table | None, dimensions: int | None = None) -> NearQuery:
+    """Tell what kind of query a value is.
 
     Args:
         source: The collection's source, whose instances are rows; None where it is not known.
+        dimensions: Those of the collection's model, likewise.
 
     Raises:
         UsageError: It is nothing of the kind.
     """
-    if isinstance(asked, np.ndarray):
-        return Vector(as_vector(asked))
-    if isinstance(asked, Vector) and as_column(asked.value) is None:
-        return Vector(as_vector(asked.value))
-    if isinstance(asked, NearQuery):
-        return asked
-    if isinstance(asked, str):
-        return Words(asked)
-    if isinstance(asked, bytes | bytearray | memoryview):
-        return Picture(bytes(asked))
-    if isinstance(asked, Path):
-        return Picture(_read(asked))
-    if isinstance(asked, PillowImage.Image):
-        return Picture(_as_png(asked))
-    if isinstance(asked, int | uuid.UUID) and not isinstance(asked, bool):
-        return Row(asked)
-    if (column := as_column(asked)) is not None:
+    if isinstance(value, np.ndarray):
+        return Vector(as_unit_vector(value, dimensions))
+    if isinstance(value, Vector) and as_column(value.value) is None:
+        return Vector(as_unit_vector(value.value, dimensions))
+    if isinstance(value, NearQuery):
+        return value
+    if isinstance(value, str):
+        return Words(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Picture(bytes(value))
+    if isinstance(value, Path):
+        return Picture(_read(value))
+    if isinstance(value, PillowImage.Image):
+        return Picture(_as_png(value))
+    if isinstance(value, int | uuid.UUID) and not isinstance(value, bool):
+        return Row(value)
+    if (column := as_column(value)) is not None:
         return Vector(column)
-    row = _instance(asked, source)
+    row = _instance(value, source)
     if row is not None:
         return row
-    return Vector(as_vector(asked))
+    return Vector(as_unit_vector(value, dimensions, others=OTHERS))
 
 
 def as_column(value: Any) -> sa.ColumnElement[Any] | None:  # noqa: ANN401
@@ -129,36 +133,17 @@ def as_column(value: Any) -> sa.ColumnElement[Any] | None:  # noqa: ANN401
     return found if isinstance(found, sa.ColumnElement) else None
 
 
-def as_vector(asked: Any) -> Float32Array:  # noqa: ANN401
-    """Return numbers as a vector of L2 norm 1, shape (dimensions,).
-
-    Raises:
-        UsageError: They are no vector, not finite, or zero.
-    """
-    numbers = asked.to_list() if hasattr(asked, "to_list") else asked
-    try:
-        array = np.asarray(numbers, dtype=np.float32)
-    except (TypeError, ValueError):
-        array = np.empty((0, 0), dtype=np.float32)
-    if array.ndim != 1 or not array.size:
-        raise UsageError(
-            f"cannot search for {type(asked).__name__}; expected words, a picture (bytes, a Path or a PIL image), a row of "
-            "the source, Row(key), or a vector of shape (dimensions,)"
-        )
-    return unit_vector(array)
-
-
-def _instance(asked: object, source: sa.Table | None) -> Row | None:
-    state = sa.inspect(asked, raiseerr=False)
+def _instance(value: object, source: sa.Table | None) -> Row | None:
+    state = sa.inspect(value, raiseerr=False)
     mapper = getattr(state, "mapper", None)
     if not isinstance(mapper, Mapper) or state is mapper:
         return None
     if source not in mapper.tables:
         wanted = "Row(key)" if source is None else f"a row of {source.fullname}, the collection's source"
-        raise UsageError(f"cannot search for a {type(asked).__name__}; expected {wanted}")
-    values = mapper.primary_key_from_instance(asked)
+        raise UsageError(f"cannot search for a {type(value).__name__}; expected {wanted}")
+    values = mapper.primary_key_from_instance(value)
     if None in values:
-        raise UsageError(f"this {type(asked).__name__} has no key yet; flush it first")
+        raise UsageError(f"this {type(value).__name__} has no key yet; flush it first")
     return Row(*values)
 
 

@@ -1,6 +1,5 @@
 """search(): near() with a promise, never fewer than k rows while more match."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
+from imgvec_pg.search.query_types import read_vector
 from imgvec_pg.sqlalchemy import executor
-from imgvec_pg.sqlalchemy.error_mapping import refusals_told
+from imgvec_pg.sqlalchemy.error_mapping import database_errors_mapped
 from imgvec_pg.sqlalchemy.executor import Found
-from imgvec_pg.sqlalchemy.query import Asked, NearQuery, Picture, Row, Words, read_query
+from imgvec_pg.sqlalchemy.query import NearQuery, Picture, QueryInput, Row, Words, read_query
 from imgvec_pg.sqlalchemy.resolve import AnySelect, EmbeddedSource, resolve
 from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin
 from imgvec_pg.store.spec import check_name
@@ -23,7 +23,7 @@ from imgvec_pg.store.spec import check_name
 def search(
     session: Session | sa.Connection,
     statement: AnySelect,
-    question: Asked,
+    question: QueryInput,
     k: int = 10,
     *,
     by: type[EmbeddingMixin] | str | None = None,
@@ -31,7 +31,7 @@ def search(
 ) -> Found:
     """Find the k nearest of the rows that a select gives, by the way that suits its conditions.
 
-    It runs several statements where near() is one: what matches is estimated, asked of the index, and compared one by
+    It runs several statements where near() is one: what matches is estimated, looked for by the index, and compared one by
     one where the index gives too few. With an AsyncSession: `await session.run_sync(search, select(…), …)`.
 
     Args:
@@ -43,10 +43,10 @@ def search(
         key: The source's key columns in the select, where it reads the source twice.
 
     Returns:
-        No rows where the row that is asked with is not embedded (yet).
+        No rows where the row that is searched with is not embedded (yet).
 
     Raises:
-        UsageError: k, the question or the select cannot be used.
+        UsageError: k, the query or the select cannot be used.
         CollectionNotFoundError: The collection does not exist.
         NoWorkerError: Words or a picture are not cached, and no running worker could be asked.
         ModelError: The worker could not embed them.
@@ -56,20 +56,20 @@ def search(
     known_key = key
     if isinstance(by, str) and key is None:
         check_name(by)
-        with refusals_told():
+        with database_errors_mapped():
             known_key = executor.source_key(session, statement, by)
     target, columns = resolve(statement, by, known_key)
-    asked = read_query(question, _source(target, columns))
-    if isinstance(asked, Row):
-        values = asked.key([name for name, _ in target.key])
+    query = read_query(question, _source(target, columns))
+    if isinstance(query, Row):
+        values = query.key([name for name, _ in target.key])
         pairs = zip(columns, values, target.key, strict=True)
         is_itself = sa.and_(*(column == sa.literal(value, type_) for column, value, (_, type_) in pairs))
         statement = statement.where(sa.not_(is_itself))
-    with refusals_told():
-        vector = fetch_vector(executor.connection_of(session, statement), target, asked)
+    with database_errors_mapped():
+        vector = fetch_vector(executor.connection_of(session, statement), target, query)
     if vector is None:
         return Found((), "exact")
-    with refusals_told(with_applications_select=True):
+    with database_errors_mapped(with_applications_select=True):
         # A key that was looked up is looked up again, should the name mean another collection meanwhile.
         own_key = None if known_key is not key else columns
         return executor.search(session, statement, target.name, vector, k, key=own_key)
@@ -84,19 +84,19 @@ def _source(target: EmbeddedSource, columns: Sequence[sa.ColumnElement[Any]]) ->
 
 
 def fetch_vector(
-    bound: sa.Connection, target: EmbeddedSource, asked: NearQuery
+    bound: sa.Connection, target: EmbeddedSource, query: NearQuery
 ) -> npt.NDArray[np.float32] | None:
-    """Have the database embed a question, or look a row's vector up; shape (dimensions,), None for a row without one."""
+    """Have the database embed a query, or look a row's vector up; shape (dimensions,), None for a row without one."""
     imgvec, name = getattr(sa.func, SCHEMA), sa.literal(target.name, sa.Text())
-    if isinstance(asked, Words) and not isinstance(asked.text, str):
+    if isinstance(query, Words) and not isinstance(query.text, str):
         raise UsageError("search() runs at once, so it cannot take a column; expected words, or use near()")
     call: sa.ColumnElement[Any]
-    if isinstance(asked, Words):
-        call = imgvec.embed_text(name, sa.literal(asked.text, sa.Text()))
-    elif isinstance(asked, Picture):
-        call = imgvec.embed_image(name, sa.literal(asked.content, sa.LargeBinary()))
-    elif isinstance(asked, Row):
-        values = zip(asked.key([column for column, _ in target.key]), target.key, strict=True)
+    if isinstance(query, Words):
+        call = imgvec.embed_text(name, sa.literal(query.text, sa.Text()))
+    elif isinstance(query, Picture):
+        call = imgvec.embed_image(name, sa.literal(query.content, sa.LargeBinary()))
+    elif isinstance(query, Row):
+        values = zip(query.key([column for column, _ in target.key]), target.key, strict=True)
         pairs = [
             part
             for value, (column, type_) in values
@@ -107,10 +107,10 @@ def fetch_vector(
             .table_valued("embedding")
             .c.embedding
         )
-    elif isinstance(asked.value, np.ndarray):
-        return asked.value
+    elif isinstance(query.value, np.ndarray):
+        return query.value
     else:
         raise UsageError("search() runs at once, so it cannot take a column; expected a value, or use near()")
     fetching = sa.select(sa.cast(call, sa.Text()))
     text: str | None = bound.execute(fetching, execution_options=executor.AT_ONCE).scalar_one()
-    return None if text is None else np.array(json.loads(text), dtype=np.float32)
+    return None if text is None else read_vector(text)

@@ -16,6 +16,7 @@ from imgvec_pg.database.connect import vector_schema
 from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.sqlalchemy.resolve import target_of
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.mixin import EmbeddingMixin
 from imgvec_pg.store.registry import find_collections
 
@@ -45,51 +46,69 @@ def write_embeddings(
     """
     target = target_of(by)
     session.flush()
+    connection = _psycopg_connection(session)
+    collection = _find_collection(connection, target.name)
+    array = _checked(vectors, len(keys), collection.dimensions)
+    columns = _by_column(keys, collection.key_columns)
+    schema = vector_schema(connection)
+    statement = _insertion(collection, schema)
+    written = 0
+    with _halfvec_cursor(connection, schema) as cursor:
+        for start in range(0, len(keys), ROWS_PER_STATEMENT):
+            batch = slice(start, start + ROWS_PER_STATEMENT)
+            values: dict[str, Any] = {
+                f"key_{position}": column[batch] for position, column in enumerate(columns)
+            }
+            values |= {"vectors": [HalfVector(row) for row in array[batch]], "precision": precision}
+            try:
+                row = cursor.execute(statement, values).fetchone()
+            except psycopg.errors.ForeignKeyViolation as error:
+                raise UsageError(
+                    f"a key is no row of {collection.shown_source} ({error.diag.message_detail}); roll back, and write the "
+                    "rows first"
+                ) from error
+            written += int(row[0]) if row else 0
+    return written
+
+
+def _psycopg_connection(session: Session) -> psycopg.Connection[Any]:
     bound = session.connection()
     connection = bound.connection.driver_connection
     if not isinstance(connection, psycopg.Connection):
         raise UsageError(
             f"the session's driver is {bound.dialect.driver}; expected psycopg 3 and a sync session"
         )
-    found = [c for c in find_collections(connection, target.name) if c.name == target.name]
+    return connection
+
+
+def _find_collection(connection: psycopg.Connection[Any], name: str) -> Collection:
+    found = [c for c in find_collections(connection, name) if c.name == name]
     if not found:
-        raise CollectionError(
-            f'collection "{target.name}" does not exist; imgvec.collection has those that do'
-        )
-    [collection] = found
-    array = _checked(vectors, len(keys), collection.dimensions)
-    columns = _by_column(keys, collection.key_columns)
-    schema = vector_schema(connection)
+        raise CollectionError(f'collection "{name}" does not exist; imgvec.collection has those that do')
+    return found[0]
+
+
+def _halfvec_cursor(connection: psycopg.Connection[Any], schema: str) -> psycopg.Cursor[Any]:
+    """Return a cursor that writes halfvec in binary; it alone, as the application may read vectors in another form."""
     cursor = connection.cursor()
     info = TypeInfo.fetch(connection, sql.Identifier(schema, "halfvec"))
-    # On the cursor alone: the application may read vectors over this connection in another form.
     assert info is not None  # noqa: S101 - vector_schema() has found the extension
     register_halfvec_info(cursor, info)  # type: ignore[arg-type]
+    return cursor
+
+
+def _insertion(collection: Collection, schema: str) -> sql.Composed:
+    """Return the statement that writes %(vectors)s of the rows with %(key_0)s, %(key_1)s and so on, arrays of one length."""
     arrays = sql.SQL(", ").join(
         sql.SQL("{}::{}[]").format(sql.Placeholder(f"key_{position}"), sql.SQL(type_name))
         for position, type_name in enumerate(collection.key_types)
     )
-    statement = render(
+    return render(
         "collection/insert_embeddings.sql",
         **bindable(collection.parts(schema)),
         k_keys=sql.SQL(", ").join(sql.Identifier("k", name) for name in collection.key_columns),
         key_arrays=arrays,
     )
-    written = 0
-    for start in range(0, len(keys), ROWS_PER_STATEMENT):
-        part = slice(start, start + ROWS_PER_STATEMENT)
-        values = {f"key_{position}": column[part] for position, column in enumerate(columns)}
-        vectors_of_part = [HalfVector(row) for row in array[part]]
-        try:
-            row = cursor.execute(
-                statement, {**values, "vectors": vectors_of_part, "precision": precision}
-            ).fetchone()
-        except psycopg.errors.ForeignKeyViolation as error:
-            raise UsageError(
-                f"a key is no row of {collection.shown_source} ({error.diag.message_detail}); roll back, and write the rows first"
-            ) from error
-        written += int(row[0]) if row else 0
-    return written
 
 
 def _checked(vectors: npt.ArrayLike, rows: int, dimensions: int) -> npt.NDArray[np.float32]:

@@ -12,6 +12,7 @@ from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.registry import find_collections, get_collection
+from imgvec_pg.store.search_functions import render_function
 from imgvec_pg.store.spec import check_name
 
 
@@ -215,6 +216,6 @@ def alias_statements(collection: Collection, parts: dict[str, sql.Composable]) -
     own_search = sql.Identifier(SEARCH_FUNCTIONS["search"].format(collection.name))
     calling = {"duplicates_of"} | ({"recommend"} if len(collection.key_columns) == 1 else set())
     return [
-        render(f"collection/{file}.sql", **{**parts, **({"search": own_search} if file in calling else {})})
+        render_function(file, {**parts, **({"search": own_search} if file in calling else {})})
         for file in files
     ]

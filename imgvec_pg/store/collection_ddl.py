@@ -19,6 +19,7 @@ from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_plan import CollectionPlan, plan_collection
 from imgvec_pg.store.registry import find_collections, get_collection
+from imgvec_pg.store.search_functions import render_function
 from imgvec_pg.store.source import Source
 from imgvec_pg.store.spec import CollectionSpec, as_tuple, find_problems
 
@@ -141,7 +142,7 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
         statements.append(render("collection/foreign_key.sql", **parts))
     if len(collection.key_columns) > 1:
         statements.append(render("collection/key_type.sql", **parts))
-    statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS if name != "search"]
+    statements += [render_function(name, parts) for name in SEARCH_FUNCTIONS if name != "search"]
     statements += search_statements(collection, schema)
     statements.append(
         render("collection/trigger_functions.sql", **parts, **forget, unless_column_is_gone=unless)
@@ -161,7 +162,7 @@ def search_statements(collection: Collection, schema: str) -> list[sql.Composed]
     """Return what depends on the kind of index: search_<collection>, made or replaced, and the comments on near_*."""
     ending = "" if collection.quantization is None else f"_{collection.quantization}"
     parts = collection.parts(schema)
-    return [render(f"collection/{name}{ending}.sql", **parts) for name in ("search", "near_comment")]
+    return [render_function(f"{name}{ending}", parts) for name in ("search", "near_comment")]
 
 
 ALTERABLE = ("root", "url_prefixes")

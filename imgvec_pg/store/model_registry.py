@@ -65,6 +65,36 @@ def find_models(connection: Connection, name: str | None = None) -> list[Recorde
         return cursor.execute(load_sql("queries/models.sql"), {"name": name}).fetchall()
 
 
+def require_same_model(collection: Collection, embedder: Embedder, fingerprint: str | None) -> None:
+    """Refuse to mix two models in one collection.
+
+    Args:
+        fingerprint: The one on record; None where no worker has stamped it yet.
+
+    Raises:
+        ModelError: The model here has other dimensions or another fingerprint.
+    """
+    if embedder.dimensions != collection.dimensions:
+        raise ModelError(
+            f'model "{collection.model_name}" gives {embedder.dimensions} dimensions here, collection '
+            f'"{collection.name}" has {collection.dimensions}; load the model it was made with, or make a new collection'
+        )
+    if fingerprint is not None and fingerprint != embedder.fingerprint:
+        raise ModelError(
+            f'the weights or preprocessing of "{collection.model_name}" here (fingerprint {embedder.fingerprint[:12]}) are not '
+            f'those that collection "{collection.name}" was embedded with ({fingerprint[:12]}); use the same weights '
+            "(--weights FILE), or make a new collection"
+        )
+
+
+def read_fingerprint(connection: Connection, collection: Collection) -> str | None:
+    """Return the fingerprint of a collection's model on record; None where no worker has stamped it yet."""
+    row = connection.execute(
+        load_sql("queries/model_fingerprint.sql"), {"model_id": collection.model_id}
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def compare_golden(
     connection: Connection, model_id: int, golden: GoldenVectors, precision: str, *, store: bool
 ) -> GoldenComparison:

@@ -4,7 +4,7 @@ from alembic import context, op
 from psycopg import sql
 
 from imgvec_pg.database.migrations import prepare_database
-from imgvec_pg.database.sql_templates import as_alembic_text
+from imgvec_pg.database.sql_templates import as_alembic_text, load_sql
 
 # An application may have the revisions in its own tree, where 0001 may be another's.
 revision = "imgvec_0001"
@@ -62,7 +62,8 @@ FILES = (
 def execute_file(name: str) -> None:
     """Run one SQL file as it stands, in --sql mode too."""
     schema = context.config.attributes.get("vector_schema", "public")
-    op.execute(as_alembic_text(name, vector=sql.Identifier(schema)))
+    refuse = load_sql("functions/refuse_collection.sql")
+    op.execute(as_alembic_text(name, vector=sql.Identifier(schema), refuse_collection=refuse))
 
 
 def prepare() -> None:

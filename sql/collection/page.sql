@@ -14,24 +14,10 @@ SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 AS $page$
 #variable_conflict use_column
+DECLARE
+    k_hint constant text := 'Ask for 1 to 10000 rows a page.';
 BEGIN
-    IF $1 IS NULL THEN
-        RAISE null_value_not_allowed USING MESSAGE = 'the query vector is NULL',
-            HINT = 'Pass a vector; a row that is not embedded yet has none.';
-    END IF;
-    IF {vector}.vector_dims($1) <> {dimensions} THEN
-        RAISE invalid_parameter_value USING
-            MESSAGE = format('the query vector has %s dimensions, the collection {dimensions}', {vector}.vector_dims($1)),
-            HINT = 'Embed the query with the collection''s own model.';
-    END IF;
-    IF {vector}.l2_norm($1) = 0 THEN
-        RAISE invalid_parameter_value USING MESSAGE = 'the query vector is zero, which is equally far from all',
-            HINT = 'Pass a vector that has a direction.';
-    END IF;
-    IF $2 IS NULL OR $2 < 1 OR $2 > 10000 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('k must be 1 to 10000, not %s', coalesce($2::text, 'NULL')),
-            HINT = 'Ask for 1 to 10000 rows a page.';
-    END IF;
+    {check_query}
     IF ($3 IS NULL) <> ($4 IS NULL) THEN
         RAISE invalid_parameter_value USING MESSAGE = 'after_distance and after_key are given together or not at all',
             HINT = 'Pass both as the last row of the page before has them.';

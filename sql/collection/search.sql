@@ -13,6 +13,7 @@ SET plan_cache_mode = force_generic_plan
 AS $search$
 #variable_conflict use_column
 DECLARE
+    k_hint constant text := 'Ask for 1 to 10000 rows; for more, read near_* with ORDER BY distance through a cursor.';
     setting_names constant text[] := '{{hnsw.iterative_scan,hnsw.ef_search,hnsw.max_scan_tuples,hnsw.scan_mem_multiplier,enable_sort,plan_cache_mode}}';
     caller_settings text[];
     -- No more than these can match.
@@ -30,25 +31,9 @@ DECLARE
     found_distances double precision[];
     {found_declarations}
 BEGIN
-    IF $1 IS NULL THEN
-        RAISE null_value_not_allowed USING MESSAGE = 'the query vector is NULL',
-            HINT = 'Pass a vector; a row that is not embedded yet has none.';
-    END IF;
-    IF {vector}.vector_dims($1) <> {dimensions} THEN
-        RAISE invalid_parameter_value USING
-            MESSAGE = format('the query vector has %s dimensions, the collection {dimensions}', {vector}.vector_dims($1)),
-            HINT = 'Embed the query with the collection''s own model.';
-    END IF;
-    IF {vector}.l2_norm($1) = 0 THEN
-        RAISE invalid_parameter_value USING MESSAGE = 'the query vector is zero, which is equally far from all',
-            HINT = 'Pass a vector that has a direction.';
-    END IF;
-    IF $2 IS NULL OR $2 < 1 OR $2 > 10000 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('k must be 1 to 10000, not %s', coalesce($2::text, 'NULL')),
-            HINT = 'Ask for 1 to 10000 rows; for more, read near_* with ORDER BY distance through a cursor.';
-    END IF;
+    {check_query}
     -- Below this the shortest scan would cost more than comparing all.
-    IF NOT is_filtered OR matching > 8 * greatest($2, 20) THEN
+    IF NOT is_filtered OR matching > {few_rows_per_result} * greatest($2, {few_rows_min_k}) THEN
         SELECT sum(pg_relation_size(c.oid)),
                sum(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.relpages > 0 THEN greatest(c.reltuples, 0) / c.relpages
                                                            ELSE 8000.0 / (2 * {dimensions} + 130) END),
@@ -70,17 +55,13 @@ BEGIN
         hides_rows := row_security_active('imgvec.{embedding_table}'::regclass);
         is_filtered := is_filtered OR hides_rows;
         matching := coalesce(matching, embedded_rows);
-        -- So many candidates cost six tenths of what comparing all that match does: to try them in vain, or not to try
-        -- where they would do, is then 1.6 times the best. What a scan costs, in comparisons, depends on which of the two
-        -- find their vectors in the processor's caches (benchmarks/results/visits.txt).
-        affordable := CASE WHEN embedded_bytes <= 33554432 THEN 0.6 * matching / 6
-                           WHEN embedded_bytes <= 536870912 THEN 0.6 * matching / 2
-                           ELSE (0.6 * matching - 420) / 1.5 END;
+        -- The rule, its formula and its costs are told in imgvec_pg/search/strategy.py and database/scan_costs.py.
+        affordable := {affordable_candidates};
         scanned := greatest(coalesce(tuned_ef_search, current_setting('hnsw.ef_search')::integer),
-                            CASE WHEN is_filtered THEN 2 ELSE 1 END * $2);
-        -- Twice what a filter takes on average that the query knows nothing of.
-        expected := 2.0 * $2 * embedded_rows / greatest(matching, 1);
-        IF is_filtered AND expected <= affordable / 4 THEN
+                            CASE WHEN is_filtered THEN {candidates_per_expected} ELSE 1 END * $2);
+        -- What a filter takes on average that the query knows nothing of, with a margin.
+        expected := {candidates_per_expected}::double precision * $2 * embedded_rows / greatest(matching, 1);
+        IF is_filtered AND expected <= {max_first_scan_share} * affordable THEN
             scanned := greatest(scanned, expected);
         END IF;
         caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);
@@ -120,7 +101,7 @@ BEGIN
             strategy := CASE WHEN cardinality(found_distances) >= $2 THEN 'index' ELSE 'index, then exact' END;
             EXIT WHEN strategy = 'index' OR found_distances IS NULL OR NOT is_filtered;
             affordable := affordable - scanned;
-            scanned := 2.0 * $2 * scanned / cardinality(found_distances);
+            scanned := {candidates_per_expected}::double precision * $2 * scanned / cardinality(found_distances);
         END LOOP;
     END IF;
 

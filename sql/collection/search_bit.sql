@@ -14,6 +14,7 @@ SET plan_cache_mode = force_custom_plan
 AS $search$
 #variable_conflict use_column
 DECLARE
+    k_hint constant text := 'Ask for 1 to 10000 rows; for more, read near_* with ORDER BY distance through a cursor.';
     setting_names constant text[] := '{{hnsw.iterative_scan,hnsw.ef_search,enable_sort}}';
     caller_settings text[];
     candidates integer;
@@ -22,23 +23,7 @@ DECLARE
     strategy text := 'exact';
     returned_rows bigint;
 BEGIN
-    IF $1 IS NULL THEN
-        RAISE null_value_not_allowed USING MESSAGE = 'the query vector is NULL',
-            HINT = 'Pass a vector; a row that is not embedded yet has none.';
-    END IF;
-    IF {vector}.vector_dims($1) <> {dimensions} THEN
-        RAISE invalid_parameter_value USING
-            MESSAGE = format('the query vector has %s dimensions, the collection {dimensions}', {vector}.vector_dims($1)),
-            HINT = 'Embed the query with the collection''s own model.';
-    END IF;
-    IF {vector}.l2_norm($1) = 0 THEN
-        RAISE invalid_parameter_value USING MESSAGE = 'the query vector is zero, which is equally far from all',
-            HINT = 'Pass a vector that has a direction.';
-    END IF;
-    IF $2 IS NULL OR $2 < 1 OR $2 > 10000 THEN
-        RAISE invalid_parameter_value USING MESSAGE = format('k must be 1 to 10000, not %s', coalesce($2::text, 'NULL')),
-            HINT = 'Ask for 1 to 10000 rows; for more, read near_* with ORDER BY distance through a cursor.';
-    END IF;
+    {check_query}
     SELECT sum(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.relpages > 0 THEN greatest(c.reltuples, 0) / c.relpages
                                                        ELSE 8000.0 / (2 * {dimensions} + 130) END),
            EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]

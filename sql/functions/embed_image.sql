@@ -13,8 +13,7 @@ BEGIN
     SELECT c.model_id INTO asked_model FROM imgvec.collection AS c
     WHERE c.name = $1 OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = $1);
     IF NOT FOUND THEN
-        RAISE undefined_object USING MESSAGE = coalesce('collection "' || left($1, 80) || '" does not exist', 'the collection is NULL'),
-            HINT = 'SELECT name FROM imgvec.collection lists those that do.';
+        {refuse_collection}
     ELSIF $2 IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'the picture is NULL',
             HINT = 'Pass the bytes of a picture file; a NULL query would match arbitrary rows.';

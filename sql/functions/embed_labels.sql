@@ -14,8 +14,7 @@ BEGIN
     SELECT m.* INTO model FROM imgvec.collection AS c JOIN imgvec.model AS m ON m.id = c.model_id
     WHERE c.name = $1 OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = $1);
     IF NOT FOUND THEN
-        RAISE undefined_object USING MESSAGE = coalesce('collection "' || left($1, 80) || '" does not exist', 'the collection is NULL'),
-            HINT = 'SELECT name FROM imgvec.collection lists those that do.';
+        {refuse_collection}
     END IF;
     IF $2 IS NULL OR array_position($2, NULL) IS NOT NULL THEN
         RAISE null_value_not_allowed USING

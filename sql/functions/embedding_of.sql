@@ -39,8 +39,7 @@ BEGIN
     SELECT c.* INTO wanted FROM imgvec.collection AS c
     WHERE c.name = $1 OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = $1);
     IF NOT FOUND THEN
-        RAISE undefined_object USING MESSAGE = coalesce('collection "' || left($1, 80) || '" does not exist', 'the collection is NULL'),
-            HINT = 'SELECT name FROM imgvec.collection lists those that do.';
+        {refuse_collection}
     END IF;
     IF jsonb_typeof(key_object) = 'string' AND key_object #>> '{{}}' IS JSON OBJECT
         AND (key_object #>> '{{}}')::jsonb ?& wanted.key_columns THEN

@@ -10,8 +10,7 @@ BEGIN
     SELECT c.id INTO found_id FROM imgvec.collection AS c
     WHERE c.name = $1 OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = $1);
     IF NOT FOUND THEN
-        RAISE undefined_object USING MESSAGE = coalesce('collection "' || left($1, 80) || '" does not exist', 'the collection is NULL'),
-            HINT = 'SELECT name FROM imgvec.collection lists those that do.';
+        {refuse_collection}
     END IF;
     IF $2 IS NULL OR $2 NOT IN ('rows', 'words') THEN
         RAISE invalid_parameter_value USING

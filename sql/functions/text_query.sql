@@ -13,8 +13,7 @@ BEGIN
     FROM imgvec.collection AS c JOIN imgvec.model AS m ON m.id = c.model_id
     WHERE c.name = $1 OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = $1);
     IF NOT FOUND THEN
-        RAISE undefined_object USING MESSAGE = coalesce('collection "' || left($1, 80) || '" does not exist', 'the collection is NULL'),
-            HINT = 'SELECT name FROM imgvec.collection lists those that do.';
+        {refuse_collection}
     ELSIF NOT asked.has_text THEN
         RAISE feature_not_supported USING
             MESSAGE = format('the model %s of collection "%s" has no text tower', asked.name, $1),

@@ -41,7 +41,7 @@ from imgvec_pg.django.executor import _QuerySetBackend
 from imgvec_pg.django.indexes import OPTIONS, CollectionIndex
 from imgvec_pg.django.storages import FETCH
 from imgvec_pg.errors import NoWorkerError, UsageError
-from imgvec_pg.search.strategy import DEFAULTS
+from imgvec_pg.search.strategy import DEFAULT_SCAN_SETTINGS
 from imgvec_pg.store.registry import get_collection
 
 ROWS = 3000
@@ -153,9 +153,9 @@ def test_a_row_that_is_not_embedded_has_nothing_near_it_and_is_not_found() -> No
     [
         ("", "empty"),
         (3.5, "cannot search for float"),
-        (None, "cannot search for NoneType; expected words, a picture, a row or a vector"),
+        (None, "cannot search for NoneType; expected words, a picture, a row or numbers of shape"),
         ([[1.0] * 12], r"shape \(1, 12\)"),
-        ([0.0] * 12, "zero or not finite"),
+        ([0.0] * 12, "the vector is zero"),
         (object(), "expected words"),
         ([["x"]], "expected words"),
     ],
@@ -175,12 +175,12 @@ def test_a_vector_of_other_dimensions_is_refused() -> None:
         class Meta:
             app_label = "gallery"
 
-    with pytest.raises(UsageError, match="the vector has 3 dimensions; expected 256, of demo"):
+    with pytest.raises(UsageError, match=r"the vector has shape \(3,\); expected \(256,\)"):
         Known.objects.near([1.0] * 3)
     # A team's own embedder has to be loaded to know, so it is the database that is asked.
     near = items().near([1.0] * 3)
     for ask in (near.count, lambda: list(near[:3])):
-        with pytest.raises(UsageError, match="the vector has 3 dimensions; expected 12, of color-grid"):
+        with pytest.raises(UsageError, match=r"the vector has shape \(3,\); expected \(12,\)"):
             ask()
 
 
@@ -332,10 +332,12 @@ def test_more_candidates_than_one_scan_gives_are_taken_from_the_index_alone() ->
     near = items().near("red").filter(price__gt=500)
     backend = _QuerySetBackend(near, "default", near._near, has_distance=True, is_restricted=True)
     with transaction.atomic():
-        backend.set({**DEFAULTS, "hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "1000"})
+        backend.set(
+            {**DEFAULT_SCAN_SETTINGS, "hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "1000"}
+        )
         with CaptureQueriesContext(connection) as queries:
-            found = backend.ask(5, 2500)
-        assert found == backend.ask(5, None)
+            found = backend.fetch(5, 2500)
+        assert found == backend.fetch(5, None)
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_sort = off")
             cursor.execute(f"EXPLAIN {queries[-1]['sql']}")

@@ -74,7 +74,7 @@ def test_condition_is_over_the_source(ask: Ask, where: str, expected: list[int])
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("prise < 50", r'column "prise" does not exist \(Perhaps you meant .*product.price'),
+        ("prise < 50", r'column "prise" does not exist \(hint: Perhaps you meant .*product.price'),
         ("price <", "syntax error"),
         ("price", "must be type boolean"),
         ("price / (id - 1) > 2", "division by zero"),

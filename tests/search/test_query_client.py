@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from colorshop import embedding, make_shop, picture
 from imgvec_test_embedder import ColorGrid
+from psycopg import sql
 
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import ModelError, NoWorkerError, UsageError
-from imgvec_pg.search import query_client
+from imgvec_pg.search import query_client, query_embedding
 from imgvec_pg.search.query_client import vector_of_image, vector_of_words
 
 
@@ -56,3 +58,24 @@ def test_what_is_no_picture_is_refused_before_anybody_is_asked(connection: Conne
     for data in (b"", b"no picture"):
         with pytest.raises(UsageError, match="the picture cannot be used"):
             vector_of_image(connection, collection, data)
+
+
+def test_words_are_looked_up_in_the_cache_once_and_their_use_is_noted(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = make_shop(connection)
+    loaded: list[str] = []
+
+    def load_and_count(name: str) -> sql.SQL:
+        loaded.append(name)
+        return load_sql(name)
+
+    for module in (query_client, query_embedding):
+        monkeypatch.setattr(module, "load_sql", load_and_count)
+    new = vector_of_words(connection, collection, "red", "process")
+    assert loaded.count("queries/cached_text.sql") == 1
+    connection.execute("UPDATE imgvec.text_embedding SET used_at = now() - interval '3 days'")
+    assert np.allclose(vector_of_words(connection, collection, "red", "process"), new, atol=1e-3)
+    assert loaded.count("queries/cached_text.sql") == 2
+    noted = connection.execute("SELECT used_at > now() - interval '1 hour' FROM imgvec.text_embedding")
+    assert noted.fetchall() == [(True,)]

@@ -1,5 +1,6 @@
 """search_* finds by the index, by comparing, or by one after the other; says which, and is never short."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,7 @@ import pytest
 from photostore import as_role, make_collection, make_photos, new_role
 
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.scan_costs import ScanCosts
 from imgvec_pg.store.index.build import build_index
 
 ROWS = 4000
@@ -126,6 +128,22 @@ def test_each_way_is_planned_as_it_is_called(
         # Looked up for each row that the scan visits, and not joined before it.
         assert "Filter: CASE WHEN (v.id = ANY" in scans[0]
         assert "Join" not in scans[0] and "Nested Loop" not in scans[0]
+
+
+@pytest.mark.parametrize("table_bytes", [0, 32 << 20, (32 << 20) + 1, 512 << 20, (512 << 20) + 1, 10 << 30])
+@pytest.mark.parametrize("matching", [1, 160, 1000, 10_000, 1_000_000])
+def test_sql_and_python_afford_the_same_scans(cloud: Connection, table_bytes: int, matching: int) -> None:
+    row = cloud.execute("SELECT prosrc FROM pg_proc WHERE proname = 'search_cloud'").fetchone()
+    assert row is not None
+    [expression] = re.findall(r"affordable := (CASE .*? END);", row[0], re.DOTALL)
+    afforded = cloud.execute(
+        f"SELECT ({expression})::float8 FROM (VALUES (%s::float8, %s::float8)) AS v (embedded_bytes, matching)",
+        [table_bytes, matching],
+    ).fetchone()
+    costs = ScanCosts.of_table(table_bytes)
+    by_keys = costs.affordable_candidates(costs.compare_key * matching, costs.start_scan)
+    assert afforded == (pytest.approx(by_keys, rel=1e-9),)
+    assert costs.compare_key < costs.compare_joined_row
 
 
 @pytest.mark.parametrize("k", [1, 10, 200, 1500, 10_000])

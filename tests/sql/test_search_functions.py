@@ -160,6 +160,76 @@ def test_search_refuses_what_cannot_be_meant(scratch: Connection, arguments: str
         scratch.execute(f"SELECT * FROM imgvec.search_photo_test({arguments})")  # type: ignore[arg-type]
 
 
+SEARCH_HINT = "Ask for 1 to 10000 rows; for more, read near_* with ORDER BY distance through a cursor."
+PAGE_HINT = "Ask for 1 to 10000 rows a page."
+NULL_VECTOR = (
+    "22004",
+    "the query vector is NULL",
+    "Pass a vector; a row that is not embedded yet has none.",
+)
+OTHER_DIMENSIONS = (
+    "22023",
+    "the query vector has 2 dimensions, the collection 3",
+    "Embed the query with the collection's own model.",
+)
+ZERO = (
+    "22023",
+    "the query vector is zero, which is equally far from all",
+    "Pass a vector that has a direction.",
+)
+
+
+@pytest.mark.parametrize(
+    ("function", "quantization", "k_hint"),
+    [("search", None, SEARCH_HINT), ("search", "bit", SEARCH_HINT), ("page", None, PAGE_HINT)],
+)
+def test_search_over_both_kinds_of_index_and_page_refuse_the_same(
+    scratch: Connection, function: str, quantization: str | None, k_hint: str
+) -> None:
+    make_photos(scratch, quantization=quantization)
+    refused = {
+        "NULL": NULL_VECTOR,
+        "NULL, 0": NULL_VECTOR,
+        "'[1,0]'": OTHER_DIMENSIONS,
+        "'[0,0,0]'": ZERO,
+        **{
+            f"'[1,0,0]', {k}": ("22023", f"k must be 1 to 10000, not {k}", k_hint)
+            for k in ("0", "-1", "10001", "NULL")
+        },
+    }
+    told = {}
+    for arguments in refused:
+        with pytest.raises(psycopg.Error) as raised, scratch.transaction():
+            scratch.execute(f"SELECT * FROM imgvec.{function}_photo_test({arguments})")  # type: ignore[arg-type]
+        diagnostic = raised.value.diag
+        told[arguments] = (diagnostic.sqlstate, diagnostic.message_primary, diagnostic.message_hint)
+    assert told == refused
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "find_embedding({}, '1')",
+        "embeddings_of({}, '[1]')",
+        "text_query({}, 'red')",
+        "embed_image({}, 'x')",
+        "embed_labels({}, ARRAY['red', 'blue'])",
+        "percentile({}, 0.1)",
+    ],
+)
+def test_an_unknown_collection_is_told_alike_by_all_functions(scratch: Connection, call: str) -> None:
+    messages = {
+        "'nope'": 'collection "nope" does not exist',
+        "NULL": "the collection is NULL",
+        f"'{'x' * 90}'": f'collection "{"x" * 80}" does not exist',
+    }
+    for name, message in messages.items():
+        with pytest.raises(psycopg.errors.UndefinedObject) as raised, scratch.transaction():
+            scratch.execute(f"SELECT * FROM imgvec.{call.format(name)}")  # type: ignore[arg-type]
+        assert raised.value.diag.message_primary == message
+        assert raised.value.diag.message_hint == "SELECT name FROM imgvec.collection lists those that do."
+
+
 @pytest.mark.usefixtures("photos")
 @pytest.mark.parametrize("k", [1, 10_000])
 def test_search_takes_k_from_1_to_10000(scratch: Connection, k: int) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import CollectionError, UsageError
-from imgvec_pg.search.strategy import DEFAULTS
+from imgvec_pg.search.strategy import DEFAULT_SCAN_SETTINGS
 from imgvec_pg.sqlalchemy.collection_cache import forget_state, read_state
 from imgvec_pg.sqlalchemy.executor import search
 from imgvec_pg.store.aliases import create_alias, drop_alias, get_alias, point_alias
@@ -256,9 +256,11 @@ def test_settings_are_as_before(module_database: str, isolation: str, has_librar
         "postgresql+psycopg://", creator=lambda: psycopg.connect(module_database), isolation_level=isolation
     )
     with made.connect() as connection:
-        wanted = DEFAULTS
+        wanted = DEFAULT_SCAN_SETTINGS
         if has_library:
-            wanted = dict(zip(DEFAULTS, ("strict_order", "17", "12345", "2", "off"), strict=True))
+            wanted = dict(
+                zip(DEFAULT_SCAN_SETTINGS, ("strict_order", "17", "12345", "2", "off"), strict=True)
+            )
             connection.execute(sa.text("SELECT '[1]'::halfvec"))
             for name, value in wanted.items():
                 connection.execute(sa.select(sa.func.set_config(name, value, False)))
@@ -289,11 +291,11 @@ def test_an_alias_is_searched_by_its_own_key(engine: sa.Engine) -> None:
         ({"k": "5"}, "k is '5'"),
         ({"k": True}, "k is True"),
         ({"collection": None}, "the collection is None; expected its name"),
-        ({"vector": np.zeros(DIMENSIONS)}, "zero or not finite"),
-        ({"vector": np.full(DIMENSIONS, np.nan)}, "zero or not finite"),
-        ({"vector": [1.0, 2.0]}, r"shape \(2,\); the collection's model gives \(8,\)"),
+        ({"vector": np.zeros(DIMENSIONS)}, "the vector is zero"),
+        ({"vector": np.full(DIMENSIONS, np.nan)}, "the vector is not finite"),
+        ({"vector": [1.0, 2.0]}, r"shape \(2,\); expected \(8,\), as the collection's model gives"),
         ({"statement": sa.select(Photo.id).limit(3)}, "the select has LIMIT"),
-        ({"vector": ["red"]}, "the vector is not made of numbers"),
+        ({"vector": ["red"]}, "cannot search for list; expected numbers of shape"),
         ({"key": []}, 'given; the key of collection "photo_test" is id'),
         ({"statement": sa.select(Photo.id).fetch(3)}, "the select has FETCH"),
         ({"statement": sa.select(sa.func.count()).having(sa.true())}, "the select has HAVING"),
@@ -325,7 +327,7 @@ def test_settings_are_as_before_where_a_value_cannot_be_read(engine: sa.Engine) 
     with engine.connect() as connection:
         connection.execute(sa.text("SELECT '[1]'::halfvec"))
         connection.execute(sa.text("SET LOCAL hnsw.iterative_scan = strict_order"))
-        shown = [sa.text(f"SHOW {name}") for name in DEFAULTS]
+        shown = [sa.text(f"SHOW {name}") for name in DEFAULT_SCAN_SETTINGS]
         before = [connection.scalar(show) for show in shown]
         with pytest.raises(ValueError, match=r"cannot read \d+.jpg"):
             search(connection, statement, "photo_test", QUERY)

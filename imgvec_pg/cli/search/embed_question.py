@@ -6,6 +6,7 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query_embedding import ModelOptions, ask_with_image, ask_with_words, check_words
 from imgvec_pg.search.query_types import SearchQuery
+from imgvec_pg.search.rows import ask_with_row
 from imgvec_pg.store.collection import Collection
 
 
@@ -39,3 +40,17 @@ def ask(
     if image is not None:
         return ask_with_image(connection, collection, image, model)
     return ask_with_words(connection, collection, words, model)
+
+
+def embed_query(
+    connection: Connection,
+    collection: Collection,
+    words: tuple[str, ...],
+    image: Path | None,
+    like: str | None,
+    model: ModelOptions,
+) -> SearchQuery:
+    """Make a query of the one that is given: words, a picture file or a row's key."""
+    if like is not None:
+        return ask_with_row(connection, collection, like)
+    return ask(connection, collection, " ".join(words), image, model)

@@ -8,9 +8,15 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ModelError, UsageError
-from imgvec_pg.search.query_embedding import ModelOptions, embed_words, load_collection_model, prompted
+from imgvec_pg.search.query_embedding import (
+    ModelOptions,
+    embed_words,
+    load_collection_model,
+    prompted,
+    read_cached,
+)
 from imgvec_pg.search.query_types import Float32Array, vector_text
-from imgvec_pg.search.transaction import bracketed, read_only_transaction, read_vector, shown_columns
+from imgvec_pg.search.transaction import bracketed, read_only_transaction, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
 
@@ -19,7 +25,7 @@ MAX_LABELS = 1000
 
 @dataclass(frozen=True)
 class Classified:
-    """A row and the probability of each label, in the labels' order; the asked columns as JSON values."""
+    """A row and the probability of each label, in the labels' order; the columns wanted as JSON values."""
 
     key: Key
     probabilities: Sequence[float]
@@ -38,7 +44,7 @@ def embed_texts(
         UsageError: A text is empty or too long, or the collection's model knows no words.
         ModelError: The model cannot be loaded, or is not the one the collection was embedded with.
     """
-    asked = [prompted(collection, text) for text in texts]
+    prompted_texts = [prompted(collection, text) for text in texts]
     if not collection.has_text:
         raise UsageError(
             f'model "{collection.model_name}" of collection "{collection.name}" has no text tower, so it knows '
@@ -46,11 +52,10 @@ def embed_texts(
         )
     embedder: Embedder | None = None
     vectors = []
-    for text, words in zip(asked, texts, strict=True):
-        known = {"model_id": collection.model_id, "text": text}
-        row = connection.execute(load_sql("queries/cached_text.sql"), known).fetchone()
-        if row is not None:
-            vectors.append(read_vector(row[0]))
+    for text, words in zip(prompted_texts, texts, strict=True):
+        cached = read_cached(connection, collection, text)
+        if cached is not None:
+            vectors.append(cached.embedding)
             continue
         embedder = embedder or load_collection_model(connection, collection, options)
         vectors.append(embed_words(connection, collection, embedder, words))

@@ -9,8 +9,8 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.nearest import MAX_K, NearestOptions, Neighbours, find_nearest
-from imgvec_pg.search.query_types import DUMP_KEYS, Float32Array
-from imgvec_pg.search.transaction import bracketed, read_only_transaction, read_vector
+from imgvec_pg.search.query_types import DUMP_KEYS, Float32Array, read_vector
+from imgvec_pg.search.transaction import bracketed, read_only_transaction
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
 

@@ -12,7 +12,8 @@ from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.explain import has_ordered_scan
 from imgvec_pg.database.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
+from imgvec_pg.errors import CollectionError, DatabaseError
+from imgvec_pg.search.error_mapping import condition_error
 from imgvec_pg.search.query_types import RowKey
 from imgvec_pg.search.recall.intervals import mean_interval
 from imgvec_pg.search.recall.measurements import (
@@ -189,10 +190,7 @@ class RecallMeter:
         except psycopg.Error as error:
             if self.options.where is None:
                 raise
-            raise UsageError(
-                f"PostgreSQL does not take the condition {self.options.where!r}: {one_line(error)}; "
-                f"expected SQL over the columns of {self.collection.shown_source}"
-            ) from error
+            raise condition_error(error, self.collection, self.options.where) from error
 
     def _distances(
         self, cursor: psycopg.Cursor[Any], row: RowKey, *, exactly: bool = False, ef_search: int = 0

@@ -16,12 +16,13 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.errors import ImageError, ModelError, PicturesAwayError
+from imgvec_pg.errors import ImageError, PicturesAwayError
 from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.fetching.application_fetch import Fetch, find_fetch, read_picture
 from imgvec_pg.images.reference import ImageReference, url_scheme
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.integrity.verify import Verified, reading_only
+from imgvec_pg.store.model_registry import read_fingerprint, require_same_model
 from imgvec_pg.store.queue.jobs import Key
 
 FILES_AT_ONCE = 1024
@@ -120,7 +121,7 @@ def check_sample(
         PicturesAwayError: The root is not there.
         ModelError: The model is not the one on record.
     """
-    require_same_model(connection, collection, embedder)
+    require_same_model(collection, embedder, read_fingerprint(connection, collection))
     parts = bindable(collection.parts(vector_schema(connection)))
     with reading_only(connection, collection):
         rows = connection.execute(
@@ -148,23 +149,6 @@ def cosine_similarity(picture: EmbeddedPicture, data: bytes, embedder: Embedder)
         return -1.0
     stored = np.array(picture.embedding.strip("[]").split(","), dtype=np.float64)
     return float(stored @ now / (np.linalg.norm(stored) * np.linalg.norm(now)))
-
-
-def require_same_model(connection: Connection, collection: Collection, embedder: Embedder) -> None:
-    """Check that an embedder is the model on record, without recording it.
-
-    Raises:
-        ModelError: It is another one.
-    """
-    row = connection.execute(
-        "SELECT fingerprint FROM imgvec.model WHERE id = %s", [collection.model_id]
-    ).fetchone()
-    recorded = row and row[0]
-    if recorded and recorded != embedder.fingerprint:
-        raise ModelError(
-            f'the weights or preprocessing of "{embedder.name}" here (fingerprint {embedder.fingerprint[:12]}) are not '
-            f'those that collection "{collection.name}" was embedded with ({recorded[:12]}); use the same weights'
-        )
 
 
 def path_reader(collection: Collection, root: Path | None) -> Fetch:

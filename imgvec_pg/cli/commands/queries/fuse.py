@@ -1,19 +1,20 @@
 """`imgvec fuse`: two collections' answers as one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from imgvec_pg.cli.options import echo_json, model_options
-from imgvec_pg.cli.search.embed_question import ask, check_query
+from imgvec_pg.cli.search.embed_question import check_query, embed_query
 from imgvec_pg.cli.search.shared import answer_options, choose_columns, echo_answer
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.formatting import plain_value
 from imgvec_pg.search.nearest import MAX_K, NearestOptions, find_nearest
-from imgvec_pg.search.operations.rank_fusion import RANK_CONSTANT, fuse_answers, require_same_source
+from imgvec_pg.search.operations.rank_fusion import RANK_CONSTANT, Fused, fuse_answers, require_same_source
 from imgvec_pg.search.query_embedding import ModelOptions
-from imgvec_pg.search.rows import ask_with_row
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
 
 
@@ -79,33 +80,39 @@ def fuse(
         options = NearestOptions(max(depth, k), where, shown)
         answers = []
         for collection in (first, second):
-            question = (
-                ask_with_row(connection, collection, like)
-                if like is not None
-                else ask(connection, collection, " ".join(words), image, model)
-            )
-            answers.append(find_nearest(connection, collection, question.target, options))
+            query = embed_query(connection, collection, words, image, like, model)
+            answers.append(find_nearest(connection, collection, query.target, options))
         rows = fuse_answers(connection, first, (answers[0], answers[1]), k, rank_constant)
     if as_json:
-        echo_json(
-            [
-                {
-                    "key": plain_value(row.key),
-                    "score": row.score,
-                    "ranks": dict(zip(names, row.ranks, strict=True)),
-                    "columns": plain_value(row.columns),
-                }
-                for row in rows
-            ]
-        )
+        _print_json(rows, names)
     elif rows:
-        beside = [name for name in shown if name not in first.key_columns]
-        echo_answer(
-            ["score", *names, *first.key_columns, *beside],
-            [
-                [f"{row.score:.5f}", *row.ranks, *row.key.values(), *(row.columns[name] for name in beside)]
-                for row in rows
-            ],
-        )
+        _print_table(rows, names, first, shown)
     else:
         click.echo("nothing found: no embedded row matches that this role may see", err=True)
+
+
+def _print_json(rows: Sequence[Fused], names: Sequence[str]) -> None:
+    echo_json(
+        [
+            {
+                "key": plain_value(row.key),
+                "score": row.score,
+                "ranks": dict(zip(names, row.ranks, strict=True)),
+                "columns": plain_value(row.columns),
+            }
+            for row in rows
+        ]
+    )
+
+
+def _print_table(
+    rows: Sequence[Fused], names: Sequence[str], collection: Collection, columns: Sequence[str]
+) -> None:
+    others = [name for name in columns if name not in collection.key_columns]
+    echo_answer(
+        ["score", *names, *collection.key_columns, *others],
+        [
+            [f"{row.score:.5f}", *row.ranks, *row.key.values(), *(row.columns[name] for name in others)]
+            for row in rows
+        ],
+    )

@@ -1,20 +1,21 @@
 """`imgvec page`: a long answer page by page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from imgvec_pg.cli.options import echo_json, model_options
-from imgvec_pg.cli.search.embed_question import ask, check_query
+from imgvec_pg.cli.search.embed_question import check_query, embed_query
 from imgvec_pg.cli.search.shared import answer_options, choose_columns, collection_option, echo_answer
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.search.formatting import plain_value
-from imgvec_pg.search.nearest import NearestOptions
+from imgvec_pg.search.nearest import NearestOptions, Neighbour
 from imgvec_pg.search.operations.paginate import PagePosition, parse_place, read_page
 from imgvec_pg.search.operations.weighted_query import row_vector
 from imgvec_pg.search.query_embedding import ModelOptions
 from imgvec_pg.search.query_types import RowKey
-from imgvec_pg.search.rows import ask_with_row
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
 
 
@@ -59,36 +60,36 @@ def page(
         collection = get_collection(connection, collection_name)
         place = None if after is None else parse_place(collection, after)
         shown = choose_columns(connection, collection, columns)
-        question = (
-            ask_with_row(connection, collection, like)
-            if like is not None
-            else ask(connection, collection, " ".join(words), image, ModelOptions(weights, device, precision))
+        query = embed_query(
+            connection, collection, words, image, like, ModelOptions(weights, device, precision)
         )
-        target = question.target
+        target = query.target
         vector = row_vector(connection, collection, target) if isinstance(target, RowKey) else target
         rows = read_page(connection, collection, vector, NearestOptions(k, where, shown), place)
     end = PagePosition(rows[-1].distance, rows[-1].key).text() if len(rows) == k else None
     if as_json:
-        echo_json(
-            {
-                "rows": [
-                    {
-                        "key": plain_value(row.key),
-                        "distance": row.distance,
-                        "columns": plain_value(row.columns),
-                    }
-                    for row in rows
-                ],
-                "after": end,
-            }
-        )
-        return
-    beside = [name for name in shown if name not in collection.key_columns]
+        _print_json(rows, end)
+    else:
+        _print_table(rows, end, collection, shown)
+
+
+def _print_json(rows: Sequence[Neighbour], end: str | None) -> None:
+    shown = [
+        {"key": plain_value(row.key), "distance": row.distance, "columns": plain_value(row.columns)}
+        for row in rows
+    ]
+    echo_json({"rows": shown, "after": end})
+
+
+def _print_table(
+    rows: Sequence[Neighbour], end: str | None, collection: Collection, columns: Sequence[str]
+) -> None:
+    others = [name for name in columns if name not in collection.key_columns]
     if rows:
         echo_answer(
-            ["distance", *collection.key_columns, *beside],
+            ["distance", *collection.key_columns, *others],
             [
-                [f"{row.distance:.4f}", *row.key.values(), *(row.columns[name] for name in beside)]
+                [f"{row.distance:.4f}", *row.key.values(), *(row.columns[name] for name in others)]
                 for row in rows
             ],
         )

@@ -1,0 +1,40 @@
+"""The SQL functions of a collection, from their files with the parts that several of them share."""
+
+from collections.abc import Mapping
+
+from psycopg import sql
+
+from imgvec_pg.database import scan_costs
+from imgvec_pg.database.sql_templates import render
+
+
+def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Composed:
+    """Return the statement in `sql/collection/<file>.sql` that makes a function, with argument checks and the costs of scans.
+
+    Args:
+        parts: The collection's own, or an alias's.
+    """
+    checks = render("collection/check_query.sql", **parts)
+    return render(f"collection/{file}.sql", **{**scan_parts(), **parts, "check_query": checks})
+
+
+def scan_parts() -> dict[str, sql.Composable]:
+    """Return the `{parts}` by which search_* choose between an index scan and an exact scan, as search/strategy.py does."""
+    by_size = [
+        render(
+            "collection/affordable_candidates.sql",
+            max_table_bytes=sql.Literal(costs.max_table_bytes),
+            max_scan_share=sql.Literal(scan_costs.MAX_SCAN_SHARE),
+            compare_key=sql.Literal(costs.compare_key),
+            start_scan=sql.Literal(costs.start_scan),
+            visit_candidate=sql.Literal(costs.visit_candidate),
+        )
+        for costs in scan_costs.SCAN_COSTS_MICROSECONDS
+    ]
+    return {
+        "affordable_candidates": sql.SQL("CASE {} END").format(sql.SQL(" ").join(by_size)),
+        "max_first_scan_share": sql.Literal(scan_costs.MAX_FIRST_SCAN_SHARE),
+        "candidates_per_expected": sql.Literal(scan_costs.CANDIDATES_PER_EXPECTED),
+        "few_rows_per_result": sql.Literal(scan_costs.FEW_ROWS_PER_RESULT),
+        "few_rows_min_k": sql.Literal(scan_costs.FEW_ROWS_MIN_K),
+    }
