@@ -23,6 +23,7 @@ COMMANDS = {
     "collection": ("imgvec_pg.cli.commands.collection.group", "Make a table's pictures searchable."),
     "model": ("imgvec_pg.cli.commands.model.group", "List models, fetch their weights, check and time them."),
     "add": ("imgvec_pg.cli.commands.add", "Add picture files and folders to the built-in library."),
+    "library": ("imgvec_pg.cli.commands.library.group", "List and forget pictures of the built-in library."),
     "backfill": ("imgvec_pg.cli.commands.backfill", "Embed all rows that wait, then build the index."),
     "worker": ("imgvec_pg.cli.commands.worker", "Keep embedding what changes, until stopped."),
     "status": ("imgvec_pg.cli.commands.status", "Show how far each collection is and who works on it."),
