@@ -25,12 +25,12 @@ from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.query_embedding import (
     ModelOptions,
     ask_with_words,
+    embed_and_keep,
     embed_picture,
-    embed_words,
     load_collection_model,
     prompted,
 )
-from imgvec_pg.search.query_types import Float32Array
+from imgvec_pg.search.query_types import EmbeddedWords, Float32Array, SearchQuery
 from imgvec_pg.search.transaction import read_vector
 from imgvec_pg.store.collection import Collection
 
@@ -50,31 +50,48 @@ _loading = threading.Lock()
 def vector_of_words(
     connection: Connection, collection: Collection, words: str, embedding: Embedding = "auto"
 ) -> Float32Array:
-    """Return the vector of words, shape (dimensions,), L2 norm 1.
+    """Return the vector of words, shape (dimensions,), L2 norm 1; `question_of_words` without what goes with it.
 
     Raises:
         UsageError: The words are empty or too long, or the collection's model knows no words.
         NoWorkerError: Only a worker may embed, and none answered.
         ModelError: The model cannot be loaded here, or is not the one the collection was embedded with.
     """
+    question = question_of_words(connection, collection, words, embedding)
+    assert isinstance(question.target, np.ndarray)  # noqa: S101 - words always give a vector
+    return question.target
 
+
+def question_of_words(
+    connection: Connection, collection: Collection, words: str, embedding: Embedding = "auto"
+) -> SearchQuery:
+    """Make a question of words; its `truncated`, which is logged as a warning too, tells of words too long for the model.
+
+    Raises:
+        UsageError, NoWorkerError, ModelError: As `vector_of_words`.
+    """
+    question = _question_of_words(connection, collection, words, embedding)
+    if question.truncated is not None:
+        log.warning("%s", question.truncated)
+    return question
+
+
+def _question_of_words(
+    connection: Connection, collection: Collection, words: str, embedding: Embedding
+) -> SearchQuery:
     text = prompted(collection, words)
     values = {"model_id": collection.model_id, "text": text}
     cached = connection.execute(load_sql("queries/cached_text.sql"), values).fetchone()
     if cached is not None and not cached[1]:
-        return read_vector(cached[0])
+        return SearchQuery("words", words, read_vector(cached[0]), truncated=cached[2])
     # What is written to the cache in the caller's transaction would keep all others waiting who ask for the same words.
     with beside(connection) as own:
 
-        def embed() -> Float32Array:
+        def embed() -> EmbeddedWords:
             asked = _by_worker(own, collection, embedding, words=text)
-            if asked is not None:
-                return asked
-            return embed_words(own, collection, model_here(own, collection), words)
+            return asked or embed_and_keep(own, collection, model_here(own, collection), words)
 
-        target = ask_with_words(own, collection, words, ModelOptions(), embed=embed).target
-    assert isinstance(target, np.ndarray)  # noqa: S101 - words always give a vector
-    return target
+        return ask_with_words(own, collection, words, ModelOptions(), embed=embed)
 
 
 def vector_of_image(
@@ -97,7 +114,7 @@ def vector_of_image(
     with beside(connection) as own:
         asked = _by_worker(own, collection, embedding, image=image)
     if asked is not None:
-        return asked
+        return asked.vector
     return embed_picture(connection, collection, model_here(connection, collection), decoded)
 
 
@@ -129,7 +146,7 @@ def _by_worker(
     *,
     words: str | None = None,
     image: bytes | None = None,
-) -> Float32Array | None:
+) -> EmbeddedWords | None:
     """Have a worker embed; None where none answers and this process may do it.
 
     Args:
@@ -161,7 +178,7 @@ def _by_worker(
     return None
 
 
-def _ask(own: Connection, values: dict[str, object]) -> Float32Array | None:
+def _ask(own: Connection, values: dict[str, object]) -> EmbeddedWords | None:
     row = own.execute(load_sql("queries/enqueue_request.sql"), values).fetchone()
     if row is None or row[0] is None:
         return None
@@ -171,6 +188,6 @@ def _ask(own: Connection, values: dict[str, object]) -> Float32Array | None:
         if answer is not None:
             if answer[1] is not None:
                 raise ModelError(f"the worker could not embed this: {answer[1]}")
-            return read_vector(answer[0])
+            return EmbeddedWords(read_vector(answer[0]), answer[2])
         time.sleep(POLL_SECONDS)
     return None

@@ -13,14 +13,14 @@ from PIL.Image import Image
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
-from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.embedder import Embedder, describe_truncation
 from imgvec_pg.embedding.golden import IMAGE, TEXT
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ImageError, ModelError, UsageError
 from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
-from imgvec_pg.search.query_types import Float32Array, SearchQuery, vector_text
+from imgvec_pg.search.query_types import EmbeddedWords, Float32Array, SearchQuery, vector_text
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.model_registry import check_golden
 
@@ -44,7 +44,7 @@ def ask_with_words(
     collection: Collection,
     words: str,
     options: ModelOptions,
-    embed: Callable[[], Float32Array] | None = None,
+    embed: Callable[[], EmbeddedWords] | None = None,
 ) -> SearchQuery:
     """Make a question of words; the model is loaded only for words that the cache does not have.
 
@@ -66,11 +66,14 @@ def ask_with_words(
     if cached is not None:
         if cached[1]:
             _write_cache(connection, load_sql("queries/touch_text.sql"), values)
-        return SearchQuery("words", words, np.array(json.loads(cached[0]), dtype=np.float32))
+        vector = np.array(json.loads(cached[0]), dtype=np.float32)
+        return SearchQuery("words", words, vector, truncated=cached[2])
     if embed is not None:
-        return SearchQuery("words", words, embed())
-    embedder = load_collection_model(connection, collection, options)
-    return SearchQuery("words", words, embed_words(connection, collection, embedder, words))
+        found = embed()
+    else:
+        embedder = load_collection_model(connection, collection, options)
+        found = embed_and_keep(connection, collection, embedder, words)
+    return SearchQuery("words", words, found.vector, truncated=found.truncated)
 
 
 def embed_words(
@@ -84,8 +87,16 @@ def embed_words(
     Raises:
         ModelError: The model computes other vectors here than at its first use.
     """
+    return embed_and_keep(connection, collection, embedder, words).vector
+
+
+def embed_and_keep(
+    connection: Connection, collection: Collection, embedder: Embedder, words: str
+) -> EmbeddedWords:
+    """Do what `embed_words` does, and tell whether the model read all of the words."""
     text = prompted(collection, words)
     check_golden(connection, collection, embedder, (TEXT,))
+    note = describe_truncation(embedder, text)
     embedding: Float32Array = embedder.embed_texts([text])[0]
     statement = render("queries/cache_text.sql", vector=psycopg.sql.Identifier(vector_schema(connection)))
     values = {
@@ -93,9 +104,10 @@ def embed_words(
         "fingerprint": embedder.fingerprint,
         "text": text,
         "embedding": vector_text(embedding),
+        "note": note,
     }
     _write_cache(connection, statement, values)
-    return embedding
+    return EmbeddedWords(embedding, note)
 
 
 def ask_with_image(

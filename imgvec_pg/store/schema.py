@@ -222,6 +222,7 @@ class TextEmbedding(Base):
     text: Mapped[str] = mapped_column(Text, primary_key=True)
     embedding: Mapped[Any] = mapped_column(HALFVEC())
     used_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
+    note: Mapped[str | None] = mapped_column(Text)
 
 
 class WorkerRow(Base):
@@ -248,6 +249,8 @@ class EmbeddingRequest(Base):
     __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012 - SQLAlchemy's own protocol
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    asker: Mapped[str] = mapped_column(Text, server_default=text("SESSION_USER"))
+    asked_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.clock_timestamp())
     model_id: Mapped[int] = mapped_column(Integer)
     text: Mapped[str | None] = mapped_column(Text)
     image: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -256,6 +259,7 @@ class EmbeddingRequest(Base):
     answered_at: Mapped[datetime | None] = mapped_column(TimestampTz)
     embedding: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
+    note: Mapped[str | None] = mapped_column(Text)
 
 
 class Calibration(Base):

@@ -1,5 +1,6 @@
 """Texts as vectors, several at once, and labels as probabilities."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +9,13 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ModelError, UsageError
-from imgvec_pg.search.query_embedding import ModelOptions, embed_words, load_collection_model, prompted
-from imgvec_pg.search.query_types import Float32Array, vector_text
+from imgvec_pg.search.query_embedding import ModelOptions, embed_and_keep, load_collection_model, prompted
+from imgvec_pg.search.query_types import EmbeddedWords, Float32Array, vector_text
 from imgvec_pg.search.transaction import bracketed, read_only_transaction, read_vector, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
+
+log = logging.getLogger(__name__)
 
 MAX_LABELS = 1000
 
@@ -50,10 +53,13 @@ def embed_texts(
         known = {"model_id": collection.model_id, "text": text}
         row = connection.execute(load_sql("queries/cached_text.sql"), known).fetchone()
         if row is not None:
-            vectors.append(read_vector(row[0]))
-            continue
-        embedder = embedder or load_collection_model(connection, collection, options)
-        vectors.append(embed_words(connection, collection, embedder, words))
+            found = EmbeddedWords(read_vector(row[0]), row[2])
+        else:
+            embedder = embedder or load_collection_model(connection, collection, options)
+            found = embed_and_keep(connection, collection, embedder, words)
+        if found.truncated is not None:
+            log.warning('"%s": %s', words[:60], found.truncated)
+        vectors.append(found.vector)
     return vectors
 
 
