@@ -58,6 +58,10 @@ COMMANDS = {
         "imgvec_pg.cli.commands.queries.fuse",
         "Ask two collections of one table and fuse their answers.",
     ),
+    "completion": (
+        "imgvec_pg.cli.commands.completion",
+        "Print the script that lets a shell complete commands, options and names.",
+    ),
     "calibrate": (
         "imgvec_pg.cli.commands.queries.calibrate",
         "Measure how far apart random pairs are, for percentiles.",
@@ -78,6 +82,10 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = getattr(module, cmd_name)
+        if ctx.resilient_parsing:  # a shell asks what could follow
+            from imgvec_pg.cli.completion import add_names
+
+            add_names(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

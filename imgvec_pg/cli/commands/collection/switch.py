@@ -32,6 +32,7 @@ from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.search.display_columns import label_rows
 from imgvec_pg.search.query_client import vector_of_words
 from imgvec_pg.search.query_embedding import embed_words
 from imgvec_pg.search.recall.compare_models import Agreement, compare_collections
@@ -207,7 +208,8 @@ def switch(
             report = compare_collections(connection, present, target, sample=sample, words=words, embed=embed)
             filling.check()
             if not as_json:
-                print_report(name, report)
+                told = [key for example in report.examples for key in example.keys]
+                print_report(name, report, label_rows(connection, present, told))
             if present.has_text and not target.has_text:
                 click.echo(
                     f"  {target.model_name} has no text tower: near_{name}_text and searches by words will raise",
