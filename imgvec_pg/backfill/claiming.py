@@ -129,7 +129,7 @@ class JobClaimer:
             if is_others_turn:
                 continue
             if not self.leases.held():
-                self.stats.activity = IDLE
+                self.stats.rest(IDLE)
             # Others may hold leases and die, and keys may be delayed: empty means nothing waits at all.
             if not self.follow and not self._is_any_waiting():
                 return

@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 BEATS_PER_LEASE = 4
 ACTIVITY_SECONDS = 1.0
 """A worker that begins or ends to work says so this soon, and not more often."""
-MEASURED_FROM_IMAGES = 64
-"""A run of fewer images says nothing about a model's rate."""
 
 
 class Heartbeat:
@@ -121,10 +119,11 @@ class Heartbeat:
             self._queue_polling.took(time.monotonic() - began)
 
     def _record_rate(self, connection: Connection) -> None:
-        if self.stats.embedded >= MEASURED_FROM_IMAGES:
+        rate = self.stats.steady.per_second()
+        if rate is not None:
             connection.execute(
                 "UPDATE imgvec.model SET images_per_second = %s WHERE id = %s",
-                [self.stats.images_per_second(), self.collection.model_id],
+                [rate, self.collection.model_id],
             )
 
     def _tell(self, connection: Connection) -> None:

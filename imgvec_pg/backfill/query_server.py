@@ -15,7 +15,7 @@ from imgvec_pg.backfill.connections import connect_worker, is_pooled
 from imgvec_pg.backfill.isolation import checked
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.timeouts import Silence
-from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.embedder import Embedder, describe_truncation
 from imgvec_pg.errors import ImageError, ImgvecError
 from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.store.queue.query_requests import (
@@ -95,8 +95,10 @@ class QueryServer:
 
     def answer(self, request: EmbeddingRequest) -> Answer:
         """Embed what was asked for; what cannot be embedded gets the reason."""
+        note: str | None = None
         try:
             if request.text is not None:
+                note = describe_truncation(self.embedder, request.text)
                 embedding = self.embedder.embed_texts([request.text])[0]
             elif request.image is not None:
                 embedding = self.embedder.embed_images([decode_sandboxed(request.image)])[0]
@@ -110,4 +112,8 @@ class QueryServer:
             log.warning("%s could not embed a request: %s", self.embedder.name, one_line(error))
             return Answer(error=f"{type(error).__name__}: {one_line(error)}")
         result = checked(embedding, self.embedder)
-        return Answer(error=str(result)) if isinstance(result, ImageError) else Answer(embedding=result)
+        return (
+            Answer(error=str(result))
+            if isinstance(result, ImageError)
+            else Answer(embedding=result, note=note)
+        )

@@ -74,11 +74,12 @@ class Throttle:
                 log.warning("%s", why)
             told = activity
             if not leases.held():
-                stats.activity = activity
+                stats.rest(activity)
             pause(LOOK_AGAIN_SECONDS)
         if told and not self.is_ending():
             log.warning("going on")
         while not self.is_ending() and (left := self._next_claim_at - time.monotonic()) > 0:
+            stats.steady.rest()  # a rate that was asked for says nothing of the model's
             pause(min(left, CLAIM_SECONDS))
         return not self.is_ending()
 

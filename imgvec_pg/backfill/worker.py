@@ -208,7 +208,7 @@ class Worker:
                 raise
 
     def _wait_for_pictures(self, root: Path, collection: Collection, connection: Connection) -> None:
-        self.stats.activity = WAITING_FOR_PICTURES
+        self.stats.rest(WAITING_FOR_PICTURES)
         may_be_empty = collection.content_column is not None
         while explain_absence(root, may_be_empty=may_be_empty) and not self.stop.wait(PICTURES_PAUSE_SECONDS):
             require_same_collection(connection, self.collection_name, collection)

@@ -216,7 +216,7 @@ def test_the_second_session_has_no_more_rights_than_the_owner_of_the_schema(owne
         assert connection.execute("SELECT * FROM seen").fetchall() == [("owner", "owner", "off")]
         # A function of the owner's own in place of the library's runs in that session too, and nowhere else.
         connection.execute(
-            "CREATE OR REPLACE FUNCTION imgvec.enqueue_request(model_id integer, words text, image bytea,"
+            "CREATE OR REPLACE FUNCTION imgvec.enqueue_request_of(asker text, model_id integer, words text, image bytea,"
             " timeout_ms integer) RETURNS uuid LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen"
             " VALUES (session_user, current_user, current_setting('is_superuser')); RETURN NULL; END $$"
         )

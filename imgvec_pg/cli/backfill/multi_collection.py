@@ -9,6 +9,7 @@ import click
 
 from imgvec_pg.backfill.multi_collection import MultiCollectionWorker
 from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.startup import StartingWorker
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import effective_root
@@ -113,27 +114,29 @@ def follow_together(name: str | None, names: Sequence[str], options: dict[str, A
     """Keep several collections in step until stopped, and return the exit code."""
     found = find_together(name, names, options)
     lines = WorkerLines(", ".join(names))
-    embedders = load_all(found, options)
-    together = MultiCollectionWorker(
-        options["dsn"],
-        list(zip(names, embedders, strict=True)),
-        pipeline_of(options, share=len(names), follow=True),
-        lines.update,
-    )
-    for worker, collection in zip(together.workers, found, strict=True):
-        worker.on_ready = partial(say_ready, collection, collection.name)
-    with stop_on_signals(together.request_stop) as stopped:
-        together.run()
+    with StartingWorker(options["dsn"], found, options["device"]) as starting:
+        embedders = load_all(found, options)
+        together = MultiCollectionWorker(
+            options["dsn"],
+            list(zip(names, embedders, strict=True)),
+            pipeline_of(options, share=len(names), follow=True),
+            lines.update,
+        )
+        for worker, collection in zip(together.workers, found, strict=True):
+            worker.on_ready = partial(say_ready, collection, collection.name, starting)
+        with stop_on_signals(together.request_stop) as stopped:
+            together.run()
     lines.tell(together.stats())
     return stopped.exit_code or 0
 
 
-def say_ready(collection: Collection, followed: str) -> None:
-    """Say that a worker has checked its model and works.
+def say_ready(collection: Collection, followed: str, starting: StartingWorker) -> None:
+    """Say that a worker has checked its model and works, in the database too.
 
     Args:
         followed: The collection's name, or the alias that the worker was started with.
     """
+    starting.ready()
     say(
         f"worker for {collection.name} ({collection.model_name}) is ready",
         collection=followed,

@@ -70,9 +70,11 @@ class BackfillSummary:
         if as_json:
             echo_json(self.summary())
         else:
+            mean, steady = stats.images_per_second(), stats.steady.per_second()
+            after_start = f", {steady:.1f}/s after the start" if steady and steady > 1.1 * mean else ""
             click.echo(
                 f"{self.collection_name}: {stats.embedded:,} images embedded in {clock(seconds)} "
-                f"({stats.images_per_second():.1f}/s), {stats.failed:,} failed, {self.waiting:,} waiting"
+                f"({mean:.1f}/s{after_start}), {stats.failed:,} failed, {self.waiting:,} waiting"
                 + (", index built" if self.index_built else "")
             )
             if stats.failed:

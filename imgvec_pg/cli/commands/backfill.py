@@ -12,6 +12,7 @@ from psycopg import sql
 from imgvec_pg.backfill.metrics import serving_metrics, worker_registry
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
+from imgvec_pg.backfill.startup import StartingWorker
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import Worker, effective_root
@@ -172,24 +173,27 @@ def run_worker(context: click.Context, collection: Collection, expected: int) ->
 def work(context: click.Context, collection: Collection, expected: int, stats: WorkerStats) -> WorkerStats:
     """Load the model and embed what waits."""
     options = context.params
-    embedder = load_embedder(
-        collection.model_name,
-        weights=options["weights"],
-        device=options["device"],
-        precision=options["precision"],
-    )
-    pipeline = PipelineOptions(
-        batch_size=choose_batch_size(options["batch_size"], embedder),
-        decode_threads=options["decode_threads"],
-        limit=options["limit"],
-        root=options["root"],
-        lease_seconds=lease_seconds(),
-        allowance=Allowance(options["rate"], options["max_replica_lag_seconds"], options["pause_when"]),
-    )
-    worker = Worker(options["dsn"], collection.name, embedder, pipeline, stats=stats)
-    with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:
-        worker.on_progress = lambda stats: show(stats.finished, stats.images_per_second())
-        stats = worker.run()
+    with StartingWorker(options["dsn"], [collection], options["device"]) as starting:
+        embedder = load_embedder(
+            collection.model_name,
+            weights=options["weights"],
+            device=options["device"],
+            precision=options["precision"],
+        )
+        pipeline = PipelineOptions(
+            batch_size=choose_batch_size(options["batch_size"], embedder),
+            decode_threads=options["decode_threads"],
+            limit=options["limit"],
+            root=options["root"],
+            lease_seconds=lease_seconds(),
+            allowance=Allowance(options["rate"], options["max_replica_lag_seconds"], options["pause_when"]),
+        )
+        worker = Worker(
+            options["dsn"], collection.name, embedder, pipeline, stats=stats, on_ready=starting.ready
+        )
+        with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:
+            worker.on_progress = lambda stats: show(stats.finished, stats.images_per_second())
+            stats = worker.run()
     if stopped.exit_code is not None:
         say(
             f"stopped after {stats.embedded:,} images; run the same command to go on", embedded=stats.embedded

@@ -8,6 +8,7 @@ import click
 from imgvec_pg.backfill.metrics import serving_metrics, worker_registry
 from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
+from imgvec_pg.backfill.startup import StartingWorker
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import Worker, effective_root
@@ -89,21 +90,23 @@ def worker(
     ) as url:
         if url is not None:
             say(f"metrics at {url}", url=url)
-        embedder = load_embedder(collection.model_name, weights=weights, device=device, precision=precision)
-        options = PipelineOptions(
-            batch_size=choose_batch_size(batch_size, embedder),
-            decode_threads=decode_threads,
-            follow=True,
-            root=root,
-            lease_seconds=lease_seconds(),
-            allowance=Allowance(rate, max_replica_lag_seconds, pause_when),
-        )
-        lines = WorkerLines(followed)
-        running = Worker(
-            dsn, followed, embedder, options, lines.update, stats, partial(say_ready, collection, followed)
-        )
-        with stop_on_signals(running.request_stop) as stopped:
-            running.run()
+        with StartingWorker(dsn, [collection], device) as starting:
+            embedder = load_embedder(
+                collection.model_name, weights=weights, device=device, precision=precision
+            )
+            options = PipelineOptions(
+                batch_size=choose_batch_size(batch_size, embedder),
+                decode_threads=decode_threads,
+                follow=True,
+                root=root,
+                lease_seconds=lease_seconds(),
+                allowance=Allowance(rate, max_replica_lag_seconds, pause_when),
+            )
+            lines = WorkerLines(followed)
+            ready = partial(say_ready, collection, followed, starting)
+            running = Worker(dsn, followed, embedder, options, lines.update, stats, ready)
+            with stop_on_signals(running.request_stop) as stopped:
+                running.run()
         lines.tell(stats)
     if stopped.exit_code is not None:
         context.exit(stopped.exit_code)

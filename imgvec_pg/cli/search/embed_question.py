@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from imgvec_pg.cli.output.messages import say
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query_embedding import ModelOptions, ask_with_image, ask_with_words, check_words
@@ -39,7 +40,10 @@ def ask(
     """Make a question of words or of a picture file."""
     if image is not None:
         return ask_with_image(connection, collection, image, model)
-    return ask_with_words(connection, collection, words, model)
+    query = ask_with_words(connection, collection, words, model)
+    if query.truncated is not None:
+        say(query.truncated)
+    return query
 
 
 def embed_query(

@@ -138,6 +138,14 @@ def _require_reachable(name: str, repository: str) -> None:
         ) from error
 
 
+def count_tokens(tokenizer: Any, text: str) -> int:  # noqa: ANN401 - one of OpenCLIP's two
+    """Return how many tokens a text has before it is cut, those that begin and end it included."""
+    if hasattr(tokenizer, "tokenizer"):  # open_clip.tokenizer.HFTokenizer
+        # Not verbose: transformers would warn on stderr of a text longer than its own idea of the model.
+        return len(tokenizer.tokenizer(tokenizer.clean_fn(text), verbose=False)["input_ids"])
+    return len(tokenizer.encode(text)) + 2
+
+
 def _tokenizer_files(folder: Path) -> list[Path]:
     return [folder / filename for filename in _HUB_TOKENIZER_FILES if (folder / filename).is_file()]
 

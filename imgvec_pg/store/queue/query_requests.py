@@ -27,10 +27,14 @@ class EmbeddingRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """An embedding of shape (dimensions,), float32, L2 norm 1; or why there is none; or neither, to a sign of life."""
+    """An embedding of shape (dimensions,), float32, L2 norm 1; or why there is none; or neither, to a sign of life.
+
+    `note` says that the model read only the beginning of the text.
+    """
 
     embedding: npt.NDArray[np.float32] | None = None
     error: str | None = None
+    note: str | None = None
 
 
 def claim_requests(connection: Connection, model_id: int, at_most: int) -> list[EmbeddingRequest]:
@@ -62,6 +66,7 @@ def answer_request(
         "text": request.text,
         "embedding": vector_text(answer.embedding),
         "error": answer.error and answer.error.replace("\0", "")[:MAX_ERROR_CHARACTERS],
+        "note": answer.note,
     }
     connection.execute(render("queries/answer_request.sql", vector=sql.Identifier(schema)), values)
 
