@@ -13,7 +13,9 @@ from pathlib import Path
 
 import psycopg
 
-from imgvec_pg.backfill.batch import (
+from imgvec_pg.backfill.batch.image_loader import ImageLoader
+from imgvec_pg.backfill.batch.isolation import BatchSize
+from imgvec_pg.backfill.batch.pending import (
     LATE_SECONDS,
     Batch,
     PendingKey,
@@ -23,13 +25,11 @@ from imgvec_pg.backfill.batch import (
     is_delayed_whole,
     prepare_image,
 )
+from imgvec_pg.backfill.batch.writer import write_outcomes
 from imgvec_pg.backfill.claiming import POLL_SECONDS, JobClaimer, QueueCursor
-from imgvec_pg.backfill.image_loader import ImageLoader
-from imgvec_pg.backfill.isolation import BatchSize
 from imgvec_pg.backfill.leases import HeldLeases
 from imgvec_pg.backfill.stats import EMBED, READ, WAIT, WRITE, WorkerStats
 from imgvec_pg.backfill.throttle import Allowance, Throttle
-from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.fetching.application_fetch import Fetch

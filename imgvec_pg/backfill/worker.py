@@ -12,10 +12,10 @@ from pathlib import Path
 import psycopg
 
 from imgvec_pg.backfill.backoff import CONNECTION_LOST, Backoff
+from imgvec_pg.backfill.batch.isolation import BatchSize
 from imgvec_pg.backfill.claiming import QueueCursor
 from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.heartbeat import Heartbeat
-from imgvec_pg.backfill.isolation import BatchSize
 from imgvec_pg.backfill.leases import HeldLeases
 from imgvec_pg.backfill.model_check import check_model
 from imgvec_pg.backfill.pipeline import Pipeline, PipelineOptions

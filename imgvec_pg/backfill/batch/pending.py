@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imgvec_pg.backfill.isolation import BatchSize, embed_fitting
-from imgvec_pg.backfill.shared_decoding import prepare_picture
+from imgvec_pg.backfill.batch.isolation import BatchSize, embed_fitting
+from imgvec_pg.backfill.batch.shared_decoding import prepare_picture
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError, PicturesAwayError
 from imgvec_pg.images.decoding.malloc import give_back_memory

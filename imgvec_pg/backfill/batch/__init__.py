@@ -1,0 +1,1 @@
+"""One batch of a worker: loading its images, embedding them, writing what became of each."""
