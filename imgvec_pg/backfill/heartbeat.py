@@ -5,21 +5,16 @@ import os
 import socket
 import threading
 import time
-import uuid
 from types import TracebackType
 
 import psycopg
 
 from imgvec_pg.backfill.backoff import PollingLimit
 from imgvec_pg.backfill.connections import connect_worker
-from imgvec_pg.backfill.leases import HeldLeases
-from imgvec_pg.backfill.stats import WorkerStats
+from imgvec_pg.backfill.context import WorkerContext
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.database.timeouts import Silence
-from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ConnectionFailedError
-from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import extend_leases
 from imgvec_pg.store.queue.queue_stats import read_queue_state
 
@@ -39,29 +34,13 @@ class Heartbeat:
     two workers take the same jobs from each other.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        worker_id: uuid.UUID,
-        collection: Collection,
-        embedder: Embedder,
-        leases: HeldLeases,
-        stats: WorkerStats,
-        lease_seconds: float,
-        silence: Silence,
-    ) -> None:
-        self.dsn = dsn
-        self.worker_id = worker_id
-        self.collection = collection
-        self.embedder = embedder
-        self.leases = leases
-        self.stats = stats
-        self.lease_seconds = lease_seconds
-        self.silence = silence
+    def __init__(self, context: WorkerContext) -> None:
+        self.context = context
+        self.stats = context.stats
         self._connection: Connection | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_done, daemon=True, name="imgvec-heartbeat")
-        self._before = (time.monotonic(), stats.embedded)
+        self._before = (time.monotonic(), context.stats.embedded)
         self._told = ""
         self._queue_polling = PollingLimit()
 
@@ -85,7 +64,7 @@ class Heartbeat:
             return
         try:
             self._record_rate(self._connection)
-            self._connection.execute("DELETE FROM imgvec.worker WHERE id = %s", [self.worker_id])
+            self._connection.execute("DELETE FROM imgvec.worker WHERE id = %s", [self.context.worker_id])
         except psycopg.Error as failure:
             log.info("could not sign off: %s", one_line(failure))
         finally:
@@ -93,11 +72,12 @@ class Heartbeat:
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = connect_worker(self.dsn, "heartbeat", self.silence)
+            self._connection = connect_worker(self.context.dsn, "heartbeat", self.context.silence)
         return self._connection
 
     def _beat_until_done(self) -> None:
-        interval = self.lease_seconds / BEATS_PER_LEASE
+        lease_seconds = self.context.options.lease_seconds
+        interval = lease_seconds / BEATS_PER_LEASE
         beaten_at = time.monotonic()
         while not self._done.wait(min(interval, ACTIVITY_SECONDS)):
             now = time.monotonic()
@@ -107,8 +87,8 @@ class Heartbeat:
             try:
                 connection = self._connected()
                 # First the place: a lease taken between the two is young.
-                place, held = self.leases.place(), self.leases.held()
-                extend_leases(connection, self.collection.id, held, self.lease_seconds, place)
+                place, held = self.context.leases.place(), self.context.leases.held()
+                extend_leases(connection, self.context.collection.id, held, lease_seconds, place)
                 self._tell(connection)
                 self._look_at_queue(connection)
             except (psycopg.Error, ConnectionFailedError) as error:
@@ -117,14 +97,14 @@ class Heartbeat:
     def _look_at_queue(self, connection: Connection) -> None:
         if self.stats.watches_queue and self._queue_polling.is_due():
             began = time.monotonic()
-            self.stats.queue = read_queue_state(connection, self.collection.id)
+            self.stats.queue = read_queue_state(connection, self.context.collection.id)
             self._queue_polling.took(time.monotonic() - began)
 
     def _record_rate(self, connection: Connection) -> None:
         if self.stats.embedded >= MEASURED_FROM_IMAGES:
             connection.execute(
                 "UPDATE imgvec.model SET images_per_second = %s WHERE id = %s",
-                [self.stats.images_per_second(), self.collection.model_id],
+                [self.stats.images_per_second(), self.context.collection.model_id],
             )
 
     def _tell(self, connection: Connection) -> None:
@@ -135,11 +115,11 @@ class Heartbeat:
         connection.execute(
             load_sql("queries/worker_seen.sql"),
             {
-                "id": self.worker_id,
-                "collection_id": self.collection.id,
+                "id": self.context.worker_id,
+                "collection_id": self.context.collection.id,
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
-                "device": str(getattr(self.embedder, "device", "cpu")),
+                "device": str(getattr(self.context.embedder, "device", "cpu")),
                 "activity": activity,
                 "images_done": done,
                 "images_per_second": (done - done_then) / max(now - then, 1e-9),

@@ -1,12 +1,15 @@
-"""The leases that a worker holds, shared by its threads."""
+"""Leases that a worker holds, and how far it has come in the queue; shared by its threads."""
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from imgvec_pg.store.queue.jobs import END, QueuePosition
+from imgvec_pg.backfill.backoff import PollingLimit
+from imgvec_pg.store.queue.jobs import BEGINNING, END, Job, QueuePosition, place_of
 
 LOOK_AGAIN_SECONDS = 0.1
+LOOK_FROM_THE_BEGINNING_SECONDS = 1.0
+"""Jobs given back, and those whose transaction took long to commit, lie behind a worker's place in the queue."""
 
 
 class HeldLeases:
@@ -56,3 +59,25 @@ class HeldLeases:
                     return False
                 self._changed.wait(LOOK_AGAIN_SECONDS)
             return True
+
+
+class QueueCursor:
+    """A worker's place in one collection's queue; it outlives its sessions."""
+
+    def __init__(self) -> None:
+        self._place = BEGINNING
+        self._looking_back = PollingLimit(LOOK_FROM_THE_BEGINNING_SECONDS)
+
+    def next(self) -> QueuePosition:
+        """Return where to begin: from time to time, from the beginning."""
+        return BEGINNING if self._looking_back.is_due() else self._place
+
+    def is_known(self) -> bool:
+        """Whether there is another place to begin at than the beginning."""
+        return self._place != BEGINNING
+
+    def note(self, place: QueuePosition, jobs: Sequence[Job], seconds: float) -> None:
+        """Note what was found from a place, and how long that took."""
+        if place == BEGINNING:
+            self._looking_back.took(seconds)
+        self._place = place_of(jobs, self._place)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import cast
 
 from imgvec_pg.backfill.batch.shared_decoding import SharedDecoding
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.stats import IDLE, WORKING, WorkerStats
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.embedding.embedder import Embedder

@@ -138,7 +138,7 @@ PROBED = 0
 """What --batch-size auto is held as."""
 
 
-class BatchSize(click.IntRange):
+class BatchSizeType(click.IntRange):
     """1 to 4096; "auto", held as PROBED, for what probing finds."""
 
     name = "batch size"
@@ -156,7 +156,7 @@ def pipeline_options(command: Command) -> Command:
     options = (
         click.option(
             "--batch-size",
-            type=BatchSize(),
+            type=BatchSizeType(),
             default=64,
             show_default=True,
             metavar="N",

@@ -19,10 +19,10 @@ from workers import NAME, change_picture, check, count, imgvec, make_table, queu
 
 from imgvec_pg.backfill import throttle
 from imgvec_pg.backfill.backoff import PollingLimit
+from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.leases import HeldLeases
-from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.quiet_hours import parse_hours
-from imgvec_pg.backfill.throttle import Allowance, replica_lag_seconds
+from imgvec_pg.backfill.throttle import replica_lag_seconds
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.migrations import upgrade

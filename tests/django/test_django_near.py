@@ -26,7 +26,7 @@ from imgvec_faulty_embedder import FaultyGrid
 from imgvec_test_embedder import ColorGrid
 from psycopg.types.json import Jsonb
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.migrations import newest_revision
 from imgvec_pg.django import ImageSearch, ImageSearchManager

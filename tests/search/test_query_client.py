@@ -8,7 +8,7 @@ import pytest
 from colorshop import embedding, make_shop, picture
 from imgvec_test_embedder import ColorGrid
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ModelError, NoWorkerError, UsageError

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
-from imgvec_pg.backfill.batch.pending import HostFuture, PreparedImage, late
+from imgvec_pg.backfill.batch.pending import HostFuture, PreparedImage
+from imgvec_pg.backfill.batch.slow_hosts import late
 from imgvec_pg.images.decoding.malloc import keep_few_heaps
 from imgvec_pg.images.reference import url_authority
 from imgvec_pg.store.embeddings import StoredImage

@@ -5,7 +5,7 @@ from types import TracebackType
 
 import click
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.output.progress import image_progress, index_progress

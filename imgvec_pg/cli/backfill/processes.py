@@ -9,13 +9,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO
 
 import click
 import psycopg
 
 from imgvec_pg.backfill.backoff import PollingLimit
 from imgvec_pg.backfill.stats import WorkerStats
+from imgvec_pg.cli.backfill.run_options import RunOptions
 from imgvec_pg.cli.options import PROBED
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.output.progress import image_progress
@@ -172,19 +173,20 @@ def shown_end(returncode: int) -> str:
     return f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
 
 
-def child_command(options: dict[str, Any], collection: Collection, workers: int) -> list[str]:
+def child_command(options: RunOptions, collection: Collection) -> list[str]:
     """Return this command for one process, without the options that only the parent heeds."""
     command = [sys.executable, "-m", "imgvec_pg", "backfill", collection.name, "--no-index", "--json"]
     command += ["--parent", str(os.getpid())]
-    command += ["--batch-size", "auto" if options["batch_size"] == PROBED else str(options["batch_size"])]
+    command += ["--batch-size", "auto" if options.batch_size == PROBED else str(options.batch_size)]
     for option in ("decode_threads", "root", "weights", "device", "precision"):
-        if options[option] is not None:
-            command += [f"--{option.replace('_', '-')}", str(options[option])]
-    if options["rate"] is not None:
-        command += ["--rate", str(options["rate"] / workers)]
-    if options["max_replica_lag_seconds"] is not None:
-        command += ["--max-replica-lag", str(options["max_replica_lag_seconds"])]
-    for hours in options["pause_when"]:
+        value = getattr(options, option)
+        if value is not None:
+            command += [f"--{option.replace('_', '-')}", str(value)]
+    if options.rate is not None:
+        command += ["--rate", str(options.rate / options.workers)]
+    if options.max_replica_lag_seconds is not None:
+        command += ["--max-replica-lag", str(options.max_replica_lag_seconds)]
+    for hours in options.pause_when:
         command += ["--pause-when", hours.text]
     return command
 
@@ -196,25 +198,25 @@ def shares(limit: int, workers: int) -> list[int]:
 
 
 def run_processes(
-    context: click.Context, collection: Collection, workers: int, waiting: int
+    context: click.Context, collection: Collection, options: RunOptions, waiting: int
 ) -> WorkerProcesses:
-    """Run `workers` processes until the queue is empty or the limit is reached, and return what became of them.
+    """Run the processes of --workers until the queue is empty or the limit is reached, and return what became of them.
 
     A process that dies is replaced, so that a picture that kills its process is found out and the rest goes on.
     """
-    options = context.params
+    workers = options.workers
     threads = max((os.cpu_count() or 1) // workers, 1)
     # The connection string goes by the environment: arguments are there for every user to read.
     # Its own complaints are read by reason(), line by line.
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "IMGVEC_LOG_FORMAT": "text"}
-    if options["dsn"]:
-        environment["IMGVEC_DSN"] = options["dsn"]
-    limit: int | None = options["limit"]
-    watch = QueueWatch(options["dsn"], collection)
+    if options.dsn:
+        environment["IMGVEC_DSN"] = options.dsn
+    limit = options.limit
+    watch = QueueWatch(options.dsn, collection)
     with tempfile.TemporaryFile("w+") as complaints:
         # One death more than those alone: the first is in company.
         may_die = MAX_DEATHS * (workers + 1)
-        fleet = WorkerProcesses(child_command(options, collection, workers), environment, complaints, may_die)
+        fleet = WorkerProcesses(child_command(options, collection), environment, complaints, may_die)
 
         def leave() -> None:
             fleet.kill()

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import click
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
-from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import effective_root
 from imgvec_pg.cli.backfill.background_worker import BackgroundFill
 from imgvec_pg.cli.commands.collection.switch_report import print_report

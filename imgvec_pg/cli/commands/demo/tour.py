@@ -4,7 +4,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.commands.demo.screen import Screen, program_name
 from imgvec_pg.database.connect import Connection
