@@ -1,4 +1,4 @@
-"""How long a worker waits for what went away: pauses that grow, and an end."""
+"""Reconnect with exponential backoff and a deadline; limit polling to 5 % of wall time."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ SHARE_OF_TIME = 0.05
 
 
 class PollingLimit:
-    """Says when to look again.
+    """Limits polling to 5 % of wall time: says when to poll again.
 
     Args:
         least_seconds: Not sooner than this, however fast it was.
@@ -53,7 +53,7 @@ CONNECTION_LOST = (
 
 
 class Backoff:
-    """Waits between the attempts of one worker.
+    """Exponential backoff between the reconnects of one worker, with a deadline.
 
     Args:
         stop: Ends a pause at once.

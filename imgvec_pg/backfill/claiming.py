@@ -1,4 +1,4 @@
-"""Which jobs a worker takes next: within its limit, at the pace asked for, and without looking at what is done."""
+"""Claim jobs from the queue: lease a batch, within the limit and the throttle."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""What the parts of one worker share: its options, its counts, its leases, and when it ends."""
+"""Context of a worker: what its threads share, from options and stats to leases and the stop event."""
 
 import threading
 import uuid
@@ -19,7 +19,7 @@ from imgvec_pg.store.collection import Collection
 
 @dataclass(frozen=True)
 class Allowance:
-    """What a worker may ask of the database.
+    """Limits of a worker: rate, replica lag, quiet hours.
 
     Attributes:
         rate: Images a second, on average; None for as many as it can.
@@ -34,7 +34,7 @@ class Allowance:
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """How a pipeline works.
+    """Options of a pipeline.
 
     Attributes:
         batch_size: Images that the model takes at once, at most.

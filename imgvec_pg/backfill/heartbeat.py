@@ -1,4 +1,4 @@
-"""A worker's sign of life: extends its leases and tells what it does, over a connection of its own."""
+"""Heartbeat: renews leases, publishes state."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ MEASURED_FROM_IMAGES = 64
 
 
 class Heartbeat:
-    """Beats in a thread for as long as its `with` block lasts.
+    """Renews leases and publishes state in a thread, for as long as the `with` block lasts.
 
     It survives the loss of its own connection: leases that ran out under a worker that still works would have
     two workers take the same jobs from each other.

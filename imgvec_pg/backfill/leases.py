@@ -1,4 +1,4 @@
-"""Leases that a worker holds, and how far it has come in the queue; shared by its threads."""
+"""Leases held by a worker, and its cursor in the queue; shared by its threads."""
 
 import threading
 import uuid
@@ -13,7 +13,7 @@ LOOK_FROM_THE_BEGINNING_SECONDS = 1.0
 
 
 class HeldLeases:
-    """The tokens a worker holds right now, each with the place in the queue where its jobs begin."""
+    """Tokens of the leases held, each with the queue position where its jobs begin."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -62,7 +62,7 @@ class HeldLeases:
 
 
 class QueueCursor:
-    """A worker's place in one collection's queue; it outlives its sessions."""
+    """Cursor in one collection's queue; outlives the sessions of a worker."""
 
     def __init__(self) -> None:
         self._place = BEGINNING

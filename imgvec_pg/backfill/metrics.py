@@ -1,4 +1,4 @@
-"""What a worker has done and sees, as Prometheus metrics; docs/operations.md explains each.
+"""Prometheus metrics of a worker; docs/operations.md explains each.
 
 Nothing is counted for their sake: at each scrape they are read from the worker's stats, and the queue from its last
 sign of life.

@@ -1,4 +1,4 @@
-"""Several collections of one source worked by one process: a worker for each, one decoded picture for all."""
+"""Backfill several collections of one source in one process: a worker for each, each image decoded once."""
 
 import threading
 from collections.abc import Callable, Sequence

@@ -39,7 +39,7 @@ class ReadingStopped(Exception):
 
 
 class Pipeline:
-    """Runs claimed batches through an embedder.
+    """Bounded pipeline: claims, loads, embeds and writes batches until the queue is empty or the worker stops.
 
     Args:
         context: What it shares with the worker; `broken` is not set.

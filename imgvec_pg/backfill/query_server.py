@@ -1,4 +1,4 @@
-"""A worker's answers to queries that wait for words or a picture, in a thread and over a connection of its own.
+"""Query server: embeds the texts and images that SQL queries wait for, in a thread with a connection of its own.
 
 The model computes for the backfill meanwhile: hence Embedder's rule that texts and pictures may be embedded side by side.
 """
@@ -38,7 +38,7 @@ RETRY_SECONDS = 1.0
 
 
 class QueryServer:
-    """Answers for as long as its `with` block lasts.
+    """Answers embedding requests in a thread, for as long as the `with` block lasts.
 
     Args:
         model_id: The model on record whose requests are answered, which the embedder has been checked to be.

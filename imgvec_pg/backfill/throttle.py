@@ -1,4 +1,4 @@
-"""How a worker keeps to what the DBA allows: images a second, replicas that keep up, hours of rest.
+"""Throttle claims: rate limit, replica lag, quiet hours.
 
 It only delays claims: what is claimed is finished, and no lease is held while a worker waits here for long.
 """
@@ -22,7 +22,7 @@ LOOK_AGAIN_SECONDS = 1.0
 
 
 class Throttle:
-    """Delays the claims of one worker."""
+    """Delays the claims of one worker by rate limit, replica lag and quiet hours."""
 
     def __init__(self, context: WorkerContext) -> None:
         self.context = context

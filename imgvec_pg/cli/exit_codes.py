@@ -1,4 +1,4 @@
-"""How a command ends: one line on stderr and an exit code.
+"""Exit codes of commands, and the one line on stderr that goes with an error.
 
 0 done, 1 error, 2 usage, 3 no connection, 4 some rows failed, 130 and 143 stopped by a signal.
 """
@@ -20,7 +20,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: leave as for ctrl-C (psycopg then cancels the statement that runs), with another exit code."""
+    """SIGTERM: exit as on ctrl-C (psycopg then cancels the running statement), with exit code 143."""
 
 
 class SomeRowsFailed(click.exceptions.Exit):

@@ -1,4 +1,4 @@
-"""The top of the command tree."""
+"""Root of the command tree: names of all commands, imported when they are run."""
 
 import importlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the printing they have in common."""
+"""Options that several commands share, as click decorators."""
 
 import functools
 import json

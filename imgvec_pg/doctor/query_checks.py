@@ -1,4 +1,4 @@
-"""`imgvec doctor --query`: what PostgreSQL would do with a query, and what would be better. Never runs it."""
+"""`imgvec doctor --query`: explain a query, without running it, and suggest a better one."""
 
 import psycopg
 from psycopg import sql

@@ -1,4 +1,4 @@
-"""What may mislead PostgreSQL's estimate of a filter, by which queries and search() choose their way."""
+"""Check the planner's row estimates of filters, by which search() chooses index or exact scan."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Shapes of queries that fall off the HNSW index, recognised by PostgreSQL's plan; docs/queries.md has each with its cure."""
+"""Query shapes that cannot use the HNSW index, recognised in PostgreSQL's plan; docs/queries.md has each with its fix."""
 
 import re
 from collections.abc import Iterator, Mapping

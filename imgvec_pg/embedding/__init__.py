@@ -1,1 +1,1 @@
-"""Images and words become vectors of norm 1. The only floor that imports torch."""
+"""Embedding models: images and text to vectors of norm 1. The only package that imports torch."""

@@ -1,1 +1,1 @@
-"""What is in the database, as Python sees it."""
+"""Collections, embeddings, queue and indexes in the database."""

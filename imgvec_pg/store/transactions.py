@@ -1,4 +1,4 @@
-"""Short transactions beside an application: they end soon, and step back from what it holds locked."""
+"""Short transactions beside an application: statement, lock and idle timeouts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,1 +1,1 @@
-"""One batch of a worker: loading its images, embedding them, writing what became of each."""
+"""One batch of a worker: load its images, embed them, write the outcomes."""

@@ -1,4 +1,4 @@
-"""Threads that fetch, decode and preprocess: some for files and bytes, others for hosts, and a slow one holds up no other."""
+"""Thread pools that fetch, decode and preprocess images, with a limit for each host so that a slow one delays no other."""
 
 import threading
 from collections import deque
@@ -27,7 +27,7 @@ PictureId = tuple[str | None, bytes]
 
 
 class ImageLoader:
-    """Prepares pictures for as long as its `with` block lasts, at whose end it waits for those submitted.
+    """Thread pools that prepare images, for as long as the `with` block lasts; its end waits for those submitted.
 
     Args:
         prepare: What is done to each.

@@ -1,4 +1,4 @@
-"""A claimed batch: its keys, each with its image being loaded."""
+"""Data types of a claimed batch: its keys, each with the future of its image."""
 
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from imgvec_pg.store.queue.jobs import Claim, Job, Key
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """A picture as the model wants it, and the SHA-256 of the bytes it came from."""
+    """A preprocessed image, and the SHA-256 of the bytes it came from."""
 
     prepared: Any
     content_hash: bytes
 
 
 class HostFuture(Future[PreparedImage]):
-    """A picture that a host was asked for.
+    """Future of an image that is fetched from a host.
 
     Attributes:
         is_late: Nobody waits for it any more: its row was delayed, and will ask again.
@@ -27,7 +27,7 @@ class HostFuture(Future[PreparedImage]):
 
 @dataclass(frozen=True)
 class PendingKey:
-    """One key of a job and its picture on the way; None when the row is gone from the source."""
+    """One key of a job and the future of its image; None when the row is gone from the source."""
 
     job: Job
     key: Key
@@ -37,7 +37,7 @@ class PendingKey:
 
 @dataclass(frozen=True)
 class Batch:
-    """A claim with its pictures on the way."""
+    """A claim whose images are being loaded."""
 
     claim: Claim
     pending: tuple[PendingKey, ...]

@@ -1,4 +1,4 @@
-"""One decoded picture for several models: what is decoded for one collection is prepared for the others at once."""
+"""Decode once, preprocess for each model: several collections of one source share each decoded image."""
 
 import hashlib
 import logging
@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.5
 
 
 class SharedDecoding:
-    """Prepares a picture for all models when the first of them asks. They are told apart by their bytes, so nothing is stale.
+    """Preprocesses an image for all models when the first of them asks. Matched by their bytes, so nothing is stale.
 
     Attributes:
         decoded: Pictures decoded.
@@ -134,7 +134,7 @@ class SharedDecoding:
 
 
 class SharedDecodingEmbedder:
-    """An embedder as its own, save that `shared_pictures` prepares its pictures.
+    """Wraps an embedder so that `shared_pictures` decodes and preprocesses its images.
 
     Attributes:
         place: Its number among those that share.

@@ -1,4 +1,4 @@
-"""Slow hosts: how long a batch waits for their images; what does not come is delayed, at no attempt's cost."""
+"""Wait for images of slow hosts up to a deadline; those that are late are delayed, at no attempt's cost."""
 
 import time
 from concurrent.futures import FIRST_COMPLETED, wait

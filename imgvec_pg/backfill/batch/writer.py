@@ -1,4 +1,4 @@
-"""Write a batch's outcomes, and step aside where the application is writing too."""
+"""Write the outcomes of a batch; on a lock conflict with the application, key by key."""
 
 import logging
 import random

@@ -1,4 +1,4 @@
-"""`--collections a,b`: several models over one source in one process, each picture decoded once."""
+"""`--collections a,b`: several collections of one source in one process, each image decoded once."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""`imgvec backfill --workers N`: the same command as N processes, watched through the queue."""
+"""`imgvec backfill --workers N`: run the command as N processes, restart those that die, show progress from the queue."""
 
 import json
 import math
@@ -135,7 +135,7 @@ class WorkerProcesses:
 
 
 class QueueWatch:
-    """Counts the keys that wait, and opens a new connection when the last was cut."""
+    """Polls the length of the queue, and reconnects when the connection was lost."""
 
     def __init__(self, dsn: str, collection: Collection) -> None:
         self._dsn = dsn

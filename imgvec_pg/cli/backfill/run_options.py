@@ -1,4 +1,4 @@
-"""Options of `imgvec backfill` and `imgvec worker` as one object, and what follows from them."""
+"""Options of `imgvec backfill` and `imgvec worker` as one object."""
 
 import functools
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from imgvec_pg.settings import lease_seconds
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What was given; those with a default are of `imgvec backfill` alone.
+    """Options as given; those with a default belong to `imgvec backfill` alone.
 
     Attributes:
         collections: Names of --collections; empty where one collection is worked.

@@ -1,4 +1,4 @@
-"""`imgvec backfill`."""
+"""`imgvec backfill`: embed all rows in the queue, then build the index."""
 
 import signal
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""`imgvec doctor`."""
+"""`imgvec doctor`: check a database, or the plan of one query."""
 
 import dataclasses
 from collections import Counter

@@ -1,4 +1,4 @@
-"""`imgvec failures`."""
+"""`imgvec failures` and `imgvec retry`: list failed rows, enqueue them again."""
 
 import json
 

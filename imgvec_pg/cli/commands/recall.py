@@ -1,4 +1,4 @@
-"""`imgvec recall`, and how it shows what was measured."""
+"""`imgvec recall`: measure recall_at_k and latency of the index, and print them."""
 
 import math
 from dataclasses import asdict

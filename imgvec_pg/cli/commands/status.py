@@ -1,4 +1,4 @@
-"""`imgvec status`."""
+"""`imgvec status`: progress, queue and workers of each collection."""
 
 import click
 from psycopg.rows import dict_row

@@ -1,4 +1,4 @@
-"""`imgvec verify`."""
+"""`imgvec verify`: check that rows, embeddings, failures and queue agree; repair them."""
 
 import json
 from pathlib import Path

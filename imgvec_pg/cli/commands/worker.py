@@ -1,4 +1,4 @@
-"""`imgvec worker`."""
+"""`imgvec worker`: embed rows as they change, until stopped."""
 
 from functools import partial
 

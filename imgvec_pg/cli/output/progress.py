@@ -1,4 +1,4 @@
-"""Progress for people at a terminal, log lines for everyone else."""
+"""Progress: a bar on a terminal, log lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ class LogLines:
 
 
 class WorkerLines:
-    """What a worker that runs for good has done, at most one line each LOG_EVERY_SECONDS, and one at its end."""
+    """Stats of a long-running worker, at most one line each LOG_EVERY_SECONDS, and one at its end."""
 
     def __init__(self, followed: str) -> None:
         self.followed = followed

@@ -1,4 +1,4 @@
-"""Options of `imgvec search` that change a question: words added or taken away, a limit as a percentile."""
+"""Options of `imgvec search` that change the query: weighted words, a limit as a percentile."""
 
 from collections.abc import Callable
 from dataclasses import replace

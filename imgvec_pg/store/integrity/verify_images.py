@@ -1,4 +1,4 @@
-"""Compare embeddings with the pictures that they were made from: files by their bytes, a sample by embedding it anew.
+"""Verify embeddings against their images: hashes of files and bytes, and a sample embedded again.
 
 Pictures behind URLs are left alone: a check of a million rows is no reason to ask a host a million times.
 """
@@ -49,7 +49,7 @@ class EmbeddedPicture:
 
 @dataclass
 class PictureCheck:
-    """What reading the pictures found, beside what it notes in `verified`.
+    """Result of reading the images, besides what it adds to `verified`.
 
     Attributes:
         reads_all: Whether all pictures are read and compared anyway, so that a sample need not tell of their bytes.

@@ -1,4 +1,4 @@
-"""The queue: slices of a collection's keys waiting to be embedded."""
+"""Job queue: claim, lease, finish, split, delay and retry slices of a collection's keys."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ class DelayedKey:
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """Where a claim begins to look: no job with a smaller id, of changes and of the first fill. 0 sees all."""
+    """Queue position where a claim begins: no job with a smaller id, of changes and of the first fill. 0 sees all."""
 
     first_change: int = 0
     first_fill: int = 0

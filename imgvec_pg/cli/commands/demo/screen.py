@@ -1,4 +1,4 @@
-"""What `imgvec demo` shows: steps with their times, SQL, answers as tables, commands to paste."""
+"""Terminal output of `imgvec demo`: steps with their times, SQL, results as tables, commands to paste."""
 
 import io
 import shlex
@@ -27,7 +27,7 @@ MAX_WIDTH = 100
 
 @dataclass
 class Step:
-    """A step's line; its text may be set to what came out."""
+    """A step's line; its text may be set to the result."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""The second half of `imgvec demo`: five questions, a contact sheet, and what to try next."""
+"""Second half of `imgvec demo`: five queries, a contact sheet, and what to try next."""
 
 import re
 import shlex

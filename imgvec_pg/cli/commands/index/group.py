@@ -28,7 +28,7 @@ QUANTIZATIONS = {"none": None, "bit": "bit"}
 
 @dataclass(frozen=True)
 class Wanted:
-    """The options of a build as they were given; None keeps the collection's own."""
+    """Options of an index build as given; None keeps the collection's own."""
 
     m: int | None
     ef_construction: int | None

@@ -1,4 +1,4 @@
-"""What `imgvec model` prints for people."""
+"""Text output of `imgvec model`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

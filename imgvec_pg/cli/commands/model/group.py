@@ -1,4 +1,4 @@
-"""`imgvec model`: which models there are, their weights, and whether they compute here what they should."""
+"""`imgvec model`: list, show, fetch, verify and benchmark models."""
 
 import dataclasses
 import tempfile

@@ -1,4 +1,4 @@
-"""`imgvec recommend`: what somebody may like, from what they liked and disliked, or from a group of rows."""
+"""`imgvec recommend`: rows near those liked and far from those disliked, or near the mean of a group."""
 
 import click
 
