@@ -101,13 +101,13 @@ class JobClaimer:
             )
         except psycopg.errors.LockNotAvailable as error:
             # Somebody has the whole queue locked, as TRUNCATE of the source may; it is looked at again soon.
-            log.info("nothing claimed: %s", one_line(error))
+            log.info("nothing claimed, the queue is locked: %s", one_line(error))
             claim = Claim(token, ())
         except psycopg.errors.QueryCanceled as error:
             # Where an old transaction keeps VACUUM away, a look from the beginning takes long.
             if place != BEGINNING or not context.cursor.is_known():
                 raise
-            log.info("the queue was not looked through from its beginning: %s", one_line(error))
+            log.info("claiming from the start of the queue timed out: %s", one_line(error))
             claim = Claim(token, ())
         seconds = time.monotonic() - began
         # Quarantined jobs that were spared lie before what was found.

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 4
 ACTIVITY_SECONDS = 1.0
-"""A worker that begins or ends to work says so this soon, and not more often."""
+"""A change of activity is published this soon, and not more often."""
 MEASURED_FROM_IMAGES = 64
 """A run of fewer images says nothing about a model's rate."""
 
@@ -41,15 +41,15 @@ class Heartbeat:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_done, daemon=True, name="imgvec-heartbeat")
         self._before = (time.monotonic(), context.stats.embedded)
-        self._told = ""
+        self._published = ""
         self._queue_polling = PollingLimit()
 
     def __enter__(self) -> None:
         connection = self._connected()
         try:
             connection.execute(load_sql("queries/forget_workers.sql"))
-            self._tell(connection)
-            self._look_at_queue(connection)
+            self._publish(connection)
+            self._poll_queue(connection)
         except BaseException:
             connection.close()
             raise
@@ -66,7 +66,7 @@ class Heartbeat:
             self._record_rate(self._connection)
             self._connection.execute("DELETE FROM imgvec.worker WHERE id = %s", [self.context.worker_id])
         except psycopg.Error as failure:
-            log.info("could not sign off: %s", one_line(failure))
+            log.info("the row of this worker was not removed: %s", one_line(failure))
         finally:
             self._connection.close()
 
@@ -81,7 +81,7 @@ class Heartbeat:
         beaten_at = time.monotonic()
         while not self._done.wait(min(interval, ACTIVITY_SECONDS)):
             now = time.monotonic()
-            if now - beaten_at < interval and self.stats.activity == self._told:
+            if now - beaten_at < interval and self.stats.activity == self._published:
                 continue
             beaten_at = now
             try:
@@ -89,12 +89,12 @@ class Heartbeat:
                 # First the place: a lease taken between the two is young.
                 place, held = self.context.leases.place(), self.context.leases.held()
                 extend_leases(connection, self.context.collection.id, held, lease_seconds, place)
-                self._tell(connection)
-                self._look_at_queue(connection)
+                self._publish(connection)
+                self._poll_queue(connection)
             except (psycopg.Error, ConnectionFailedError) as error:
-                log.info("no sign of life to the database: %s", one_line(error))
+                log.info("heartbeat failed: %s", one_line(error))
 
-    def _look_at_queue(self, connection: Connection) -> None:
+    def _poll_queue(self, connection: Connection) -> None:
         if self.stats.watches_queue and self._queue_polling.is_due():
             began = time.monotonic()
             self.stats.queue = read_queue_state(connection, self.context.collection.id)
@@ -107,7 +107,7 @@ class Heartbeat:
                 [self.stats.images_per_second(), self.context.collection.model_id],
             )
 
-    def _tell(self, connection: Connection) -> None:
+    def _publish(self, connection: Connection) -> None:
         now, done = time.monotonic(), self.stats.embedded
         then, done_then = self._before
         self._before = (now, done)
@@ -125,4 +125,4 @@ class Heartbeat:
                 "images_per_second": (done - done_then) / max(now - then, 1e-9),
             },
         )
-        self._told = activity
+        self._published = activity

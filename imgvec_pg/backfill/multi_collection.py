@@ -82,7 +82,7 @@ class MultiCollectionWorker:
             self._ended.add(place)
 
     def _is_working(self, place: int) -> bool:
-        """Whether a worker will soon ask for pictures: not one that waits for keys delayed, or is told to pause."""
+        """Whether a worker will soon ask for images: not one that waits for delayed keys, or is paused."""
         worker = self.workers[place]
         has_begun = worker.stats.finished > 0 or worker.options.follow
         return place not in self._ended and (

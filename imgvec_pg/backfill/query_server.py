@@ -67,8 +67,8 @@ class QueryServer:
                 with connect_worker(self.dsn, "answers", self.silence) as connection:
                     self._answer_until_done(connection)
             except (psycopg.Error, ImgvecError) as error:
-                # The main thread deals with a database that went away; queries get no answer meanwhile.
-                log.info("queries get no answer for now: %s", one_line(error))
+                # The main thread reconnects with backoff; queries get no answer meanwhile.
+                log.info("the query server lost its connection: %s", one_line(error))
                 self._done.wait(RETRY_SECONDS)
 
     def _answer_until_done(self, connection: Connection) -> None:

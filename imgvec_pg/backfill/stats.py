@@ -76,7 +76,7 @@ class WorkerStats:
     Attributes:
         reconnects: Times that the database was reached again after it was lost.
         written_at: When keys were last taken off the queue, in seconds since 1970; 0 before the first time.
-        watches_queue: Whether somebody wants to know `queue`, which is then looked at with each sign of life.
+        watches_queue: Whether `queue` is wanted; each heartbeat then reads it.
     """
 
     embedded: int = 0

@@ -48,17 +48,17 @@ class Throttle:
         Raises:
             DatabaseError: The role may not see how far the standbys are.
         """
-        context, told = self.context, ""
+        context, logged = self.context, ""
         while not context.is_ending() and (reason := self._reason(connection)) is not None:
             activity, why = reason
-            if activity != told:
+            if activity != logged:
                 log.warning("%s", why)
-            told = activity
+            logged = activity
             if not context.leases.held():
                 context.stats.activity = activity
             context.pause(LOOK_AGAIN_SECONDS)
-        if told and not context.is_ending():
-            log.warning("going on")
+        if logged and not context.is_ending():
+            log.warning("claiming again")
         while not context.is_ending() and (left := self._next_claim_at - time.monotonic()) > 0:
             context.pause(min(left, CLAIM_SECONDS))
         return not context.is_ending()
@@ -91,7 +91,7 @@ class Throttle:
         lag = replica_lag_seconds(connection)
         if lag is None or lag <= limit:
             return None
-        why = f"waiting: a standby is {lag:.1f} s behind (--max-replica-lag {limit:g})"
+        why = f"waiting for replicas: a standby is {lag:.1f} s behind (--max-replica-lag {limit:g})"
         return WAITING_FOR_REPLICAS, why
 
 

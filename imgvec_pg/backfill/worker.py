@@ -233,7 +233,7 @@ class Worker:
             try:
                 self._release_all(writing)
             except psycopg.Error as error:
-                log.info("the leases are not given back yet: %s", one_line(error))
+                log.info("leases are not released yet: %s", one_line(error))
             raise
         self._release_all(writing)
 
@@ -245,7 +245,7 @@ class Worker:
             with connect_worker(self.dsn, "write") as connection:
                 self._release_all(connection)
         except (*CONNECTION_LOST, ImgvecError) as error:
-            log.warning("leases not given back, they run out by themselves: %s", one_line(error))
+            log.warning("leases were not released, they expire by themselves: %s", one_line(error))
 
     def _release_all(self, connection: Connection) -> None:
         """Give back all leases; they are of the last session's collection."""

@@ -74,7 +74,7 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
 
 
 def describe_click_error(error: click.ClickException) -> str:
-    """Return what was wrong with the arguments and where the right ones are told."""
+    """Return what was wrong with the arguments and which command lists the right ones."""
     message = error.format_message().rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None or "--help" in message:
@@ -90,7 +90,7 @@ LOST_CONNECTION = ("08", "57P0")
 
 
 def is_lost_connection(error: Exception) -> bool:
-    """Whether the server went away while a command ran."""
+    """Whether the connection was lost while a command ran."""
     state = getattr(error, "sqlstate", None)
     if state is not None:
         return str(state).startswith(LOST_CONNECTION)

@@ -1,4 +1,4 @@
-"""Check the planner's row estimates of filters, by which search() chooses index or exact scan."""
+"""Check what the planner's row estimates of a filter rest on; queries and search() choose index or exact scan by them."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -91,7 +91,7 @@ class ImageLoader:
             except BaseException as error:
                 future.set_exception(error)
         with self._all_done:
-            self._settle(image, future)
+            self._finish(image, future)
             queue = self._waiting.get(authority)
             if queue:
                 self._remote.submit(self._run, authority, *queue.popleft())
@@ -102,7 +102,7 @@ class ImageLoader:
                 del self._busy[authority]
                 self._all_done.notify_all()
 
-    def _settle(self, image: StoredImage, future: HostFuture) -> None:
+    def _finish(self, image: StoredImage, future: HostFuture) -> None:
         """Forget a picture that somebody waits for; keep what became of one whose row was delayed, until it comes again."""
         if not (future.is_late and not future.cancelled()) and self._known.get(picture_id(image)) is future:
             del self._known[picture_id(image)]

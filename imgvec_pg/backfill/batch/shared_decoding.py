@@ -98,8 +98,8 @@ class SharedDecoding:
             try:
                 mine = image if place == len(others) else image.copy()
                 self._keep((digest, other.place), other.embedder.prepare_image(mine))
-            except Exception as error:  # it is told so itself when it asks
-                log.info("a picture is not prepared for %s yet: %s", other.embedder.name, error)
+            except Exception as error:  # it meets the error itself when it asks
+                log.info("an image was not preprocessed for %s: %s", other.embedder.name, error)
         return prepared
 
     def _keep(self, key: tuple[bytes, int], prepared: Any) -> None:  # noqa: ANN401
@@ -130,7 +130,7 @@ class SharedDecoding:
 
         with self._changed:
             while not self._changed.wait_for(may_go, timeout=LOOK_SECONDS):
-                pass  # what others do is looked at again: that they end, or pause, is not told
+                pass  # others end or pause without notifying: poll
 
 
 class SharedDecodingEmbedder:

@@ -32,10 +32,10 @@ def await_hosts(batch: Batch) -> None:
 
 
 def late() -> ImageError:
-    """Return what is said of a picture that is not waited for any more."""
+    """Return the error of an image that is not waited for any more: its key is delayed."""
     return ImageError(
         "fetch_later",
-        "its host is slow: it is asked for again later",
+        "its host is slow: fetched again later",
         transient=True,
         retry_after_seconds=LATE_DELAY_SECONDS,
         counts_as_attempt=False,

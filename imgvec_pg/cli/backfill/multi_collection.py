@@ -42,7 +42,7 @@ def collections_option(command: Command) -> Command:
         "--collections",
         metavar="NAME,NAME",
         callback=split_names,
-        help="Several collections of one source at once, such as one for words and one for likeness: decoded once for all.",
+        help="Several collections of one source at once, such as one for words and one for likeness: each image decoded once.",
     )(command)
 
 
@@ -134,7 +134,7 @@ def backfill_together(name: str | None, options: RunOptions) -> int:
     dsn = options.dsn
     with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         waiting = sum(queue_depth(connection, collection.id).waiting for collection in found)
-    tallies = [WorkerStats() for _ in found]
+    all_stats = [WorkerStats() for _ in found]
     if waiting:
         named = [
             (collection.name, embedder)
@@ -143,7 +143,7 @@ def backfill_together(name: str | None, options: RunOptions) -> int:
         together = MultiCollectionWorker(dsn, named, pipeline_of(options, follow=False))
         with image_progress(waiting) as show, stop_on_signals(together.request_stop) as stopped:
             together.on_progress = lambda stats: show(stats.finished, stats.images_per_second())
-            tallies = together.run()
+            all_stats = together.run()
         if stopped.exit_code is not None:
             click.echo("stopped; run the same command to go on", err=True)
             return stopped.exit_code
@@ -154,7 +154,7 @@ def backfill_together(name: str | None, options: RunOptions) -> int:
     summaries = []
     with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         flush_commits(connection)
-        for collection, stats in zip(found, tallies, strict=True):
+        for collection, stats in zip(found, all_stats, strict=True):
             stats.finish()
             filling = BackfillSummary(collection.name, stats, queue_depth(connection, collection.id).waiting)
             if not options.no_index:
@@ -166,4 +166,4 @@ def backfill_together(name: str | None, options: RunOptions) -> int:
                 complain(filling.index_problem)
     if options.as_json:
         echo_json([filling.summary() for filling in summaries])
-    return SOME_FAILED if any(stats.failed for stats in tallies) else 0
+    return SOME_FAILED if any(stats.failed for stats in all_stats) else 0

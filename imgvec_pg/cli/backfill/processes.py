@@ -27,7 +27,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import MAX_DEATHS, queue_depth
 
 WATCH_SECONDS = 0.5
-PATIENCE_SECONDS = 30.0
+TERMINATE_SECONDS = 30.0
 """How long processes have to end when the watching one fails."""
 ENDED_BY_THEMSELVES = (0, 1, 2, 3, 4, 130, 143)
 """Exit codes that this program gives; anything else is a process that died."""
@@ -41,7 +41,7 @@ class WorkerProcesses:
         first_error: Exit code of the first process that ended in error, None while none did.
         complaint: What that process said of it.
         died: Processes that were killed or crashed.
-        may_die: So many may die in a row while the queue becomes no shorter: enough for a deadly picture in the hands of
+        may_die: Processes that may die in a row while the queue gets no shorter: enough for a deadly picture in the hands of
             each; a model that crashes as it is loaded should not take for ever.
     """
 
@@ -78,12 +78,12 @@ class WorkerProcesses:
             self._shortest, self._died_in_vain = keys, 0
 
     def look(self, can_restart: bool) -> None:
-        """Settle the processes that have ended, and start another for each that died."""
+        """Collect the results of processes that have ended, and start another for each that died."""
         for process in [process for process in self.running if process.poll() is not None]:
             self.running.remove(process)
-            self._settle(process, can_restart)
+            self._collect(process, can_restart)
 
-    def _settle(self, process: "subprocess.Popen[str]", can_restart: bool) -> None:
+    def _collect(self, process: "subprocess.Popen[str]", can_restart: bool) -> None:
         output, _ = process.communicate()
         if process.returncode in (0, 4):
             summary = json.loads(output)
@@ -118,7 +118,7 @@ class WorkerProcesses:
     def end(self) -> None:
         """Leave no process behind."""
         self.terminate()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TERMINATE_SECONDS
         for process in list(self.running):
             try:
                 process.communicate(timeout=max(deadline - time.monotonic(), 0.1))
@@ -141,12 +141,12 @@ class QueueWatch:
         self._dsn = dsn
         self._collection = collection
         self._connection: Connection | None = None
-        self._pace = PollingLimit()
+        self._polling = PollingLimit()
         self._last: int | None = None
 
     def waiting(self) -> int | None:
         """Return the keys that wait, or did a moment ago; None while the database does not answer."""
-        if not self._pace.is_due():
+        if not self._polling.is_due():
             return self._last
         began = time.monotonic()
         try:
@@ -158,7 +158,7 @@ class QueueWatch:
         except (psycopg.Error, ConnectionFailedError):
             self.close()
             self._last = None
-        self._pace.took(time.monotonic() - began)
+        self._polling.took(time.monotonic() - began)
         return self._last
 
     def close(self) -> None:

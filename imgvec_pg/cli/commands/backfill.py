@@ -46,8 +46,12 @@ from imgvec_pg.store.transactions import flush_commits
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine."
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Stop after so many rows.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; say what waits.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Embed at most N rows.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Change nothing; print how many rows are in the queue and the time they take.",
+)
 @click.option("--no-index", is_flag=True, help="Do not build the HNSW index at the end.")
 @click.option("--parent", type=int, hidden=True, help="End with this process: for those of --workers.")
 @pipeline_options
@@ -59,11 +63,11 @@ from imgvec_pg.store.transactions import flush_commits
 @click.pass_context
 @with_run_options
 def backfill(context: click.Context, name: str | None, options: RunOptions) -> None:
-    """Embed all rows that wait, then build the index.
+    """Embed all rows in the queue, then build the index.
 
     NAME may be left out when there is one collection. Rows are claimed in small jobs and each batch commits alone: stop
-    it at any moment, run it again, start it on more machines. The HNSW index is built once, after the first fill, beside
-    running writes; it takes the owner of the schema imgvec, and a role that only fills is told so, at no error.
+    it at any moment, run it again, start it on more machines. The HNSW index is built once, after the first fill, while
+    writes go on; that takes the owner of the schema imgvec: another role is told so, which is no error.
 
     Exit code 4 says that some rows failed: see imgvec failures. A folder of pictures that goes away meanwhile ends the
     command with 1 and is charged to no row.

@@ -40,7 +40,7 @@ def worker(context: click.Context, name: str | None, options: RunOptions) -> Non
     """Keep embedding what changes, until stopped.
 
     Follows inserts, updates and deletes of the source within about half a second. SIGTERM or ctrl-C finishes the batch
-    in hand and gives back the rest. Run as many as you like, on any machine that reaches the database and the pictures.
+    in hand and releases the other leases. Run as many as you like, on any machine that reaches the database and the pictures.
 
     It waits while the database or the folder with the pictures is away, in the hours of --pause-when, and while a standby
     lags. It follows NAME: when that is dropped and created

@@ -40,7 +40,7 @@ def count_progress(console: Console, what: str) -> Iterator[Callable[[int], None
 class LogLines:
     """One line each LOG_EVERY_SECONDS: "1,280 of 20,000 images, 31.2 images/s, 10:00 left".
 
-    No time is told while nothing gets done: it would be how long the others took.
+    No time left is shown while nothing gets done: it would be how long the others took.
     """
 
     def __init__(self, total: int, what: str = "images") -> None:

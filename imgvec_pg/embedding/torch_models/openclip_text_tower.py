@@ -1,4 +1,4 @@
-"""Text towers from Hugging Face: bundled configurations, as OpenCLIP has only their names."""
+"""Text towers from Hugging Face: find their configuration on this machine, as OpenCLIP has only their names."""
 
 import importlib.util
 from collections.abc import Mapping

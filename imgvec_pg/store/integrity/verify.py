@@ -45,7 +45,7 @@ BY_HAND = {
     "unreadable": "put the files back, or change the rows",
     "stuck": "run a worker: imgvec worker {name}",
 }
-"""Kinds that --repair cannot mend, and what does."""
+"""Kinds that --repair cannot fix, and what does."""
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Verified:
 
     @property
     def is_in_step(self) -> bool:
-        """Whether nothing needs to be mended."""
+        """Whether there is nothing to repair."""
         return all(kind in HARMLESS for kind in self.differences)
 
 

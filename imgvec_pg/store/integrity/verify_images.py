@@ -62,7 +62,7 @@ class PictureCheck:
     _noted: set[str] = field(default_factory=set)
 
     def note(self, kind: str, picture: EmbeddedPicture) -> None:
-        """Note one row, once; those that a worker can mend are kept to be enqueued."""
+        """Note one row, once; those that a worker can embed again are kept to be enqueued."""
         if repr(picture.key) in self._noted:
             return
         self._noted.add(repr(picture.key))

@@ -142,12 +142,12 @@ def verify(
         if weights is not None and len(found) > 1:
             raise UsageError("--weights is for one model: name it")
         load = partial(load_embedder, weights=weights, device=device, precision=precision)
-        told = [verify_model(connection, each, load) for each in found]
+        verified = [verify_model(connection, each, load) for each in found]
     if as_json:
-        echo_json(told)
+        echo_json(verified)
     else:
-        print_verified(told)
-    if any(line["ok"] is False for line in told):
+        print_verified(verified)
+    if any(line["ok"] is False for line in verified):
         context.exit(1)
 
 
