@@ -58,7 +58,7 @@ class QueueDepth:
     waiting: int
     leased: int
     delayed: int
-    next_due_seconds: float | None
+    next_ready_seconds: float | None
 
 
 @dataclass(frozen=True)
