@@ -1,4 +1,4 @@
-"""A worker's answers to queries that wait for words or a picture, in a thread and over a connection of its own.
+"""Query server: embeds the texts and images that SQL queries wait for, in a thread with a connection of its own.
 
 The model computes for the backfill meanwhile: hence Embedder's rule that texts and pictures may be embedded side by side.
 """
@@ -11,8 +11,8 @@ from types import TracebackType
 import psycopg
 from psycopg import sql
 
+from imgvec_pg.backfill.batch.isolation import checked
 from imgvec_pg.backfill.connections import connect_worker, is_pooled
-from imgvec_pg.backfill.isolation import checked
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.timeouts import Silence
 from imgvec_pg.embedding.embedder import Embedder, describe_truncation
@@ -38,7 +38,7 @@ RETRY_SECONDS = 1.0
 
 
 class QueryServer:
-    """Answers for as long as its `with` block lasts.
+    """Answers embedding requests in a thread, for as long as the `with` block lasts.
 
     Args:
         model_id: The model on record whose requests are answered, which the embedder has been checked to be.
@@ -67,8 +67,8 @@ class QueryServer:
                 with connect_worker(self.dsn, "answers", self.silence) as connection:
                     self._answer_until_done(connection)
             except (psycopg.Error, ImgvecError) as error:
-                # The main thread deals with a database that went away; queries get no answer meanwhile.
-                log.info("queries get no answer for now: %s", one_line(error))
+                # The main thread reconnects with backoff; queries get no answer meanwhile.
+                log.info("the query server lost its connection: %s", one_line(error))
                 self._done.wait(RETRY_SECONDS)
 
     def _answer_until_done(self, connection: Connection) -> None:

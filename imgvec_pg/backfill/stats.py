@@ -1,4 +1,4 @@
-"""What a run has done so far."""
+"""Stats of a run: counts, stage timings, activity."""
 
 import threading
 import time
@@ -26,14 +26,14 @@ decoded; embedding; writing."""
 
 @dataclass
 class DurationHistogram:
-    """DurationHistogram of one stage: how many fell into each step, and their sum in seconds."""
+    """Histogram of one stage: durations per bucket, and their sum in seconds."""
 
     steps: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_SECONDS) + 1))
     total_seconds: float = 0.0
 
 
 class StageTimings:
-    """DurationHistogram of all stages; any thread may add to them."""
+    """Histograms of all stages; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -101,12 +101,12 @@ PAUSED = "paused"
 
 @dataclass
 class WorkerStats:
-    """Counts of a run and what it does now; shared between threads, each field written by one at a time.
+    """Counts and activity of a run; shared between threads, each field written by one at a time.
 
     Attributes:
         reconnects: Times that the database was reached again after it was lost.
         written_at: When keys were last taken off the queue, in seconds since 1970; 0 before the first time.
-        watches_queue: Whether somebody wants to know `queue`, which is then looked at with each sign of life.
+        watches_queue: Whether `queue` is wanted; each heartbeat then reads it.
     """
 
     embedded: int = 0

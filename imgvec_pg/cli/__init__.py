@@ -1,4 +1,4 @@
-"""The command `imgvec`: parse, call, print. Commands are loaded only when used, so that --help is instant."""
+"""The command `imgvec`. Commands are imported only when used, so that --help is instant."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""The top of the command tree."""
+"""Root of the command tree: names of all commands, imported when they are run."""
 
 import importlib
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ COMMANDS = {
     "model": ("imgvec_pg.cli.commands.model.group", "List models, fetch their weights, check and time them."),
     "add": ("imgvec_pg.cli.commands.add", "Add picture files and folders to the built-in library."),
     "library": ("imgvec_pg.cli.commands.library.group", "List and forget pictures of the built-in library."),
-    "backfill": ("imgvec_pg.cli.commands.backfill", "Embed all rows that wait, then build the index."),
+    "backfill": ("imgvec_pg.cli.commands.backfill", "Embed all rows in the queue, then build the index."),
     "worker": ("imgvec_pg.cli.commands.worker", "Keep embedding what changes, until stopped."),
-    "status": ("imgvec_pg.cli.commands.status", "Show how far each collection is and who works on it."),
+    "status": ("imgvec_pg.cli.commands.status", "Show progress, queue and workers of each collection."),
     "failures": ("imgvec_pg.cli.commands.failures", "List rows that could not be embedded, and why."),
-    "retry": ("imgvec_pg.cli.commands.failures", "File failed rows again."),
+    "retry": ("imgvec_pg.cli.commands.failures", "Enqueue failed rows again."),
     "verify": (
         "imgvec_pg.cli.commands.verify",
         "Check that rows, embeddings, failures and queue agree, and say what does not.",
@@ -36,7 +36,7 @@ COMMANDS = {
     "index": ("imgvec_pg.cli.commands.index.group", "Build, tune and look at a collection's HNSW index."),
     "recall": (
         "imgvec_pg.cli.commands.recall",
-        "Measure how many of the true neighbours the index finds, and how fast.",
+        "Measure recall and latency of the index.",
     ),
     "words": ("imgvec_pg.cli.commands.words", "Let plain SQL find words: queries ask a running worker."),
     "search": ("imgvec_pg.cli.commands.search", "Find the nearest pictures to words, a picture or a row."),

@@ -1,4 +1,4 @@
-"""SQL is kept in files; this finds them and fills in identifiers."""
+"""Load SQL files and fill in identifiers."""
 
 from functools import cache
 from pathlib import Path

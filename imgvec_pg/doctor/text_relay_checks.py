@@ -1,4 +1,4 @@
-"""The doctor's check of words in plain SQL: asks the relay and a worker once, over the relay's own session."""
+"""Check of text queries in plain SQL: sends one request through the relay to a worker, over the relay's own session."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What `imgvec model benchmark` measures. Importing this module does not import torch."""
+"""Benchmark a model: images/s by batch size. Importing this module does not import torch."""
 
 from collections.abc import Sequence
 from typing import Any

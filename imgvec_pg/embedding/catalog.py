@@ -1,4 +1,4 @@
-"""Which models there are, by name. Neither importing this module nor a catalogued name imports torch."""
+"""Describe any model by its name. Neither this module nor a catalogued name imports torch."""
 
 import difflib
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A model's files in a folder that can be carried to a machine without network: IMGVEC_MODEL_DIR's own layout."""
+"""Download a model into a folder for machines without network, in IMGVEC_MODEL_DIR's layout."""
 
 import json
 import shutil

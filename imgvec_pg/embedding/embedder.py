@@ -1,4 +1,4 @@
-"""What a model must be able to do for the rest of the library."""
+"""Embedder protocol: what a model must offer to the rest of the library."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def describe_truncation(embedder: Embedder, text: str) -> str | None:
 
 
 class SimpleEmbedder:
-    """What most embedders of one's own leave as it is: a subclass without words gives five things, one with words six.
+    """Base class for plugins: defaults for all but five members, six with a text tower.
 
     They are name, dimensions, fingerprint, `prepare_image` and `embed_prepared`; with words `has_text = True` and
     `embed_texts`.

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: what its cache holds, and one quick try to fetch the rest."""
+"""Hugging Face hub: look into its cache, and download once what is missing."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""From a model's name to a model that embeds. Importing this module does not import torch."""
+"""Load an embedder by model name. Importing this module does not import torch."""
 
 import warnings
 from pathlib import Path

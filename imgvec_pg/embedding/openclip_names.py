@@ -1,4 +1,4 @@
-"""OpenCLIP's own architectures and tags, read from its package.
+"""Names of OpenCLIP's architectures and pretrained tags, read from its package.
 
 Architectures are JSON files and need no torch. Tags are Python code inside open_clip, whose import brings
 torch along (seconds), so they are asked for only when the name is not in our own catalogue.

@@ -1,4 +1,4 @@
-"""Getting torch and open_clip into the process, and choosing device and precision."""
+"""Import torch and open_clip; choose device and precision."""
 
 from __future__ import annotations
 

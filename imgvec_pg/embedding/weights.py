@@ -1,4 +1,4 @@
-"""Finding a model's weights on this machine or the hub, as safetensors and nothing else."""
+"""Find weights on this machine or the hub, as safetensors only."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The built-in library: files on disk as rows of imgvec.image."""
+"""Built-in image library: files on disk as rows of imgvec.image."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +47,7 @@ class FailedFile:
 
 @dataclass
 class Added:
-    """What became of the files.
+    """Counts of `imgvec add`: files added, updated, known, moved, failed, left out.
 
     Attributes:
         moved: Known pictures met under another path while nothing is left at the old one.
@@ -73,7 +73,7 @@ class Added:
 
 @dataclass(frozen=True)
 class KnownImage:
-    """What the library has of a file; size and time are None where others wrote the row."""
+    """A file as registered in the library; size and time are None where others wrote the row."""
 
     id: int
     content_hash: bytes

@@ -159,7 +159,7 @@ class Alias(Base):
 
 
 class GoldenVector(Base):
-    """What a model made of a fixed picture or text at its first use."""
+    """Golden vector: embedding of a fixed image or text at the first use of a model."""
 
     __tablename__ = "golden_vector"
 
@@ -226,7 +226,7 @@ class TextEmbedding(Base):
 
 
 class WorkerRow(Base):
-    """Who is alive and what it does."""
+    """A live worker and its activity."""
 
     __tablename__ = "worker"
 
@@ -243,7 +243,7 @@ class WorkerRow(Base):
 
 
 class EmbeddingRequest(Base):
-    """A text or a picture that somebody waits for."""
+    """A text or an image that a query waits for."""
 
     __tablename__ = "embedding_request"
     __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012 - SQLAlchemy's own protocol
@@ -263,7 +263,7 @@ class EmbeddingRequest(Base):
 
 
 class Calibration(Base):
-    """How far apart random pairs of a collection are: quantiles of the distance of two rows, or of words and a row."""
+    """Quantiles of the distances of random pairs of a collection: two rows, or words and a row."""
 
     __tablename__ = "calibration"
 

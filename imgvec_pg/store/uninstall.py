@@ -1,4 +1,4 @@
-"""Take imgvec out of a database again."""
+"""Uninstall imgvec: drop triggers, functions, schema and roles."""
 
 import psycopg
 from psycopg import sql

@@ -14,10 +14,9 @@ from workers import NAME as PHOTOS
 from workers import count, make_table, running, wait_until
 
 from imgvec_pg.backfill import stats as stats_module
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.startup import StartingWorker
 from imgvec_pg.backfill.stats import IDLE, SteadyRate, WorkerStats
-from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import ModelError, NoWorkerError

@@ -13,7 +13,7 @@ from PIL import Image as Picture
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli

@@ -12,7 +12,7 @@ import pytest
 from imgvec_test_embedder import ColorGrid
 from workers import imgvec, random_picture
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.commands.collection.switch_report import labelled
 from imgvec_pg.cli.exit_codes import run

@@ -31,7 +31,7 @@ from psycopg.types.json import Jsonb
 from specs import SPEC, registered, sayable
 
 import imgvec_pg.django.indexes
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.migrations import newest_revision
 from imgvec_pg.django import ImageSearch, ImageSearchManager

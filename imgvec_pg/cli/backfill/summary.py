@@ -1,4 +1,4 @@
-"""What a backfill says: what it did, what waits, and what is with the index."""
+"""Summary and dry run of `imgvec backfill`: counts, rate, and whether the index was built."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from imgvec_pg.text import clock, counted
 
 @dataclass
 class BackfillSummary:
-    """What a backfill did, and what it says of it.
+    """Result of a backfill, printed as text or JSON.
 
     Attributes:
         waiting: Keys still in the queue.

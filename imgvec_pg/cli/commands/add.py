@@ -1,4 +1,4 @@
-"""`imgvec add`."""
+"""`imgvec add`: add image files to the built-in library."""
 
 import dataclasses
 from pathlib import Path

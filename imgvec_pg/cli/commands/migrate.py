@@ -1,4 +1,4 @@
-"""`imgvec migrate`."""
+"""`imgvec migrate`: create or upgrade imgvec's schema."""
 
 import click
 import psycopg

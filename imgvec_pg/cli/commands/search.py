@@ -1,4 +1,4 @@
-"""`imgvec search`: the nearest pictures to words, a picture or a row."""
+"""`imgvec search`: nearest neighbours of words, an image or a row."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`imgvec uninstall`."""
+"""`imgvec uninstall`: remove imgvec from a database."""
 
 import click
 

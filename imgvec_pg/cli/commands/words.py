@@ -1,4 +1,4 @@
-"""`imgvec words`: let plain SQL ask a running worker, and look after the cache of texts."""
+"""`imgvec words`: set up text queries in plain SQL, and the cache of text embeddings."""
 
 import getpass
 import os

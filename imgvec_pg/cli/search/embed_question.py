@@ -1,4 +1,4 @@
-"""The query vector of a search command: from words, an image file or a row."""
+"""Query vector of a search command: from words, an image file or a row."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Printing what a search found: a table, tab-separated lines, JSON or a contact sheet."""
+"""Print search results: a table, tab-separated lines, JSON or a contact sheet."""
 
 import shutil
 import sys

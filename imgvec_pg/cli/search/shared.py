@@ -1,4 +1,4 @@
-"""What the commands beside `imgvec search` share: options, lists of keys, tables of answers."""
+"""Options, key lists and result tables that the search commands share."""
 
 import csv
 import shutil

@@ -1,4 +1,4 @@
-"""The embedder for OpenCLIP models."""
+"""Embedder for OpenCLIP models."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

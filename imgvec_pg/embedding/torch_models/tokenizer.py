@@ -1,4 +1,4 @@
-"""The tokenizer that belongs to a model, chosen from its configuration and never by default."""
+"""Tokenizer of a model, chosen by its configuration and never by default."""
 
 import hashlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""`imgvec demo`: a shop, its photos and five questions, in a PostgreSQL of its own."""
+"""`imgvec demo`: a shop, its photos and five queries, in a private PostgreSQL."""
 
 import time
 from collections.abc import Iterator
