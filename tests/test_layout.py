@@ -24,6 +24,7 @@ TWINS = {
     "browse": "a command, and the Flask pages that it serves",
     "classify": COMMAND,
     "collection_ops": "operations of a migration, for Alembic and for Django",
+    "error_mapping": "database errors to library errors, of psycopg and of SQLAlchemy",
     "executor": FRAMEWORKS,
     "group": "`imgvec collection`, `imgvec index` and `imgvec model`: each a group of commands",
     "multi_collection": COMMAND,

@@ -9,7 +9,7 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.text_relay import prove_relay
+from imgvec_pg.store.setup.text_relay import prove_relay
 
 
 def check_relay(connection: Connection) -> Iterator[Finding]:

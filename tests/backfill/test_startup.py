@@ -22,7 +22,7 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import ModelError, NoWorkerError
 from imgvec_pg.search.query_client import vector_of_words
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.text_relay import install_relay
+from imgvec_pg.store.setup.text_relay import install_relay
 
 START_SECONDS = 2.0
 

@@ -20,8 +20,8 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.images.fetching.folders import GoneFiles, walk_files
 from imgvec_pg.store.collection_ddl import create_collection
-from imgvec_pg.store.image_library import Added, add_files
 from imgvec_pg.store.integrity.reconcile import reconcile
+from imgvec_pg.store.library.image_library import Added, add_files
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.schema import Image
 from imgvec_pg.store.spec import CollectionRequest

@@ -26,9 +26,9 @@ from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.run import diagnose
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.grants import grant_rights
-from imgvec_pg.store.text_relay import PasswordLogin, install_relay, remove_relay
-from imgvec_pg.store.uninstall import remove_everything
+from imgvec_pg.store.setup.grants import grant_rights
+from imgvec_pg.store.setup.text_relay import PasswordLogin, install_relay, remove_relay
+from imgvec_pg.store.setup.uninstall import remove_everything
 
 
 @pytest.fixture

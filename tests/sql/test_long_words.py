@@ -17,7 +17,7 @@ from imgvec_pg.search.operations.classify import embed_texts
 from imgvec_pg.search.query_client import query_of_words, vector_of_words
 from imgvec_pg.search.query_embedding import ModelOptions
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.text_relay import install_relay
+from imgvec_pg.store.setup.text_relay import install_relay
 
 SAID = "the words have 4 tokens and color-grid reads 3: the end of them counts for nothing"
 LONG, SHORT = "red red red blue", "red red red"

@@ -12,7 +12,7 @@ from workers import count
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.text_relay import install_relay
+from imgvec_pg.store.setup.text_relay import install_relay
 
 FILE = "SELECT imgvec.enqueue_request(%s, %s, NULL, %s)"
 NOBODYS_MODEL = 0

@@ -13,8 +13,8 @@ from imgvec_pg.cli.output.progress import count_progress, stderr_console
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.images.fetching.folders import SYSTEM_NAMES, walk_files
-from imgvec_pg.store.image_library import Added, add_files
-from imgvec_pg.store.library_upkeep import GoneRows, find_gone, forget_images
+from imgvec_pg.store.library.image_library import Added, add_files
+from imgvec_pg.store.library.library_upkeep import GoneRows, find_gone, forget_images
 from imgvec_pg.store.registry import find_collections
 from imgvec_pg.text import counted
 

@@ -25,7 +25,7 @@ from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import CollectionError, DatabaseError, ServerError
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.queue.jobs import queue_depth
-from imgvec_pg.store.text_relay import install_relay
+from imgvec_pg.store.setup.text_relay import install_relay
 
 MODEL_NOTE = (
     'The model "demo" is a toy of 8 MB, trained on these very drawings. It shows how searching works, offline; '

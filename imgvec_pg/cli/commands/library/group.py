@@ -9,8 +9,8 @@ from imgvec_pg.cli.output.tables import confirm
 from imgvec_pg.database.connect import connect, needing, require_schema
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.images.fetching.folders import is_gone
-from imgvec_pg.store.image_library import LibraryRow
-from imgvec_pg.store.library_upkeep import find_below, forget_images
+from imgvec_pg.store.library.image_library import LibraryRow
+from imgvec_pg.store.library.library_upkeep import find_below, forget_images
 from imgvec_pg.text import counted
 
 

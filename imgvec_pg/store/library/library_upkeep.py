@@ -10,7 +10,7 @@ from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.images.fetching.folders import GoneFiles, is_gone
-from imgvec_pg.store.image_library import LibraryRow, printable
+from imgvec_pg.store.library.image_library import LibraryRow, printable
 
 ROWS_PER_TRANSACTION = 500
 
