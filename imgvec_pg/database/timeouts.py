@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 SILENCE_SECONDS = 14.0
-"""No statement of a worker takes so long: the server itself ends it after WORKER_STATEMENT_MS."""
+"""No statement of a worker takes so long: the server itself ends it after STATEMENT_MS (store/transactions.py)."""
 COURTESY_SECONDS = 2.0
 """How long a session that has met silence waits for the rest of its connections, to give back what it holds."""
 

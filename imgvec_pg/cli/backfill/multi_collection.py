@@ -20,7 +20,7 @@ from imgvec_pg.cli.signals import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.benchmark import USUAL_BATCH
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.load import check_loadable, load_embedder
 from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
@@ -76,6 +76,7 @@ def find_together(name: str | None, names: Sequence[str], options: dict[str, Any
                 "run a command for each"
             )
         for collection in found:
+            check_loadable(collection.model_name)
             effective_root(collection, options["root"])
             list_source(connection, collection)
     return found

@@ -35,7 +35,7 @@ from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.database.local_server.launcher import die_with
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.embedding.benchmark import choose_batch_size
-from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.load import check_loadable, load_embedder
 from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
@@ -116,6 +116,7 @@ def backfill(
             report_dry_run(connection, collection, limit, as_json)
             return
         # Before the model is loaded, which takes its time.
+        check_loadable(collection.model_name)
         effective_root(collection, root)
         # A listing that was interrupted goes on before the queue is worked off.
         list_source(connection, collection)

@@ -25,7 +25,7 @@ from imgvec_pg.cli.output.progress import WorkerLines
 from imgvec_pg.cli.signals import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.benchmark import choose_batch_size
-from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.load import check_loadable, load_embedder
 from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.registry import get_collection
 
@@ -80,6 +80,7 @@ def worker(
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec worker NAME")
     # Before the model is loaded, which takes its time.
+    check_loadable(collection.model_name)
     effective_root(collection, root)
     # An alias is followed wherever it points.
     followed = name or collection.name

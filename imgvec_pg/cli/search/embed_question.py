@@ -3,8 +3,16 @@
 from pathlib import Path
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.embedding.load import is_loadable
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.query_embedding import ModelOptions, ask_with_image, ask_with_words, check_words
+from imgvec_pg.search.query_client import vector_of_image, vector_of_words
+from imgvec_pg.search.query_embedding import (
+    ModelOptions,
+    ask_with_image,
+    ask_with_words,
+    check_words,
+    read_picture,
+)
 from imgvec_pg.search.query_types import Question
 from imgvec_pg.store.collection import Collection
 
@@ -35,7 +43,15 @@ def check_question(words: tuple[str, ...], image: Path | None, like: str | None)
 def ask(
     connection: Connection, collection: Collection, words: str, image: Path | None, model: ModelOptions
 ) -> Question:
-    """Make a question of words or of a picture file."""
+    """Make a question of words or of a picture file.
+
+    The model is loaded into this process; where it cannot be, as without the extra `models`, a running worker is asked.
+    """
+    if is_loadable(collection.model_name):
+        if image is not None:
+            return ask_with_image(connection, collection, image, model)
+        return ask_with_words(connection, collection, words, model)
     if image is not None:
-        return ask_with_image(connection, collection, image, model)
-    return ask_with_words(connection, collection, words, model)
+        data = read_picture(image)
+        return Question("image", image.name, vector_of_image(connection, collection, data), data)
+    return Question("words", words, vector_of_words(connection, collection, words))

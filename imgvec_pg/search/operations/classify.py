@@ -7,7 +7,9 @@ from typing import Any
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.load import is_loadable
 from imgvec_pg.errors import ModelError, UsageError
+from imgvec_pg.search.query_client import vector_of_words
 from imgvec_pg.search.query_embedding import ModelOptions, embed_words, load_collection_model, prompted
 from imgvec_pg.search.query_types import Float32Array, vector_text
 from imgvec_pg.search.transaction import asking, bracketed, read_vector, shown_columns
@@ -31,6 +33,8 @@ def embed_texts(
 ) -> list[Float32Array]:
     """Embed texts, each within the collection's prompt; the model is loaded once, and only for what is not cached.
 
+    Where it cannot be loaded, as without the extra `models`, a running worker is asked.
+
     Returns:
         One vector a text, shape (dimensions,), L2 norm 1.
 
@@ -51,6 +55,9 @@ def embed_texts(
         row = connection.execute(load_sql("queries/cached_text.sql"), known).fetchone()
         if row is not None:
             vectors.append(read_vector(row[0]))
+            continue
+        if not is_loadable(collection.model_name):
+            vectors.append(vector_of_words(connection, collection, words))
             continue
         embedder = embedder or load_collection_model(connection, collection, options)
         vectors.append(embed_words(connection, collection, embedder, words))
