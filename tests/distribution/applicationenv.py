@@ -1,7 +1,7 @@
 """An application's environment: the built wheel and what it requires, without the extra `models` and without this checkout.
 
 The packages are the ones installed here, found by the wheel's own metadata and linked into an empty venv: what the wheel
-forgets to require is not there. `make wheel-check` does the same once with pip and real files.
+forgets to require is not there. With IMGVEC_TEST_PIP=1 (`make wheel-check`) pip installs them anew, from its index.
 """
 
 import importlib.metadata
@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import venv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,19 +76,21 @@ def build(folder: Path) -> tuple[Path, Path]:
     return sdist, wheel
 
 
-def make_environment(
-    folder: Path, wheel: Path, extras: Iterable[str] = (), more: Iterable[str] = ()
-) -> Environment:
-    """Make a venv of the wheel, what these extras require, and more packages by name."""
+def make_environment(folder: Path, wheel: Path, extras: Sequence[str] = ()) -> Environment:
+    """Make a venv of the wheel and what it requires with these extras."""
     venv.create(folder, with_pip=False, symlinks=True)
     made = Environment(folder)
-    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-compile"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, "--target", str(made.site), str(wheel)], check=True
-    )
+    pip = [sys.executable, "-m", "pip", "--python", str(made.python), "install"]
+    options = ["--quiet", "--disable-pip-version-check", "--no-compile"]
+    if os.environ.get("IMGVEC_TEST_PIP"):
+        named = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
+        constraints = ["-c", str(ROOT / "constraints.txt")]
+        subprocess.run([*pip, *options, *constraints, named], check=True)
+        return made
+    subprocess.run([*pip, *options, "--no-index", "--no-deps", str(wheel)], check=True)
     [metadata] = made.site.glob("imgvec_pg-*.dist-info")
     wanted = importlib.metadata.Distribution.at(metadata).requires or []
-    for name in _closure([*wanted, *more], tuple(extras)):
+    for name in _closure(wanted, tuple(extras)):
         _link(importlib.metadata.distribution(name), made.site)
     return made
 

@@ -1,4 +1,4 @@
-"""The distributions as a release would have them, built once a process."""
+"""The distributions as a release would have them, built once a process, and environments of the wheel."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ def plain(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def application(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Give the environment of `pip install 'imgvec-pg[django,flask]'`, with what types Django's."""
+    """Give the environment of `pip install 'imgvec-pg[django,flask]'`."""
     return make_environment(
         tmp_path_factory.mktemp("application") / "env", distributions.wheel, extras=("django", "flask")
     )
