@@ -16,11 +16,15 @@ BEFORE = {
 }
 
 
+def python_blocks(page: str) -> list[str]:
+    """Return a page's Python blocks, in the order of reading."""
+    [path] = (ROOT / "docs").rglob(page)
+    return [block.text for block in read_blocks(path) if block.language == "python"]
+
+
 def sqlalchemy_blocks() -> list[str]:
-    """Return the Python blocks of docs/sqlalchemy.md, in the order of reading."""
-    return [
-        block.text for block in read_blocks(ROOT / "docs" / "sqlalchemy.md") if block.language == "python"
-    ]
+    """Return those of sqlalchemy.md."""
+    return python_blocks("sqlalchemy.md")
 
 
 def sqlalchemy_module() -> str:
@@ -30,11 +34,7 @@ def sqlalchemy_module() -> str:
 
 def django_app(folder: Path) -> Path:
     """Write the app `shop` of docs/django.md; return its folder."""
-    blocks = {
-        block.text.splitlines()[0].removeprefix("# "): block.text
-        for block in read_blocks(ROOT / "docs" / "django.md")
-        if block.language == "python"
-    }
+    blocks = {text.splitlines()[0].removeprefix("# "): text for text in python_blocks("django.md")}
     app = folder / "shop"
     app.mkdir(parents=True)
     (app / "__init__.py").touch()
