@@ -136,17 +136,29 @@ def ask_with_image(
         UsageError: The file is missing or not an image.
         ModelError: The model cannot be loaded, or is not the one the collection was embedded with.
     """
-    if not file.is_file():
-        state = "is not a file" if file.exists() else "does not exist"
-        raise UsageError(f"the picture {file} {state}; expected an image file such as shoes.jpg")
-    path = file.resolve()
+    data = read_picture(file)
     try:
-        data = fetch_bytes(ImageReference(path=path.name), path.parent)
         image = decode_sandboxed(data)
     except ImageError as error:
         raise UsageError(f"the picture {file} cannot be used: {error}") from error
     embedder = load_collection_model(connection, collection, options)
     return SearchQuery("image", file.name, embed_picture(connection, collection, embedder, image), data)
+
+
+def read_picture(file: Path) -> bytes:
+    """Return the encoded bytes of a picture file.
+
+    Raises:
+        UsageError: The file is missing or cannot be read.
+    """
+    if not file.is_file():
+        state = "is not a file" if file.exists() else "does not exist"
+        raise UsageError(f"the picture {file} {state}; expected an image file such as shoes.jpg")
+    path = file.resolve()
+    try:
+        return fetch_bytes(ImageReference(path=path.name), path.parent)
+    except ImageError as error:
+        raise UsageError(f"the picture {file} cannot be used: {error}") from error
 
 
 def embed_picture(
@@ -204,6 +216,7 @@ def load_collection_model(connection: Connection, collection: Collection, option
     """Load the model of a collection and check that it is the one its rows were embedded with.
 
     Raises:
+        MissingExtraError: It takes the extra `models`, which is not installed.
         ModelError: It cannot be loaded, or has other dimensions or another fingerprint.
     """
     embedder = load_embedder(

@@ -21,6 +21,7 @@ from imgvec_pg.cli.signals import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.benchmark import USUAL_BATCH
 from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.load import check_loadable
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.integrity.reconcile import list_source
@@ -76,6 +77,7 @@ def find_together(name: str | None, options: RunOptions) -> list[Collection]:
                 "run a command for each"
             )
         for collection in found:
+            check_loadable(collection.model_name)
             effective_root(collection, options.root)
             list_source(connection, collection)
     return found

@@ -32,6 +32,7 @@ from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.database.local_server.launcher import die_with
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.embedding.benchmark import choose_batch_size
+from imgvec_pg.embedding.load import check_loadable
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.integrity.reconcile import list_source
@@ -94,6 +95,7 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
             report_dry_run(connection, collection, options.limit, options.as_json)
             return
         # Before the model is loaded, which takes its time.
+        check_loadable(collection.model_name)
         effective_root(collection, options.root)
         # A listing that was interrupted goes on before the queue is worked off.
         list_source(connection, collection)

@@ -23,6 +23,7 @@ from imgvec_pg.cli.output.progress import WorkerLines
 from imgvec_pg.cli.signals import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.benchmark import choose_batch_size
+from imgvec_pg.embedding.load import check_loadable
 from imgvec_pg.store.registry import get_collection
 
 
@@ -61,6 +62,7 @@ def worker(context: click.Context, name: str | None, options: RunOptions) -> Non
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec worker NAME")
     # Before the model is loaded, which takes its time.
+    check_loadable(collection.model_name)
     effective_root(collection, options.root)
     # An alias is followed wherever it points.
     followed = name or collection.name

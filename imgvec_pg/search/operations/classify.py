@@ -8,7 +8,9 @@ from typing import Any
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.load import is_loadable
 from imgvec_pg.errors import ModelError, UsageError
+from imgvec_pg.search.query_client import query_of_words
 from imgvec_pg.search.query_embedding import (
     ModelOptions,
     embed_and_keep,
@@ -40,6 +42,8 @@ def embed_texts(
 ) -> list[Float32Array]:
     """Embed texts, each within the collection's prompt; the model is loaded once, and only for what is not cached.
 
+    Where it cannot be loaded, as without the extra `models`, a running worker is asked.
+
     Returns:
         One vector a text, shape (dimensions,), L2 norm 1.
 
@@ -59,6 +63,8 @@ def embed_texts(
         cached = read_cached(connection, collection, text)
         if cached is not None:
             found = cached.found
+        elif not is_loadable(collection.model_name):
+            found = query_of_words(connection, collection, words)
         else:
             embedder = embedder or load_collection_model(connection, collection, options)
             found = embed_and_keep(connection, collection, embedder, words)

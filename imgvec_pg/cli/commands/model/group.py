@@ -20,7 +20,7 @@ from imgvec_pg.embedding.benchmark import benchmark_model
 from imgvec_pg.embedding.catalog import CATALOGUE, describe_model
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import GOLDEN_COSINE, compute_golden
-from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.load import check_loadable, load_embedder
 from imgvec_pg.errors import ImgvecError, ModelError, UsageError
 from imgvec_pg.store.model_registry import RecordedModel, compare_golden, find_models
 from imgvec_pg.text import size
@@ -241,10 +241,11 @@ def benchmark(
     described = describe_model(name)
     with tempfile.TemporaryDirectory(prefix="imgvec-weights-") as folder:
         if random_weights:
-            from imgvec_pg.embedding.torch_models.random_weights import write_random_weights
-
             if weights is not None:
                 raise UsageError("give --weights or --random-weights, not both")
+            check_loadable(described.name)
+            from imgvec_pg.embedding.torch_models.random_weights import write_random_weights
+
             weights = Path(folder) / "random.safetensors"
             write_random_weights(described, weights)
         embedder = load_embedder(described.name, weights=weights, device=device, precision=precision)
