@@ -15,7 +15,6 @@ from imgvec_pg.backfill.context import WorkerContext
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import ConnectionFailedError
-from imgvec_pg.store.queue.jobs import extend_leases
 from imgvec_pg.store.queue.queue_stats import read_queue_state
 
 log = logging.getLogger(__name__)
@@ -84,9 +83,7 @@ class Heartbeat:
             beaten_at = now
             try:
                 connection = self._connected()
-                # First the place: a lease taken between the two is young.
-                place, held = self.context.leases.place(), self.context.leases.held()
-                extend_leases(connection, self.context.collection.id, held, lease_seconds, place)
+                self.context.leases.renew(connection, self.context.collection.id, lease_seconds)
                 self._publish(connection)
                 self._poll_queue(connection)
             except (psycopg.Error, ConnectionFailedError) as error:

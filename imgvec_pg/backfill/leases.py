@@ -1,11 +1,12 @@
-"""Leases held by a worker, and its cursor in the queue; shared by its threads."""
+"""Leases held by a worker, renewed by its heartbeat, and its cursor in the queue; shared by its threads."""
 
 import threading
 import uuid
 from collections.abc import Callable, Sequence
 
 from imgvec_pg.backfill.backoff import PollingLimit
-from imgvec_pg.store.queue.jobs import BEGINNING, END, Job, QueuePosition, place_of
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.store.queue.jobs import BEGINNING, END, Job, QueuePosition, extend_leases, place_of
 
 LOOK_AGAIN_SECONDS = 0.1
 LOOK_FROM_THE_BEGINNING_SECONDS = 1.0
@@ -43,6 +44,12 @@ class HeldLeases:
         """Return the tokens held."""
         with self._changed:
             return list(self._tokens)
+
+    def renew(self, connection: Connection, collection_id: int, lease_seconds: float) -> None:
+        """Renew all leases held, for another `lease_seconds` from now."""
+        # First the place: a lease taken between the two is young.
+        place, held = self.place(), self.held()
+        extend_leases(connection, collection_id, held, lease_seconds, place)
 
     def wait_until_only(self, token: uuid.UUID, give_up: Callable[[], bool]) -> bool:
         """Wait until all others are gone; False when `give_up` says so first."""
