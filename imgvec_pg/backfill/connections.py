@@ -2,10 +2,10 @@
 
 import os
 
-from psycopg import IsolationLevel, ProgrammingError
+from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.connect import Connection, connect, is_pooled
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.database.timeouts import Silence, WatchedConnection
 from imgvec_pg.store.transactions import IDLE_IN_TRANSACTION_MS, STATEMENT_MS
@@ -33,12 +33,9 @@ def connect_worker(dsn: str, part: str, silence: Silence | None = None) -> Conne
         dsn,
         application_name=f"imgvec worker {part}",
         connection_class=WatchedConnection.watched_by(silence or Silence()),
-        prepare_threshold=None,
         **connect_timeouts(dsn),
     )
     try:
-        # The write protocol is proved for READ COMMITTED; the database's own default may be another.
-        connection.isolation_level = IsolationLevel.READ_COMMITTED
         if not is_pooled(connection):
             connection.execute(
                 load_sql("queries/session_limits.sql"),
@@ -52,12 +49,6 @@ def connect_worker(dsn: str, part: str, silence: Silence | None = None) -> Conne
         connection.close()
         raise
     return connection
-
-
-def is_pooled(connection: Connection) -> bool:
-    """Whether a pooler such as pgbouncer stands between: it gives out process ids of its own."""
-    row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
-    return row is None or row[0] != connection.info.backend_pid
 
 
 def connect_timeouts(dsn: str) -> dict[str, int]:

@@ -9,6 +9,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from imgvec_pg.database.session_settings import OwnConnection, prepare_session
+from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import ConnectionFailedError, DatabaseError
 from imgvec_pg.redaction import hide_parts_of
 
@@ -28,10 +30,13 @@ def connect(
     dsn: str,
     *,
     application_name: str = "imgvec",
-    connection_class: type[Connection] = psycopg.Connection,
+    connection_class: type[OwnConnection] = OwnConnection,
     **options: Any,  # noqa: ANN401
 ) -> Connection:
-    """Open a connection in autocommit mode.
+    """Open a connection in autocommit mode, with the settings that the library relies on (`session_settings`).
+
+    Text travels as UTF-8 whatever the database's encoding. Nothing is prepared by itself: a pooler may give each
+    transaction another session.
 
     Args:
         dsn: libpq connection string or URL; "" takes the PG* environment variables.
@@ -43,7 +48,22 @@ def connect(
         ConnectionFailedError: The server cannot be reached or refuses the login.
     """
     try:
-        return connection_class.connect(dsn, application_name=application_name, autocommit=True, **options)
+        made = connection_class.connect(
+            dsn,
+            **{
+                "application_name": application_name,
+                "autocommit": True,
+                "client_encoding": "UTF8",
+                "prepare_threshold": None,
+                **options,
+            },
+        )
+        try:
+            prepare_session(made)
+        except BaseException:
+            made.close()
+            raise
+        return made
     except psycopg.ProgrammingError as error:
         raise ConnectionFailedError(
             f"the connection string is not valid ({hide_parts_of(dsn, one_line(error))}); "
@@ -115,6 +135,34 @@ def require_schema(connection: Connection) -> None:
         ) from error
     if row is None or row[0] is None:
         raise DatabaseError(f'database "{database}" has no imgvec tables yet; run: imgvec migrate')
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Whether a pooler such as pgbouncer stands before a connection of the library's own."""
+    return isinstance(connection, OwnConnection) and connection.is_pooled
+
+
+def execute_alone(connection: Connection, statement: sql.Composed) -> None:
+    """Run what no transaction may hold, such as CREATE INDEX CONCURRENTLY: not within the one that a pooler calls for."""
+    psycopg.Cursor(connection).execute(statement)
+
+
+@contextmanager
+def session_changed(connection: Connection, **settings: str) -> Iterator[None]:
+    """Change settings of the session for a while, as for a statement that no transaction may hold, and put them back.
+
+    Behind a pooler nothing is changed: the statement may run in one session, and the change stay in another.
+    """
+    before: list[TupleRow] = []
+    if not is_pooled(connection):
+        values = {"names": list(settings), "values": list(settings.values())}
+        before = connection.execute(load_sql("queries/change_session.sql"), values).fetchall()
+    try:
+        yield
+    finally:
+        if before and not connection.closed:
+            values = {"names": [row[0] for row in before], "values": [row[1] for row in before]}
+            connection.execute(load_sql("queries/change_session.sql"), values)
 
 
 @contextmanager

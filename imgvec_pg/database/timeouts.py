@@ -8,7 +8,8 @@ from collections.abc import Generator
 from typing import Any, Self, TypeVar
 
 import psycopg
-from psycopg.rows import TupleRow
+
+from imgvec_pg.database.session_settings import OwnConnection
 
 SILENCE_SECONDS = 14.0
 """No statement of a worker takes so long: the server itself ends it after WORKER_STATEMENT_MS."""
@@ -29,7 +30,7 @@ class Silence:
         self.seconds = min(self.seconds, COURTESY_SECONDS)
 
 
-class WatchedConnection(psycopg.Connection[TupleRow]):
+class WatchedConnection(OwnConnection):
     """A connection whose every round trip ends: with the answer, or with OperationalError once it met silence.
 
     Attributes:
