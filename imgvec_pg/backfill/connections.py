@@ -1,6 +1,7 @@
 """A worker's connections: named, limited in what they may cost the server, and watched for silence."""
 
 import os
+from typing import Any
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -51,7 +52,7 @@ def connect_worker(dsn: str, part: str, silence: Silence | None = None) -> Conne
     return connection
 
 
-def connect_timeouts(dsn: str) -> dict[str, int]:
+def connect_timeouts(dsn: str) -> dict[str, Any]:
     """Return how long to wait for a connection, where neither the connection string nor libpq's variable says it."""
     try:
         given = conninfo_to_dict(dsn).get("connect_timeout")

@@ -31,9 +31,10 @@ def connect(
     *,
     application_name: str = "imgvec",
     connection_class: type[OwnConnection] = OwnConnection,
+    autocommit: bool = True,
     **options: Any,  # noqa: ANN401
 ) -> Connection:
-    """Open a connection in autocommit mode, with the settings that the library relies on (`session_settings`).
+    """Open a connection, with the settings that the library relies on (`session_settings`).
 
     Text travels as UTF-8 whatever the database's encoding. Nothing is prepared by itself: a pooler may give each
     transaction another session.
@@ -42,6 +43,7 @@ def connect(
         dsn: libpq connection string or URL; "" takes the PG* environment variables.
         application_name: Shown in pg_stat_activity.
         connection_class: What to make.
+        autocommit: Each statement outside `transaction()` is a transaction of its own.
         options: Passed on to psycopg.
 
     Raises:
@@ -52,14 +54,15 @@ def connect(
             dsn,
             **{
                 "application_name": application_name,
-                "autocommit": True,
                 "client_encoding": "UTF8",
                 "prepare_threshold": None,
                 **options,
+                "autocommit": True,
             },
         )
         try:
             prepare_session(made)
+            made.autocommit = autocommit
         except BaseException:
             made.close()
             raise
@@ -98,6 +101,26 @@ def vector_schema(connection: Connection) -> str:
         )
     check_pgvector_version(row[1])
     return str(row[0])
+
+
+def create_extension(connection: Connection, name: str) -> None:
+    """Create an extension unless it is there: in the first schema of the search_path, in `public` where that has none.
+
+    Raises:
+        DatabaseError: There is no schema to create it in.
+        psycopg.Error: The server does not offer it, or the role may not create it.
+    """
+    row = connection.execute(
+        "SELECT coalesce(pg_catalog.current_schema()::text,"
+        " (SELECT 'public' FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'public'))"
+    ).fetchone()
+    if row is None or row[0] is None:
+        raise DatabaseError(
+            f"the search_path of {connection.info.user} names no schema, so there is none to create the extension {name} in; "
+            f"run CREATE EXTENSION {name} SCHEMA …, then the same command again"
+        )
+    statement = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA {}")
+    connection.execute(statement.format(sql.Identifier(name), sql.Identifier(row[0])))
 
 
 def version_tuple(version: str) -> tuple[int, ...]:

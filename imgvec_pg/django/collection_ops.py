@@ -14,7 +14,6 @@ from imgvec_pg.django.connection_dsn import command_errors, dsn_of, psycopg_conn
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection, drop_collection, triggered_tables
-from imgvec_pg.store.grants import grant_rights
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import find_collections
 from imgvec_pg.store.source import describe_source
@@ -223,7 +222,6 @@ def upgrade(alias: str, revision: str = "head") -> None:
     """Bring the schema imgvec to a revision, over a connection and in a transaction of its own."""
     with connect(dsn_of(alias), application_name="imgvec migrate") as connection:
         migrations.upgrade(connection, revision)
-        grant_rights(connection)
 
 
 def downgrade(alias: str, revision: str = "base") -> None:
