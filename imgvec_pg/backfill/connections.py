@@ -6,7 +6,7 @@ from typing import Any
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from imgvec_pg.database.connect import Connection, connect, is_pooled
+from imgvec_pg.database.connect import Connection, chooses_host, connect, is_pooled
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.database.timeouts import Silence, WatchedConnection
 from imgvec_pg.store.transactions import IDLE_IN_TRANSACTION_MS, STATEMENT_MS
@@ -34,7 +34,7 @@ def connect_worker(dsn: str, part: str, silence: Silence | None = None) -> Conne
         dsn,
         application_name=f"imgvec worker {part}",
         connection_class=WatchedConnection.watched_by(silence or Silence()),
-        **connect_timeouts(dsn),
+        **connect_options(dsn),
     )
     try:
         if not is_pooled(connection):
@@ -52,10 +52,18 @@ def connect_worker(dsn: str, part: str, silence: Silence | None = None) -> Conne
     return connection
 
 
-def connect_timeouts(dsn: str) -> dict[str, Any]:
-    """Return how long to wait for a connection, where neither the connection string nor libpq's variable says it."""
+def connect_options(dsn: str) -> dict[str, Any]:
+    """Return how long to wait for a connection, and of several hosts that writes go to the one that takes them.
+
+    Only what neither the connection string nor libpq's variables say.
+    """
     try:
-        given = conninfo_to_dict(dsn).get("connect_timeout")
+        given = conninfo_to_dict(dsn)
     except ProgrammingError:
         return {}  # connect() says what is wrong with it.
-    return {} if given or os.environ.get("PGCONNECT_TIMEOUT") else {"connect_timeout": CONNECT_SECONDS}
+    options: dict[str, Any] = {}
+    if not given.get("connect_timeout") and not os.environ.get("PGCONNECT_TIMEOUT"):
+        options["connect_timeout"] = CONNECT_SECONDS
+    if chooses_host(dsn):
+        options["target_session_attrs"] = "read-write"
+    return options

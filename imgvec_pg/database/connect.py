@@ -1,12 +1,14 @@
 """Connections to the application's PostgreSQL, and what every command first asks of it."""
 
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from imgvec_pg.database.session_settings import OwnConnection, prepare_session
@@ -49,17 +51,9 @@ def connect(
     Raises:
         ConnectionFailedError: The server cannot be reached or refuses the login.
     """
+    prepared = {"application_name": application_name, "client_encoding": "UTF8", "prepare_threshold": None}
     try:
-        made = connection_class.connect(
-            dsn,
-            **{
-                "application_name": application_name,
-                "client_encoding": "UTF8",
-                "prepare_threshold": None,
-                **options,
-                "autocommit": True,
-            },
-        )
+        made = _connect_to_primary(connection_class, dsn, {**prepared, **options, "autocommit": True})
         try:
             prepare_session(made)
             made.autocommit = autocommit
@@ -77,6 +71,27 @@ def connect(
             f"cannot connect to PostgreSQL: {hide_parts_of(dsn, refusal(error))}; "
             "check --dsn, IMGVEC_DSN or the PG* variables, and that the server runs"
         ) from error
+
+
+def _connect_to_primary(kind: type[OwnConnection], dsn: str, options: dict[str, Any]) -> OwnConnection:
+    """Connect; of several hosts to the one that takes writes, where there is one."""
+    if "target_session_attrs" not in options and chooses_host(dsn):
+        with suppress(psycopg.OperationalError):
+            return kind.connect(dsn, **options, target_session_attrs="read-write")
+    return kind.connect(dsn, **options)
+
+
+def chooses_host(dsn: str) -> bool:
+    """Whether a connection string, or libpq's variables, name several hosts and not which kind of server is meant."""
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        return False
+    if given.get("target_session_attrs") or os.environ.get("PGTARGETSESSIONATTRS"):
+        return False
+    hosts = given.get("host") or given.get("hostaddr")
+    hosts = hosts or os.environ.get("PGHOST") or os.environ.get("PGHOSTADDR") or ""
+    return "," in str(hosts)
 
 
 def refusal(error: psycopg.OperationalError) -> str:
