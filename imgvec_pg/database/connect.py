@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -191,16 +191,27 @@ def session_changed(connection: Connection, **settings: str) -> Iterator[None]:
 
     Behind a pooler nothing is changed: the statement may run in one session, and the change stay in another.
     """
-    before: list[TupleRow] = []
-    if not is_pooled(connection):
-        values = {"names": list(settings), "values": list(settings.values())}
-        before = connection.execute(load_sql("queries/change_session.sql"), values).fetchall()
+    before = {} if is_pooled(connection) else _change(connection, settings, is_local=False)
     try:
         yield
     finally:
-        if before and not connection.closed:
-            values = {"names": [row[0] for row in before], "values": [row[1] for row in before]}
-            connection.execute(load_sql("queries/change_session.sql"), values)
+        if not connection.closed:
+            _change(connection, before, is_local=False)
+
+
+@contextmanager
+def transaction_changed(connection: Connection, **settings: str) -> Iterator[None]:
+    """Within a transaction, change settings for a while; they are put back at the end, or after an error go with it."""
+    before = _change(connection, settings, is_local=True)
+    yield
+    _change(connection, before, is_local=True)
+
+
+def _change(connection: Connection, settings: Mapping[str, str], *, is_local: bool) -> dict[str, str]:
+    """Change settings by name and return what they were."""
+    values = {"names": list(settings), "values": list(settings.values()), "is_local": is_local}
+    rows = connection.execute(load_sql("queries/change_settings.sql"), values).fetchall() if settings else []
+    return {str(name): str(before) for name, before, _ in rows}
 
 
 @contextmanager
@@ -220,9 +231,9 @@ def needing(connection: Connection, needed: str) -> Iterator[None]:
 
 @contextmanager
 def plain_search_path(connection: Connection) -> Iterator[None]:
-    """Within one transaction, make PostgreSQL print every name with its schema."""
-    with connection.transaction():
-        connection.execute("SET LOCAL search_path = pg_catalog")
+    """Within one transaction, make PostgreSQL print every name with its schema, quoted where it must be."""
+    settings = {"search_path": "pg_catalog", "quote_all_identifiers": "off"}
+    with connection.transaction(), transaction_changed(connection, **settings):
         yield
 
 
@@ -233,10 +244,8 @@ def pinned_search_path(connection: Connection) -> Iterator[None]:
     For statements that create or grant, which a superuser runs too: a function or operator that somebody made in a schema
     on the session's path, for just the types that a call has, would be taken before PostgreSQL's own.
     """
-    row = connection.execute("SELECT pg_catalog.current_setting('search_path')").fetchone()
-    connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
-    yield
-    connection.execute("SELECT pg_catalog.set_config('search_path', %s, true)", row)
+    with transaction_changed(connection, search_path="pg_catalog, pg_temp"):
+        yield
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Aliases: stable names with functions of their own, each pointing to one collection, which alone ever switch."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 import psycopg
 from psycopg import sql
@@ -23,7 +22,6 @@ class Alias:
     collection_id: int
     collection_name: str
     previous_name: str | None
-    switched_at: datetime
 
 
 def find_aliases(

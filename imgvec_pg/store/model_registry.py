@@ -87,8 +87,9 @@ def compare_golden(
                     },
                 )
     on_record: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
+    # In binary: as text an application's extra_float_digits would round them.
     for kind, embedding, _ in connection.execute(
-        load_sql("queries/golden_vectors.sql"), {"model_id": model_id}
+        load_sql("queries/golden_vectors.sql"), {"model_id": model_id}, binary=True
     ):
         on_record[kind].append(embedding)
     cosines = {

@@ -56,7 +56,11 @@ def run_entry(entry: dict[str, Any]) -> str:
     if packages:
         slug = re.sub(r"[^a-z0-9]+", "-", entry["name"].lower())
         folders.append(install(FOLDER / slug, packages))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*folders, ROOT]))}
+    environment = {
+        **os.environ,
+        **entry.get("environment", {}),
+        "PYTHONPATH": os.pathsep.join(map(str, [*folders, ROOT])),
+    }
     with ExitStack() as stack:
         if "server" in entry:
             dsn, programs = stack.enter_context(running(FOLDER, entry["server"]))

@@ -41,12 +41,34 @@ ODD = {
 }
 """Left out: default_transaction_read_only, which the library honours, and what a test is itself about."""
 
+OF_TESTS = {
+    name: value
+    for name, value in ODD.items()
+    # What the tests' own sessions rely on, which are the application's: unqualified names, plans by the index, and rows
+    # that a policy hides without an error.
+    if name not in ("search_path", "enable_indexscan", "enable_hashjoin", "plan_cache_mode", "row_security")
+    # Tests wait, and hold transactions open, for longer than an application would.
+    and not name.endswith("_timeout")
+} | {"statement_timeout": "60s", "lock_timeout": "30s", "idle_session_timeout": "30s"}
+"""The same for databases of other tests."""
 
-def set_odd(connection: psycopg.Connection, settings: dict[str, str] | None = None) -> None:
-    """Give the database of a connection these defaults, as far as this server knows them."""
-    database = sql.Identifier(connection.info.dbname)
+OF_APPLICATIONS = {
+    name: value
+    for name, value in OF_TESTS.items()
+    # These break psycopg, SQLAlchemy's reflection and Django's migrations by themselves.
+    if name not in ("DateStyle", "quote_all_identifiers", "exit_on_error", "default_transaction_isolation")
+}
+"""The same for tests whose sessions are those of an application: of Django, Flask, SQLAlchemy and Alembic."""
+
+KINDS = {"odd": OF_TESTS, "odd applications": OF_APPLICATIONS}
+"""By the value of IMGVEC_TEST_SETTINGS."""
+
+
+def set_odd(connection: psycopg.Connection, settings: dict[str, str], *, database: str | None = None) -> None:
+    """Give a database, that of the connection unless it is named, these defaults, as far as this server knows them."""
     known = {row[0] for row in connection.execute("SELECT name FROM pg_settings")}
-    for name, value in (settings or ODD).items():
+    for name, value in settings.items():
         if name in known:
             statement = sql.SQL("ALTER DATABASE {} SET {} = {}")
-            connection.execute(statement.format(database, sql.Identifier(name), sql.Literal(value)))
+            changed = sql.Identifier(database or connection.info.dbname)
+            connection.execute(statement.format(changed, sql.Identifier(name), sql.Literal(value)))
