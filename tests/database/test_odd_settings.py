@@ -7,16 +7,20 @@ import pytest
 from colorshop import request
 from conftest import Server, fresh_database
 from every_command import walk
+from imgvec_test_embedder import ColorGrid
 from odd_settings import ODD, set_odd
 from psycopg import sql
 
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.errors import DatabaseError
-from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.embedding.golden import IMAGE, compute_golden
+from imgvec_pg.errors import CollectionNotFoundError, DatabaseError
+from imgvec_pg.store.aliases import create_alias
+from imgvec_pg.store.collection_ddl import create_collection, drop_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.index.ddl import has_valid_index
+from imgvec_pg.store.model_registry import compare_golden
 from imgvec_pg.store.registry import get_collection
 
 
@@ -127,3 +131,36 @@ def test_migrate_creates_the_extension_where_no_schema_is_searched(
             said = capsys.readouterr().err
             assert has_public or "run CREATE EXTENSION vector SCHEMA" in said, said
             assert said.count("\n") == (0 if has_public else 1)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "extra_float_digits = -15",
+        "DateStyle = 'German'",
+        "quote_all_identifiers = on",
+        "bytea_output = escape",
+    ],
+)
+def test_an_applications_session_is_read_whatever_its_settings_and_keeps_them(
+    connection: Connection, database: str, setting: str
+) -> None:
+    connection.execute("CREATE TABLE public.photo (id integer PRIMARY KEY, content bytea)")
+    collection = create_collection(connection, request("photo", "public.photo", image_columns=["content"]))
+    create_alias(connection, "shown", "photo")
+    golden = compute_golden(ColorGrid(), (IMAGE,))
+    compare_golden(connection, collection.model_id, golden, "fp32", store=True)
+    with psycopg.connect(database) as application:
+        application.execute(f"SET {setting}")
+        before = application.execute("SELECT name, setting FROM pg_settings ORDER BY name").fetchall()
+        found = compare_golden(application, collection.model_id, golden, "fp32", store=False)
+        assert found.images is not None and found.images > 0.9999
+        assert get_collection(application, "shown").id == collection.id
+        with pytest.raises(CollectionNotFoundError, match=r"there are: photo; aliases: shown"):
+            get_collection(application, "no_such")
+        create_collection(application, request("again", "public.photo", image_columns=["content"]))
+        drop_collection(application, get_collection(application, "again"))
+        after = application.execute("SELECT name, setting FROM pg_settings ORDER BY name").fetchall()
+        # The limit on locks is the transaction's until it ends; pgvector's own come with its library.
+        changed = {name for name, value in after if dict(before).get(name, value) != value}
+        assert changed <= {"lock_timeout"}

@@ -56,7 +56,14 @@ OF_APPLICATIONS = {
     name: value
     for name, value in OF_TESTS.items()
     # These break psycopg, SQLAlchemy's reflection and Django's migrations by themselves.
-    if name not in ("DateStyle", "quote_all_identifiers", "exit_on_error", "default_transaction_isolation")
+    if name
+    not in (
+        "DateStyle",
+        "quote_all_identifiers",
+        "exit_on_error",
+        "array_nulls",
+        "default_transaction_isolation",
+    )
 }
 """The same for tests whose sessions are those of an application: of Django, Flask, SQLAlchemy and Alembic."""
 
