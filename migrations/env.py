@@ -1,6 +1,7 @@
 """Alembic environment of imgvec's own schema: own tables, own version table, nothing of the application's."""
 
 from alembic import context
+from imgvec_pg.store.grants import grant_rights
 from psycopg import sql
 
 from imgvec_pg.alembic.autogenerate import include_imgvec_name, include_imgvec_object
@@ -45,9 +46,14 @@ def run_online() -> None:
     context.configure(connection=connection, **OPTIONS)
     with context.begin_transaction():
         # The version table lives in the schema, so the schema comes first.
-        if config.attributes.get("prepare"):
-            config.attributes.update(prepare_database(connection.connection.driver_connection))
+        driver = connection.connection.driver_connection
+        prepares = config.attributes.get("prepare")
+        if prepares:
+            config.attributes.update(prepare_database(driver))
         context.run_migrations()
+        if prepares:
+            # For roles that came later than the schema, under the lock that prepare_database took.
+            grant_rights(driver)
 
 
 if context.is_offline_mode():

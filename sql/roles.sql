@@ -5,6 +5,8 @@ DECLARE
     role_name text;
 BEGIN
     FOREACH role_name IN ARRAY ARRAY['imgvec_reader', 'imgvec_worker'] LOOP
+        -- Looked for first: an error that is caught ends a session all the same where exit_on_error is on.
+        CONTINUE WHEN to_regrole(role_name) IS NOT NULL;
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
         EXCEPTION

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import odd_settings
 import psycopg
 import pytest
 from psycopg import sql
@@ -30,6 +31,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 TEMPLATE = "imgvec_template"
 # Also on pytest's own path, see pyproject.toml.
 PLUGINS = Path(__file__).parent / "plugins"
+
+# "odd" or "odd applications": the tests' databases get defaults of tests/support/odd_settings.py, as in `make matrix`.
+SETTINGS = odd_settings.KINDS.get(os.environ.get("IMGVEC_TEST_SETTINGS", ""), {})
 
 # Nothing here is worth keeping after a power cut.
 FAST_SETTINGS = {
@@ -112,6 +116,7 @@ def fresh_database(server: Server, template: str = "template0") -> Iterator[str]
     name = sql.Identifier(database)
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(template)))
+        odd_settings.set_odd(connection, SETTINGS, database=database)
         try:
             yield server.dsn(database)
         finally:

@@ -48,8 +48,10 @@ CONNECTION_LOST = (
     # Not operational errors to psycopg: the server hangs up on a worker that was stopped within a transaction.
     psycopg.errors.IdleInTransactionSessionTimeout,
     psycopg.errors.TransactionTimeout,
+    # A name or address that leads to the old primary or a standby for a moment, or a provider's brake on a full disk.
+    psycopg.errors.ReadOnlySqlTransaction,
 )
-"""Connection-lost exceptions; a full disk and a stopping server raise the same."""
+"""Connection-lost exceptions; a full disk, a stopping server and one that is read-only for a moment raise the same."""
 
 
 class Backoff:
@@ -101,6 +103,8 @@ class Backoff:
                 return
             self._full_disk_logged_at = now
             cause = f"the database's disk is full ({cause})"
+        elif isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            cause = f"the server is read-only, a standby perhaps ({cause})"
         elif isinstance(error, psycopg.errors.QueryCanceled):
             cause = f"the database cancelled a statement ({cause}), perhaps since a transaction has been open for long"
         elif isinstance(error, CONNECTION_LOST):

@@ -1,11 +1,12 @@
 """Connections of a worker: application name, timeouts, and a deadline for a server that does not answer."""
 
 import os
+from typing import Any
 
-from psycopg import IsolationLevel, ProgrammingError
+from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.connect import Connection, chooses_host, connect, is_pooled
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.database.timeouts import Silence, WatchedConnection
 from imgvec_pg.store.transactions import IDLE_IN_TRANSACTION_MS, STATEMENT_MS
@@ -33,12 +34,9 @@ def connect_worker(dsn: str, part: str, silence: Silence | None = None) -> Conne
         dsn,
         application_name=f"imgvec worker {part}",
         connection_class=WatchedConnection.watched_by(silence or Silence()),
-        prepare_threshold=None,
-        **connect_timeouts(dsn),
+        **connect_options(dsn),
     )
     try:
-        # The write protocol is proved for READ COMMITTED; the database's own default may be another.
-        connection.isolation_level = IsolationLevel.READ_COMMITTED
         if not is_pooled(connection):
             connection.execute(
                 load_sql("queries/session_limits.sql"),
@@ -54,16 +52,18 @@ def connect_worker(dsn: str, part: str, silence: Silence | None = None) -> Conne
     return connection
 
 
-def is_pooled(connection: Connection) -> bool:
-    """Whether a pooler such as pgbouncer stands between: it gives out process ids of its own."""
-    row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
-    return row is None or row[0] != connection.info.backend_pid
+def connect_options(dsn: str) -> dict[str, Any]:
+    """Return how long to wait for a connection, and of several hosts that writes go to the one that takes them.
 
-
-def connect_timeouts(dsn: str) -> dict[str, int]:
-    """Return how long to wait for a connection, where neither the connection string nor libpq's variable says it."""
+    Only what neither the connection string nor libpq's variables say.
+    """
     try:
-        given = conninfo_to_dict(dsn).get("connect_timeout")
+        given = conninfo_to_dict(dsn)
     except ProgrammingError:
         return {}  # connect() says what is wrong with it.
-    return {} if given or os.environ.get("PGCONNECT_TIMEOUT") else {"connect_timeout": CONNECT_SECONDS}
+    options: dict[str, Any] = {}
+    if not given.get("connect_timeout") and not os.environ.get("PGCONNECT_TIMEOUT"):
+        options["connect_timeout"] = CONNECT_SECONDS
+    if chooses_host(dsn):
+        options["target_session_attrs"] = "read-write"
+    return options

@@ -12,8 +12,8 @@ import psycopg
 from psycopg import sql
 
 from imgvec_pg.backfill.batch.isolation import checked
-from imgvec_pg.backfill.connections import connect_worker, is_pooled
-from imgvec_pg.database.connect import Connection, one_line, vector_schema
+from imgvec_pg.backfill.connections import connect_worker
+from imgvec_pg.database.connect import Connection, is_pooled, one_line, vector_schema
 from imgvec_pg.database.timeouts import Silence
 from imgvec_pg.embedding.embedder import Embedder, describe_truncation
 from imgvec_pg.errors import ImageError, ImgvecError

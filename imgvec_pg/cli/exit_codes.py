@@ -82,8 +82,9 @@ def describe_click_error(error: click.ClickException) -> str:
     return f"{message}; see {context.command_path} --help"
 
 
-# PostgreSQL's documentation, appendix A: rights, and a column, function or table that does not exist.
+# PostgreSQL's documentation, appendix A: rights; a transaction that only reads; a column, function or table that is not there.
 INSUFFICIENT_PRIVILEGE = "42501"
+READ_ONLY = "25006"
 UNDEFINED = ("42703", "42883", "42P01")
 # Class 08 is connections; 57P01 to 57P05 say that the server ends them.
 LOST_CONNECTION = ("08", "57P0")
@@ -109,6 +110,11 @@ def describe_database_error(error: Exception) -> str | None:
         hint = (
             "to fill takes imgvec_worker, SELECT on the source and, where row-level security hides rows of it, "
             "BYPASSRLS; imgvec doctor tells what this role lacks"
+        )
+    elif getattr(error, "sqlstate", None) == READ_ONLY:
+        hint = (
+            "this server takes no writes: it is a standby, or default_transaction_read_only is on; connect to the primary, "
+            "of several hosts with target_session_attrs=read-write"
         )
     elif getattr(error, "sqlstate", None) in UNDEFINED:
         hint = "imgvec doctor says whether the database fits this release"

@@ -8,7 +8,8 @@ from collections.abc import Generator
 from typing import Any, Self, TypeVar
 
 import psycopg
-from psycopg.rows import TupleRow
+
+from imgvec_pg.database.session_settings import OwnConnection
 
 SILENCE_SECONDS = 14.0
 """No statement of a worker takes so long: the server itself ends it after STATEMENT_MS of store/transactions.py."""
@@ -29,7 +30,7 @@ class Silence:
         self.seconds = min(self.seconds, COURTESY_SECONDS)
 
 
-class WatchedConnection(psycopg.Connection[TupleRow]):
+class WatchedConnection(OwnConnection):
     """Connection with a deadline for each round trip; OperationalError when the server is silent for longer.
 
     Attributes:

@@ -23,7 +23,6 @@ from imgvec_pg.store.collection_ddl import (
 from imgvec_pg.store.collection_plan import plan_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import find_collections
-from imgvec_pg.store.setup.grants import grant_rights
 from imgvec_pg.store.spec import CollectionSpec
 
 if TYPE_CHECKING:
@@ -220,7 +219,6 @@ def upgrade(alias: str, revision: str = "head") -> None:
     """Bring the schema imgvec to a revision, over a connection and in a transaction of its own."""
     with connect(dsn_of(alias), application_name="imgvec migrate") as connection:
         migrations.upgrade(connection, revision)
-        grant_rights(connection)
 
 
 def downgrade(alias: str, revision: str = "base") -> None:

@@ -30,6 +30,8 @@ class ServerFacts:
     pgvector_offered: str | None
     iterative_scan: str
     replication_role: str
+    is_standby: bool
+    is_read_only: bool
     shared_buffers: int
     maintenance_work_mem: int
     has_schema: bool
@@ -68,6 +70,20 @@ def check_server(facts: ServerFacts) -> Iterator[Finding]:
         )
     else:
         yield Finding("info", "server", f"{met} is not tested; {low} and {high} are")
+    if facts.is_standby:
+        yield Finding(
+            "info",
+            "server",
+            "it is a standby: it answers searches, and workers and all that changes something need the primary",
+        )
+    elif facts.is_read_only:
+        yield Finding(
+            "error",
+            "database",
+            "default_transaction_read_only is on in new sessions: workers wait, and nothing can be changed",
+            f"ALTER DATABASE {quoted(facts.database_name)} RESET default_transaction_read_only; or the same with "
+            f"ALTER ROLE {quoted(facts.role_name)}. A provider may have set it since the disk is full",
+        )
     if facts.replication_role == "replica":
         yield Finding(
             "error",

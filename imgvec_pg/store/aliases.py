@@ -1,7 +1,6 @@
 """Aliases: stable names, each with search functions of its own, that point to one collection and can be switched."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 import psycopg
 from psycopg import sql
@@ -24,7 +23,6 @@ class Alias:
     collection_id: int
     collection_name: str
     previous_name: str | None
-    switched_at: datetime
 
 
 def find_aliases(

@@ -1,15 +1,17 @@
 """Registry of models: fingerprints, and the golden vectors that each later load must reproduce."""
 
+import json
 import weakref
 from collections.abc import Collection as Kinds
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from psycopg import sql
 from psycopg.rows import class_row
 
-from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import (
     GOLDEN_COSINE,
@@ -117,10 +119,9 @@ def compare_golden(
                     },
                 )
     on_record: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
-    for kind, embedding, _ in connection.execute(
-        load_sql("queries/golden_vectors.sql"), {"model_id": model_id}
-    ):
-        on_record[kind].append(embedding)
+    statement = render("queries/golden_vectors.sql", vector=sql.Identifier(vector_schema(connection)))
+    for kind, embedding in connection.execute(statement, {"model_id": model_id}):
+        on_record[kind].append(json.loads(embedding))
     cosines = {
         kind: lowest_cosine(vectors, np.asarray(on_record[kind], dtype=np.float32))
         for kind, vectors in golden.items()

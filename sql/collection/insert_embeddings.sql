@@ -2,7 +2,7 @@
 -- that any change that a trigger noted, and whatever a worker wrote, goes before them. Gives the number written.
 WITH written AS (
     INSERT INTO imgvec.{embedding_table} AS w ({keys}, embedding, version, content_hash, precision)
-    SELECT {k_keys}, k.embedding, 0, '\x', %(precision)s
+    SELECT {k_keys}, k.embedding, 0, '', %(precision)s
     FROM unnest({key_arrays}, %(vectors)b::{vector}.halfvec[]) AS k ({keys}, embedding)
     ON CONFLICT ({keys}) DO UPDATE
         SET embedding = excluded.embedding, precision = excluded.precision, embedded_at = now()

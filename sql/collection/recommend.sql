@@ -13,7 +13,7 @@ AS $recommend$
 BEGIN
     IF $3 IS NULL OR $3 < 1 OR $3 > 8000 THEN
         RAISE invalid_parameter_value USING MESSAGE = format('k must be 1 to 8000, not %s', coalesce($3::text, 'NULL')),
-            HINT = 'For more rows search with imgvec.preference(…) as the query.';
+            HINT = 'For more rows search with imgvec.preference(...) as the query.';
     END IF;
     RETURN QUERY
     SELECT {n_keys}, n.distance

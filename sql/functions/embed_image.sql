@@ -1,4 +1,4 @@
--- imgvec.embed_image(collection, image): the vector of an encoded picture (JPEG, PNG, …), made by a running worker
+-- imgvec.embed_image(collection, image): the vector of an encoded picture (JPEG, PNG, ...), made by a running worker
 -- through imgvec.ask_worker, as embed_text. It is not cached: an uploaded picture is seldom asked with twice, and a
 -- table of what people searched with is nobody's wish; who asks again keeps the vector.
 CREATE FUNCTION imgvec.embed_image(collection text, image bytea) RETURNS {vector}.halfvec

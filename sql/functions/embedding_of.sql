@@ -51,7 +51,7 @@ BEGIN
         RAISE invalid_parameter_value USING
             MESSAGE = format('%s is not a key of collection "%s"', coalesce(key_object::text, 'NULL'), $1),
             HINT = format('Pass jsonb_build_object(%s).',
-                          (SELECT string_agg(format('%L, …', c), ', ') FROM unnest(wanted.key_columns) AS c));
+                          (SELECT string_agg(format('%L, ...', c), ', ') FROM unnest(wanted.key_columns) AS c));
     END IF;
     BEGIN
         EXECUTE format(

@@ -1,6 +1,6 @@
 -- imgvec.fuse(first, second, rank_constant): two answers about the same rows as one, by reciprocal rank: each key scores
 --     1 / (rank_constant + rank in first) + 1 / (rank_constant + rank in second)
--- and nothing for a list that lacks it (Cormack, Clarke, Büttcher 2009, Reciprocal rank fusion, SIGIR '09, where the
+-- and nothing for a list that lacks it (Cormack, Clarke, Buettcher 2009, Reciprocal rank fusion, SIGIR '09, where the
 -- constant is 60). Distances of two models cannot be compared; ranks can. The lists are arrays of keys, nearest first,
 -- of up to 10,000; a key that stands twice counts where it stands first. Best score first, then by key. IMMUTABLE.
 CREATE FUNCTION imgvec.fuse(first anyarray, second anyarray, rank_constant integer DEFAULT 60)
@@ -11,7 +11,7 @@ AS $function$
 BEGIN
     IF $1 IS NULL OR $2 IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'a list of keys is NULL',
-            HINT = 'Pass ARRAY(SELECT id FROM imgvec.search_…(…) ORDER BY distance); an empty list is ''{{}}''.';
+            HINT = 'Pass ARRAY(SELECT id FROM imgvec.search_...(...) ORDER BY distance); an empty list is ''{{}}''.';
     END IF;
     IF cardinality($1) > 10000 OR cardinality($2) > 10000 THEN
         RAISE invalid_parameter_value USING

@@ -1,6 +1,6 @@
 -- imgvec.preference(collection, liked, disliked, disliked_weight): what somebody likes as one query at norm 1,
 --     mean(liked) - disliked_weight * mean(disliked)
--- (Rocchio 1971; see Manning, Raghavan, Schütze, Introduction to Information Retrieval, section 9.1.1).
+-- (Rocchio 1971; see Manning, Raghavan, Schuetze, Introduction to Information Retrieval, section 9.1.1).
 -- 1 to 1,000 liked keys, 0 to 1,000 disliked (NULL: none), weight 0 to 1. A key without a vector raises. STABLE.
 CREATE FUNCTION imgvec.preference(
     collection text, liked anyarray, disliked anyarray, disliked_weight double precision DEFAULT 0.25

@@ -15,7 +15,7 @@ BEGIN ATOMIC
     )
     SELECT coalesce(bool_or(
         c.relrowsecurity
-        OR (c.relkind = 'v' AND pg_get_viewdef(c.oid) ~* '\m(current_user|session_user|current_role|user|current_setting|pg_has_role)\M')
+        OR (c.relkind = 'v' AND pg_get_viewdef(c.oid) ~* '(^|[^a-z0-9_])(current_user|session_user|current_role|user|current_setting|pg_has_role)($|[^a-z0-9_])')
     ), false)
     FROM beneath AS b JOIN pg_catalog.pg_class AS c ON c.oid = b.relation;
 END;

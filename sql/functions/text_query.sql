@@ -21,7 +21,7 @@ BEGIN
     ELSIF $2 IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'the words are NULL',
             HINT = 'Pass words such as ''red leather shoes''; a NULL query would match arbitrary rows.';
-    ELSIF $2 ~ '^\s*$' THEN
+    ELSIF $2 !~ '[^[:space:]]' THEN
         RAISE invalid_parameter_value USING MESSAGE = 'the words are empty',
             HINT = 'Pass words such as ''red leather shoes''.';
     END IF;

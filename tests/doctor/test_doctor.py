@@ -268,6 +268,8 @@ def facts(**changes: object) -> ServerFacts:
         "pgvector_offered": "0.8.6",
         "iterative_scan": "strict_order",
         "replication_role": "origin",
+        "is_standby": False,
+        "is_read_only": False,
         "shared_buffers": 128 << 20,
         "maintenance_work_mem": 64 << 20,
         "has_schema": True,

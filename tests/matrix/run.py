@@ -58,7 +58,11 @@ def run_entry(entry: dict[str, Any]) -> str:
         python = make_environment(environments, entry["python"], entry["extras"])
     if packages:
         folders.append(install(FOLDER / slug, packages, python))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*folders, ROOT]))}
+    environment = {
+        **os.environ,
+        **entry.get("environment", {}),
+        "PYTHONPATH": os.pathsep.join(map(str, [*folders, ROOT])),
+    }
     with ExitStack() as stack:
         if "server" in entry:
             dsn, programs = stack.enter_context(running(FOLDER, entry["server"]))

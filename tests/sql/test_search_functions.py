@@ -319,7 +319,7 @@ def test_find_embedding_gives_null_for_a_row_that_has_none(scratch: Connection) 
 def test_embedding_of_says_how_a_composite_key_is_given(scratch: Connection, key: str) -> None:
     with pytest.raises(psycopg.Error, match="is not a key of collection") as raised:
         scratch.execute(f"SELECT imgvec.embedding_of('photo_test', {key})")  # type: ignore[arg-type]
-    assert raised.value.diag.message_hint == "Pass jsonb_build_object('album', …, 'name', …)."
+    assert raised.value.diag.message_hint == "Pass jsonb_build_object('album', ..., 'name', ...)."
 
 
 @pytest.mark.usefixtures("photos")

@@ -7,7 +7,7 @@ from imgvec_pg.cli.options import dsn_option
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect, needing, one_line
 from imgvec_pg.errors import DatabaseError, UsageError
-from imgvec_pg.store.setup.grants import grant_rights
+from imgvec_pg.store.setup.grants import missing_roles
 
 
 @click.command()
@@ -48,7 +48,7 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
     ):
         before = migrations.current_revision(connection)
         migrations.upgrade(connection)
-        missing = grant_rights(connection)
+        missing = missing_roles(connection)
         after = migrations.current_revision(connection)
         database = connection.info.dbname
         if before == after:

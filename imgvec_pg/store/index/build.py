@@ -10,9 +10,16 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from imgvec_pg.database.connect import Connection, connect, one_line, vector_schema
+from imgvec_pg.database.connect import (
+    Connection,
+    connect,
+    is_pooled,
+    one_line,
+    session_changed,
+    vector_schema,
+)
 from imgvec_pg.database.hnsw import graph_bytes, index_bytes
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import render
 from imgvec_pg.errors import DatabaseError, NotOwnerError, UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import Ending, build_tables, index_states, running_build
@@ -95,7 +102,10 @@ def plan_build(
 
 
 def granted_memory(connection: Connection, needed: int, memory: str | None) -> int:
-    """Return the bytes a build gets: what it needs within the limit, and never less than the server's own setting."""
+    """Return the bytes a build gets: what it needs within the limit, and never less than the server's own setting.
+
+    Behind a pooler no session keeps what is set for it: there a build has the server's own.
+    """
     if memory is not None:
         try:
             row = connection.execute("SELECT pg_size_bytes(%s)", [memory]).fetchone()
@@ -104,9 +114,15 @@ def granted_memory(connection: Connection, needed: int, memory: str | None) -> i
         limit = int(row[0]) if row else 0
         if not LEAST_BYTES <= limit < 2 << 40:
             raise UsageError(f"the memory is {memory}; expected 64MB to 2047GB")
-        return max(LEAST_BYTES, min(needed, limit))
+        return server_memory(connection) if is_pooled(connection) else max(LEAST_BYTES, min(needed, limit))
+    own = server_memory(connection)
+    return own if is_pooled(connection) else max(own, LEAST_BYTES, min(needed, RAISED_BYTES))
+
+
+def server_memory(connection: Connection) -> int:
+    """Return the bytes of the session's maintenance_work_mem."""
     row = connection.execute("SELECT pg_size_bytes(current_setting('maintenance_work_mem'))").fetchone()
-    return max(int(row[0]) if row else 0, LEAST_BYTES, min(needed, RAISED_BYTES))
+    return int(row[0]) if row else 0
 
 
 def build_index(connection: Connection, collection: Collection, progress: Progress | None = None) -> bool:
@@ -161,6 +177,8 @@ def run_build(
                     f"the role {connection.info.user} may not build the index of {collection.name} ({one_line(error)}); "
                     f"have the owner of imgvec.{collection.embedding_table} run: {again}"
                 ) from error
+            except psycopg.errors.QueryCanceled as error:
+                raise DatabaseError(cancelled(connection, collection, error, again)) from error
             except psycopg.Error as error:
                 raise DatabaseError(
                     f"the index of {collection.name} was not built ({one_line(error)}); run again: {again}"
@@ -176,15 +194,38 @@ def wait_for_builds(connection: Connection, collection: Collection) -> None:
 
 @contextmanager
 def build_settings(connection: Connection, plan: BuildPlan, workers: int | None) -> Iterator[None]:
-    """Give this session the memory and the workers for a build, and take them back."""
-    connection.execute(
-        load_sql("queries/build_settings.sql"), {"memory_kb": plan.memory_bytes >> 10, "workers": workers}
-    )
-    try:
+    """Give this session the memory and the workers for a build, and take them back.
+
+    PostgreSQL counts parallel workers by the pages of the table itself, which are few where wide vectors lie in TOAST,
+    and pgvector builds alone where it counts none: for workers that were asked for, no table is too small.
+    """
+    settings = {"maintenance_work_mem": f"{plan.memory_bytes >> 10}kB"}
+    if workers is not None:
+        settings |= {"max_parallel_maintenance_workers": str(workers), "min_parallel_table_scan_size": "0"}
+    if is_pooled(connection):
+        log.warning(
+            "a pooler stands between: the index is built with the server's own maintenance_work_mem (%d MB) and workers; "
+            "for others, connect to the server itself",
+            plan.memory_bytes >> 20,
+        )
+    with session_changed(connection, **settings):
         yield
-    finally:
-        if not connection.closed:
-            connection.execute("RESET maintenance_work_mem; RESET max_parallel_maintenance_workers")
+
+
+def cancelled(connection: Connection, collection: Collection, error: psycopg.Error, again: str) -> str:
+    """Say what ended a build, and who can lift a limit: a session of the library's own has none unless it was given one."""
+    row = connection.execute("SELECT current_setting('statement_timeout')").fetchone()
+    limit, cure = row[0] if row else "0", ""
+    if is_pooled(connection):
+        cure = (
+            "behind a pooler a statement_timeout of the role or database holds: connect to the server itself, or "
+            f"ALTER ROLE {connection.info.user} SET statement_timeout = 0, then "
+        )
+    elif limit != "0":
+        cure = (
+            f"statement_timeout is {limit} by the options of this connection or PGOPTIONS: take it out, then "
+        )
+    return f"the index of {collection.name} was not built ({one_line(error)}); {cure}run again: {again}"
 
 
 class ProgressWatch:

@@ -9,7 +9,7 @@ from typing import Literal
 from psycopg import sql
 from psycopg.rows import class_row
 
-from imgvec_pg.database.connect import Connection, lock_timeout
+from imgvec_pg.database.connect import Connection, execute_alone, lock_timeout
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.store.collection import Collection
 
@@ -101,17 +101,18 @@ def build_one(
     if state.is_valid:
         return False
     if state.index_name is not None:
-        connection.execute(render("collection/drop_index.sql", index=sql.Identifier(state.index_name)))
+        execute_alone(connection, render("collection/drop_index.sql", index=sql.Identifier(state.index_name)))
     name = f"{state.table_name}_{ending}"
     index = sql.Identifier(name)
     began = time.monotonic()
-    connection.execute(
+    execute_alone(
+        connection,
         render(
             "collection/create_index.sql",
             **definition_parts(collection, schema),
             index=index,
             table=sql.Identifier(state.table_name),
-        )
+        ),
     )
     seconds = time.monotonic() - began
     row = connection.execute(load_sql("queries/index_rows.sql"), {"index": name}).fetchone()
@@ -188,6 +189,6 @@ def drop_indexes(
             with lock_timeout(connection, lock_timeout_ms):
                 connection.execute(render("collection/drop_partitioned_index.sql", index=index))
         else:
-            connection.execute(render("collection/drop_index.sql", index=index))
+            execute_alone(connection, render("collection/drop_index.sql", index=index))
         dropped.append(state.index_name)
     return dropped

@@ -1,11 +1,19 @@
 """Replace an HNSW index online: build the new one concurrently, then swap the names."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
 
-from imgvec_pg.database.connect import Connection, lock_timeout, one_line, pinned_search_path, vector_schema
+from imgvec_pg.database.connect import (
+    Connection,
+    lock_timeout,
+    one_line,
+    pinned_search_path,
+    session_changed,
+    vector_schema,
+)
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.aliases import refresh_aliases
@@ -133,12 +141,10 @@ def tidy(connection: Connection, collection: Collection, *, keep_complete: bool 
     endings: tuple[Ending, ...] = TEMPORARY
     if keep_complete and all(state.is_valid for state in built):
         endings = ("old",)
-    connection.execute(load_sql("queries/tidy_timeout.sql"), {"timeout": f"{TIDY_MS}ms"})
-    try:
+    with (
+        session_changed(connection, statement_timeout=f"{TIDY_MS}ms"),
+        suppress(psycopg.Error, DatabaseError),
+    ):
         for ending in endings:
             drop_indexes(connection, index_states(connection, collection, ending), lock_timeout_ms=TIDY_MS)
-    except (psycopg.Error, DatabaseError):
-        pass
-    finally:
-        connection.execute(load_sql("queries/tidy_timeout.sql"), {"timeout": None})
     return leftovers(connection, collection)

@@ -1,7 +1,7 @@
 """Roles imgvec_reader and imgvec_worker and their grants."""
 
 from imgvec_pg.database.connect import Connection, pinned_search_path, vector_schema
-from imgvec_pg.database.sql_templates import render
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.store.integrity.reconcile import has_row_security
 from imgvec_pg.store.registry import find_collections
 
@@ -18,13 +18,15 @@ def missing_roles(connection: Connection) -> list[str]:
 def grant_rights(connection: Connection) -> list[str]:
     """Create the roles where they are missing and may be created, and grant them what a fresh schema would.
 
-    For a role that came later than the schema, or a restore without privileges. One transaction.
+    For a role that came later than the schema, or a restore without privileges; `imgvec migrate` ends with it. One
+    transaction, or a part of the caller's, which waits for others that migrate or grant.
 
     Returns:
         The roles that are still missing.
     """
-    schema = vector_schema(connection)
     with connection.transaction(), pinned_search_path(connection):
+        connection.execute(load_sql("queries/lock_schema.sql"))
+        schema = vector_schema(connection)
         connection.execute(render("roles.sql"))
         connection.execute(render("grants.sql"))
         for collection in find_collections(connection):

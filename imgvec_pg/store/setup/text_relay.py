@@ -5,8 +5,14 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from imgvec_pg.database.connect import Connection, one_line, pinned_search_path
-from imgvec_pg.database.sql_templates import render
+from imgvec_pg.database.connect import (
+    Connection,
+    create_extension,
+    one_line,
+    pinned_search_path,
+    require_schema,
+)
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import DatabaseError
 
 SERVER = "imgvec_primary"
@@ -56,6 +62,9 @@ def install_relay(connection: Connection, login: PasswordLogin | None = None) ->
     if login is None:
         require_superuser(connection)
     with connection.transaction():
+        connection.execute(load_sql("queries/lock_schema.sql"))
+        # It may have gone, with its schema, while this waited.
+        require_schema(connection)
         schema = ensure_dblink(connection)
         try:
             with pinned_search_path(connection):
@@ -91,7 +100,7 @@ def ensure_dblink(connection: Connection) -> str:
         DatabaseError: The server does not offer it, or this role may not create it.
     """
     try:
-        connection.execute("CREATE EXTENSION IF NOT EXISTS dblink")
+        create_extension(connection, "dblink")
     except psycopg.errors.FeatureNotSupported as error:
         raise DatabaseError(
             f"this server does not offer the extension dblink ({one_line(error)}); install PostgreSQL's contrib package, "
@@ -142,6 +151,7 @@ def remove_relay(connection: Connection) -> None:
     """
     try:
         with connection.transaction():
+            connection.execute(load_sql("queries/lock_schema.sql"))
             connection.execute(render("words/remove.sql"))
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseError(

@@ -27,6 +27,15 @@ def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> list[s
     Raises:
         DatabaseError: A source table stayed locked, or the application's own objects need the schema.
     """
+    with connection.transaction():
+        # Whoever migrates or sets words up meanwhile: waited for without the limit, which is for the application's tables.
+        connection.execute(load_sql("queries/lock_schema.sql"))
+        if not connection.execute("SELECT FROM pg_namespace WHERE nspname = 'imgvec'").rowcount:
+            return ["the schema imgvec is gone: another session removed it meanwhile"]
+        return _remove(connection, lock_timeout_ms)
+
+
+def _remove(connection: Connection, lock_timeout_ms: int) -> list[str]:
     lines = []
     with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
         made_extension = _made_extension(connection)
@@ -104,6 +113,7 @@ def _drop_role(connection: Connection, role: str) -> str:
             connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
     except psycopg.errors.DependentObjectsStillExist:
         return f"left role {role}: it has rights in this or another database"
-    except psycopg.errors.InsufficientPrivilege as error:
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InternalError_) as error:
+        # Internal: another database's uninstall drops it at the same moment.
         return f"left role {role}: {one_line(error)}"
     return f"dropped role {role}"

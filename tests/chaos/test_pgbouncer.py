@@ -1,0 +1,132 @@
+"""Every command behind pgbouncer in transaction mode, where each transaction may meet another session."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from every_command import walk
+from odd_settings import ODD, set_odd
+from own import MakeServer, Own
+from pgbouncer import find_pgbouncer, pooled
+
+from imgvec_pg.cli.exit_codes import run
+from imgvec_pg.cli.main import cli
+from imgvec_pg.database.connect import connect, is_pooled
+
+pytestmark = pytest.mark.skipif(
+    find_pgbouncer() is None, reason="not run: pgbouncer is not installed (Debian: pgbouncer)"
+)
+# What pgbouncer itself carries from one session to another for each client.
+CARRIED = ("application_name", "client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings")
+SESSIONS = 3
+
+
+@pytest.fixture
+def own(make_server: MakeServer) -> Own:
+    return make_server()
+
+
+@pytest.fixture
+def behind(own: Own) -> Iterator[str]:
+    """Give a connection string through a pool that is small enough for commands to share sessions."""
+    with pooled(own, size=SESSIONS) as dsn:
+        yield dsn
+
+
+def settings(connection: psycopg.Connection) -> dict[str, str]:
+    rows = connection.execute("SELECT name, setting FROM pg_settings WHERE name <> ALL (%s)", [list(CARRIED)])
+    # pgvector's own appear once its library is loaded.
+    return {str(name): str(value) for name, value in rows if not name.startswith("hnsw.")}
+
+
+def sessions_are_as_they_were(own: Own, behind: str) -> None:
+    """Check each session of the pool: nothing of one client is left to the next."""
+    with psycopg.connect(own.dsn) as fresh:
+        wanted = settings(fresh)
+    held = [psycopg.connect(behind, prepare_threshold=None) for _ in range(SESSIONS)]
+    try:
+        # Open transactions: each holds another session.
+        seen = {c.execute("SELECT pg_backend_pid()").fetchone() for c in held}
+        assert len(seen) == SESSIONS
+        for connection in held:
+            found = settings(connection)
+            assert {k: v for k, v in found.items() if wanted.get(k, v) != v} == {}
+            assert connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+            assert connection.execute("SELECT count(*) FROM pg_listening_channels()").fetchone() == (0,)
+            advisory = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+            assert connection.execute(advisory).fetchone() == (0,)
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_a_pooler_is_told_from_a_server(own: Own, behind: str) -> None:
+    with connect(own.dsn) as direct, connect(behind) as through:
+        assert not is_pooled(direct) and is_pooled(through)
+
+
+@pytest.mark.parametrize("is_odd", [False, True])
+def test_every_command_works(
+    own: Own, tmp_path: Path, capsys: pytest.CaptureFixture[str], is_odd: bool
+) -> None:
+    assert run(cli, ["uninstall", "--yes", "--dsn", own.dsn]) == 0
+    if is_odd:
+        with psycopg.connect(own.dsn, autocommit=True) as connection:
+            set_odd(connection, ODD)
+    with pooled(own, size=SESSIONS) as behind:
+        walk(behind, tmp_path, capsys, application=own.dsn)
+        sessions_are_as_they_were(own, behind)
+
+
+def test_settings_hold_in_each_transaction_and_for_no_other_client(own: Own, behind: str) -> None:
+    with psycopg.connect(own.dsn, autocommit=True) as connection:
+        set_odd(
+            connection, {"DateStyle": "German", "statement_timeout": "77s", "quote_all_identifiers": "on"}
+        )
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+    shown = "SELECT current_setting('statement_timeout'), current_setting('quote_all_identifiers'), now()"
+    with connect(behind) as ours, psycopg.connect(behind, autocommit=True, prepare_threshold=None) as other:
+        for _ in range(SESSIONS):
+            row = ours.execute(shown).fetchone()
+            assert row is not None and row[:2] == ("0", "off")
+            with ours.transaction():
+                row = ours.execute(shown).fetchone()
+                assert row is not None and row[:2] == ("0", "off")
+                # Another client meanwhile has another session.
+                applications = other.execute("SELECT current_setting('statement_timeout')").fetchone()
+                assert applications == ("77s",)
+            assert [r[0] for r in ours.cursor().stream(shown)] == ["0"]
+            ours.cursor().executemany("SELECT %s::int", [[1], [2]])
+        with connect(behind, autocommit=False) as ours_too:
+            row = ours_too.execute(shown).fetchone()
+            assert row is not None and row[:2] == ("0", "off")
+    sessions_are_as_they_were(own, behind)
+
+
+def test_an_index_that_a_limit_ends_behind_a_pooler_says_where_to_build_it(
+    own: Own, behind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(own.dsn, autocommit=True) as connection:
+        connection.execute("CREATE TABLE public.photo (id integer PRIMARY KEY, content bytea)")
+        command = ["collection", "create", "photo", "--source", "photo", "--image", "content"]
+        assert run(cli, [*command, "--model", "color-grid", "--dsn", behind]) == 0
+        connection.execute("ALTER TABLE public.photo DISABLE TRIGGER USER")
+        connection.execute("INSERT INTO public.photo SELECT generate_series(1, 6000)")
+        connection.execute(
+            "INSERT INTO imgvec.photo_embedding (id, embedding, version, content_hash, precision)"
+            " SELECT i, imgvec.unit_embedding(v), 1, '', 'fp32' FROM generate_series(1, 6000) AS i CROSS JOIN LATERAL"
+            " (SELECT array_agg(random() - 0.5 + 0 * i * j)::vector AS v FROM generate_series(1, 12) AS j) AS r"
+        )
+        set_odd(connection, {"statement_timeout": "60ms"})
+    with pooled(own, size=SESSIONS) as again:
+        capsys.readouterr()
+        assert run(cli, ["index", "create", "photo", "--memory", "1GB", "--dsn", again]) == 1
+        said = capsys.readouterr().err
+        assert "behind a pooler a statement_timeout of the role or database holds" in said, said
+        assert "server's own maintenance_work_mem" in said
+        sessions_are_as_they_were(own, again)
+    assert run(cli, ["index", "create", "photo", "--dsn", own.dsn]) == 0
