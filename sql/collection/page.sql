@@ -2,10 +2,10 @@
 -- distance, then key; without after_* the first k. Exact, by comparing all rows: an approximate order may change from one
 -- call to the next, and then pages repeat or skip. Rows that do not change between two calls are neither repeated nor
 -- skipped; one whose vector changes may be, having moved; a new row appears where it lies after the last row given. k is 1
--- to 10,000. STABLE.
+-- to 10,000. A NULL among raises; left out, it means all rows. STABLE.
 {create} imgvec.{page}(
     query {vector}.halfvec, k integer DEFAULT 10, after_distance double precision DEFAULT NULL,
-    after_key {among_type} DEFAULT NULL, among {among_type}[] DEFAULT NULL
+    after_key {among_type} DEFAULT NULL, among {among_type}[] DEFAULT {all_rows}
 )
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -16,8 +16,10 @@ AS $page$
 #variable_conflict use_column
 DECLARE
     k_hint constant text := 'Ask for 1 to 10000 rows a page.';
+    is_filtered boolean;
 BEGIN
     {check_query}
+    {check_among}
     IF ($3 IS NULL) <> ($4 IS NULL) THEN
         RAISE invalid_parameter_value USING MESSAGE = 'after_distance and after_key are given together or not at all',
             HINT = 'Pass both as the last row of the page before has them.';
@@ -32,7 +34,7 @@ BEGIN
     FROM (
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
         FROM imgvec.{embedding_table} AS e
-        WHERE $5 IS NULL OR {e_key_among_5}
+        WHERE NOT is_filtered OR {e_key_among_5}
         -- The distance is computed once a row, and no index gives the order.
         OFFSET 0
     ) AS e

@@ -204,14 +204,15 @@ def test_fuse_scores_by_reciprocal_rank(scratch: Connection) -> None:
     assert rows(scratch, "SELECT * FROM imgvec.fuse('{}'::int[], '{}')") == []
 
 
-def read_pages(scratch: Connection, query: str, k: int, among: str = "NULL") -> list[Any]:
+def read_pages(scratch: Connection, query: str, k: int, among: str | None = None) -> list[Any]:
     """Return all keys, page after page."""
+    given = "" if among is None else f", {among}"
     found: list[Any] = []
     distance, key = None, None
     while True:
         page = rows(
             scratch,
-            f"SELECT * FROM imgvec.page_photo_test('{query}', {k}, %s, %s, {among})",
+            f"SELECT * FROM imgvec.page_photo_test('{query}', {k}, %s, %s{given})",
             distance,
             key,
         )
