@@ -112,7 +112,7 @@ def check_pgvector(facts: ServerFacts) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "database",
-            "hnsw.iterative_scan is off: near_* under a selective WHERE gives fewer rows than asked for",
+            "hnsw.iterative_scan is off: near_* by an index give hnsw.ef_search rows at most, and fewer under a WHERE",
             "imgvec migrate --database-defaults (search_* and imgvec search set it themselves)",
         )
     else:

@@ -14,7 +14,7 @@ SET plan_cache_mode = force_generic_plan
 AS $search$
 #variable_conflict use_column
 DECLARE
-    k_hint constant text := 'Ask for 1 to 10000 rows; for more, read near_* with ORDER BY distance through a cursor.';
+    k_hint constant text := 'Ask for 1 to 10000 rows; for all, read near_* with ORDER BY distance + 0, page by page page_*.';
     setting_names constant text[] := '{{hnsw.iterative_scan,hnsw.ef_search,hnsw.max_scan_tuples,hnsw.scan_mem_multiplier,enable_sort,plan_cache_mode}}';
     caller_settings text[];
     is_filtered boolean;

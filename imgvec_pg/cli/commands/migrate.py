@@ -6,6 +6,7 @@ import psycopg
 from imgvec_pg.cli.options import dsn_option
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect, needing, one_line
+from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.store.grants import grant_rights
 
@@ -24,7 +25,8 @@ from imgvec_pg.store.grants import grant_rights
 @click.option(
     "--database-defaults",
     is_flag=True,
-    help="Also set hnsw.iterative_scan = strict_order for the whole database, so that filters never run short.",
+    help="Also let index scans go on (hnsw.iterative_scan = strict_order, with more tuples and memory) in all new sessions of "
+    "the database, so that near_* with a filter or a large LIMIT seldom run short.",
 )
 def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bool) -> None:
     """Create or upgrade imgvec's own schema in a database.
@@ -63,11 +65,12 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
             )
         if database_defaults:
             set_database_defaults(connection)
-            click.echo(f'database "{database}": hnsw.iterative_scan is strict_order in new sessions')
+            shown = ", ".join(f"{name} is {value}" for name, value in DATABASE_DEFAULTS.items())
+            click.echo(f'database "{database}": {shown} in new sessions')
 
 
 def set_database_defaults(connection: psycopg.Connection) -> None:
-    """Turn iterative index scans on for every new session of the database.
+    """Turn iterative index scans on for every new session of the database, with tuples and memory to go far.
 
     Raises:
         DatabaseError: The role does not own the database.
@@ -80,11 +83,14 @@ def set_database_defaults(connection: psycopg.Connection) -> None:
     # A non-superuser may set hnsw.* for a database only in a session that has pgvector's library loaded.
     connection.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
     try:
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET hnsw.iterative_scan = strict_order").format(
-                sql.Identifier(connection.info.dbname)
-            )
-        )
+        with connection.transaction():
+            for name, value in DATABASE_DEFAULTS.items():
+                statement = sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+                    sql.Identifier(connection.info.dbname),
+                    sql.Identifier(*name.split(".")),
+                    sql.Literal(value),
+                )
+                connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseError(
             f"only the owner of the database may set its defaults ({one_line(error)}); the schema itself is in place"
