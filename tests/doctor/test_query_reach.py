@@ -7,6 +7,7 @@ import pytest
 from photostore import make_collection
 
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.query_checks import advise
 from imgvec_pg.errors import UsageError
@@ -136,6 +137,21 @@ def test_a_cursor_is_told_to_end_early_and_the_advised_form_does_not(shop: Conne
     shop.execute("SET hnsw.iterative_scan = strict_order; SET hnsw.max_scan_tuples = 500")
     (finding,) = short(shop, f"DECLARE onwards CURSOR FOR {NEAR} ORDER BY distance")
     assert "some 500 rows" in finding.met
+
+
+def test_the_databases_defaults_make_limits_and_cursors_right(shop: Connection) -> None:
+    with shop.transaction(force_rollback=True):
+        for name, value in DATABASE_DEFAULTS.items():
+            shop.execute("SELECT set_config(%s, %s, true)", [name, value])
+        # As a table of this size is planned.
+        shop.execute("SET LOCAL enable_seqscan = on")
+        for shape in ("a large LIMIT", "words", "a view", "an alias"):
+            query, wanted, _ = SHORT[shape]
+            assert short(shop, query) == []
+            assert len(shop.execute(query.encode()).fetchall()) == wanted
+        assert short(shop, f"DECLARE onwards CURSOR FOR {NEAR} ORDER BY distance") == []
+        shop.execute(f"DECLARE onwards CURSOR FOR {NEAR} ORDER BY distance".encode())
+        assert len(shop.execute("FETCH ALL FROM onwards").fetchall()) == ROWS
 
 
 def test_a_collections_own_ef_search_is_told_not_to_hold_for_near(shop: Connection) -> None:

@@ -198,7 +198,7 @@ def test_the_owner_of_a_database_needs_no_superuser(
     told = capsys.readouterr().out
     for name, value in DATABASE_DEFAULTS.items():
         assert f"left the database's default {name}={value}" in told
-        assert f'RESET "hnsw"."{name.removeprefix("hnsw.")}"' in told
+        assert "RESET " + ".".join(f'"{part}"' for part in name.split(".")) in told
     with connect(owner) as connection:
         connection.execute("DROP TABLE picture")
     assert dump_schema(empty_database) == before

@@ -117,7 +117,8 @@ Per session with `SET`, or for all with `ALTER DATABASE shop SET … = …`
 
 {server}
 `imgvec migrate --database-defaults` sets pgvector's `hnsw.iterative_scan = strict_order`, `hnsw.max_scan_tuples = 100000` and
-`hnsw.scan_mem_multiplier = 4` for the database ([fast queries](../howto/fast-queries.md#scans-that-go-on)).
+`hnsw.scan_mem_multiplier = 4`, and PostgreSQL's `cursor_tuple_fraction = 1`, for the database
+([fast queries](../howto/fast-queries.md#scans-that-go-on)).
 
 ## In an application
 

@@ -26,7 +26,8 @@ from imgvec_pg.store.grants import grant_rights
     "--database-defaults",
     is_flag=True,
     help="Also let index scans go on (hnsw.iterative_scan = strict_order, with more tuples and memory) in all new sessions of "
-    "the database, so that near_* with a filter or a large LIMIT seldom run short.",
+    "the database, so that near_* with a filter or a large LIMIT seldom run short, and plan cursors for all their rows "
+    "(cursor_tuple_fraction = 1), so that one over near_* gives all.",
 )
 def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bool) -> None:
     """Create or upgrade imgvec's own schema in a database.
