@@ -9,6 +9,7 @@ from imgvec_pg.database.connect import connect, needing, one_line
 from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.store.grants import grant_rights
+from imgvec_pg.store.stale_functions import StaleFunctions, refresh_functions
 
 
 @click.command()
@@ -33,7 +34,8 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
     """Create or upgrade imgvec's own schema in a database.
 
     Everything goes into the schema imgvec, in one transaction, with a version table of its own; nothing of the
-    application's is touched. The extension vector is created where it is missing and the role may do so.
+    application's is touched. The extension vector is created where it is missing and the role may do so. After ALTER
+    EXTENSION vector SET SCHEMA it makes the functions that name the old schema again.
 
     \b
     Example:
@@ -50,7 +52,13 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
         needing(connection, "it takes the owner of the schema imgvec, or CREATE on a database that has none"),
     ):
         before = migrations.current_revision(connection)
+        is_newest = before == migrations.newest_revision()
+        is_kept_elsewhere = migrations.application_version(connection) is not None
+        # The application's own migrations hold the revisions, and have nothing to run.
+        if is_newest and is_kept_elsewhere and report_refreshed(refresh_functions(connection)):
+            return
         migrations.upgrade(connection)
+        report_refreshed(refresh_functions(connection))
         missing = grant_rights(connection)
         after = migrations.current_revision(connection)
         database = connection.info.dbname
@@ -68,6 +76,16 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
             set_database_defaults(connection)
             shown = ", ".join(f"{name} is {value}" for name, value in DATABASE_DEFAULTS.items())
             click.echo(f'database "{database}": {shown} in new sessions')
+
+
+def report_refreshed(stale: StaleFunctions) -> bool:
+    """Say which functions were made again, and whether any was."""
+    if stale.names:
+        moved = (
+            f", as the extension vector is in schema {stale.vector_schema} now" if stale.named_schemas else ""
+        )
+        click.echo(f"{len(stale.names)} functions of imgvec were made again{moved}")
+    return bool(stale.names)
 
 
 def set_database_defaults(connection: psycopg.Connection) -> None:
