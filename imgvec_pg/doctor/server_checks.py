@@ -1,4 +1,4 @@
-"""The doctor's checks of the server and the database as a whole."""
+"""Checks of the server and the database."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +13,7 @@ from imgvec_pg.database.migrations import current_revision, known_revisions, new
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.store.stale_functions import find_stale_functions
+from imgvec_pg.store.setup.stale_functions import find_stale_functions
 
 TESTED_SERVERS = (16, 18)
 # pgvector's changelog: vacuum of an HNSW index could corrupt it before 0.8.4.

@@ -1,4 +1,4 @@
--- File failed keys again at the version that failed, each alone, and forget the failure. Codes null: all.
+-- Enqueue failed keys again at the version that failed, each alone, and forget the failure. Codes null: all.
 WITH again AS (
     DELETE FROM imgvec.failure
     WHERE collection_id = %(collection_id)s AND (%(codes)s::text[] IS NULL OR code = ANY (%(codes)s::text[]))

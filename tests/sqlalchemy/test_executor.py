@@ -19,7 +19,7 @@ from imgvec_pg.store.aliases import create_alias, drop_alias, get_alias, point_a
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.registry import get_collection
-from imgvec_pg.store.stale_functions import refresh_functions
+from imgvec_pg.store.setup.stale_functions import refresh_functions
 
 ROWS, DIMENSIONS = 6000, 8
 QUERY = np.eye(DIMENSIONS, dtype=np.float32)[0]

@@ -10,6 +10,7 @@ from photostore import X, Y, Z, as_role, embed, make_collection, make_photos, ne
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.sql_templates import shipped_directory
 from imgvec_pg.doctor.run import diagnose
 from imgvec_pg.store.aliases import create_alias
 from imgvec_pg.store.index.build import build_index
@@ -175,3 +176,11 @@ def test_a_database_whose_revisions_an_application_keeps_is_healed_too(
     assert run(cli, ["migrate", "--dsn", database]) == 0
     assert "were made again" in capsys.readouterr().out
     assert answers(shop) == before
+
+
+def test_every_function_that_names_the_extensions_schema_can_be_made_again() -> None:
+    files = (shipped_directory("sql") / "functions").glob("*.sql")
+    texts = {file.name: file.read_text(encoding="utf-8") for file in files}
+    naming = {name for name, text in texts.items() if "{vector}" in text}
+    assert len(naming) > 10
+    assert {name for name in naming if "CREATE FUNCTION" in texts[name]} == set()

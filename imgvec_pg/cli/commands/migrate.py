@@ -1,4 +1,4 @@
-"""`imgvec migrate`."""
+"""`imgvec migrate`: create or upgrade imgvec's schema."""
 
 import click
 import psycopg
@@ -8,8 +8,8 @@ from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect, needing, one_line
 from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.errors import DatabaseError, UsageError
-from imgvec_pg.store.grants import grant_rights
-from imgvec_pg.store.stale_functions import StaleFunctions, refresh_functions
+from imgvec_pg.store.setup.grants import grant_rights
+from imgvec_pg.store.setup.stale_functions import StaleFunctions, refresh_functions
 
 
 @click.command()

@@ -1,6 +1,7 @@
-"""`imgvec verify`."""
+"""`imgvec verify`: check that rows, embeddings, failures and queue agree; repair them."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from imgvec_pg.text import counted
 @click.argument("name", required=False)
 @dsn_option
 @click.option(
-    "--repair", is_flag=True, help="Mend what can be mended: file rows again, delete what has no row."
+    "--repair", is_flag=True, help="Fix what can be fixed: enqueue rows again, delete what has no row."
 )
 @click.option(
     "--contents", is_flag=True, help="Read all pictures, in the table and as files, and compare their hashes."
@@ -56,9 +57,7 @@ from imgvec_pg.text import counted
 @model_options
 @json_option
 @lock_timeout_option
-@click.pass_context
 def verify(
-    context: click.Context,
     name: str | None,
     dsn: str,
     repair: bool,
@@ -75,9 +74,9 @@ def verify(
 
     Of one collection, or of all. It only reads, in transactions that cannot write, and beside a running application:
     changes that go on meanwhile are not taken for differences. Exit code 0 when all is in step, 4 when something is not;
-    with --repair 4 only when something is left that it cannot mend. Made to be scheduled.
+    with --repair 4 only when something is left that it cannot fix. Made to be scheduled.
 
-    --repair does what imgvec collection reconcile does (with --contents too), files rows whose file or vector is wrong, and
+    --repair does what imgvec collection reconcile does (with --contents too), enqueues rows whose file or vector is wrong, and
     deletes jobs without rows. Rows enqueued are embedded by the next imgvec backfill, or by a worker that runs.
 
     \b
@@ -85,6 +84,7 @@ def verify(
       imgvec verify product_clip
       imgvec verify product_clip --contents --repair
     """
+    load = partial(load_embedder, weights=weights, device=device, precision=precision)
     with connect(dsn, application_name="imgvec verify") as connection:
         require_schema(connection)
         chosen = find_collections(connection) if name is None else [get_collection(connection, name)]
@@ -99,9 +99,9 @@ def verify(
             with needing(connection, needed):
                 # A picture below a root that is not here would look lost.
                 folder = effective_root(collection, root) if contents or sample else None
-                embedder = load_model(collection, context.params) if sample else None
+                embedder = load(collection.model_name) if sample else None
                 check = look(connection, collection, contents, sample, folder, embedder)
-                enqueued = mend(connection, collection, check, contents, lock_timeout_ms) if repair else None
+                enqueued = fix(connection, collection, check, contents, lock_timeout_ms) if repair else None
             reports.append((check.verified, enqueued))
     if as_json:
         echo_json([as_object(verified, enqueued) for verified, enqueued in reports])
@@ -115,16 +115,6 @@ def verify(
         click.echo("no collection yet; make one with: imgvec collection create")
     if any(remaining(verified, enqueued) for verified, enqueued in reports) or leftovers > dropped:
         raise SomeRowsFailed
-
-
-def load_model(collection: Collection, options: dict[str, Any]) -> Embedder:
-    """Load a collection's model as the command's options say."""
-    return load_embedder(
-        collection.model_name,
-        weights=options["weights"],
-        device=options["device"],
-        precision=options["precision"],
-    )
 
 
 def look(
@@ -149,10 +139,10 @@ def look(
     return check
 
 
-def mend(
+def fix(
     connection: Connection, collection: Collection, check: PictureCheck, contents: bool, lock_timeout_ms: int
 ) -> int:
-    """Mend what was found, and return the keys enqueued."""
+    """Repair what was found, and return the keys enqueued."""
     kinds = check.verified.differences.keys() - HARMLESS - BY_HAND.keys()
     enqueued = 0
     # Before reconcile, whose step back of a version the table's CHECK would refuse to a bad vector.
@@ -215,6 +205,6 @@ def report(verified: Verified, enqueued: int | None) -> None:
             f"  repaired: {counted(enqueued, 'row')} enqueued; embed them with: imgvec backfill {name}"
         )
     elif enqueued is None and any(kind not in BY_HAND for kind in remaining(verified, None)):
-        click.echo(f"  mend it with: imgvec verify {name} --repair")
+        click.echo(f"  fix it with: imgvec verify {name} --repair")
     elif any(found.kind not in BY_HAND for found in verified.listed()):
         click.echo("  repaired")
