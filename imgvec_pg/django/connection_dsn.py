@@ -1,6 +1,7 @@
 """Convert Django's database connection to a DSN and a psycopg connection."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -15,7 +16,9 @@ from psycopg.pq import Conninfo, TransactionStatus
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.errors import DatabaseError, ImgvecError, advising
 
-_vector_schemas: dict[tuple[str, str], str] = {}
+VECTOR_SCHEMA_SECONDS = 5.0
+_vector_schemas: dict[tuple[str, str], tuple[str, float]] = {}
+"""By database: the schema, and until when it is taken to be there."""
 
 
 def require_postgresql(alias: str) -> None:
@@ -65,11 +68,16 @@ def psycopg_connection(alias: str) -> Connection:
 
 
 def vector_schema_of(alias: str) -> str:
-    """Return the schema of the vector extension in a Django database."""
+    """Return the schema of the vector extension in a Django database, as it was at most five seconds ago.
+
+    It may be moved while a process runs: ALTER EXTENSION vector SET SCHEMA.
+    """
     key = (alias, str(connections[alias].settings_dict["NAME"]))
-    if key not in _vector_schemas:
-        _vector_schemas[key] = vector_schema(psycopg_connection(alias))
-    return _vector_schemas[key]
+    schema, until = _vector_schemas.get(key, ("", 0.0))
+    if time.monotonic() >= until:
+        schema = vector_schema(psycopg_connection(alias))
+        _vector_schemas[key] = schema, time.monotonic() + VECTOR_SCHEMA_SECONDS
+    return schema
 
 
 def setting(name: str, default: Any = None) -> Any:  # noqa: ANN401 - a project's own value

@@ -6,6 +6,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.query_estimates import judge_estimates
+from imgvec_pg.doctor.query_reach import judge_reach, read_scan_settings
 from imgvec_pg.doctor.query_shapes import judge
 from imgvec_pg.errors import UsageError
 
@@ -26,7 +27,7 @@ def advise(connection: Connection, query: str) -> list[Finding]:
             connection.execute("SET TRANSACTION READ ONLY")
             # pgvector's settings exist once its library is loaded.
             connection.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
-            scan = connection.execute("SELECT current_setting('hnsw.iterative_scan')").fetchone()
+            settings = read_scan_settings(connection)
             # In binary it goes by the extended protocol, which takes one statement only.
             row = connection.execute(
                 b"EXPLAIN (VERBOSE, FORMAT JSON) " + query.encode(), binary=True
@@ -40,6 +41,14 @@ def advise(connection: Connection, query: str) -> list[Finding]:
             f"PostgreSQL does not plan the query: {one_line(error)}; expected one statement with values in place of $1"
         ) from error
     assert row is not None  # noqa: S101 - EXPLAIN gives one row
-    assert scan is not None  # noqa: S101
-    plan = row[0][0]["Plan"]
-    return [*judge(plan, iterative_scan=str(scan[0])), *judge_estimates(connection, plan)]
+    entry = row[0][0]
+    if not isinstance(entry, dict) or "Plan" not in entry:
+        raise UsageError(
+            "PostgreSQL does not plan the query: it has no plan; expected one statement that reads rows"
+        )
+    plan = entry["Plan"]
+    shapes = judge(plan, iterative_scan=settings.iterative_scan)
+    reach = list(judge_reach(connection, plan, settings))
+    if any(finding.level == "warning" for finding in reach):
+        shapes = [finding for finding in shapes if finding.level != "ok"]
+    return [*shapes, *reach, *judge_estimates(connection, plan)]

@@ -9,7 +9,9 @@ from imgvec_pg.doctor.finding import Finding
 
 Node = Mapping[str, Any]
 
-INNER_LIMIT = "put ORDER BY distance LIMIT k into an inner select, "
+INNER_SEARCH = "read search_*(query, k) in an inner select, "
+"""Of near_* with ORDER BY distance LIMIT k an index gives hnsw.ef_search rows at most, 40; of search_* k, up to 10,000."""
+
 FIXES = {
     "similarity": (
         "it orders by 1 - distance DESC, which no index has",
@@ -38,24 +40,24 @@ FIXES = {
     ),
     "window": (
         "a window function, such as count(*) OVER (), reads all rows before the LIMIT",
-        INNER_LIMIT + "count outside",
+        INNER_SEARCH + "count outside",
     ),
     "distinct": (
         "DISTINCT or DISTINCT ON reads all rows before the LIMIT",
-        INNER_LIMIT + "with k some times larger, DISTINCT ON outside",
+        INNER_SEARCH + "with k some times larger, DISTINCT ON outside",
     ),
-    "group": ("GROUP BY or an aggregate reads all rows before the LIMIT", INNER_LIMIT + "group outside"),
+    "group": ("GROUP BY or an aggregate reads all rows before the LIMIT", INNER_SEARCH + "group outside"),
     "annotation": (
         "the distance is a correlated sub-select, computed row by row (an ORM's annotation)",
         "JOIN near_* USING (key) ORDER BY distance LIMIT k",
     ),
     "threshold": (
         "a threshold without ORDER BY distance LIMIT k compares all rows",
-        "ORDER BY distance LIMIT k inside, WHERE distance < d in an outer select",
+        "FROM search_*(query, k) WHERE distance < d, or duplicates_of_*(key, d)",
     ),
     "no limit": (
         "there is no LIMIT, so all rows are compared and sorted",
-        "ORDER BY distance LIMIT k, or a cursor",
+        "ORDER BY distance LIMIT k; to read all, ORDER BY distance + 0, through a cursor too; page by page, page_*",
     ),
 }
 """Finding and fix, by name of the query shape."""
@@ -113,9 +115,8 @@ def _slow_shapes(everything: list[Node]) -> Iterator[str]:
     if any(_is_near(node) for node in everything):
         yield "argument"
         return
+    # What a scan without a LIMIT gives is told by query_reach.
     if any("Order By" in node for node in everything):
-        if not any(node["Node Type"] == "Limit" for node in everything):
-            yield "no limit"
         return
     names = list(_structural(everything))
     yield from names

@@ -11,6 +11,7 @@ from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.index_and_queue_checks import check_buffers, check_index, check_queue, index_bytes
 from imgvec_pg.doctor.server_checks import (
     ServerFacts,
+    check_functions,
     check_pgvector,
     check_roles,
     check_schema,
@@ -42,6 +43,7 @@ def diagnose(connection: Connection) -> list[Finding]:
     findings += schema
     if any(finding.level == "error" for finding in schema):
         return findings
+    findings += guarded(server, "database", check_functions(connection))
     findings += guarded(server, "database", check_roles(connection))
     findings += guarded(server, "database", check_relay(connection))
     findings += guarded(server, "database", check_collections(connection, server))

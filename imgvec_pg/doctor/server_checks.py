@@ -12,6 +12,8 @@ from imgvec_pg.database.connect import MINIMUM_PGVECTOR, Connection, version_tup
 from imgvec_pg.database.migrations import current_revision, known_revisions, newest_revision
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
+from imgvec_pg.errors import DatabaseError
+from imgvec_pg.store.setup.stale_functions import find_stale_functions
 
 TESTED_SERVERS = (16, 18)
 # pgvector's changelog: vacuum of an HNSW index could corrupt it before 0.8.4.
@@ -128,7 +130,7 @@ def check_pgvector(facts: ServerFacts) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "database",
-            "hnsw.iterative_scan is off: near_* under a selective WHERE gives fewer rows than asked for",
+            "hnsw.iterative_scan is off: near_* by an index give hnsw.ef_search rows at most, and fewer under a WHERE",
             "imgvec migrate --database-defaults (search_* and imgvec search set it themselves)",
         )
     else:
@@ -161,6 +163,33 @@ def check_schema(connection: Connection, facts: ServerFacts) -> Iterator[Finding
             "database",
             f"schema imgvec is at revision {revision}, which this release does not know (newest {newest})",
             "pip install --upgrade imgvec-pg",
+        )
+
+
+def check_functions(connection: Connection) -> Iterator[Finding]:
+    """Check that the functions are this release's, and name the schema that the extension vector is in."""
+    try:
+        stale = find_stale_functions(connection)
+    except DatabaseError:
+        # No pgvector, or too old a one: check_pgvector has said so.
+        return
+    if not stale.names:
+        return
+    some = ", ".join(stale.names[:3]) + (", …" if len(stale.names) > 3 else "")
+    if stale.named_schemas:
+        yield Finding(
+            "error",
+            "database",
+            f"the extension vector was moved from schema {', '.join(stale.named_schemas)} to {stale.vector_schema}: "
+            f"{len(stale.names)} functions fail ({some})",
+            "imgvec migrate",
+        )
+    else:
+        yield Finding(
+            "error",
+            "database",
+            f"{len(stale.names)} functions are not as this release makes them ({some})",
+            "imgvec migrate",
         )
 
 

@@ -7,6 +7,9 @@ from typing import Any, TypeVarTuple
 import numpy as np
 import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.visitors import InternalTraversal
 
 from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
@@ -39,6 +42,33 @@ CURES = {
 """What to do instead with a clause that would read every row before the LIMIT."""
 
 
+class NearestFirst(sa.ColumnElement[float]):
+    """A distance to order by: the index's order where the select has a LIMIT, else an order that no index has.
+
+    Without a LIMIT all rows are read, by a cursor on the server too (yield_per), which PostgreSQL plans for its first tenth: by
+    the index, whose scan ends before all rows have come.
+    """
+
+    __visit_name__ = "imgvec_nearest_first"
+    inherit_cache = True
+    _traverse_internals = [("distance", InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy's own protocol
+
+    def __init__(self, distance: sa.ColumnElement[float]) -> None:
+        self.distance = distance
+        self.type = distance.type
+
+
+@compiles(NearestFirst)
+def _order_by_distance(element: NearestFirst, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401
+    distance = str(compiler.process(element.distance, **options))
+    select = compiler.stack[-1]["selectable"]
+    has_limit = (
+        getattr(select, "_limit_clause", None) is not None
+        or getattr(select, "_fetch_clause", None) is not None
+    )
+    return distance if has_limit else f"{distance} + 0"
+
+
 class VectorText(sa.types.UserDefinedType[str]):
     """A vector as text. Without a cast PostgreSQL reads it as the function's own type, wherever the extension lives."""
 
@@ -68,7 +98,8 @@ def near(
         statement: A select of the source, with any joins and conditions.
         question: Words; a picture (bytes, a Path, a PIL image); a row of the source or Row(key), which is then not in its
             own answer; a vector, shape (dimensions,).
-        k: Rows at most, 1 to 10,000; None to page with limit() and offset() of your own.
+        k: Rows at most, 1 to 10,000; None to page with limit() and offset() of your own, or without a limit() to read all
+            rows, which are then compared and sorted.
         by: The embedding class, where the source has several; or a collection's name, together with `key`.
         key: The source's key columns in the select, where it reads the source twice.
 
@@ -83,7 +114,7 @@ def near(
     same = [found.c[name] == column for (name, _), column in zip(target.key, columns, strict=True)]
     distance = found.c[DISTANCE]
     condition = same[0] if len(same) == 1 else sa.and_(*same)
-    nearest = statement.add_columns(distance).join(found, condition).order_by(distance)
+    nearest = statement.add_columns(distance).join(found, condition).order_by(NearestFirst(distance))
     # A row that is searched with is one of the candidates, and not in its own answer.
     if k is None or k >= DEFAULT_EF_SEARCH:
         nearest = nearest.where(_scan_goes_on(k))

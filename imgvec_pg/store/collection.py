@@ -131,6 +131,7 @@ class Collection:
             "e_key_among_2": key.among("e", 2) if is_composite else key.equal_any("e", 2),
             "e_key_among_5": key.among("e", 5) if is_composite else key.equal_any("e", 5),
             "e_key_after_4": key.after("e", 4),
+            "e_key_equals_4": key.equals_value("e", 4),
             "v_key_looked_up": key.looked_up("v"),
             **key.found(),
             "source": self.source,

@@ -84,6 +84,18 @@ class KeySql:
         assert condition is not None  # noqa: S101 - a key has at least one column
         return condition
 
+    def equals_value(self, row: str, parameter: int) -> sql.Composed:
+        """`row.a = $4`, or `row.a = ($4).a AND row.b = ($4).b`."""
+        value = sql.SQL(f"${parameter}")
+        return sql.SQL(" AND ").join(
+            sql.SQL("{} OPERATOR({}.=) {}").format(
+                sql.Identifier(row, name),
+                sql.Identifier(schema),
+                value if len(self.names) == 1 else sql.SQL("({}).{}").format(value, sql.Identifier(name)),
+            )
+            for name, schema in zip(self.names, self.equality_schemas, strict=True)
+        )
+
     def looked_up(self, row: str, parameter: int = 3) -> sql.Composed:
         """The same as a hashed look-up for each row that a scan visits, never a join that comes before the scan.
 

@@ -7,6 +7,15 @@ from psycopg import sql
 from imgvec_pg.database import scan_costs
 from imgvec_pg.database.sql_templates import render
 
+AMONG = {"search": 3, "search_bit": 3, "page": 5, "classify": 2, "recommend": 4}
+"""Files of functions that take `among`, and which of their parameters it is."""
+
+LEFT_OUT = 2_147_483_646
+"""First subscript of the default of `among`: the largest that PostgreSQL allows an array of one, which none has by accident."""
+
+PAGE_ROUNDING = 1e-4
+"""How far the distance that a page begins after may lie from its row's own to be taken for that, rounded."""
+
 
 def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Composed:
     """Return the statement in `sql/collection/<file>.sql` that makes a function, with argument checks and the costs of scans.
@@ -14,8 +23,17 @@ def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Compo
     Args:
         parts: The collection's own, or an alias's.
     """
-    checks = render("collection/check_query.sql", **parts)
-    return render(f"collection/{file}.sql", **{**scan_parts(), **parts, "check_query": checks})
+    checks = {
+        "check_query": render("collection/check_query.sql", **parts),
+        "check_among": render(
+            "collection/check_among.sql",
+            among=sql.SQL(f"${AMONG.get(file, 0)}"),
+            left_out=sql.Literal(LEFT_OUT),
+        ),
+        "page_rounding": sql.Literal(PAGE_ROUNDING),
+        "all_rows": sql.Literal(f"[{LEFT_OUT}:{LEFT_OUT}]={{NULL}}"),
+    }
+    return render(f"collection/{file}.sql", **{**scan_parts(), **parts, **checks})
 
 
 def scan_parts() -> dict[str, sql.Composable]:

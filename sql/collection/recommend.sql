@@ -1,9 +1,10 @@
 -- imgvec.recommend_<collection>(liked, disliked, k, among): the k nearest rows to what somebody likes, less what they dislike
--- (see imgvec.preference), without the liked and disliked rows themselves; among the given keys when among is not null.
--- Never fewer than k while more match, as search_*, which it asks. k is 1 to 8,000. VOLATILE as search_* is.
+-- (see imgvec.preference), without the liked and disliked rows themselves; among the given keys, where among is left out of
+-- all. Never fewer than k while more match, as search_*, which it asks, and which raises for a NULL among. k is 1 to 8,000.
+-- VOLATILE as search_* is.
 {create} imgvec.{recommend}(
     liked {among_type}[], disliked {among_type}[] DEFAULT NULL, k integer DEFAULT 10,
-    among {among_type}[] DEFAULT NULL, disliked_weight double precision DEFAULT 0.25
+    among {among_type}[] DEFAULT {all_rows}, disliked_weight double precision DEFAULT 0.25
 )
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -1,10 +1,11 @@
--- imgvec.search_<collection>(query, k, among): the k nearest rows, among the given keys when among is not null.
+-- imgvec.search_<collection>(query, k, among): the k nearest rows, among the given keys; of all rows where among is left out.
+-- A NULL among raises.
 -- Never fewer than k rows while more match. Few keys are compared one by one. Of many, the HNSW index is asked for so many
 -- candidates that k of them should match; once more, for as many as the first answer suggests; and where fewer than k
 -- match, all that match are compared. An iterative scan would go on for longer than that and give the wrong rows.
 -- imgvec.last_search_strategy() tells which. query must have the collection's dimensions; k is 1 to 10,000.
 -- VOLATILE only in that it sets, and restores, settings of the scan.
-CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT NULL)
+CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT {all_rows})
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -13,12 +14,14 @@ SET plan_cache_mode = force_generic_plan
 AS $search$
 #variable_conflict use_column
 DECLARE
-    k_hint constant text := 'Ask for 1 to 10000 rows; for more, read near_* with ORDER BY distance through a cursor.';
+    k_hint constant text := 'Ask for 1 to 10000 rows; for all, read near_* with ORDER BY distance + 0, page by page page_*.';
     setting_names constant text[] := '{{hnsw.iterative_scan,hnsw.ef_search,hnsw.max_scan_tuples,hnsw.scan_mem_multiplier,enable_sort,plan_cache_mode}}';
     caller_settings text[];
+    is_filtered boolean;
+    -- By among, or by row-level security.
+    is_narrowed boolean;
     -- No more than these can match.
-    matching double precision := cardinality($3);
-    is_filtered boolean := $3 IS NOT NULL;
+    matching double precision;
     hides_rows boolean;
     embedded_rows double precision;
     embedded_bytes double precision;
@@ -32,6 +35,10 @@ DECLARE
     {found_declarations}
 BEGIN
     {check_query}
+    {check_among}
+    IF is_filtered THEN
+        matching := cardinality($3);
+    END IF;
     -- Below this the shortest scan would cost more than comparing all.
     IF NOT is_filtered OR matching > {few_rows_per_result} * greatest($2, {few_rows_min_k}) THEN
         SELECT sum(pg_relation_size(c.oid)),
@@ -53,15 +60,15 @@ BEGIN
     END IF;
     IF has_index THEN
         hides_rows := row_security_active('imgvec.{embedding_table}'::regclass);
-        is_filtered := is_filtered OR hides_rows;
+        is_narrowed := is_filtered OR hides_rows;
         matching := coalesce(matching, embedded_rows);
         -- The rule, its formula and its costs are told in imgvec_pg/search/strategy.py and database/scan_costs.py.
         affordable := {affordable_candidates};
         scanned := greatest(coalesce(tuned_ef_search, current_setting('hnsw.ef_search')::integer),
-                            CASE WHEN is_filtered THEN {candidates_per_expected} ELSE 1 END * $2);
+                            CASE WHEN is_narrowed THEN {candidates_per_expected} ELSE 1 END * $2);
         -- What a filter takes on average that the query knows nothing of, with a margin.
         expected := {candidates_per_expected}::double precision * $2 * embedded_rows / greatest(matching, 1);
-        IF is_filtered AND expected <= {max_first_scan_share} * affordable THEN
+        IF is_narrowed AND expected <= {max_first_scan_share} * affordable THEN
             scanned := greatest(scanned, expected);
         END IF;
         caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);
@@ -75,7 +82,7 @@ BEGIN
                     set_config('enable_sort', 'off', true),
                     -- PostgreSQL hashes keys that it has as a constant.
                     set_config('plan_cache_mode', 'force_custom_plan', true);
-            IF $3 IS NULL THEN
+            IF NOT is_filtered THEN
                 SELECT {found_aggregates} INTO {found_variables}
                 FROM (
                     SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
@@ -99,7 +106,7 @@ BEGIN
             END IF;
             PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
             strategy := CASE WHEN cardinality(found_distances) >= $2 THEN 'index' ELSE 'index, then exact' END;
-            EXIT WHEN strategy = 'index' OR found_distances IS NULL OR NOT is_filtered;
+            EXIT WHEN strategy = 'index' OR found_distances IS NULL OR NOT is_narrowed;
             affordable := affordable - scanned;
             scanned := {candidates_per_expected}::double precision * $2 * scanned / cardinality(found_distances);
         END LOOP;
@@ -107,7 +114,7 @@ BEGIN
 
     IF strategy = 'index' THEN
         RETURN QUERY SELECT u.* FROM unnest({found_variables}) AS u;
-    ELSIF $3 IS NULL THEN
+    ELSIF NOT is_filtered THEN
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
         FROM imgvec.{embedding_table} AS e

@@ -3,9 +3,9 @@
 -- collection's ef_search, at least k * {overfetch} and at most 20,000 (pgvector's default hnsw.max_scan_tuples).
 -- Never fewer than k rows while more match: when the index gives fewer, all that match are compared. So they are at once
 -- where that costs no more: without a valid index, in a table not much larger than the candidates, and among up to
--- 10,000 keys, whose vectors would be read anyway. query must have the collection's dimensions; k is 1 to 10,000.
+-- 10,000 keys, whose vectors would be read anyway. A NULL among raises. query must have the collection's dimensions; k is 1 to 10,000.
 -- VOLATILE only in that it sets, and restores, settings of the scan.
-CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT NULL)
+CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT {all_rows})
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -14,9 +14,10 @@ SET plan_cache_mode = force_custom_plan
 AS $search$
 #variable_conflict use_column
 DECLARE
-    k_hint constant text := 'Ask for 1 to 10000 rows; for more, read near_* with ORDER BY distance through a cursor.';
+    k_hint constant text := 'Ask for 1 to 10000 rows; for all, read near_* with ORDER BY distance + 0, page by page page_*.';
     setting_names constant text[] := '{{hnsw.iterative_scan,hnsw.ef_search,enable_sort}}';
     caller_settings text[];
+    is_filtered boolean;
     candidates integer;
     embedded_rows double precision;
     has_index boolean;
@@ -24,6 +25,7 @@ DECLARE
     returned_rows bigint;
 BEGIN
     {check_query}
+    {check_among}
     SELECT sum(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.relpages > 0 THEN greatest(c.reltuples, 0) / c.relpages
                                                        ELSE 8000.0 / (2 * {dimensions} + 130) END),
            EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
@@ -37,7 +39,7 @@ BEGIN
                     WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass);
 
     -- To visit a row through the index is taken to cost eight times what comparing it costs (benchmarks/results/selectivity.txt).
-    IF has_index AND embedded_rows > 8 * candidates AND ($3 IS NULL OR cardinality($3) > 10000) THEN
+    IF has_index AND embedded_rows > 8 * candidates AND (NOT is_filtered OR cardinality($3) > 10000) THEN
         strategy := 'index';
         caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);
         PERFORM set_config('hnsw.iterative_scan', 'strict_order', true),
@@ -47,7 +49,7 @@ BEGIN
         WITH near_by_bits AS MATERIALIZED (
             SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
             FROM imgvec.{embedding_table} AS e
-            WHERE $3 IS NULL OR {e_key_among}
+            WHERE NOT is_filtered OR {e_key_among}
             ORDER BY {vector}.binary_quantize(e.embedding)::bit({dimensions})
                      OPERATOR({vector}.<~>) {vector}.binary_quantize($1)::bit({dimensions})
             LIMIT candidates
@@ -62,7 +64,7 @@ BEGIN
             strategy := 'index, then exact';
         END IF;
     END IF;
-    IF strategy <> 'index' AND $3 IS NULL THEN
+    IF strategy <> 'index' AND NOT is_filtered THEN
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
         FROM imgvec.{embedding_table} AS e

@@ -1,7 +1,7 @@
 -- imgvec.ask_worker(model_id, words, image): have a running worker embed a text (its prompt in it) or a picture, through
 -- imgvec.relay_request, which `imgvec words setup` makes; with neither, see whether a worker answers, and return NULL.
 -- Waits as imgvec.text_timeout says and raises when nothing comes of it.
-CREATE FUNCTION imgvec.ask_worker(model_id integer, words text, image bytea) RETURNS {vector}.halfvec
+CREATE OR REPLACE FUNCTION imgvec.ask_worker(model_id integer, words text, image bytea) RETURNS {vector}.halfvec
 LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $function$

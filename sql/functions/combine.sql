@@ -2,7 +2,7 @@
 -- leads away. 0.6 of a row and 0.4 of words:
 --     imgvec.combine(ARRAY[imgvec.embedding_of('c', 7), imgvec.embed_text('c', 'in red')], ARRAY[0.6, 0.4])
 -- IMMUTABLE.
-CREATE FUNCTION imgvec.combine(embeddings {vector}.halfvec[], weights double precision[]) RETURNS {vector}.halfvec
+CREATE OR REPLACE FUNCTION imgvec.combine(embeddings {vector}.halfvec[], weights double precision[]) RETURNS {vector}.halfvec
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$

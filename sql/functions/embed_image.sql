@@ -1,7 +1,7 @@
 -- imgvec.embed_image(collection, image): the vector of an encoded picture (JPEG, PNG, ...), made by a running worker
 -- through imgvec.ask_worker, as embed_text. It is not cached: an uploaded picture is seldom asked with twice, and a
 -- table of what people searched with is nobody's wish; who asks again keeps the vector.
-CREATE FUNCTION imgvec.embed_image(collection text, image bytea) RETURNS {vector}.halfvec
+CREATE OR REPLACE FUNCTION imgvec.embed_image(collection text, image bytea) RETURNS {vector}.halfvec
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $function$

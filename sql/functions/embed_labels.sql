@@ -1,6 +1,6 @@
 -- imgvec.embed_labels(collection, labels): the vectors of labels by imgvec.embed_text, and the scale and bias that turn
 -- similarities into probabilities (imgvec.label_probabilities); the bias is NULL for softmax models. STABLE.
-CREATE FUNCTION imgvec.embed_labels(
+CREATE OR REPLACE FUNCTION imgvec.embed_labels(
     collection text, labels text[],
     OUT label_embeddings {vector}.halfvec[], OUT logit_scale double precision, OUT logit_bias double precision
 )

@@ -1,7 +1,7 @@
 -- imgvec.embed_text(collection, words): the vector of words, made by the collection's model from the collection's
 -- prompt: from the cache, else by a running worker, whose answer then stays in the cache.
 -- A NOTICE tells of words longer than the model reads. Raises rather than return NULL, which would match arbitrary rows.
-CREATE FUNCTION imgvec.embed_text(collection text, words text) RETURNS {vector}.halfvec
+CREATE OR REPLACE FUNCTION imgvec.embed_text(collection text, words text) RETURNS {vector}.halfvec
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $function$

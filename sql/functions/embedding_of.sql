@@ -1,7 +1,7 @@
 -- imgvec.embedding_of(collection, key): the stored vector of one row; raises when there is none, since a NULL
 -- query would return arbitrary rows. key is the primary key; for a composite key, a JSON object of its columns
 -- or ROW(...)::imgvec.<collection>_key.
-CREATE FUNCTION imgvec.embedding_of(collection text, key anyelement) RETURNS {vector}.halfvec
+CREATE OR REPLACE FUNCTION imgvec.embedding_of(collection text, key anyelement) RETURNS {vector}.halfvec
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
@@ -18,7 +18,7 @@ END
 $function$;
 
 -- The same with the key as text, so that a quoted literal needs no cast.
-CREATE FUNCTION imgvec.embedding_of(collection text, key text) RETURNS {vector}.halfvec
+CREATE OR REPLACE FUNCTION imgvec.embedding_of(collection text, key text) RETURNS {vector}.halfvec
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT imgvec.embedding_of(collection, to_jsonb(key));
@@ -27,7 +27,7 @@ REVOKE ALL ON FUNCTION imgvec.embedding_of(text, anyelement), imgvec.embedding_o
 
 -- imgvec.find_embedding(collection, key): the same with NULL where there is none, and the key as it was read: for a search,
 -- which then has nothing to ask. Never hand its answer to near_* unseen.
-CREATE FUNCTION imgvec.find_embedding(collection text, key jsonb, OUT embedding {vector}.halfvec, OUT key_object jsonb)
+CREATE OR REPLACE FUNCTION imgvec.find_embedding(collection text, key jsonb, OUT embedding {vector}.halfvec, OUT key_object jsonb)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$

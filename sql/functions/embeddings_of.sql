@@ -2,7 +2,7 @@
 -- keys is a JSON array of primary keys, or of objects for composite ones: to_jsonb(ARRAY[1, 2]). At most `most` keys.
 -- A key without a vector (unknown, not embedded, hidden by row-level security) raises, or is left out where
 -- skip_missing says so. STABLE; reads with the caller's rights.
-CREATE FUNCTION imgvec.embeddings_of(
+CREATE OR REPLACE FUNCTION imgvec.embeddings_of(
     collection text, keys jsonb, most integer DEFAULT 10000, skip_missing boolean DEFAULT false
 ) RETURNS {vector}.halfvec[]
 LANGUAGE plpgsql STABLE

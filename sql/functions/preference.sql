@@ -2,7 +2,7 @@
 --     mean(liked) - disliked_weight * mean(disliked)
 -- (Rocchio 1971; see Manning, Raghavan, Schuetze, Introduction to Information Retrieval, section 9.1.1).
 -- 1 to 1,000 liked keys, 0 to 1,000 disliked (NULL: none), weight 0 to 1. A key without a vector raises. STABLE.
-CREATE FUNCTION imgvec.preference(
+CREATE OR REPLACE FUNCTION imgvec.preference(
     collection text, liked anyarray, disliked anyarray, disliked_weight double precision DEFAULT 0.25
 ) RETURNS {vector}.halfvec
 LANGUAGE plpgsql STABLE

@@ -1,6 +1,6 @@
 -- imgvec.similarity_matrix(collection, keys): the cosine similarity (1 to -1) of each of up to 500 rows with each, row by
 -- row in the keys' order. The keys come back as they were given. A key without a vector raises. STABLE.
-CREATE FUNCTION imgvec.similarity_matrix(collection text, keys anyarray)
+CREATE OR REPLACE FUNCTION imgvec.similarity_matrix(collection text, keys anyarray)
 RETURNS TABLE (row_key anyelement, column_key anyelement, similarity double precision)
 LANGUAGE plpgsql STABLE ROWS 2500
 SET search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
 -- imgvec.unit_embedding(direction): a vector at norm 1 as embedding tables hold them; raises where nothing is left of
 -- it, since no row is near a zero vector. IMMUTABLE.
-CREATE FUNCTION imgvec.unit_embedding(direction {vector}.vector) RETURNS {vector}.halfvec
+CREATE OR REPLACE FUNCTION imgvec.unit_embedding(direction {vector}.vector) RETURNS {vector}.halfvec
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,7 @@ from imgvec_test_embedder import ColorGrid
 from psycopg.types.json import Jsonb
 from specs import SPEC, registered, sayable
 
+import imgvec_pg.django.connection_dsn
 import imgvec_pg.django.indexes
 from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
@@ -737,3 +739,19 @@ def test_a_file_open_as_text_is_refused() -> None:
 
     with pytest.raises(UsageError, match="open as text"):
         Item.objects.near(io.StringIO("red"))
+
+
+@pytest.mark.parametrize("schema", ["ext", "public"])
+def test_a_running_process_follows_the_extension_into_another_schema(
+    project: str, monkeypatch: pytest.MonkeyPatch, schema: str
+) -> None:
+    monkeypatch.setattr(imgvec_pg.django.connection_dsn, "VECTOR_SCHEMA_SECONDS", 0.2)
+    monkeypatch.setattr(imgvec_pg.django.connection_dsn, "_vector_schemas", {})
+    before = [item.pk for item in items().near("red")[:5]]
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA IF NOT EXISTS ext")
+        cursor.execute(f"ALTER EXTENSION vector SET SCHEMA {schema}")
+    call_command("imgvec", "migrate")
+    time.sleep(0.25)
+    assert [item.pk for item in items().near("red")[:5]] == before
+    assert [item.pk for item in items().filter(price__gt=0).near("red")[:5]] == before

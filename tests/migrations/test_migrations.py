@@ -13,6 +13,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, check_pgvector_version, connect
+from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection_ddl import create_collection
 
@@ -186,12 +187,18 @@ def test_the_owner_of_a_database_needs_no_superuser(
     before = dump_schema(empty_database)
     assert run(cli, ["migrate", "--database-defaults", "--dsn", owner]) == 0
     with connect(owner) as connection:
+        for name, value in DATABASE_DEFAULTS.items():
+            connection.execute("SELECT '[1]'::vector")
+            assert connection.execute("SELECT current_setting(%s)", [name]).fetchone() == (value,)
         connection.execute("CREATE TABLE picture (id int PRIMARY KEY, data bytea)")
         register(connection)
         connection.execute("INSERT INTO picture VALUES (1, 'x')")
         migrations.check_models(connection)
     assert run(cli, ["uninstall", "--yes", "--dsn", owner]) == 0, capsys.readouterr().err
-    assert "left the database's default hnsw.iterative_scan=strict_order" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    for name, value in DATABASE_DEFAULTS.items():
+        assert f"left the database's default {name}={value}" in told
+        assert "RESET " + ".".join(f'"{part}"' for part in name.split(".")) in told
     with connect(owner) as connection:
         connection.execute("DROP TABLE picture")
     assert dump_schema(empty_database) == before

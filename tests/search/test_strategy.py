@@ -53,9 +53,9 @@ Rows = list[tuple[int, float]]
 
 def search(connection: Connection, k: int = 10, where: str | None = None) -> tuple[Rows, str]:
     """Return the keys found with their distances, and the way they were found."""
-    among = "NULL" if where is None else f"ARRAY(SELECT id FROM cloud.photo WHERE {where})"
+    among = "" if where is None else f", ARRAY(SELECT id FROM cloud.photo WHERE {where})"
     found = connection.execute(
-        f"SELECT id, distance FROM imgvec.search_cloud({QUERY}, {k}, {among})"  # type: ignore[arg-type]
+        f"SELECT id, distance FROM imgvec.search_cloud({QUERY}, {k}{among})"  # type: ignore[arg-type]
     ).fetchall()
     return found, way(connection)
 
@@ -201,9 +201,10 @@ def test_ways_are_of_the_last_search_and_unknown_before_the_first(
 
 @pytest.mark.parametrize("policy", ["id % 100 = 7", f"price > {ROWS - 40}", "price <= 40"])
 def test_a_reader_who_sees_one_percent_gets_ten_of_ten(cloud: Connection, policy: str) -> None:
-    def ask(among: str) -> Rows:
+    def ask(among: str | None) -> Rows:
+        given = "" if among is None else f", {among}"
         return cloud.execute(
-            f"SELECT id, distance FROM imgvec.search_hidden({QUERY}, 10, {among})"  # type: ignore[arg-type]
+            f"SELECT id, distance FROM imgvec.search_hidden({QUERY}, 10{given})"  # type: ignore[arg-type]
         ).fetchall()
 
     with cloud.transaction(force_rollback=True):
@@ -220,7 +221,7 @@ def test_a_reader_who_sees_one_percent_gets_ten_of_ten(cloud: Connection, policy
         grants = ("imgvec_reader", "USAGE ON SCHEMA cloud", "SELECT ON ALL TABLES IN SCHEMA cloud")
         with new_role(cloud, *grants) as role, as_role(cloud, role):
             for among, expected in (
-                ("NULL", visible[:10]),
+                (None, visible[:10]),
                 ("ARRAY(SELECT id FROM cloud.photo)", visible[:10]),
                 (f"ARRAY{keys[-12:]}", visible[-12:][:10]),
                 (f"ARRAY(SELECT id FROM cloud.photo WHERE id <> {keys[0]})", visible[1:11]),
@@ -273,9 +274,10 @@ def test_partitions_are_searched_by_their_indexes(scratch: Connection) -> None:
         f"SELECT album, id FROM imgvec.photo_test_embedding ORDER BY (embedding <=> {QUERY}) + 0"  # type: ignore[arg-type]
     ).fetchall()
     scratch.execute("CREATE INDEX ON imgvec.photo_test_embedding USING hnsw (embedding halfvec_cosine_ops)")
-    search = f"SELECT album, id FROM imgvec.search_photo_test({QUERY}, 5, %s::imgvec.photo_test_key[])"
-    assert scratch.execute(search, [None]).fetchall() == true[:5]  # type: ignore[arg-type]
+    everything = f"SELECT album, id FROM imgvec.search_photo_test({QUERY}, 5)"
+    assert scratch.execute(everything).fetchall() == true[:5]  # type: ignore[arg-type]
     assert way(scratch) == "index"
+    search = f"SELECT album, id FROM imgvec.search_photo_test({QUERY}, 5, %s::imgvec.photo_test_key[])"
     for kept, expected in ((true[1:], "index"), (true[7:90], "exact")):
         among = "{" + ",".join(f'"({album},{number})"' for album, number in kept) + "}"
         assert scratch.execute(search, [among]).fetchall() == kept[:5]  # type: ignore[arg-type]

@@ -204,14 +204,15 @@ def test_fuse_scores_by_reciprocal_rank(scratch: Connection) -> None:
     assert rows(scratch, "SELECT * FROM imgvec.fuse('{}'::int[], '{}')") == []
 
 
-def read_pages(scratch: Connection, query: str, k: int, among: str = "NULL") -> list[Any]:
+def read_pages(scratch: Connection, query: str, k: int, among: str | None = None) -> list[Any]:
     """Return all keys, page after page."""
+    given = "" if among is None else f", {among}"
     found: list[Any] = []
     distance, key = None, None
     while True:
         page = rows(
             scratch,
-            f"SELECT * FROM imgvec.page_photo_test('{query}', {k}, %s, %s, {among})",
+            f"SELECT * FROM imgvec.page_photo_test('{query}', {k}, %s, %s{given})",
             distance,
             key,
         )
@@ -231,6 +232,39 @@ def test_pages_neither_repeat_nor_skip_among_equal_distances(scratch: Connection
     for k in (1, 7, 20, 60, 100):
         assert read_pages(scratch, "[1,0,0]", k) == expected
     assert read_pages(scratch, "[1,0,0]", 4, "ARRAY[3, 6, 1, 2, 99]") == [3, 6, 2, 1]
+
+
+@pytest.mark.parametrize("as_sent", ["%s::float8::float4", "round(%s::numeric, 4)", "round(%s::numeric, 6)"])
+@pytest.mark.parametrize("is_composite", [False, True])
+def test_pages_go_on_after_a_distance_that_was_rounded(
+    scratch: Connection, as_sent: str, is_composite: bool
+) -> None:
+    keys = list(range(1, 41))
+    if is_composite:
+        scratch.execute("CREATE SCHEMA shop")
+        scratch.execute("CREATE TABLE shop.photo (album int, id int, file text, PRIMARY KEY (album, id))")
+        scratch.execute("INSERT INTO shop.photo SELECT 1, i FROM generate_series(1, 40) AS i")
+        collection = make_collection(scratch)
+    else:
+        collection = make_photos(scratch, rows=40)
+    # Some 0.001 apart, two of each.
+    angles = {key: 0.3 + 0.003 * (key // 2) for key in keys}
+    vectors = {key: (math.cos(angle), math.sin(angle), 0.0) for key, angle in angles.items()}
+    embed(scratch, collection, {(1, key) if is_composite else key: vector for key, vector in vectors.items()})
+    found: list[int] = []
+    page = rows(scratch, "SELECT id, distance FROM imgvec.page_photo_test('[1,0,0]', 3)")
+    after = "ROW(1, %s)::imgvec.photo_test_key" if is_composite else "%s"
+    while page:
+        found += [key for key, _ in page]
+        key, distance = page[-1]
+        page = rows(
+            scratch,
+            f"SELECT id, distance FROM imgvec.page_photo_test('[1,0,0]', 3, {as_sent}, {after})",
+            distance,
+            key,
+        )
+        assert len(found) <= len(keys)
+    assert found == keys
 
 
 def test_rows_that_come_and_go_between_pages_do_not_shift_the_others(scratch: Connection) -> None:

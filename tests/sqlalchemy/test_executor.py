@@ -19,6 +19,7 @@ from imgvec_pg.store.aliases import create_alias, drop_alias, get_alias, point_a
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.setup.stale_functions import refresh_functions
 
 ROWS, DIMENSIONS = 6000, 8
 QUERY = np.eye(DIMENSIONS, dtype=np.float32)[0]
@@ -421,3 +422,24 @@ def test_that_the_collection_is_the_same_is_looked_at_once(engine: sa.Engine, na
     assert "One-Time Filter" in plan
     assert "InitPlan" in plan
     assert "photo_test_embedding_hnsw" in plan
+
+
+@pytest.mark.parametrize("schema", ["ext", "public"])
+def test_open_connections_follow_the_extension_into_another_schema(
+    engine: sa.Engine, module_database: str, schema: str
+) -> None:
+    filtered = sa.select(Photo.id).where(Photo.price <= 4000)
+    with engine.connect() as connection, connect(module_database) as owner:
+
+        def found() -> list[list[int]]:
+            asked = [search(connection, filtered, "photo_test", question, 10) for question in (QUERY, -QUERY)]
+            connection.commit()
+            return [[row.id for row in answer.rows] for answer in asked]
+
+        before = found()
+        owner.execute("CREATE SCHEMA IF NOT EXISTS ext")
+        owner.execute(f"ALTER EXTENSION vector SET SCHEMA {schema}")  # type: ignore[arg-type]
+        assert refresh_functions(owner).named_schemas != ()
+        assert found() == before
+    with engine.connect() as connection:
+        assert found() == before

@@ -210,6 +210,20 @@ def test_pages_go_on_beyond_ef_search_and_conditions_leave_them_full(session: Se
     assert INDEX in str(plan(session, cheap))
 
 
+@pytest.mark.parametrize("question", ["seven", 7, QUERY], ids=["words", "a row", "a vector"])
+def test_a_select_without_a_limit_gives_all_rows_through_a_cursor_too(
+    session: Session, question: Any
+) -> None:
+    everything = near(sa.select(Product.id), question, k=None)
+    expected = session.scalar(sa.select(sa.func.count()).select_from(ProductClip)) - (
+        question == 7 if isinstance(question, int) else 0
+    )
+    streamed = session.execute(everything.execution_options(yield_per=100)).all()
+    assert len(streamed) == len(session.execute(everything).all()) == expected
+    distances = [row.distance for row in streamed]
+    assert distances == sorted(distances)
+
+
 def test_a_scan_that_goes_on_keeps_what_the_session_has_set_and_ends_with_the_transaction(
     session: Session,
 ) -> None:

@@ -6,8 +6,10 @@ import psycopg
 from imgvec_pg.cli.options import dsn_option
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect, needing, one_line
+from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.store.setup.grants import missing_roles
+from imgvec_pg.store.setup.stale_functions import StaleFunctions, refresh_functions
 
 
 @click.command()
@@ -24,13 +26,16 @@ from imgvec_pg.store.setup.grants import missing_roles
 @click.option(
     "--database-defaults",
     is_flag=True,
-    help="Also set hnsw.iterative_scan = strict_order for the whole database, so that filters never run short.",
+    help="Also let index scans go on (hnsw.iterative_scan = strict_order, with more tuples and memory) in all new sessions of "
+    "the database, so that near_* with a filter or a large LIMIT seldom run short, and plan cursors for all their rows "
+    "(cursor_tuple_fraction = 1), so that one over near_* gives all.",
 )
 def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bool) -> None:
     """Create or upgrade imgvec's own schema in a database.
 
     Everything goes into the schema imgvec, in one transaction, with a version table of its own; nothing of the
-    application's is touched. The extension vector is created where it is missing and the role may do so.
+    application's is touched. The extension vector is created where it is missing and the role may do so. After ALTER
+    EXTENSION vector SET SCHEMA it makes the functions that name the old schema again.
 
     \b
     Example:
@@ -47,7 +52,13 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
         needing(connection, "it takes the owner of the schema imgvec, or CREATE on a database that has none"),
     ):
         before = migrations.current_revision(connection)
+        is_newest = before == migrations.newest_revision()
+        is_kept_elsewhere = migrations.application_version(connection) is not None
+        # The application's own migrations hold the revisions, and have nothing to run.
+        if is_newest and is_kept_elsewhere and report_refreshed(refresh_functions(connection)):
+            return
         migrations.upgrade(connection)
+        report_refreshed(refresh_functions(connection))
         missing = missing_roles(connection)
         after = migrations.current_revision(connection)
         database = connection.info.dbname
@@ -63,11 +74,22 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
             )
         if database_defaults:
             set_database_defaults(connection)
-            click.echo(f'database "{database}": hnsw.iterative_scan is strict_order in new sessions')
+            shown = ", ".join(f"{name} is {value}" for name, value in DATABASE_DEFAULTS.items())
+            click.echo(f'database "{database}": {shown} in new sessions')
+
+
+def report_refreshed(stale: StaleFunctions) -> bool:
+    """Say which functions were made again, and whether any was."""
+    if stale.names:
+        moved = (
+            f", as the extension vector is in schema {stale.vector_schema} now" if stale.named_schemas else ""
+        )
+        click.echo(f"{len(stale.names)} functions of imgvec were made again{moved}")
+    return bool(stale.names)
 
 
 def set_database_defaults(connection: psycopg.Connection) -> None:
-    """Turn iterative index scans on for every new session of the database.
+    """Turn iterative index scans on for every new session of the database, with tuples and memory to go far.
 
     Raises:
         DatabaseError: The role does not own the database.
@@ -80,11 +102,14 @@ def set_database_defaults(connection: psycopg.Connection) -> None:
     # A non-superuser may set hnsw.* for a database only in a session that has pgvector's library loaded.
     connection.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
     try:
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET hnsw.iterative_scan = strict_order").format(
-                sql.Identifier(connection.info.dbname)
-            )
-        )
+        with connection.transaction():
+            for name, value in DATABASE_DEFAULTS.items():
+                statement = sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+                    sql.Identifier(connection.info.dbname),
+                    sql.Identifier(*name.split(".")),
+                    sql.Literal(value),
+                )
+                connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseError(
             f"only the owner of the database may set its defaults ({one_line(error)}); the schema itself is in place"

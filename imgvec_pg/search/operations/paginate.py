@@ -97,7 +97,7 @@ def _as_key(collection: Collection, row: str) -> sql.Composable:
 
 def _among(collection: Collection, where: str | None) -> sql.Composable:
     if where is None:
-        return sql.SQL("NULL")
-    return sql.SQL("ARRAY(SELECT {key} FROM (SELECT * FROM {source} WHERE {condition}) AS s)").format(
-        key=_as_key(collection, "s"), source=collection.source, condition=bracketed(where)
-    )
+        return sql.SQL("")
+    return sql.SQL(
+        ", among => ARRAY(SELECT {key} FROM (SELECT * FROM {source} WHERE {condition}) AS s)"
+    ).format(key=_as_key(collection, "s"), source=collection.source, condition=bracketed(where))

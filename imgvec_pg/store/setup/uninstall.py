@@ -4,6 +4,7 @@ import psycopg
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, lock_timeout, one_line, pinned_search_path
+from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.aliases import drop_aliases
@@ -47,7 +48,7 @@ def _remove(connection: Connection, lock_timeout_ms: int) -> list[str]:
         remove_relay(connection)
         connection.execute("DROP SCHEMA imgvec CASCADE")
         lines.append("dropped schema imgvec")
-        lines += _reset_database_default(connection, is_ours=made_extension)
+        lines += _reset_database_defaults(connection, is_ours=made_extension)
         lines += _drop_extension(connection, is_ours=made_extension)
         lines += [_drop_role(connection, role) for role in ROLES]
     return lines
@@ -75,21 +76,26 @@ def _refuse_dependents(connection: Connection) -> None:
         )
 
 
-def _reset_database_default(connection: Connection, *, is_ours: bool) -> list[str]:
+def _reset_database_defaults(connection: Connection, *, is_ours: bool) -> list[str]:
     """Take back what `imgvec migrate --database-defaults` set, where nobody else can have."""
-    row = connection.execute(load_sql("queries/database_default.sql")).fetchone()
-    if row is None:
-        return []
-    database = sql.Identifier(connection.info.dbname)
-    statement = sql.SQL("ALTER DATABASE {} RESET hnsw.iterative_scan").format(database)
+    found = connection.execute(
+        load_sql("queries/database_defaults.sql"), {"names": list(DATABASE_DEFAULTS)}
+    ).fetchall()
+    return [_reset_database_default(connection, name, entry, is_ours=is_ours) for name, entry in found]
+
+
+def _reset_database_default(connection: Connection, name: str, entry: str, *, is_ours: bool) -> str:
+    statement = sql.SQL("ALTER DATABASE {} RESET {}").format(
+        sql.Identifier(connection.info.dbname), sql.Identifier(*name.split("."))
+    )
     if is_ours:
         try:
             with connection.transaction():
                 connection.execute(statement)
-            return [f"reset the database's default {row[0]}"]
+            return f"reset the database's default {entry}"
         except psycopg.errors.InsufficientPrivilege:
             pass
-    return [f"left the database's default {row[0]}; reset it with: {statement.as_string(connection)}"]
+    return f"left the database's default {entry}; reset it with: {statement.as_string(connection)}"
 
 
 def _drop_extension(connection: Connection, *, is_ours: bool) -> list[str]:

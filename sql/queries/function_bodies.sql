@@ -1,0 +1,4 @@
+-- Names and bodies of the functions in the schema imgvec whose bodies are text.
+SELECT p.proname, p.prosrc
+FROM pg_catalog.pg_proc AS p
+WHERE p.pronamespace = 'imgvec'::regnamespace AND p.prosqlbody IS NULL;
