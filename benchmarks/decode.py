@@ -1,4 +1,4 @@
-"""What decoding in guarded children costs: pictures a second with them and without, from encoded bytes to the model's input.
+"""What decoding in sandboxed children costs: pictures a second with them and without, from encoded bytes to the model's input.
 
 JPEGs of scikit-image's photographs at four sizes, through the same threads that a worker uses and the preprocessing of
 ViT-B-32 (224 pixels). "plain" decodes in this process; "guarded" in the children, which do the model's resize and crop too.

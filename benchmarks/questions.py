@@ -1,9 +1,9 @@
 """Recommend, classify, page and matrix over 100,000 rows: latency; and what disliked rows should weigh.
 
-Run: python benchmarks/questions.py [--rows 100000] [--repeat 20]. The table printed is kept in
-benchmarks/results/questions.txt. Data: benchmarks/generator.py for the latency (labels are held-out vectors in the cache of
-texts); for the weight the demo model's vectors of its 1,886 pictures: three liked of one kind, three disliked of another
-kind of the same category, and the kinds of the ten found. There is no target; read the figures beside plain search's.
+Run: python benchmarks/questions.py [--rows 100000] [--repeat 20]. No table is kept. Data: benchmarks/generator.py for the
+latency (labels are held-out vectors in the cache of texts); for the weight the demo model's vectors of its 1,886 pictures:
+three liked of one kind, three disliked of another kind of the same category, and the kinds of the ten found. There is no
+target; read the figures beside plain search's.
 """
 
 import argparse

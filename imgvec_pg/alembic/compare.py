@@ -1,6 +1,6 @@
 """Autogenerate comparators: HNSW indexes whose options changed, collections that are declared and missing.
 
-It runs after Alembic's own comparison and mends its result: nothing of the schema imgvec is the application's.
+It runs after Alembic's own comparison and corrects its result: nothing of the schema imgvec is the application's.
 """
 
 import logging

@@ -29,7 +29,7 @@ class ScanCosts:
         return next(costs for costs in SCAN_COSTS_MICROSECONDS if table_bytes <= costs.max_table_bytes)
 
     def affordable_candidates(self, exact_scan: float, start_scan: float) -> float:
-        """Return how many candidates index scans may visit beside an exact scan of so many microseconds; below 0: none."""
+        """Return how many candidates index scans may visit beside an exact scan of that many microseconds; below 0: none."""
         return (MAX_SCAN_SHARE * exact_scan - start_scan) / self.visit_candidate
 
 

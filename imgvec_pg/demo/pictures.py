@@ -51,7 +51,7 @@ def unpack_pictures(folder: Path, limit: int | None = None) -> list[tuple[DemoPi
 
     Args:
         folder: Created where it is missing.
-        limit: Unpack only the first so many.
+        limit: Unpack at most this many, the first ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
     unpacked = []

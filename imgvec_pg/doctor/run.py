@@ -39,18 +39,20 @@ def diagnose(connection: Connection) -> list[Finding]:
     """
     server = read_server_facts(connection)
     findings = [*check_server(server), *check_pgvector(server)]
-    schema = list(guarded(server, "database", check_schema(connection, server)))
+    schema = list(report_missing_rights(server, "database", check_schema(connection, server)))
     findings += schema
     if any(finding.level == "error" for finding in schema):
         return findings
-    findings += guarded(server, "database", check_functions(connection))
-    findings += guarded(server, "database", check_roles(connection))
-    findings += guarded(server, "database", check_relay(connection))
-    findings += guarded(server, "database", check_collections(connection, server))
+    findings += report_missing_rights(server, "database", check_functions(connection))
+    findings += report_missing_rights(server, "database", check_roles(connection))
+    findings += report_missing_rights(server, "database", check_relay(connection))
+    findings += report_missing_rights(server, "database", check_collections(connection, server))
     return findings
 
 
-def guarded(server: ServerFacts, subject: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+def report_missing_rights(
+    server: ServerFacts, subject: str, findings: Iterable[Finding]
+) -> Iterator[Finding]:
     """Pass findings on; where the role lacks a right, say that the rest was not looked at."""
     try:
         yield from findings
@@ -77,7 +79,7 @@ def check_collections(connection: Connection, server: ServerFacts) -> Iterator[F
     for collection in collections:
         facts = read_collection_facts(connection, collection)
         for findings in collection_checks(connection, server, collection, facts):
-            yield from guarded(server, collection.name, findings)
+            yield from report_missing_rights(server, collection.name, findings)
         if facts.embedding_table is not None:
             total_bytes += index_bytes(index_states(connection, collection))
     yield from check_buffers(server, total_bytes)

@@ -96,7 +96,7 @@ def find(
 ) -> tuple[Sequence[Row], Strategy]:
     """Find the k nearest, never fewer while more match, and say how they were found.
 
-    The rows come back nearly in order, which the caller mends. The settings are as before afterwards, after an error too.
+    The rows come back nearly in order; the caller sorts them. The settings are restored, after an error too.
 
     Args:
         is_outlived: Whether the transaction goes on after the search; else the settings may go with it.
@@ -140,7 +140,7 @@ def find(
 
 @dataclass
 class _Scan:
-    """A scan of the index for so many candidates, and how many rows it found; fewer than wanted, or it was the last."""
+    """An index scan: its number of candidates, and how many rows it found; fewer than wanted, or it was the last."""
 
     candidates: float
     found: int = 0

@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
-from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.search.query_embedding import check_words
 
 
@@ -51,9 +51,10 @@ class LocalModel:
 
         Raises:
             ImageError: It does not decode.
+            DecoderError: No process can be started to decode it in.
             ModelError: The model cannot be loaded.
         """
-        image = decode_image(picture) if isinstance(picture, bytes) else picture.convert("RGB")
+        image = decode_sandboxed(picture) if isinstance(picture, bytes) else picture.convert("RGB")
         images: Sequence[PillowImage.Image] = [image]
         found: npt.NDArray[np.float32] = self._load().embed_images(images)[0]
         return found

@@ -224,6 +224,54 @@ CHECKS: dict[tuple[str, ...], Callable[..., object]] = {
 """What is checked of a spec's values without a database: fields, and a function of them that raises UsageError."""
 
 
+def is_text(value: object) -> bool:
+    """Whether it is text, or None for no such thing."""
+    return value is None or isinstance(value, str)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a whole number; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_names(value: object) -> bool:
+    """Whether it is a name, or a sequence of names."""
+    return is_text(value) or (
+        isinstance(value, Sequence)
+        and not isinstance(value, bytes)
+        and all(isinstance(name, str) for name in value)
+    )
+
+
+def is_key(value: object) -> bool:
+    """Whether it is names, or types by names."""
+    if isinstance(value, Mapping):
+        return is_names(tuple(value)) and all(map(is_text, value.values()))
+    return is_names(value)
+
+
+TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "name": (lambda value: isinstance(value, str), "text"),
+    "source": (is_text, "text"),
+    "image": (is_names, "a column's name, or two"),
+    "model": (is_text, "text"),
+    "dimensions": (lambda value: value is None or is_number(value), "a whole number"),
+    "root": (is_text, "text, such as str(path)"),
+    "url_prefixes": (
+        lambda value: isinstance(value, str | Sequence),
+        "texts",
+    ),  # the check names the one that is wrong
+    "watch": (is_names, "columns' names"),
+    "key": (is_key, "columns' names, or a dict of their types"),
+    "foreign_key": (lambda value: isinstance(value, bool), "True or False"),
+    "m": (is_number, "a whole number"),
+    "ef_construction": (is_number, "a whole number"),
+    "partitions": (is_number, "a whole number"),
+    "prompt": (lambda value: isinstance(value, str), "text"),
+}
+"""What a field's value must be before it is checked, and what to say of another; the others' checks see to it."""
+
+
 def find_problems(values: Mapping[str, Any]) -> list[UsageError]:
     """Check a spec's values, by their fields' names; those that are missing are not checked.
 
@@ -231,13 +279,14 @@ def find_problems(values: Mapping[str, Any]) -> list[UsageError]:
         All that CollectionSpec would raise, the first of it first.
     """
     problems = []
+    wrong = {field for field in TYPES.keys() & values.keys() if not TYPES[field][0](values[field])}
+    for field in sorted(wrong):
+        shown = f"{field}={values[field]!r} cannot be used for a collection"
+        problems.append(UsageError(f"{shown}: it has the wrong type; expected {TYPES[field][1]}"))
     for fields, check in CHECKS.items():
-        if values.keys() >= set(fields):
+        if values.keys() >= set(fields) and wrong.isdisjoint(fields):
             try:
                 check(*(values[field] for field in fields))
             except UsageError as error:
                 problems.append(error)
-            except TypeError:
-                shown = ", ".join(f"{field}={values[field]!r}" for field in fields)
-                problems.append(UsageError(f"{shown} cannot be used for a collection: it has the wrong type"))
     return problems

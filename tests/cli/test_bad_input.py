@@ -144,7 +144,7 @@ COLOR = ("--model", "color-grid")
         (
             ("c", "--source", "shop.product", "--image", "picture", "--key", "price", *COLOR),
             1,
-            ["not the primary"],
+            ["has no primary key of price"],
         ),
         (
             (

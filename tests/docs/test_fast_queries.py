@@ -1,11 +1,15 @@
-"""Every SQL block of docs/howto/fast-queries.md: `imgvec doctor --query` recognises the slow ones, the others read the index."""
+"""Every block of docs/howto/fast-queries.md: `imgvec doctor --query` recognises the slow ones, the others read the index."""
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
+import psycopg
 import pytest
-from pageblocks import DOCS, Block, example, read_blocks
+import sqlalchemy as sa
+from pageblocks import DOCS, Block, example, read_blocks, run_python
 from photostore import make_collection
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
@@ -15,7 +19,8 @@ from imgvec_pg.doctor.query_shapes import FIXES
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.index.build import build_index
 
-BLOCKS = [block for block in read_blocks(DOCS / "howto" / "fast-queries.md") if block.language == "sql"]
+PAGE = read_blocks(DOCS / "howto" / "fast-queries.md")
+BLOCKS = [block for block in PAGE if block.language == "sql"]
 SLOW = [
     (block.text.split("\n")[0].removeprefix("-- slow: "), block)
     for block in BLOCKS
@@ -49,7 +54,7 @@ def shop(module_database: str) -> Iterator[Connection]:
         yield connection
 
 
-def test_every_cliff_is_documented() -> None:
+def test_every_slow_shape_is_documented() -> None:
     assert {name for name, _ in SLOW} == set(FIXES)
 
 
@@ -97,6 +102,24 @@ def test_completeness_blocks_run(shop: Connection) -> None:
         f" JOIN imgvec.near_product_clip((SELECT {vector})) AS n USING (id) ORDER BY n.distance LIMIT 3"
     )
     assert [finding.level for finding in advise(shop, beside)] == ["warning"]
+
+
+def test_the_python_block_runs(shop: Connection) -> None:
+    class Base(DeclarativeBase): ...
+
+    class Product(Base):
+        __tablename__ = "product"
+        __table_args__ = {"schema": "shop"}  # noqa: RUF012
+        id: Mapped[int] = mapped_column(primary_key=True)
+        price: Mapped[float]
+
+    [block] = [block for block in PAGE if block.language == "python"]
+    engine = sa.create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(shop.info.dsn), poolclass=sa.NullPool
+    )
+    with Session(engine) as session:
+        names: dict[str, Any] = {"session": session, "select": sa.select, "Product": Product}
+        run_python(block, names | {"vector": [1.0] * 16}, block.text + "\nassert len(found.rows) == 10\n")
 
 
 def test_an_iterative_scan_that_is_off_is_told_where_rows_may_lack(shop: Connection) -> None:

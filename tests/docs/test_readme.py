@@ -19,6 +19,8 @@ NOT_RUN = {
     "pip install 'imgvec-pg[models]'": "needs a package index",
     "make demo": "tests/demo/test_demo_command.py runs imgvec demo; make adds the installation",
     "make test": "this is a part of it",
+    "make wheel": "tests/distribution builds and checks the same",
+    "pip install": "named, not spelled out; tests/distribution installs the wheel",
     "imgvec search": "named, not spelled out; the tour runs it with words",
 }
 WORDS = 1_100

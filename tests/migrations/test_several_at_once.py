@@ -8,10 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from conftest import Server, fresh_database
-from imgvec_pg.store.setup.grants import missing_roles
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect
+from imgvec_pg.store.setup.grants import missing_roles
 
 SCRIPT = Path(__file__).parents[1] / "support" / "at_once.py"
 

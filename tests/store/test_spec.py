@@ -5,6 +5,7 @@ import json
 import textwrap
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -186,6 +187,21 @@ def test_a_name_alone_stands_for_one() -> None:
         ({"quantization": "int8"}, "quantization is 'int8'; expected bit, or None"),
         ({"partitions": 1025}, "partitions is 1025; expected 0 to 1,024"),
         ({"partitions": "4"}, "partitions='4' cannot be used for a collection: it has the wrong type"),
+        ({"m": 16.5}, "m=16.5 cannot be used for a collection: it has the wrong type"),
+        ({"name": None}, "name=None cannot be used for a collection: it has the wrong type; expected text"),
+        ({"prompt": None}, "prompt=None cannot be used for a collection: it has the wrong type"),
+        (
+            {"root": Path("/srv")},
+            "root=PosixPath('/srv') cannot be used for a collection: it has the wrong type",
+        ),
+        ({"foreign_key": "no"}, "foreign_key='no' cannot be used for a collection: it has the wrong type"),
+        ({"watch": 5}, "watch=5 cannot be used for a collection: it has the wrong type"),
+        (
+            {"image": ["photo", 5]},
+            "image=['photo', 5] cannot be used for a collection: it has the wrong type",
+        ),
+        ({"key": {"id": 5}}, "key={'id': 5} cannot be used for a collection: it has the wrong type"),
+        ({"url_prefixes": 5}, "url_prefixes=5 cannot be used for a collection: it has the wrong type"),
         ({"url_prefixes": ["images.example.com"]}, '"images.example.com" is no beginning of URLs'),
         ({"url_prefixes": ["ftp://a.example"]}, '"ftp://a.example" is no beginning of URLs'),
         ({"url_prefixes": "https://a.example/?x"}, '"https://a.example/?x" is no beginning of URLs'),

@@ -14,7 +14,7 @@ SERVER_SETTING = re.compile(r"current_setting\('(imgvec\.\w+)'")
 # Name: what it is for, the default, who reads it.
 VARIABLES = {
     "IMGVEC_DSN": (
-        "The database: `postgresql://user@host/db`, or libpq's `host=… dbname=…`. `--dsn` goes before it",
+        "The database: `postgresql://user@host/db`, or libpq's `host=… dbname=…`. `--dsn` overrides it",
         "libpq's `PG*` variables",
         "every command",
     ),
@@ -53,12 +53,12 @@ VARIABLES = {
         "`imgvec worker`, `imgvec backfill`",
     ),
     "IMGVEC_LOG_FORMAT": (
-        "What stderr holds: `text` for people, or `json`, one object a line; `--log-format` goes before it",
+        "What stderr holds: `text` for people, or `json`, one object a line; `--log-format` overrides it",
         "`text`",
         "every command",
     ),
     "IMGVEC_LOG_LEVEL": (
-        "The least that is logged: `debug`, `info`, `warning`, `error`; `--log-level` goes before it",
+        "The least that is logged: `debug`, `info`, `warning`, `error`; `--log-level` overrides it",
         "`warning` as text, `info` as JSON",
         "`imgvec worker`, `imgvec backfill`",
     ),
@@ -106,8 +106,8 @@ PAGE = """# Settings
 
 ## Environment variables
 
-Options of a command go before them. The connection is libpq's: `PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`, `PGPASSWORD`,
-`PGSERVICE` and `~/.pgpass` all work; `IMGVEC_DSN` goes before them.
+A command's options override them. The connection is libpq's: `PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`, `PGPASSWORD`,
+`PGSERVICE` and `~/.pgpass` all work; `IMGVEC_DSN` overrides them.
 
 {variables}
 ## PostgreSQL settings

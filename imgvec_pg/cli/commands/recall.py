@@ -69,7 +69,7 @@ def recall(
     Rows drawn at random are the queries, by the index and by exact scan; a row is not in its own result. The interval holds
     the recall over all rows with 95 % confidence. "short" counts answers with fewer rows than there are: searches then
     compare all rows. Where PostgreSQL's plan does not use the index the way is "exact", and there is no recall to
-    measure. Nothing is written, and each question is a short transaction of its own.
+    measure. Nothing is written, and each query is a short transaction of its own.
 
     \b
     Example:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from imgvec_pg.cli.options import dsn_option, json_option, model_options
-from imgvec_pg.cli.search.embed_question import ask, check_query
+from imgvec_pg.cli.search.embed_query import ask, check_query
 from imgvec_pg.cli.search.print_results import print_json, print_table, write_sheet
 from imgvec_pg.cli.search.query_options import add_parts, combine_options, distance_limit, find_answer
 from imgvec_pg.database.connect import Connection, connect, require_schema

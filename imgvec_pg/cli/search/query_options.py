@@ -60,7 +60,7 @@ def add_parts(
     minus: Weighted,
     model: ModelOptions,
 ) -> SearchQuery:
-    """Return the question with words added and taken away, or as it is where there are none.
+    """Return the query with words added and taken away, or as it is where there are none.
 
     Raises:
         UsageError: A weight is not above 0, or --weight stands alone.
@@ -105,7 +105,7 @@ def find_answer(
     combined: SearchQuery,
     options: NearestOptions,
 ) -> Neighbours:
-    """Find the nearest rows to a combined question; the query row is not in its own result."""
+    """Find the nearest rows to a combined query; the query row is not in its own result."""
     if isinstance(asked.target, RowKey) and not isinstance(combined.target, RowKey):
         return find_others(connection, collection, combined.target, [asked.target.key], options)
     return find_nearest(connection, collection, combined.target, options)

@@ -82,7 +82,7 @@ class UnfilledParameters(TorchFunctionMode):
 def _check_nothing_was_adapted(
     model: ModelDescription, weights: Path, shapes: Mapping[str, tuple[int, ...]], network: torch.nn.Module
 ) -> None:
-    """Refuse what open_clip.load_checkpoint mends in silence: another image size, a missing bias."""
+    """Refuse what open_clip.load_checkpoint corrects silently: another image size, a missing bias."""
     for key, tensor in network.state_dict().items():
         # Only one element may change its form: logit_scale is a scalar or has one dimension.
         if key in shapes and shapes[key] != tuple(tensor.shape) and math.prod(shapes[key]) != 1:

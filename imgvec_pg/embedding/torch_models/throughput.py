@@ -50,7 +50,7 @@ def random_pictures(embedder: TorchEmbedder, count: int) -> list[torch.Tensor]:
 
 
 def measure_rate(embedder: TorchEmbedder, batch_size: int, seconds: float = 3.0) -> Rate:
-    """Embed batches for about so many seconds, after one to warm up; the median counts.
+    """Embed batches for about that many seconds, after one to warm up; the median counts.
 
     Raises:
         MemoryError: The batch does not fit on the device.
@@ -74,7 +74,7 @@ def measure_turns(
     second one finds warm.
 
     Args:
-        least: So many turns even where they take longer, by 20 seconds at most.
+        least: The fewest turns, even where they take longer, by 20 seconds at most.
 
     Returns:
         Our rate, and our share of the bare network's; medians over the turns.

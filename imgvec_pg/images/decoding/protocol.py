@@ -102,7 +102,7 @@ def receive(
 
 
 def _receive(connection: socket.socket, view: memoryview, least: int, deadline: float | None) -> int:
-    """Receive at least so many bytes, and what else is there and fits; return how many."""
+    """Receive at least that many bytes, and what else is there and fits; return how many."""
     done = 0
     while done < least:
         try:

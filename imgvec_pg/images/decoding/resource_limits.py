@@ -38,7 +38,7 @@ def confine(memory_bytes: int, parent: int) -> None:
 
 
 def allow_cpu(seconds: float) -> None:
-    """Let this process compute for so many seconds more; the kernel kills it then (SIGXCPU)."""
+    """Let this process compute for at most that many seconds more; the kernel kills it then (SIGXCPU)."""
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     soft = math.ceil(time.process_time() + seconds)
     resource.setrlimit(

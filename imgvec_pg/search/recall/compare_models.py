@@ -27,14 +27,14 @@ Embed = Callable[[Collection, str], object]
 
 @dataclass(frozen=True)
 class Example:
-    """One question and both answers.
+    """One query and both results.
 
     Attributes:
         question: A row's key, or words.
         before: Keys as `show_key` shows them, by the present collection, nearest first; None where it gives no answer.
         after: Keys by the other.
         problems: Why there is none, before and after.
-        keys: Those of the question and both answers as JSON objects, in no order.
+        keys: Those of the query and both results as JSON objects, in no order.
     """
 
     question: str
@@ -92,7 +92,7 @@ def compare_collections(
     embed: Embed | None = None,
     seed: int = 0,
 ) -> Agreement:
-    """Ask both collections the same questions: rows drawn at random, and words.
+    """Run the same queries on both collections: rows drawn at random, and words.
 
     Args:
         embed: Sees to it that the cache of texts has the words before SQL asks for them; else workers must answer.
@@ -129,7 +129,7 @@ def compare_collections(
 def draw_keys(
     connection: Connection, present: Collection, target: Collection, sample: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Return keys of rows that both have vectors of, fewer than asked for where there are not so many."""
+    """Return keys of rows that both have vectors of, fewer than wanted where there are fewer."""
     estimate = connection.execute(
         load_sql("queries/estimated_rows.sql"),
         {"table": f"imgvec.{present.embedding_table}", "dimensions": present.dimensions},

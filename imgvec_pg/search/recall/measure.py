@@ -1,4 +1,4 @@
-"""Recall of the HNSW index: its answers against exact search, for questions that are rows of the collection."""
+"""Recall of the HNSW index: its answers against exact search, for queries that are rows of the collection."""
 
 import time
 from collections.abc import Iterator
@@ -31,12 +31,12 @@ from imgvec_pg.store.index.ddl import has_valid_index, running_build
 
 LADDER = (10, 20, 40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
 EXACT_SHARE = 0.6
-"""Of the time, what the exact answers may take; with fewer questions than wanted, should it be too short."""
+"""Of the time, what the exact answers may take; with fewer queries than wanted, should it be too short."""
 WARM_UP = 20
 
 
 class RecallMeter:
-    """Measures one collection. Each question is a short read-only transaction of its own, so nothing is held back."""
+    """Measures one collection. Each query is a short read-only transaction of its own, so nothing is held back."""
 
     def __init__(self, connection: Connection, collection: Collection, options: RecallOptions) -> None:
         self.connection = connection
@@ -72,7 +72,7 @@ class RecallMeter:
         return sorted({max(step, least) for step in LADDER if step <= MAX_EF_SEARCH})
 
     def ask_exactly(self) -> Exact:
-        """Draw the questions and answer them without the index, as many as the time allows.
+        """Draw the queries and answer them without the index, as many as the time allows.
 
         Raises:
             CollectionError: No row is embedded, or none matches.
@@ -155,7 +155,7 @@ class RecallMeter:
                 percent = min(100.0, percent * 10)
         except psycopg.errors.QueryCanceled as error:
             raise DatabaseError(
-                f"the questions were not drawn within {options.max_seconds:g} s; give more time with --max-seconds"
+                f"the queries were not drawn within {options.max_seconds:g} s; give more time with --max-seconds"
             ) from error
         if not rows:
             raise CollectionError(self._nothing())

@@ -21,8 +21,8 @@ class RecallOptions:
         k: Neighbours, 1 to 1000.
         where: SQL condition over the source's columns that the neighbours meet.
         ask_matching: Ask with rows that meet the condition too, instead of with any rows.
-        sample: Questions, 20 to 100,000.
-        seed: Draws the questions.
+        sample: Queries, 20 to 100,000.
+        seed: Draws the queries.
         max_seconds: When to stop, at least 1.
         ef_searches: Settings, 1 to 1000; None for a ladder from k up.
 
@@ -42,7 +42,7 @@ class RecallOptions:
         if not 1 <= self.k <= MAX_K:
             raise UsageError(f"k is {self.k}; expected 1 to {MAX_K} neighbours")
         if not LEAST_QUESTIONS <= self.sample <= 100_000:
-            raise UsageError(f"the sample is {self.sample}; expected {LEAST_QUESTIONS} to 100000 questions")
+            raise UsageError(f"the sample is {self.sample}; expected {LEAST_QUESTIONS} to 100000 queries")
         if not 1 <= self.max_seconds <= 86_400:
             raise UsageError(f"the time is {self.max_seconds:g} s; expected 1 to 86400")
         if not 0 <= self.seed < 1 << 31:
@@ -64,9 +64,9 @@ class Setting:
 
     Attributes:
         strategy: "index", or "exact" where PostgreSQL's plan does not use the index: there is no recall to measure then.
-        recall: Mean over the questions of the share of the k nearest that were found; low and high bound it at 95 %.
-        short: Questions that the index answered with fewer rows than there are; searches then compare all rows.
-        p50_ms: Time of a question as the client sees it, with planning; p95_ms likewise.
+        recall: Mean over the queries of the share of the k nearest that were found; low and high bound it at 95 %.
+        short: Queries that the index answered with fewer rows than there are; searches then compare all rows.
+        p50_ms: Time of a query as the client sees it, with planning; p95_ms likewise.
     """
 
     ef_search: int

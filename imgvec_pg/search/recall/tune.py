@@ -15,7 +15,7 @@ from imgvec_pg.store.collection import Collection
 
 RECALL_RANGE = (0.5, 0.9999)
 SAMPLE_FACTOR = 3
-"""Questions for each that the bound would need were all answers perfect: room for some that are not."""
+"""Queries for each that the bound would need were all answers perfect: room for some that are not."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def find_ef_search(
     needed = perfect_answers_needed(recall)
     if asked < needed:
         raise DatabaseError(
-            f"{asked} questions cannot show a recall of {recall:g}: {needed} perfect answers would; give a larger --sample, "
+            f"{asked} queries cannot show a recall of {recall:g}: {needed} perfect answers would; give a larger --sample, "
             "more time (--max-seconds), or a lower --recall"
         )
     measured: list[Setting] = []

@@ -153,7 +153,7 @@ def drop(name: str, dsn: str, yes: bool, lock_timeout_ms: int) -> None:
 @json_option
 @lock_timeout_option
 def reconcile_(name: str, dsn: str, contents: bool, as_json: bool, lock_timeout_ms: int) -> None:
-    """Find what the triggers could not see, and mend it.
+    """Find changes that the triggers could not see, and enqueue them.
 
     For changes by logical replication, session_replication_role = replica, behind views or in attached partitions. It
     files rows that never were, and rows whose path, number of bytes or --watch columns are not those that were embedded

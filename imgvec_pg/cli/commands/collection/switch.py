@@ -151,7 +151,7 @@ def compare(
     embedder: Embedder | None,
     options: SwitchOptions,
 ) -> Agreement:
-    """Ask both collections the same questions.
+    """Run the same queries on both collections.
 
     Args:
         embedder: The model of `target`, where it is loaded here; else a worker of it embeds the words.

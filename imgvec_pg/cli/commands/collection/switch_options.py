@@ -49,7 +49,7 @@ OPTIONS = (
         default=0,
         show_default=True,
         metavar="ROWS",
-        help="Switch although so many rows have no vector in the new collection.",
+        help="Switch with at most this many rows without a vector in the new collection.",
     ),
     click.option("--yes", is_flag=True, help="Do not ask."),
     click.option("--dry-run", is_flag=True, help="Change nothing; say what it would take."),

@@ -17,7 +17,7 @@ SHORTEST_LABEL = 4
 
 
 def print_report(name: str, report: Agreement, labels: Mapping[str, str]) -> None:
-    """Print both collections side by side, then a few questions with both answers.
+    """Print both collections side by side, then a few queries with both results.
 
     Args:
         labels: What people call the rows, by their keys as shown.
@@ -41,8 +41,8 @@ def print_report(name: str, report: Agreement, labels: Mapping[str, str]) -> Non
 
 
 def print_example(example: Example, before: str, after: str, labels: Mapping[str, str]) -> None:
-    """Print one question with the nearest five of both sides; = marks those that both name among their ten."""
-    # The words of a question may look like a key.
+    """Print one query with the nearest five of both sides; = marks those that both name among their ten."""
+    # The words of a query may look like a key.
     is_row = example.question in map(show_key, example.keys[:1])
     question = labelled(example.question, labels, 60) if is_row else example.question
     row(f"nearest to {question}"[:76], before, after, wide=True)
@@ -62,7 +62,7 @@ def _marked(answer: Sequence[str] | None, shared: set[str], labels: Mapping[str,
 
 
 def labelled(key: str, labels: Mapping[str, str], width: int) -> str:
-    """Return a key and what people call its row, in so many columns: "143 red shoes", "143 …/2019/beach.jpg"."""
+    """Return a key and what people call its row, cut to a width: "143 red shoes", "143 …/2019/beach.jpg"."""
     label = show_safely(labels.get(key, ""))
     room = width - len(key) - 1
     if not label or room < SHORTEST_LABEL:

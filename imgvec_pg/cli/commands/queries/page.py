@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from imgvec_pg.cli.options import echo_json, model_options
-from imgvec_pg.cli.search.embed_question import check_query, embed_query
+from imgvec_pg.cli.search.embed_query import check_query, embed_query
 from imgvec_pg.cli.search.shared import answer_options, choose_columns, collection_option, echo_answer
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.search.formatting import plain_value

@@ -47,7 +47,7 @@ def recommend(
 ) -> None:
     """Find what somebody may like, from what they liked.
 
-    The question is the mean of the rows liked, less a quarter of the mean of those disliked; those rows are not in the
+    The query is the mean of the rows liked, less a quarter of the mean of those disliked; those rows are not in the
     answer. No model is loaded. With --mean-of the rows themselves may be in the answer.
 
     \b

@@ -20,7 +20,7 @@ from imgvec_pg.store.collection import Collection
 
 
 def check_query(words: tuple[str, ...], image: Path | None, like: str | None) -> None:
-    """Refuse no question and several, before anything is connected or loaded.
+    """Refuse no query and several, before anything is connected or loaded.
 
     Raises:
         UsageError: Not exactly one of the three is given, or the words cannot be searched for.
