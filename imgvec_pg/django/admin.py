@@ -94,7 +94,9 @@ class ImageSearchAdmin:
             return "ready"
         known = getattr(row, FAILURES, None)
         failure = (failures_of(self.search, [row]) if known is None else known).get(row.pk)
-        return "waiting" if failure is None else f"failed: {failure[0]}"
+        if failure is not None:
+            return f"failed: {failure[0]}"
+        return "waiting" if any(getattr(row, name) for name in self.search.image) else "no picture"
 
     @admin.display(description="")
     def more_like_this(self, row: Model) -> SafeString:
