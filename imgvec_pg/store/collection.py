@@ -187,9 +187,7 @@ class Collection:
             conditions.append(sql.SQL("{}::pg_catalog.text OPERATOR(pg_catalog.<>) ''").format(path))
         if self.content_column is not None:
             content = sql.Identifier(row, self.content_column)
-            conditions.append(
-                sql.SQL("pg_catalog.octet_length({}) OPERATOR(pg_catalog.>) 0").format(content)
-            )
+            conditions.append(sql.SQL("pg_catalog.octet_length({}) OPERATOR(pg_catalog.>) 0").format(content))
         return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))
 
     def _differs(self, column: str) -> sql.Composed:
