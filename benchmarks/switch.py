@@ -26,7 +26,7 @@ import psycopg  # noqa: E402
 from imgvec_test_embedder import ColorGrid  # noqa: E402
 from workers import random_picture  # noqa: E402
 
-from imgvec_pg.backfill.pipeline import PipelineOptions  # noqa: E402
+from imgvec_pg.backfill.context import PipelineOptions  # noqa: E402
 from imgvec_pg.backfill.worker import Worker  # noqa: E402
 from imgvec_pg.database import migrations  # noqa: E402
 from imgvec_pg.database.connect import connect  # noqa: E402

@@ -29,7 +29,7 @@ from imgvec_pg.embedding.catalog import DEMO_NAME
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.store.queue.jobs import queue_depth
-from imgvec_pg.store.text_relay import install_relay
+from imgvec_pg.store.setup.text_relay import install_relay
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 CACHED_MS, MISSING_MS, BACKFILL_MS = 0.5, 20.0, 200.0

@@ -12,7 +12,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import connect
 from imgvec_pg.database.local_server.data_dir import default_directory
 from imgvec_pg.database.local_server.server import LocalServer
-from imgvec_pg.demo.pictures import Picture, unpack_pictures
+from imgvec_pg.demo.pictures import DemoPicture, unpack_pictures
 
 # The example is gone when its process is; a power cut may cost it its data, which it makes again.
 SETTINGS = {"fsync": "off", "synchronous_commit": "off"}
@@ -44,7 +44,7 @@ def worker(command: list[str], environment: Mapping[str, str], home: Path) -> It
             process.wait()
 
 
-def drawings(folder: Path, count: int) -> list[Picture]:
+def drawings(folder: Path, count: int) -> list[DemoPicture]:
     """Write the demo's pictures to a folder and return `count` of them, the same each time, from all groups."""
     unpacked = [picture for picture, _ in unpack_pictures(folder)]
     return random.Random(4).sample(unpacked, min(count, len(unpacked)))  # noqa: S311 - a shop, no secret

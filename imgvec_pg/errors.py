@@ -83,6 +83,10 @@ class MissingExtraError(ImgvecError):
     """An optional package is needed that is not installed."""
 
 
+class InstallationError(ImgvecError):
+    """The installed package lacks files that belong to it."""
+
+
 class DecoderError(ImgvecError):
     """No process can be started to decode pictures in: no picture is to blame."""
 

@@ -1,4 +1,18 @@
-"""Numbers as people read them: sizes, durations, counts."""
+"""Values as people read them: sizes, durations, counts, paths."""
+
+import re
+
+PATH = re.compile(r"(/|\.{1,2}/|[A-Za-z][A-Za-z0-9+.-]*://|[^\s/]+/)\S")
+
+
+def is_path(text: str) -> bool:
+    """Whether a text looks like a path or a URL, whose end tells more than its beginning."""
+    return PATH.match(text) is not None
+
+
+def shorten_path(path: str, length: int) -> str:
+    """Return a path of at most this many characters: its end, after an ellipsis where it was cut."""
+    return path if len(path) <= length else "…" + path[len(path) - length + 1 :]
 
 
 def size(count: int) -> str:

@@ -5,9 +5,8 @@ BEGIN
         GRANT USAGE ON SCHEMA imgvec TO imgvec_reader;
         GRANT SELECT ON imgvec.image, imgvec.model, imgvec.collection, imgvec.alias, imgvec.text_embedding,
             imgvec.calibration, imgvec.golden_vector, imgvec.status, imgvec.failures TO imgvec_reader;
-        -- For imgvec.prepare_text. Not the answers' columns to write, nor other people's pictures to read.
-        GRANT SELECT (id, expires_at, answered_at, error) ON imgvec.embedding_request TO imgvec_reader;
-        GRANT INSERT (model_id, text, image, expires_at) ON imgvec.embedding_request TO imgvec_reader;
+        -- For imgvec.prepare_text. Nothing to write, and not other people's pictures to read.
+        GRANT SELECT (id, expires_at, answered_at, error, note) ON imgvec.embedding_request TO imgvec_reader;
         -- An application's own Alembic tree keeps its versions elsewhere.
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
             GRANT SELECT ON imgvec.alembic_version TO imgvec_reader;
@@ -41,7 +40,7 @@ BEGIN
             SELECT p.oid FROM pg_catalog.pg_proc AS p
             WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY (ARRAY[
                 'embedding_of', 'find_embedding', 'last_search_strategy', 'search_state',
-                'text_query', 'text_timeout_ms', 'requests_waiting', 'enqueue_request', 'raise_no_answer', 'ask_worker',
+                'text_query', 'text_timeout_ms', 'text_request_limit', 'requests_waiting', 'enqueue_request', 'raise_no_answer', 'ask_worker',
                 'embed_text', 'embed_image', 'prepare_text',
                 'unit_embedding', 'embeddings_of', 'mean_embedding', 'preference', 'combine', 'similarity_matrix', 'fuse',
                 'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at',

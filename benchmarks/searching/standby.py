@@ -12,7 +12,7 @@ from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.demo import shop as demo_shop
-from imgvec_pg.store.text_relay import install_relay
+from imgvec_pg.store.setup.text_relay import install_relay
 from searching.target import Target
 
 WORDS = 50

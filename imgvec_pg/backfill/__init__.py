@@ -1,1 +1,1 @@
-"""The worker: claim, embed, write; nothing lost, nothing stale."""
+"""Backfill: workers that claim jobs from the queue, embed images and write the embeddings."""

@@ -1,4 +1,4 @@
-"""How long a worker waits for what went away: pauses that grow, and an end."""
+"""Reconnect with exponential backoff and a deadline; limit polling to 5 % of wall time."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ SHARE_OF_TIME = 0.05
 
 
 class PollingLimit:
-    """Says when to look again.
+    """Limits polling to 5 % of wall time: says when to poll again.
 
     Args:
         least_seconds: Not sooner than this, however fast it was.
@@ -36,10 +36,10 @@ class PollingLimit:
 
 
 PAUSE_SECONDS = (0.5, 4.0)
-"""First and longest pause between attempts to reach what went away."""
+"""First and longest pause between attempts to reconnect."""
 GIVE_UP_AFTER_SECONDS = 900.0
 FULL_DISK_LOG_SECONDS = 60.0
-"""How often a full disk is told of: it names another file each time, and small writes succeed between."""
+"""How often a full disk is logged: the message names another file each time, and small writes succeed between."""
 
 CONNECTION_LOST = (
     psycopg.OperationalError,
@@ -49,11 +49,11 @@ CONNECTION_LOST = (
     psycopg.errors.IdleInTransactionSessionTimeout,
     psycopg.errors.TransactionTimeout,
 )
-"""What a database that went away looks like; a full disk and a stopping server come as the same."""
+"""Connection-lost exceptions; a full disk and a stopping server raise the same."""
 
 
 class Backoff:
-    """Waits between the attempts of one worker.
+    """Exponential backoff between the reconnects of one worker, with a deadline.
 
     Args:
         stop: Ends a pause at once.
@@ -63,8 +63,8 @@ class Backoff:
         self._stop = stop
         self._pause = PAUSE_SECONDS[0]
         self._away_since: float | None = None
-        self._told = ""
-        self._full_disk_told: float | None = None
+        self._logged = ""
+        self._full_disk_logged_at: float | None = None
 
     def renew(self) -> None:
         """Forget earlier attempts: there was success since."""
@@ -74,34 +74,37 @@ class Backoff:
         """Pause after an attempt that met this error.
 
         Raises:
-            ConnectionFailedError: The database has been away for 15 minutes.
+            ConnectionFailedError: The database has been unreachable for 15 minutes.
             Exception: The error itself, when something else stayed away for so long.
         """
         now = time.monotonic()
         if self._away_since is None:
-            self._pause, self._away_since, self._told = PAUSE_SECONDS[0], now, ""
+            self._pause, self._away_since, self._logged = PAUSE_SECONDS[0], now, ""
         if now - self._away_since > GIVE_UP_AFTER_SECONDS:
             if not isinstance(error, CONNECTION_LOST) or isinstance(error, psycopg.errors.QueryCanceled):
                 raise error
             raise ConnectionFailedError(
-                f"the database has been away for {GIVE_UP_AFTER_SECONDS / 60:.0f} minutes ({one_line(error)}); "
+                f"the database has been unreachable for {GIVE_UP_AFTER_SECONDS / 60:.0f} minutes ({one_line(error)}); "
                 "nothing is lost: run the same command again"
             ) from error
-        self._tell(error, now)
+        self._log(error, now)
         self._stop.wait(self._pause)
         self._pause = min(self._pause * 2, PAUSE_SECONDS[1])
 
-    def _tell(self, error: Exception, now: float) -> None:
+    def _log(self, error: Exception, now: float) -> None:
         cause = one_line(error)
         if isinstance(error, psycopg.errors.DiskFull):
-            if self._full_disk_told is not None and now - self._full_disk_told < FULL_DISK_LOG_SECONDS:
+            if (
+                self._full_disk_logged_at is not None
+                and now - self._full_disk_logged_at < FULL_DISK_LOG_SECONDS
+            ):
                 return
-            self._full_disk_told = now
+            self._full_disk_logged_at = now
             cause = f"the database's disk is full ({cause})"
         elif isinstance(error, psycopg.errors.QueryCanceled):
-            cause = f"the database ended a statement ({cause}), perhaps since a transaction is open for long"
+            cause = f"the database cancelled a statement ({cause}), perhaps since a transaction has been open for long"
         elif isinstance(error, CONNECTION_LOST):
-            cause = f"the database went away ({cause})"
-        if cause != self._told:
-            log.warning("%s; trying again until it is back", cause)
-            self._told = cause
+            cause = f"lost the connection to the database ({cause})"
+        if cause != self._logged:
+            log.warning("%s; retrying with backoff", cause)
+            self._logged = cause

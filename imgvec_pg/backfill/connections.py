@@ -1,4 +1,4 @@
-"""A worker's connections: named, limited in what they may cost the server, and watched for silence."""
+"""Connections of a worker: application name, timeouts, and a deadline for a server that does not answer."""
 
 import os
 

@@ -1,76 +1,52 @@
-"""A worker's sign of life: extends its leases and tells what it does, over a connection of its own."""
+"""Heartbeat: renews leases, publishes state."""
 
 import logging
 import os
 import socket
 import threading
 import time
-import uuid
 from types import TracebackType
 
 import psycopg
 
 from imgvec_pg.backfill.backoff import PollingLimit
 from imgvec_pg.backfill.connections import connect_worker
-from imgvec_pg.backfill.leases import HeldLeases
-from imgvec_pg.backfill.stats import WorkerStats
+from imgvec_pg.backfill.context import WorkerContext
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.database.timeouts import Silence
-from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ConnectionFailedError
-from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.queue.jobs import extend_leases
 from imgvec_pg.store.queue.queue_stats import read_queue_state
 
 log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 4
 ACTIVITY_SECONDS = 1.0
-"""A worker that begins or ends to work says so this soon, and not more often."""
-MEASURED_FROM_IMAGES = 64
-"""A run of fewer images says nothing about a model's rate."""
+"""A change of activity is published this soon, and not more often."""
 
 
 class Heartbeat:
-    """Beats in a thread for as long as its `with` block lasts.
+    """Renews leases and publishes state in a thread, for as long as the `with` block lasts.
 
     It survives the loss of its own connection: leases that ran out under a worker that still works would have
     two workers take the same jobs from each other.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        worker_id: uuid.UUID,
-        collection: Collection,
-        embedder: Embedder,
-        leases: HeldLeases,
-        stats: WorkerStats,
-        lease_seconds: float,
-        silence: Silence,
-    ) -> None:
-        self.dsn = dsn
-        self.worker_id = worker_id
-        self.collection = collection
-        self.embedder = embedder
-        self.leases = leases
-        self.stats = stats
-        self.lease_seconds = lease_seconds
-        self.silence = silence
+    def __init__(self, context: WorkerContext) -> None:
+        self.context = context
+        self.stats = context.stats
         self._connection: Connection | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_done, daemon=True, name="imgvec-heartbeat")
-        self._before = (time.monotonic(), stats.embedded)
-        self._told = ""
+        self._before = (time.monotonic(), context.stats.embedded)
+        self._published = ""
         self._queue_polling = PollingLimit()
 
     def __enter__(self) -> None:
         connection = self._connected()
         try:
             connection.execute(load_sql("queries/forget_workers.sql"))
-            self._tell(connection)
-            self._look_at_queue(connection)
+            self._publish(connection)
+            self._poll_queue(connection)
         except BaseException:
             connection.close()
             raise
@@ -85,49 +61,49 @@ class Heartbeat:
             return
         try:
             self._record_rate(self._connection)
-            self._connection.execute("DELETE FROM imgvec.worker WHERE id = %s", [self.worker_id])
+            self._connection.execute("DELETE FROM imgvec.worker WHERE id = %s", [self.context.worker_id])
         except psycopg.Error as failure:
-            log.info("could not sign off: %s", one_line(failure))
+            log.info("the row of this worker was not removed: %s", one_line(failure))
         finally:
             self._connection.close()
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = connect_worker(self.dsn, "heartbeat", self.silence)
+            self._connection = connect_worker(self.context.dsn, "heartbeat", self.context.silence)
         return self._connection
 
     def _beat_until_done(self) -> None:
-        interval = self.lease_seconds / BEATS_PER_LEASE
+        lease_seconds = self.context.options.lease_seconds
+        interval = lease_seconds / BEATS_PER_LEASE
         beaten_at = time.monotonic()
         while not self._done.wait(min(interval, ACTIVITY_SECONDS)):
             now = time.monotonic()
-            if now - beaten_at < interval and self.stats.activity == self._told:
+            if now - beaten_at < interval and self.stats.activity == self._published:
                 continue
             beaten_at = now
             try:
                 connection = self._connected()
-                # First the place: a lease taken between the two is young.
-                place, held = self.leases.place(), self.leases.held()
-                extend_leases(connection, self.collection.id, held, self.lease_seconds, place)
-                self._tell(connection)
-                self._look_at_queue(connection)
+                self.context.leases.renew(connection, self.context.collection.id, lease_seconds)
+                self._publish(connection)
+                self._poll_queue(connection)
             except (psycopg.Error, ConnectionFailedError) as error:
-                log.info("no sign of life to the database: %s", one_line(error))
+                log.info("heartbeat failed: %s", one_line(error))
 
-    def _look_at_queue(self, connection: Connection) -> None:
+    def _poll_queue(self, connection: Connection) -> None:
         if self.stats.watches_queue and self._queue_polling.is_due():
             began = time.monotonic()
-            self.stats.queue = read_queue_state(connection, self.collection.id)
+            self.stats.queue = read_queue_state(connection, self.context.collection.id)
             self._queue_polling.took(time.monotonic() - began)
 
     def _record_rate(self, connection: Connection) -> None:
-        if self.stats.embedded >= MEASURED_FROM_IMAGES:
+        rate = self.stats.steady.per_second()
+        if rate is not None:
             connection.execute(
                 "UPDATE imgvec.model SET images_per_second = %s WHERE id = %s",
-                [self.stats.images_per_second(), self.collection.model_id],
+                [rate, self.context.collection.model_id],
             )
 
-    def _tell(self, connection: Connection) -> None:
+    def _publish(self, connection: Connection) -> None:
         now, done = time.monotonic(), self.stats.embedded
         then, done_then = self._before
         self._before = (now, done)
@@ -135,14 +111,14 @@ class Heartbeat:
         connection.execute(
             load_sql("queries/worker_seen.sql"),
             {
-                "id": self.worker_id,
-                "collection_id": self.collection.id,
+                "id": self.context.worker_id,
+                "collection_id": self.context.collection.id,
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
-                "device": str(getattr(self.embedder, "device", "cpu")),
+                "device": str(getattr(self.context.embedder, "device", "cpu")),
                 "activity": activity,
                 "images_done": done,
                 "images_per_second": (done - done_then) / max(now - then, 1e-9),
             },
         )
-        self._told = activity
+        self._published = activity

@@ -1,16 +1,20 @@
-"""The leases that a worker holds, shared by its threads."""
+"""Leases held by a worker, renewed by its heartbeat, and its cursor in the queue; shared by its threads."""
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from imgvec_pg.store.queue.jobs import END, QueuePosition
+from imgvec_pg.backfill.backoff import PollingLimit
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.store.queue.jobs import BEGINNING, END, Job, QueuePosition, extend_leases, place_of
 
 LOOK_AGAIN_SECONDS = 0.1
+LOOK_FROM_THE_BEGINNING_SECONDS = 1.0
+"""Jobs given back, and those whose transaction took long to commit, lie behind a worker's place in the queue."""
 
 
 class HeldLeases:
-    """The tokens a worker holds right now, each with the place in the queue where its jobs begin."""
+    """Tokens of the leases held, each with the queue position where its jobs begin."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -41,6 +45,12 @@ class HeldLeases:
         with self._changed:
             return list(self._tokens)
 
+    def renew(self, connection: Connection, collection_id: int, lease_seconds: float) -> None:
+        """Renew all leases held, for another `lease_seconds` from now."""
+        # First the place: a lease taken between the two is young.
+        place, held = self.place(), self.held()
+        extend_leases(connection, collection_id, held, lease_seconds, place)
+
     def wait_until_only(self, token: uuid.UUID, give_up: Callable[[], bool]) -> bool:
         """Wait until all others are gone; False when `give_up` says so first."""
         return self._wait(lambda: self._tokens.keys() <= {token}, give_up)
@@ -56,3 +66,25 @@ class HeldLeases:
                     return False
                 self._changed.wait(LOOK_AGAIN_SECONDS)
             return True
+
+
+class QueueCursor:
+    """Cursor in one collection's queue; outlives the sessions of a worker."""
+
+    def __init__(self) -> None:
+        self._place = BEGINNING
+        self._looking_back = PollingLimit(LOOK_FROM_THE_BEGINNING_SECONDS)
+
+    def next(self) -> QueuePosition:
+        """Return where to begin: from time to time, from the beginning."""
+        return BEGINNING if self._looking_back.is_due() else self._place
+
+    def is_known(self) -> bool:
+        """Whether there is another place to begin at than the beginning."""
+        return self._place != BEGINNING
+
+    def note(self, place: QueuePosition, jobs: Sequence[Job], seconds: float) -> None:
+        """Note what was found from a place, and how long that took."""
+        if place == BEGINNING:
+            self._looking_back.took(seconds)
+        self._place = place_of(jobs, self._place)

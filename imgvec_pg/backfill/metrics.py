@@ -1,7 +1,7 @@
-"""What a worker has done and sees, as Prometheus metrics; docs/howto/monitoring.md explains each.
+"""Prometheus metrics of a worker; docs/howto/monitoring.md explains each.
 
 Nothing is counted for their sake: at each scrape they are read from the worker's stats, and the queue from its last
-sign of life.
+heartbeat.
 """
 
 import ipaddress
@@ -125,12 +125,12 @@ class WorkerMetrics(Collector):
         for name, help_text, value in (
             (
                 "imgvec_oldest_job_seconds",
-                "How long the oldest key that is due has waited.",
+                "How long the oldest ready key has waited.",
                 queue.oldest_ready_seconds,
             ),
             (
                 "imgvec_quarantined_jobs",
-                "Jobs that cost a worker its life and are tried alone.",
+                "Quarantined jobs: a worker died with each; they are tried alone.",
                 queue.quarantined,
             ),
         ):

@@ -1,6 +1,6 @@
-"""The one model of a collection: stamped by the first worker, and asked of every other."""
+"""Fingerprint check: the first worker records the model of a collection, every later one must have the same."""
 
-from imgvec_pg.backfill.isolation import is_out_of_memory, no_room
+from imgvec_pg.backfill.batch.isolation import is_out_of_memory, no_room
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.embedding.embedder import Embedder

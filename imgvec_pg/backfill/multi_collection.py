@@ -1,12 +1,12 @@
-"""Several collections of one source worked by one process: a worker for each, one decoded picture for all."""
+"""Backfill several collections of one source in one process: a worker for each, each image decoded once."""
 
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
-from imgvec_pg.backfill.shared_decoding import SharedDecoding
+from imgvec_pg.backfill.batch.shared_decoding import SharedDecoding
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.stats import IDLE, WORKING, WorkerStats
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.embedding.embedder import Embedder
@@ -82,7 +82,7 @@ class MultiCollectionWorker:
             self._ended.add(place)
 
     def _is_working(self, place: int) -> bool:
-        """Whether a worker will soon ask for pictures: not one that waits for keys delayed, or is told to pause."""
+        """Whether a worker will soon ask for images: not one that waits for delayed keys, or is paused."""
         worker = self.workers[place]
         has_begun = worker.stats.finished > 0 or worker.options.follow
         return place not in self._ended and (

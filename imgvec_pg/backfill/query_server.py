@@ -1,4 +1,4 @@
-"""A worker's answers to queries that wait for words or a picture, in a thread and over a connection of its own.
+"""Query server: embeds the texts and images that SQL queries wait for, in a thread with a connection of its own.
 
 The model computes for the backfill meanwhile: hence Embedder's rule that texts and pictures may be embedded side by side.
 """
@@ -11,11 +11,11 @@ from types import TracebackType
 import psycopg
 from psycopg import sql
 
+from imgvec_pg.backfill.batch.isolation import checked
 from imgvec_pg.backfill.connections import connect_worker, is_pooled
-from imgvec_pg.backfill.isolation import checked
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.timeouts import Silence
-from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.embedder import Embedder, describe_truncation
 from imgvec_pg.errors import ImageError, ImgvecError
 from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.store.queue.query_requests import (
@@ -38,7 +38,7 @@ RETRY_SECONDS = 1.0
 
 
 class QueryServer:
-    """Answers for as long as its `with` block lasts.
+    """Answers embedding requests in a thread, for as long as the `with` block lasts.
 
     Args:
         model_id: The model on record whose requests are answered, which the embedder has been checked to be.
@@ -67,8 +67,8 @@ class QueryServer:
                 with connect_worker(self.dsn, "answers", self.silence) as connection:
                     self._answer_until_done(connection)
             except (psycopg.Error, ImgvecError) as error:
-                # The main thread deals with a database that went away; queries get no answer meanwhile.
-                log.info("queries get no answer for now: %s", one_line(error))
+                # The main thread reconnects with backoff; queries get no answer meanwhile.
+                log.info("the query server lost its connection: %s", one_line(error))
                 self._done.wait(RETRY_SECONDS)
 
     def _answer_until_done(self, connection: Connection) -> None:
@@ -95,8 +95,10 @@ class QueryServer:
 
     def answer(self, request: EmbeddingRequest) -> Answer:
         """Embed what was asked for; what cannot be embedded gets the reason."""
+        note: str | None = None
         try:
             if request.text is not None:
+                note = describe_truncation(self.embedder, request.text)
                 embedding = self.embedder.embed_texts([request.text])[0]
             elif request.image is not None:
                 embedding = self.embedder.embed_images([decode_sandboxed(request.image)])[0]
@@ -110,4 +112,8 @@ class QueryServer:
             log.warning("%s could not embed a request: %s", self.embedder.name, one_line(error))
             return Answer(error=f"{type(error).__name__}: {one_line(error)}")
         result = checked(embedding, self.embedder)
-        return Answer(error=str(result)) if isinstance(result, ImageError) else Answer(embedding=result)
+        return (
+            Answer(error=str(result))
+            if isinstance(result, ImageError)
+            else Answer(embedding=result, note=note)
+        )

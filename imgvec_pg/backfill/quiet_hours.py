@@ -1,4 +1,4 @@
-"""Hours of the week in which a worker leaves the database alone."""
+"""Quiet hours: times of the week in which a worker claims nothing."""
 
 import re
 from collections.abc import Sequence

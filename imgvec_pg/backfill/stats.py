@@ -1,4 +1,4 @@
-"""What a run has done so far."""
+"""Stats of a run: counts, stage timings, activity."""
 
 import threading
 import time
@@ -26,14 +26,14 @@ decoded; embedding; writing."""
 
 @dataclass
 class DurationHistogram:
-    """DurationHistogram of one stage: how many fell into each step, and their sum in seconds."""
+    """Histogram of one stage: durations per bucket, and their sum in seconds."""
 
     steps: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_SECONDS) + 1))
     total_seconds: float = 0.0
 
 
 class StageTimings:
-    """DurationHistogram of all stages; any thread may add to them."""
+    """Histograms of all stages; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -62,6 +62,36 @@ class StageTimings:
             }
 
 
+class SteadyRate:
+    """Images a second while there is work: from each written batch to the next, so without start-up and rests."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.seconds = 0.0
+        self._since: float | None = None
+
+    def wrote(self, images: int) -> None:
+        """Note a written batch; the first one, and the first after a rest, only start the clock."""
+        now = time.monotonic()
+        if self._since is not None:
+            self.images += images
+            self.seconds += now - self._since
+        self._since = now
+
+    def rest(self) -> None:
+        """Note that the time until the next batch is not spent working."""
+        self._since = None
+
+    def per_second(self) -> float | None:
+        """Return the rate, None where fewer than MEASURED_FROM_IMAGES were timed."""
+        enough = self.images >= MEASURED_FROM_IMAGES and self.seconds > 0
+        return self.images / self.seconds if enough else None
+
+
+MEASURED_FROM_IMAGES = 64
+"""Fewer images say nothing about a model's rate."""
+
+STARTING = "starting"
 IDLE = "idle"
 WORKING = "working"
 WAITING_FOR_PICTURES = "waiting for pictures"
@@ -71,12 +101,12 @@ PAUSED = "paused"
 
 @dataclass
 class WorkerStats:
-    """Counts of a run and what it does now; shared between threads, each field written by one at a time.
+    """Counts and activity of a run; shared between threads, each field written by one at a time.
 
     Attributes:
         reconnects: Times that the database was reached again after it was lost.
         written_at: When keys were last taken off the queue, in seconds since 1970; 0 before the first time.
-        watches_queue: Whether somebody wants to know `queue`, which is then looked at with each sign of life.
+        watches_queue: Whether `queue` is wanted; each heartbeat then reads it.
     """
 
     embedded: int = 0
@@ -93,6 +123,7 @@ class WorkerStats:
     watches_queue: bool = False
     queue: QueueState | None = None
     activity: str = IDLE
+    steady: SteadyRate = field(default_factory=SteadyRate)
     started: float = field(default_factory=time.monotonic)
     ended_at: float | None = None
 
@@ -104,10 +135,17 @@ class WorkerStats:
         self.lost_jobs += written.lost_jobs
         self.delayed += written.delayed
         self.failure_codes.update(written.failure_codes)
+        self.steady.wrote(written.embedded)
         self.written_at = time.time()
+
+    def rest(self, activity: str) -> None:
+        """Note that there is nothing to do, or that nothing may be done now."""
+        self.activity = activity
+        self.steady.rest()
 
     def note_connection(self) -> None:
         """Note that the database is there: for the first time, or again."""
+        self.steady.rest()
         self.reconnects += self.was_connected and not self.is_connected
         self.is_connected = self.was_connected = True
 

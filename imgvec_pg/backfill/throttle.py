@@ -1,4 +1,4 @@
-"""How a worker keeps to what the DBA allows: images a second, replicas that keep up, hours of rest.
+"""Throttle claims: rate limit, replica lag, quiet hours.
 
 It only delays claims: what is claimed is finished, and no lease is held while a worker waits here for long.
 """
@@ -6,12 +6,10 @@ It only delays claims: what is claimed is finished, and no lease is held while a
 import logging
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from imgvec_pg.backfill.leases import HeldLeases
-from imgvec_pg.backfill.quiet_hours import Hours, pause_ends_at
-from imgvec_pg.backfill.stats import PAUSED, WAITING_FOR_REPLICAS, WorkerStats
+from imgvec_pg.backfill.context import WorkerContext
+from imgvec_pg.backfill.quiet_hours import pause_ends_at
+from imgvec_pg.backfill.stats import PAUSED, WAITING_FOR_REPLICAS
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import DatabaseError
@@ -23,27 +21,12 @@ CLAIM_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class Allowance:
-    """What a worker may ask of the database.
-
-    Attributes:
-        rate: Images a second, on average; None for as many as it can.
-        max_replica_lag_seconds: Claim nothing while a connected standby is further behind.
-        pause_when: Claim nothing in these hours, by the database's clock.
-    """
-
-    rate: float | None = None
-    max_replica_lag_seconds: float | None = None
-    pause_when: tuple[Hours, ...] = ()
-
-
 class Throttle:
-    """Delays the claims of one worker."""
+    """Delays the claims of one worker by rate limit, replica lag and quiet hours."""
 
-    def __init__(self, allowance: Allowance, is_ending: Callable[[], bool]) -> None:
-        self.allowance = allowance
-        self.is_ending = is_ending
+    def __init__(self, context: WorkerContext) -> None:
+        self.context = context
+        self.allowance = context.options.allowance
         self._next_claim_at = time.monotonic()
         self._allowed_at = -math.inf
 
@@ -59,28 +42,27 @@ class Throttle:
             begin = max(self._next_claim_at, time.monotonic() - CLAIM_SECONDS)
             self._next_claim_at = begin + keys / self.allowance.rate
 
-    def allow(
-        self, connection: Connection, stats: WorkerStats, leases: HeldLeases, pause: Callable[[float], None]
-    ) -> bool:
+    def allow(self, connection: Connection) -> bool:
         """Wait until a claim is allowed; False when the pipeline ends.
 
         Raises:
             DatabaseError: The role may not see how far the standbys are.
         """
-        told = ""
-        while not self.is_ending() and (reason := self._reason(connection)) is not None:
+        context, logged = self.context, ""
+        while not context.is_ending() and (reason := self._reason(connection)) is not None:
             activity, why = reason
-            if activity != told:
+            if activity != logged:
                 log.warning("%s", why)
-            told = activity
-            if not leases.held():
-                stats.activity = activity
-            pause(LOOK_AGAIN_SECONDS)
-        if told and not self.is_ending():
-            log.warning("going on")
-        while not self.is_ending() and (left := self._next_claim_at - time.monotonic()) > 0:
-            pause(min(left, CLAIM_SECONDS))
-        return not self.is_ending()
+            logged = activity
+            if not context.leases.held():
+                context.stats.rest(activity)
+            context.pause(LOOK_AGAIN_SECONDS)
+        if logged and not context.is_ending():
+            log.warning("claiming again")
+        while not context.is_ending() and (left := self._next_claim_at - time.monotonic()) > 0:
+            context.stats.steady.rest()  # a rate that was asked for says nothing of the model's
+            context.pause(min(left, CLAIM_SECONDS))
+        return not context.is_ending()
 
     def _reason(self, connection: Connection) -> tuple[str, str] | None:
         """Return why nothing may be claimed now: an activity and a sentence. An answer holds for a moment."""
@@ -110,7 +92,7 @@ class Throttle:
         lag = replica_lag_seconds(connection)
         if lag is None or lag <= limit:
             return None
-        why = f"waiting: a standby is {lag:.1f} s behind (--max-replica-lag {limit:g})"
+        why = f"waiting for replicas: a standby is {lag:.1f} s behind (--max-replica-lag {limit:g})"
         return WAITING_FOR_REPLICAS, why
 
 

@@ -1,4 +1,4 @@
-"""A worker: a loaded model, its connections, its sign of life, and what it does when the database goes away."""
+"""Worker: embeds the queue of one collection with a loaded model, and reconnects when the database goes away."""
 
 import logging
 import threading
@@ -12,13 +12,13 @@ from pathlib import Path
 import psycopg
 
 from imgvec_pg.backfill.backoff import CONNECTION_LOST, Backoff
-from imgvec_pg.backfill.claiming import QueueCursor
+from imgvec_pg.backfill.batch.isolation import BatchSize
 from imgvec_pg.backfill.connections import connect_worker
+from imgvec_pg.backfill.context import PipelineOptions, WorkerContext
 from imgvec_pg.backfill.heartbeat import Heartbeat
-from imgvec_pg.backfill.isolation import BatchSize
-from imgvec_pg.backfill.leases import HeldLeases
+from imgvec_pg.backfill.leases import HeldLeases, QueueCursor
 from imgvec_pg.backfill.model_check import check_model
-from imgvec_pg.backfill.pipeline import Pipeline, PipelineOptions
+from imgvec_pg.backfill.pipeline import Pipeline
 from imgvec_pg.backfill.query_server import QueryServer
 from imgvec_pg.backfill.stats import IDLE, WAITING_FOR_PICTURES, WorkerStats
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
@@ -82,7 +82,7 @@ class Worker:
         self._after_outage = False
         self._batch_size = BatchSize(options.batch_size)
         self._collection: Collection | None = None
-        self._place = QueueCursor()
+        self._cursor = QueueCursor()
 
     def request_stop(self) -> None:
         """Finish the batch in hand, give back the rest, and return from `run`; safe in a signal handler."""
@@ -137,7 +137,7 @@ class Worker:
         return self.options.follow and self._collection is not None
 
     def _session(self) -> None:
-        """Connect four times (read, write, sign of life, answers to queries) and run one pipeline."""
+        """Connect four times (read, write, heartbeat, answers to queries) and run one pipeline."""
         silence = Silence()
         with (
             connect_worker(self.dsn, "read", silence) as reading,
@@ -150,29 +150,39 @@ class Worker:
             self._require_same_model(collection)
             check_model(writing, collection, self.embedder)
             if self._collection is not None and self._collection.id != collection.id:
-                self._place = QueueCursor()
+                self._cursor = QueueCursor()
             self._collection = collection
             stores = EmbeddingStore(reading, collection, schema), EmbeddingStore(writing, collection, schema)
-            heartbeat = Heartbeat(
-                self.dsn,
-                self.id,
-                collection,
-                self.embedder,
-                self.leases,
-                self.stats,
-                self.options.lease_seconds,
-                silence,
-            )
+            context = self._context(collection, silence)
+            heartbeat = Heartbeat(context)
             answering = QueryServer(self.dsn, collection.model_id, self.embedder, silence)
             with heartbeat, answering, self._released_at_the_end(writing):
                 self._connected_at = time.monotonic()
                 if not self.stats.was_connected:
                     self.on_ready()
                 self.stats.note_connection()
-                self._work(collection, *stores)
+                self._work(context, *stores)
 
-    def _work(self, collection: Collection, reading: EmbeddingStore, writing: EmbeddingStore) -> None:
+    def _context(self, collection: Collection, silence: Silence) -> WorkerContext:
+        return WorkerContext(
+            dsn=self.dsn,
+            name=self.collection_name,
+            collection=collection,
+            embedder=self.embedder,
+            options=self.options,
+            stats=self.stats,
+            on_progress=self.on_progress,
+            worker_id=self.id,
+            leases=self.leases,
+            cursor=self._cursor,
+            batch_size=self._batch_size,
+            silence=silence,
+            stop=self.stop,
+        )
+
+    def _work(self, context: WorkerContext, reading: EmbeddingStore, writing: EmbeddingStore) -> None:
         """Run a pipeline; with `follow`, again each time that the pictures were away and came back."""
+        collection = context.collection
         while not self.stop.is_set():
             try:
                 options = replace(
@@ -182,19 +192,7 @@ class Worker:
                     after_outage=self._after_outage,
                     fetch=None if self.options.root else find_fetch(collection.name),
                 )
-                Pipeline(
-                    reading,
-                    writing,
-                    self.embedder,
-                    options,
-                    self.leases,
-                    self.stop,
-                    self.stats,
-                    self.collection_name,
-                    self.on_progress,
-                    self._batch_size,
-                    self._place,
-                ).run()
+                Pipeline(replace(context, options=options, broken=threading.Event()), reading, writing).run()
                 return
             except PicturesAwayError as error:
                 if not self.options.follow:
@@ -208,7 +206,7 @@ class Worker:
                 raise
 
     def _wait_for_pictures(self, root: Path, collection: Collection, connection: Connection) -> None:
-        self.stats.activity = WAITING_FOR_PICTURES
+        self.stats.rest(WAITING_FOR_PICTURES)
         may_be_empty = collection.content_column is not None
         while explain_absence(root, may_be_empty=may_be_empty) and not self.stop.wait(PICTURES_PAUSE_SECONDS):
             require_same_collection(connection, self.collection_name, collection)
@@ -235,7 +233,7 @@ class Worker:
             try:
                 self._release_all(writing)
             except psycopg.Error as error:
-                log.info("the leases are not given back yet: %s", one_line(error))
+                log.info("leases are not released yet: %s", one_line(error))
             raise
         self._release_all(writing)
 
@@ -247,7 +245,7 @@ class Worker:
             with connect_worker(self.dsn, "write") as connection:
                 self._release_all(connection)
         except (*CONNECTION_LOST, ImgvecError) as error:
-            log.warning("leases not given back, they run out by themselves: %s", one_line(error))
+            log.warning("leases were not released, they expire by themselves: %s", one_line(error))
 
     def _release_all(self, connection: Connection) -> None:
         """Give back all leases; they are of the last session's collection."""

@@ -1,12 +1,19 @@
-"""The command `imgvec`: parse, call, print. Commands are loaded only when used, so that --help is instant."""
+"""The command `imgvec`. Commands are imported only when used, so that --help is instant."""
 
 import signal
 import sys
 from types import FrameType
 
+OLDEST_PYTHON = (3, 11)
+
 
 def main() -> None:
     """Entry point of the console script."""
+    # pip refuses an older one; a checkout may be run by any, and would break at some import.
+    if sys.version_info < OLDEST_PYTHON:
+        running, oldest = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST_PYTHON))
+        print(f"imgvec: Python {running} is too old; imgvec-pg needs {oldest} or newer", file=sys.stderr)
+        sys.exit(1)
     try:
         # Not above: ctrl-C in the first moments is one line too.
         from imgvec_pg.cli.process_title import hide_dsn_from_process_list

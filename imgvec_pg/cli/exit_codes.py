@@ -1,4 +1,4 @@
-"""How a command ends: one line on stderr and an exit code.
+"""Exit codes of commands, and the one line on stderr that goes with an error.
 
 0 done, 1 error, 2 usage, 3 no connection, 4 some rows failed, 130 and 143 stopped by a signal.
 """
@@ -20,7 +20,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: leave as for ctrl-C (psycopg then cancels the statement that runs), with another exit code."""
+    """SIGTERM: exit as on ctrl-C (psycopg then cancels the running statement), with exit code 143."""
 
 
 class SomeRowsFailed(click.exceptions.Exit):
@@ -74,7 +74,7 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
 
 
 def describe_click_error(error: click.ClickException) -> str:
-    """Return what was wrong with the arguments and where the right ones are told."""
+    """Return what was wrong with the arguments and which command lists the right ones."""
     message = error.format_message().rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None or "--help" in message:
@@ -90,7 +90,7 @@ LOST_CONNECTION = ("08", "57P0")
 
 
 def is_lost_connection(error: Exception) -> bool:
-    """Whether the server went away while a command ran."""
+    """Whether the connection was lost while a command ran."""
     state = getattr(error, "sqlstate", None)
     if state is not None:
         return str(state).startswith(LOST_CONNECTION)

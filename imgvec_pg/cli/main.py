@@ -1,4 +1,4 @@
-"""The top of the command tree."""
+"""Root of the command tree: names of all commands, imported when they are run."""
 
 import importlib
 from collections.abc import Sequence
@@ -23,11 +23,12 @@ COMMANDS = {
     "collection": ("imgvec_pg.cli.commands.collection.group", "Make a table's pictures searchable."),
     "model": ("imgvec_pg.cli.commands.model.group", "List models, fetch their weights, check and time them."),
     "add": ("imgvec_pg.cli.commands.add", "Add picture files and folders to the built-in library."),
-    "backfill": ("imgvec_pg.cli.commands.backfill", "Embed all rows that wait, then build the index."),
+    "library": ("imgvec_pg.cli.commands.library.group", "List and forget pictures of the built-in library."),
+    "backfill": ("imgvec_pg.cli.commands.backfill", "Embed all rows in the queue, then build the index."),
     "worker": ("imgvec_pg.cli.commands.worker", "Keep embedding what changes, until stopped."),
-    "status": ("imgvec_pg.cli.commands.status", "Show how far each collection is and who works on it."),
+    "status": ("imgvec_pg.cli.commands.status", "Show progress, queue and workers of each collection."),
     "failures": ("imgvec_pg.cli.commands.failures", "List rows that could not be embedded, and why."),
-    "retry": ("imgvec_pg.cli.commands.failures", "File failed rows again."),
+    "retry": ("imgvec_pg.cli.commands.failures", "Enqueue failed rows again."),
     "verify": (
         "imgvec_pg.cli.commands.verify",
         "Check that rows, embeddings, failures and queue agree, and say what does not.",
@@ -35,7 +36,7 @@ COMMANDS = {
     "index": ("imgvec_pg.cli.commands.index.group", "Build, tune and look at a collection's HNSW index."),
     "recall": (
         "imgvec_pg.cli.commands.recall",
-        "Measure how many of the true neighbours the index finds, and how fast.",
+        "Measure recall and latency of the index.",
     ),
     "words": ("imgvec_pg.cli.commands.words", "Let plain SQL find words: queries ask a running worker."),
     "search": ("imgvec_pg.cli.commands.search", "Find the nearest pictures to words, a picture or a row."),
@@ -57,6 +58,10 @@ COMMANDS = {
         "imgvec_pg.cli.commands.queries.fuse",
         "Ask two collections of one table and fuse their answers.",
     ),
+    "completion": (
+        "imgvec_pg.cli.commands.completion",
+        "Print the script that lets a shell complete commands, options and names.",
+    ),
     "calibrate": (
         "imgvec_pg.cli.commands.queries.calibrate",
         "Measure how far apart random pairs are, for percentiles.",
@@ -77,6 +82,10 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = getattr(module, cmd_name)
+        if ctx.resilient_parsing:  # a shell asks what could follow
+            from imgvec_pg.cli.name_completion import add_names
+
+            add_names(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

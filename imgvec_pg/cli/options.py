@@ -1,4 +1,4 @@
-"""Options that several commands share, and the printing they have in common."""
+"""Options that several commands share, as click decorators."""
 
 import functools
 import json
@@ -43,14 +43,14 @@ def log_options(command: Command) -> Command:
         "--log-level",
         type=click.Choice(LEVELS),
         envvar="IMGVEC_LOG_LEVEL",
-        help="The least that is said  [default: IMGVEC_LOG_LEVEL, else warning as text and info as JSON]",
+        help="Minimum level of log lines  [default: IMGVEC_LOG_LEVEL, else warning as text and info as JSON]",
     )(with_logs)
     return click.option(  # type: ignore[return-value]
         "--log-format",
         type=click.Choice(FORMATS),
         default="text",
         envvar="IMGVEC_LOG_FORMAT",
-        help="What stderr holds: lines for people, or one JSON object a line  [default: IMGVEC_LOG_FORMAT, else text]",
+        help="Format of stderr: text, or one JSON object a line  [default: IMGVEC_LOG_FORMAT, else text]",
     )(wrapped)
 
 
@@ -138,7 +138,7 @@ PROBED = 0
 """What --batch-size auto is held as."""
 
 
-class BatchSize(click.IntRange):
+class BatchSizeType(click.IntRange):
     """1 to 4096; "auto", held as PROBED, for what probing finds."""
 
     name = "batch size"
@@ -156,18 +156,18 @@ def pipeline_options(command: Command) -> Command:
     options = (
         click.option(
             "--batch-size",
-            type=BatchSize(),
+            type=BatchSizeType(),
             default=64,
             show_default=True,
             metavar="N",
-            help="Images embedded together, 1 to 4096; auto tries out at the start what is fastest on this device.",
+            help="Images embedded together, 1 to 4096; auto benchmarks this device at the start.",
         ),
         click.option(
             "--decode-threads",
             type=click.IntRange(1, 128),
             default=4,
             show_default=True,
-            help="Threads that fetch and decode, for each process.",
+            help="Threads that fetch and decode images, per process.",
         ),
         click.option(
             "--root",
@@ -199,14 +199,14 @@ def throttle_options(command: Command) -> Command:
             "--rate",
             type=click.FloatRange(min=0, min_open=True),
             metavar="IMAGES/S",
-            help="At most so many images a second, on average; all of --workers together.",
+            help="At most this many images a second on average, all of --workers together.",
         ),
         click.option(
             "--max-replica-lag",
             "max_replica_lag_seconds",
             type=click.FloatRange(min=0, min_open=True),
             metavar="SECONDS",
-            help="Take nothing new while a standby is further behind (needs pg_monitor).",
+            help="Claim nothing while a standby is further behind (needs pg_monitor).",
         ),
         click.option(
             "--pause-when",
@@ -214,7 +214,7 @@ def throttle_options(command: Command) -> Command:
             multiple=True,
             callback=parse_each_hours,
             metavar="HOURS",
-            help='Take nothing new in these hours by the database\'s clock, such as "mon-fri 09:00-17:30"; may be repeated.',
+            help='Claim nothing in these hours by the database\'s clock, such as "mon-fri 09:00-17:30"; may be repeated.',
         ),
     )
     for option in reversed(options):

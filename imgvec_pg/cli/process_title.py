@@ -1,4 +1,4 @@
-"""Passwords out of the list of processes, which every user of a machine can read."""
+"""Process title: hide passwords from the list of processes, which every user of a machine can read."""
 
 import os
 import sys

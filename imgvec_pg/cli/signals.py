@@ -1,4 +1,4 @@
-"""SIGTERM and ctrl-C while workers run: finish the batch in hand, then leave."""
+"""SIGTERM and ctrl-C: finish the batch in hand, then exit."""
 
 import logging
 import os

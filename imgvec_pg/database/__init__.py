@@ -1,1 +1,1 @@
-"""Connections, SQL files and the private server."""
+"""Connections, SQL templates, migrations and the private server."""

@@ -1,4 +1,4 @@
-"""Connections to the application's PostgreSQL, and what every command first asks of it."""
+"""Connect to PostgreSQL, with clear errors; check versions and the schema."""
 
 import re
 from collections.abc import Iterator

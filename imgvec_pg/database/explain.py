@@ -1,4 +1,4 @@
-"""Reading EXPLAIN (FORMAT JSON)."""
+"""Read the JSON of EXPLAIN."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

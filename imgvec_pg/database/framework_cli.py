@@ -1,4 +1,4 @@
-"""Handing a framework's command line on to the command imgvec, on the framework's own database."""
+"""Run `imgvec` from a framework's command line, on the framework's database."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""HNSW index options, as pgvector bounds them."""
+"""HNSW parameters within pgvector's bounds."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Create, upgrade and remove imgvec's own schema with Alembic, beside any tree of the application."""
+"""Migrations of imgvec's own schema with Alembic, independent of the application's."""
 
 import io
 from collections.abc import Callable

@@ -34,6 +34,7 @@ class ScanCosts:
 
 
 SCAN_COSTS_MICROSECONDS = (
+    # table up to: start, candidate, key, joined row
     ScanCosts(32 << 20, 0, 5.5, 0.92, 1.5),
     ScanCosts(512 << 20, 0, 5.5, 2.75, 4.5),
     ScanCosts(math.inf, 1500, 6.0, 4.0, 10.0),
@@ -44,8 +45,8 @@ middle range is priced between its own measurement and the next. A joined row co
 (benchmarks/results/search.txt: the exact scans of search_* and those of search() with one join)."""
 
 SCAN_STATEMENTS_MICROSECONDS = 300
-"""From Python a scan is three statements more: its settings set and put back (0.05 ms together) and the scan itself, planned with
-the application's joins (0.2 ms and more). search_* set and scan inside one call."""
+"""From Python a scan is three statements more: its settings set and put back (0.05 ms together), and the scan itself, which is
+planned (benchmarks/results/planning.txt: 0.3 ms without any join). search_* set and scan inside one call."""
 
 MAX_SCAN_SHARE = 0.6
 """An index scan may cost this share of the exact scan: in vain, or left out where it would do, that is 1.6 times the best."""

@@ -1,10 +1,12 @@
-"""SQL is kept in files; this finds them and fills in identifiers."""
+"""Load SQL files and fill in identifiers."""
 
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psycopg import sql
+
+from imgvec_pg.errors import InstallationError
 
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
@@ -14,15 +16,36 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def shipped_directory(name: str) -> Path:
-    """Return the folder `sql` or `migrations`: inside an installed package, beside it in a checkout."""
-    inside = PACKAGE / name
-    return inside if inside.is_dir() else PACKAGE.parent / name
+    """Return the folder `sql` or `migrations`: inside an installed package, beside it in a checkout.
+
+    Raises:
+        InstallationError: It is in neither place.
+    """
+    for folder in (PACKAGE / name, PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    raise _incomplete(PACKAGE / name)
 
 
 @cache
 def load_sql(name: str) -> sql.SQL:
-    """Return the statement in `sql/<name>`, its `{parts}` not yet filled in."""
-    return sql.SQL((shipped_directory("sql") / name).read_text(encoding="utf-8"))
+    """Return the statement in `sql/<name>`, its `{parts}` not yet filled in.
+
+    Raises:
+        InstallationError: There is no such file.
+    """
+    file = shipped_directory("sql") / name
+    try:
+        return sql.SQL(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _incomplete(file) from error
+
+
+def _incomplete(path: Path) -> InstallationError:
+    return InstallationError(
+        f"this installation is incomplete: {path}, which belongs to it, is missing; "
+        "install it again: pip install --force-reinstall --no-deps imgvec-pg"
+    )
 
 
 def render(name: str, **parts: sql.Composable) -> sql.Composed:

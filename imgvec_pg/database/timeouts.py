@@ -1,4 +1,4 @@
-"""Connections that give up on a server which neither answers nor hangs up, as behind a network that stalls half-open.
+"""Connections with a deadline for a server that neither answers nor hangs up, as behind a half-open network.
 
 libpq's tcp_user_timeout and keepalives do not see it where a proxy keeps acknowledging what it never delivers.
 """
@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 SILENCE_SECONDS = 14.0
-"""No statement of a worker takes so long: the server itself ends it after WORKER_STATEMENT_MS."""
+"""No statement of a worker takes so long: the server itself ends it after STATEMENT_MS of store/transactions.py."""
 COURTESY_SECONDS = 2.0
 """How long a session that has met silence waits for the rest of its connections, to give back what it holds."""
 
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class Silence:
-    """How long a session's connections wait for an answer: not for long any more once one of them waited in vain."""
+    """Deadline shared by a session's connections: shortened once one of them timed out."""
 
     def __init__(self, seconds: float | None = None) -> None:
         self.seconds = SILENCE_SECONDS if seconds is None else seconds
@@ -30,7 +30,7 @@ class Silence:
 
 
 class WatchedConnection(psycopg.Connection[TupleRow]):
-    """A connection whose every round trip ends: with the answer, or with OperationalError once it met silence.
+    """Connection with a deadline for each round trip; OperationalError when the server is silent for longer.
 
     Attributes:
         silence: Shared by the connections of one session; None watches nothing.

@@ -4,7 +4,7 @@ import time
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.demo.background import BackgroundWorker
-from imgvec_pg.demo.examples import Answer, Example, run_example
+from imgvec_pg.demo.examples import DemoQuery, StatementResult, run_example
 from imgvec_pg.errors import ImgvecError
 
 POLL_SECONDS = 0.02
@@ -12,8 +12,8 @@ GIVE_UP_AFTER_SECONDS = 60.0
 
 
 def wait_until_found(
-    connection: Connection, question: Example, product_id: int, worker: BackgroundWorker
-) -> tuple[Answer, float]:
+    connection: Connection, question: DemoQuery, product_id: int, worker: BackgroundWorker
+) -> tuple[StatementResult, float]:
     """Ask until the product is among the answers; return the answer and the seconds since now.
 
     Raises:

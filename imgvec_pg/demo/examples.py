@@ -16,7 +16,7 @@ VARIABLE = re.compile(r"(?<![:\w]):(?:'(\w+)'|(\w+))")
 
 
 @dataclass(frozen=True)
-class Example:
+class DemoQuery:
     """One statement of the demo.
 
     Attributes:
@@ -48,7 +48,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Answer:
+class StatementResult:
     """What PostgreSQL gave back, and how long it took."""
 
     columns: Sequence[str]
@@ -56,10 +56,10 @@ class Answer:
     seconds: float
 
 
-def run_example(connection: Connection, example: Example) -> Answer:
+def run_example(connection: Connection, example: DemoQuery) -> StatementResult:
     """Run the statement as it is shown."""
     began = time.perf_counter()
     cursor = connection.execute(sql.SQL(example.statement()))
     rows = cursor.fetchall() if cursor.description else []
     seconds = time.perf_counter() - began
-    return Answer([column.name for column in cursor.description or ()], rows, seconds)
+    return StatementResult([column.name for column in cursor.description or ()], rows, seconds)

@@ -18,7 +18,7 @@ ARCHIVE_FILE = PICTURES_FOLDER / "pictures.zip"
 
 
 @dataclass(frozen=True)
-class Picture:
+class DemoPicture:
     """One drawing: what it shows in words, and its file."""
 
     file: str
@@ -34,19 +34,19 @@ class Picture:
     keywords: tuple[str, ...]
 
 
-def read_manifest(path: Path = MANIFEST_FILE) -> list[Picture]:
+def read_manifest(path: Path = MANIFEST_FILE) -> list[DemoPicture]:
     """Read what each shipped picture shows, in the order of the archive."""
     rows = json.loads(path.read_text(encoding="utf-8"))
-    return [Picture(**{**row, "keywords": tuple(row["keywords"])}) for row in rows]
+    return [DemoPicture(**{**row, "keywords": tuple(row["keywords"])}) for row in rows]
 
 
-def write_manifest(pictures: list[Picture], path: Path) -> None:
+def write_manifest(pictures: list[DemoPicture], path: Path) -> None:
     """Write one picture a line, so that a change of one shows as one line."""
     lines = (json.dumps(asdict(picture), ensure_ascii=False) for picture in pictures)
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
 
 
-def unpack_pictures(folder: Path, limit: int | None = None) -> list[tuple[Picture, Path]]:
+def unpack_pictures(folder: Path, limit: int | None = None) -> list[tuple[DemoPicture, Path]]:
     """Write the pictures to a folder as real files, in the manifest's order; existing files stay.
 
     Args:
@@ -67,7 +67,7 @@ def unpack_pictures(folder: Path, limit: int | None = None) -> list[tuple[Pictur
     return unpacked
 
 
-def load_images(pictures: list[Picture], archive_file: Path = ARCHIVE_FILE) -> list[Image.Image]:
+def load_images(pictures: list[DemoPicture], archive_file: Path = ARCHIVE_FILE) -> list[Image.Image]:
     """Decode shipped pictures straight from the archive: RGB, white background."""
     with zipfile.ZipFile(archive_file) as archive:
         return [Image.open(io.BytesIO(archive.read(p.file))).convert("RGB") for p in pictures]

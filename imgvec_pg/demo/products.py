@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from imgvec_pg.demo.pictures import Picture
+from imgvec_pg.demo.pictures import DemoPicture
 
 SUPPLIERS = (
     {"id": 1, "name": "Blue Fern", "delivery_days": 1},
@@ -29,7 +29,7 @@ class Product:
     photo_path: str
 
 
-def make_product(number: int, picture: Picture) -> Product:
+def make_product(number: int, picture: DemoPicture) -> Product:
     """Make the product of one picture; the same picture always gets the same price, stock and supplier.
 
     Args:

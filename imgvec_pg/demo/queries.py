@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from imgvec_pg.demo.examples import Example
+from imgvec_pg.demo.examples import DemoQuery
 from imgvec_pg.demo.products import Product
 
 ARRIVAL = "pineapple"
@@ -10,10 +10,10 @@ ARRIVAL = "pineapple"
 ARRIVAL_WORDS = "tropical fruit"
 LIKED = "automobile"
 """The product that others are compared with."""
-WORDS = Example(
+WORDS = DemoQuery(
     "Words", 'What looks like "green vegetable"?', "words.sql", values={"words": "green vegetable"}
 )
-WORDS_AND_COLUMNS = Example(
+WORDS_AND_COLUMNS = DemoQuery(
     "Words and columns",
     'Which "insect" costs under 5, is in stock and comes within three days?',
     "words_and_columns.sql",
@@ -21,9 +21,9 @@ WORDS_AND_COLUMNS = Example(
 )
 
 
-def more_like(product: Product) -> Example:
+def more_like(product: Product) -> DemoQuery:
     """Ask for products that look like one: its stored vector is the question, no words and no model."""
-    return Example(
+    return DemoQuery(
         "More like this one",
         f"What else looks like the {product.name}, product {product.id}?",
         "more_like_this.sql",
@@ -31,16 +31,16 @@ def more_like(product: Product) -> Example:
     )
 
 
-ALTERNATIVES = Example(
+ALTERNATIVES = DemoQuery(
     "Instead of what is sold out",
     "For each of the dearest flags that are sold out: which two in stock look most like it?",
     "alternatives.sql",
 )
 
 
-def arrival_of(product: Product) -> Example:
+def arrival_of(product: Product) -> DemoQuery:
     """Insert a product, as the shop's own application would."""
-    return Example(
+    return DemoQuery(
         "A new product",
         f"A {product.name} arrives. The application inserts a row and knows nothing of vectors.",
         "arrival.sql",
@@ -48,7 +48,7 @@ def arrival_of(product: Product) -> Example:
     )
 
 
-FIND_ARRIVAL = Example(
+FIND_ARRIVAL = DemoQuery(
     "Found", f'What looks like "{ARRIVAL_WORDS}"?', "find_arrival.sql", values={"words": ARRIVAL_WORDS}
 )
 """Words that fit others too: the new one takes its place among them."""

@@ -23,9 +23,9 @@ from imgvec_pg.store.collection_ddl import (
     triggered_tables,
 )
 from imgvec_pg.store.collection_plan import plan_collection
-from imgvec_pg.store.grants import grant_rights
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import find_collections
+from imgvec_pg.store.setup.grants import grant_rights
 from imgvec_pg.store.source import resolve_relation
 from imgvec_pg.store.spec import CollectionSpec
 

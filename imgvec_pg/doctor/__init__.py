@@ -1,1 +1,1 @@
-"""`imgvec doctor`: checks of the server, the sources, the index and the queue, and of one query."""
+"""Checks of `imgvec doctor`: server, sources, index, queue, and the plan of one query."""

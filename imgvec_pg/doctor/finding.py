@@ -1,4 +1,4 @@
-"""One thing that `imgvec doctor` looked at."""
+"""Finding: the result of one check of `imgvec doctor`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "info", "ok")
 
 @dataclass(frozen=True)
 class Finding:
-    """What was met, in one line, and what to do about it, a command where there is one.
+    """One finding: severity, what was met in one line, and the fix, a command where there is one.
 
     Attributes:
         subject: What was looked at: "server", "database" or the name of a collection.

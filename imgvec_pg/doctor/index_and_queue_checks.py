@@ -1,4 +1,4 @@
-"""The doctor's checks of a collection's work: index, queue, workers, memory."""
+"""Checks of index, queue, workers and memory of a collection."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`imgvec doctor --query`: what PostgreSQL would do with a query, and what would be better. Never runs it."""
+"""`imgvec doctor --query`: explain a query, without running it, and suggest a better one."""
 
 import psycopg
 from psycopg import sql
@@ -11,7 +11,7 @@ from imgvec_pg.errors import UsageError
 
 
 def advise(connection: Connection, query: str) -> list[Finding]:
-    """EXPLAIN a query in a read-only transaction and name the cliffs in its plan.
+    """EXPLAIN a query in a read-only transaction and name what keeps it from the index.
 
     Raises:
         UsageError: It is not one statement that PostgreSQL can plan.

@@ -1,4 +1,4 @@
-"""What may mislead PostgreSQL's estimate of a filter, by which queries and search() choose their way."""
+"""Check what the planner's row estimates of a filter rest on; queries and search() choose index or exact scan by them."""
 
 import re
 from collections.abc import Iterator, Mapping

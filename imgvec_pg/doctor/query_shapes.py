@@ -1,4 +1,4 @@
-"""Query shapes that cannot use the HNSW index, recognised by their plan; docs/howto/fast-queries.md has each with its cure."""
+"""Query shapes that cannot use the HNSW index, recognised by their plan; docs/howto/fast-queries.md has each with its fix."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from imgvec_pg.doctor.finding import Finding
 Node = Mapping[str, Any]
 
 INNER_LIMIT = "put ORDER BY distance LIMIT k into an inner select, "
-CURES = {
+FIXES = {
     "similarity": (
         "it orders by 1 - distance DESC, which no index has",
         "ORDER BY distance LIMIT k, and 1 - distance in an outer select",
@@ -58,7 +58,7 @@ CURES = {
         "ORDER BY distance LIMIT k, or a cursor",
     ),
 }
-"""What was met and the cure, by name of the cliff."""
+"""Finding and fix, by name of the query shape."""
 
 OWN_SEARCHES = ("search_", "recommend_", "duplicates_of_")
 """How the functions are named that route a search inside, where no plan shows it."""
@@ -69,7 +69,7 @@ SIMILARITY = re.compile(r"- \(?[^()]*<=>")
 
 
 def judge(plan: Node, *, iterative_scan: str) -> list[Finding]:
-    """Name the cliffs of a plan, EXPLAIN (VERBOSE, FORMAT JSON)'s; else say how it searches."""
+    """Name the shapes in a plan that cannot use the index, EXPLAIN (VERBOSE, FORMAT JSON)'s; else say how it searches."""
     everything = list(nodes(plan))
     if not any(_reads_embeddings(node) or _is_near(node) for node in everything):
         for node in everything:
@@ -85,8 +85,8 @@ def judge(plan: Node, *, iterative_scan: str) -> list[Finding]:
                 "SELECT … FROM imgvec.near_NAME(…)",
             )
         ]
-    found = list(dict.fromkeys(_cliffs(everything)))
-    findings = [Finding("warning", "query", *CURES[name]) for name in found]
+    found = list(dict.fromkeys(_slow_shapes(everything)))
+    findings = [Finding("warning", "query", *FIXES[name]) for name in found]
     ordered = [node for node in everything if "Order By" in node]
     if ordered and not found:
         findings.append(Finding("ok", "query", "reads the HNSW index in order of distance"))
@@ -108,8 +108,8 @@ def judge(plan: Node, *, iterative_scan: str) -> list[Finding]:
     return findings
 
 
-def _cliffs(everything: list[Node]) -> Iterator[str]:
-    """Give the names of the cliffs, the most telling first."""
+def _slow_shapes(everything: list[Node]) -> Iterator[str]:
+    """Give the names of the query shapes, the most telling first."""
     if any(_is_near(node) for node in everything):
         yield "argument"
         return
@@ -137,7 +137,7 @@ def _cliffs(everything: list[Node]) -> Iterator[str]:
 
 
 def _structural(everything: list[Node]) -> Iterator[str]:
-    """Give the cliffs that are a node between the scan and the LIMIT."""
+    """Give the shapes that are a node between the scan and the LIMIT."""
     for node in everything:
         if not _computes_distance(node):
             continue

@@ -1,4 +1,4 @@
-"""Everything that `imgvec doctor` looks at, in order. Changes nothing."""
+"""Run all checks of `imgvec doctor`, in order. Changes nothing."""
 
 from collections.abc import Iterable, Iterator
 

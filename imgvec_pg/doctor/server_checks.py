@@ -1,4 +1,4 @@
-"""The doctor's checks of the server and the database as a whole."""
+"""Checks of the server and the database."""
 
 from collections.abc import Iterator
 from contextlib import suppress

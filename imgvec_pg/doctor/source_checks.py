@@ -1,4 +1,4 @@
-"""The doctor's checks of a collection's source: columns, triggers, policies, blind spots."""
+"""Checks of a collection's source: columns, triggers, policies, changes that triggers cannot see."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

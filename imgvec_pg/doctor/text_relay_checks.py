@@ -1,4 +1,4 @@
-"""The doctor's check of words in plain SQL: asks the relay and a worker once, over the relay's own session."""
+"""Check of text queries in plain SQL: sends one request through the relay to a worker, over the relay's own session."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.text_relay import prove_relay
+from imgvec_pg.store.setup.text_relay import prove_relay
 
 
 def check_relay(connection: Connection) -> Iterator[Finding]:

@@ -1,11 +1,11 @@
-"""Which models there are, by name. Neither importing this module nor a catalogued name imports torch."""
+"""Describe any model by its name. Neither this module nor a catalogued name imports torch."""
 
 import difflib
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from imgvec_pg.embedding.description import PLUGIN, ModelDescription
+from imgvec_pg.embedding.description import OPEN_CLIP, PLUGIN, ModelDescription
 from imgvec_pg.embedding.known_models import CATALOGUE as CATALOGUE
 from imgvec_pg.embedding.local_dir import describe_folder
 from imgvec_pg.embedding.openclip_names import (
@@ -15,6 +15,7 @@ from imgvec_pg.embedding.openclip_names import (
     nearest,
 )
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
+from imgvec_pg.embedding.runtime import has_models_extra, require_models_extra
 from imgvec_pg.embedding.timm_names import TIMM_PREFIX, describe_timm_model
 from imgvec_pg.errors import ImgvecError, ModelNotFoundError
 
@@ -34,6 +35,7 @@ def describe_model(name: str) -> ModelDescription:
 
     Raises:
         ModelNotFoundError: No such model; the nearest names are told.
+        MissingExtraError: The catalogue has no such model, and OpenCLIP and timm are not installed.
         ModelError: The name is known, but the model behind it cannot be trusted.
     """
     if name.startswith(LOCAL_DIR_PREFIX):
@@ -44,12 +46,31 @@ def describe_model(name: str) -> ModelDescription:
     architecture, slash, tag = name.partition("/")
     if not slash:
         return _describe_word(name)
+    known = _catalogued(name)
+    if known is not None:
+        return known
+    if not has_models_extra():
+        offered = nearest(name, CATALOGUE, otherwise=CATALOGUE)
+        require_models_extra(f"{name!r} is not in the catalogue ({offered}); a model beyond it")
     if name.startswith(TIMM_PREFIX):
-        return CATALOGUE.get(name) or describe_timm_model(tag)
-    known = CATALOGUE.get(f"{architecture}/{canonical_tag(tag)}")
-    if known is None and architecture not in architecture_names():
+        return describe_timm_model(tag)
+    if architecture not in architecture_names():
         raise ModelNotFoundError(f"OpenCLIP has no architecture {architecture!r}: {_offer(architecture)}")
-    return known or describe_open_clip_model(architecture, tag)
+    return describe_open_clip_model(architecture, tag)
+
+
+def _catalogued(name: str) -> ModelDescription | None:
+    if name.startswith(TIMM_PREFIX):
+        return CATALOGUE.get(name)
+    architecture, _, tag = name.partition("/")
+    return CATALOGUE.get(f"{architecture}/{canonical_tag(tag)}")
+
+
+def _architectures() -> list[str]:
+    """Return the architectures that OpenCLIP can build; where it is not installed, those of the catalogue."""
+    if has_models_extra():
+        return architecture_names()
+    return sorted({model.architecture for model in CATALOGUE.values() if model.library == OPEN_CLIP})
 
 
 def _describe_word(name: str) -> ModelDescription:
@@ -71,7 +92,7 @@ def _describe_word(name: str) -> ModelDescription:
     as_timm = f"{TIMM_PREFIX}{name}"
     if as_timm in CATALOGUE:
         raise ModelNotFoundError(f"{name} is a model of timm: name it {as_timm}")
-    if name in architecture_names():
+    if name in _architectures():
         known = [model for model in CATALOGUE if model.startswith((f"{name}/", f"{name}-quickgelu/"))]
         known = known or [f"{name}/TAG"]
         raise ModelNotFoundError(
@@ -84,7 +105,7 @@ def _describe_word(name: str) -> ModelDescription:
 
 def _offer(word: str) -> str:
     """Say which models are like a word that is no architecture; what else OpenCLIP publishes only torch could tell."""
-    like = difflib.get_close_matches(word, architecture_names(), n=4)
+    like = difflib.get_close_matches(word, _architectures(), n=4)
     catalogued = [
         model.name
         for model in CATALOGUE.values()
@@ -102,10 +123,12 @@ def describe_known(name: str) -> ModelDescription | None:
     Raises:
         ModelNotFoundError: There is no such model, architecture or folder.
     """
-    architecture, slash, tag = name.partition("/")
+    architecture, slash, _ = name.partition("/")
     if slash and not name.startswith(LOCAL_DIR_PREFIX):
-        is_catalogued = name in CATALOGUE or f"{architecture}/{canonical_tag(tag)}" in CATALOGUE
-        if not is_catalogued and (name.startswith(TIMM_PREFIX) or architecture in architecture_names()):
+        is_catalogued = _catalogued(name) is not None
+        if not is_catalogued and (
+            not has_models_extra() or name.startswith(TIMM_PREFIX) or architecture in architecture_names()
+        ):
             return None
     elif find_plugin(name) is not None:
         return None

@@ -1,4 +1,4 @@
-"""SHA-256 of weights: computed once a load, and compared with what was recorded where they were fetched."""
+"""SHA-256 of weights: computed once per load and compared with the recorded one."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What is known of a model before its weights are read."""
+"""Description of a model before its weights are read: dimensions, preprocessing, precision."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the catalogue tells of a model beyond what loading it takes."""
+    """Facts of a catalogued model for choosing it; loading needs none of them."""
 
     best_for: str
     licence: str

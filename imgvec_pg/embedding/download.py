@@ -1,4 +1,4 @@
-"""A model's files in a folder that can be carried to a machine without network: IMGVEC_MODEL_DIR's own layout."""
+"""Download a model into a folder for machines without network, in IMGVEC_MODEL_DIR's layout."""
 
 import json
 import shutil
@@ -13,6 +13,7 @@ from imgvec_pg.embedding.description import OPEN_CLIP, PLUGIN, ModelDescription
 from imgvec_pg.embedding.hub import HubUnavailableError, download_file
 from imgvec_pg.embedding.local_dir import CONFIG_NAME
 from imgvec_pg.embedding.openclip_names import architecture_config
+from imgvec_pg.embedding.runtime import require_models_extra
 from imgvec_pg.embedding.torch_models.openclip_text_tower import TEXT_TOWER_CONFIG, text_tower_config
 from imgvec_pg.embedding.weights import file_stem, find_weights, tensor_shapes, weights_names
 from imgvec_pg.errors import ModelError, WeightsMissingError
@@ -42,11 +43,13 @@ def fetch_model(
         sha256: What the weights must have, as their publisher says.
 
     Raises:
+        MissingExtraError: The extra `models` is not installed.
         WeightsMissingError: The hub is out of reach, or has them as a pickle only.
         ModelError: They are damaged, others than said, or of another architecture.
     """
     if model.library == PLUGIN or model.folder is not None:
         raise ModelError(f"{model.name} brings its own weights: there is nothing to fetch")
+    require_models_extra(f"fetching the model {model.name}")
     source = find_weights(model, weights)
     tensor_shapes(source)
     actual = verified_sha256(source)

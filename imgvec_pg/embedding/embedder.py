@@ -1,6 +1,7 @@
-"""What a model must be able to do for the rest of the library."""
+"""Embedder protocol: what a model must offer to the rest of the library."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ class Embedder(Protocol):
 
     One whose `prepare_image` begins with a plain resize, or that and a crop, may say so in an attribute `first_resize`
     (Resize): pictures then come to it so already, which spares copying all their pixels between processes.
+    One whose text tower reads only the beginning of a long text may have a method `text_length(text) -> TextLength`.
     """
 
     name: str
@@ -57,8 +59,30 @@ class Embedder(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class TextLength:
+    """A text in tokens, those that begin and end it included, and how many of them the model reads."""
+
+    tokens: int
+    context_length: int
+
+
+def describe_truncation(embedder: Embedder, text: str) -> str | None:
+    """Say that a model does not read the end of a text; None where it reads all, or does not tell."""
+    measure = getattr(embedder, "text_length", None)
+    if measure is None:
+        return None
+    length: TextLength = measure(text)
+    if length.tokens <= length.context_length:
+        return None
+    return (
+        f"the words have {length.tokens} tokens and {embedder.name} reads {length.context_length}: "
+        "the end of them counts for nothing"
+    )
+
+
 class SimpleEmbedder:
-    """What most embedders of one's own leave as it is: a subclass without words gives five things, one with words six.
+    """Base class for plugins: defaults for all but five members, six with a text tower.
 
     They are name, dimensions, fingerprint, `prepare_image` and `embed_prepared`; with words `has_text = True` and
     `embed_texts`.

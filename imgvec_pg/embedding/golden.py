@@ -1,4 +1,4 @@
-"""Fixed pictures and texts whose vectors tell whether a model computes here what it computed elsewhere."""
+"""Golden vectors: fixed images and texts whose embeddings tell whether a model computes the same numbers here."""
 
 from collections.abc import Collection
 from contextlib import suppress

@@ -1,8 +1,8 @@
-"""The Hugging Face hub: what its cache holds, and one quick try to fetch the rest."""
+"""Hugging Face hub: look into its cache, and download once what is missing."""
 
 import os
 
-from imgvec_pg.embedding.runtime import one_line
+from imgvec_pg.embedding.runtime import one_line, require_models_extra
 from imgvec_pg.errors import ModelError
 
 CONNECT_SECONDS = 5.0
@@ -13,7 +13,12 @@ class HubUnavailableError(ModelError):
 
 
 def cached_file(repository: str, filename: str) -> str | None:
-    """Return the path of a file in the hub's cache on this machine, or None."""
+    """Return the path of a file in the hub's cache on this machine, or None.
+
+    Raises:
+        MissingExtraError: The extra `models` is not installed.
+    """
+    require_models_extra("looking into the hub's cache")
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(repository, filename)

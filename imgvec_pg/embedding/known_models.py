@@ -1,4 +1,4 @@
-"""Models that are known to be good, with what choosing one takes. Importing this module imports no torch.
+"""Catalogue of recommended models, with facts for choosing one. Importing this module imports no torch.
 
 Dimensions, sizes and preprocessing are as open-clip-torch 3.3 (src/open_clip/pretrained.py, model_configs) and timm 1.0
 (each model's pretrained_cfg) publish them; a test compares. GFLOP and parameters are counted by benchmarks/models.py on

@@ -1,12 +1,14 @@
-"""From a model's name to a model that embeds. Importing this module does not import torch."""
+"""Load an embedder by model name. Importing this module does not import torch."""
 
 import warnings
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.description import TIMM, ModelDescription
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
+from imgvec_pg.embedding.runtime import has_models_extra, require_models_extra
 from imgvec_pg.errors import UsageError
 
 
@@ -26,14 +28,16 @@ def load_embedder(
 
     Raises:
         ModelNotFoundError: No such model.
+        MissingExtraError: It takes the extra `models`, which is not installed.
         WeightsMissingError: Its weights are not on this machine and cannot be fetched.
         ModelError: It cannot be loaded as asked.
     """
-    plugin = find_plugin(name) if "/" not in name else None
+    plugin = _plugin_of(name)
     if plugin is not None:
         _refuse_weights(name, weights)
         return load_plugin(plugin, device=device, precision=precision)
     model = describe_model(name)
+    check_loadable(name)
     if model.folder is not None:
         _refuse_weights(name, weights)
     file = Path(weights).expanduser() if weights is not None else None
@@ -46,12 +50,33 @@ def load_embedder(
     return OpenClipEmbedder(model, weights=file, device=device, precision=precision)
 
 
+def is_loadable(name: str) -> bool:
+    """Return whether this installation has the packages that load a model: the extra `models`, or a team's own."""
+    return _plugin_of(name) is not None or has_models_extra()
+
+
+def check_loadable(name: str) -> None:
+    """Refuse, before anything else is begun, a model that this installation has no packages for.
+
+    Raises:
+        MissingExtraError: It takes the extra `models`, which is not installed.
+    """
+    if _plugin_of(name) is None:
+        require_models_extra(f"loading the model {name}")
+
+
+def _plugin_of(name: str) -> EntryPoint | None:
+    return find_plugin(name) if "/" not in name else None
+
+
 def check_weights_fit(model: ModelDescription, weights: Path) -> None:
     """Compare the weights' names and shapes with a network that takes no memory.
 
     Raises:
+        MissingExtraError: The extra `models` is not installed.
         ModelError: They are of another architecture.
     """
+    require_models_extra(f"checking weights of {model.name}")
     import torch
 
     with torch.device("meta"), warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""A whole model in one folder, in OpenCLIP's own local-dir format.
+"""Load a model from one folder, in OpenCLIP's own local-dir format.
 
 `open_clip_config.json` with `model_cfg` and `preprocess_cfg`, `open_clip_model.safetensors`, and the
 tokenizer's files.

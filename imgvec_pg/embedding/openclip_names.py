@@ -1,4 +1,4 @@
-"""OpenCLIP's own architectures and tags, read from its package.
+"""Names of OpenCLIP's architectures and pretrained tags, read from its package.
 
 Architectures are JSON files and need no torch. Tags are Python code inside open_clip, whose import brings
 torch along (seconds), so they are asked for only when the name is not in our own catalogue.
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from imgvec_pg.embedding.description import ModelDescription, Preprocessing
-from imgvec_pg.embedding.runtime import import_open_clip
-from imgvec_pg.errors import ModelError, ModelNotFoundError
+from imgvec_pg.embedding.runtime import import_open_clip, require_models_extra
+from imgvec_pg.errors import ModelNotFoundError
 
 # open-clip-torch 3.3 src/open_clip/constants.py: HF_SAFE_WEIGHTS_NAME
 SAFE_WEIGHTS_NAME = "open_clip_model.safetensors"
@@ -22,10 +22,15 @@ SAFE_WEIGHTS_NAME = "open_clip_model.safetensors"
 
 @cache
 def open_clip_folder() -> Path:
-    """Return the folder of the installed open_clip package, without importing it."""
+    """Return the folder of the installed open_clip package, without importing it.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    require_models_extra("telling OpenCLIP's architectures")
     spec = importlib.util.find_spec("open_clip")
-    if spec is None or spec.origin is None:
-        raise ModelError("the package open_clip is not installed: pip install 'open-clip-torch>=3.3'")
+    assert spec is not None  # noqa: S101 - just looked for
+    assert spec.origin is not None  # noqa: S101
     return Path(spec.origin).parent
 
 

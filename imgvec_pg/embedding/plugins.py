@@ -1,4 +1,4 @@
-"""A team's own embedders, found through the entry point group `imgvec_pg.embedders`."""
+"""Plugins: embedders of the entry point group `imgvec_pg.embedders`."""
 
 from importlib.metadata import EntryPoint, entry_points
 

@@ -1,4 +1,4 @@
-"""The resize that a model's preprocessing begins with, told apart so that it can be done where pictures are decoded."""
+"""First resize and crop of a model's preprocessing, done where images are decoded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

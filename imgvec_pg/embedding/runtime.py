@@ -1,21 +1,51 @@
-"""Getting torch and open_clip into the process, and choosing device and precision."""
+"""Import torch and open_clip, which the extra `models` brings; choose device and precision."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from imgvec_pg import settings
-from imgvec_pg.errors import ModelError, UsageError
+from imgvec_pg.errors import MissingExtraError, ModelError, UsageError
 
 if TYPE_CHECKING:
     import torch
 
+MODELS_EXTRA = ("torch", "torchvision", "open_clip", "timm", "safetensors", "huggingface_hub")
+"""The modules of the extra `models`: all that embedding takes beyond the plain installation."""
+INSTALL_MODELS = "pip install 'imgvec-pg[models]'"
 PRECISIONS = ("fp32", "bf16", "fp16")
 _MISSING_OPERATOR = "operator torchvision::nms does not exist"
 _kept_libraries: list[torch.library.Library] = []  # a Library takes its definitions back when it is collected
+
+
+def has_models_extra() -> bool:
+    """Return whether this installation can load OpenCLIP's and timm's models. Imports nothing."""
+    return not _missing_modules()
+
+
+def require_models_extra(purpose: str) -> None:
+    """Refuse what only an installation with the extra `models` can do. Imports nothing.
+
+    Args:
+        purpose: What needs it, the subject of the error's line: "loading the model demo".
+
+    Raises:
+        MissingExtraError: A package of the extra is not installed.
+    """
+    missing = _missing_modules()
+    if missing:
+        raise MissingExtraError(
+            f"{purpose} needs the extra models (not installed: {', '.join(missing)}): {INSTALL_MODELS}, "
+            "or do it where that is; words and pictures to search with can be embedded by a running imgvec worker instead"
+        )
+
+
+def _missing_modules() -> list[str]:
+    return [name for name in MODELS_EXTRA if importlib.util.find_spec(name) is None]
 
 
 @cache
@@ -23,8 +53,10 @@ def import_open_clip() -> Any:  # noqa: ANN401 - an untyped module
     """Import open_clip, remedying PyPI's torchvision beside a CPU-only torch.
 
     Raises:
+        MissingExtraError: They are not installed.
         ModelError: torch, torchvision or open_clip cannot be imported.
     """
+    require_models_extra("OpenCLIP")
     try:
         try:
             importlib.import_module("torchvision")
@@ -44,13 +76,16 @@ def import_timm() -> Any:  # noqa: ANN401 - an untyped module
     """Import timm, which OpenCLIP brings along, with the same remedy.
 
     Raises:
+        MissingExtraError: It is not installed.
         ModelError: It cannot be imported.
     """
     import_open_clip()
     try:
         return importlib.import_module("timm")
     except (ImportError, OSError, RuntimeError) as error:
-        raise ModelError(f"timm cannot be imported ({one_line(error)}): pip install 'timm>=1.0'") from error
+        raise ModelError(
+            f"timm cannot be imported ({one_line(error)}): install it in a version that belongs to torch, see constraints.txt"
+        ) from error
 
 
 def _define_missing_operators() -> None:
@@ -70,6 +105,7 @@ def resolve_device(device: str) -> str:
 
     Raises:
         UsageError: Not one of those.
+        MissingExtraError: Only torch could tell, and it is not installed.
         ModelError: CUDA, or that GPU, is not there.
     """
     match = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", device)
@@ -77,6 +113,7 @@ def resolve_device(device: str) -> str:
         raise UsageError(f"device {device!r} is unknown: use auto, cpu, cuda or cuda:0, cuda:1, …")
     if device == "cpu":
         return device
+    require_models_extra(f"device {device!r}")
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0

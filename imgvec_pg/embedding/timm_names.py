@@ -1,4 +1,4 @@
-"""timm's image models by name: "timm/architecture.tag". Importing this module imports neither timm nor torch."""
+"""Names of timm's image models: "timm/architecture.tag". Importing this module imports neither timm nor torch."""
 
 from typing import Any
 

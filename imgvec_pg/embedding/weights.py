@@ -1,17 +1,16 @@
-"""Finding a model's weights on this machine or the hub, as safetensors and nothing else."""
+"""Find weights on this machine or the hub, as safetensors only."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
 
 from imgvec_pg import settings
 from imgvec_pg.embedding.description import PLUGIN, TIMM, ModelDescription
 from imgvec_pg.embedding.hub import HubUnavailableError, cached_file, download_file
 from imgvec_pg.embedding.local_dir import CONFIG_NAME, read_folder_config
 from imgvec_pg.embedding.openclip_names import architecture_config
-from imgvec_pg.errors import ImgvecError, ModelError, WeightsMissingError
+from imgvec_pg.embedding.runtime import require_models_extra
+from imgvec_pg.errors import ImgvecError, MissingExtraError, ModelError, WeightsMissingError
 
 # open_clip.factory._find_checkpoint_in_dir prefers these two, in this order, to everything else in a folder.
 FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
@@ -148,8 +147,12 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor in a safetensors file, reading its header only.
 
     Raises:
+        MissingExtraError: The extra `models` is not installed.
         ModelError: It is cut short, or is not safetensors at all.
     """
+    require_models_extra("reading weights")
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="numpy") as file:
             return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
@@ -174,7 +177,10 @@ def where_weights_are(model: ModelDescription) -> str:
         return str(found)
     if not model.hub_repository:
         return f"{MISSING}; {OUTSIDE_THE_HUB}"
-    cached = cached_file(model.hub_repository, model.hub_filename)
+    try:
+        cached = cached_file(model.hub_repository, model.hub_filename)
+    except MissingExtraError as error:
+        return f"{MISSING}, as far as is known: {error}"
     return cached or (
         f"{MISSING}; {model.hub_repository}/{model.hub_filename} on the hub, fetched at first use or by "
         f"imgvec model fetch {model.name} --to DIR"

@@ -10,7 +10,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.flask.blueprint import FORM_BYTES, jpeg
 from imgvec_pg.flask.request_search import Searchable, key_in_url, status_of
-from imgvec_pg.search.display_columns import default_columns
+from imgvec_pg.search.display_columns import TITLES, default_columns
 from imgvec_pg.search.formatting import show_value
 from imgvec_pg.search.nearest import Neighbour
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES
@@ -18,7 +18,6 @@ from imgvec_pg.search.rows import newest_rows
 from imgvec_pg.store.collection import Collection
 
 LARGE_PIXELS = 1600
-TITLES = ("title", "name")
 PATHS = ("uri", "path", "file", "file_name", "photo", "image")
 HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 POLICY = "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

@@ -14,8 +14,11 @@ from imgvec_pg.search.images import thumbnail
 from imgvec_pg.search.nearest import Neighbour, Neighbours
 from imgvec_pg.search.query_types import SearchQuery, show_key
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.text import is_path, shorten_path
 
 KINDS = {"words": "Nearest to the words", "image": "Nearest to the picture", "row": "Nearest to the row"}
+PATH_CHARACTERS = 30
+"""What fits into the two lines of a narrow card."""
 # The codes of ImageError as a visitor may read them; its message may name folders of the server.
 MISSING = {
     "not_found": "file not found",
@@ -111,10 +114,17 @@ def _card(row: Neighbour, picture: bytes | ImageError) -> str:
 
 def _columns(columns: dict[str, object]) -> str:
     entries: Sequence[str] = [
-        f'<dt title="{escape(name)}">{escape(name)}</dt><dd>{escape(show_value(value)) or "–"}</dd>'
+        f'<dt title="{escape(name)}">{escape(name)}</dt>{_value(show_value(value))}'
         for name, value in columns.items()
     ]
     return f"<dl>{''.join(entries)}</dl>" if entries else ""
+
+
+def _value(text: str) -> str:
+    """Return a column's value; the page cuts a long one at its end, where paths differ."""
+    if len(text) <= PATH_CHARACTERS or not is_path(text):
+        return f"<dd>{escape(text) or '–'}</dd>"
+    return f'<dd title="{escape(text)}">{escape(shorten_path(text, PATH_CHARACTERS))}</dd>'
 
 
 @cache

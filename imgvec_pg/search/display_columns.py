@@ -1,16 +1,23 @@
 """Which columns of the source are shown, and why an answer is empty."""
 
+import json
 from collections.abc import Sequence
 
+import psycopg
+from psycopg import sql
+
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import NearestOptions
-from imgvec_pg.search.query_types import RowKey
+from imgvec_pg.search.query_types import RowKey, show_key
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.source import no_such_column, resolve_relation
 
 DEFAULT_COLUMNS = 6
+TITLES = ("title", "name")
+"""Columns that hold what people call a row."""
 
 
 def default_columns(connection: Connection, collection: Collection) -> list[str]:
@@ -24,6 +31,35 @@ def default_columns(connection: Connection, collection: Collection) -> list[str]
         },
     )
     return [str(row[0]) for row in rows]
+
+
+def label_rows(connection: Connection, collection: Collection, keys: Sequence[Key]) -> dict[str, str]:
+    """Return what people call rows, by their keys as `show_key` shows them: a title or name, else the path.
+
+    Empty where the source has neither, or this role may not read it; rows without one are absent.
+    """
+    short = [
+        str(row[0])
+        for row in connection.execute(
+            load_sql("queries/short_columns.sql"),
+            {
+                "oid": _oid(connection, collection),
+                "except": list(collection.key_columns),
+                "limit": 1000,
+            },
+        )
+    ]
+    column = next((name for name in TITLES if name in short), collection.path_column)
+    if column is None or not keys:
+        return {}
+    parts = bindable(collection.parts(vector_schema(connection)))
+    statement = render("collection/labels.sql", **parts, label=sql.Identifier("s", column))
+    try:
+        with connection.transaction():
+            rows = connection.execute(statement, {"keys": json.dumps(list(keys), default=str)}).fetchall()
+    except psycopg.errors.InsufficientPrivilege:
+        return {}
+    return {show_key(key): label for key, label in rows if label}
 
 
 def check_columns(connection: Connection, collection: Collection, names: Sequence[str]) -> None:

@@ -23,14 +23,14 @@ from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.query_embedding import (
     ModelOptions,
+    embed_and_keep,
     embed_picture,
-    embed_words,
     load_collection_model,
     read_cached,
     text_query,
     touch_cached,
 )
-from imgvec_pg.search.query_types import Float32Array, read_vector
+from imgvec_pg.search.query_types import EmbeddedWords, Float32Array, read_vector
 from imgvec_pg.store.collection import Collection
 
 log = logging.getLogger(__name__)
@@ -49,26 +49,42 @@ _loading = threading.Lock()
 def vector_of_words(
     connection: Connection, collection: Collection, words: str, embedding: Embedding = "auto"
 ) -> Float32Array:
-    """Return the vector of words, shape (dimensions,), L2 norm 1.
+    """Return the vector of words, shape (dimensions,), L2 norm 1; `query_of_words` without what goes with it.
 
     Raises:
         UsageError: The words are empty or too long, or the collection's model knows no words.
         NoWorkerError: Only a worker may embed, and none answered.
         ModelError: The model cannot be loaded here, or is not the one the collection was embedded with.
     """
+    return query_of_words(connection, collection, words, embedding).vector
+
+
+def query_of_words(
+    connection: Connection, collection: Collection, words: str, embedding: Embedding = "auto"
+) -> EmbeddedWords:
+    """Embed words; `truncated`, which is logged as a warning too, tells of words too long for the model.
+
+    Raises:
+        UsageError, NoWorkerError, ModelError: As `vector_of_words`.
+    """
+    found = _embed(connection, collection, words, embedding)
+    if found.truncated is not None:
+        log.warning("%s", found.truncated)
+    return found
+
+
+def _embed(connection: Connection, collection: Collection, words: str, embedding: Embedding) -> EmbeddedWords:
     text = text_query(collection, words)
     cached = read_cached(connection, collection, text)
     if cached is not None and not cached.is_touch_due:
-        return cached.embedding
+        return cached.found
     # What is written to the cache in the caller's transaction would keep all others waiting who ask for the same words.
     with beside(connection) as own:
         if cached is not None:
             touch_cached(own, collection, text)
-            return cached.embedding
-        embedding_by_worker = _by_worker(own, collection, embedding, words=text)
-        if embedding_by_worker is not None:
-            return embedding_by_worker
-        return embed_words(own, collection, model_here(own, collection), words)
+            return cached.found
+        by_worker = _by_worker(own, collection, embedding, words=text)
+        return by_worker or embed_and_keep(own, collection, model_here(own, collection), words)
 
 
 def vector_of_image(
@@ -89,9 +105,9 @@ def vector_of_image(
     except ImageError as error:
         raise UsageError(f"the picture cannot be used: {error}") from error
     with beside(connection) as own:
-        embedding_by_worker = _by_worker(own, collection, embedding, image=image)
-    if embedding_by_worker is not None:
-        return embedding_by_worker
+        by_worker = _by_worker(own, collection, embedding, image=image)
+    if by_worker is not None:
+        return by_worker.vector
     return embed_picture(connection, collection, model_here(connection, collection), decoded)
 
 
@@ -123,7 +139,7 @@ def _by_worker(
     *,
     words: str | None = None,
     image: bytes | None = None,
-) -> Float32Array | None:
+) -> EmbeddedWords | None:
     """Have a worker embed; None where none answers and this process may do it.
 
     Args:
@@ -155,7 +171,7 @@ def _by_worker(
     return None
 
 
-def _ask(own: Connection, values: dict[str, object]) -> Float32Array | None:
+def _ask(own: Connection, values: dict[str, object]) -> EmbeddedWords | None:
     row = own.execute(load_sql("queries/enqueue_request.sql"), values).fetchone()
     if row is None or row[0] is None:
         return None
@@ -165,6 +181,6 @@ def _ask(own: Connection, values: dict[str, object]) -> Float32Array | None:
         if answer is not None:
             if answer[1] is not None:
                 raise ModelError(f"the worker could not embed this: {answer[1]}")
-            return read_vector(answer[0])
+            return EmbeddedWords(read_vector(answer[0]), answer[2])
         time.sleep(POLL_SECONDS)
     return None

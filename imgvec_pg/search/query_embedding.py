@@ -10,14 +10,14 @@ from PIL.Image import Image
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
-from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.embedder import Embedder, describe_truncation
 from imgvec_pg.embedding.golden import IMAGE, TEXT
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ImageError, UsageError
 from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
-from imgvec_pg.search.query_types import Float32Array, SearchQuery, read_vector, vector_text
+from imgvec_pg.search.query_types import EmbeddedWords, Float32Array, SearchQuery, read_vector, vector_text
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.model_registry import check_golden, read_fingerprint, require_same_model
 
@@ -49,10 +49,12 @@ def ask_with_words(
     cached = read_cached(connection, collection, text)
     if cached is None:
         embedder = load_collection_model(connection, collection, options)
-        return SearchQuery("words", words, embed_words(connection, collection, embedder, words))
-    if cached.is_touch_due:
-        touch_cached(connection, collection, text)
-    return SearchQuery("words", words, cached.embedding)
+        found = embed_and_keep(connection, collection, embedder, words)
+    else:
+        found = cached.found
+        if cached.is_touch_due:
+            touch_cached(connection, collection, text)
+    return SearchQuery("words", words, found.vector, truncated=found.truncated)
 
 
 def text_query(collection: Collection, words: str) -> str:
@@ -72,9 +74,9 @@ def text_query(collection: Collection, words: str) -> str:
 
 @dataclass(frozen=True)
 class CachedText:
-    """A text's vector in the cache, shape (dimensions,), and whether it is a day since its use was noted."""
+    """A text's vector in the cache, and whether it is a day since its use was noted."""
 
-    embedding: Float32Array
+    found: EmbeddedWords
     is_touch_due: bool
 
 
@@ -82,7 +84,7 @@ def read_cached(connection: Connection, collection: Collection, text: str) -> Ca
     """Return what the cache of texts has of a prompted text; None for a text that it does not have."""
     values = {"model_id": collection.model_id, "text": text}
     row = connection.execute(load_sql("queries/cached_text.sql"), values).fetchone()
-    return None if row is None else CachedText(read_vector(row[0]), row[1])
+    return None if row is None else CachedText(EmbeddedWords(read_vector(row[0]), row[2]), row[1])
 
 
 def touch_cached(connection: Connection, collection: Collection, text: str) -> None:
@@ -102,8 +104,16 @@ def embed_words(
     Raises:
         ModelError: The model computes other vectors here than at its first use.
     """
+    return embed_and_keep(connection, collection, embedder, words).vector
+
+
+def embed_and_keep(
+    connection: Connection, collection: Collection, embedder: Embedder, words: str
+) -> EmbeddedWords:
+    """Do what `embed_words` does, and tell whether the model read all of the words."""
     text = prompted(collection, words)
     check_golden(connection, collection, embedder, (TEXT,))
+    note = describe_truncation(embedder, text)
     embedding: Float32Array = embedder.embed_texts([text])[0]
     statement = render("queries/cache_text.sql", vector=psycopg.sql.Identifier(vector_schema(connection)))
     values = {
@@ -111,9 +121,10 @@ def embed_words(
         "fingerprint": embedder.fingerprint,
         "text": text,
         "embedding": vector_text(embedding),
+        "note": note,
     }
     _write_cache(connection, statement, values)
-    return embedding
+    return EmbeddedWords(embedding, note)
 
 
 def ask_with_image(
@@ -125,17 +136,29 @@ def ask_with_image(
         UsageError: The file is missing or not an image.
         ModelError: The model cannot be loaded, or is not the one the collection was embedded with.
     """
-    if not file.is_file():
-        state = "is not a file" if file.exists() else "does not exist"
-        raise UsageError(f"the picture {file} {state}; expected an image file such as shoes.jpg")
-    path = file.resolve()
+    data = read_picture(file)
     try:
-        data = fetch_bytes(ImageReference(path=path.name), path.parent)
         image = decode_sandboxed(data)
     except ImageError as error:
         raise UsageError(f"the picture {file} cannot be used: {error}") from error
     embedder = load_collection_model(connection, collection, options)
     return SearchQuery("image", file.name, embed_picture(connection, collection, embedder, image), data)
+
+
+def read_picture(file: Path) -> bytes:
+    """Return the encoded bytes of a picture file.
+
+    Raises:
+        UsageError: The file is missing or cannot be read.
+    """
+    if not file.is_file():
+        state = "is not a file" if file.exists() else "does not exist"
+        raise UsageError(f"the picture {file} {state}; expected an image file such as shoes.jpg")
+    path = file.resolve()
+    try:
+        return fetch_bytes(ImageReference(path=path.name), path.parent)
+    except ImageError as error:
+        raise UsageError(f"the picture {file} cannot be used: {error}") from error
 
 
 def embed_picture(
@@ -193,6 +216,7 @@ def load_collection_model(connection: Connection, collection: Collection, option
     """Load the model of a collection and check that it is the one its rows were embedded with.
 
     Raises:
+        MissingExtraError: It takes the extra `models`, which is not installed.
         ModelError: It cannot be loaded, or has other dimensions or another fingerprint.
     """
     embedder = load_embedder(

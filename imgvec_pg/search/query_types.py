@@ -37,12 +37,22 @@ class SearchQuery:
         shown: The words, the file's name or the key, for people.
         target: A vector of shape (dimensions,), L2 norm 1; or a row, which is then not in its own answer.
         picture: The encoded bytes of the picture that is searched with, where there is one.
+        truncated: A sentence where the model read only the beginning of the words.
     """
 
     kind: str
     shown: str
     target: Float32Array | RowKey
     picture: bytes | None = None
+    truncated: str | None = None
+
+
+@dataclass(frozen=True)
+class EmbeddedWords:
+    """The vector of words, shape (dimensions,), L2 norm 1; `truncated` as SearchQuery has it."""
+
+    vector: Float32Array
+    truncated: str | None = None
 
 
 def as_unit_vector(value: object, dimensions: int | None = None, *, others: str = "") -> Float32Array:

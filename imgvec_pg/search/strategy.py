@@ -12,8 +12,9 @@
 5. No more is affordable: the exact scan over all that match, "index, then exact", or "exact" where none was tried.
 6. So index scans in vain add at most 0.6 of the exact scan's time, and one that is left out would have taken at least that.
 
-The costs are those of database/scan_costs.py, by the size of the embedding table; search_* in SQL follow the same rule
-(sql/collection/search.sql). No iterative scan: it stops after hnsw.max_scan_tuples, and one that goes on misses near rows
+The costs are those of database/scan_costs.py, by the size of the embedding table. search_* in SQL follow the same rule
+(sql/collection/search.sql) with keys for joined rows, and without the statements that a scan from Python adds to its start.
+No iterative scan: it stops after hnsw.max_scan_tuples, and one that goes on misses near rows
 (benchmarks/results/selectivity.txt).
 """
 

@@ -47,7 +47,7 @@ RESTRICTING = ("_where_criteria", "_setup_joins", "_from_obj")
 class Found:
     """The rows, nearest first, each with what the select has and `distance` (0 to 2) last; and how they were found."""
 
-    rows: Sequence[sa.Row[Any]]
+    rows: "Sequence[sa.Row[*tuple[Any, ...]]]"  # of any columns, as SQLAlchemy 2.1 writes it
     strategy: Strategy
 
 

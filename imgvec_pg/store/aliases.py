@@ -1,4 +1,4 @@
-"""Aliases: stable names with functions of their own, each pointing to one collection, which alone ever switch."""
+"""Aliases: stable names, each with search functions of its own, that point to one collection and can be switched."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from imgvec_pg.store.spec import check_name
 
 @dataclass(frozen=True)
 class Alias:
-    """A row of the registry. Field names are the query's columns."""
+    """An alias as registered. Field names are the query's columns."""
 
     name: str
     collection_id: int

@@ -137,7 +137,7 @@ class Collection:
             "s_equals_embedding": key.equal("s", ("imgvec", self.embedding_table)),
             "n_has_image": self._has_image("n"),
             "s_has_image": self._has_image("s"),
-            "watched_differ": sql.SQL(" OR ").join(map(self._differs, self.watch_columns)),
+            "watched_differ": self._watched_differ(key),
             "path": self._image_column(self.path_column, "text"),
             "content": self._image_column(self.content_column, "bytea"),
             "s_reference_hash": self._reference_hash("s"),
@@ -190,6 +190,34 @@ class Collection:
             conditions.append(sql.SQL("pg_catalog.octet_length({}) OPERATOR(pg_catalog.>) 0").format(content))
         return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))
 
+    @property
+    def is_library(self) -> bool:
+        """Whether the source is imgvec's own table of pictures, whose content_hash says what each picture is."""
+        is_own = (self.source_schema, self.source_name) == ("imgvec", "image")
+        return is_own and "content_hash" in self.watch_columns
+
+    def _watched_differ(self, key: KeySql) -> sql.Composed:
+        """Say that a row's picture may be another. One of the library that only moved, and is embedded, is not."""
+        if not self.is_library:
+            return sql.SQL(" OR ").join(map(self._differs, self.watch_columns))
+        return sql.SQL(
+            "{other} OR ({moved}) AND NOT EXISTS (SELECT FROM imgvec.{table} AS e WHERE {same_row} "
+            "AND e.content_hash OPERATOR(pg_catalog.=) n.content_hash)"
+        ).format(
+            other=sql.SQL(" OR ").join(map(self._differs, self._said_beside_the_picture)),
+            moved=sql.SQL(" OR ").join(map(self._differs, self._image_columns)),
+            table=sql.Identifier(self.embedding_table),
+            same_row=key.equal("e", "n"),
+        )
+
+    @property
+    def _image_columns(self) -> list[str]:
+        return [column for column in (self.path_column, self.content_column) if column is not None]
+
+    @property
+    def _said_beside_the_picture(self) -> list[str]:
+        return [column for column in self.watch_columns if column not in self._image_columns]
+
     def _differs(self, column: str) -> sql.Composed:
         """Compare bytes as bytes, all else as exact text: not every type has an =, nor every collation an exact one."""
         cast = sql.SQL("" if column == self.content_column else '::text COLLATE "C"')
@@ -198,12 +226,16 @@ class Collection:
         )
 
     def _reference_hash(self, row: str) -> sql.Composed:
-        """Hash what a row says of its picture: all watched columns, of the bytes their length, which costs no reading."""
+        """Hash what a row says of its picture: all watched columns, of the bytes their length, which costs no reading.
+
+        The library's rows say it by content_hash alone: the same file elsewhere is the same picture.
+        """
+        columns = self._said_beside_the_picture if self.is_library else self.watch_columns
         values = sql.SQL(", ").join(
             sql.SQL("pg_catalog.octet_length({})" if column == self.content_column else "{}::text").format(
                 sql.Identifier(row, column)
             )
-            for column in self.watch_columns
+            for column in columns
         )
         return sql.SQL("pg_catalog.sha256(pg_catalog.convert_to(ROW({})::text, 'UTF8'))").format(values)
 

@@ -1,4 +1,4 @@
-"""Read the source's images and write what became of them: embeddings, failures, keys to try again."""
+"""Read source images; write embeddings, failures and delayed keys."""
 
 import uuid
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, read_like_triggers, sh
 
 @dataclass(frozen=True)
 class StoredImage:
-    """What a row holds now: its key's position in the request (from 0), a path or bytes, or neither; and its hash."""
+    """Image reference of a row: the key's position in the request (from 0), a path or bytes, or neither; and its hash."""
 
     position: int
     path: str | None
@@ -57,7 +57,7 @@ KeyResult = TypeVar("KeyResult", EmbeddedKey, FailedKey)
 
 @dataclass
 class Outcome:
-    """What became of one job's keys. Keys in none of the lists are gone from the source."""
+    """Outcome of one job: its keys embedded, failed and delayed. Keys in none of the lists are gone from the source."""
 
     job_id: int
     embedded: list[EmbeddedKey] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Written:
-    """What became of the jobs that a write was about.
+    """Counts of one write.
 
     Attributes:
         embedded: Rows written.

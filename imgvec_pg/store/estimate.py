@@ -1,4 +1,4 @@
-"""What filling a collection would take: rows, bytes, hours."""
+"""Estimate a first fill: rows, bytes, hours."""
 
 from dataclasses import dataclass
 

@@ -145,6 +145,12 @@ class KeySql:
             "p_keys_descending": sql.SQL(", ").join(
                 sql.SQL("{} DESC").format(sql.Identifier("p", name)) for name in self.names
             ),
+            "keys_descending": sql.SQL(", ").join(
+                sql.SQL("{} DESC").format(sql.Identifier(name)) for name in self.names
+            ),
+            "s_keys_descending": sql.SQL(", ").join(
+                sql.SQL("{} DESC").format(sql.Identifier("s", name)) for name in self.names
+            ),
             "o_is_missing": sql.SQL("({} IS NULL)").format(sql.Identifier("o", self.names[0])),
             "n_equals_o": self.equal("n", "o"),
             "n_equals_s": self.equal("n", "s"),

@@ -1,4 +1,4 @@
-"""Models on record: what the first worker stamped, and the golden vectors that later ones must reproduce."""
+"""Registry of models: fingerprints, and the golden vectors that each later load must reproduce."""
 
 import weakref
 from collections.abc import Collection as Kinds
@@ -43,7 +43,7 @@ class RecordedModel:
 
 @dataclass(frozen=True)
 class GoldenComparison:
-    """How near a model here is to the golden vectors on record.
+    """Cosines between the golden vectors on record and those computed here.
 
     Attributes:
         images: Least cosine of the pictures; None where there are none here or on record.

@@ -1,4 +1,4 @@
-"""Find collections on record, by name or all."""
+"""Find registered collections, by name or all."""
 
 from psycopg.rows import class_row
 

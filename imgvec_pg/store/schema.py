@@ -11,6 +11,7 @@ from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     Double,
     ForeignKey,
     Identity,
@@ -21,9 +22,14 @@ from sqlalchemy import (
     Sequence,
     SmallInteger,
     Text,
+    TypeDecorator,
     UniqueConstraint,
+    and_,
+    case,
     func,
+    literal_column,
     text,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL, REGCLASS, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -31,6 +37,22 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from imgvec_pg.store.mixin import EmbeddingMixin as EmbeddingMixin
 
 TimestampTz = TIMESTAMP(timezone=True)
+
+
+class ReadableTimestampTz(TypeDecorator[datetime]):
+    """A time that others write: NULL where Python has no such date, for which psycopg would raise for the whole answer.
+
+    A CHECK keeps such dates out; a database may be older than that, or have been restored without it.
+    """
+
+    impl = TIMESTAMP(timezone=True)
+    cache_ok = True
+
+    def column_expression(self, column: ColumnElement[datetime]) -> ColumnElement[Any]:
+        """Return what is selected for the column."""
+        first: ColumnElement[Any] = literal_column("'0002-01-01 00:00:00+00'::timestamptz")
+        end: ColumnElement[Any] = literal_column("'9999-01-01 00:00:00+00'::timestamptz")
+        return case((and_(column >= first, column < end), type_coerce(column, self)))
 
 
 class Base(DeclarativeBase):
@@ -55,7 +77,7 @@ class Image(Base):
     media_type: Mapped[str] = mapped_column(Text)
     width: Mapped[int] = mapped_column(Integer)
     height: Mapped[int] = mapped_column(Integer)
-    taken_at: Mapped[datetime | None] = mapped_column(TimestampTz)
+    taken_at: Mapped[datetime | None] = mapped_column(ReadableTimestampTz)
     attributes: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
     content_hash: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
@@ -137,7 +159,7 @@ class Alias(Base):
 
 
 class GoldenVector(Base):
-    """What a model made of a fixed picture or text at its first use."""
+    """Golden vector: embedding of a fixed image or text at the first use of a model."""
 
     __tablename__ = "golden_vector"
 
@@ -200,10 +222,11 @@ class TextEmbedding(Base):
     text: Mapped[str] = mapped_column(Text, primary_key=True)
     embedding: Mapped[Any] = mapped_column(HALFVEC())
     used_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
+    note: Mapped[str | None] = mapped_column(Text)
 
 
 class WorkerRow(Base):
-    """Who is alive and what it does."""
+    """A live worker and its activity."""
 
     __tablename__ = "worker"
 
@@ -220,12 +243,14 @@ class WorkerRow(Base):
 
 
 class EmbeddingRequest(Base):
-    """A text or a picture that somebody waits for."""
+    """A text or an image that a query waits for."""
 
     __tablename__ = "embedding_request"
     __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012 - SQLAlchemy's own protocol
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    asker: Mapped[str] = mapped_column(Text, server_default=text("SESSION_USER"))
+    asked_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.clock_timestamp())
     model_id: Mapped[int] = mapped_column(Integer)
     text: Mapped[str | None] = mapped_column(Text)
     image: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -234,10 +259,11 @@ class EmbeddingRequest(Base):
     answered_at: Mapped[datetime | None] = mapped_column(TimestampTz)
     embedding: Mapped[str | None] = mapped_column(Text)
     error: Mapped[str | None] = mapped_column(Text)
+    note: Mapped[str | None] = mapped_column(Text)
 
 
 class Calibration(Base):
-    """How far apart random pairs of a collection are: quantiles of the distance of two rows, or of words and a row."""
+    """Quantiles of the distances of random pairs of a collection: two rows, or words and a row."""
 
     __tablename__ = "calibration"
 

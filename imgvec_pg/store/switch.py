@@ -1,4 +1,4 @@
-"""What stands between a collection and its successor: rows without a vector there, and the switch itself."""
+"""Switch an alias to a successor: count rows that lack an embedding there, then switch."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ PAUSE_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Missing:
-    """Rows that the present collection finds and its successor would not.
+    """Rows embedded in the present collection and not in its successor.
 
     Attributes:
         rows: All of them.

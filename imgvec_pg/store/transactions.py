@@ -1,11 +1,12 @@
-"""Short transactions beside an application: they end soon, and step back from what it holds."""
+"""Short transactions beside an application: statement, lock and idle timeouts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from psycopg.pq import TransactionStatus
+
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.database.timeouts import WatchedConnection
 from imgvec_pg.store.collection import Collection
 
 STATEMENT_MS = 10_000
@@ -21,20 +22,22 @@ server has to choose a victim. Where the server's is shorter, so is this: a quar
 def short_transaction(connection: Connection, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> Iterator[None]:
     """Run one transaction that steps back from a lock that the application holds.
 
+    Within a transaction that is open already it is a savepoint, and sets the lock timeout alone: the other limits
+    would outlast the block.
+
     Raises:
         psycopg.errors.LockNotAvailable: It was not had in time; nothing was changed.
-        psycopg.errors.QueryCanceled: A worker's statement took longer than 10 s; nothing was changed.
+        psycopg.errors.QueryCanceled: A statement took longer than 10 s; nothing was changed.
     """
-    # Within somebody else's transaction the limits would outlast this block.
-    is_workers = isinstance(connection, WatchedConnection)
+    is_outermost = connection.info.transaction_status == TransactionStatus.IDLE
     with connection.transaction():
         connection.execute(
             load_sql("queries/transaction_limits.sql"),
             {
-                "statement_ms": STATEMENT_MS if is_workers else None,
-                "idle_in_transaction_ms": IDLE_IN_TRANSACTION_MS if is_workers else None,
+                "statement_ms": STATEMENT_MS if is_outermost else None,
+                "idle_in_transaction_ms": IDLE_IN_TRANSACTION_MS if is_outermost else None,
                 "lock_ms": lock_timeout_ms,
-                "is_workers": is_workers,
+                "is_outermost": is_outermost,
             },
         )
         yield

@@ -17,15 +17,18 @@ BEGIN
                 ELSE 'CALL imgvec.prepare_text(collection, words) has a worker embed it; imgvec words setup lets queries do so themselves.' END;
     END IF;
     -- Seen before a connection is opened, so that a stampede does not take them all. A standby has no such table.
-    IF NOT pg_is_in_recovery() AND (SELECT w.is_full FROM imgvec.requests_waiting() AS w) THEN
+    IF NOT pg_is_in_recovery() AND (SELECT w.is_full FROM imgvec.requests_waiting(session_user::text) AS w) THEN
         PERFORM imgvec.raise_no_answer($1, 'full', timeout_ms);
     END IF;
-    SELECT r.outcome, r.embedding, r.error INTO answer FROM imgvec.relay_request($1, $2, $3, timeout_ms) AS r;
+    SELECT r.outcome, r.embedding, r.error, r.note INTO answer FROM imgvec.relay_request($1, $2, $3, timeout_ms) AS r;
     IF answer.outcome <> 'answered' THEN
         PERFORM imgvec.raise_no_answer($1, answer.outcome, timeout_ms);
     ELSIF answer.error IS NOT NULL THEN
         RAISE external_routine_exception USING MESSAGE = 'the worker could not embed this: ' || answer.error,
             HINT = 'Ask with other words or another picture.';
+    END IF;
+    IF answer.note IS NOT NULL THEN
+        RAISE NOTICE USING MESSAGE = answer.note;
     END IF;
     RETURN answer.embedding::{vector}.halfvec;
 END

@@ -1,6 +1,6 @@
 -- imgvec.embed_text(collection, words): the vector of words, made by the collection's model from the collection's
 -- prompt: from the cache, else by a running worker, whose answer then stays in the cache.
--- Raises rather than return NULL, which would match arbitrary rows.
+-- A NOTICE tells of words longer than the model reads. Raises rather than return NULL, which would match arbitrary rows.
 CREATE FUNCTION imgvec.embed_text(collection text, words text) RETURNS {vector}.halfvec
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
@@ -8,11 +8,15 @@ AS $function$
 DECLARE
     question record;
     found_embedding {vector}.halfvec;
+    found_note text;
 BEGIN
     SELECT q.model_id, q.prompted INTO question FROM imgvec.text_query($1, $2) AS q;
-    SELECT t.embedding INTO found_embedding
+    SELECT t.embedding, t.note INTO found_embedding, found_note
     FROM imgvec.text_embedding AS t WHERE t.model_id = question.model_id AND t.text = question.prompted;
     IF FOUND THEN
+        IF found_note IS NOT NULL THEN
+            RAISE NOTICE USING MESSAGE = found_note;
+        END IF;
         RETURN found_embedding;
     END IF;
     RETURN imgvec.ask_worker(question.model_id, question.prompted, NULL);

@@ -9,6 +9,7 @@ DECLARE
     timeout_ms integer := imgvec.text_timeout_ms();
     request_id uuid;
     answer_error text;
+    answer_note text;
     waited_ms double precision;
     began timestamptz;
 BEGIN
@@ -28,7 +29,7 @@ BEGIN
     LOOP
         -- A snapshot of its own for each look, whatever the isolation level.
         COMMIT;
-        SELECT r.error INTO answer_error FROM imgvec.embedding_request AS r
+        SELECT r.error, r.note INTO answer_error, answer_note FROM imgvec.embedding_request AS r
         WHERE r.id OPERATOR(pg_catalog.=) request_id AND r.answered_at IS NOT NULL;
         EXIT WHEN FOUND;
         waited_ms := 1000 OPERATOR(pg_catalog.*) EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) began);
@@ -39,6 +40,8 @@ BEGIN
     END LOOP;
     IF answer_error IS NOT NULL THEN
         RAISE external_routine_exception USING MESSAGE = pg_catalog.concat('the worker could not embed this: ', answer_error);
+    ELSIF answer_note IS NOT NULL THEN
+        RAISE NOTICE USING MESSAGE = answer_note;
     END IF;
 END
 $procedure$;

@@ -1,4 +1,5 @@
--- File failed keys again at the version that failed, each alone, and forget the failure. Codes null: all but no_image, which is no failure.
+-- Enqueue failed keys again at the version that failed, each alone, and forget the failure. Codes null: all but no_image, which
+-- is no failure.
 WITH again AS (
     DELETE FROM imgvec.failure
     WHERE collection_id = %(collection_id)s AND CASE WHEN %(codes)s::text[] IS NULL THEN code <> 'no_image' ELSE code = ANY (%(codes)s::text[]) END

@@ -1,4 +1,5 @@
--- For this transaction: the same limits as a worker's session has, which a pooler's session has not (null leaves what is);
+-- For this transaction: the limits of a worker's session, which a pooler's session has not (null leaves what is: within a
+-- transaction of the caller's);
 -- and a wait for locks that ends well before the server looks for deadlocks, whatever its deadlock_timeout: of two that wait
 -- for each other the worker steps back, and the server never chooses the application. Milliseconds.
 -- A worker's commit does not wait for the disk, which the application's commits share: what a crash takes back is taken
@@ -10,4 +11,4 @@ SELECT set_config('statement_timeout',
        set_config('lock_timeout', greatest(1, least(
            %(lock_ms)s, floor(extract(epoch FROM current_setting('deadlock_timeout')::interval) * 250)))::integer::text, true),
        set_config('synchronous_commit',
-           CASE WHEN %(is_workers)s THEN 'off' ELSE current_setting('synchronous_commit') END, true);
+           CASE WHEN %(is_outermost)s THEN 'off' ELSE current_setting('synchronous_commit') END, true);

@@ -1,4 +1,4 @@
--- Who is alive and what it does. images_per_second is the mean over the last heartbeat's interval.
+-- Who is alive and what it does. activity is 'starting' while it loads its model, and then answers nobody yet. images_per_second is the mean over the last heartbeat's interval.
 CREATE TABLE imgvec.worker (
     id uuid PRIMARY KEY,
     collection_id integer NOT NULL,

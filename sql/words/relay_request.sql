@@ -1,10 +1,11 @@
 -- imgvec.relay_request(model_id, words, image, timeout_ms): file a request through a second session, which commits it as
 -- the asking query cannot, and wait there for the answer. outcome: 'answered', 'full' (too many wait), 'silent' (nobody
--- answered in time) or 'standby'. embedding is the vector as text.
+-- answered in time) or 'standby'. embedding is the vector as text; note says that the model read only the beginning of the words.
 -- SECURITY DEFINER, since readers may not open connections. It may belong to a superuser: so it calls nothing that
 -- another role could have made, and the second session runs as the owner of the schema imgvec, never with more rights.
 CREATE OR REPLACE FUNCTION imgvec.relay_request(
-    model_id integer, words text, image bytea, timeout_ms integer, OUT outcome text, OUT embedding text, OUT error text
+    model_id integer, words text, image bytea, timeout_ms integer,
+    OUT outcome text, OUT embedding text, OUT error text, OUT note text
 )
 LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -29,14 +30,16 @@ BEGIN
     END IF;
     PERFORM {dblink}.dblink_connect(link, {connection});
     SELECT r.id INTO request_id FROM {dblink}.dblink(
-        link, format('SELECT imgvec.enqueue_request(%L, %L, %L, %L)', $1, $2, $3, limit_ms)) AS r(id uuid);
+        link, format('SELECT imgvec.enqueue_request_of(%L, %L, %L, %L, %L)', session_user, $1, $2, $3, limit_ms)
+    ) AS r(id uuid);
     IF request_id IS NULL THEN
         outcome := 'full';
     END IF;
     WHILE request_id IS NOT NULL LOOP
-        SELECT a.embedding, a.error INTO embedding, error FROM {dblink}.dblink(link, format(
-            'DELETE FROM imgvec.embedding_request WHERE id = %L AND answered_at IS NOT NULL RETURNING embedding, error', request_id
-        )) AS a(embedding text, error text);
+        SELECT a.embedding, a.error, a.note INTO embedding, error, note FROM {dblink}.dblink(link, format(
+            'DELETE FROM imgvec.embedding_request WHERE id = %L AND answered_at IS NOT NULL RETURNING embedding, error, note',
+            request_id
+        )) AS a(embedding text, error text, note text);
         IF FOUND THEN
             outcome := 'answered';
             EXIT;

@@ -40,7 +40,7 @@ from workers import (
 )
 
 from imgvec_pg.backfill import backoff, heartbeat
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.exit_codes import run
@@ -212,7 +212,7 @@ def test_an_image_taken_away_takes_its_embedding_away_and_is_no_failure(shop: Sh
 
 
 def test_a_missing_file_that_appears_between_tries_is_embedded(shop: Shop, monkeypatch: Any) -> None:
-    monkeypatch.setattr("imgvec_pg.backfill.batch.FIRST_DELAY_SECONDS", 0.2)
+    monkeypatch.setattr("imgvec_pg.backfill.batch.retry.FIRST_DELAY_SECONDS", 0.2)
     make_table(shop.connection, shop.root)
     shop.connection.execute("INSERT INTO photo (id, path) VALUES (1, 'late.png'), (2, 'never.png')")
 
@@ -765,7 +765,7 @@ def test_a_worker_waits_for_a_folder_that_was_unmounted_and_left_empty(shop: Sho
 def test_a_row_whose_foreign_key_never_holds_is_a_failure_in_the_end(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imgvec_pg.backfill.writer.CONFLICT_DELAY_SECONDS", (0.1, 0.2))
+    monkeypatch.setattr("imgvec_pg.backfill.batch.writer.CONFLICT_DELAY_SECONDS", (0.1, 0.2))
     make_table(shop.connection, shop.root, 10, listed=False)
     # Read with its parent's rows, and unknown to its primary key.
     shop.connection.execute("CREATE TABLE print () INHERITS (photo)")

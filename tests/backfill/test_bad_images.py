@@ -18,8 +18,9 @@ from imgvec_faulty_embedder import load
 from imgvec_test_embedder import DIMENSIONS
 from webserver import web_server
 
-from imgvec_pg.backfill import batch, pipeline
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill import pipeline
+from imgvec_pg.backfill.batch import retry, slow_hosts
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
@@ -40,7 +41,7 @@ GOOD_ROWS = 70
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for tenths of seconds where users wait for seconds, and allow the server of the test."""
     monkeypatch.setenv("IMGVEC_ALLOW_NETWORKS", "127.0.0.1/32")
-    monkeypatch.setattr(batch, "FIRST_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(retry, "FIRST_DELAY_SECONDS", 0.05)
     monkeypatch.setattr(host_backoff, "FIRST_COOL_DOWN_SECONDS", 0.1)
     monkeypatch.setattr(pipeline, "LATE_SECONDS", 0.1)
     monkeypatch.setattr(decoder_process, "DECODE_CPU_SECONDS", 1)
@@ -139,7 +140,7 @@ def test_a_host_that_is_silent_holds_up_no_other_for_long(
 ) -> None:
     """A third of the rows are of a host that never answers; all others must not wait for more than its first batch."""
     monkeypatch.setattr(url, "download", lambda *arguments: http_client.download(*arguments, seconds=20.0))
-    monkeypatch.setattr(batch, "LATE_SECONDS", 0.5)
+    monkeypatch.setattr(slow_hosts, "LATE_SECONDS", 0.5)
     with web_server(photograph()) as silent, web_server(photograph()) as lively:
         rows = [
             BadPicture(

@@ -1,38 +1,25 @@
 """Which jobs a worker takes, in which order."""
 
-import time
 from itertools import islice
 
 import psycopg
 import pytest
 from photostore import make_photos
+from worker_context import context_of
 
-from imgvec_pg.backfill.claiming import QUARANTINED_IN_A_ROW, JobClaimer, QueueCursor
+from imgvec_pg.backfill.claiming import QUARANTINED_IN_A_ROW, JobClaimer
 from imgvec_pg.backfill.connections import connect_worker
-from imgvec_pg.backfill.leases import HeldLeases
-from imgvec_pg.backfill.stats import WorkerStats
-from imgvec_pg.backfill.throttle import Allowance, Throttle
+from imgvec_pg.backfill.context import PipelineOptions
+from imgvec_pg.backfill.leases import QueueCursor
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store import transactions
 from imgvec_pg.store.collection import Collection
 
 
-def claims_of(connection: Connection, collection: Collection, place: QueueCursor | None = None) -> JobClaimer:
-    return JobClaimer(
-        connection,
-        collection,
-        collection.name,
-        HeldLeases(),
-        WorkerStats(),
-        Throttle(Allowance(), lambda: False),
-        lambda: False,
-        time.sleep,
-        batch_size=3,
-        lease_seconds=60,
-        follow=False,
-        limit=None,
-        place=place,
-    )
+def claims_of(
+    connection: Connection, collection: Collection, cursor: QueueCursor | None = None
+) -> JobClaimer:
+    return JobClaimer(context_of(collection, PipelineOptions(batch_size=3), cursor), connection)
 
 
 def test_quarantined_jobs_are_taken_alone_and_other_work_gets_its_turn(connection: Connection) -> None:

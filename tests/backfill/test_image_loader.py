@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from imgvec_pg.backfill import batch, image_loader
-from imgvec_pg.backfill.batch import Batch, HostFuture, PendingKey, PreparedImage, await_hosts
-from imgvec_pg.backfill.image_loader import PER_HOST, ImageLoader
+from imgvec_pg.backfill.batch import image_loader, slow_hosts
+from imgvec_pg.backfill.batch.image_loader import PER_HOST, ImageLoader
+from imgvec_pg.backfill.batch.pending import Batch, HostFuture, PendingKey, PreparedImage
+from imgvec_pg.backfill.batch.slow_hosts import await_hosts
 from imgvec_pg.errors import ImageError
 from imgvec_pg.store.embeddings import StoredImage
 from imgvec_pg.store.queue.jobs import Claim, Job
@@ -44,7 +45,7 @@ class Host:
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(batch, "LATE_SECONDS", 0.1)
+    monkeypatch.setattr(slow_hosts, "LATE_SECONDS", 0.1)
     return Host()
 
 

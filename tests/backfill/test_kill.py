@@ -29,7 +29,7 @@ from workers import (
     wait_until,
 )
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import shipped_directory

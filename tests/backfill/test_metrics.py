@@ -99,7 +99,7 @@ def test_metrics_are_the_official_format_and_say_what_the_database_says(
     def seen(name: str, *labels: str) -> float | None:
         return scrape(worker)[0].get((name, (NAME, *labels)))
 
-    wait_until(lambda: seen("imgvec_queue_rows", "delayed") == 1, "a sign of life")
+    wait_until(lambda: seen("imgvec_queue_rows", "delayed") == 1, "a heartbeat")
     samples, types = scrape(worker)
 
     def value(name: str, *labels: str) -> float:

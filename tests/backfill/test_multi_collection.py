@@ -11,8 +11,8 @@ from imgvec_test_embedder import ColorGrid
 from PIL import Image
 from workers import imgvec, picture, random_picture
 
-from imgvec_pg.backfill import shared_decoding
-from imgvec_pg.backfill.shared_decoding import SharedDecoding
+from imgvec_pg.backfill.batch import shared_decoding
+from imgvec_pg.backfill.batch.shared_decoding import SharedDecoding
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection

@@ -4,9 +4,11 @@ import time
 from datetime import datetime
 
 import pytest
+from worker_context import context_of
 
+from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.quiet_hours import parse_hours, pause_ends_at, require_time_to_work
-from imgvec_pg.backfill.throttle import Allowance, Throttle
+from imgvec_pg.backfill.throttle import Throttle
 from imgvec_pg.errors import UsageError
 
 
@@ -80,7 +82,9 @@ def test_what_names_no_hours_is_refused_in_one_line(text: str) -> None:
 
 
 def test_a_low_rate_takes_few_keys_at_once_and_makes_up_for_no_pause() -> None:
-    slow, fast = (Throttle(Allowance(rate=rate), lambda: False) for rate in (0.5, 40.0))
+    slow, fast = (
+        Throttle(context_of(None, PipelineOptions(allowance=Allowance(rate=rate)))) for rate in (0.5, 40.0)
+    )
     assert (slow.keys_at_once(), fast.keys_at_once()) == (1, 40)
     fast._next_claim_at = time.monotonic() - 3600
     fast.took(40)

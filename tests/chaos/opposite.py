@@ -11,8 +11,8 @@ from PIL import Image
 from psycopg.types.json import Jsonb
 from workers import NAME
 
+from imgvec_pg.backfill.batch.writer import write_outcomes
 from imgvec_pg.backfill.connections import connect_worker
-from imgvec_pg.backfill.writer import write_outcomes
 from imgvec_pg.database.connect import connect, vector_schema
 from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, Outcome
 from imgvec_pg.store.queue.jobs import Claim, Job

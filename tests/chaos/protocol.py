@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from imgvec_pg.backfill.writer import write_outcomes
+from imgvec_pg.backfill.batch.writer import write_outcomes
 from imgvec_pg.database.connect import Connection, connect, vector_schema
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection

@@ -29,9 +29,10 @@ from workers import (
     wait_until,
 )
 
-from imgvec_pg.backfill import backoff, isolation
+from imgvec_pg.backfill import backoff
+from imgvec_pg.backfill.batch import isolation
 from imgvec_pg.backfill.connections import connect_worker
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database import timeouts
 from imgvec_pg.database.connect import Connection

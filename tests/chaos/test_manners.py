@@ -19,10 +19,10 @@ from workers import NAME, change_picture, check, count, imgvec, make_table, queu
 
 from imgvec_pg.backfill import throttle
 from imgvec_pg.backfill.backoff import PollingLimit
+from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.leases import HeldLeases
-from imgvec_pg.backfill.pipeline import PipelineOptions
 from imgvec_pg.backfill.quiet_hours import parse_hours
-from imgvec_pg.backfill.throttle import Allowance, replica_lag_seconds
+from imgvec_pg.backfill.throttle import replica_lag_seconds
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.migrations import upgrade
@@ -88,7 +88,7 @@ def test_nothing_is_taken_in_hours_of_rest(
         wait_until(lambda: count(connection, "imgvec.worker WHERE activity = 'paused'") == 1, "it to be seen")
         assert count(connection, "written") == 0 and queued_keys(connection) == 10
         assert worker.stats.activity == "paused"
-    assert isinstance(row[0], datetime) and "going on" not in caplog.text
+    assert isinstance(row[0], datetime) and "claiming again" not in caplog.text
     assert count(connection, "imgvec.job WHERE token IS NOT NULL OR attempts > 0") == 0
 
 
@@ -123,7 +123,7 @@ def test_a_standby_that_lags_is_waited_for(
             )
             standby.execute("SELECT pg_wal_replay_resume()")
             wait_until(lambda: queued_keys(connection) == 0, "work to go on")
-        assert "going on" in caplog.text
+        assert "claiming again" in caplog.text
         connection.execute("CREATE ROLE blind LOGIN IN ROLE imgvec_worker")
         with (
             connect(primary.dsn(user="blind")) as blind,

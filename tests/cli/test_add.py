@@ -18,7 +18,7 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.images.fetching.folders import FoundFile, SymbolicLink, Unreadable, walk_files
 from imgvec_pg.store.collection_ddl import create_collection
-from imgvec_pg.store.image_library import add_files
+from imgvec_pg.store.library.image_library import add_files
 from imgvec_pg.store.schema import Image, ImageEmbedding
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -82,7 +82,7 @@ def test_known_files_are_not_read_again(
 ) -> None:
     save(tmp_path / "a.png")
     add_files(connection, walk_files([tmp_path]))
-    monkeypatch.setattr("imgvec_pg.store.image_library.fetch_bytes", None)
+    monkeypatch.setattr("imgvec_pg.store.library.image_library.fetch_bytes", None)
     again = add_files(connection, walk_files([tmp_path]))
     assert (again.added, again.known, again.failed) == (0, 1, [])
 
@@ -164,7 +164,7 @@ def test_a_vanished_folder_is_reported(tmp_path: Path) -> None:
 def test_batches_commit_alone(
     connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imgvec_pg.store.image_library.FILES_PER_TRANSACTION", 2)
+    monkeypatch.setattr("imgvec_pg.store.library.image_library.FILES_PER_TRANSACTION", 2)
     for number in range(5):
         save(tmp_path / f"{number}.png")
     seen: list[int] = []

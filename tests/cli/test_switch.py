@@ -12,8 +12,9 @@ import pytest
 from imgvec_test_embedder import ColorGrid
 from workers import imgvec, random_picture
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.cli.commands.collection.switch_report import labelled
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
@@ -127,7 +128,10 @@ def test_switch_and_back(product: Connection, database: str, plugin_environment:
     jobs = product.execute("SELECT count(DISTINCT collection_id) FROM imgvec.job").fetchone()
     assert jobs == (2,)
     listed = imgvec(database, plugin_environment, "collection", "list")
-    assert "product  alias, points to product_color_lines, before that to photo_grid" in listed.stdout
+    assert [line.split() for line in listed.stdout.splitlines()[-2:]] == [
+        ["alias", "points", "to", "before", "that"],
+        ["product", "product_color_lines", "photo_grid"],
+    ]
     drop = imgvec(database, plugin_environment, "collection", "drop", "product_color_lines", "--yes")
     assert drop.returncode == 1
     assert "the alias product points to collection product_color_lines" in drop.stderr
@@ -436,3 +440,41 @@ def test_the_new_collection_keeps_the_urls_that_may_be_fetched(
     made = get_collection(connection, "product")
     assert (made.model_name, made.root) == ("color-lines", root[1] if root else None)
     assert made.url_prefixes == ["https://images.example.com", "s3://shop-photos"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({}, "143"),
+        ({"143": "red shoes"}, "143 red shoes"),
+        ({"143": "/home/ann/Pictures/2019/beach.jpg"}, "143 …019/beach.jpg"),
+        ({"143": "a red shoe with white laces"}, "143 a red shoe wi…"),
+        ({"143": "evil\x1b[31m"}, "143 evil\\x1b[31m"),
+    ],
+)
+def test_the_report_names_rows_beside_their_keys(labels: dict[str, str], expected: str) -> None:
+    assert labelled("143", labels, 18) == expected
+    assert labelled("a very long key of a row", labels, 18) == "a very long key o…"
+
+
+def test_rows_without_a_name_are_shown_by_key_and_others_with_it(
+    product: Connection,
+    database: str,
+    plugin_environment: dict[str, str],
+) -> None:
+    product.execute("ALTER TABLE photo ADD title text")
+    product.execute("UPDATE photo SET title = 'picture ' || id WHERE id % 2 = 0")
+    done = command(database, plugin_environment, "--to", "color-lines", "--report")
+    assert done.returncode == 0, done.stderr
+    # "    1  = 12 picture 12    17": a place, then an answer of each side.
+    answers = [
+        answer.removeprefix("= ")
+        for line in done.stdout.splitlines()
+        if line[:5].strip().isdigit()
+        for answer in (line[7:41].strip(), line[41:].strip())
+    ]
+    assert len(answers) == 5 * 2 * 5
+    assert {answer.split()[0] for answer in answers if "picture" in answer}
+    for answer in answers:
+        key = answer.split()[0]
+        assert answer == (key if int(key) % 2 else f"{key} picture {key}")

@@ -180,7 +180,7 @@ def test_every_kind_of_difference_is_found_and_mended(
     }
     assert run(cli, ["verify", "--dsn", database]) == 4
     said = capsys.readouterr().out
-    assert "NOT in step" in said and f"mend it with: imgvec verify {NAME} --repair" in said
+    assert "NOT in step" in said and f"fix it with: imgvec verify {NAME} --repair" in said
     assert "1 jobs and failures belong to no collection any more" in said
 
     code, report = verify("--contents", "--sample", "100", "--repair")

@@ -26,9 +26,9 @@ from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.run import diagnose
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.grants import grant_rights
-from imgvec_pg.store.text_relay import PasswordLogin, install_relay, remove_relay
-from imgvec_pg.store.uninstall import remove_everything
+from imgvec_pg.store.setup.grants import grant_rights
+from imgvec_pg.store.setup.text_relay import PasswordLogin, install_relay, remove_relay
+from imgvec_pg.store.setup.uninstall import remove_everything
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_the_second_session_has_no_more_rights_than_the_owner_of_the_schema(owne
         assert connection.execute("SELECT * FROM seen").fetchall() == [("owner", "owner", "off")]
         # A function of the owner's own in place of the library's runs in that session too, and nowhere else.
         connection.execute(
-            "CREATE OR REPLACE FUNCTION imgvec.enqueue_request(model_id integer, words text, image bytea,"
+            "CREATE OR REPLACE FUNCTION imgvec.enqueue_request_of(asker text, model_id integer, words text, image bytea,"
             " timeout_ms integer) RETURNS uuid LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen"
             " VALUES (session_user, current_user, current_setting('is_superuser')); RETURN NULL; END $$"
         )

@@ -19,7 +19,7 @@ from imgvec_pg.database.connect import connect
 from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.demo import place as place_module
-from imgvec_pg.demo.pictures import Picture, read_manifest
+from imgvec_pg.demo.pictures import DemoPicture, read_manifest
 from imgvec_pg.demo.place import DemoPlace
 from imgvec_pg.demo.products import choose_products, make_product
 from imgvec_pg.errors import ServerError
@@ -268,7 +268,7 @@ def test_few_products_are_spread_over_all_categories() -> None:
 
 
 def test_product_of_a_picture_is_always_the_same() -> None:
-    picture = Picture("red-apple-1f34e.webp", "red apple", "1F34E", "Food & Drink", "food-fruit", ())
+    picture = DemoPicture("red-apple-1f34e.webp", "red apple", "1F34E", "Food & Drink", "food-fruit", ())
     assert make_product(7, picture) == make_product(7, picture)
     assert make_product(7, picture).price == 4.0
 

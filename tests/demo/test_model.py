@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import connect
 from imgvec_pg.demo.pictures import read_manifest

@@ -3,13 +3,13 @@ import random
 import numpy as np
 import pytest
 
-from imgvec_pg.demo.pictures import Picture, read_manifest
+from imgvec_pg.demo.pictures import DemoPicture, read_manifest
 from tools.demo_model.captions import CaptionSampler
 from tools.demo_model.words import content_words, singular
 
 
-def fruit(name: str, *keywords: str) -> Picture:
-    return Picture(f"{name}.webp", name, name, "Food & Drink", "food-fruit", keywords)
+def fruit(name: str, *keywords: str) -> DemoPicture:
+    return DemoPicture(f"{name}.webp", name, name, "Food & Drink", "food-fruit", keywords)
 
 
 FRUITS = [

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from imgvec_pg.demo.pictures import Picture
+from imgvec_pg.demo.pictures import DemoPicture
 from tools.demo_model.evaluate import split_by_words
 from tools.demo_model.measures import (
     LabeledQuery,
@@ -13,8 +13,8 @@ from tools.demo_model.measures import (
 )
 
 
-def picture(codepoints: str, name: str, *keywords: str) -> Picture:
-    return Picture(f"{codepoints}.webp", name, codepoints, "Objects", "tool", keywords)
+def picture(codepoints: str, name: str, *keywords: str) -> DemoPicture:
+    return DemoPicture(f"{codepoints}.webp", name, codepoints, "Objects", "tool", keywords)
 
 
 PICTURES = [

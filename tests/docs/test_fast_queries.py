@@ -11,7 +11,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.doctor.query_checks import advise
-from imgvec_pg.doctor.query_shapes import CURES
+from imgvec_pg.doctor.query_shapes import FIXES
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.index.build import build_index
 
@@ -52,7 +52,7 @@ def shop(module_database: str) -> Iterator[Connection]:
 
 
 def test_every_cliff_is_documented() -> None:
-    assert {name for name, _ in SLOW} == set(CURES)
+    assert {name for name, _ in SLOW} == set(FIXES)
 
 
 @pytest.mark.parametrize(("name", "block"), SLOW, ids=[block.place for _, block in SLOW])
@@ -60,7 +60,7 @@ def test_slow_shapes_run_and_are_named(shop: Connection, name: str, block: Block
     with example(block):
         assert shop.execute(block.text.encode()).rowcount > 0
         findings = advise(shop, block.text)
-        assert [(f.level, f.met, f.next_step) for f in findings] == [("warning", *CURES[name])]
+        assert [(f.level, f.met, f.next_step) for f in findings] == [("warning", *FIXES[name])]
 
 
 @pytest.mark.parametrize("block", FAST, ids=[block.place for block in FAST])
@@ -126,7 +126,7 @@ def test_a_query_is_planned_and_not_run(
 ) -> None:
     query = SLOW[0][1].text.replace("-- slow: similarity\n", "")
     assert run(cli, ["doctor", "--dsn", module_database, "--query", query, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["findings"][0]["next_step"] == CURES["similarity"][1]
+    assert json.loads(capsys.readouterr().out)["findings"][0]["next_step"] == FIXES["similarity"][1]
     assert run(cli, ["doctor", "--dsn", module_database, "--query", "DELETE FROM shop.product"]) == 0
     assert "reads no collection" in capsys.readouterr().out
     assert shop.execute("SELECT count(*) FROM shop.product").fetchone() == (ROWS,)

@@ -10,7 +10,7 @@ from pageblocks import DOCS, example, read_blocks
 from workers import NAME, imgvec, make_table, wait_until
 
 from imgvec_pg.backfill import backoff, claiming
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database import timeouts

@@ -19,7 +19,7 @@ from imgvec_test_embedder import ColorGrid
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import CollectionNotFoundError, NoWorkerError, UsageError

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imgvec_pg.backfill.batch import prepare_image
+from imgvec_pg.backfill.batch.preparation import prepare_image
 from imgvec_pg.errors import ImageError, UsageError
 from imgvec_pg.images.fetching.application_fetch import Fetch, find_fetch
 from imgvec_pg.images.fetching.url import AllowedUrls

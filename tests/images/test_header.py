@@ -63,6 +63,27 @@ def test_unusable_time_is_no_time(taken: str | None) -> None:
     assert describe_image(photograph(taken)).taken_at is None
 
 
+@pytest.mark.parametrize(
+    ("taken", "offset"),
+    [
+        ("0001:01:01 00:00:00", "+02:00"),  # a year before Christ in UTC
+        ("0001:01:01 00:00:00", None),  # the first moment of .NET
+        ("0001:12:31 23:59:59", "-14:00"),
+        ("0002:01:01 00:00:00", "+14:00"),
+        ("9999:12:31 23:59:59", None),
+        ("9999:12:31 23:59:59", "-11:00"),  # the year 10000 in UTC
+        ("9998:12:31 23:59:59", "-01:00"),
+    ],
+)
+def test_a_time_that_no_clock_tells_is_no_time(taken: str, offset: str | None) -> None:
+    assert describe_image(photograph(taken, offset)).taken_at is None
+
+
+def test_old_times_are_times() -> None:
+    found = describe_image(photograph("1839:08:19 12:00:00", "+01:00")).taken_at
+    assert found == datetime(1839, 8, 19, 11, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 def test_size_is_that_of_the_upright_image(orientation: int) -> None:
     assert describe_image(photograph(orientation=orientation)) == ImageDescription("image/jpeg", 32, 48, None)

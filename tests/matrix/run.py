@@ -13,10 +13,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from overlay import NotToBeHadError, install, versions
+from overlay import HERE, ROOT, NotToBeHadError, install, make_environment, versions
 from server import running
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".matrix"
 SHOWN = ("sqlalchemy", "alembic", "psycopg", "django", "flask")
 
@@ -52,10 +51,13 @@ def main(wanted: list[str]) -> int:
 def run_entry(entry: dict[str, Any]) -> str:
     """Run one entry's tests and return a line about it."""
     packages = entry.get("packages", [])
-    folders = []
+    slug = re.sub(r"[^a-z0-9]+", "-", entry["name"].lower())
+    python, folders = HERE, []
+    if "python" in entry:
+        environments = FOLDER / f"python-{entry['python']}"
+        python = make_environment(environments, entry["python"], entry["extras"])
     if packages:
-        slug = re.sub(r"[^a-z0-9]+", "-", entry["name"].lower())
-        folders.append(install(FOLDER / slug, packages))
+        folders.append(install(FOLDER / slug, packages, python))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*folders, ROOT]))}
     with ExitStack() as stack:
         if "server" in entry:
@@ -63,7 +65,7 @@ def run_entry(entry: dict[str, Any]) -> str:
             environment["IMGVEC_TEST_DSN"] = dsn
             environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
         outcome = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *entry["tests"]],
+            [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *entry["tests"]],
             cwd=ROOT,
             env=environment,
             capture_output=True,
@@ -73,7 +75,7 @@ def run_entry(entry: dict[str, Any]) -> str:
     for line in lines:
         if line.startswith(("FAILED", "ERROR", "SKIPPED", "postgresql:")):
             print(f"    {line[:200]}")
-    shown = versions(folders, [*packages, *SHOWN])
+    shown = versions(folders, [*packages, *SHOWN], python)
     return f"{'passed' if outcome.returncode == 0 else 'FAILED'}: {lines[-1].strip('= ')} with {shown}"
 
 

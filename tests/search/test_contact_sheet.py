@@ -95,6 +95,21 @@ def test_sheet_shows_question_pictures_distances_keys_and_columns() -> None:
     assert sizes == [(THUMBNAIL_PIXELS, 80), (30, 60)]
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("/home/ann/Pictures/2019/holiday/IMG_100001.jpg", "…s/2019/holiday/IMG_100001.jpg"),
+        ("https://cdn.example.com/products/large/IMG_100002.jpg", "…products/large/IMG_100002.jpg"),
+        ("2019/a.jpg", "2019/a.jpg"),
+        ("a description of a shoe that is long, with and/or in it", None),
+    ],
+)
+def test_of_a_long_path_the_sheet_shows_the_end(value: str, shown: str | None) -> None:
+    page = Page(sheet([row(7, 0.25, uri=value)]).html([encoded(9, 9)]))
+    assert (shown or value) in page.texts
+    assert (("dd", {"title": value}) in page.tags) == (shown is not None and shown.startswith("…"))
+
+
 def test_everything_from_the_table_is_escaped() -> None:
     rows = [row(EVIL, 0.5, **{EVIL: EVIL})]
     html = sheet(rows, shown=EVIL, where=EVIL, picture=encoded(5, 5)).html([encoded(5, 5)])

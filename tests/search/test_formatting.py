@@ -4,7 +4,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from imgvec_pg.cli.search.print_results import clip, fit_widths
+from imgvec_pg.cli.search.print_results import clip, clip_front, fit_lines, fit_widths
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.formatting import plain_value, show_safely, show_value
 from imgvec_pg.search.nearest import NearestOptions
@@ -60,6 +60,34 @@ def test_widest_columns_give_way_in_a_narrow_terminal() -> None:
 )
 def test_cells_are_cut_by_their_width_on_the_screen(cell: str, clipped: str) -> None:
     assert clip(cell, 6) == clipped
+
+
+@pytest.mark.parametrize(
+    ("cell", "clipped"), [("abcdef", "abcdef"), ("abcdefg", "…cdefg"), ("日本語字", "…語字"), ("", "")]
+)
+def test_cells_that_differ_at_their_end_are_cut_in_front(cell: str, clipped: str) -> None:
+    assert clip_front(cell, 6) == clipped
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (["/home/ann/Pictures/a.jpg", "/home/ann/Pictures/b.jpg"], ["…s/a.jpg", "…s/b.jpg"]),
+        (["https://x.example/1/a.jpg", "s3://bucket/long/b.jpg"], ["…1/a.jpg", "…g/b.jpg"]),
+        (["2019/sea/a.jpg", "2020/mountains/b.jpg"], ["…a/a.jpg", "…s/b.jpg"]),
+        (["/home/ann/Pictures/a.jpg", ""], ["…s/a.jpg", ""]),
+        (["a long sentence and/or more", "/home/ann/b.jpg"], ["a long…", "/home/a…"]),
+    ],
+)
+def test_a_column_of_paths_shows_their_ends(values: list[str], shown: list[str]) -> None:
+    lines = [["id", "where it lies"], *(["7", value] for value in values)]
+    fitted = fit_lines(lines, 12)
+    assert fitted[0] == ["id", "where i…"]
+    assert [line[1] for line in fitted[1:]] == shown
+
+
+def test_lines_without_rows_are_only_a_header() -> None:
+    assert fit_lines([["id", "a long name"]], 12) == [["id", "a long…"]]
 
 
 @pytest.mark.parametrize("where", ["", " \n", "a\0b"])

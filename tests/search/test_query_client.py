@@ -9,7 +9,7 @@ from colorshop import embedding, make_shop, picture
 from imgvec_test_embedder import ColorGrid
 from psycopg import sql
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.sql_templates import load_sql

@@ -101,7 +101,7 @@ def test_command_shows_a_line_for_each_setting(items: Collection, imgvec: Imgvec
     code, out, err = imgvec("recall", "item_test", "--sample", "40", "--ef-search", "10,40,100")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].startswith("item_test: asked with 40 rows; exact search takes")
+    assert lines[0].startswith("item_test: 40 rows as queries; exact search takes")
     assert lines[1].split()[:3] == ["ef_search", "strategy", "recall@10"]
     assert [line.split()[:2] for line in lines[2:]] == [["10", "index"], ["40", "index"], ["100", "index"]]
     assert "in use" in lines[3] and "in use" not in lines[2]

@@ -31,10 +31,11 @@ TABLES = {
         "status": READ,
         "failures": READ,
         "photo_test_embedding": READ,
-        # To ask for words: not the answers to write, nor other people's pictures to read.
-        **{f"embedding_request.{column}": READ for column in ("id", "answered_at", "error")},
-        **{f"embedding_request.{column}": {"INSERT"} for column in ("model_id", "text", "image")},
-        "embedding_request.expires_at": {"SELECT", "INSERT"},
+        # To wait for an answer: nothing to write, and not other people's texts and pictures to read.
+        **{
+            f"embedding_request.{column}": READ
+            for column in ("id", "expires_at", "answered_at", "error", "note")
+        },
     },
     "imgvec_worker": {
         "image": READ,

@@ -19,8 +19,8 @@ from imgvec_pg.database.connect import Connection, connect, vector_schema
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import creation_statements, drop_collection
+from imgvec_pg.store.setup.text_relay import PasswordLogin, relay_statements
 from imgvec_pg.store.source import describe_source
-from imgvec_pg.store.text_relay import PasswordLogin, relay_statements
 
 PINNED = "SET search_path = pg_catalog, pg_temp;\n"
 # They say themselves why they have no SET clause, and qualify every name instead.

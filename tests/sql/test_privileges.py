@@ -169,14 +169,17 @@ def test_trigger_functions_cannot_be_put_on_other_tables(
         )
 
 
-def test_only_trigger_functions_run_as_their_owner_and_with_a_fixed_search_path(
+def test_only_triggers_and_the_queue_of_requests_run_as_their_owner_and_with_a_fixed_search_path(
     scratch: Connection, photos: Collection
 ) -> None:
     found = scratch.execute(
         "SELECT proname, proconfig FROM pg_proc WHERE pronamespace = 'imgvec'::regnamespace AND prosecdef"
     ).fetchall()
+    # The latter take numbers, texts and bytes only, none of whose casts can be others'.
     assert {name for name, _ in found} == {
-        f"photo_test_on_{event}" for event in ("insert", "update", "delete", "truncate")
+        *(f"photo_test_on_{event}" for event in ("insert", "update", "delete", "truncate")),
+        "enqueue_request",
+        "requests_waiting",
     }
     assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in found)
 

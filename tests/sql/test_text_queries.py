@@ -23,7 +23,7 @@ from imgvec_pg.search.query_embedding import ModelOptions, ask_with_words
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.queue.query_requests import drop_left_behind, evict_texts
-from imgvec_pg.store.text_relay import install_relay
+from imgvec_pg.store.setup.text_relay import install_relay
 
 # "color-grid" takes any text with a colour word in it.
 AWKWARD = (

@@ -26,7 +26,7 @@ from imgvec_pg.errors import (
     UsageError,
 )
 from imgvec_pg.sqlalchemy import EmbeddingMixin, LocalModel, Row, near, search
-from imgvec_pg.store.text_relay import install_relay
+from imgvec_pg.store.setup.text_relay import install_relay
 
 
 class Base(DeclarativeBase):

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from imgvec_pg.demo.pictures import Picture
+from imgvec_pg.demo.pictures import DemoPicture
 from tools.demo_model.words import content_words, kind_words, words_of
 
 BoolArray = npt.NDArray[np.bool_]
@@ -61,7 +61,7 @@ class CaptionSampler:
 
     def __init__(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[DemoPicture],
         colors: Sequence[Sequence[str]] | None = None,
         descriptions: Sequence[Sequence[str]] | None = None,
         kinds: Sequence[Sequence[str]] | None = None,

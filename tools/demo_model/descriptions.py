@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from imgvec_pg.demo.pictures import PICTURES_FOLDER, Picture
+from imgvec_pg.demo.pictures import PICTURES_FOLDER, DemoPicture
 
 DESCRIPTIONS_FILE = PICTURES_FOLDER / "descriptions.txt"
 # One phrase in so many (of two words or more) is never trained on.
@@ -29,14 +29,14 @@ def read_descriptions(path: Path = DESCRIPTIONS_FILE) -> dict[str, list[str]]:
     return phrases
 
 
-def describe_pictures(pictures: Sequence[Picture], phrases: dict[str, list[str]]) -> list[list[str]]:
+def describe_pictures(pictures: Sequence[DemoPicture], phrases: dict[str, list[str]]) -> list[list[str]]:
     """Give every picture its own phrases, or else those of the same person without gender and direction."""
     return [
         next((phrases[name] for name in _names_of(picture) if name in phrases), []) for picture in pictures
     ]
 
 
-def describe_kinds(pictures: Sequence[Picture], phrases: dict[str, list[str]]) -> list[list[str]]:
+def describe_kinds(pictures: Sequence[DemoPicture], phrases: dict[str, list[str]]) -> list[list[str]]:
     """Give every picture the phrases of its kind."""
     return [phrases.get(f"[{picture.kind}]", []) for picture in pictures]
 
@@ -55,7 +55,7 @@ def _is_validation(phrase: str) -> bool:
     return " " in phrase and zlib.crc32(phrase.encode()) % VALIDATION_SHARE == 0
 
 
-def _names_of(picture: Picture) -> list[str]:
+def _names_of(picture: DemoPicture) -> list[str]:
     """List the names whose phrases fit, the nearest first: "man farmer" is a "farmer"."""
     plain = picture.name.removesuffix(" facing right")
     without = re.sub(r"^(man|woman|men|women) ", "", plain)

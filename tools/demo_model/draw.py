@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from imgvec_pg.demo.pictures import ARCHIVE_FILE, MANIFEST_FILE, Picture, write_manifest
+from imgvec_pg.demo.pictures import ARCHIVE_FILE, MANIFEST_FILE, DemoPicture, write_manifest
 from tools.demo_model.names import CLDR_FOLDER, Wording, read_wordings
 
 FONT_FILE = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
@@ -37,10 +37,10 @@ def draw_glyph(sequence: str, font: ImageFont.FreeTypeFont) -> Image.Image | Non
     return white.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
 
 
-def draw_pictures(wordings: list[Wording], font_file: Path) -> list[tuple[Picture, Image.Image]]:
+def draw_pictures(wordings: list[Wording], font_file: Path) -> list[tuple[DemoPicture, Image.Image]]:
     """Draw every emoji once; sequences with identical pixels become one picture with the words of all."""
     font = ImageFont.truetype(font_file, FONT_SIZE)
-    drawn: dict[str, tuple[Picture, Image.Image]] = {}
+    drawn: dict[str, tuple[DemoPicture, Image.Image]] = {}
     names: set[str] = set()
     for wording in sorted(wordings, key=lambda wording: wording.sequence in BORROWED_FLAGS):
         image = draw_glyph(wording.sequence, font)
@@ -56,13 +56,13 @@ def draw_pictures(wordings: list[Wording], font_file: Path) -> list[tuple[Pictur
             codepoints = "-".join(f"{ord(c):04X}" for c in wording.sequence)
             file = f"{_slug(wording.name)}-{codepoints.lower()}.webp"
             drawn[pixels] = (
-                Picture(file, wording.name, codepoints, wording.category, wording.kind, wording.keywords),
+                DemoPicture(file, wording.name, codepoints, wording.category, wording.kind, wording.keywords),
                 image,
             )
     return list(drawn.values())
 
 
-def write_archive(drawn: list[tuple[Picture, Image.Image]], path: Path, quality: int) -> None:
+def write_archive(drawn: list[tuple[DemoPicture, Image.Image]], path: Path, quality: int) -> None:
     """Store the pictures in a zip with fixed dates, so that drawing twice gives equal bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for picture, image in drawn:

@@ -19,7 +19,7 @@ from PIL.Image import Image
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.demo.pictures import Picture, load_images, read_manifest
+from imgvec_pg.demo.pictures import DemoPicture, load_images, read_manifest
 from imgvec_pg.embedding.catalog import DEMO_FOLDER
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
@@ -99,7 +99,9 @@ def rank_products(connection: Connection) -> Ranking:
     return rank
 
 
-def split_by_words(questions: list[LabeledQuery], pictures: list[Picture]) -> dict[str, list[LabeledQuery]]:
+def split_by_words(
+    questions: list[LabeledQuery], pictures: list[DemoPicture]
+) -> dict[str, list[LabeledQuery]]:
     """Sort held-out questions by where their words occur; each is in one group."""
     phrases = read_descriptions()
     kept, _ = split_validation(describe_pictures(pictures, phrases))
@@ -119,7 +121,7 @@ def split_by_words(questions: list[LabeledQuery], pictures: list[Picture]) -> di
 
 
 def _measure_words(
-    what: str, questions: list[LabeledQuery], embedder: Embedder, rank: Ranking, pictures: list[Picture]
+    what: str, questions: list[LabeledQuery], embedder: Embedder, rank: Ranking, pictures: list[DemoPicture]
 ) -> Measurement:
     nearest = rank(embedder.embed_texts([question.query for question in questions]), 10)
     relevant = [question.relevant for question in questions]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imgvec_pg.demo.pictures import Picture
+from imgvec_pg.demo.pictures import DemoPicture
 from tools.demo_model.words import content_words
 
 Float32Array = npt.NDArray[np.float32]
@@ -26,7 +26,7 @@ class LabeledQuery:
     relevant: frozenset[int]
 
 
-def find_questions(entries: Sequence[dict[str, Any]], pictures: Sequence[Picture]) -> list[LabeledQuery]:
+def find_questions(entries: Sequence[dict[str, Any]], pictures: Sequence[DemoPicture]) -> list[LabeledQuery]:
     """Point held-out queries to pictures by code points; those without an answer here are left out."""
     by_codepoints = {_bare(picture.codepoints): index for index, picture in enumerate(pictures)}
     questions = []
@@ -68,7 +68,7 @@ def hit_rate(nearest: Sequence[Sequence[int]], relevant: Sequence[frozenset[int]
     return float(np.mean([not right.isdisjoint(found[:k]) for right, found in pairs]))
 
 
-def overlap_hit_rate(questions: Sequence[LabeledQuery], pictures: Sequence[Picture], k: int) -> float:
+def overlap_hit_rate(questions: Sequence[LabeledQuery], pictures: Sequence[DemoPicture], k: int) -> float:
     """Compute the same for ranking by the number of words shared with name and keywords.
 
     Pictures with equally many shared words come in random order: the expected share is returned.

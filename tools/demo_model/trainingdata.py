@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from imgvec_pg.demo.pictures import Picture
+from imgvec_pg.demo.pictures import DemoPicture
 from tools.demo_model.augment import cache_pictures, find_background, plain
 from tools.demo_model.bpe import DropoutTokenizer, Merge, count_words, learn_merges, read_merges, write_merges
 from tools.demo_model.captions import PROMPTS, CaptionSampler
@@ -34,7 +34,7 @@ WORD_DROPOUT = 0.1
 class TrainingData:
     """Pictures and their words, ready for batches."""
 
-    pictures: list[Picture]
+    pictures: list[DemoPicture]
     cache: Tensor
     may_flip: Tensor
     sampler: CaptionSampler
@@ -48,7 +48,7 @@ class TrainingData:
 
 
 def prepare_data(
-    pictures: list[Picture], images: list[Image.Image], excluded: Sequence[str], merges: int, folder: Path
+    pictures: list[DemoPicture], images: list[Image.Image], excluded: Sequence[str], merges: int, folder: Path
 ) -> TrainingData:
     """Read colours and masks off the pictures; learn the merges, or read those already in `folder`."""
     backgrounds = [find_background(image) for image in images]
@@ -72,7 +72,7 @@ def _merges_for(sampler: CaptionSampler, limit: int, path: Path) -> list[Merge]:
     return read_merges(path)
 
 
-def find_flippable(pictures: Sequence[Picture], cache: Tensor) -> Tensor:
+def find_flippable(pictures: Sequence[DemoPicture], cache: Tensor) -> Tensor:
     """Say which pictures keep their meaning in a mirror: shape (n,), bool."""
     by_words = [
         picture.category not in ONE_SIDED_CATEGORIES

@@ -2,7 +2,7 @@
 
 import re
 
-from imgvec_pg.demo.pictures import Picture
+from imgvec_pg.demo.pictures import DemoPicture
 
 # fmt: off
 STOP_WORDS = frozenset({
@@ -31,6 +31,6 @@ def singular(word: str) -> str:
     return word
 
 
-def kind_words(picture: Picture) -> str:
+def kind_words(picture: DemoPicture) -> str:
     """Turn "food-fruit" into "food fruit"."""
     return picture.kind.replace("-", " ").replace("&", " ").replace("other", "").strip()

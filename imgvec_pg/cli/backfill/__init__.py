@@ -1,1 +1,1 @@
-"""What `imgvec backfill` and `imgvec worker` are made of: processes, several collections, the summary."""
+"""What `imgvec backfill` and `imgvec worker` share: options, worker processes, several collections, the summary."""

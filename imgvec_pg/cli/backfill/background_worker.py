@@ -1,11 +1,11 @@
-"""A worker beside the command: fills a collection, then keeps it in step until the command ends."""
+"""Background worker of a command: does the first fill, then follows changes until the command ends."""
 
 import threading
 from types import TracebackType
 
 import click
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.output.progress import image_progress, index_progress
@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.3
 
 
 class BackgroundFill:
-    """Runs for as long as its `with` block lasts; with no embedder it only waits for others to fill.
+    """A worker in a thread for as long as the `with` block lasts; without an embedder it waits for other workers.
 
     Args:
         options: With `follow`, else the worker would end with the first fill.

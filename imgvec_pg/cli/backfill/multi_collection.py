@@ -1,4 +1,4 @@
-"""`--collections a,b`: several models over one source in one process, each picture decoded once."""
+"""`--collections a,b`: several collections of one source in one process, each image decoded once."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.multi_collection import MultiCollectionWorker
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.startup import StartingWorker
 from imgvec_pg.backfill.stats import WorkerStats
-from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.backfill.worker import effective_root
+from imgvec_pg.cli.backfill.run_options import RunOptions
 from imgvec_pg.cli.backfill.summary import BackfillSummary
 from imgvec_pg.cli.options import echo_json
 from imgvec_pg.cli.output.messages import complain, say
@@ -20,9 +21,8 @@ from imgvec_pg.cli.signals import stop_on_signals
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.benchmark import USUAL_BATCH
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.load import check_loadable
 from imgvec_pg.errors import UsageError
-from imgvec_pg.settings import lease_seconds
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.queue.jobs import queue_depth
@@ -44,27 +44,28 @@ def collections_option(command: Command) -> Command:
         "--collections",
         metavar="NAME,NAME",
         callback=split_names,
-        help="Several collections of one source at once, such as one for words and one for likeness: decoded once for all.",
+        help="Several collections of one source at once, such as one for words and one for likeness: each image decoded once.",
     )(command)
 
 
-def find_together(name: str | None, names: Sequence[str], options: dict[str, Any]) -> list[Collection]:
+def find_together(name: str | None, options: RunOptions) -> list[Collection]:
     """Return the collections, after checking that they belong together.
 
     Raises:
         UsageError: NAME is given too, one is given twice, or an option is for a single model.
         CollectionNotFoundError: One does not exist.
     """
+    names = options.collections
     if name is not None:
         raise UsageError(f"name collections once: {name} or --collections {','.join(names)}")
     for option in ("weights", "limit", "metrics_port"):
-        if options.get(option) is not None:
+        if getattr(options, option) is not None:
             raise UsageError(
                 f"--{option.replace('_', '-')} is for one collection; leave it out, or leave out --collections"
             )
-    if options.get("workers", 1) > 1:
+    if options.workers > 1:
         raise UsageError("--workers is for one collection; start the command several times instead")
-    with connect(options["dsn"], application_name="imgvec backfill", prepare_threshold=None) as connection:
+    with connect(options.dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         require_schema(connection)
         found = [get_collection(connection, each) for each in names]
         if len({collection.id for collection in found}) < len(found):
@@ -76,64 +77,53 @@ def find_together(name: str | None, names: Sequence[str], options: dict[str, Any
                 "run a command for each"
             )
         for collection in found:
-            effective_root(collection, options["root"])
+            check_loadable(collection.model_name)
+            effective_root(collection, options.root)
             list_source(connection, collection)
     return found
 
 
-def load_all(found: Sequence[Collection], options: dict[str, Any]) -> list[Embedder]:
+def load_all(found: Sequence[Collection], options: RunOptions) -> list[Embedder]:
     """Load the models, each once where two collections share one."""
     loaded: dict[str, Embedder] = {}
     for collection in found:
         if collection.model_name not in loaded:
-            loaded[collection.model_name] = load_embedder(
-                collection.model_name, device=options["device"], precision=options["precision"]
-            )
+            loaded[collection.model_name] = options.load(collection.model_name)
     return [loaded[collection.model_name] for collection in found]
 
 
-def pipeline_of(options: dict[str, Any], *, share: int, follow: bool) -> PipelineOptions:
-    """Return how each of so many workers works; the rate is theirs together."""
-    rate = options["rate"]
-    return PipelineOptions(
-        allowance=Allowance(
-            rate=None if rate is None else rate / share,
-            max_replica_lag_seconds=options["max_replica_lag_seconds"],
-            pause_when=options["pause_when"],
-        ),
-        batch_size=options["batch_size"] or USUAL_BATCH,  # several models: the device is theirs in turn
-        decode_threads=options["decode_threads"],
-        follow=follow,
-        root=options["root"],
-        lease_seconds=lease_seconds(),
-    )
+def pipeline_of(options: RunOptions, *, follow: bool) -> PipelineOptions:
+    """Return how the worker of each collection works: the device is theirs in turn, the rate theirs together."""
+    return options.pipeline(options.batch_size or USUAL_BATCH, follow=follow, share=len(options.collections))
 
 
-def follow_together(name: str | None, names: Sequence[str], options: dict[str, Any]) -> int:
+def follow_together(name: str | None, options: RunOptions) -> int:
     """Keep several collections in step until stopped, and return the exit code."""
-    found = find_together(name, names, options)
+    names, found = options.collections, find_together(name, options)
     lines = WorkerLines(", ".join(names))
-    embedders = load_all(found, options)
-    together = MultiCollectionWorker(
-        options["dsn"],
-        list(zip(names, embedders, strict=True)),
-        pipeline_of(options, share=len(names), follow=True),
-        lines.update,
-    )
-    for worker, collection in zip(together.workers, found, strict=True):
-        worker.on_ready = partial(say_ready, collection, collection.name)
-    with stop_on_signals(together.request_stop) as stopped:
-        together.run()
+    with StartingWorker(options.dsn, found, options.device) as starting:
+        embedders = load_all(found, options)
+        together = MultiCollectionWorker(
+            options.dsn,
+            list(zip(names, embedders, strict=True)),
+            pipeline_of(options, follow=True),
+            lines.update,
+        )
+        for worker, collection in zip(together.workers, found, strict=True):
+            worker.on_ready = partial(say_ready, collection, collection.name, starting)
+        with stop_on_signals(together.request_stop) as stopped:
+            together.run()
     lines.tell(together.stats())
     return stopped.exit_code or 0
 
 
-def say_ready(collection: Collection, followed: str) -> None:
-    """Say that a worker has checked its model and works.
+def say_ready(collection: Collection, followed: str, starting: StartingWorker) -> None:
+    """Say that a worker has checked its model and works, in the database too.
 
     Args:
         followed: The collection's name, or the alias that the worker was started with.
     """
+    starting.ready()
     say(
         f"worker for {collection.name} ({collection.model_name}) is ready",
         collection=followed,
@@ -141,24 +131,24 @@ def say_ready(collection: Collection, followed: str) -> None:
     )
 
 
-def backfill_together(name: str | None, names: Sequence[str], options: dict[str, Any]) -> int:
+def backfill_together(name: str | None, options: RunOptions) -> int:
     """Fill several collections, build their indexes, and return the exit code."""
-    if options["dry_run"]:
+    if options.dry_run:
         raise UsageError("--dry-run is for one collection; leave out --collections")
-    found = find_together(name, names, options)
-    dsn = options["dsn"]
+    found = find_together(name, options)
+    dsn = options.dsn
     with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         waiting = sum(queue_depth(connection, collection.id).waiting for collection in found)
-    tallies = [WorkerStats() for _ in found]
+    all_stats = [WorkerStats() for _ in found]
     if waiting:
         named = [
             (collection.name, embedder)
             for collection, embedder in zip(found, load_all(found, options), strict=True)
         ]
-        together = MultiCollectionWorker(dsn, named, pipeline_of(options, share=len(named), follow=False))
+        together = MultiCollectionWorker(dsn, named, pipeline_of(options, follow=False))
         with image_progress(waiting) as show, stop_on_signals(together.request_stop) as stopped:
             together.on_progress = lambda stats: show(stats.finished, stats.images_per_second())
-            tallies = together.run()
+            all_stats = together.run()
         if stopped.exit_code is not None:
             click.echo("stopped; run the same command to go on", err=True)
             return stopped.exit_code
@@ -169,16 +159,16 @@ def backfill_together(name: str | None, names: Sequence[str], options: dict[str,
     summaries = []
     with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         flush_commits(connection)
-        for collection, stats in zip(found, tallies, strict=True):
+        for collection, stats in zip(found, all_stats, strict=True):
             stats.finish()
             filling = BackfillSummary(collection.name, stats, queue_depth(connection, collection.id).waiting)
-            if not options["no_index"]:
+            if not options.no_index:
                 filling.complete_index(connection, collection)
             summaries.append(filling)
-            if not options["as_json"]:
+            if not options.as_json:
                 filling.report(as_json=False)
             if filling.index_problem is not None:
                 complain(filling.index_problem)
-    if options["as_json"]:
+    if options.as_json:
         echo_json([filling.summary() for filling in summaries])
-    return SOME_FAILED if any(stats.failed for stats in tallies) else 0
+    return SOME_FAILED if any(stats.failed for stats in all_stats) else 0

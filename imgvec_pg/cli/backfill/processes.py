@@ -1,4 +1,4 @@
-"""`imgvec backfill --workers N`: the same command as N processes, watched through the queue."""
+"""`imgvec backfill --workers N`: run the command as N processes, restart those that die, show progress from the queue."""
 
 import json
 import math
@@ -9,13 +9,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO
 
 import click
 import psycopg
 
 from imgvec_pg.backfill.backoff import PollingLimit
 from imgvec_pg.backfill.stats import WorkerStats
+from imgvec_pg.cli.backfill.run_options import RunOptions
 from imgvec_pg.cli.options import PROBED
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.output.progress import image_progress
@@ -26,7 +27,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import MAX_DEATHS, queue_depth
 
 WATCH_SECONDS = 0.5
-PATIENCE_SECONDS = 30.0
+TERMINATE_SECONDS = 30.0
 """How long processes have to end when the watching one fails."""
 ENDED_BY_THEMSELVES = (0, 1, 2, 3, 4, 130, 143)
 """Exit codes that this program gives; anything else is a process that died."""
@@ -40,7 +41,7 @@ class WorkerProcesses:
         first_error: Exit code of the first process that ended in error, None while none did.
         complaint: What that process said of it.
         died: Processes that were killed or crashed.
-        may_die: So many may die in a row while the queue becomes no shorter: enough for a deadly picture in the hands of
+        may_die: Processes that may die in a row while the queue gets no shorter: enough for a deadly picture in the hands of
             each; a model that crashes as it is loaded should not take for ever.
     """
 
@@ -77,12 +78,12 @@ class WorkerProcesses:
             self._shortest, self._died_in_vain = keys, 0
 
     def look(self, can_restart: bool) -> None:
-        """Settle the processes that have ended, and start another for each that died."""
+        """Collect the results of processes that have ended, and start another for each that died."""
         for process in [process for process in self.running if process.poll() is not None]:
             self.running.remove(process)
-            self._settle(process, can_restart)
+            self._collect(process, can_restart)
 
-    def _settle(self, process: "subprocess.Popen[str]", can_restart: bool) -> None:
+    def _collect(self, process: "subprocess.Popen[str]", can_restart: bool) -> None:
         output, _ = process.communicate()
         if process.returncode in (0, 4):
             summary = json.loads(output)
@@ -117,7 +118,7 @@ class WorkerProcesses:
     def end(self) -> None:
         """Leave no process behind."""
         self.terminate()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TERMINATE_SECONDS
         for process in list(self.running):
             try:
                 process.communicate(timeout=max(deadline - time.monotonic(), 0.1))
@@ -134,18 +135,18 @@ class WorkerProcesses:
 
 
 class QueueWatch:
-    """Counts the keys that wait, and opens a new connection when the last was cut."""
+    """Polls the length of the queue, and reconnects when the connection was lost."""
 
     def __init__(self, dsn: str, collection: Collection) -> None:
         self._dsn = dsn
         self._collection = collection
         self._connection: Connection | None = None
-        self._pace = PollingLimit()
+        self._polling = PollingLimit()
         self._last: int | None = None
 
     def waiting(self) -> int | None:
         """Return the keys that wait, or did a moment ago; None while the database does not answer."""
-        if not self._pace.is_due():
+        if not self._polling.is_due():
             return self._last
         began = time.monotonic()
         try:
@@ -157,7 +158,7 @@ class QueueWatch:
         except (psycopg.Error, ConnectionFailedError):
             self.close()
             self._last = None
-        self._pace.took(time.monotonic() - began)
+        self._polling.took(time.monotonic() - began)
         return self._last
 
     def close(self) -> None:
@@ -172,19 +173,20 @@ def shown_end(returncode: int) -> str:
     return f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
 
 
-def child_command(options: dict[str, Any], collection: Collection, workers: int) -> list[str]:
+def child_command(options: RunOptions, collection: Collection) -> list[str]:
     """Return this command for one process, without the options that only the parent heeds."""
     command = [sys.executable, "-m", "imgvec_pg", "backfill", collection.name, "--no-index", "--json"]
     command += ["--parent", str(os.getpid())]
-    command += ["--batch-size", "auto" if options["batch_size"] == PROBED else str(options["batch_size"])]
+    command += ["--batch-size", "auto" if options.batch_size == PROBED else str(options.batch_size)]
     for option in ("decode_threads", "root", "weights", "device", "precision"):
-        if options[option] is not None:
-            command += [f"--{option.replace('_', '-')}", str(options[option])]
-    if options["rate"] is not None:
-        command += ["--rate", str(options["rate"] / workers)]
-    if options["max_replica_lag_seconds"] is not None:
-        command += ["--max-replica-lag", str(options["max_replica_lag_seconds"])]
-    for hours in options["pause_when"]:
+        value = getattr(options, option)
+        if value is not None:
+            command += [f"--{option.replace('_', '-')}", str(value)]
+    if options.rate is not None:
+        command += ["--rate", str(options.rate / options.workers)]
+    if options.max_replica_lag_seconds is not None:
+        command += ["--max-replica-lag", str(options.max_replica_lag_seconds)]
+    for hours in options.pause_when:
         command += ["--pause-when", hours.text]
     return command
 
@@ -196,25 +198,25 @@ def shares(limit: int, workers: int) -> list[int]:
 
 
 def run_processes(
-    context: click.Context, collection: Collection, workers: int, waiting: int
+    context: click.Context, collection: Collection, options: RunOptions, waiting: int
 ) -> WorkerProcesses:
-    """Run `workers` processes until the queue is empty or the limit is reached, and return what became of them.
+    """Run the processes of --workers until the queue is empty or the limit is reached, and return what became of them.
 
     A process that dies is replaced, so that a picture that kills its process is found out and the rest goes on.
     """
-    options = context.params
+    workers = options.workers
     threads = max((os.cpu_count() or 1) // workers, 1)
     # The connection string goes by the environment: arguments are there for every user to read.
     # Its own complaints are read by reason(), line by line.
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "IMGVEC_LOG_FORMAT": "text"}
-    if options["dsn"]:
-        environment["IMGVEC_DSN"] = options["dsn"]
-    limit: int | None = options["limit"]
-    watch = QueueWatch(options["dsn"], collection)
+    if options.dsn:
+        environment["IMGVEC_DSN"] = options.dsn
+    limit = options.limit
+    watch = QueueWatch(options.dsn, collection)
     with tempfile.TemporaryFile("w+") as complaints:
         # One death more than those alone: the first is in company.
         may_die = MAX_DEATHS * (workers + 1)
-        fleet = WorkerProcesses(child_command(options, collection, workers), environment, complaints, may_die)
+        fleet = WorkerProcesses(child_command(options, collection), environment, complaints, may_die)
 
         def leave() -> None:
             fleet.kill()

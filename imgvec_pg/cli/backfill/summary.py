@@ -1,4 +1,4 @@
-"""What a backfill says: what it did, what waits, and what is with the index."""
+"""Summary and dry run of `imgvec backfill`: counts, rate, and whether the index was built."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from imgvec_pg.text import clock, counted
 
 @dataclass
 class BackfillSummary:
-    """What a backfill did, and what it says of it.
+    """Result of a backfill, printed as text or JSON.
 
     Attributes:
         waiting: Keys still in the queue.
@@ -70,9 +70,11 @@ class BackfillSummary:
         if as_json:
             echo_json(self.summary())
         else:
+            mean, steady = stats.images_per_second(), stats.steady.per_second()
+            after_start = f", {steady:.1f}/s after the start" if steady and steady > 1.1 * mean else ""
             click.echo(
                 f"{self.collection_name}: {stats.embedded:,} images embedded in {clock(seconds)} "
-                f"({stats.images_per_second():.1f}/s), {stats.failed:,} failed, {self.waiting:,} waiting"
+                f"({mean:.1f}/s{after_start}), {stats.failed:,} failed, {self.waiting:,} waiting"
                 + (", index built" if self.index_built else "")
             )
             if stats.failed:

@@ -1,4 +1,4 @@
-"""`imgvec browse`."""
+"""`imgvec browse`: a collection's images in a web browser."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""`imgvec doctor`."""
+"""`imgvec doctor`: check a database, or the plan of one query."""
 
 import dataclasses
 from collections import Counter
@@ -21,7 +21,7 @@ MARGIN = max(len(level) for level in LEVELS) + 2
 @click.option(
     "--query",
     metavar="SQL",
-    help="Look at this query instead: its plan, what it falls off the index by, and the cure. It is not run.",
+    help="Check this query instead: its plan, why it cannot use the index, and the fix. It is not run.",
 )
 @click.pass_context
 def doctor(context: click.Context, dsn: str, as_json: bool, query: str | None) -> None:

@@ -1,4 +1,4 @@
-"""`imgvec failures`."""
+"""`imgvec failures` and `imgvec retry`: list failed rows, enqueue them again."""
 
 import json
 
@@ -62,9 +62,9 @@ def failures(name: str | None, dsn: str, codes: tuple[str, ...], limit: int, as_
 @codes_option
 @json_option
 def retry(name: str | None, dsn: str, codes: tuple[str, ...], as_json: bool) -> None:
-    """File failed rows again.
+    """Enqueue failed rows again.
 
-    All of them, or those with one of the codes given: after mending what the code says, a folder that was not mounted, say.
+    All of them, or those with one of the codes given: after fixing what the code says, such as a folder that was not mounted.
 
     \b
     Example:

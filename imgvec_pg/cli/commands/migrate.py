@@ -1,4 +1,4 @@
-"""`imgvec migrate`."""
+"""`imgvec migrate`: create or upgrade imgvec's schema."""
 
 import click
 import psycopg
@@ -7,7 +7,7 @@ from imgvec_pg.cli.options import dsn_option
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect, needing, one_line
 from imgvec_pg.errors import DatabaseError, UsageError
-from imgvec_pg.store.grants import grant_rights
+from imgvec_pg.store.setup.grants import grant_rights
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`imgvec recall`, and how it shows what was measured."""
+"""`imgvec recall`: measure recall_at_k and latency of the index, and print them."""
 
 import math
 from dataclasses import asdict
@@ -21,14 +21,14 @@ def measuring_options(command: Command) -> Command:
             "-k", "k", type=int, default=10, show_default=True, help="Neighbours, 1 to 1000.", metavar="N"
         ),
         click.option(
-            "--seed", type=int, default=0, show_default=True, help="Draws the questions.", metavar="N"
+            "--seed", type=int, default=0, show_default=True, help="Seed of the random sample.", metavar="N"
         ),
         click.option(
             "--max-seconds",
             type=float,
             default=120,
             show_default=True,
-            help="Stop after this time, with fewer questions or settings.",
+            help="Stop after this time, with fewer queries or settings.",
             metavar="S",
         ),
     )
@@ -43,9 +43,9 @@ def measuring_options(command: Command) -> Command:
 @click.option(
     "--ask-matching",
     is_flag=True,
-    help="Ask with rows that meet --where too  [default: with any rows, as words and new pictures do]",
+    help="Use only rows that match --where as queries  [default: any rows, as words and new images are]",
 )
-@click.option("--sample", type=int, default=200, show_default=True, help="Rows to ask with.", metavar="N")
+@click.option("--sample", type=int, default=200, show_default=True, help="Rows used as queries.", metavar="N")
 @click.option(
     "--ef-search", "ef_search", metavar="A,B", help="Settings to measure  [default: from k to 1000]"
 )
@@ -64,9 +64,9 @@ def recall(
     as_json: bool,
     dsn: str,
 ) -> None:
-    """Measure how many of the true neighbours the index finds, and how fast.
+    """Measure recall and latency of the index.
 
-    Rows drawn at random are asked with, through the index and exactly; a row is not in its own answer. The interval holds
+    Rows drawn at random are the queries, by the index and by exact scan; a row is not in its own result. The interval holds
     the recall over all rows with 95 % confidence. "short" counts answers with fewer rows than there are: searches then
     compare all rows. Where PostgreSQL's plan does not use the index the way is "exact", and there is no recall to
     measure. Nothing is written, and each question is a short transaction of its own.
@@ -146,7 +146,7 @@ def print_settings(
     condition = "" if options.where is None else f", neighbours where {options.where}"
     asked = f"{len(exact.questions)} {'matching ' if options.ask_matching else ''}rows"
     click.echo(
-        f"{name}: asked with {asked}{condition}; exact search takes {exact.p50_ms:.1f} ms (p95 {exact.p95_ms:.1f})"
+        f"{name}: {asked} as queries{condition}; exact search takes {exact.p50_ms:.1f} ms (p95 {exact.p95_ms:.1f})"
     )
     header = (
         "ef_search",

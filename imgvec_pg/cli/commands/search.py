@@ -1,4 +1,4 @@
-"""`imgvec search`: the nearest pictures to words, a picture or a row."""
+"""`imgvec search`: nearest neighbours of words, an image or a row."""
 
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def search(
         if as_json:
             print_json(found)
         elif found.rows:
-            print_table(collection, question, found)
+            print_table(collection, question, found, hides_empty=names is None)
         if html_file is not None:
             sheet = Sheet(question, collection, found, where, empty)
             write_sheet(html_file, sheet, connection, root)

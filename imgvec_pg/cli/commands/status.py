@@ -1,4 +1,4 @@
-"""`imgvec status`."""
+"""`imgvec status`: progress, queue and workers of each collection."""
 
 import click
 from psycopg.rows import dict_row
@@ -17,10 +17,10 @@ COLUMNS = "collection source model embedded waiting delayed failed index workers
 @dsn_option
 @json_option
 def status(name: str | None, dsn: str, as_json: bool) -> None:
-    """Show how far each collection is and who works on it.
+    """Show progress, queue and workers of each collection.
 
     It prints the view imgvec.status, whose comment in sql/views explains each column. Of a source that row-level
-    security hides rows of, the role is told no numbers.
+    security hides rows of, the role gets no numbers.
 
     \b
     Example:

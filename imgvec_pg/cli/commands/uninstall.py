@@ -1,11 +1,11 @@
-"""`imgvec uninstall`."""
+"""`imgvec uninstall`: remove imgvec from a database."""
 
 import click
 
 from imgvec_pg.cli.options import dsn_option, lock_timeout_option
 from imgvec_pg.cli.output.tables import confirm
 from imgvec_pg.database.connect import connect, needing
-from imgvec_pg.store.uninstall import installed_collections, remove_everything
+from imgvec_pg.store.setup.uninstall import installed_collections, remove_everything
 
 
 @click.command()

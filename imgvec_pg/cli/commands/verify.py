@@ -1,7 +1,9 @@
-"""`imgvec verify`."""
+"""`imgvec verify`: check that rows, embeddings, failures and queue agree; repair them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ from imgvec_pg.text import counted
 @click.argument("name", required=False)
 @dsn_option
 @click.option(
-    "--repair", is_flag=True, help="Mend what can be mended: file rows again, delete what has no row."
+    "--repair", is_flag=True, help="Fix what can be fixed: enqueue rows again, delete what has no row."
 )
 @click.option(
     "--contents", is_flag=True, help="Read all pictures, in the table and as files, and compare their hashes."
@@ -59,9 +61,7 @@ from imgvec_pg.text import counted
 @model_options
 @json_option
 @lock_timeout_option
-@click.pass_context
 def verify(
-    context: click.Context,
     name: str | None,
     dsn: str,
     repair: bool,
@@ -79,9 +79,9 @@ def verify(
     Of one collection, or of all; one that cannot be verified, as its table was dropped, then holds up no other. It only
     reads, in transactions that cannot write, and beside a running application: changes that go on meanwhile are not taken
     for differences. Exit code 0 when all is in step, 4 when something is not or cannot be verified;
-    with --repair 4 only when something is left that it cannot mend. Made to be scheduled.
+    with --repair 4 only when something is left that it cannot fix. Made to be scheduled.
 
-    --repair does what imgvec collection reconcile does (with --contents too), files rows whose file or vector is wrong, and
+    --repair does what imgvec collection reconcile does (with --contents too), enqueues rows whose file or vector is wrong, and
     deletes jobs without rows. Rows enqueued are embedded by the next imgvec backfill, or by a worker that runs.
 
     \b
@@ -89,6 +89,7 @@ def verify(
       imgvec verify product_clip
       imgvec verify product_clip --contents --repair
     """
+    load = partial(load_embedder, weights=weights, device=device, precision=precision)
     with connect(dsn, application_name="imgvec verify") as connection:
         require_schema(connection)
         chosen = find_collections(connection) if name is None else [get_collection(connection, name)]
@@ -97,7 +98,9 @@ def verify(
         reports: list[Report] = []
         for collection in chosen:
             try:
-                reports.append(verify_one(connection, collection, context.params))
+                reports.append(
+                    verify_one(connection, collection, load, repair, contents, sample, root, lock_timeout_ms)
+                )
             except (ImgvecError, psycopg.Error) as error:
                 # Of one collection it is the command's error; of all, the others are looked at all the same.
                 if name is not None or connection.closed or isinstance(error, ConnectionFailedError):
@@ -137,36 +140,32 @@ class Report:
         return kinds if self.enqueued is None else [kind for kind in kinds if kind in BY_HAND]
 
 
-def verify_one(connection: Connection, collection: Collection, options: dict[str, Any]) -> Report:
-    """Verify one collection as the command's options say, and mend it where they say so.
+def verify_one(
+    connection: Connection,
+    collection: Collection,
+    load: Callable[[str], Embedder],
+    repair: bool,
+    contents: bool,
+    sample: int | None,
+    root: Path | None,
+    lock_timeout_ms: int,
+) -> Report:
+    """Verify one collection, and fix it where that is asked for.
 
     Raises:
         ImgvecError: It cannot be verified.
     """
-    contents, sample = options["contents"], options["sample"]
     needed = (
         f"it takes imgvec_worker, SELECT on {collection.shown_source} and, where row-level security hides rows of "
         "it, BYPASSRLS; new partitions take their owner"
     )
     with needing(connection, needed):
         # A picture below a root that is not here would look lost.
-        folder = effective_root(collection, options["root"]) if contents or sample else None
-        embedder = load_model(collection, options) if sample else None
+        folder = effective_root(collection, root) if contents or sample else None
+        embedder = load(collection.model_name) if sample else None
         check = look(connection, collection, contents, sample, folder, embedder)
-        enqueued = None
-        if options["repair"]:
-            enqueued = mend(connection, collection, check, contents, options["lock_timeout_ms"])
+        enqueued = fix(connection, collection, check, contents, lock_timeout_ms) if repair else None
     return Report(check.verified, enqueued)
-
-
-def load_model(collection: Collection, options: dict[str, Any]) -> Embedder:
-    """Load a collection's model as the command's options say."""
-    return load_embedder(
-        collection.model_name,
-        weights=options["weights"],
-        device=options["device"],
-        precision=options["precision"],
-    )
 
 
 def look(
@@ -191,10 +190,10 @@ def look(
     return check
 
 
-def mend(
+def fix(
     connection: Connection, collection: Collection, check: PictureCheck, contents: bool, lock_timeout_ms: int
 ) -> int:
-    """Mend what was found, and return the keys enqueued."""
+    """Repair what was found, and return the keys enqueued."""
     kinds = check.verified.differences.keys() - HARMLESS - BY_HAND.keys()
     enqueued = 0
     # Before reconcile, whose step back of a version the table's CHECK would refuse to a bad vector.
@@ -256,6 +255,6 @@ def report(found: Report) -> None:
             f"  repaired: {counted(enqueued, 'row')} enqueued; embed them with: imgvec backfill {name}"
         )
     elif enqueued is None and any(kind not in BY_HAND for kind in found.remaining()):
-        click.echo(f"  mend it with: imgvec verify {name} --repair")
+        click.echo(f"  fix it with: imgvec verify {name} --repair")
     elif any(each.kind not in BY_HAND for each in verified.listed()):
         click.echo("  repaired")

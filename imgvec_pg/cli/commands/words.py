@@ -1,4 +1,4 @@
-"""`imgvec words`: let plain SQL ask a running worker, and look after the cache of texts."""
+"""`imgvec words`: set up text queries in plain SQL, and the cache of text embeddings."""
 
 import getpass
 import os
@@ -9,7 +9,7 @@ import click
 from imgvec_pg.cli.options import dsn_option
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.errors import UsageError
-from imgvec_pg.store.text_relay import PasswordLogin, install_relay, relay_statements, remove_relay
+from imgvec_pg.store.setup.text_relay import PasswordLogin, install_relay, relay_statements, remove_relay
 
 PASSWORD_VARIABLE = "IMGVEC_WORDS_PASSWORD"  # noqa: S105 - a name, not a password
 

@@ -1,4 +1,4 @@
-"""What commands that run for long say on stderr: lines for people, or one JSON object a line for a log collector.
+"""Log lines and messages on stderr: text for people, or one JSON object a line for a log collector.
 
 Passwords never get into either: each line goes through `hide_secrets`.
 """
@@ -21,7 +21,7 @@ log = logging.getLogger(f"{OWN}.cli")
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time (UTC, ISO 8601), level, message, logger, pid, and the fields that the line was given."""
+    """Formats one JSON object a line: time (UTC, ISO 8601), level, message, logger, pid, and the fields of the record."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -39,7 +39,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The message alone, or at the levels info and debug with its time and where it comes from."""
+    """Formats the message alone, at the levels info and debug with time and logger."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -53,7 +53,7 @@ class TextFormatter(logging.Formatter):
 
 
 class Stderr(logging.StreamHandler):  # type: ignore[type-arg]
-    """A handler that writes to what is stderr now, not to what it was when the handler was made."""
+    """Handler that writes to the current sys.stderr, not to that of its creation."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)

@@ -1,4 +1,4 @@
-"""Progress for people at a terminal, log lines for everyone else."""
+"""Progress: a bar on a terminal, log lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ def count_progress(console: Console, what: str) -> Iterator[Callable[[int], None
 class LogLines:
     """One line each LOG_EVERY_SECONDS: "1,280 of 20,000 images, 31.2 images/s, 10:00 left".
 
-    No time is told while nothing gets done: it would be how long the others took.
+    No time left is shown while nothing gets done: it would be how long the others took.
     """
 
     def __init__(self, total: int, what: str = "images") -> None:
@@ -68,7 +68,7 @@ class LogLines:
 
 
 class WorkerLines:
-    """What a worker that runs for good has done, at most one line each LOG_EVERY_SECONDS, and one at its end."""
+    """Stats of a long-running worker, at most one line each LOG_EVERY_SECONDS, and one at its end."""
 
     def __init__(self, followed: str) -> None:
         self.followed = followed

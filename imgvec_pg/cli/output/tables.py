@@ -1,4 +1,4 @@
-"""Plain tables, the same on a terminal and in a pipe."""
+"""Plain-text tables and the yes/no question, the same on a terminal and in a pipe."""
 
 from collections.abc import Sequence
 

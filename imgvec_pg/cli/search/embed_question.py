@@ -1,10 +1,19 @@
-"""The query vector of a search command: from words, an image file or a row."""
+"""Query vector of a search command: from words, an image file or a row."""
 
 from pathlib import Path
 
+from imgvec_pg.cli.output.messages import say
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.embedding.load import is_loadable
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.query_embedding import ModelOptions, ask_with_image, ask_with_words, check_words
+from imgvec_pg.search.query_client import query_of_words, vector_of_image
+from imgvec_pg.search.query_embedding import (
+    ModelOptions,
+    ask_with_image,
+    ask_with_words,
+    check_words,
+    read_picture,
+)
 from imgvec_pg.search.query_types import SearchQuery
 from imgvec_pg.search.rows import ask_with_row
 from imgvec_pg.store.collection import Collection
@@ -36,10 +45,24 @@ def check_query(words: tuple[str, ...], image: Path | None, like: str | None) ->
 def ask(
     connection: Connection, collection: Collection, words: str, image: Path | None, model: ModelOptions
 ) -> SearchQuery:
-    """Make a question of words or of a picture file."""
+    """Make a query of words or of a picture file.
+
+    The model is loaded into this process; where it cannot be, as without the extra `models`, a running worker is asked.
+    """
+    loadable = is_loadable(collection.model_name)
     if image is not None:
-        return ask_with_image(connection, collection, image, model)
-    return ask_with_words(connection, collection, words, model)
+        if loadable:
+            return ask_with_image(connection, collection, image, model)
+        data = read_picture(image)
+        return SearchQuery("image", image.name, vector_of_image(connection, collection, data), data)
+    if loadable:
+        query = ask_with_words(connection, collection, words, model)
+    else:
+        found = query_of_words(connection, collection, words)
+        query = SearchQuery("words", words, found.vector, truncated=found.truncated)
+    if query.truncated is not None:
+        say(query.truncated)
+    return query
 
 
 def embed_query(

@@ -1,4 +1,4 @@
-"""Printing what a search found: a table, tab-separated lines, JSON or a contact sheet."""
+"""Print search results: a table, tab-separated lines, JSON or a contact sheet."""
 
 import shutil
 import sys
@@ -18,6 +18,7 @@ from imgvec_pg.search.images import read_pictures
 from imgvec_pg.search.nearest import Neighbours
 from imgvec_pg.search.query_types import SearchQuery
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.text import is_path
 
 SEPARATOR = "  "
 SHORTEST_COLUMN = 8
@@ -40,9 +41,17 @@ def print_json(found: Neighbours) -> None:
     )
 
 
-def print_table(collection: Collection, question: SearchQuery, found: Neighbours) -> None:
-    """Print a table on a terminal, tab-separated lines with a header elsewhere."""
+def print_table(
+    collection: Collection, question: SearchQuery, found: Neighbours, *, hides_empty: bool = False
+) -> None:
+    """Print a table on a terminal, tab-separated lines with a header elsewhere.
+
+    Args:
+        hides_empty: Leave out columns that are NULL in all rows; on a terminal only, since programs count columns.
+    """
     shown = [name for name in found.rows[0].columns if name not in collection.key_columns]
+    if hides_empty and sys.stdout.isatty():
+        shown = [name for name in shown if any(row.columns[name] is not None for row in found.rows)]
     header = ["distance", *map(show_safely, [*collection.key_columns, *shown])]
     rows = [
         [
@@ -63,11 +72,21 @@ def print_table(collection: Collection, question: SearchQuery, found: Neighbours
     title = f"{show_safely(question.shown)} · {collection.name} · {count} {way}"
     click.secho(title, bold=True)
     click.echo()
-    widths = fit_widths([header, *rows], shutil.get_terminal_size().columns)
-    clipped = [
-        [clip(cell, width) for cell, width in zip(line, widths, strict=True)] for line in [header, *rows]
-    ]
+    clipped = fit_lines([header, *rows], shutil.get_terminal_size().columns)
     echo_table(clipped[0], clipped[1:])
+
+
+def fit_lines(lines: Sequence[Sequence[str]], available: int) -> list[list[str]]:
+    """Cut cells so that lines, the first of them a header, fit a terminal: of paths the beginning, of all else the end."""
+    widths = fit_widths(lines, available)
+    paths = [all(is_path(cell) for cell in column if cell) for column in zip(*lines[1:], strict=True)]
+    return [
+        [
+            clip_front(cell, width) if place and holds_paths else clip(cell, width)
+            for cell, width, holds_paths in zip(line, widths, paths or [False] * len(widths), strict=True)
+        ]
+        for place, line in enumerate(lines)
+    ]
 
 
 def fit_widths(lines: Sequence[Sequence[str]], available: int) -> list[int]:
@@ -82,6 +101,16 @@ def fit_widths(lines: Sequence[Sequence[str]], available: int) -> list[int]:
 def clip(cell: str, width: int) -> str:
     """Return a cell of at most this width, with an ellipsis where it was cut."""
     return cell if cell_len(cell) <= width else set_cell_size(cell, width - 1).rstrip() + "…"
+
+
+def clip_front(cell: str, width: int) -> str:
+    """Return the end of a cell, of at most this width, after an ellipsis where it was cut."""
+    if cell_len(cell) <= width:
+        return cell
+    end = cell[-width:]
+    while cell_len(end) > width - 1:
+        end = end[1:]
+    return "…" + end
 
 
 def write_sheet(file: Path, sheet: Sheet, connection: Connection, root: Path | None) -> None:

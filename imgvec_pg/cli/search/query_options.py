@@ -1,4 +1,4 @@
-"""Options of `imgvec search` that change a question: words added or taken away, a limit as a percentile."""
+"""Options of `imgvec search` that change the query: weighted words, a limit as a percentile."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +27,7 @@ def combine_options(command: Command) -> Command:
             "--weight",
             type=float,
             metavar="W",
-            help="What the question itself counts beside --plus and --minus  [default: 1]",
+            help="Weight of the query itself beside --plus and --minus  [default: 1]",
         ),
         click.option(
             "--plus", type=(float, str), multiple=True, metavar="W WORDS", help="Add words with this weight."
@@ -37,7 +37,7 @@ def combine_options(command: Command) -> Command:
             type=(float, str),
             multiple=True,
             metavar="W WORDS",
-            help="Lead away from words with this weight.",
+            help="Subtract words with this weight.",
         ),
         click.option(
             "--max-percentile",
@@ -71,7 +71,7 @@ def add_parts(
         return question
     for amount in (1.0 if weight is None else weight, *(amount for amount, _ in (*plus, *minus))):
         if not 0 < amount <= 1000:
-            raise UsageError(f"a weight is {amount:g}; expected above 0, to 1000: --minus takes away")
+            raise UsageError(f"a weight is {amount:g}; expected above 0, to 1000: --minus subtracts")
     parts = [Part(amount, words) for amount, words in plus]
     parts += [Part(-amount, words) for amount, words in minus]
     return add_words(connection, collection, question, 1.0 if weight is None else weight, parts, model)
@@ -105,7 +105,7 @@ def find_answer(
     combined: SearchQuery,
     options: NearestOptions,
 ) -> Neighbours:
-    """Find the nearest rows to a combined question; the row that was asked with is not in its own answer."""
+    """Find the nearest rows to a combined question; the query row is not in its own result."""
     if isinstance(asked.target, RowKey) and not isinstance(combined.target, RowKey):
         return find_others(connection, collection, combined.target, [asked.target.key], options)
     return find_nearest(connection, collection, combined.target, options)

@@ -1,4 +1,4 @@
-"""What the commands beside `imgvec search` share: options, lists of keys, tables of answers."""
+"""Options, key lists and result tables that the search commands share."""
 
 import csv
 import shutil
@@ -10,7 +10,7 @@ import click
 
 from imgvec_pg.cli.options import dsn_option, json_option
 from imgvec_pg.cli.output.tables import echo_table
-from imgvec_pg.cli.search.print_results import clip, fit_widths
+from imgvec_pg.cli.search.print_results import fit_lines
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.search.display_columns import check_columns, default_columns
 from imgvec_pg.search.formatting import show_safely
@@ -99,6 +99,5 @@ def echo_answer(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
         for cells in lines:
             click.echo("\t".join(cells))
         return
-    widths = fit_widths(lines, shutil.get_terminal_size().columns)
-    clipped = [[clip(cell, width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    clipped = fit_lines(lines, shutil.get_terminal_size().columns)
     echo_table(clipped[0], clipped[1:])

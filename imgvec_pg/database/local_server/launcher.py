@@ -1,4 +1,4 @@
-"""Become PostgreSQL: a program run as `python -I -S launcher.py OPTIONS COMMAND…`.
+"""Launcher of PostgreSQL: a program run as `python -I -S launcher.py OPTIONS COMMAND…`.
 
 It stands in for Popen's preexec_fn, which may deadlock in a process with threads. The order matters: changing
 the user clears the parent-death signal.

@@ -1,4 +1,4 @@
-"""The running server, found through postmaster.pid and never guessed: a bare pid may be anybody's by now."""
+"""Find the running server by postmaster.pid, checked against the process: a bare pid may be reused."""
 
 import contextlib
 import fcntl

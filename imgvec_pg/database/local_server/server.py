@@ -1,4 +1,4 @@
-"""A private PostgreSQL with pgvector in one directory, for the demo, the tests and small installations.
+"""Local server: start, stop and set up a private PostgreSQL with pgvector in one directory.
 
 Roles log in without a password through the Unix socket; only the server's user and root may enter its folder.
 """
@@ -36,7 +36,7 @@ LEFTOVER_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """Whether the server of a directory runs, and as which process."""
+    """State of the server of a directory: running or not, and its pid."""
 
     running: bool
     pid: int | None

@@ -1,4 +1,4 @@
-"""Running initdb and postgres: as the right user, in a clean environment, alone or bound to this process."""
+"""Run initdb and postgres: as the right user, in a clean environment, alone or bound to this process."""
 
 import json
 import os

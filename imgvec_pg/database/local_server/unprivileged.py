@@ -1,4 +1,4 @@
-"""The user that runs PostgreSQL when we are root, which PostgreSQL refuses to run as."""
+"""Unprivileged user that runs PostgreSQL when this process is root, which PostgreSQL refuses to run as."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""The embedder for OpenCLIP models."""
+"""Embedder for OpenCLIP models."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 
 from imgvec_pg.embedding.checksums import fingerprint_model
 from imgvec_pg.embedding.description import ModelDescription
-from imgvec_pg.embedding.embedder import Float32Array
+from imgvec_pg.embedding.embedder import Float32Array, TextLength
 from imgvec_pg.embedding.resize import first_resize
 from imgvec_pg.embedding.torch_models.openclip_network import (
     build_network,
@@ -17,7 +17,13 @@ from imgvec_pg.embedding.torch_models.openclip_network import (
     inference_transform,
     network_config,
 )
-from imgvec_pg.embedding.torch_models.tokenizer import Tokenizer, load_tokenizer, tokenizer_identity
+from imgvec_pg.embedding.torch_models.tokenizer import (
+    CLIP_CONTEXT_LENGTH,
+    Tokenizer,
+    count_tokens,
+    load_tokenizer,
+    tokenizer_identity,
+)
 from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 from imgvec_pg.embedding.weights import model_directory_folder
 
@@ -78,15 +84,26 @@ class OpenClipEmbedder(TorchEmbedder):
         """
         if isinstance(texts, str):  # a str is a sequence of letters: almost surely a slip
             raise TypeError("embed_texts takes a list of texts, not one str")
-        if self._tokenizer is None:
-            self._tokenizer = load_tokenizer(
-                self.name, self._text_config, self._tokenizer_folder, own_files=self._own_tokenizer
-            )
+        tokenizer = self._loaded_tokenizer()
         parts = [np.empty((0, self.dimensions), dtype=np.float32)]
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = list(texts[start : start + TEXTS_AT_ONCE])
             with torch.inference_mode(), device_errors(self.name, len(some), self.device, self.precision):
-                parts.append(
-                    self.normalised(self._network.encode_text(self._tokenizer(some).to(self.device)))
-                )
+                parts.append(self.normalised(self._network.encode_text(tokenizer(some).to(self.device))))
         return np.concatenate(parts)
+
+    def text_length(self, text: str) -> TextLength:
+        """Return how long a text is to this model, and how much of it the model reads.
+
+        Raises:
+            MissingExtraError, ModelError: The tokenizer cannot be loaded.
+        """
+        context_length = int(self._text_config.get("context_length", CLIP_CONTEXT_LENGTH))
+        return TextLength(count_tokens(self._loaded_tokenizer(), text), context_length)
+
+    def _loaded_tokenizer(self) -> Tokenizer:
+        if self._tokenizer is None:
+            self._tokenizer = load_tokenizer(
+                self.name, self._text_config, self._tokenizer_folder, own_files=self._own_tokenizer
+            )
+        return self._tokenizer

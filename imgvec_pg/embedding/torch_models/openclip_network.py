@@ -1,4 +1,4 @@
-"""Building OpenCLIP's network, with exactly the weights that were asked for."""
+"""Build OpenCLIP's network and load exactly the requested weights."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,7 +64,7 @@ def build_network(model: ModelDescription, weights: Path, device: str, precision
 
 
 class UnfilledParameters(TorchFunctionMode):
-    """Leaves out the random start of the parameters, half the time of a load: strict loading fills all."""
+    """Skips random initialisation of the parameters, half the time of a load: strict loading fills all."""
 
     _FILLERS = frozenset({torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_})
 

@@ -1,4 +1,4 @@
-"""Text towers that are models of the hub themselves: their configuration, which OpenCLIP only names."""
+"""Text towers from Hugging Face: find their configuration on this machine, as OpenCLIP has only their names."""
 
 import importlib.util
 from collections.abc import Mapping

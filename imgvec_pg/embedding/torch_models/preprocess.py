@@ -1,4 +1,4 @@
-"""Pictures on their way into a network: 8 bits a channel until they are on the device, and only there normalised.
+"""Preprocess images for a network: 8 bits a channel up to the device, normalised there.
 
 That is a quarter of the bytes to keep, to copy and to send; the arithmetic is the same as on the CPU, to the bit.
 """

@@ -1,4 +1,4 @@
-"""Weights that mean nothing, for measuring speed where the real ones are not; only ever made when asked for by name."""
+"""Random weights, for benchmarks without the real ones; made only when asked for by name."""
 
 import logging
 from pathlib import Path

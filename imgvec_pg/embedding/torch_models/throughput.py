@@ -1,4 +1,4 @@
-"""How fast a model is on a device, beside what the device can do at all."""
+"""Measure throughput of a model, and its share of the peak of the device."""
 
 import statistics
 import time

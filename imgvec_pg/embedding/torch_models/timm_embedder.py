@@ -1,4 +1,4 @@
-"""The embedder for timm's image models: the features before the classifier, as timm itself gives them."""
+"""Embedder for timm's image models: the features before the classifier."""
 
 from dataclasses import asdict
 from pathlib import Path

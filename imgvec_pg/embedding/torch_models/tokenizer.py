@@ -1,4 +1,4 @@
-"""The tokenizer that belongs to a model, chosen from its configuration and never by default."""
+"""Tokenizer of a model, chosen by its configuration and never by default."""
 
 import hashlib
 import importlib.util
@@ -136,6 +136,14 @@ def _require_reachable(name: str, repository: str) -> None:
             f"the tokenizer of {name} is not on this machine ({error}): on one with a network run "
             f"'hf download {repository} --include \"*token*\"' and carry the cache folder (HF_HOME) over"
         ) from error
+
+
+def count_tokens(tokenizer: Any, text: str) -> int:  # noqa: ANN401 - one of OpenCLIP's two
+    """Return how many tokens a text has before it is cut, those that begin and end it included."""
+    if hasattr(tokenizer, "tokenizer"):  # open_clip.tokenizer.HFTokenizer
+        # Not verbose: transformers would warn on stderr of a text longer than its own idea of the model.
+        return len(tokenizer.tokenizer(tokenizer.clean_fn(text), verbose=False)["input_ids"])
+    return len(tokenizer.encode(text)) + 2
 
 
 def _tokenizer_files(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What OpenCLIP's and timm's models have in common: preparing pictures, batches on the device, unit vectors."""
+"""Base class of OpenCLIP and timm embedders: prepare images, run batches on the device, return unit vectors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ Encode = Callable[[torch.Tensor], torch.Tensor]
 
 
 class TorchEmbedder(ABC):
-    """A network of images on one device; subclasses build it and say how it encodes."""
+    """An image encoder on one device; subclasses build it and say how it encodes."""
 
     def __init__(self, model: ModelDescription, weights: Path | None, device: str, precision: str) -> None:
         """Choose device and precision, and find and check the weights."""

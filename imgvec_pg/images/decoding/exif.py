@@ -2,7 +2,7 @@
 
 import struct
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 
 # Exif 2.32: tag numbers and types.
 ORIENTATION, EXIF_FOLDER, DATE_TIME_ORIGINAL, OFFSET_TIME_ORIGINAL = 0x0112, 0x8769, 0x9003, 0x9011
@@ -16,7 +16,8 @@ class Exif:
 
     Attributes:
         orientation: 1 to 8; 1 is upright, and what a missing or damaged tag means.
-        taken_at: When the photograph was taken; a camera that noted no offset is taken to be in UTC.
+        taken_at: When the photograph was taken, in the years 2 to 9998; a camera that noted no offset is taken to be in
+            UTC.
     """
 
     orientation: int = 1
@@ -74,10 +75,20 @@ def _time(taken: int | str | None, offset: int | str | None) -> datetime | None:
         return None
     if isinstance(offset, str):
         try:
-            return datetime.strptime(f"{taken} {offset}", "%Y:%m:%d %H:%M:%S %z")
+            return _possible(datetime.strptime(f"{taken} {offset}", "%Y:%m:%d %H:%M:%S %z"))
         except ValueError:
             pass
     try:
-        return datetime.strptime(taken, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+        return _possible(datetime.strptime(taken, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC))
     except ValueError:
         return None
+
+
+def _possible(taken: datetime) -> datetime | None:
+    """Return a time, or None in the first and the last year of all, which programs write for "unknown".
+
+    In another time zone such a time may lie outside of what a datetime can hold.
+    """
+    if not MINYEAR < taken.year < MAXYEAR:
+        return None
+    return taken if MINYEAR < taken.astimezone(UTC).year < MAXYEAR else None

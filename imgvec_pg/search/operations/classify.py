@@ -1,5 +1,6 @@
 """Texts as vectors, several at once, and labels as probabilities."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.load import is_loadable
 from imgvec_pg.errors import ModelError, UsageError
+from imgvec_pg.search.query_client import query_of_words
 from imgvec_pg.search.query_embedding import (
     ModelOptions,
-    embed_words,
+    embed_and_keep,
     load_collection_model,
     prompted,
     read_cached,
@@ -19,6 +22,8 @@ from imgvec_pg.search.query_types import Float32Array, vector_text
 from imgvec_pg.search.transaction import bracketed, read_only_transaction, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
+
+log = logging.getLogger(__name__)
 
 MAX_LABELS = 1000
 
@@ -36,6 +41,8 @@ def embed_texts(
     connection: Connection, collection: Collection, texts: Sequence[str], options: ModelOptions
 ) -> list[Float32Array]:
     """Embed texts, each within the collection's prompt; the model is loaded once, and only for what is not cached.
+
+    Where it cannot be loaded, as without the extra `models`, a running worker is asked.
 
     Returns:
         One vector a text, shape (dimensions,), L2 norm 1.
@@ -55,10 +62,15 @@ def embed_texts(
     for text, words in zip(prompted_texts, texts, strict=True):
         cached = read_cached(connection, collection, text)
         if cached is not None:
-            vectors.append(cached.embedding)
-            continue
-        embedder = embedder or load_collection_model(connection, collection, options)
-        vectors.append(embed_words(connection, collection, embedder, words))
+            found = cached.found
+        elif not is_loadable(collection.model_name):
+            found = query_of_words(connection, collection, words)
+        else:
+            embedder = embedder or load_collection_model(connection, collection, options)
+            found = embed_and_keep(connection, collection, embedder, words)
+        if found.truncated is not None:
+            log.warning('"%s": %s', words[:60], found.truncated)
+        vectors.append(found.vector)
     return vectors
 
 

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import psycopg
@@ -30,15 +31,17 @@ class Example:
 
     Attributes:
         question: A row's key, or words.
-        before: Keys by the present collection, nearest first; None where it gives no answer.
+        before: Keys as `show_key` shows them, by the present collection, nearest first; None where it gives no answer.
         after: Keys by the other.
         problems: Why there is none, before and after.
+        keys: Those of the question and both answers as JSON objects, in no order.
     """
 
     question: str
     before: list[str] | None
     after: list[str] | None
     problems: tuple[str | None, str | None] = (None, None)
+    keys: Sequence[dict[str, Any]] = ()
 
     @property
     def agreement(self) -> float | None:
@@ -104,9 +107,11 @@ def compare_collections(
             began = time.monotonic()
             found = _ask(connection, (present, target)[place], "neighbours", {"key": json.dumps(key)})
             seconds[place].append(time.monotonic() - began)
-            answers.append((place, [other for other in found if other != show_key(key)][:NEAREST]))
-        answers.sort()
-        both.append(Example(show_key(key), answers[0][1], answers[1][1]))
+            answers.append((place, [other for other in found if show_key(other) != show_key(key)][:NEAREST]))
+        answers.sort(key=itemgetter(0))
+        before, after = (answer for _, answer in answers)
+        told = [key, *before, *after] if len(both) < EXAMPLES else []
+        both.append(Example(show_key(key), _shown(before), _shown(after), keys=told))
     shares = [example.agreement for example in both if example.agreement is not None]
     return Agreement(
         before=_side(connection, present, seconds[0]),
@@ -142,16 +147,22 @@ def draw_keys(
         percent = min(100.0, percent * 10)
 
 
-def _ask(connection: Connection, collection: Collection, file: str, values: dict[str, object]) -> list[str]:
+def _shown(keys: Sequence[dict[str, Any]]) -> list[str]:
+    return [show_key(key) for key in keys]
+
+
+def _ask(
+    connection: Connection, collection: Collection, file: str, values: dict[str, object]
+) -> list[dict[str, Any]]:
     parts = bindable(collection.parts(vector_schema(connection)))
     statement = render(f"collection/{file}.sql", **parts)
-    return [show_key(row[0]) for row in connection.execute(statement, {**values, "k": NEAREST + 1})]
+    return [row[0] for row in connection.execute(statement, {**values, "k": NEAREST + 1})]
 
 
 def _ask_words(
     connection: Connection, present: Collection, target: Collection, text: str, embed: Embed | None
 ) -> Example:
-    answers: list[list[str] | None] = []
+    answers: list[list[dict[str, Any]] | None] = []
     problems: list[str | None] = []
     for collection in (present, target):
         answer, problem = None, None
@@ -168,7 +179,9 @@ def _ask_words(
             problem = one_line(error)
         answers.append(answer)
         problems.append(problem)
-    return Example(text, answers[0], answers[1], (problems[0], problems[1]))
+    before, after = (None if answer is None else _shown(answer) for answer in answers)
+    keys = [key for answer in answers for key in answer or ()]
+    return Example(text, before, after, (problems[0], problems[1]), keys)
 
 
 def _side(connection: Connection, collection: Collection, seconds: list[float]) -> Side:

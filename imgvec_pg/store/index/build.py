@@ -1,4 +1,4 @@
-"""Building HNSW indexes: what it takes, the settings of the building session, and its progress."""
+"""Build HNSW indexes: memory and disk needed, session settings, progress."""
 
 import logging
 import threading
@@ -46,7 +46,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """What a build will take. Bytes of memory are those of the largest table or partition, one being built at a time.
+    """Estimate of a build. Bytes of memory are those of the largest table or partition, one being built at a time.
 
     Attributes:
         memory_bytes: The maintenance_work_mem that the build gets.

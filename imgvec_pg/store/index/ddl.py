@@ -1,4 +1,4 @@
-"""HNSW indexes of embedding tables: which there are, and the statements that make, name and drop them."""
+"""DDL of HNSW indexes: list, name, create and drop them."""
 
 import re
 import time
@@ -50,7 +50,7 @@ class IndexState:
 
 @dataclass(frozen=True)
 class RunningBuild:
-    """A build that goes on now: PostgreSQL's phase, tuples done and in all (0 while unknown)."""
+    """A running build: PostgreSQL's phase, tuples done and in all (0 while unknown)."""
 
     phase: str
     done: int

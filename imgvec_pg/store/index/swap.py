@@ -1,4 +1,4 @@
-"""Changing a collection's index while searches and writes go on: the new one is built beside, then takes the name."""
+"""Replace an HNSW index online: build the new one concurrently, then swap the names."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TEMPORARY: tuple[Ending, ...] = ("next", "old")
 
 @dataclass(frozen=True)
 class Replaced:
-    """What was built, and the names of indexes that were dropped for it."""
+    """Result of a swap: the new index, and the names of those dropped."""
 
     plan: BuildPlan
     dropped: list[str]

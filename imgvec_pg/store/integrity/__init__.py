@@ -1,1 +1,1 @@
-"""Whether rows, embeddings, failures and queue agree, and repairing what does not."""
+"""Integrity of rows, embeddings, failures and queue: verify and reconcile."""

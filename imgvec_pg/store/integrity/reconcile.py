@@ -1,4 +1,4 @@
-"""Find what the triggers could not see: rows never enqueued or changed since, vectors whose row is gone, new partitions."""
+"""Reconcile a collection with its source: rows never enqueued, changed rows, orphaned embeddings, new partitions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Compare a collection with its source and with itself, and say what is not as it should be. Reads only."""
+"""Verify a collection against its source and itself; read-only."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -45,12 +45,12 @@ BY_HAND = {
     "unreadable": "put the files back, or change the rows",
     "stuck": "run a worker: imgvec worker {name}",
 }
-"""Kinds that --repair cannot mend, and what does."""
+"""Kinds that --repair cannot fix, and what does."""
 
 
 @dataclass
 class Difference:
-    """Rows of one kind: how many, and some of their keys (of `without_triggers` the names of tables)."""
+    """Differences of one kind: how many rows, and some of their keys (of `without_triggers` the names of tables)."""
 
     kind: str
     rows: int = 0
@@ -64,7 +64,7 @@ class Difference:
 
 @dataclass
 class Verified:
-    """What a collection looks like, and what is wrong with it.
+    """Result of verifying a collection: counts and differences.
 
     Attributes:
         source_rows: Rows of the source that were looked at, with a picture or without.
@@ -91,7 +91,7 @@ class Verified:
 
     @property
     def is_in_step(self) -> bool:
-        """Whether nothing needs to be mended."""
+        """Whether there is nothing to repair."""
         return all(kind in HARMLESS for kind in self.differences)
 
 

@@ -1,4 +1,4 @@
-"""Compare embeddings with the pictures that they were made from: files by their bytes, a sample by embedding it anew.
+"""Verify embeddings against their images: hashes of files and bytes, and a sample embedded again.
 
 Pictures behind URLs are left alone: a check of a million rows is no reason to ask a host a million times.
 """
@@ -50,7 +50,7 @@ class EmbeddedPicture:
 
 @dataclass
 class PictureCheck:
-    """What reading the pictures found, beside what it notes in `verified`.
+    """Result of reading the images, besides what it adds to `verified`.
 
     Attributes:
         reads_all: Whether all pictures are read and compared anyway, so that a sample need not tell of their bytes.
@@ -63,7 +63,7 @@ class PictureCheck:
     _noted: set[str] = field(default_factory=set)
 
     def note(self, kind: str, picture: EmbeddedPicture) -> None:
-        """Note one row, once; those that a worker can mend are kept to be enqueued."""
+        """Note one row, once; those that a worker can embed again are kept to be enqueued."""
         if repr(picture.key) in self._noted:
             return
         self._noted.add(repr(picture.key))

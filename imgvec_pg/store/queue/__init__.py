@@ -1,1 +1,1 @@
-"""The job queue, its statistics, and queries waiting for an embedding."""
+"""The job queue, its stats, and embedding requests of queries."""

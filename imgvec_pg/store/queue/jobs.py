@@ -1,4 +1,4 @@
-"""The queue: slices of a collection's keys waiting to be embedded."""
+"""Job queue: claim, lease, finish, split, delay and retry slices of a collection's keys."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ class QueueDepth:
     waiting: int
     leased: int
     delayed: int
-    next_due_seconds: float | None
+    next_ready_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class DelayedKey:
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """Where a claim begins to look: no job with a smaller id, of changes and of the first fill. 0 sees all."""
+    """Queue position where a claim begins: no job with a smaller id, of changes and of the first fill. 0 sees all."""
 
     first_change: int = 0
     first_fill: int = 0
@@ -106,7 +106,7 @@ def claim_jobs(
     skips_expired: bool = False,
     skips_quarantined: bool = False,
 ) -> Claim:
-    """Lease due jobs of about `max_keys` keys; each claim counts as an attempt until it is released.
+    """Lease ready jobs of about `max_keys` keys; each claim counts as an attempt until it is released.
 
     A job whose worker died is taken apart, and its keys are then claimed one at a time.
 
@@ -209,7 +209,7 @@ def explode_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) -
 
 
 def delay_keys(connection: Connection, collection_id: int, keys: Sequence[DelayedKey]) -> None:
-    """File keys again, each alone, within the caller's transaction."""
+    """Enqueue keys again, each alone, within the caller's transaction."""
     if keys:
         connection.execute(
             load_sql("queries/delay_keys.sql"),
@@ -234,7 +234,7 @@ def queue_depth(connection: Connection, collection_id: int) -> QueueDepth:
 
 
 def find_waiting_job(connection: Connection, collection_id: int, seen: int | None) -> int | None:
-    """Return the id of a job in the queue, due or not: of the one that was seen before, or another; None when it is empty."""
+    """Return the id of a job in the queue, ready or not: of the one that was seen before, or another; None when it is empty."""
     row = connection.execute(
         load_sql("queries/find_waiting_job.sql"), {"collection_id": collection_id, "seen": seen}
     ).fetchone()
@@ -242,7 +242,7 @@ def find_waiting_job(connection: Connection, collection_id: int, seen: int | Non
 
 
 def retry_failures(connection: Connection, collection_id: int, codes: Sequence[str] | None = None) -> int:
-    """File failed keys again, all or those with these codes, and return how many."""
+    """Enqueue failed keys again, all or those with these codes, and return how many."""
     row = connection.execute(
         load_sql("queries/retry_failures.sql"),
         {"collection_id": collection_id, "codes": None if codes is None else list(codes)},

@@ -1,4 +1,4 @@
-"""Texts and pictures that queries wait for: claimed and answered by workers."""
+"""Embedding requests of SQL queries: texts and images that workers claim and answer."""
 
 import uuid
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MAX_ERROR_CHARACTERS = 500
 
 @dataclass(frozen=True)
 class EmbeddingRequest:
-    """What somebody waits for: a text, its prompt in it, or an encoded picture; neither asks for a sign of life."""
+    """Request of a query: a text, its prompt in it, or an encoded image; neither is a ping."""
 
     id: uuid.UUID
     text: str | None
@@ -27,10 +27,14 @@ class EmbeddingRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """An embedding of shape (dimensions,), float32, L2 norm 1; or why there is none; or neither, to a sign of life."""
+    """Answer to a request: an embedding of shape (dimensions,), float32, L2 norm 1; or an error; or neither, to a ping.
+
+    `note` says that the model read only the beginning of the text.
+    """
 
     embedding: npt.NDArray[np.float32] | None = None
     error: str | None = None
+    note: str | None = None
 
 
 def claim_requests(connection: Connection, model_id: int, at_most: int) -> list[EmbeddingRequest]:
@@ -62,6 +66,7 @@ def answer_request(
         "text": request.text,
         "embedding": vector_text(answer.embedding),
         "error": answer.error and answer.error.replace("\0", "")[:MAX_ERROR_CHARACTERS],
+        "note": answer.note,
     }
     connection.execute(render("queries/answer_request.sql", vector=sql.Identifier(schema)), values)
 

@@ -1,4 +1,4 @@
-"""The state of a collection's queue and failures, as metrics tell it."""
+"""Queue stats of a collection, for metrics: ready, leased, delayed, quarantined, failed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from imgvec_pg.database.sql_templates import load_sql
 
 @dataclass(frozen=True)
 class QueueState:
-    """Keys that may be taken now, are leased, are delayed; what has waited longest; quarantined; failed rows by code.
+    """Keys ready, leased and delayed; age of the oldest; quarantined jobs; failed rows by code.
 
     Attributes:
         oldest_ready_seconds: How long the oldest key that may be taken has waited; 0 when there is none.

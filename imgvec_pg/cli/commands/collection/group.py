@@ -7,7 +7,7 @@ import click
 from imgvec_pg.cli.commands.collection.create import create
 from imgvec_pg.cli.commands.collection.switch import alias_, switch, unalias
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option
-from imgvec_pg.cli.output.tables import confirm
+from imgvec_pg.cli.output.tables import confirm, echo_table
 from imgvec_pg.database.connect import connect, needing, require_schema
 from imgvec_pg.store.aliases import find_aliases
 from imgvec_pg.store.collection import Collection
@@ -53,11 +53,13 @@ def list_(dsn: str, as_json: bool) -> None:
         return
     if not found:
         click.echo("no collection yet; make one with: imgvec collection create")
-    for item in found:
-        click.echo(f"{item.name}  {item.shown_source}  {item.model_name}  {item.dimensions} dimensions")
-    for alias in aliases:
-        before = f", before that to {alias.previous_name}" if alias.previous_name else ""
-        click.echo(f"{alias.name}  alias, points to {alias.collection_name}{before}")
+        return
+    shown = [[item.name, item.shown_source, item.model_name, item.dimensions] for item in found]
+    echo_table(["collection", "source", "model", "dimensions"], shown)
+    if aliases:
+        click.echo()
+        pointing = [[alias.name, alias.collection_name, alias.previous_name] for alias in aliases]
+        echo_table(["alias", "points to", "before that"], pointing)
 
 
 def described(item: Collection) -> dict[str, object]:

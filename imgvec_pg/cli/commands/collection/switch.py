@@ -20,6 +20,7 @@ from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import CollectionError
+from imgvec_pg.search.display_columns import label_rows
 from imgvec_pg.search.query_client import vector_of_words
 from imgvec_pg.search.query_embedding import embed_words
 from imgvec_pg.search.recall.compare_models import Agreement, compare_collections
@@ -113,7 +114,8 @@ def switch(context: click.Context, name: str, dsn: str, options: SwitchOptions) 
             report = compare(connection, present, target, embedder, options)
             filling.check()
             if not options.as_json:
-                print_report(name, report)
+                keys = [key for example in report.examples for key in example.keys]
+                print_report(name, report, label_rows(connection, present, keys))
             if present.has_text and not target.has_text:
                 click.echo(
                     f"  {target.model_name} has no text tower: near_{name}_text and searches by words will raise",

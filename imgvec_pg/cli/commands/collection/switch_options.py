@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
-from imgvec_pg.backfill.throttle import Allowance
 from imgvec_pg.cli.options import (
     json_option,
     lock_timeout_option,

@@ -1,4 +1,4 @@
-"""`imgvec demo`: a shop, its photos and five questions, in a PostgreSQL of its own."""
+"""`imgvec demo`: a shop, its photos and five queries, in a private PostgreSQL."""
 
 import time
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ from imgvec_pg.demo import shop as demo_shop
 from imgvec_pg.demo.place import DemoPlace, default_directory
 from imgvec_pg.demo.queries import LIKED
 from imgvec_pg.embedding.catalog import DEMO_NAME
-from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.load import check_loadable, load_embedder
 from imgvec_pg.errors import CollectionError, DatabaseError, ServerError
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.queue.jobs import queue_depth
-from imgvec_pg.store.text_relay import install_relay
+from imgvec_pg.store.setup.text_relay import install_relay
 
 MODEL_NOTE = (
     'The model "demo" is a toy of 8 MB, trained on these very drawings. It shows how searching works, offline; '
@@ -88,6 +88,7 @@ def run(place: DemoPlace, screen: Screen, *, keep: bool, reset: bool, count: int
     if reset:
         with screen.step("the old demo is gone"):
             place.reset()
+    check_loadable(DEMO_NAME)
     place.require_space()
     was_made = (place.server / "data").exists()
     with running_server(place, screen, keep=keep) as server:

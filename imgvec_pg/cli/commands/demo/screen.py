@@ -1,4 +1,4 @@
-"""What `imgvec demo` shows: steps with their times, SQL, answers as tables, commands to paste."""
+"""Terminal output of `imgvec demo`: steps with their times, SQL, results as tables, commands to paste."""
 
 import io
 import shlex
@@ -18,7 +18,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from imgvec_pg.demo.examples import Answer, Example
+from imgvec_pg.demo.examples import DemoQuery, StatementResult
 from imgvec_pg.search.formatting import show_safely
 
 INDENT = "   "
@@ -27,7 +27,7 @@ MAX_WIDTH = 100
 
 @dataclass
 class Step:
-    """A step's line; its text may be set to what came out."""
+    """A step's line; its text may be set to the result."""
 
     text: str
 
@@ -80,7 +80,7 @@ class Screen:
         self.console.print()
         self.console.print(Text(text, style="bold"))
 
-    def example(self, example: Example, answer: Answer | None = None) -> None:
+    def example(self, example: DemoQuery, answer: StatementResult | None = None) -> None:
         """Print a question as a person asks it, as SQL, and its answer."""
         self._check()
         self.paragraph(example.saying, INDENT)
@@ -97,7 +97,7 @@ class Screen:
             line.rstrip()
             self.console.print(Text.assemble(INDENT, line), soft_wrap=True)
 
-    def table(self, answer: Answer) -> None:
+    def table(self, answer: StatementResult) -> None:
         """Print an answer, numbers to the right."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for position, name in enumerate(answer.columns):

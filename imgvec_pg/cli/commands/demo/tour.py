@@ -1,10 +1,10 @@
-"""The second half of `imgvec demo`: five questions, a contact sheet, and what to try next."""
+"""Second half of `imgvec demo`: five queries, a contact sheet, and what to try next."""
 
 import re
 import shlex
 from dataclasses import dataclass
 
-from imgvec_pg.backfill.pipeline import PipelineOptions
+from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.commands.demo.screen import Screen, program_name
 from imgvec_pg.database.connect import Connection

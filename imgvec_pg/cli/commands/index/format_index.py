@@ -1,4 +1,4 @@
-"""What the commands of `imgvec index` say."""
+"""Text output of `imgvec index`."""
 
 from dataclasses import asdict
 

@@ -28,7 +28,7 @@ QUANTIZATIONS = {"none": None, "bit": "bit"}
 
 @dataclass(frozen=True)
 class Wanted:
-    """The options of a build as they were given; None keeps the collection's own."""
+    """Options of an index build as given; None keeps the collection's own."""
 
     m: int | None
     ef_construction: int | None
@@ -107,7 +107,7 @@ def build_options(command: Command) -> Command:
 def create(name: str, dsn: str, as_json: bool, dry_run: bool, **asked: Any) -> None:  # noqa: ANN401
     """Build a collection's HNSW index, beside running searches and writes.
 
-    Memory, size and time are told first. An index that a stopped build left INVALID is repaired. Stopped at any moment,
+    Memory, size and time are printed first. An index that a stopped build left INVALID is repaired. Stopped at any moment,
     it leaves nothing behind or says what to run.
 
     \b

@@ -1,4 +1,4 @@
-"""`imgvec index tune`."""
+"""`imgvec index tune`: find the smallest ef_search that reaches a recall."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""What `imgvec model` prints for people."""
+"""Text output of `imgvec model`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -68,9 +68,9 @@ def _numbers(values: Sequence[float]) -> str:
     return "(" + " ".join(f"{value:.4g}" for value in values) + ")"
 
 
-def print_verified(told: Sequence[Mapping[str, Any]]) -> None:
+def print_verified(verified: Sequence[Mapping[str, Any]]) -> None:
     """Print a line for each model on record."""
-    for line in told:
+    for line in verified:
         state = {True: "same", False: "DIFFERS", None: "unknown"}[line["ok"]]
         cosines = [
             f"{kind} {line[key]:.6f}"

@@ -1,7 +1,9 @@
-"""`imgvec model`: which models there are, their weights, and whether they compute here what they should."""
+"""`imgvec model`: list, show, fetch, verify and benchmark models."""
 
 import dataclasses
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,13 +15,14 @@ from imgvec_pg.cli.commands.model.format_model import (
     print_verified,
 )
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, model_options
-from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.embedding.benchmark import benchmark_model
 from imgvec_pg.embedding.catalog import CATALOGUE, describe_model
+from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import GOLDEN_COSINE, compute_golden
-from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.load import check_loadable, load_embedder
 from imgvec_pg.errors import ImgvecError, ModelError, UsageError
-from imgvec_pg.store.model_registry import compare_golden, find_models
+from imgvec_pg.store.model_registry import RecordedModel, compare_golden, find_models
 from imgvec_pg.text import size
 
 
@@ -138,48 +141,53 @@ def verify(
             )
         if weights is not None and len(found) > 1:
             raise UsageError("--weights is for one model: name it")
-        told = []
-        for recorded in found:
-            line: dict[str, object] = {
-                "model": recorded.name,
-                "ok": None,
-                "image_cosine": None,
-                "text_cosine": None,
-            }
-            told.append(line)
-            if recorded.fingerprint is None or not recorded.golden_count:
-                line["problem"] = "not used yet: nothing on record to compare with"
-                continue
-            try:
-                embedder = load_embedder(recorded.name, weights=weights, device=device, precision=precision)
-            except ImgvecError as error:
-                line |= {"ok": False, "problem": str(error)}
-                continue
-            line["precision"] = embedder.precision
-            if embedder.fingerprint != recorded.fingerprint:
-                line |= {"ok": False, "problem": other_weights(embedder, recorded.weights_sha256)}
-                continue
-            try:
-                golden = compute_golden(embedder)
-            except ModelError as error:
-                line |= {"ok": False, "problem": str(error)}
-                continue
-            compared = compare_golden(connection, recorded.id, golden, embedder.precision, store=False)
-            line |= {
-                "ok": compared.lowest >= GOLDEN_COSINE,
-                "image_cosine": compared.images,
-                "text_cosine": compared.texts,
-            }
-            if not line["ok"]:
-                line["problem"] = (
-                    f"computes other vectors here: cosine {compared.lowest:.4f}, at least {GOLDEN_COSINE} expected"
-                )
+        load = partial(load_embedder, weights=weights, device=device, precision=precision)
+        verified = [verify_model(connection, each, load) for each in found]
     if as_json:
-        echo_json(told)
+        echo_json(verified)
     else:
-        print_verified(told)
-    if any(line["ok"] is False for line in told):
+        print_verified(verified)
+    if any(line["ok"] is False for line in verified):
         context.exit(1)
+
+
+def verify_model(
+    connection: Connection, recorded: RecordedModel, load: Callable[[str], Embedder]
+) -> dict[str, object]:
+    """Compare one model on record with what this machine computes.
+
+    Args:
+        load: Loads it by its name.
+
+    Returns:
+        What --json prints of it: `ok` is None where nothing is on record to compare with, and a `problem` says why
+        it is not true.
+    """
+    line: dict[str, object] = {"model": recorded.name, "ok": None, "image_cosine": None, "text_cosine": None}
+    if recorded.fingerprint is None or not recorded.golden_count:
+        return line | {"problem": "not used yet: nothing on record to compare with"}
+    try:
+        embedder = load(recorded.name)
+    except ImgvecError as error:
+        return line | {"ok": False, "problem": str(error)}
+    line["precision"] = embedder.precision
+    if embedder.fingerprint != recorded.fingerprint:
+        return line | {"ok": False, "problem": other_weights(embedder, recorded.weights_sha256)}
+    try:
+        golden = compute_golden(embedder)
+    except ModelError as error:
+        return line | {"ok": False, "problem": str(error)}
+    compared = compare_golden(connection, recorded.id, golden, embedder.precision, store=False)
+    line |= {
+        "ok": compared.lowest >= GOLDEN_COSINE,
+        "image_cosine": compared.images,
+        "text_cosine": compared.texts,
+    }
+    if not line["ok"]:
+        line["problem"] = (
+            f"computes other vectors here: cosine {compared.lowest:.4f}, at least {GOLDEN_COSINE} expected"
+        )
+    return line
 
 
 def describe_name(name: str) -> str:
@@ -233,10 +241,11 @@ def benchmark(
     described = describe_model(name)
     with tempfile.TemporaryDirectory(prefix="imgvec-weights-") as folder:
         if random_weights:
-            from imgvec_pg.embedding.torch_models.random_weights import write_random_weights
-
             if weights is not None:
                 raise UsageError("give --weights or --random-weights, not both")
+            check_loadable(described.name)
+            from imgvec_pg.embedding.torch_models.random_weights import write_random_weights
+
             weights = Path(folder) / "random.safetensors"
             write_random_weights(described, weights)
         embedder = load_embedder(described.name, weights=weights, device=device, precision=precision)

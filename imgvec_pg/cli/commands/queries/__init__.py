@@ -1,1 +1,1 @@
-"""Commands for queries beyond the nearest rows, one module each."""
+"""Commands for queries other than nearest neighbours, one module each."""

@@ -1,4 +1,4 @@
-"""`imgvec calibrate`: the distances of random pairs."""
+"""`imgvec calibrate`: measure the distribution of distances between random pairs."""
 
 from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""`imgvec classify`: labels without training."""
+"""`imgvec classify`: zero-shot classification of rows."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`imgvec matrix`: how alike some rows are."""
+"""`imgvec matrix`: cosine similarity of each row with each other row."""
 
 import csv
 import sys

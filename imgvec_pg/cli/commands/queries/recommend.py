@@ -1,4 +1,4 @@
-"""`imgvec recommend`: what somebody may like, from what they liked and disliked, or from a group of rows."""
+"""`imgvec recommend`: rows near those liked and far from those disliked, or near the mean of a group."""
 
 import click
 
@@ -17,14 +17,14 @@ from imgvec_pg.store.registry import get_collection
 @click.option(
     "--liked", multiple=True, metavar="KEYS", help="Rows liked: 1,2; may be repeated, one key each time."
 )
-@click.option("--disliked", multiple=True, metavar="KEYS", help="Rows to lead away from.")
+@click.option("--disliked", multiple=True, metavar="KEYS", help="Rows disliked: their mean is subtracted.")
 @click.option(
     "--disliked-weight",
     type=float,
     default=0.25,
     show_default=True,
     metavar="W",
-    help="What is disliked counts this much, 0 to 1, beside what is liked.",
+    help="Weight of the rows disliked, 0 to 1; that of the rows liked is 1.",
 )
 @click.option(
     "--mean-of",

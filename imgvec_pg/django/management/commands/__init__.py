@@ -1,1 +1,1 @@
-"""Django finds the command here."""
+"""Commands for manage.py."""

@@ -1,4 +1,4 @@
-"""Threads that fetch, decode and preprocess: some for files and bytes, others for hosts, and a slow one holds up no other."""
+"""Thread pools that fetch, decode and preprocess images, with a limit for each host so that a slow one delays no other."""
 
 import threading
 from collections import deque
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
-from imgvec_pg.backfill.batch import HostFuture, PreparedImage, late
+from imgvec_pg.backfill.batch.pending import HostFuture, PreparedImage
+from imgvec_pg.backfill.batch.slow_hosts import late
 from imgvec_pg.images.decoding.malloc import keep_few_heaps
 from imgvec_pg.images.fetching.http_pool import connections
 from imgvec_pg.images.reference import url_authority
@@ -27,7 +28,7 @@ PictureId = tuple[str | None, bytes]
 
 
 class ImageLoader:
-    """Prepares pictures for as long as its `with` block lasts, at whose end it waits for those submitted.
+    """Thread pools that prepare images, for as long as the `with` block lasts; its end waits for those submitted.
 
     Args:
         prepare: What is done to each.
@@ -92,7 +93,7 @@ class ImageLoader:
             except BaseException as error:
                 future.set_exception(error)
         with self._all_done:
-            self._settle(image, future)
+            self._finish(image, future)
             queue = self._waiting.get(authority)
             if queue:
                 self._remote.submit(self._run, authority, *queue.popleft())
@@ -103,7 +104,7 @@ class ImageLoader:
                 del self._busy[authority]
                 self._all_done.notify_all()
 
-    def _settle(self, image: StoredImage, future: HostFuture) -> None:
+    def _finish(self, image: StoredImage, future: HostFuture) -> None:
         """Forget a picture that somebody waits for; keep what became of one whose row was delayed, until it comes again."""
         if not (future.is_late and not future.cancelled()) and self._known.get(picture_id(image)) is future:
             del self._known[picture_id(image)]

@@ -1,4 +1,4 @@
-"""Keep one picture that a model chokes on from stopping the others, and a batch to what the device has room for."""
+"""Isolate failing inputs; halve the batch on out-of-memory."""
 
 import logging
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ EmbeddedOrError = npt.NDArray[np.float32] | ImageError
 
 
 class BatchSize:
-    """How many images a model takes at once: halved for good when they do not fit on the device."""
+    """Images per forward pass: halved for good on out-of-memory."""
 
     def __init__(self, images: int) -> None:
         self.images = images

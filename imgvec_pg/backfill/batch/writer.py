@@ -1,4 +1,4 @@
-"""Write a batch's outcomes, and step aside where the application is writing too."""
+"""Write the outcomes of a batch; on a lock conflict with the application, key by key."""
 
 import logging
 import random
@@ -64,7 +64,7 @@ def write_group(store: EmbeddingStore, claim: Claim, group: list[Outcome], preci
     except RETRIED_ERRORS as error:
         log.info("%s; writing %d jobs key by key", type(error).__name__, len(group))
     ids = {outcome.job_id for outcome in group}
-    singles = explode_patiently(store, claim.token, list(ids))
+    singles = explode_with_retries(store, claim.token, list(ids))
     expected = sum(len(job.keys) for job in claim.jobs if job.id in ids)
     total = Written(lost_jobs=int(len(singles) < expected))
     for single in singles:
@@ -72,7 +72,7 @@ def write_group(store: EmbeddingStore, claim: Claim, group: list[Outcome], preci
     return total
 
 
-def explode_patiently(store: EmbeddingStore, token: uuid.UUID, ids: list[int]) -> list[Job]:
+def explode_with_retries(store: EmbeddingStore, token: uuid.UUID, ids: list[int]) -> list[Job]:
     """Take jobs apart; only TRUNCATE of the source, which deletes them, may hold them for a while.
 
     Raises:
@@ -107,7 +107,7 @@ def single_outcome(single: Job, outcomes: Sequence[Outcome]) -> Outcome:
 def write_single(
     store: EmbeddingStore, token: uuid.UUID, job: Job, outcome: Outcome, precision: str
 ) -> Written:
-    """Write one key, or put it off when the application holds its row."""
+    """Write one key, or delay it when the application holds its row."""
     violation: psycopg.errors.ForeignKeyViolation | None = None
     for pause_seconds in (0.05, 0.1):
         try:
@@ -122,7 +122,7 @@ def write_single(
         try:
             return store.write(token, [without_reference(job, violation)], precision)
         except RETRIED_ERRORS as error:
-            log.info("%s; the failure is noted at the next try", type(error).__name__)
+            log.info("%s; the failure is recorded at the next attempt", type(error).__name__)
     # A row that is being deleted breaks its foreign key once; only one that goes on doing so is charged.
     attempts = job.attempts if violation is not None else job.attempts - 1
     later = DelayedKey(job.keys[0], job.version, attempts, random.uniform(*CONFLICT_DELAY_SECONDS))  # noqa: S311

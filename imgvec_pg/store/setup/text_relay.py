@@ -1,4 +1,4 @@
-"""What lets plain SQL ask a running worker: imgvec.relay_request, which a superuser makes, or an owner with a password."""
+"""Text relay: imgvec.relay_request lets plain SQL ask a running worker; needs a superuser, or an owner with a password."""
 
 from dataclasses import dataclass
 

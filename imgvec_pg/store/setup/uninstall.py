@@ -1,4 +1,4 @@
-"""Take imgvec out of a database again."""
+"""Uninstall imgvec: drop triggers, functions, schema and roles."""
 
 import psycopg
 from psycopg import sql
@@ -9,9 +9,9 @@ from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.aliases import drop_aliases
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
-from imgvec_pg.store.grants import ROLES
 from imgvec_pg.store.registry import find_collections
-from imgvec_pg.store.text_relay import remove_relay
+from imgvec_pg.store.setup.grants import ROLES
+from imgvec_pg.store.setup.text_relay import remove_relay
 
 SHOWN_DEPENDENTS = 5
 

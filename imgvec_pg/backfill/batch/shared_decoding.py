@@ -1,4 +1,4 @@
-"""One decoded picture for several models: what is decoded for one collection is prepared for the others at once."""
+"""Decode once, preprocess for each model: several collections of one source share each decoded image."""
 
 import hashlib
 import logging
@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.5
 
 
 class SharedDecoding:
-    """Prepares a picture for all models when the first of them asks. They are told apart by their bytes, so nothing is stale.
+    """Preprocesses an image for all models when the first of them asks. Matched by their bytes, so nothing is stale.
 
     Attributes:
         decoded: Pictures decoded.
@@ -98,8 +98,8 @@ class SharedDecoding:
             try:
                 mine = image if place == len(others) else image.copy()
                 self._keep((digest, other.place), other.embedder.prepare_image(mine))
-            except Exception as error:  # it is told so itself when it asks
-                log.info("a picture is not prepared for %s yet: %s", other.embedder.name, error)
+            except Exception as error:  # it meets the error itself when it asks
+                log.info("an image was not preprocessed for %s: %s", other.embedder.name, error)
         return prepared
 
     def _keep(self, key: tuple[bytes, int], prepared: Any) -> None:  # noqa: ANN401
@@ -130,11 +130,11 @@ class SharedDecoding:
 
         with self._changed:
             while not self._changed.wait_for(may_go, timeout=LOOK_SECONDS):
-                pass  # what others do is looked at again: that they end, or pause, is not told
+                pass  # others end or pause without notifying: poll
 
 
 class SharedDecodingEmbedder:
-    """An embedder as its own, save that `shared_pictures` prepares its pictures.
+    """Wraps an embedder so that `shared_pictures` decodes and preprocesses its images.
 
     Attributes:
         place: Its number among those that share.

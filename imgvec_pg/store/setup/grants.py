@@ -1,4 +1,4 @@
-"""The roles imgvec_reader and imgvec_worker and what they may do."""
+"""Roles imgvec_reader and imgvec_worker and their grants."""
 
 from imgvec_pg.database.connect import Connection, pinned_search_path, vector_schema
 from imgvec_pg.database.sql_templates import render

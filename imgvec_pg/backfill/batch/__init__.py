@@ -1,0 +1,1 @@
+"""One batch of a worker: load its images, embed them, write the outcomes."""

@@ -1,0 +1,61 @@
+"""Prepare one image for the model: fetch, decode in the sandbox, preprocess."""
+
+import hashlib
+from pathlib import Path
+from typing import TypeVar
+
+from imgvec_pg.backfill.batch.pending import PreparedImage
+from imgvec_pg.backfill.batch.shared_decoding import prepare_picture
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.errors import ImageError, ImgvecError
+from imgvec_pg.images.decoding.malloc import give_back_memory
+from imgvec_pg.images.fetching.application_fetch import Fetch, read_picture
+from imgvec_pg.images.fetching.url import NO_URLS, AllowedUrls
+from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.store.embeddings import StoredImage
+
+Raised = TypeVar("Raised", bound=BaseException)
+
+
+def prepare_image(
+    stored: StoredImage,
+    root: Path | None,
+    embedder: Embedder,
+    urls: AllowedUrls = NO_URLS,
+    fetch: Fetch | None = None,
+) -> PreparedImage:
+    """Fetch, decode and preprocess one picture; runs in a thread.
+
+    Args:
+        fetch: Reads a path instead of the file below the root; URLs too where the collection allows none.
+
+    Raises:
+        ImageError: It cannot be had or decoded, whatever the reason: its neighbours go on.
+        PicturesAwayError: None can be had.
+        DecoderError, MissingExtraError: None can be decoded or fetched here.
+    """
+    if stored.path is None and stored.content is None:
+        raise ImageError("no_image", "the row has no picture: its path or bytes are NULL or empty")
+    if stored.path is not None and stored.content is not None:
+        raise ImageError("two_images", "the row has both a path and bytes: set one of them to NULL")
+    try:
+        return _prepare(stored, root, embedder, urls, fetch)
+    except ImgvecError as error:
+        raise _bare(error) from None
+    except Exception as error:
+        raise ImageError("decode_error", f"{type(error).__name__}: {error}") from _bare(error)
+    finally:
+        give_back_memory()
+
+
+def _prepare(
+    stored: StoredImage, root: Path | None, embedder: Embedder, urls: AllowedUrls, fetch: Fetch | None
+) -> PreparedImage:
+    data = read_picture(ImageReference(path=stored.path, content=stored.content), root, urls, fetch)
+    return PreparedImage(prepare_picture(embedder, data), hashlib.sha256(data).digest())
+
+
+def _bare(error: Raised) -> Raised:
+    """Return an error without its traceback: it waits in a batch, and the frames would keep the picture's bytes with it."""
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    return error

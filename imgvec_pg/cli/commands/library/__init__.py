@@ -1,0 +1,1 @@
+"""`imgvec library`."""

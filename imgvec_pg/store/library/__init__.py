@@ -1,0 +1,1 @@
+"""The built-in library: image files on disk as rows of imgvec.image."""
