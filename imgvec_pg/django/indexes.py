@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import FileSystemStorage, Storage
-from django.db.models import BinaryField, Field, Index, Model
+from django.db.models import BinaryField, Field, GeneratedField, Index, Model
 
 from imgvec_pg.django import collection_ops
+from imgvec_pg.django.connection_dsn import setting
 from imgvec_pg.django.renames import rename
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.spec import CollectionSpec
@@ -30,6 +31,11 @@ OPTIONS = (
 """Fields of CollectionSpec that a model declares beside its image fields and the embedding model: its table tells the rest."""
 NOT_FILES = "/django-storage"
 """Stands for a storage that keeps no files on this machine: only a worker that Django starts can read it."""
+
+
+def holder(field: Field) -> Field:
+    """Return what a column holds: of a generated field its output, of any other itself."""
+    return field.output_field if isinstance(field, GeneratedField) else field
 
 
 def root_for(field: Field) -> str | None:
@@ -110,12 +116,13 @@ class CollectionIndex(Index):
         The embedding model is not looked up yet.
         """
         fields: list[Field] = [model._meta.get_field(name) for name in self.fields]
-        fields.sort(key=lambda field: isinstance(field, BinaryField))
-        paths = [field for field in fields if not isinstance(field, BinaryField)]
+        fields.sort(key=lambda field: isinstance(holder(field), BinaryField))
+        paths = [field for field in fields if not isinstance(holder(field), BinaryField)]
         key = model._meta.pk
         return replace(
             self.declared,
             name=self.name,
+            model=setting("MODEL") or self.declared.model,
             source=schema_editor.quote_name(model._meta.db_table),
             image=[field.column for field in fields],
             root=(self.declared.root or root_for(paths[0])) if paths else None,
