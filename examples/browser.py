@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -67,15 +67,15 @@ def write_screenshot(png: bytes, file: Path) -> None:
 
 
 @contextmanager
-def served(command: list[str], url: str, environment: dict[str, str]) -> Iterator[None]:
-    """Run a server until its page answers, and end it afterwards."""
+def served(command: list[str], url: str, environment: dict[str, str]) -> Iterator[IO[str]]:
+    """Run a server until its page answers, give what it says, and end it afterwards."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
         try:
             wait_for(url, process)
-            yield
+            yield log
         except TimeoutError as error:
             log.seek(0)
             raise SystemExit(f"{error}\n{log.read()[-2000:]}") from error
@@ -102,6 +102,9 @@ def wait_for(url: str, process: "subprocess.Popen[Any]") -> None:
         try:
             with urllib.request.urlopen(url, timeout=20):  # noqa: S310 - our own page
                 return
+        except urllib.error.HTTPError:
+            # It answers: that it wants a token, say.
+            return
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
     raise TimeoutError(f"{url} did not answer in {START_SECONDS:.0f} s")
@@ -362,8 +365,10 @@ def run_all(page: "Page", steps: Steps, home: Path, photo: Path) -> None:
         visit_photos(page, photos, steps, photo)
         dsn = (home / "photos" / "dsn").read_text()
         command = [sys.executable, "-m", "imgvec_pg", "browse", "photo_clip", "--port", "8003", "--dsn", dsn]
-        with served(command, browse, environment):
-            visit_browse(page, browse, steps)
+        with served(command, browse, environment) as said:
+            steps.step("browse: without its token nothing is shown", lambda: status(browse) == 403)
+            said.seek(0)
+            visit_browse(page, said.read().split()[0], steps)
 
 
 def picture_to_upload() -> bytes:

@@ -3,13 +3,13 @@
 A message tells what was met, what was expected and what to do next, in one line.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 from imgvec_pg.redaction import hide_secrets
+from imgvec_pg.text import as_typed
 
 
 class ImgvecError(Exception):
@@ -129,8 +129,8 @@ class PicturesAwayError(ImageError):
 
 
 @contextmanager
-def advising(command: str, instead_of: re.Pattern[str]) -> Iterator[None]:
-    """Have errors advise a command as it is run here.
+def advising(command: str) -> Iterator[None]:
+    """Have errors advise our commands as they are typed here, such as "flask imgvec".
 
     Raises:
         ImgvecError: The same.
@@ -138,7 +138,5 @@ def advising(command: str, instead_of: re.Pattern[str]) -> Iterator[None]:
     try:
         yield
     except ImgvecError as error:
-        error.args = tuple(
-            instead_of.sub(command, part) if isinstance(part, str) else part for part in error.args
-        )
+        error.args = tuple(as_typed(part, command) if isinstance(part, str) else part for part in error.args)
         raise

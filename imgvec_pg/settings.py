@@ -73,6 +73,16 @@ def model_directory() -> Path | None:
     return Path(value).expanduser() if value else None
 
 
+def typed_command() -> str | None:
+    """Return IMGVEC_COMMAND, how the command imgvec is typed here; None for `imgvec` itself."""
+    return os.environ.get("IMGVEC_COMMAND") or None
+
+
+def own_collections() -> tuple[str, ...]:
+    """Return IMGVEC_COLLECTIONS: what backfill and worker work where no collection is named."""
+    return tuple(os.environ.get("IMGVEC_COLLECTIONS", "").replace(",", " ").split())
+
+
 def fetch_function() -> str:
     """Return IMGVEC_FETCH, or "" when unset: it names a function that reads pictures (images/fetching/application_fetch.py)."""
     return os.environ.get("IMGVEC_FETCH", "")

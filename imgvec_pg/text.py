@@ -4,6 +4,43 @@ import re
 
 PATH = re.compile(r"(/|\.{1,2}/|[A-Za-z][A-Za-z0-9+.-]*://|[^\s/]+/)\S")
 
+COMMANDS = (
+    "add",
+    "backfill",
+    "browse",
+    "calibrate",
+    "classify",
+    "collection",
+    "completion",
+    "demo",
+    "doctor",
+    "failures",
+    "fuse",
+    "index",
+    "library",
+    "matrix",
+    "migrate",
+    "model",
+    "page",
+    "recall",
+    "recommend",
+    "retry",
+    "search",
+    "server",
+    "status",
+    "uninstall",
+    "verify",
+    "words",
+    "worker",
+)
+"""What `imgvec` can be followed by; a test holds them to the commands themselves."""
+COMMAND = re.compile(rf"(?<![\w./-])(?<!manage\.py )(?<!flask )imgvec(?= (?:{'|'.join(COMMANDS)})\b)")
+
+
+def as_typed(text: str, command: str) -> str:
+    """Have a text advise our commands as they are typed here: "flask imgvec worker" for "imgvec worker"."""
+    return COMMAND.sub(command, text)
+
 
 def is_path(text: str) -> bool:
     """Whether a text looks like a path or a URL, whose end tells more than its beginning."""

@@ -1,4 +1,4 @@
-"""Backfill several collections of one source in one process: a worker for each, each image decoded once."""
+"""Backfill several collections in one process: a worker for each, each image of a source decoded once."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ class MultiCollectionWorker:
     Args:
         named: Collections or aliases, each with its loaded model.
         on_progress: Called after each written batch, with the sum of all.
+        sources: What tells for each collection which others have the same pictures; by default all have.
     """
 
     def __init__(
@@ -26,15 +27,23 @@ class MultiCollectionWorker:
         named: Sequence[tuple[str, Embedder]],
         options: PipelineOptions,
         on_progress: Callable[[WorkerStats], None] = lambda stats: None,
+        *,
+        sources: Sequence[str] | None = None,
     ) -> None:
-        self.pictures = SharedDecoding()
+        sources = sources or [""] * len(named)
+        self.pictures = {source: SharedDecoding() for source in sources}
         self.on_progress = on_progress
         self.workers: list[Worker] = []
         self._ended: set[int] = set()
         self._errors: list[BaseException] = []
         for place, (name, embedder) in enumerate(named):
-            sharing = self.pictures.join(embedder, partial(self._is_working, place))
+            sharing = self.pictures[sources[place]].join(embedder, partial(self._is_working, place))
             self.workers.append(Worker(dsn, name, cast(Embedder, sharing), options, self._show))
+
+    @property
+    def decoded(self) -> int:
+        """Pictures decoded."""
+        return sum(shared.decoded for shared in self.pictures.values())
 
     def request_stop(self) -> None:
         """Let each worker finish its batch and return from `run`; safe in a signal handler."""

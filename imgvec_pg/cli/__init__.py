@@ -21,12 +21,15 @@ def main() -> None:
         hide_dsn_from_process_list()
         from imgvec_pg.cli.exit_codes import run
         from imgvec_pg.cli.main import cli
+        from imgvec_pg.cli.output.typed_command import commands_as_typed
 
         signal.signal(signal.SIGTERM, terminate)
     except KeyboardInterrupt:
         print("imgvec: stopped", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
-    sys.exit(run(cli, sys.argv[1:]))
+    with commands_as_typed(sys.argv[1:]):
+        code = run(cli, sys.argv[1:])
+    sys.exit(code)
 
 
 def terminate(_: int, __: FrameType | None) -> None:

@@ -5,15 +5,25 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+FILLING = ("worker", "backfill")
+"""Commands that work all collections of an application where none is named."""
 
-def environment_for(dsn: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
+
+def environment_for(
+    dsn: str, command: str, collections: Sequence[str] = (), more: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Return the environment in which `imgvec` works on a database and imports what this process can import.
 
     Args:
         dsn: By the environment, since arguments are there for every user to read.
+        command: How it is typed here, for its hints.
+        collections: The application's own.
     """
     path = os.pathsep.join(entry or os.curdir for entry in sys.path)
-    return {**os.environ, "IMGVEC_DSN": dsn, "PYTHONPATH": path, **(more or {})}
+    own = {"IMGVEC_DSN": dsn, "IMGVEC_COMMAND": command, "PYTHONPATH": path}
+    if collections:
+        own["IMGVEC_COLLECTIONS"] = ",".join(collections)
+    return {**os.environ, **own, **(more or {})}
 
 
 def become_imgvec(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -22,9 +32,13 @@ def become_imgvec(arguments: Sequence[str], environment: Mapping[str, str]) -> N
     os.execve(sys.executable, [*_command(), *arguments], dict(environment))  # noqa: S606
 
 
-def run_imgvec(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run `imgvec ARGUMENTS` beside this process and return its exit code."""
-    return subprocess.run([*_command(), *arguments], env=dict(environment), check=False).returncode
+def run_imgvec(
+    arguments: Sequence[str], environment: Mapping[str, str], *, captures: bool = False
+) -> "subprocess.CompletedProcess[str]":
+    """Run `imgvec ARGUMENTS` beside this process; what it printed is in the result where it is captured."""
+    return subprocess.run(
+        [*_command(), *arguments], env=dict(environment), capture_output=captures, text=True, check=False
+    )
 
 
 def _command() -> list[str]:

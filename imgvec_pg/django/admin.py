@@ -12,6 +12,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
+from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import connections
 from django.db.models import Model, QuerySet
@@ -25,8 +26,8 @@ from django.utils.safestring import SafeString
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.django.image_search import ImageSearch, search_of
 from imgvec_pg.django.queryset import ImageSearchQuerySet
-from imgvec_pg.django.thumbnails import picture_of
-from imgvec_pg.errors import ImageError, ImgvecError
+from imgvec_pg.django.thumbnails import has_picture, picture_of
+from imgvec_pg.errors import ImageError, ImgvecError, UsageError
 
 SHOWN = 24
 FAILURES = "_imgvec_failures"
@@ -44,6 +45,16 @@ class ImageSearchAdmin:
     change_list_template = "admin/imgvec_pg/change_list.html"
     model: type[Model]
     admin_site: admin.AdminSite
+
+    def check(self, **options: Any) -> list[CheckMessage]:  # noqa: ANN401 - Django's own
+        """Tell of a model without the search that the list is about, before a page fails."""
+        found: list[CheckMessage] = super().check(**options)  # type: ignore[misc]
+        try:
+            _ = self.search
+        except UsageError as error:
+            hint = "Take ImageSearchAdmin away, or set image_search where the model has several."
+            found = [*found, Error(str(error), hint=hint, obj=type(self), id="imgvec_pg.E014")]
+        return found
 
     @property
     def search(self) -> ImageSearch:
@@ -95,7 +106,9 @@ class ImageSearchAdmin:
             return "ready"
         known = getattr(row, FAILURES, None)
         failure = (failures_of(self.search, [row]) if known is None else known).get(row.pk)
-        return "waiting" if failure is None else f"failed: {failure[0]}"
+        if failure is not None:
+            return f"failed: {failure[0]}"
+        return "waiting" if has_picture(self.search, row) else "no picture"
 
     @admin.display(description="")
     def more_like_this(self, row: Model) -> SafeString:

@@ -4,12 +4,15 @@ from django.apps import AppConfig
 
 
 class ImgvecConfig(AppConfig):
-    """Registers the system checks; the app has migrations and a command, but no models of its own."""
+    """Registers the system checks, and has collections follow what migrations rename; the app has no models of its own."""
 
     name = "imgvec_pg.django"
     label = "imgvec_pg"
     verbose_name = "Image search"
 
     def ready(self) -> None:
-        """Register the checks."""
+        """Register the checks, and hook into migrations."""
         from imgvec_pg.django import checks  # noqa: F401 - registers itself
+        from imgvec_pg.django.schema_hooks import hook_schema_editor
+
+        hook_schema_editor()

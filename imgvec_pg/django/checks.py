@@ -9,10 +9,10 @@ from typing import Any, get_args
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, register
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import BinaryField, CharField, Field, FileField, TextField, URLField
+from django.db.models import BinaryField, CharField, Field, FileField, GeneratedField, TextField, URLField
 
 from imgvec_pg.django.image_search import ImageSearch, all_searches
-from imgvec_pg.django.indexes import root_for
+from imgvec_pg.django.indexes import holder, root_for
 from imgvec_pg.embedding.catalog import describe_known
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.search.query_client import Embedding
@@ -38,10 +38,13 @@ def check_settings(app_configs: Any, **_: Any) -> list[CheckMessage]:  # noqa: A
     if not isinstance(given, dict):
         problems = [f"settings.IMGVEC is a {type(given).__name__}; expected a dict"]
     else:
-        problems = [f"settings.IMGVEC knows no {key!r}" for key in given if key != "EMBED"]
+        problems = [f"settings.IMGVEC knows no {key!r}" for key in given if key not in ("EMBED", "MODEL")]
+        if given.get("MODEL") is not None and (wrong := _model_problem(str(given["MODEL"]))):
+            problems.append(f'settings.IMGVEC["MODEL"]: {wrong}')
         if (embed := given.get("EMBED", "auto")) not in EMBED:
             problems.append(f'settings.IMGVEC["EMBED"] is {embed!r}')
-    hint = f'It may have "EMBED": {", ".join(EMBED[:-1])} or {EMBED[-1]}.'
+    embed = f"{', '.join(EMBED[:-1])} or {EMBED[-1]}"
+    hint = f'It may have "EMBED": {embed}, and "MODEL": one in place of all others, such as "test" for tests.'
     return [Error(problem, hint=hint, id="imgvec_pg.E012") for problem in problems]
 
 
@@ -96,7 +99,11 @@ def _creation(search: ImageSearch) -> list[str]:
     for option, names in (("--image", search.image), ("--watch", search.options["watch"])):
         made += [part for name in names if name in fields for part in (option, fields[name].column)]
     made += ["--model", str(search.model_name)]
-    paths = [fields[name] for name in search.image if not isinstance(fields.get(name), BinaryField | None)]
+    paths = [
+        fields[name]
+        for name in search.image
+        if name in fields and not isinstance(holder(fields[name]), BinaryField)
+    ]
     given = search.options
     roots = [given["root"] or root_for(field) for field in paths[:1]]
     options = (
@@ -145,6 +152,15 @@ def _check_fields(search: ImageSearch, shown: str) -> Iterator[CheckMessage]:
                 id="imgvec_pg.E010",
             )
             continue
+        if isinstance(field, GeneratedField) and not field.db_persist:
+            yield Error(
+                f'{shown}: "{name}" is a virtual GeneratedField, of which no trigger sees what it becomes',
+                hint="Give it db_persist=True, or name the field that it is made from.",
+                obj=search.owner,
+                id="imgvec_pg.E015",
+            )
+            continue
+        field = holder(field)
         if not isinstance(field, FileField | CharField | TextField | BinaryField):
             yield Error(
                 f'{shown}: "{name}" is a {type(field).__name__}; expected an ImageField, FileField, BinaryField, URLField, '

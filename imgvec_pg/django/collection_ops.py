@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from django.db import connections
 from psycopg import sql
 
 from imgvec_pg.alembic.offline_sql import creating
@@ -23,6 +25,7 @@ from imgvec_pg.store.collection_ddl import (
 from imgvec_pg.store.collection_plan import plan_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import find_collections
+from imgvec_pg.store.source import resolve_relation
 from imgvec_pg.store.spec import CollectionSpec
 
 if TYPE_CHECKING:
@@ -32,9 +35,35 @@ if TYPE_CHECKING:
 class DropLater:
     """The statements that drop a collection, written when Django runs what it delayed to the migration's end."""
 
-    def __init__(self, alias: str, name: str) -> None:
+    def __init__(self, alias: str, spec: CollectionSpec) -> None:
         self.alias = alias
-        self.name = name
+        self.spec = spec
+
+    @property
+    def name(self) -> str:
+        """The collection's name."""
+        return self.spec.name
+
+    def follow_column(self, source: str, old: str, new: str) -> None:
+        """Note that a column of the source was renamed since."""
+        if self.spec.source == source:
+            image, watch = (
+                [new if column == old else column for column in columns]
+                for columns in (self.spec.image_columns, self.spec.watch)
+            )
+            key = {new if column == old else column: kind for column, kind in self.spec.key_types.items()}
+            self.spec = replace(self.spec, image=image, watch=watch, key=key)
+
+    def follow_table(self, old: str, new: str) -> None:
+        """Note that a table was renamed since."""
+        if self.spec.source == old:
+            self.spec = replace(self.spec, source=new)
+
+    def is_renamed_to(self, spec: CollectionSpec) -> bool:
+        """Whether a collection has but another name, and what can change while there are embeddings."""
+        changeable: dict[str, Any] = {"m": spec.m, "ef_construction": spec.ef_construction}
+        changeable |= {name: getattr(spec, name) for name in ALTERABLE}
+        return replace(self.spec, name=spec.name, **changeable) == spec
 
     def __str__(self) -> str:
         connection = psycopg_connection(self.alias)
@@ -54,17 +83,17 @@ def create(editor: "BaseDatabaseSchemaEditor", spec: CollectionSpec) -> str:
     """Create a collection in the migration's transaction; one that is there already as declared is left alone.
 
     Args:
-        spec: Resolved, with the types of its key, for the SQL that sqlmigrate prints.
+        spec: With the types of its key, for the SQL that sqlmigrate prints.
 
     Raises:
         CommandError: It cannot be made, or another one of this name holds embeddings.
     """
     alias = editor.connection.alias
     dropped = _cancel_drop(editor, spec.name)
-    if editor.collect_sql:
-        with command_errors():
-            return _creation_sql(alias, spec)
     with command_errors():
+        spec = spec.resolve()
+        if editor.collect_sql:
+            return _creation_sql(alias, spec)
         ensure_schema(alias)
         connection = psycopg_connection(alias)
         with settings_kept(connection):
@@ -91,9 +120,7 @@ def _create(connection: Connection, spec: CollectionSpec, *, is_new: bool) -> st
         if not changes:
             return "is there already"
         if set(changes) <= CHANGEABLE:
-            connection.execute(alteration(spec.name, {name: getattr(spec, name) for name in ALTERABLE}))
-            if "HNSW options" in changes:
-                define_index(connection, found[0], spec)
+            change_settings(connection, found[0], spec)
             return f"has other {' and '.join(changes)}"
         _refuse_change_under_data(connection, found[0], changes, is_new=is_new)
     if found:
@@ -120,19 +147,32 @@ def settings_kept(connection: Connection) -> Iterator[None]:
     )
 
 
-def drop_later(editor: "BaseDatabaseSchemaEditor", name: str) -> str:
+def drop_later(editor: "BaseDatabaseSchemaEditor", spec: CollectionSpec) -> str:
     """Have a collection dropped at the end of the migration."""
-    editor.deferred_sql.append(DropLater(editor.connection.alias, name))
-    return f"-- imgvec: collection {name} is dropped at the end of this migration, or changed by it"
+    editor.deferred_sql.append(DropLater(editor.connection.alias, spec))
+    return f"-- imgvec: collection {spec.name} is dropped at the end of this migration, or changed by it"
 
 
 def _cancel_drop(editor: "BaseDatabaseSchemaEditor", name: str) -> bool:
     """Take back a drop: Django changes an index by dropping and creating it."""
-    later: list[Any] = editor.deferred_sql
-    dropped = [entry for entry in later if isinstance(entry, DropLater) and entry.name == name]
+    dropped = [entry for entry in drops_to_come(editor) if entry.name == name]
     for entry in dropped:
-        later.remove(entry)
+        editor.deferred_sql.remove(entry)
     return bool(dropped)
+
+
+def cancel_drop_of_twin(editor: "BaseDatabaseSchemaEditor", spec: CollectionSpec) -> str | None:
+    """Take back the drop of a collection that is created again under another name, and return the name that it had."""
+    for entry in drops_to_come(editor):
+        if entry.name != spec.name and entry.is_renamed_to(spec):
+            editor.deferred_sql.remove(entry)
+            return entry.name
+    return None
+
+
+def drops_to_come(editor: "BaseDatabaseSchemaEditor") -> list[DropLater]:
+    """Return what the migration will drop at its end, as far as it has come."""
+    return [entry for entry in editor.deferred_sql if isinstance(entry, DropLater)]
 
 
 CHANGEABLE = {"root", "URL prefixes", "HNSW options"}
@@ -186,6 +226,13 @@ def _refuse_change_under_data(
     )
 
 
+def change_settings(connection: Connection, found: Collection, spec: CollectionSpec) -> None:
+    """Give a collection what can change while it holds embeddings."""
+    connection.execute(alteration(found.name, {name: getattr(spec, name) for name in ALTERABLE}))
+    if (found.m, found.ef_construction) != (spec.m, spec.ef_construction):
+        define_index(connection, found, spec)
+
+
 def define_index(connection: Connection, found: Collection, spec: CollectionSpec) -> None:
     """Put other HNSW options on record; the index itself is rebuilt beside running searches, by a command."""
     connection.execute(
@@ -203,6 +250,23 @@ def has_schema(connection: Connection) -> bool:
     """Whether imgvec's own tables are there."""
     row = connection.execute("SELECT to_regclass('imgvec.collection') IS NOT NULL").fetchone()
     return row is not None and bool(row[0])
+
+
+def connection_with_schema(alias: str) -> Connection | None:
+    """Return the psycopg connection of a Django database that has the schema imgvec; None of any other."""
+    django_connection = connections[alias]
+    if django_connection.vendor != "postgresql" or not hasattr(django_connection.Database, "pq"):
+        return None
+    connection = psycopg_connection(alias)
+    return connection if has_schema(connection) else None
+
+
+def collections_over(connection: Connection, table: str) -> list[Collection]:
+    """Return the collections of a table, whose name is quoted as in SQL."""
+    oid = resolve_relation(connection, table)
+    rows = connection.execute("SELECT c.id FROM imgvec.collection AS c WHERE c.source::oid = %s", [oid])
+    ids = {row[0] for row in rows}
+    return [collection for collection in find_collections(connection) if collection.id in ids]
 
 
 def ensure_schema(alias: str) -> None:

@@ -1,6 +1,5 @@
 """Convert Django's database connection to a DSN and a psycopg connection."""
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,12 +9,14 @@ import psycopg
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connections
+from django.utils.connection import ConnectionDoesNotExist
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo, TransactionStatus
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.errors import DatabaseError, ImgvecError, advising
+from imgvec_pg.errors import DatabaseError, ImgvecError, UsageError, advising
 
+COMMAND = "python manage.py imgvec"
 VECTOR_SCHEMA_SECONDS = 5.0
 _vector_schemas: dict[tuple[str, str], tuple[str, float]] = {}
 """By database: the schema, and until when it is taken to be there."""
@@ -26,11 +27,18 @@ def require_postgresql(alias: str) -> None:
 
     Raises:
         DatabaseError: It is another.
+        UsageError: There is none of this name.
     """
-    vendor = connections[alias].vendor
+    try:
+        vendor = connections[alias].vendor
+    except ConnectionDoesNotExist:
+        known = ", ".join(connections)
+        raise UsageError(f'there is no database "{alias}" in DATABASES; expected one of: {known}') from None
     if vendor != "postgresql":
+        others = [name for name in connections if connections[name].vendor == "postgresql"]
+        cure = f"name the other one: --database {others[0]}" if others else f'set DATABASES["{alias}"]'
         raise DatabaseError(
-            f'the database "{alias}" is {vendor}; expected PostgreSQL with pgvector: set DATABASES["{alias}"], or keep '
+            f'the database "{alias}" is {vendor}; expected PostgreSQL with pgvector: {cure}, or keep '
             "image search off it with a database router"
         )
     if not hasattr(connections[alias].Database, "pq"):
@@ -87,7 +95,7 @@ def setting(name: str, default: Any = None) -> Any:  # noqa: ANN401 - a project'
 
 def hints_for_django() -> AbstractContextManager[None]:
     """Have the library's errors name its commands as a Django project runs them."""
-    return advising("python manage.py imgvec", re.compile(r"(?<=: )imgvec(?= [a-z])"))
+    return advising(COMMAND)
 
 
 @contextmanager

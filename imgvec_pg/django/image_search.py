@@ -9,6 +9,7 @@ from django.apps import apps
 from django.db.models import Field, Model
 from django.db.models.signals import class_prepared
 
+from imgvec_pg.django.connection_dsn import setting
 from imgvec_pg.django.embedding_model import make_embedding_model
 from imgvec_pg.django.indexes import CollectionIndex
 from imgvec_pg.errors import UsageError
@@ -76,6 +77,11 @@ class ImageSearch:
         self.embedding_model: type[Model]
 
     @property
+    def used_model_name(self) -> str | None:
+        """The model that embeds here: settings.IMGVEC["MODEL"], as tests have it, else the one declared."""
+        return setting("MODEL") or self.model_name
+
+    @property
     def collection(self) -> str:
         """The collection's name in the database."""
         return self._collection or default_collection_name(self.owner, self.name)
@@ -86,10 +92,18 @@ class ImageSearch:
         if not cls._meta.abstract:
             self.owner = cls
 
+        # vars() has neither fields nor searches: Django takes them out of the class and hands them here.
+        cls._own_image_searches = {**cls.__dict__.get("_own_image_searches", {}), name: self}
+
         def prepared(sender: type[Model], **_: Any) -> None:  # noqa: ANN401 - a signal's arguments
             if sender is cls:
                 self._join(sender)
-            elif cls._meta.abstract and issubclass(sender, cls) and _is_first_table(sender, cls):
+            elif (
+                cls._meta.abstract
+                and issubclass(sender, cls)
+                and _is_first_table(sender, cls)
+                and _declared(sender, name) is self
+            ):
                 copy.copy(self)._join(sender)
 
         class_prepared.connect(prepared, weak=False)
@@ -127,6 +141,23 @@ class ImageSearch:
         """
         field: Field = self.owner._meta.get_field(self.image[0])
         return field
+
+
+def _declared(model: type[Model], name: str) -> "ImageSearch | None":
+    """Return what a model has under a name, as Python looks names up: its own goes before what it inherits, None included."""
+    for cls in model.__mro__:
+        own: dict[str, ImageSearch] = cls.__dict__.get("_own_image_searches", {})
+        if name in own:
+            return own[name]
+        if name in cls.__dict__ or any(field.name == name for field in _own_fields(cls)):
+            return None
+    return None
+
+
+def _own_fields(cls: type) -> Sequence[Field]:
+    """Return the fields that an abstract class or a model holds itself, inherited ones of abstract classes among them."""
+    meta = getattr(cls, "_meta", None)
+    return [*meta.local_fields, *meta.local_many_to_many] if meta is not None else []
 
 
 def _is_first_table(sender: type[Model], abstract: type[Model]) -> bool:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.files.storage import FileSystemStorage, Storage
-from django.db.models import BinaryField, Field, Index, Model
+from django.db.models import BinaryField, Field, GeneratedField, Index, Model
 
 from imgvec_pg.django import collection_ops
-from imgvec_pg.django.connection_dsn import command_errors
+from imgvec_pg.django.connection_dsn import setting
+from imgvec_pg.django.renames import rename
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -30,6 +31,11 @@ OPTIONS = (
 """Fields of CollectionSpec that a model declares beside its image fields and the embedding model: its table tells the rest."""
 NOT_FILES = "/django-storage"
 """Stands for a storage that keeps no files on this machine: only a worker that Django starts can read it."""
+
+
+def holder(field: Field) -> Field:
+    """Return what a column holds: of a generated field its output, of any other itself."""
+    return field.output_field if isinstance(field, GeneratedField) else field
 
 
 def root_for(field: Field) -> str | None:
@@ -92,29 +98,34 @@ class CollectionIndex(Index):
     def create_sql(
         self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor", using: str = "", **_: object
     ) -> str:
-        """Create the collection, or change the one of this name."""
-        return collection_ops.create(schema_editor, self.spec(model, schema_editor))
+        """Create the collection, or change the one of this name, or rename the one that is dropped for it."""
+        spec = self.declared_over(model, schema_editor)
+        # What differs in more than its name Django changes by dropping and creating it.
+        old_name = collection_ops.cancel_drop_of_twin(schema_editor, spec)
+        if old_name is not None:
+            return rename(schema_editor, old_name, spec)
+        return collection_ops.create(schema_editor, spec)
 
     def remove_sql(self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor", **_: object) -> str:
         """Drop the collection at the end of the migration, unless it is created again before."""
-        return collection_ops.drop_later(schema_editor, self.name)
+        return collection_ops.drop_later(schema_editor, self.declared_over(model, schema_editor))
 
-    def spec(self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor") -> CollectionSpec:
+    def declared_over(self, model: type[Model], schema_editor: "BaseDatabaseSchemaEditor") -> CollectionSpec:
         """Return the collection as the database knows it: over the model's table, fields as columns, the one with paths first.
 
-        Raises:
-            CommandError: There is no such embedding model.
+        The embedding model is not looked up yet.
         """
         fields: list[Field] = [model._meta.get_field(name) for name in self.fields]
-        fields.sort(key=lambda field: isinstance(field, BinaryField))
-        paths = [field for field in fields if not isinstance(field, BinaryField)]
+        fields.sort(key=lambda field: isinstance(holder(field), BinaryField))
+        paths = [field for field in fields if not isinstance(holder(field), BinaryField)]
         key = model._meta.pk
-        with command_errors():
-            return replace(
-                self.declared,
-                source=schema_editor.quote_name(model._meta.db_table),
-                image=[field.column for field in fields],
-                root=(self.declared.root or root_for(paths[0])) if paths else None,
-                watch=[model._meta.get_field(name).column for name in self.declared.watch],
-                key={key.column: key.rel_db_type(schema_editor.connection)},
-            ).resolve()
+        return replace(
+            self.declared,
+            name=self.name,
+            model=setting("MODEL") or self.declared.model,
+            source=schema_editor.quote_name(model._meta.db_table),
+            image=[field.column for field in fields],
+            root=(self.declared.root or root_for(paths[0])) if paths else None,
+            watch=[model._meta.get_field(name).column for name in self.declared.watch],
+            key={key.column: key.rel_db_type(schema_editor.connection)},
+        )

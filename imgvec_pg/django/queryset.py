@@ -34,8 +34,9 @@ class ImageSearchQuerySet(QuerySet):
         under is answered by comparing all that match.
 
         Args:
-            asked: Words; a picture (bytes, an open or uploaded file, a PIL image); a row of this model, which is then
-                not in its own answer, and near which nothing is while it is not embedded; or a vector.
+            asked: Words; a picture (bytes, a Path, an open or uploaded file, a PIL image); a row of this model or its key
+                (an int or UUID), which is then not in its own answer, and near which nothing is while it is not embedded;
+                or a vector.
             search: Name of the ImageSearch, where the model has several.
             complete: False leaves the plan and its number of rows to PostgreSQL alone: one statement.
 
@@ -49,7 +50,7 @@ class ImageSearchQuerySet(QuerySet):
         target = QueryTarget(found, asked)
         # count() leaves the distance out of the statement; what only the database can tell of the vector is told all the same.
         conditions = [HasVector(target)] if target.is_checked_late else []
-        conditions += [] if target.row is None else [~Q(pk=target.row.pk)]
+        conditions += [] if target.key is None else [~Q(pk=target.key)]
         ordered: Self = self.filter(*conditions, **{f"{found.name}__isnull": False})
         # In place: annotate() and order_by() would each copy it again.
         distance = CosineDistance(F(f"{found.name}__embedding"), QueryVector(target))

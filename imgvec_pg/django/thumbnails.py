@@ -1,5 +1,7 @@
 """Thumbnail of a row's image as a small JPEG."""
 
+from pathlib import Path
+
 from django.db.models import Model
 
 from imgvec_pg.django.image_search import ImageSearch
@@ -16,10 +18,20 @@ def picture_of(search: ImageSearch, row: Model, pixels: int = THUMBNAIL_PIXELS) 
     Raises:
         ImageError: It cannot be had or decoded.
     """
-    return thumbnail(_read(search, row), pixels)
+    return thumbnail(read_bytes(search, row), pixels)
 
 
-def _read(search: ImageSearch, row: Model) -> bytes:
+def has_picture(search: ImageSearch, row: Model) -> bool:
+    """Whether a row says of a picture: neither NULL nor '' does."""
+    return any(getattr(row, name) for name in search.image)
+
+
+def read_bytes(search: ImageSearch, row: Model) -> bytes:
+    """Return a row's picture as it is stored.
+
+    Raises:
+        ImageError: It cannot be had.
+    """
     fetch = fetch_for(search)
     for name in search.image:
         value = getattr(row, name)
@@ -29,4 +41,6 @@ def _read(search: ImageSearch, row: Model) -> bytes:
             return fetch_bytes(ImageReference(content=bytes(value)), None)
         if fetch is not None:
             return fetch(str(value))
+        if search.options["root"] is not None:
+            return fetch_bytes(ImageReference(path=str(value)), Path(search.options["root"]))
     raise ImageError("empty", "the row has no picture here")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imgvec_pg.embedding.description import OPEN_CLIP, PLUGIN, ModelDescription
 from imgvec_pg.embedding.known_models import CATALOGUE as CATALOGUE
+from imgvec_pg.embedding.light_embedder import TEST_NAME, LightEmbedder
 from imgvec_pg.embedding.local_dir import describe_folder
 from imgvec_pg.embedding.openclip_names import (
     architecture_names,
@@ -31,7 +32,8 @@ def describe_model(name: str) -> ModelDescription:
     own embedder (entry point group imgvec_pg.embedders) is loaded, since only it knows its dimensions.
 
     Args:
-        name: "architecture/pretrained", "timm/architecture.tag", "demo", "local-dir:/path" or the name of an entry point.
+        name: "architecture/pretrained", "timm/architecture.tag", "demo", "test", "local-dir:/path" or the name of an entry
+            point.
 
     Raises:
         ModelNotFoundError: No such model; the nearest names are told.
@@ -84,6 +86,15 @@ def _describe_word(name: str) -> ModelDescription:
             pretrained="",
             dimensions=embedder.dimensions,
             has_text=embedder.has_text,
+            library=PLUGIN,
+        )
+    if name == TEST_NAME:
+        return ModelDescription(
+            name=name,
+            architecture=name,
+            pretrained="",
+            dimensions=LightEmbedder.dimensions,
+            has_text=True,
             library=PLUGIN,
         )
     if name == DEMO_NAME:

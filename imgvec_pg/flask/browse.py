@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.flask.blueprint import FORM_BYTES, jpeg
+from imgvec_pg.flask.browse_token import require_token
 from imgvec_pg.flask.request_search import Searchable, key_in_url, status_of
 from imgvec_pg.search.display_columns import TITLES, default_columns
 from imgvec_pg.search.formatting import show_value
@@ -23,11 +24,15 @@ HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 POLICY = "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
-def browse_app(dsn: str, collection: str | None = None, root: Path | None = None) -> Flask:
-    """Make the application. It answers to this machine's own names only: other sites' pages must not read it.
+def browse_app(dsn: str, token: str, collection: str | None = None, root: Path | None = None) -> Flask:
+    """Make the application.
+
+    It answers to this machine's own names only, as other sites' pages must not read it, and to those only who know the
+    token, as other users of the machine must not either.
 
     Args:
         dsn: libpq connection string.
+        token: What the first address that is visited has as ?token=.
         collection: Its name; None takes the only one there is.
         root: Where this machine keeps the pictures, instead of the collection's root.
 
@@ -37,6 +42,7 @@ def browse_app(dsn: str, collection: str | None = None, root: Path | None = None
     app = Flask(__name__, static_url_path="/static")
     app.config["TRUSTED_HOSTS"] = HOSTS
     app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD_BYTES + FORM_BYTES
+    require_token(app, token)
     with connect(dsn, application_name="imgvec browse") as connection:
         found = Searchable(collection).find(connection)
         searchable = Searchable(found.name, default_columns(connection, found), root=root)

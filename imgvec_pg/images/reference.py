@@ -27,7 +27,8 @@ class ImageReference:
             raise UsageError("an image is given by its path or by its content, not by both: leave one out")
         if self.path is None and self.content is None:
             raise ImageError(
-                "empty", "the row has no image: its path or content is NULL; fill it to embed the row"
+                "empty",
+                "the row has no image: its path or content is NULL or empty; fill it to embed the row",
             )
 
 

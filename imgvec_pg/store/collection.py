@@ -181,12 +181,15 @@ class Collection:
         }
 
     def _has_image(self, row: str) -> sql.Composed:
-        return sql.SQL("({})").format(
-            sql.SQL(" OR ").join(
-                sql.SQL("{} IS NOT NULL").format(sql.Identifier(row, column))
-                for column in self._image_columns
-            )
-        )
+        """Whether a row has a picture: NULL is none, nor is '', which applications write for it too."""
+        conditions = []
+        if self.path_column is not None:
+            path = sql.Identifier(row, self.path_column)
+            conditions.append(sql.SQL("{}::pg_catalog.text OPERATOR(pg_catalog.<>) ''").format(path))
+        if self.content_column is not None:
+            content = sql.Identifier(row, self.content_column)
+            conditions.append(sql.SQL("pg_catalog.octet_length({}) OPERATOR(pg_catalog.>) 0").format(content))
+        return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))
 
     @property
     def is_library(self) -> bool:
@@ -239,5 +242,10 @@ class Collection:
 
     @staticmethod
     def _image_column(column: str | None, type_name: str) -> sql.Composed:
+        """Return a row's path or bytes, NULL where it says ''."""
         value = sql.SQL("NULL") if column is None else sql.Identifier("s", column)
-        return sql.SQL("{}::{}").format(value, sql.Identifier(type_name))
+        plain = sql.SQL("{}::{}").format(value, sql.Identifier(type_name))
+        if column is None:
+            return plain
+        has_some = sql.SQL("pg_catalog.octet_length({}) OPERATOR(pg_catalog.>) 0").format(plain)
+        return sql.SQL("CASE WHEN {} THEN {} END").format(has_some, plain)

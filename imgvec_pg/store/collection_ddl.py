@@ -117,16 +117,8 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
     """Return the statements that make a registered collection's objects, in order."""
     parts = collection.parts(schema)
     partitions = collection.partitions
-    # With a foreign key PostgreSQL itself forgets the vectors of rows that go.
-    forget: dict[str, sql.Composable] = {
-        part: sql.SQL("") if collection.has_foreign_key else render(f"collection/{part}.sql", **parts)
-        for part in ("forget_moved", "forget_deleted", "forget_all")
-    }
-    of_partition = "refill" if collection.has_foreign_key else "forget_partition"
-    forget["forget_partition"] = render(f"collection/{of_partition}.sql", **parts)
-    unless = render("collection/unless_column_is_gone.sql", **parts)
     clause = sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"]) if partitions else sql.SQL("")
-    comment = sql.Literal(f"Embeddings of {collection.shown_source} by {collection.model_name}")
+    comment = sql.Literal(table_comment(collection))
     statements = [render("collection/embedding_table.sql", **parts, partition_clause=clause, comment=comment)]
     statements += [
         render(
@@ -144,9 +136,7 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
         statements.append(render("collection/key_type.sql", **parts))
     statements += [render_function(name, parts) for name in SEARCH_FUNCTIONS if name != "search"]
     statements += search_statements(collection, schema)
-    statements.append(
-        render("collection/trigger_functions.sql", **parts, **forget, unless_column_is_gone=unless)
-    )
+    statements.append(trigger_functions(collection, schema))
     if source.can_have_triggers:
         statements += [
             render("collection/triggers.sql", **parts, table=sql.Identifier(*table))
@@ -156,6 +146,25 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
         statements.append(render("collection/row_security.sql", **parts))
     statements.append(render("collection/grants.sql", **parts))
     return statements
+
+
+def table_comment(collection: Collection) -> str:
+    """Return what psql shows beside the embedding table."""
+    return f"Embeddings of {collection.shown_source} by {collection.model_name}"
+
+
+def trigger_functions(collection: Collection, schema: str) -> sql.Composed:
+    """Return the statement that makes the functions of a collection's triggers."""
+    parts = collection.parts(schema)
+    # With a foreign key PostgreSQL itself forgets the vectors of rows that go.
+    forget: dict[str, sql.Composable] = {
+        part: sql.SQL("") if collection.has_foreign_key else render(f"collection/{part}.sql", **parts)
+        for part in ("forget_moved", "forget_deleted", "forget_all")
+    }
+    of_partition = "refill" if collection.has_foreign_key else "forget_partition"
+    forget["forget_partition"] = render(f"collection/{of_partition}.sql", **parts)
+    unless = render("collection/unless_column_is_gone.sql", **parts)
+    return render("collection/trigger_functions.sql", **parts, **forget, unless_column_is_gone=unless)
 
 
 def search_statements(collection: Collection, schema: str) -> list[sql.Composed]:

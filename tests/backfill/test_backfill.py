@@ -150,8 +150,8 @@ def test_limit_is_exact_and_leaves_the_rest_untouched(shop: Shop) -> None:
 
 def test_failures_have_codes_and_their_neighbours_are_embedded(shop: Shop) -> None:
     make_table(shop.connection, shop.root, 40)
+    (shop.root / "nothing.png").touch()
     bad = {
-        1001: b"",
         1002: b"<html>not found</html>",
         1003: random_picture(DRAW)[:50],
         1004: b"8BPS\0\1" + bytes(40),
@@ -160,9 +160,13 @@ def test_failures_have_codes_and_their_neighbours_are_embedded(shop: Shop) -> No
     }
     for number, data in bad.items():
         shop.connection.execute("INSERT INTO photo (id, content) VALUES (%s, %s)", [number, data])
+    shop.connection.execute("INSERT INTO photo (id, path) VALUES (1001, 'nothing.png')")
     shop.connection.execute("INSERT INTO photo (id, path) VALUES (1007, '../../etc/passwd'), (1008, '.')")
     shop.connection.execute("INSERT INTO photo (id, path, content) VALUES (1009, '2.png', 'both')")
-    shop.connection.execute("INSERT INTO photo (id) VALUES (1010)")
+    shop.connection.execute(
+        "INSERT INTO photo (id, path, content) VALUES (1010, NULL, NULL), (1011, '', NULL)"
+    )
+    shop.connection.execute("INSERT INTO photo (id, path, content) VALUES (1012, NULL, ''), (1013, '', '')")
     summary = shop.backfill(expected=4)
     codes = failures(shop.connection)
     assert codes == {
@@ -180,22 +184,27 @@ def test_failures_have_codes_and_their_neighbours_are_embedded(shop: Shop) -> No
     listed = shop.command("failures", NAME, "--json", "--code", "empty")
     (failure,) = json.loads(listed.stdout)
     assert failure["key"] == {"id": 1001} and "0 bytes" in failure["message"]
-    for number in bad:
+    for number in (1001, *bad):
         shop.change(number)
     shop.connection.execute("DELETE FROM photo WHERE id > 1006")
-    assert failures(shop.connection).keys() == bad.keys()
+    assert failures(shop.connection).keys() == {1001, *bad}
     shop.run_inside()
     assert failures(shop.connection) == {}
     shop.must_be_current()
 
 
-def test_an_image_set_to_null_takes_its_embedding_away_and_is_no_failure(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    "none", ["path = NULL, content = NULL", "path = '', content = NULL", "path = NULL, content = ''"]
+)
+def test_an_image_taken_away_takes_its_embedding_away_and_is_no_failure(shop: Shop, none: str) -> None:
     make_table(shop.connection, shop.root, 10)
     shop.run_inside()
-    shop.connection.execute("UPDATE photo SET path = NULL, content = NULL WHERE id = 3")
+    shop.connection.execute(f"UPDATE photo SET {none} WHERE id = 3")  # type: ignore[arg-type]
     summary = shop.backfill()
     assert (summary["embedded"], summary["failed"]) == (0, 0)
     assert failures(shop.connection) == {3: "no_image"}
+    assert count(shop.connection, "imgvec.failures") == 0
+    assert shop.command("retry", NAME).returncode == 0 and count(shop.connection, "imgvec.job") == 0
     assert count(shop.connection, "imgvec.photo_grid_embedding WHERE id = 3") == 0
     shop.change(3)
     shop.run_inside()

@@ -74,6 +74,28 @@ def test_one_backfill_fills_both_and_decodes_each_picture_once(
     assert f"lines: {ROWS} images embedded" in again.stdout
 
 
+def test_collections_of_several_sources_share_the_model_and_no_pictures(
+    connection: Connection, database: str, plugin_environment: dict[str, str]
+) -> None:
+    make_shop(connection, 20)
+    connection.execute(
+        "INSERT INTO other SELECT * FROM photo WHERE id <= 5; INSERT INTO other SELECT id + 100, content FROM photo"
+    )
+    environment = {**plugin_environment, "IMGVEC_COLLECTIONS": "grid,lines,elsewhere"}
+    done = imgvec(database, environment, "backfill", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "45 pictures decoded for 65 embeddings" in done.stderr
+    assert [(one["collection"], one["embedded"]) for one in json.loads(done.stdout)] == [
+        ("grid", 20),
+        ("lines", 20),
+        ("elsewhere", 25),
+    ]
+    # One that is named goes before; one alone is worked as if it were named.
+    assert "lines: 0 images" in imgvec(database, environment, "backfill", "lines").stdout
+    environment["IMGVEC_COLLECTIONS"] = "elsewhere"
+    assert "elsewhere: 0 images" in imgvec(database, environment, "backfill").stdout
+
+
 def test_together_what_cannot_be(
     connection: Connection, database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,7 +103,10 @@ def test_together_what_cannot_be(
     for arguments, message in (
         (["backfill", "grid", "--collections", "lines"], "name collections once"),
         (["backfill", "--collections", "grid,grid"], "names a collection twice"),
-        (["backfill", "--collections", "grid,elsewhere"], "takes collections of one source, these are of"),
+        (
+            ["backfill", "--collections", "grid,elsewhere", "--root", "."],
+            "--root is for one source, these collections",
+        ),
         (["backfill", "--collections", "grid,lines", "--workers", "2"], "--workers is for one collection"),
         (["backfill", "--collections", "grid,lines", "--limit", "2"], "--limit is for one collection"),
         (["worker", "--collections", "grid,lnes"], 'collection "lnes" does not exist'),

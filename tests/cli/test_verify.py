@@ -278,3 +278,38 @@ def test_changes_that_go_on_are_no_differences(
             thread.join()
         assert any(embedded), "nothing was queued meanwhile"
         wait_until(lambda: not queued_keys(connection), "the queue to be empty")
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("DROP TABLE other CASCADE", "no longer exists; run: imgvec collection drop aaa"),
+        ("ALTER TABLE other DROP COLUMN path", 'has no column "path"'),
+        ("DROP TABLE imgvec.aaa_embedding CASCADE", "does not exist"),
+    ],
+    ids=["source gone", "column gone", "embeddings gone"],
+)
+def test_a_collection_that_cannot_be_verified_holds_up_no_other(
+    database: str,
+    connection: Connection,
+    filled: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: str,
+    told: str,
+) -> None:
+    connection.execute("CREATE TABLE other (id int PRIMARY KEY, path text)")
+    create = ["collection", "create", "aaa", "--source", "other", "--image", "path", "--root", str(filled)]
+    assert run(cli, [*create, "--model", "color-grid", "--dsn", database]) == 0
+    connection.execute(damage)  # type: ignore[arg-type]
+    capsys.readouterr()
+    assert run(cli, ["verify", "--dsn", database]) == 4
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("aaa: NOT verified; ") and told in lines[0]
+    assert lines[1].startswith(f"{NAME}: in step")
+    assert run(cli, ["verify", "--json", "--repair", "--dsn", database]) == 4
+    first, second = json.loads(capsys.readouterr().out)
+    assert told in first["problem"] and not first["is_in_step"]
+    assert second["problem"] is None and second["is_in_step"]
+    assert run(cli, ["verify", "aaa", "--dsn", database]) == 1
+    captured = capsys.readouterr()
+    assert told in captured.err and captured.out == "" and captured.err.count("\n") == 1

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from colorshop import COLORS, FROM_RED, embedding, picture
+from django.contrib.admin import ModelAdmin, site
 from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.core.files.base import ContentFile
@@ -23,6 +24,7 @@ from django.core.paginator import Paginator
 from django.db import connection, connections, models, transaction
 from django.db.migrations.writer import MigrationWriter
 from django.db.models import Avg, Count, F, Q
+from django.db.models.functions import Concat
 from django.test import Client
 from django.test.utils import CaptureQueriesContext, isolate_apps, override_settings
 from djangoproject import set_up
@@ -37,11 +39,13 @@ from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.migrations import newest_revision
 from imgvec_pg.django import ImageSearch, ImageSearchManager
+from imgvec_pg.django.admin import ImageSearchAdmin
 from imgvec_pg.django.checks import _check, _check_together
 from imgvec_pg.django.connection_dsn import psycopg_connection
 from imgvec_pg.django.executor import _QuerySetBackend
 from imgvec_pg.django.indexes import OPTIONS, CollectionIndex
 from imgvec_pg.django.storages import FETCH
+from imgvec_pg.django.testing import embed_now
 from imgvec_pg.embedding.runtime import has_models_extra
 from imgvec_pg.errors import NoWorkerError, UsageError
 from imgvec_pg.search.strategy import DEFAULT_SCAN_SETTINGS
@@ -156,7 +160,10 @@ def test_a_row_that_is_not_embedded_has_nothing_near_it_and_is_not_found() -> No
     [
         ("", "empty"),
         (3.5, "cannot search for float"),
-        (None, "cannot search for NoneType; expected words, a picture, a row or numbers of shape"),
+        (
+            None,
+            "cannot search for NoneType; expected words, a picture, a row or its key, or numbers of shape",
+        ),
         ([[1.0] * 12], r"shape \(1, 12\)"),
         ([0.0] * 12, "the vector is zero"),
         (object(), "expected words"),
@@ -527,6 +534,28 @@ def faults() -> list[tuple[str, dict[str, Any], str]]:
             "is a IntegerField",
         ),
         (
+            "imgvec_pg.E015",
+            {
+                "name": models.CharField(max_length=9),
+                "photo": models.GeneratedField(
+                    expression=F("name"), output_field=models.CharField(max_length=9), db_persist=False
+                ),
+                "clip": ImageSearch("photo", model="demo", root="/srv"),
+            },
+            "is a virtual GeneratedField",
+        ),
+        (
+            "imgvec_pg.E006",
+            {
+                "name": models.IntegerField(),
+                "photo": models.GeneratedField(
+                    expression=F("name"), output_field=models.IntegerField(), db_persist=True
+                ),
+                "clip": ImageSearch("photo", model="demo", root="/srv"),
+            },
+            "is a IntegerField",
+        ),
+        (
             "imgvec_pg.E007",
             {"photo": models.CharField(max_length=9), "clip": ImageSearch("photo", model="demo")},
             "which folder",
@@ -755,3 +784,146 @@ def test_a_running_process_follows_the_extension_into_another_schema(
     time.sleep(0.25)
     assert [item.pk for item in items().near("red")[:5]] == before
     assert [item.pk for item in items().filter(price__gt=0).near("red")[:5]] == before
+
+
+def test_near_takes_a_key_and_a_path_as_sqlalchemys_does(tmp_path: Any) -> None:
+    from gallery.models import Snapshot
+
+    red = items().get(name="red")
+    expected = list(colored().near(red)[:3])
+    assert list(colored().near(red.pk)[:3]) == list(colored().near(np.int64(red.pk))[:3]) == expected
+    assert red not in expected and colored().near(red.pk).count() == len(COLORS) - 1
+    (tmp_path / "red.png").write_bytes(picture("red"))
+    assert colored().near(tmp_path / "red.png")[0].name == "red"
+    snapshot = Snapshot.objects.first()
+    assert snapshot is not None
+    assert list(Snapshot.objects.near(snapshot.pk, search="look")[:2]) == list(
+        Snapshot.objects.near(snapshot, search="look")[:2]
+    )
+    assert list(items().near(10**9)[:3]) == []
+    for asked, told in (
+        (tmp_path / "none.png", "cannot be read: No such file"),
+        (snapshot.pk, "expected a key of gallery.Item, which is a BigAutoField"),
+        (True, "cannot search for bool"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            items().near(asked)
+
+
+@isolate_apps("gallery")
+def test_a_search_that_is_inherited_and_given_anew_is_replaced() -> None:
+    class Pictured(models.Model):
+        photo = models.BinaryField()
+        clip = ImageSearch("photo", model="demo")
+
+        class Meta:
+            abstract = True
+
+    class Plain(Pictured):
+        class Meta:
+            app_label = "gallery"
+
+    class Cat(Pictured):
+        clip = ImageSearch("photo", model="demo", collection="my_cats")
+
+        class Meta:
+            app_label = "gallery"
+
+    class Middle(Pictured):
+        clip = ImageSearch("photo", model="demo", m=8)
+
+        class Meta:
+            abstract = True
+
+    class Dog(Middle):
+        class Meta:
+            app_label = "gallery"
+
+    class Unsearched(Pictured):
+        clip = None
+
+        class Meta:
+            app_label = "gallery"
+
+    def made(model: Any) -> list[tuple[str, int]]:
+        return [(index.name, index.declared.m) for index in model._meta.indexes]
+
+    assert made(Plain) == [("gallery_plain_clip", 16)]
+    assert made(Cat) == [("my_cats", 16)]
+    assert made(Dog) == [("gallery_dog_clip", 8)]
+    assert made(Unsearched) == [] and not hasattr(Unsearched, "_image_searches")
+    assert list(_check_together([m._image_searches["clip"] for m in (Plain, Cat, Dog)])) == []
+
+
+@isolate_apps("gallery")
+def test_a_generated_field_holds_paths_where_it_is_stored() -> None:
+    class Stored(models.Model):
+        name = models.CharField(max_length=20)
+        file = models.GeneratedField(
+            expression=Concat("name", models.Value(".png")),
+            output_field=models.CharField(max_length=30),
+            db_persist=True,
+        )
+        clip = ImageSearch("file", model="color-grid", root="/srv/photos")
+
+        class Meta:
+            app_label = "gallery"
+
+    assert list(_check(Stored._image_searches["clip"])) == []
+    with transaction.atomic():
+        with connection.schema_editor() as editor:
+            editor.create_model(Stored)
+        raw = psycopg_connection("default")
+        row = Stored.objects.create(name="a")
+        Stored.objects.filter(pk=row.pk).update(name="b")
+        collection = get_collection(raw, "gallery_stored_clip")
+        jobs = raw.execute("SELECT keys FROM imgvec.job WHERE collection_id = %s", [collection.id]).fetchall()
+        transaction.set_rollback(True)
+    assert (collection.path_column, len(jobs)) == ("file", 2)
+
+
+@isolate_apps("gallery")
+def test_the_admin_of_a_model_without_its_search_is_an_error_of_check() -> None:
+    class Bare(models.Model):
+        class Meta:
+            app_label = "gallery"
+
+    def told(model: type[models.Model], **attributes: Any) -> list[str]:
+        made = type("Made", (ImageSearchAdmin, ModelAdmin), attributes)
+        return [f"{message.id} {message.msg}" for message in made(model, site).check()]
+
+    from gallery.models import Item, Snapshot
+
+    assert told(Item) == told(Snapshot, image_search="look") == []
+    assert told(Bare) == [
+        'imgvec_pg.E014 gallery.Bare has no ImageSearch; add one, such as clip = ImageSearch("photo", model="demo")'
+    ]
+    assert "has several image searches (look, second)" in told(Snapshot)[0]
+    assert 'has no image search "none"' in told(Item, image_search="none")[0]
+
+
+def test_a_row_without_a_picture_is_said_to_have_none_in_the_admin() -> None:
+    shown = site._registry[items().model]
+    blank = items().create(name="blank", photo="")
+    try:
+        assert shown.image_status(blank) == "no picture"
+        assert shown.image_status(items().model(pk=10**9, name="waits", photo="x")) == "waiting"
+    finally:
+        blank.delete()
+
+
+def test_a_test_embeds_in_its_own_transaction_and_process() -> None:
+    from gallery.models import Snapshot
+
+    with transaction.atomic():
+        new = Snapshot.objects.create(content=picture("teal"))
+        Snapshot.objects.create(content=b"")
+        assert embed_now(Snapshot) == 2 * (len(COLORS) + 1)
+        assert Snapshot.objects.near("teal", search="look")[0] == new
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM imgvec.status WHERE collection LIKE 'gallery_snapshot%%' AND waiting > 0"
+            )
+            assert cursor.fetchone() == (0,)
+        transaction.set_rollback(True)
+    assert Snapshot.objects.near("red", search="look").count() == len(COLORS)

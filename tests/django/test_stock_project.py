@@ -1,14 +1,8 @@
 """What Django's own commands and test cases do in a project by `startproject`, with the lines of docs/howto/django.md alone."""
 
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from colorshop import COLORS, picture
-from psycopg.conninfo import conninfo_to_dict
+from stockproject import Project
 
 from imgvec_pg.database.connect import connect
 
@@ -53,52 +47,9 @@ class Serving(Rows, LiveServerTestCase): pass
 """
 
 
-class Project:
-    """A project with one app, on a database of its own."""
-
-    def __init__(self, folder: Path, dsn: str) -> None:
-        self.folder = folder
-        self.dsn = dsn
-        plugins = str(Path(__file__).parents[1] / "plugins")
-        path = os.pathsep.join([plugins, os.environ.get("PYTHONPATH", "")])
-        self.environment = {**os.environ, "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "mysite.settings"}
-        for arguments in (("startproject", "mysite", "."), ("startapp", "shop")):
-            subprocess.run([sys.executable, "-m", "django", *arguments], cwd=folder, check=True)
-        parts = conninfo_to_dict(dsn)
-        keys = {"NAME": "dbname", "USER": "user", "HOST": "host", "PORT": "port", "PASSWORD": "password"}
-        database = {key: str(parts[name]) for key, name in keys.items() if parts.get(name)}
-        settings = folder / "mysite/settings.py"
-        text = re.sub(r"DATABASES = \{.*?\n\}\n", "", settings.read_text(), flags=re.DOTALL)
-        text = text.replace("INSTALLED_APPS = [", "INSTALLED_APPS = [\n    'shop',\n    'imgvec_pg.django',")
-        settings.write_text(
-            text + f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.postgresql', **{database}}}}}\n"
-        )
-        (folder / "shop/models.py").write_text(MODELS)
-        (folder / "shop/tests.py").write_text(TESTS)
-
-    def manage(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "manage.py", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def count(self, table: str) -> int:
-        with connect(self.dsn) as connection:
-            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-        assert row is not None
-        return int(row[0])
-
-
 @pytest.fixture(scope="module")
 def project(empty_module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = Project(tmp_path_factory.mktemp("stock"), empty_module_database)
+    made = Project(tmp_path_factory.mktemp("stock"), empty_module_database, MODELS, TESTS)
     made.manage("makemigrations", "shop")
     made.manage("migrate")
     with connect(made.dsn) as connection, connection.cursor() as cursor:
@@ -135,7 +86,6 @@ def test_a_dump_is_loaded_again_without_embeddings_and_flush_empties_both(projec
 def test_sqlmigrate_prints_what_makes_the_collection(project: Project) -> None:
     script = project.manage("sqlmigrate", "shop", "0001")
     project.manage("migrate", "shop", "zero")
-    project.manage("imgvec", "collection", "drop", "shop_product_clip", "--yes")
     with connect(project.dsn) as connection:
         connection.execute(script)
     project.manage("migrate", "shop", "--fake")

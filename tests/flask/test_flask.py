@@ -4,6 +4,7 @@ import io
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from imgvec_pg.flask.browse import browse_app
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 
+TOKEN = "a-token-that-nobody-guesses"
 EVIL = "<script>alert(1)</script>"
 
 
@@ -98,7 +100,9 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture(scope="module")
 def pages(shop: str) -> FlaskClient:
-    return browse_app(shop).test_client()
+    client = browse_app(shop, TOKEN).test_client()
+    assert client.get(f"/?token={TOKEN}").status_code == 303
+    return client
 
 
 def titles(found: Any) -> list[str]:
@@ -210,6 +214,39 @@ def test_pages_are_for_this_machine_and_load_nothing_from_elsewhere(pages: Flask
     assert pages.get("/static/../../../etc/passwd").status_code == 404
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/?q=red", "/picture/1", "/picture/1?large=1", "/nothing", "/?token=", "/?token=wrong"]
+)
+def test_pages_show_nothing_to_who_does_not_know_the_token(shop: str, path: str) -> None:
+    stranger = browse_app(shop, TOKEN).test_client()
+    for _ in range(2):
+        refused = stranger.get(path)
+        assert refused.status_code == 403 and refused.mimetype == "text/html"
+        assert "printed when it started" in refused.text and "red" not in refused.text.replace("required", "")
+        assert ("is not the one" in refused.text) == ("token=" in path)
+        assert "Set-Cookie" not in refused.headers
+    assert stranger.post("/", data={"image": (io.BytesIO(picture("blue")), "x.png")}).status_code == 403
+    stranger.set_cookie("imgvec_browse", TOKEN, domain="localhost")
+    assert stranger.get(path).status_code == 403
+    with stranger.get("/static/browse.css") as style:
+        assert style.status_code == 200
+
+
+def test_a_token_is_asked_for_once_and_leaves_the_address(shop: str) -> None:
+    client = browse_app(shop, TOKEN).test_client()
+    first = client.get(f"/?q=red&token={TOKEN}&k=3")
+    assert (first.status_code, first.headers["Location"]) == (303, "/?q=red&k=3")
+    cookie = first.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and TOKEN not in cookie
+    assert client.get("/?q=red&k=3").text.count("<li>") == 3
+    assert client.get("/picture/1").mimetype == "image/jpeg"
+    # Another process, or the same one started again, has a cookie of its own.
+    other = browse_app(shop, "another").test_client()
+    other.set_cookie(cookie.partition("=")[0], cookie.partition("=")[2].partition(";")[0], domain="localhost")
+    assert other.get("/").status_code == 403
+    assert other.get("/?token=%ff").status_code == 403
+
+
 def test_another_driver_is_refused(tmp_path: Path) -> None:
     other = Flask(__name__)
     other.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/x.db"
@@ -226,9 +263,16 @@ def test_browse_serves_until_it_is_stopped_and_names_a_port_in_use(shop: str) ->
     try:
         assert serving.stdout is not None
         address = serving.stdout.readline().split()[0]
-        with urllib.request.urlopen(address, timeout=30) as page:  # noqa: S310 - our own
-            assert page.read().decode().count("<li>") == 8
-        port = address.rstrip("/").rsplit(":", 1)[1]
+        plain, _, token = address.partition("?token=")
+        assert len(token) >= 32
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(plain, timeout=30)  # noqa: S310 - our own
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with browser.open(address, timeout=30) as page:
+            assert page.url == plain and page.read().decode().count("<li>") == 8
+        with browser.open(f"{plain}picture/1", timeout=30) as page:
+            assert page.headers["Content-Type"] == "image/jpeg"
+        port = plain.rstrip("/").rsplit(":", 1)[1]
         refused = subprocess.run([*command, port], capture_output=True, text=True, timeout=60)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
         assert (

@@ -58,7 +58,6 @@ def contents(decode_bomb: bytes) -> Iterator[BadPicture]:
     thin = png(1, 60_000)
     assert len(thin) <= 400
     for name, code, content in (
-        ("nothing", "empty", b""),
         ("html", "unidentified", b"<!DOCTYPE html><html><body>404</body></html>"),
         ("svg", "unidentified", b'<svg xmlns="http://www.w3.org/2000/svg"/>'),
         ("text", "unidentified", b"no picture today"),

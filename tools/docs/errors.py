@@ -25,7 +25,7 @@ CONDITION = re.compile(r"\bRAISE (?!EXCEPTION\b|NOTICE\b|WARNING\b|LOG\b|INFO\b|
 # Code: what it means, how often such a row is tried.
 FAILURES = {
     "empty": ("0 bytes", "1"),
-    "no_image": ("the row's picture became NULL while it waited", "1"),
+    "no_image": ("the row lost its picture while it waited; noted, and no failure", "1"),
     "two_images": ("the row has both a path and bytes", "1"),
     "unidentified": ("the bytes begin like no image: HTML, SVG, text", "1"),
     "format_denied": ("an image or document of another format: TIFF, HEIC, EPS, PSD, PDF, …", "1"),

@@ -46,6 +46,17 @@ VARIABLES = {
         "none: files below `--root`",
         "`worker`, `backfill`, `verify`",
     ),
+    "IMGVEC_COMMAND": (
+        "How the command is typed here, for its hints and its help. `python manage.py imgvec` and `flask imgvec` set it",
+        "`imgvec`",
+        "every command",
+    ),
+    "IMGVEC_COLLECTIONS": (
+        "Collections that are worked together where none is named, such as `product_clip,shelf_clip`. "
+        "`python manage.py imgvec` and `flask imgvec` set it to the application's own",
+        "none: the only one there is",
+        "`imgvec worker`, `imgvec backfill`",
+    ),
     "IMGVEC_LEASE_SECONDS": (
         f"How long the rows of a dead worker wait before another takes them: {SHORTEST_LEASE_SECONDS} to 86400 seconds. The "
         "same for all workers of a database",

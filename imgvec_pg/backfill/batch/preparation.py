@@ -35,7 +35,7 @@ def prepare_image(
         DecoderError, MissingExtraError: None can be decoded or fetched here.
     """
     if stored.path is None and stored.content is None:
-        raise ImageError("no_image", "the row's image is NULL")
+        raise ImageError("no_image", "the row has no picture: its path or bytes are NULL or empty")
     if stored.path is not None and stored.content is not None:
         raise ImageError("two_images", "the row has both a path and bytes: set one of them to NULL")
     try:

@@ -1,4 +1,4 @@
-"""`--collections a,b`: several collections of one source in one process, each image decoded once."""
+"""`--collections a,b`: several collections in one process, each model loaded and each image of a source decoded once."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ def collections_option(command: Command) -> Command:
         "--collections",
         metavar="NAME,NAME",
         callback=split_names,
-        help="Several collections of one source at once, such as one for words and one for likeness: each image decoded once.",
+        help="Several collections in one process: each model is loaded once, each image decoded once for those of its source.",
     )(command)
 
 
@@ -52,7 +52,7 @@ def find_together(name: str | None, options: RunOptions) -> list[Collection]:
     """Return the collections, after checking that they belong together.
 
     Raises:
-        UsageError: NAME is given too, one is given twice, or an option is for a single model.
+        UsageError: NAME is given too, one is given twice, or an option is for a single model or source.
         CollectionNotFoundError: One does not exist.
     """
     names = options.collections
@@ -61,7 +61,7 @@ def find_together(name: str | None, options: RunOptions) -> list[Collection]:
     for option in ("weights", "limit", "metrics_port"):
         if getattr(options, option) is not None:
             raise UsageError(
-                f"--{option.replace('_', '-')} is for one collection; leave it out, or leave out --collections"
+                f"--{option.replace('_', '-')} is for one collection; leave it out, or name one of {', '.join(names)}"
             )
     if options.workers > 1:
         raise UsageError("--workers is for one collection; start the command several times instead")
@@ -70,11 +70,10 @@ def find_together(name: str | None, options: RunOptions) -> list[Collection]:
         found = [get_collection(connection, each) for each in names]
         if len({collection.id for collection in found}) < len(found):
             raise UsageError(f"--collections {','.join(names)} names a collection twice")
-        sources = {collection.shown_source for collection in found}
-        if len(sources) > 1:
+        sources = sorted({collection.shown_source for collection in found})
+        if len(sources) > 1 and options.root is not None:
             raise UsageError(
-                f"--collections takes collections of one source, these are of {', '.join(sorted(sources))}; "
-                "run a command for each"
+                f"--root is for one source, these collections are of {', '.join(sources)}; run a command for each"
             )
         for collection in found:
             check_loadable(collection.model_name)
@@ -108,6 +107,7 @@ def follow_together(name: str | None, options: RunOptions) -> int:
             list(zip(names, embedders, strict=True)),
             pipeline_of(options, follow=True),
             lines.update,
+            sources=[collection.shown_source for collection in found],
         )
         for worker, collection in zip(together.workers, found, strict=True):
             worker.on_ready = partial(say_ready, collection, collection.name, starting)
@@ -134,7 +134,7 @@ def say_ready(collection: Collection, followed: str, starting: StartingWorker) -
 def backfill_together(name: str | None, options: RunOptions) -> int:
     """Fill several collections, build their indexes, and return the exit code."""
     if options.dry_run:
-        raise UsageError("--dry-run is for one collection; leave out --collections")
+        raise UsageError(f"--dry-run is for one collection; name one of {', '.join(options.collections)}")
     found = find_together(name, options)
     dsn = options.dsn
     with connect(dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
@@ -145,7 +145,8 @@ def backfill_together(name: str | None, options: RunOptions) -> int:
             (collection.name, embedder)
             for collection, embedder in zip(found, load_all(found, options), strict=True)
         ]
-        together = MultiCollectionWorker(dsn, named, pipeline_of(options, follow=False))
+        sources = [collection.shown_source for collection in found]
+        together = MultiCollectionWorker(dsn, named, pipeline_of(options, follow=False), sources=sources)
         with image_progress(waiting) as show, stop_on_signals(together.request_stop) as stopped:
             together.on_progress = lambda stats: show(stats.finished, stats.images_per_second())
             all_stats = together.run()
@@ -153,7 +154,7 @@ def backfill_together(name: str | None, options: RunOptions) -> int:
             click.echo("stopped; run the same command to go on", err=True)
             return stopped.exit_code
         click.echo(
-            f"{together.pictures.decoded:,} pictures decoded for {together.stats().embedded:,} embeddings",
+            f"{together.decoded:,} pictures decoded for {together.stats().embedded:,} embeddings",
             err=True,
         )
     summaries = []

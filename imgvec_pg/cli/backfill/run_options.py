@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.settings import lease_seconds
+from imgvec_pg.settings import lease_seconds, own_collections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +76,11 @@ def with_run_options(
 
     @functools.wraps(command)
     def gathered(context: click.Context, name: str | None, **options: Any) -> None:  # noqa: ANN401
-        command(context, name, RunOptions(**options))
+        chosen = RunOptions(**options)
+        if name is None and not chosen.collections:
+            own = own_collections()
+            name = own[0] if len(own) == 1 else None
+            chosen = replace(chosen, collections=own if len(own) > 1 else ())
+        command(context, name, chosen)
 
     return gathered

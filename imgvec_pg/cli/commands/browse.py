@@ -31,8 +31,9 @@ def browse(name: str | None, port: int, root: Path | None, dsn: str) -> None:
     """Look at a collection's pictures in a web browser, and search them.
 
     By words, by a picture of yours, or more like one of those shown. NAME may be left out when there is one collection.
-    The pages are for this machine alone (127.0.0.1), with the rights of the connection's role; ctrl-C ends them. Needs the
-    extra [web].
+    The pages are for this machine alone (127.0.0.1), with the rights of the connection's role; ctrl-C ends them. The address
+    that is printed has a token, new at each start, without which other users of the machine see nothing; your browser
+    keeps it as a cookie. Needs the extra [web].
 
     \b
     Example:
@@ -42,13 +43,15 @@ def browse(name: str | None, port: int, root: Path | None, dsn: str) -> None:
         from werkzeug.serving import make_server
 
         from imgvec_pg.flask.browse import browse_app
+        from imgvec_pg.flask.browse_token import new_token
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"imgvec browse needs {error.name}, which is not installed: pip install 'imgvec-pg[web]'"
         ) from error
     with connect(dsn, application_name="imgvec browse") as connection:
         require_schema(connection)
-    app = browse_app(dsn, name, root)
+    token = new_token()
+    app = browse_app(dsn, token, name, root)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     try:
         # Werkzeug would explain a port in use in three lines of its own, and exit.
@@ -59,6 +62,8 @@ def browse(name: str | None, port: int, root: Path | None, dsn: str) -> None:
         ) from error
     with listening:
         server = make_server(ADDRESS, port, app, threaded=True, fd=listening.fileno())
-        click.echo(f"http://{ADDRESS}:{listening.getsockname()[1]}/ shows the pictures; ctrl-C ends it")
+        click.echo(
+            f"http://{ADDRESS}:{listening.getsockname()[1]}/?token={token} shows the pictures; ctrl-C ends it"
+        )
         # Not Werkzeug's own, which swallows ctrl-C: a signal shall be told by the exit code.
         BaseServer.serve_forever(server)

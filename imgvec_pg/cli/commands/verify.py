@@ -1,20 +1,24 @@
 """`imgvec verify`: check that rows, embeddings, failures and queue agree; repair them."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+import psycopg
 from rich.console import Console
 
 from imgvec_pg.backfill.worker import effective_root
 from imgvec_pg.cli.exit_codes import SomeRowsFailed
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option, model_options
 from imgvec_pg.cli.output.progress import count_progress, stderr_console
-from imgvec_pg.database.connect import Connection, connect, needing, require_schema
+from imgvec_pg.database.connect import Connection, connect, needing, one_line, require_schema
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.errors import ConnectionFailedError, ImgvecError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.integrity.verify import (
@@ -72,8 +76,9 @@ def verify(
 ) -> None:
     """Check that rows, embeddings, failures and queue agree, and say what does not.
 
-    Of one collection, or of all. It only reads, in transactions that cannot write, and beside a running application:
-    changes that go on meanwhile are not taken for differences. Exit code 0 when all is in step, 4 when something is not;
+    Of one collection, or of all; one that cannot be verified, as its table was dropped, then holds up no other. It only
+    reads, in transactions that cannot write, and beside a running application: changes that go on meanwhile are not taken
+    for differences. Exit code 0 when all is in step, 4 when something is not or cannot be verified;
     with --repair 4 only when something is left that it cannot fix. Made to be scheduled.
 
     --repair does what imgvec collection reconcile does (with --contents too), enqueues rows whose file or vector is wrong, and
@@ -90,31 +95,77 @@ def verify(
         chosen = find_collections(connection) if name is None else [get_collection(connection, name)]
         leftovers = count_leftovers(connection)
         dropped = drop_leftovers(connection) if repair and leftovers else 0
-        reports = []
+        reports: list[Report] = []
         for collection in chosen:
-            needed = (
-                f"it takes imgvec_worker, SELECT on {collection.shown_source} and, where row-level security hides rows of "
-                "it, BYPASSRLS; new partitions take their owner"
-            )
-            with needing(connection, needed):
-                # A picture below a root that is not here would look lost.
-                folder = effective_root(collection, root) if contents or sample else None
-                embedder = load(collection.model_name) if sample else None
-                check = look(connection, collection, contents, sample, folder, embedder)
-                enqueued = fix(connection, collection, check, contents, lock_timeout_ms) if repair else None
-            reports.append((check.verified, enqueued))
+            try:
+                reports.append(
+                    verify_one(connection, collection, load, repair, contents, sample, root, lock_timeout_ms)
+                )
+            except (ImgvecError, psycopg.Error) as error:
+                # Of one collection it is the command's error; of all, the others are looked at all the same.
+                if name is not None or connection.closed or isinstance(error, ConnectionFailedError):
+                    raise
+                problem = one_line(error) if isinstance(error, psycopg.Error) else str(error)
+                reports.append(Report(Verified(collection.name, collection.shown_source), None, problem))
     if as_json:
-        echo_json([as_object(verified, enqueued) for verified, enqueued in reports])
+        echo_json([as_object(found) for found in reports])
     else:
-        for verified, enqueued in reports:
-            report(verified, enqueued)
+        for found in reports:
+            report(found)
     if leftovers:
         done = f"{dropped:,} deleted" if repair else "imgvec verify --repair deletes them"
         click.echo(f"{leftovers:,} jobs and failures belong to no collection any more; {done}", err=as_json)
     if not reports and not as_json:
         click.echo("no collection yet; make one with: imgvec collection create")
-    if any(remaining(verified, enqueued) for verified, enqueued in reports) or leftovers > dropped:
+    if any(found.problem or found.remaining() for found in reports) or leftovers > dropped:
         raise SomeRowsFailed
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is told of one collection.
+
+    Attributes:
+        enqueued: Keys that a repair enqueued, None without one.
+        problem: Why it could not be verified.
+    """
+
+    verified: Verified
+    enqueued: int | None
+    problem: str | None = None
+
+    def remaining(self) -> list[str]:
+        """Return the kinds of difference that are left: all, or after a repair those that take a person."""
+        kinds = [found.kind for found in self.verified.listed() if found.kind not in HARMLESS]
+        return kinds if self.enqueued is None else [kind for kind in kinds if kind in BY_HAND]
+
+
+def verify_one(
+    connection: Connection,
+    collection: Collection,
+    load: Callable[[str], Embedder],
+    repair: bool,
+    contents: bool,
+    sample: int | None,
+    root: Path | None,
+    lock_timeout_ms: int,
+) -> Report:
+    """Verify one collection, and fix it where that is asked for.
+
+    Raises:
+        ImgvecError: It cannot be verified.
+    """
+    needed = (
+        f"it takes imgvec_worker, SELECT on {collection.shown_source} and, where row-level security hides rows of "
+        "it, BYPASSRLS; new partitions take their owner"
+    )
+    with needing(connection, needed):
+        # A picture below a root that is not here would look lost.
+        folder = effective_root(collection, root) if contents or sample else None
+        embedder = load(collection.model_name) if sample else None
+        check = look(connection, collection, contents, sample, folder, embedder)
+        enqueued = fix(connection, collection, check, contents, lock_timeout_ms) if repair else None
+    return Report(check.verified, enqueued)
 
 
 def look(
@@ -157,14 +208,9 @@ def fix(
     return enqueued
 
 
-def remaining(verified: Verified, enqueued: int | None) -> list[str]:
-    """Return the kinds of difference that are left: all, or after a repair those that take a person."""
-    kinds = [found.kind for found in verified.listed() if found.kind not in HARMLESS]
-    return kinds if enqueued is None else [kind for kind in kinds if kind in BY_HAND]
-
-
-def as_object(verified: Verified, enqueued: int | None) -> dict[str, Any]:
+def as_object(found: Report) -> dict[str, Any]:
     """Return the report of one collection for --json."""
+    verified, enqueued = found.verified, found.enqueued
     return {
         "collection": verified.collection,
         "source": verified.source,
@@ -173,38 +219,42 @@ def as_object(verified: Verified, enqueued: int | None) -> dict[str, Any]:
         "queued": verified.queued,
         "failed": verified.failed,
         "pictures_read": verified.pictures_read,
-        "is_in_step": verified.is_in_step,
+        "is_in_step": found.problem is None and verified.is_in_step,
+        "problem": found.problem,
         "differences": [
-            {"kind": found.kind, "rows": found.rows, "examples": found.examples, "meaning": KINDS[found.kind]}
-            for found in verified.listed()
+            {"kind": each.kind, "rows": each.rows, "examples": each.examples, "meaning": KINDS[each.kind]}
+            for each in verified.listed()
         ],
         "repaired": enqueued is not None,
         "enqueued": enqueued,
-        "remaining": remaining(verified, enqueued),
+        "remaining": found.remaining(),
     }
 
 
-def report(verified: Verified, enqueued: int | None) -> None:
+def report(found: Report) -> None:
     """Print one collection: a line that sums up, and one for each kind of difference."""
+    verified, enqueued, name = found.verified, found.enqueued, found.verified.collection
+    if found.problem is not None:
+        click.echo(f"{name}: NOT verified; {found.problem}")
+        return
     state = "in step" if verified.is_in_step else "NOT in step"
     read = f", {verified.pictures_read:,} pictures read" if verified.pictures_read else ""
     click.echo(
-        f"{verified.collection}: {state}; {verified.source_rows:,} rows of {verified.source}, {verified.embedded:,} embedded, "
+        f"{name}: {state}; {verified.source_rows:,} rows of {verified.source}, {verified.embedded:,} embedded, "
         f"{verified.queued:,} queued, {verified.failed:,} failed{read}"
     )
-    for found in verified.listed():
-        examples = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in found.examples)
-        more = ", …" if found.rows > len(found.examples) else ""
-        click.echo(f"  {found.kind:<20}{found.rows:>8,}  {KINDS[found.kind]}: {examples}{more}")
-    name = verified.collection
-    for kind in remaining(verified, enqueued):
+    for each in verified.listed():
+        examples = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in each.examples)
+        more = ", …" if each.rows > len(each.examples) else ""
+        click.echo(f"  {each.kind:<20}{each.rows:>8,}  {KINDS[each.kind]}: {examples}{more}")
+    for kind in found.remaining():
         if kind in BY_HAND:
             click.echo(f"  {kind} rows: {BY_HAND[kind].format(name=name)}")
     if enqueued:
         click.echo(
             f"  repaired: {counted(enqueued, 'row')} enqueued; embed them with: imgvec backfill {name}"
         )
-    elif enqueued is None and any(kind not in BY_HAND for kind in remaining(verified, None)):
+    elif enqueued is None and any(kind not in BY_HAND for kind in found.remaining()):
         click.echo(f"  fix it with: imgvec verify {name} --repair")
-    elif any(found.kind not in BY_HAND for found in verified.listed()):
+    elif any(each.kind not in BY_HAND for each in verified.listed()):
         click.echo("  repaired")
