@@ -63,7 +63,7 @@ def triggers_everywhere(collection: Collection, vector: str) -> sql.Composed:
     triggers = render("collection/triggers.sql", **parts, table=sql.SQL(PLACE))
     return render(
         "alembic/triggers_everywhere.sql",
-        source=sql.Literal(parts["source"].as_string(None)),
+        source=sql.Literal(parts["relation"].as_string(None)),
         triggers=sql.Literal(triggers.as_string(None)),
         placeholder=sql.Literal(PLACE),
         row_security=sql.Literal(render("collection/row_security.sql", **parts).as_string(None)),

@@ -20,6 +20,7 @@ from imgvec_pg.doctor.server_checks import (
 from imgvec_pg.doctor.source_checks import (
     CollectionFacts,
     check_columns,
+    check_exposure,
     check_policies,
     check_triggers,
     check_worker_rights,
@@ -88,7 +89,8 @@ def collection_checks(
     if facts.columns is None or facts.embedding_table is None:
         yield [lost(collection, facts)]
         return
-    yield check_columns(collection, facts)
+    yield check_columns(connection, collection, facts)
+    yield check_exposure(connection, collection, facts)
     yield check_triggers(connection, collection, facts)
     yield check_foreign_key(connection, collection, facts)
     yield check_policies(collection, facts)

@@ -7,6 +7,7 @@ from psycopg import sql
 
 from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
+from imgvec_pg.store.guarded_columns import guarded
 from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -37,6 +38,8 @@ class Collection:
     Attributes:
         shown_source: The source relation for people, quoted where SQL wants it; "(dropped)" when it is gone.
         partitions: Hash partitions of the embedding table, as the catalogue has them.
+        key_kinds: Of each key type, as store/guarded_columns.py has them.
+        reads_as: The role whose rights the source is read with, None for this session's own.
     """
 
     id: int
@@ -64,6 +67,8 @@ class Collection:
     is_listed: bool
     url_prefixes: Sequence[str] = ()
     partitions: int = 0
+    key_kinds: Sequence[str] = ()
+    reads_as: str | None = None
 
     def spec(self) -> CollectionSpec:
         """Return what would make this collection again; its source is None where it was dropped."""
@@ -111,6 +116,21 @@ class Collection:
             )
         return sql.Identifier(self.source_schema, self.source_name)
 
+    @property
+    def reader(self) -> sql.Identifier:
+        """The session's own function that reads the source as its owner, where reads_as says so."""
+        return sql.Identifier("pg_temp", f"imgvec_source_{self.id}")
+
+    @property
+    def rows(self) -> sql.Composable:
+        """What to select the source's rows from: itself, or `reader`."""
+        return self.source if self.reads_as is None else sql.SQL("{}()").format(self.reader)
+
+    @property
+    def key_sql(self) -> KeySql:
+        """The SQL of the key."""
+        return KeySql(self.key_columns, self.key_types, self.key_equality_schemas, self.key_kinds)
+
     def parts(self, vector: str) -> dict[str, sql.Composable]:
         """Return every `{part}` that the files in sql/collection may use.
 
@@ -120,7 +140,7 @@ class Collection:
         Raises:
             CollectionError: The source was dropped.
         """
-        key = KeySql(self.key_columns, self.key_types, self.key_equality_schemas)
+        key = self.key_sql
         is_composite = len(self.key_columns) > 1
         among_type = sql.Identifier("imgvec", f"{self.name}_key") if is_composite else key.types
         return {
@@ -133,13 +153,14 @@ class Collection:
             "e_key_after_4": key.after("e", 4),
             "v_key_looked_up": key.looked_up("v"),
             **key.found(),
-            "source": self.source,
-            "s_equals_embedding": key.equal("s", ("imgvec", self.embedding_table)),
+            "source": self.rows,
+            "relation": self.source,
+            "s_equals_embedding": key.visible("s", ("imgvec", self.embedding_table)),
             "n_has_image": self._has_image("n"),
             "s_has_image": self._has_image("s"),
             "watched_differ": sql.SQL(" OR ").join(map(self._differs, self.watch_columns)),
-            "path": self._image_column(self.path_column, "text"),
-            "content": self._image_column(self.content_column, "bytea"),
+            "path": self._image_column("s", self.path_column, "text"),
+            "content": self._image_column("s", self.content_column, "bytea"),
             "s_reference_hash": self._reference_hash("s"),
         }
 
@@ -189,22 +210,35 @@ class Collection:
 
     def _differs(self, column: str) -> sql.Composed:
         """Compare bytes as bytes, all else as exact text: not every type has an =, nor every collation an exact one."""
-        cast = sql.SQL("" if column == self.content_column else '::text COLLATE "C"')
-        return sql.SQL("n.{column}{cast} IS DISTINCT FROM o.{column}{cast}").format(
-            column=sql.Identifier(column), cast=cast
-        )
+        if column == self.content_column:
+            comparison = "{} IS DISTINCT FROM {}"
+        else:
+            comparison = '{} COLLATE "C" IS DISTINCT FROM {} COLLATE "C"'
+        return sql.SQL(comparison).format(self._watched("n", column), self._watched("o", column))
+
+    def _watched(self, row: str, column: str) -> sql.Composed:
+        """Return the bytes, or text; what is no image column by its type's output function, in brackets."""
+        if column == self.content_column:
+            return self._image_column(row, column, "bytea")
+        if column == self.path_column:
+            return self._image_column(row, column, "text")
+        return sql.SQL("ROW({})::pg_catalog.text").format(sql.Identifier(row, column))
 
     def _reference_hash(self, row: str) -> sql.Composed:
         """Hash what a row says of its picture: all watched columns, of the bytes their length, which costs no reading."""
         values = sql.SQL(", ").join(
-            sql.SQL("pg_catalog.octet_length({})" if column == self.content_column else "{}::text").format(
-                sql.Identifier(row, column)
-            )
+            sql.SQL("pg_catalog.octet_length({})").format(self._watched(row, column))
+            if column == self.content_column
+            else self._image_column(row, column, "text")
+            if column == self.path_column
+            else sql.Identifier(row, column)
             for column in self.watch_columns
         )
         return sql.SQL("pg_catalog.sha256(pg_catalog.convert_to(ROW({})::text, 'UTF8'))").format(values)
 
     @staticmethod
-    def _image_column(column: str | None, type_name: str) -> sql.Composed:
-        value = sql.SQL("NULL") if column is None else sql.Identifier("s", column)
-        return sql.SQL("{}::{}").format(value, sql.Identifier(type_name))
+    def _image_column(row: str, column: str | None, type_name: str) -> sql.Composed:
+        name = f"pg_catalog.{type_name}"
+        if column is None:
+            return sql.SQL("NULL::{}").format(sql.SQL(name))
+        return guarded(sql.Identifier(row, column), name)

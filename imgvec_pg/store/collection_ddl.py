@@ -116,14 +116,6 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
     """Return the statements that make a registered collection's objects, in order."""
     parts = collection.parts(schema)
     partitions = collection.partitions
-    # With a foreign key PostgreSQL itself forgets the vectors of rows that go.
-    forget: dict[str, sql.Composable] = {
-        part: sql.SQL("") if collection.has_foreign_key else render(f"collection/{part}.sql", **parts)
-        for part in ("forget_moved", "forget_deleted", "forget_all")
-    }
-    of_partition = "refill" if collection.has_foreign_key else "forget_partition"
-    forget["forget_partition"] = render(f"collection/{of_partition}.sql", **parts)
-    unless = render("collection/unless_column_is_gone.sql", **parts)
     clause = sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"]) if partitions else sql.SQL("")
     comment = sql.Literal(f"Embeddings of {collection.shown_source} by {collection.model_name}")
     statements = [render("collection/embedding_table.sql", **parts, partition_clause=clause, comment=comment)]
@@ -143,9 +135,7 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
         statements.append(render("collection/key_type.sql", **parts))
     statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS if name != "search"]
     statements += search_statements(collection, schema)
-    statements.append(
-        render("collection/trigger_functions.sql", **parts, **forget, unless_column_is_gone=unless)
-    )
+    statements.append(trigger_functions(collection, schema))
     if source.can_have_triggers:
         statements += [
             render("collection/triggers.sql", **parts, table=sql.Identifier(*table))
@@ -155,6 +145,28 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
         statements.append(render("collection/row_security.sql", **parts))
     statements.append(render("collection/grants.sql", **parts))
     return statements
+
+
+def trigger_functions(collection: Collection, schema: str) -> sql.Composed:
+    """Return what makes the trigger functions of a collection, or makes them anew."""
+    parts = collection.parts(schema)
+    nothing, always = sql.SQL(""), sql.SQL("true")
+    pieces: dict[str, sql.Composable] = {
+        name: render(f"collection/{name}.sql", **parts)
+        for name in ("unless_unreadable", "enqueueing_is_parsed", "refill")
+    }
+    # With a foreign key PostgreSQL itself forgets the vectors of rows that go.
+    for name in ("forget_moved", "forget_deleted", "forget_all", "forget_partition"):
+        pieces[name] = nothing if collection.has_foreign_key else render(f"collection/{name}.sql", **parts)
+    if collection.has_foreign_key:
+        pieces["forget_partition"] = pieces["refill"]
+    embedding = (
+        always if collection.has_foreign_key else render("collection/embedding_is_parsed.sql", **parts)
+    )
+    pieces["forgetting_is_parsed"] = render(
+        "collection/forgetting_is_parsed.sql", **parts, embedding_is_parsed=embedding
+    )
+    return render("collection/trigger_functions.sql", **parts, **pieces)
 
 
 def search_statements(collection: Collection, schema: str) -> list[sql.Composed]:

@@ -120,6 +120,18 @@ class CollectionRow(Base):
     created_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
 
 
+class UnseenChange(Base):
+    """A change of a source that a trigger could not file."""
+
+    __tablename__ = "unseen_change"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    collection_id: Mapped[int]
+    relation: Mapped[str] = mapped_column(REGCLASS)
+    message: Mapped[str] = mapped_column(Text)
+    noted_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
+
+
 class Alias(Base):
     """A stable name that points to one collection."""
 

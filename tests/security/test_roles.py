@@ -51,6 +51,7 @@ TABLES = {
         "failures": READ,
         "calibration": {"SELECT", "INSERT", "UPDATE"},
         "golden_vector": {"SELECT", "INSERT"},
+        "unseen_change": {"SELECT", "DELETE"},
         **dict.fromkeys(
             ("job", "failure", "worker", "text_embedding", "embedding_request", "photo_test_embedding"), ALL
         ),

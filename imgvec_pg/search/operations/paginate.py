@@ -99,5 +99,5 @@ def _among(collection: Collection, where: str | None) -> sql.Composable:
     if where is None:
         return sql.SQL("NULL")
     return sql.SQL("ARRAY(SELECT {key} FROM (SELECT * FROM {source} WHERE {condition}) AS s)").format(
-        key=_as_key(collection, "s"), source=collection.source, condition=bracketed(where)
+        key=_as_key(collection, "s"), source=collection.rows, condition=bracketed(where)
     )
