@@ -13,6 +13,7 @@ import psycopg
 from imgvec_pg.backfill.backoff import PollingLimit
 from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.leases import HeldLeases
+from imgvec_pg.backfill.partition_watch import PartitionWatch
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import load_sql
@@ -64,6 +65,7 @@ class Heartbeat:
         self._before = (time.monotonic(), stats.embedded)
         self._told = ""
         self._queue_polling = PollingLimit()
+        self.partitions = PartitionWatch(collection)
 
     def __enter__(self) -> None:
         connection = self._connected()
@@ -111,6 +113,11 @@ class Heartbeat:
                 extend_leases(connection, self.collection.id, held, self.lease_seconds, place)
                 self._tell(connection)
                 self._look_at_queue(connection)
+                if not self.partitions.look(connection):
+                    self._say_forgotten()
+            except psycopg.errors.InsufficientPrivilege as error:
+                # The pipeline meets the same, and says it.
+                log.info("partitions were not compared: %s", one_line(error))
             except (psycopg.Error, ConnectionFailedError) as error:
                 log.info("no sign of life to the database: %s", one_line(error))
 
@@ -119,6 +126,15 @@ class Heartbeat:
             began = time.monotonic()
             self.stats.queue = read_queue_state(connection, self.collection.id)
             self._queue_polling.took(time.monotonic() - began)
+
+    def _say_forgotten(self) -> None:
+        forgotten, self.partitions.forgotten = self.partitions.forgotten, 0
+        if forgotten:
+            log.warning(
+                "%d embeddings of rows that went with partitions of %s were deleted",
+                forgotten,
+                self.collection.shown_source,
+            )
 
     def _record_rate(self, connection: Connection) -> None:
         if self.stats.embedded >= MEASURED_FROM_IMAGES:

@@ -39,6 +39,7 @@ class Collection:
         shown_source: The source relation for people, quoted where SQL wants it; "(dropped)" when it is gone.
         partitions: Hash partitions of the embedding table, as the catalogue has them.
         key_kinds: Of each key type, as store/guarded_columns.py has them.
+        is_partitioned: Whether the source is a partitioned table.
         reads_as: The role whose rights the source is read with, None for this session's own.
     """
 
@@ -69,6 +70,7 @@ class Collection:
     partitions: int = 0
     key_kinds: Sequence[str] = ()
     reads_as: str | None = None
+    is_partitioned: bool = False
 
     def spec(self) -> CollectionSpec:
         """Return what would make this collection again; its source is None where it was dropped."""
@@ -115,6 +117,15 @@ class Collection:
                 f"run: imgvec collection drop {self.name}"
             )
         return sql.Identifier(self.source_schema, self.source_name)
+
+    @property
+    def forgets_by_key(self) -> bool:
+        """Whether a foreign key forgets the embeddings of rows that go, and not the triggers.
+
+        Never over partitions: it would be to all of them together, goes with the first that is dropped with CASCADE and refuses
+        DETACH.
+        """
+        return self.has_foreign_key and not self.is_partitioned
 
     @property
     def reader(self) -> sql.Identifier:

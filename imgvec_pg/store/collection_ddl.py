@@ -129,8 +129,8 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
         )
         for remainder in range(partitions)
     ]
-    if collection.has_foreign_key:
-        statements.append(render("collection/foreign_key.sql", **parts))
+    if collection.forgets_by_key:
+        statements.append(render("collection/foreign_key.sql", **parts, validity=sql.SQL("")))
     if len(collection.key_columns) > 1:
         statements.append(render("collection/key_type.sql", **parts))
     statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS if name != "search"]
@@ -153,16 +153,15 @@ def trigger_functions(collection: Collection, schema: str) -> sql.Composed:
     nothing, always = sql.SQL(""), sql.SQL("true")
     pieces: dict[str, sql.Composable] = {
         name: render(f"collection/{name}.sql", **parts)
-        for name in ("unless_unreadable", "enqueueing_is_parsed", "refill")
+        for name in ("unless_unreadable", "enqueueing_is_parsed")
     }
     # With a foreign key PostgreSQL itself forgets the vectors of rows that go.
     for name in ("forget_moved", "forget_deleted", "forget_all", "forget_partition"):
-        pieces[name] = nothing if collection.has_foreign_key else render(f"collection/{name}.sql", **parts)
-    if collection.has_foreign_key:
-        pieces["forget_partition"] = pieces["refill"]
-    embedding = (
-        always if collection.has_foreign_key else render("collection/embedding_is_parsed.sql", **parts)
-    )
+        pieces[name] = nothing if collection.forgets_by_key else render(f"collection/{name}.sql", **parts)
+    # Without one a worker may write a row that goes. A user who asked for none has reconcile for that.
+    for name in ("read_deleted", "enqueue_deleted", "enqueue_moved"):
+        pieces[name] = render(f"collection/{name}.sql", **parts) if collection.is_partitioned else nothing
+    embedding = always if collection.forgets_by_key else render("collection/embedding_is_parsed.sql", **parts)
     pieces["forgetting_is_parsed"] = render(
         "collection/forgetting_is_parsed.sql", **parts, embedding_is_parsed=embedding
     )

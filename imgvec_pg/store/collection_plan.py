@@ -70,6 +70,7 @@ def collection_over(source: Source, spec: CollectionSpec) -> Collection:
         url_prefixes=list(spec.url_prefixes),
         partitions=spec.partitions,
         reads_as=source.reads_as,
+        is_partitioned=source.kind == "partitioned table",
     )
 
 

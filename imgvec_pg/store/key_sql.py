@@ -208,6 +208,8 @@ class KeySql:
             "e_equals_p": self.equal("e", "p"),
             "e_equals_s": self.equal("e", "s"),
             "k_equals_s": self.equal("k", "s"),
+            "e_equals_r": self.equal("e", "r"),
+            "p_equals_s": self.equal("p", "s"),
             "r_equals_s": self.equal("r", "s"),
             "w_equals_s": self.equal("w", "s"),
             "w_equals_e": self.equal("w", "e"),

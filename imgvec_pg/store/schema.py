@@ -118,6 +118,7 @@ class CollectionRow(Base):
     listing_after: Mapped[Any | None] = mapped_column(JSONB)
     listed_at: Mapped[datetime | None] = mapped_column(TimestampTz)
     created_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
+    partitions_seen: Mapped[str | None] = mapped_column(Text)
 
 
 class UnseenChange(Base):

@@ -1,4 +1,4 @@
-"""Changes of a source that a trigger could not file, noted where status, doctor and verify see them."""
+"""Changes of a source that a trigger could not file, and partitions that went, noted where workers and commands see them."""
 
 from alembic import op
 
@@ -10,7 +10,7 @@ branch_labels = None
 depends_on = None
 
 
-FILES = ("tables/unseen_change.sql", "grants.sql")
+FILES = ("tables/unseen_change.sql", "tables/collection_partitions_seen.sql", "grants.sql")
 
 
 def upgrade() -> None:
@@ -30,3 +30,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP TABLE imgvec.unseen_change")
+    op.execute("ALTER TABLE imgvec.collection DROP COLUMN partitions_seen")

@@ -83,6 +83,7 @@ BEGIN
             WHERE f.collection_id = {collection_id} AND f.key = {o_key}
               AND NOT EXISTS (SELECT FROM new_rows AS n WHERE {n_equals_o})
         $statement$;
+        {enqueue_moved}
         {forget_moved}
     END IF;
     RETURN NULL;
@@ -94,8 +95,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp {key_set
 AS $trigger$
 DECLARE
     has_failures boolean;
+    few_keys jsonb;
 BEGIN
     BEGIN
+        {read_deleted}
         -- The second half is always true, and there to be parsed.
         has_failures := EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id})
             AND NOT EXISTS (SELECT {o_key} FROM old_rows AS o WHERE false AND {forgetting_is_parsed});
@@ -106,6 +109,7 @@ BEGIN
             WHERE f.collection_id = {collection_id} AND f.key = {o_key}
         $statement$;
     END IF;
+    {enqueue_deleted}
     {forget_deleted}
     RETURN NULL;
 END

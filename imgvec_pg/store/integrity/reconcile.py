@@ -11,7 +11,7 @@ from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import trigger_names, triggered_tables
 from imgvec_pg.store.column_check import check_columns_are_there
-from imgvec_pg.store.integrity.renewal import renew
+from imgvec_pg.store.integrity.renewal import put_back_foreign_key, renew, validate_foreign_key
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.source import Source, describe_source
 from imgvec_pg.store.transactions import read_like_triggers
@@ -159,8 +159,8 @@ def reconcile(
 ) -> Reconciled:
     """Bring a collection in line with its source: file what is missing or changed, delete what has no row any more.
 
-    Partitions attached since the collection was made get their triggers first, and the embedding table its policy
-    where the source has been given row-level security.
+    Partitions attached since the collection was made get their triggers first, the embedding table its policy where the
+    source has been given row-level security, and its foreign key where that is gone.
 
     Args:
         contents: Also read and hash all pictures that lie in the table, to find bytes replaced by as many others.
@@ -178,14 +178,19 @@ def reconcile(
     if source.hides_rows and not has_row_security(connection, collection):
         with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             connection.execute(render("collection/row_security.sql", **parts))
+    put_back_foreign_key(connection, collection, lock_timeout_ms=lock_timeout_ms)
+    partitions = connection.execute(load_sql("queries/partitions_seen.sql"), [collection.id]).fetchone()
     noted = connection.execute(load_sql("queries/newest_unseen_change.sql"), [collection.id]).fetchone()
     enqueued, changed = enqueue_missing(connection, collection, contents=contents)
     with connection.transaction():
-        connection.execute("SET LOCAL row_security = off")
+        read_like_triggers(connection, collection)
         orphans = connection.execute(render("collection/delete_orphans.sql", **parts)).rowcount
         failures = connection.execute(render("collection/delete_orphan_failures.sql", **parts)).rowcount
+    validate_foreign_key(connection, collection, lock_timeout_ms=lock_timeout_ms)
     # What was noted before the source was walked has been found; what came since may not have.
     connection.execute(load_sql("queries/forget_unseen_changes.sql"), [collection.id, noted and noted[0]])
+    if collection.is_partitioned and partitions is not None:
+        connection.execute(load_sql("queries/note_partitions.sql"), [partitions[0], collection.id])
     connection.execute(
         "UPDATE imgvec.collection SET listed_at = coalesce(listed_at, now()) WHERE id = %s", [collection.id]
     )

@@ -16,6 +16,7 @@ from imgvec_pg.store.integrity.reconcile import (
     page_statement,
     tables_without_triggers,
 )
+from imgvec_pg.store.integrity.renewal import lacks_foreign_key
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.source import describe_source
 from imgvec_pg.store.transactions import read_like_triggers
@@ -38,6 +39,7 @@ KINDS = {
     "stuck": "are queued, and nobody works on them",
     "queued_without_row": "are queued, and the source has no such row: harmless",
     "unseen": "reasons why triggers could not file changes, which may be missing here",
+    "without_foreign_key": "foreign key to the source is gone or not valid: deleted rows may still be found",
     "without_triggers": "tables of the source lack triggers: their changes are not seen",
 }
 """Kinds of difference, each with what its rows have in common."""
@@ -139,6 +141,8 @@ def verify_collection(
         counted = connection.execute(render("collection/count_states.sql", **parts)).fetchone()
     if counted is not None:
         found.embedded, found.queued, found.failed = counted
+    if lacks_foreign_key(connection, collection):
+        found.add("without_foreign_key", 1, [collection.embedding_table])
     unseen = connection.execute(load_sql("queries/unseen_changes.sql"), [collection.id]).fetchall()
     if unseen:
         found.add("unseen", len(unseen), [str(message) for (message,) in unseen])
