@@ -23,6 +23,11 @@ BEGIN
             TO imgvec_worker;
         GRANT SELECT, INSERT, UPDATE ON imgvec.calibration TO imgvec_worker;
         GRANT SELECT, INSERT ON imgvec.golden_vector TO imgvec_worker;
+        -- Comes with revision 0002.
+        IF to_regclass('imgvec.unseen_change') IS NOT NULL THEN
+            GRANT SELECT, DELETE ON imgvec.unseen_change TO imgvec_worker;
+            GRANT UPDATE (partitions_seen) ON imgvec.collection TO imgvec_worker;
+        END IF;
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
             GRANT SELECT ON imgvec.alembic_version TO imgvec_worker;
         END IF;

@@ -12,7 +12,12 @@ from psycopg import sql
 from imgvec_pg.alembic.migration_errors import MigrationError
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
-from imgvec_pg.store.collection_ddl import creation_statements, search_statements, trigger_names
+from imgvec_pg.store.collection_ddl import (
+    creation_statements,
+    search_statements,
+    trigger_functions,
+    trigger_names,
+)
 from imgvec_pg.store.collection_plan import collection_over
 from imgvec_pg.store.search_functions import render_function
 from imgvec_pg.store.source import KeyColumn, Source
@@ -64,9 +69,15 @@ def triggers_everywhere(collection: Collection, vector: str) -> sql.Composed:
     triggers = render("collection/triggers.sql", **parts, table=sql.SQL(PLACE))
     return render(
         "alembic/triggers_everywhere.sql",
-        source=sql.Literal(parts["source"].as_string(None)),
+        source=sql.Literal(parts["relation"].as_string(None)),
         triggers=sql.Literal(triggers.as_string(None)),
         placeholder=sql.Literal(PLACE),
+        has_foreign_key=sql.Literal(collection.has_foreign_key),
+        embedding_table=parts["embedding_table"],
+        constraint_name=parts["constraint_name"],
+        functions_over_partitions=sql.Literal(
+            trigger_functions(replace(collection, is_partitioned=True), vector).as_string(None)
+        ),
         row_security=sql.Literal(render("collection/row_security.sql", **parts).as_string(None)),
     )
 

@@ -12,6 +12,7 @@ import psycopg
 from imgvec_pg.backfill.backoff import PollingLimit
 from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.context import WorkerContext
+from imgvec_pg.backfill.partition_watch import PartitionWatch
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import ConnectionFailedError
@@ -40,6 +41,7 @@ class Heartbeat:
         self._before = (time.monotonic(), context.stats.embedded)
         self._published = ""
         self._queue_polling = PollingLimit()
+        self.partitions = PartitionWatch(context.collection)
 
     def __enter__(self) -> None:
         connection = self._connected()
@@ -86,6 +88,11 @@ class Heartbeat:
                 self.context.leases.renew(connection, self.context.collection.id, lease_seconds)
                 self._publish(connection)
                 self._poll_queue(connection)
+                if not self.partitions.look(connection):
+                    self._say_forgotten()
+            except psycopg.errors.InsufficientPrivilege as error:
+                # The pipeline meets the same, and says it.
+                log.info("partitions were not compared: %s", one_line(error))
             except (psycopg.Error, ConnectionFailedError) as error:
                 log.info("heartbeat failed: %s", one_line(error))
 
@@ -94,6 +101,15 @@ class Heartbeat:
             began = time.monotonic()
             self.stats.queue = read_queue_state(connection, self.context.collection.id)
             self._queue_polling.took(time.monotonic() - began)
+
+    def _say_forgotten(self) -> None:
+        forgotten, self.partitions.forgotten = self.partitions.forgotten, 0
+        if forgotten:
+            log.warning(
+                "%d embeddings of rows that went with partitions of %s were deleted",
+                forgotten,
+                self.context.collection.shown_source,
+            )
 
     def _record_rate(self, connection: Connection) -> None:
         rate = self.stats.steady.per_second()

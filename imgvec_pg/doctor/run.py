@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 import psycopg
-from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, one_line
-from imgvec_pg.database.sql_templates import render
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.index_and_queue_checks import check_buffers, check_index, check_queue, index_bytes
 from imgvec_pg.doctor.server_checks import (
@@ -21,6 +19,7 @@ from imgvec_pg.doctor.server_checks import (
 from imgvec_pg.doctor.source_checks import (
     CollectionFacts,
     check_columns,
+    check_exposure,
     check_policies,
     check_triggers,
     check_worker_rights,
@@ -92,9 +91,10 @@ def collection_checks(
     if facts.columns is None or facts.embedding_table is None:
         yield [lost(collection, facts)]
         return
-    yield check_columns(collection, facts)
+    yield check_columns(connection, collection, facts)
+    yield check_exposure(connection, collection, facts)
     yield check_triggers(connection, collection, facts)
-    yield check_foreign_key(connection, collection, facts)
+    yield check_foreign_key(collection, facts)
     yield check_policies(collection, facts)
     yield check_worker_rights(connection, collection, facts)
     yield check_index(connection, collection, facts, server)
@@ -111,25 +111,14 @@ def lost(collection: Collection, facts: CollectionFacts) -> Finding:
     )
 
 
-def check_foreign_key(
-    connection: Connection, collection: Collection, facts: CollectionFacts
-) -> Iterator[Finding]:
+def check_foreign_key(collection: Collection, facts: CollectionFacts) -> Iterator[Finding]:
     """Check that the foreign key is still there, without which deleted rows are found."""
-    if not collection.has_foreign_key or facts.foreign_key:
+    if not collection.forgets_by_key or facts.foreign_key:
         return
-    parts = collection.parts("public")
-    statement = render("collection/foreign_key.sql", **parts).as_string(connection)
-    command = " ".join(line for line in statement.splitlines() if not line.startswith("--"))
-    table = sql.Identifier("imgvec", collection.embedding_table).as_string(connection)
     is_missing = facts.foreign_key is None
     yield Finding(
         "error",
         collection.name,
         f"the foreign key to the source is {'gone' if is_missing else 'not valid'}: deleted rows may still be found",
-        f"imgvec collection reconcile {collection.name}, then: "
-        + (
-            " ".join(command.split())
-            if is_missing
-            else f"ALTER TABLE {table} VALIDATE CONSTRAINT {collection.name}_embedding_source_fkey;"
-        ),
+        f"imgvec collection reconcile {collection.name}",
     )

@@ -11,17 +11,26 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import trigger_names
+from imgvec_pg.store.column_check import find_unfit_columns
+from imgvec_pg.store.integrity.renewal import has_outdated_triggers
 from imgvec_pg.store.source import KINDS
 from imgvec_pg.text import counted
 
 
 @dataclass(frozen=True)
 class CollectionFacts:
-    """What sql/queries/doctor_collection.sql returns; `columns` is name -> type, None when the source is gone."""
+    """What sql/queries/doctor_collection.sql returns; `columns` is name -> type, None when the source is gone.
+
+    `view_owner` is the owner of a source that is a view, unless a superuser; `view_readers` the other roles that may run a
+    worker over it; `unseen` why triggers could not file changes.
+    """
 
     source: int
     kind: str | None
     columns: dict[str, str] | None
+    view_owner: str | None
+    view_readers: str | None
+    unseen: str | None
     source_has_policies: bool
     embedding_table: int | None
     embeddings_have_policies: bool
@@ -40,15 +49,27 @@ def read_collection_facts(connection: Connection, collection: Collection) -> Col
     return found
 
 
-def check_columns(collection: Collection, facts: CollectionFacts) -> Iterator[Finding]:
-    """Check that every column that triggers and workers read is still there, with the key's types."""
+def check_columns(
+    connection: Connection, collection: Collection, facts: CollectionFacts
+) -> Iterator[Finding]:
+    """Check that every column that triggers and workers read is still there, of a type that fits."""
     columns = facts.columns or {}
     source = collection.source.as_string(None)
-    wanted = [*collection.key_columns, *collection.watch_columns]
-    missing = [name for name in dict.fromkeys(wanted) if name not in columns]
     can_have_triggers = facts.kind in ("r", "p")
+    harm = "its changes are not seen" if can_have_triggers else "workers cannot read it"
+    unfit = find_unfit_columns(connection, collection, facts.source)
+    for found in unfit:
+        if found.type_name is not None:
+            yield Finding(
+                "error",
+                collection.name,
+                f'the column "{found.name}" of {collection.shown_source} is {found.type_name} now, expected '
+                f"{found.expected}: {harm}",
+                f"change it back, then: imgvec collection reconcile {collection.name}; "
+                f"or imgvec collection drop {collection.name}, then create it again",
+            )
+    missing = [found.name for found in unfit if found.type_name is None]
     for name in missing:
-        harm = "its changes are not seen" if can_have_triggers else "workers cannot read it"
         column = sql.Identifier(name).as_string(None)
         yield Finding(
             "error",
@@ -60,7 +81,9 @@ def check_columns(collection: Collection, facts: CollectionFacts) -> Iterator[Fi
     for name, type_name in zip(collection.key_columns, collection.key_types, strict=True):
         now = columns.get(name)
         # A type may be printed with its schema or without, as the search_path has it.
-        if now is not None and now.split(".")[-1] != type_name.split(".")[-1]:
+        if now is None or name in [found.name for found in unfit]:
+            continue
+        if now.split(".")[-1] != type_name.split(".")[-1]:
             yield Finding(
                 "warning",
                 collection.name,
@@ -68,7 +91,7 @@ def check_columns(collection: Collection, facts: CollectionFacts) -> Iterator[Fi
                 "new keys may not fit",
                 f"imgvec collection drop {collection.name}, then create it again",
             )
-    if not missing:
+    if not unfit:
         yield Finding("ok", collection.name, f"{collection.shown_source} has its key and image columns")
 
 
@@ -126,6 +149,34 @@ def check_triggers(
             )
     if whole:
         yield Finding("ok", collection.name, f"all triggers are in place on {counted(len(tables), 'table')}")
+
+
+def check_exposure(
+    connection: Connection, collection: Collection, facts: CollectionFacts
+) -> Iterator[Finding]:
+    """Say whose code runs with whose rights, and which changes the triggers could not file."""
+    if has_outdated_triggers(connection, collection):
+        yield Finding(
+            "error",
+            collection.name,
+            "its trigger functions are not this release's: casts of the source's owner may run with the rights of ours",
+            "imgvec migrate",
+        )
+    if facts.unseen:
+        yield Finding(
+            "error",
+            collection.name,
+            f"changes of {collection.shown_source} were not seen ({facts.unseen})",
+            f"once the cause is mended: imgvec collection reconcile {collection.name}",
+        )
+    if facts.view_owner and facts.view_readers:
+        yield Finding(
+            "info",
+            collection.name,
+            f"{collection.shown_source} is a view of the role {facts.view_owner}: what it calls runs with the rights of the "
+            f"workers that read it ({facts.view_readers})",
+            "give these roles nothing but imgvec_worker and SELECT on the sources of their own collections",
+        )
 
 
 def listed(names: list[str]) -> str:

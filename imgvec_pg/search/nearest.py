@@ -18,7 +18,6 @@ from imgvec_pg.search.query_types import Float32Array, RowKey, vector_text
 from imgvec_pg.search.strategy import CollectionStats, Strategy, find
 from imgvec_pg.search.transaction import bracketed, read_only_transaction
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.queue.jobs import Key
 
 MAX_K = 10_000
@@ -117,7 +116,7 @@ class _Search:
         self.is_quantized = collection.quantization is not None
         self.breadth = candidate_count(options.k, collection.ef_search) if self.is_quantized else options.k
         self.columns = list(dict.fromkeys(options.columns))
-        key = KeySql(collection.key_columns, collection.key_types, collection.key_equality_schemas)
+        key = collection.key_sql
         parts = bindable(collection.parts(schema))
         self.near_call, self.values = _call_near(collection, target, parts)
         wanted = dict.fromkeys([*collection.key_columns, *self.columns])

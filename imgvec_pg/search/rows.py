@@ -16,7 +16,6 @@ from imgvec_pg.search.nearest import Neighbour
 from imgvec_pg.search.query_types import RowKey, SearchQuery, show_key
 from imgvec_pg.search.transaction import bracketed, read_only_transaction, shown_columns
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.queue.jobs import Key
 
 
@@ -74,7 +73,7 @@ def find_row(connection: Connection, collection: Collection, key: Key) -> RowKey
         UsageError: The key has values of the wrong type.
         CollectionError: There is no such row, or it is not embedded yet.
     """
-    key_sql = KeySql(collection.key_columns, collection.key_types, collection.key_equality_schemas)
+    key_sql = collection.key_sql
     statement = render(
         "collection/find_row.sql",
         **bindable(

@@ -48,7 +48,7 @@ def require_alone(cursor: psycopg.Cursor[Any], collection: Collection, where: st
         psycopg.Error: PostgreSQL does not understand it.
     """
     if where is not None:
-        parts = bindable({"source": collection.source, "condition": sql.SQL(where)})
+        parts = bindable({"source": collection.rows, "condition": sql.SQL(where)})
         cursor.execute(render("collection/condition.sql", **parts), {"bound": 0})
 
 

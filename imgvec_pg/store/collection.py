@@ -7,6 +7,7 @@ from psycopg import sql
 
 from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
+from imgvec_pg.store.guarded_columns import guarded
 from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -37,6 +38,9 @@ class Collection:
     Attributes:
         shown_source: The source relation for people, quoted where SQL wants it; "(dropped)" when it is gone.
         partitions: Hash partitions of the embedding table, as the catalogue has them.
+        key_kinds: Of each key type, as store/guarded_columns.py has them.
+        is_partitioned: Whether the source is a partitioned table.
+        reads_as: The role whose rights the source is read with, None for this session's own.
     """
 
     id: int
@@ -64,6 +68,9 @@ class Collection:
     is_listed: bool
     url_prefixes: Sequence[str] = ()
     partitions: int = 0
+    key_kinds: Sequence[str] = ()
+    reads_as: str | None = None
+    is_partitioned: bool = False
 
     def spec(self) -> CollectionSpec:
         """Return what would make this collection again; its source is None where it was dropped."""
@@ -111,6 +118,30 @@ class Collection:
             )
         return sql.Identifier(self.source_schema, self.source_name)
 
+    @property
+    def forgets_by_key(self) -> bool:
+        """Whether a foreign key forgets the embeddings of rows that go, and not the triggers.
+
+        Never over partitions: it would be to all of them together, goes with the first that is dropped with CASCADE and refuses
+        DETACH.
+        """
+        return self.has_foreign_key and not self.is_partitioned
+
+    @property
+    def reader(self) -> sql.Identifier:
+        """The session's own function that reads the source as its owner, where reads_as says so."""
+        return sql.Identifier("pg_temp", f"imgvec_source_{self.id}")
+
+    @property
+    def rows(self) -> sql.Composable:
+        """What to select the source's rows from: itself, or `reader`."""
+        return self.source if self.reads_as is None else sql.SQL("{}()").format(self.reader)
+
+    @property
+    def key_sql(self) -> KeySql:
+        """The SQL of the key."""
+        return KeySql(self.key_columns, self.key_types, self.key_equality_schemas, self.key_kinds)
+
     def parts(self, vector: str) -> dict[str, sql.Composable]:
         """Return every `{part}` that the files in sql/collection may use.
 
@@ -120,7 +151,7 @@ class Collection:
         Raises:
             CollectionError: The source was dropped.
         """
-        key = KeySql(self.key_columns, self.key_types, self.key_equality_schemas)
+        key = self.key_sql
         is_composite = len(self.key_columns) > 1
         among_type = sql.Identifier("imgvec", f"{self.name}_key") if is_composite else key.types
         return {
@@ -134,13 +165,14 @@ class Collection:
             "e_key_equals_4": key.equals_value("e", 4),
             "v_key_looked_up": key.looked_up("v"),
             **key.found(),
-            "source": self.source,
-            "s_equals_embedding": key.equal("s", ("imgvec", self.embedding_table)),
+            "source": self.rows,
+            "relation": self.source,
+            "s_equals_embedding": key.visible("s", ("imgvec", self.embedding_table)),
             "n_has_image": self._has_image("n"),
             "s_has_image": self._has_image("s"),
             "watched_differ": self._watched_differ(key),
-            "path": self._image_column(self.path_column, "text"),
-            "content": self._image_column(self.content_column, "bytea"),
+            "path": self._image_column("s", self.path_column, "text"),
+            "content": self._image_column("s", self.content_column, "bytea"),
             "s_reference_hash": self._reference_hash("s"),
         }
 
@@ -184,10 +216,10 @@ class Collection:
         """Whether a row has a picture: NULL is none, nor is '', which applications write for it too."""
         conditions = []
         if self.path_column is not None:
-            path = sql.Identifier(row, self.path_column)
-            conditions.append(sql.SQL("{}::pg_catalog.text OPERATOR(pg_catalog.<>) ''").format(path))
+            path = self._guarded(row, self.path_column, "text")
+            conditions.append(sql.SQL("{} OPERATOR(pg_catalog.<>) ''").format(path))
         if self.content_column is not None:
-            content = sql.Identifier(row, self.content_column)
+            content = self._guarded(row, self.content_column, "bytea")
             conditions.append(sql.SQL("pg_catalog.octet_length({}) OPERATOR(pg_catalog.>) 0").format(content))
         return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))
 
@@ -221,10 +253,19 @@ class Collection:
 
     def _differs(self, column: str) -> sql.Composed:
         """Compare bytes as bytes, all else as exact text: not every type has an =, nor every collation an exact one."""
-        cast = sql.SQL("" if column == self.content_column else '::text COLLATE "C"')
-        return sql.SQL("n.{column}{cast} IS DISTINCT FROM o.{column}{cast}").format(
-            column=sql.Identifier(column), cast=cast
-        )
+        if column == self.content_column:
+            comparison = "{} IS DISTINCT FROM {}"
+        else:
+            comparison = '{} COLLATE "C" IS DISTINCT FROM {} COLLATE "C"'
+        return sql.SQL(comparison).format(self._watched("n", column), self._watched("o", column))
+
+    def _watched(self, row: str, column: str) -> sql.Composed:
+        """Return the bytes, or text; what is no image column by its type's output function, in brackets."""
+        if column == self.content_column:
+            return self._guarded(row, column, "bytea")
+        if column == self.path_column:
+            return self._guarded(row, column, "text")
+        return sql.SQL("ROW({})::pg_catalog.text").format(sql.Identifier(row, column))
 
     def _reference_hash(self, row: str) -> sql.Composed:
         """Hash what a row says of its picture: all watched columns, of the bytes their length, which costs no reading.
@@ -233,19 +274,24 @@ class Collection:
         """
         columns = self._said_beside_the_picture if self.is_library else self.watch_columns
         values = sql.SQL(", ").join(
-            sql.SQL("pg_catalog.octet_length({})" if column == self.content_column else "{}::text").format(
-                sql.Identifier(row, column)
-            )
+            sql.SQL("pg_catalog.octet_length({})").format(self._watched(row, column))
+            if column == self.content_column
+            else self._guarded(row, column, "text")
+            if column == self.path_column
+            else sql.Identifier(row, column)
             for column in columns
         )
         return sql.SQL("pg_catalog.sha256(pg_catalog.convert_to(ROW({})::text, 'UTF8'))").format(values)
 
     @staticmethod
-    def _image_column(column: str | None, type_name: str) -> sql.Composed:
+    def _guarded(row: str, column: str, type_name: str) -> sql.Composed:
+        return guarded(sql.Identifier(row, column), f"pg_catalog.{type_name}")
+
+    def _image_column(self, row: str, column: str | None, type_name: str) -> sql.Composed:
         """Return a row's path or bytes, NULL where it says ''."""
-        value = sql.SQL("NULL") if column is None else sql.Identifier("s", column)
-        plain = sql.SQL("{}::{}").format(value, sql.Identifier(type_name))
         if column is None:
-            return plain
-        has_some = sql.SQL("pg_catalog.octet_length({}) OPERATOR(pg_catalog.>) 0").format(plain)
-        return sql.SQL("CASE WHEN {} THEN {} END").format(has_some, plain)
+            return sql.SQL("NULL::pg_catalog.{}").format(sql.SQL(type_name))
+        value = self._guarded(row, column, type_name)
+        return sql.SQL(
+            "CASE WHEN pg_catalog.octet_length({value}) OPERATOR(pg_catalog.>) 0 THEN {value} END"
+        ).format(value=value)

@@ -130,8 +130,8 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
         )
         for remainder in range(partitions)
     ]
-    if collection.has_foreign_key:
-        statements.append(render("collection/foreign_key.sql", **parts))
+    if collection.forgets_by_key:
+        statements.append(render("collection/foreign_key.sql", **parts, validity=sql.SQL("")))
     if len(collection.key_columns) > 1:
         statements.append(render("collection/key_type.sql", **parts))
     statements += [render_function(name, parts) for name in SEARCH_FUNCTIONS if name != "search"]
@@ -154,17 +154,24 @@ def table_comment(collection: Collection) -> str:
 
 
 def trigger_functions(collection: Collection, schema: str) -> sql.Composed:
-    """Return the statement that makes the functions of a collection's triggers."""
+    """Return what makes the trigger functions of a collection, or makes them anew."""
     parts = collection.parts(schema)
-    # With a foreign key PostgreSQL itself forgets the vectors of rows that go.
-    forget: dict[str, sql.Composable] = {
-        part: sql.SQL("") if collection.has_foreign_key else render(f"collection/{part}.sql", **parts)
-        for part in ("forget_moved", "forget_deleted", "forget_all")
+    nothing, always = sql.SQL(""), sql.SQL("true")
+    pieces: dict[str, sql.Composable] = {
+        name: render(f"collection/{name}.sql", **parts)
+        for name in ("unless_unreadable", "enqueueing_is_parsed")
     }
-    of_partition = "refill" if collection.has_foreign_key else "forget_partition"
-    forget["forget_partition"] = render(f"collection/{of_partition}.sql", **parts)
-    unless = render("collection/unless_column_is_gone.sql", **parts)
-    return render("collection/trigger_functions.sql", **parts, **forget, unless_column_is_gone=unless)
+    # With a foreign key PostgreSQL itself forgets the vectors of rows that go.
+    for name in ("forget_moved", "forget_deleted", "forget_all", "forget_partition"):
+        pieces[name] = nothing if collection.forgets_by_key else render(f"collection/{name}.sql", **parts)
+    # Without one a worker may write a row that goes. A user who asked for none has reconcile for that.
+    for name in ("read_deleted", "enqueue_deleted", "enqueue_moved"):
+        pieces[name] = render(f"collection/{name}.sql", **parts) if collection.is_partitioned else nothing
+    embedding = always if collection.forgets_by_key else render("collection/embedding_is_parsed.sql", **parts)
+    pieces["forgetting_is_parsed"] = render(
+        "collection/forgetting_is_parsed.sql", **parts, embedding_is_parsed=embedding
+    )
+    return render("collection/trigger_functions.sql", **parts, **pieces)
 
 
 def search_statements(collection: Collection, schema: str) -> list[sql.Composed]:

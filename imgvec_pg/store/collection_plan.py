@@ -55,6 +55,7 @@ def collection_over(source: Source, spec: CollectionSpec) -> Collection:
         key_columns=[column.name for column in source.key],
         key_types=[column.type_name for column in source.key],
         key_equality_schemas=[column.equality_schema for column in source.key],
+        key_kinds=[column.kind for column in source.key],
         path_column=columns.path,
         content_column=columns.content,
         watch_columns=list(dict.fromkeys((*columns.names, *spec.watch))),
@@ -68,6 +69,8 @@ def collection_over(source: Source, spec: CollectionSpec) -> Collection:
         is_listed=False,
         url_prefixes=list(spec.url_prefixes),
         partitions=spec.partitions,
+        reads_as=source.reads_as,
+        is_partitioned=source.kind == "partitioned table",
     )
 
 

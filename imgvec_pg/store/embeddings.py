@@ -115,6 +115,8 @@ class EmbeddingStore:
         self._read = render("collection/read_images.sql", **parts)
         self._write = render("collection/write_embeddings.sql", **parts)
         self._fail = render("collection/write_failures.sql", **parts)
+        self._has_gone = render("collection/has_gone.sql", **parts)
+        self._forget_gone = render("collection/forget_gone.sql", **parts)
 
     def read_images(self, keys: Sequence[Key]) -> list[StoredImage]:
         """Read the rows of these keys as they are now; rows that are gone are absent.
@@ -149,8 +151,12 @@ class EmbeddingStore:
         connection = self.connection
         with short_transaction(connection, lock_timeout_ms):
             read_like_triggers(connection, self.collection)
-            self._lock_collection(outcomes)
-            ours = finish_jobs(connection, token, [outcome.job_id for outcome in outcomes])
+            ids = [outcome.job_id for outcome in outcomes]
+            has_gone = self._finds_gone(ids, token)
+            self._lock_collection(outcomes, alone=has_gone)
+            if has_gone:
+                connection.execute(self._forget_gone, {"ids": ids, "token": token})
+            ours = finish_jobs(connection, token, ids)
             kept = [outcome for outcome in outcomes if outcome.job_id in ours]
             embedded = self._write_embedded([key for o in kept for key in o.embedded], precision)
             codes = self._write_failed([key for o in kept for key in o.failed])
@@ -159,8 +165,15 @@ class EmbeddingStore:
         finished = sum(ours.values()) - len(later)
         return Written(embedded, len(codes), finished, len(later), len(outcomes) - len(kept), codes)
 
-    def _lock_collection(self, outcomes: Sequence[Outcome]) -> None:
-        if any(outcome.failed for outcome in outcomes):
+    def _finds_gone(self, ids: Sequence[int], token: uuid.UUID) -> bool:
+        """Whether a key of these jobs has no row any more, where no foreign key takes care of its embedding."""
+        if self.collection.forgets_by_key:
+            return False
+        row = self.connection.execute(self._has_gone, {"ids": ids, "token": token}).fetchone()
+        return row is not None and bool(row[0])
+
+    def _lock_collection(self, outcomes: Sequence[Outcome], *, alone: bool) -> None:
+        if alone or any(outcome.failed for outcome in outcomes):
             lock = "exclusive"
         elif any(outcome.embedded for outcome in outcomes):
             lock = "shared"

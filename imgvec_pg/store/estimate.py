@@ -8,6 +8,7 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.hnsw import index_bytes
 from imgvec_pg.store.collection_plan import plan_collection
 from imgvec_pg.store.spec import CollectionSpec
+from imgvec_pg.store.transactions import read_as_owner
 
 COUNT_EXACTLY_BELOW = 1_000_000
 ROW_OVERHEAD_BYTES = 24 + 4 + 8 + 8 + 33 + 8 + 5 + 8
@@ -38,6 +39,7 @@ def estimate_collection(connection: Connection, spec: CollectionSpec) -> Estimat
     plan = plan_collection(connection, spec)
     source, planned = plan.source, plan.collection
     parts = planned.parts(vector_schema(connection))
+    read_as_owner(connection, planned)
     estimated = source.estimated_rows >= COUNT_EXACTLY_BELOW
     rows = int(source.estimated_rows)
     if not estimated:

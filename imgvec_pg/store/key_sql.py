@@ -5,14 +5,36 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from imgvec_pg.store.guarded_columns import bare_name, guarded, is_built_in, printed, settings_clause
+
+OF_THE_SOURCE = frozenset({"s", "n", "o"})
+"""Aliases of source rows, whose columns are guarded: as they are now, as triggers see them, and as they were."""
+
 
 @dataclass(frozen=True)
 class KeySql:
-    """The SQL that a key of one or more columns needs. `row` arguments are table aliases."""
+    """The SQL that a key of one or more columns needs. `row` arguments are table aliases.
+
+    Attributes:
+        kinds: Of each type, as guarded() takes it; "b" where it is not known.
+    """
 
     names: Sequence[str]
     type_names: Sequence[str]
     equality_schemas: Sequence[str]
+    kinds: Sequence[str] = ()
+
+    def kind(self, position: int) -> str:
+        """Return the kind of one column's type; positions count from 0."""
+        return self.kinds[position] if position < len(self.kinds) else "b"
+
+    def value(self, row: str | tuple[str, ...], position: int) -> sql.Composable:
+        """`row.a`, guarded where it is the source's."""
+        prefix = row if isinstance(row, tuple) else (row,)
+        column = sql.Identifier(*prefix, self.names[position])
+        if row not in OF_THE_SOURCE:
+            return column
+        return guarded(column, self.type_names[position], self.kind(position))
 
     def columns(self, row: str) -> sql.Composed:
         """`row."tenant", row."id"`."""
@@ -37,12 +59,35 @@ class KeySql:
 
     def equal(self, left: str, right: str | tuple[str, ...]) -> sql.Composed:
         """`left.a = right.a AND left.b = right.b`, with qualified operators."""
-        prefix = right if isinstance(right, tuple) else (right,)
         return sql.SQL(" AND ").join(
             sql.SQL("{} OPERATOR({}.=) {}").format(
-                sql.Identifier(left, name), sql.Identifier(schema), sql.Identifier(*prefix, name)
+                self.value(left, position), sql.Identifier(schema), self.value(right, position)
+            )
+            for position, schema in enumerate(self.equality_schemas)
+        )
+
+    def visible(self, row: str, embedding_table: tuple[str, str]) -> sql.Composed:
+        """The same for a policy: it asks a source whose types it holds fast, as whoever searches."""
+        return sql.SQL(" AND ").join(
+            sql.SQL("{} OPERATOR({}.=) {}").format(
+                sql.Identifier(row, name), sql.Identifier(schema), sql.Identifier(*embedding_table, name)
             )
             for name, schema in zip(self.names, self.equality_schemas, strict=True)
+        )
+
+    def unchanged(self, left: str, right: str) -> sql.Composed:
+        """The same between two rows of a source; types that are not PostgreSQL's own are compared as they are printed."""
+        return sql.SQL(" AND ").join(
+            sql.SQL("{} OPERATOR({}.=) {}").format(
+                self.value(left, position), sql.Identifier(schema), self.value(right, position)
+            )
+            if is_built_in(type_name)
+            else sql.SQL('{} OPERATOR(pg_catalog.=) {} COLLATE "C"').format(
+                printed(self.value(left, position)), printed(self.value(right, position))
+            )
+            for position, (type_name, schema) in enumerate(
+                zip(self.type_names, self.equality_schemas, strict=True)
+            )
         )
 
     def equal_parameters(self, row: str) -> sql.Composed:
@@ -124,16 +169,24 @@ class KeySql:
         }
 
     def json(self, row: str) -> sql.Composed:
-        """`pg_catalog.jsonb_build_object('tenant', row."tenant", …)`; a numeric goes as text, since JSON readers round it."""
+        """`pg_catalog.jsonb_build_object('tenant', row."tenant", …)`.
+
+        A numeric goes as text, since JSON readers round it, and so does what is not PostgreSQL's own: a cast to json would be
+        its owner's.
+        """
         pairs = sql.SQL(", ").join(
-            sql.SQL("{}, {}{}").format(
-                sql.Literal(name),
-                sql.Identifier(row, name),
-                sql.SQL("::text" if type_name.startswith("numeric") else ""),
-            )
-            for name, type_name in zip(self.names, self.type_names, strict=True)
+            sql.SQL("{}, {}").format(sql.Literal(name), self._json_value(row, position))
+            for position, name in enumerate(self.names)
         )
         return sql.SQL("pg_catalog.jsonb_build_object({})").format(pairs)
+
+    def _json_value(self, row: str, position: int) -> sql.Composable:
+        value, type_name = self.value(row, position), self.type_names[position]
+        if not is_built_in(type_name):
+            return printed(value)
+        if bare_name(type_name) in ("numeric", "decimal"):
+            return sql.SQL("{}::pg_catalog.text").format(value)
+        return value
 
     def parts(self) -> dict[str, sql.Composable]:
         """Every `{part}` that depends on the key alone."""
@@ -164,7 +217,8 @@ class KeySql:
                 sql.SQL("{} DESC").format(sql.Identifier("s", name)) for name in self.names
             ),
             "o_is_missing": sql.SQL("({} IS NULL)").format(sql.Identifier("o", self.names[0])),
-            "n_equals_o": self.equal("n", "o"),
+            "n_equals_o": self.unchanged("n", "o"),
+            "key_settings": settings_clause(list(self.type_names)),
             "n_equals_s": self.equal("n", "s"),
             "n_equals_u": self.equal("n", "u"),
             "e_equals_o": self.equal("e", "o"),
@@ -172,6 +226,8 @@ class KeySql:
             "e_equals_p": self.equal("e", "p"),
             "e_equals_s": self.equal("e", "s"),
             "k_equals_s": self.equal("k", "s"),
+            "e_equals_r": self.equal("e", "r"),
+            "p_equals_s": self.equal("p", "s"),
             "r_equals_s": self.equal("r", "s"),
             "w_equals_s": self.equal("w", "s"),
             "w_equals_e": self.equal("w", "e"),

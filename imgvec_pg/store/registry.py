@@ -1,5 +1,8 @@
 """Find registered collections, by name or all."""
 
+from contextlib import suppress
+
+import psycopg
 from psycopg.rows import class_row
 
 from imgvec_pg.database.connect import (
@@ -12,12 +15,18 @@ from imgvec_pg.errors import (
     UsageError,
 )
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.transactions import read_as_owner
 
 
 def find_collections(connection: Connection, name: str | None = None) -> list[Collection]:
     """Return all collections, or those that a name or alias points to (none or one)."""
     with connection.cursor(row_factory=class_row(Collection)) as cursor:
-        return cursor.execute(load_sql("queries/collections.sql"), {"name": name}).fetchall()
+        found = cursor.execute(load_sql("queries/collections.sql"), {"name": name}).fetchall()
+    for collection in found:
+        # A standby cannot: what then reads the view says so.
+        with suppress(psycopg.errors.ReadOnlySqlTransaction):
+            read_as_owner(connection, collection)
+    return found
 
 
 def get_collection(

@@ -140,6 +140,19 @@ class CollectionRow(Base):
     listing_after: Mapped[Any | None] = mapped_column(JSONB)
     listed_at: Mapped[datetime | None] = mapped_column(TimestampTz)
     created_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
+    partitions_seen: Mapped[str | None] = mapped_column(Text)
+
+
+class UnseenChange(Base):
+    """A change of a source that a trigger could not file."""
+
+    __tablename__ = "unseen_change"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    collection_id: Mapped[int]
+    relation: Mapped[str] = mapped_column(REGCLASS)
+    message: Mapped[str] = mapped_column(Text)
+    noted_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
 
 
 class Alias(Base):

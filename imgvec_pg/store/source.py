@@ -50,11 +50,12 @@ KINDS: dict[str, RelationKind] = {
 
 @dataclass(frozen=True)
 class KeyColumn:
-    """One column of the primary key: name, type as SQL, and the schema of its equality operator."""
+    """One column of the primary key: name, type as SQL, the schema of its equality operator, its kind in pg_type."""
 
     name: str
     type_name: str
     equality_schema: str
+    kind: str = "b"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class ImageColumns:
 class Source:
     """What the catalogue says of a relation; `tables` are those whose statements fire triggers.
 
-    `shown` is the name for people, quoted where SQL wants it; `hides_rows` is imgvec.source_hides_rows.
+    `shown` is the name for people, quoted where SQL wants it; `hides_rows` is imgvec.source_hides_rows; `reads_as` is
+    the owner of a view that this role, a superuser, must not run the expressions of.
     """
 
     oid: int
@@ -88,6 +90,7 @@ class Source:
     tables: tuple[tuple[str, str], ...]
     estimated_rows: float
     has_unique_key: bool
+    reads_as: str | None = None
 
     @property
     def can_have_triggers(self) -> bool:
@@ -154,7 +157,7 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
     """
     oid = resolve_relation(connection, relation)
     found = _look_up(connection, oid, key)
-    schema, name, shown, relkind, hides_rows, estimated_rows = found.relation
+    schema, name, shown, relkind, hides_rows, estimated_rows, reads_as = found.relation
     _refuse_unfit(shown, relkind, found.children)
     is_primary = not key or sorted(key) == sorted(row[0] for row in found.primary)
     return Source(
@@ -169,6 +172,7 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
         tables=tuple((s, t) for s, t in found.tables) or ((schema, name),),
         estimated_rows=float(estimated_rows),
         has_unique_key=is_primary,
+        reads_as=reads_as,
     )
 
 
@@ -178,8 +182,8 @@ class _Found:
 
     relation: tuple[Any, ...]
     columns: dict[str, str]
-    primary: list[tuple[str, str, str]]
-    chosen: list[tuple[str, str, str]]
+    primary: list[tuple[str, str, str, str]]
+    chosen: list[tuple[str, str, str, str]]
     tables: list[tuple[str, str]]
     children: list[tuple[str]]
 
@@ -232,9 +236,14 @@ def _chosen_key(shown: str, found: _Found, key: Sequence[str]) -> tuple[KeyColum
     return _usable(shown, found.chosen)
 
 
-def _usable(shown: str, rows: Sequence[tuple[str, str, str]]) -> tuple[KeyColumn, ...]:
+def _usable(shown: str, rows: Sequence[tuple[str, str, str, str]]) -> tuple[KeyColumn, ...]:
     key = tuple(KeyColumn(*row) for row in rows)
     for column in key:
+        if column.kind == "c":
+            raise CollectionError(
+                f'the key column "{column.name}" of {shown} is of the composite type {column.type_name}; expected a type of '
+                "one value: make a view with a column for each of its parts and use --no-fk"
+            )
         if column.name in RESERVED_KEY_NAMES:
             raise CollectionError(
                 f'the key column "{column.name}" of {shown} has a name that the embedding table needs for itself; '

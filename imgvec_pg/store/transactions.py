@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.database.connect import Connection, pinned_search_path
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.store.collection import Collection
 
 STATEMENT_MS = 10_000
@@ -54,6 +55,27 @@ def read_like_triggers(connection: Connection, collection: Collection) -> None:
 
     PostgreSQL then raises InsufficientPrivilege where a policy would hide rows, which would look deleted.
     """
+    read_as_owner(connection, collection)
     connection.execute(
         load_sql("queries/read_like_triggers.sql"), {"schemas": list(collection.key_equality_schemas)}
     )
+
+
+def read_as_owner(connection: Connection, collection: Collection) -> None:
+    """Make the session able to read a view of somebody else's with their rights, where it is a superuser's.
+
+    Raises:
+        psycopg.errors.ReadOnlySqlTransaction: On a standby.
+    """
+    if collection.reads_as is None:
+        return
+    with connection.transaction(), pinned_search_path(connection):
+        connection.execute(
+            render(
+                "queries/read_as_owner.sql",
+                function=collection.reader,
+                function_name=sql.Literal(collection.reader.as_string(None)),
+                relation_name=sql.Literal(collection.source.as_string(None)),
+                owner=sql.Identifier(collection.reads_as),
+            )
+        )

@@ -2,6 +2,7 @@
 DELETE FROM imgvec.collection WHERE id = {collection_id};
 DELETE FROM imgvec.job WHERE collection_id = {collection_id};
 DELETE FROM imgvec.failure WHERE collection_id = {collection_id};
+DELETE FROM imgvec.unseen_change WHERE collection_id = {collection_id};
 DELETE FROM imgvec.worker WHERE collection_id = {collection_id};
 DO $functions$
 DECLARE

@@ -2,7 +2,7 @@
 ALTER TABLE imgvec.{embedding_table} ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS follow_source ON imgvec.{embedding_table};
 CREATE POLICY follow_source ON imgvec.{embedding_table} FOR SELECT
-    USING (EXISTS (SELECT FROM {source} AS s WHERE {s_equals_embedding}));
+    USING (EXISTS (SELECT FROM {relation} AS s WHERE {s_equals_embedding}));
 DO $policy$
 BEGIN
     IF to_regrole('imgvec_worker') IS NOT NULL THEN

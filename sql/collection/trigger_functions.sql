@@ -1,21 +1,25 @@
 -- Trigger functions of one collection. They run inside the application's own statement, as their definer,
 -- so that a role without rights in imgvec writes its table as before; they only file keys.
 -- The version is drawn here, while the changed rows are locked, so versions follow the order of commits.
--- The time zone is fixed because a key that holds a time becomes text, by which failures are found again.
--- The application's write goes through even when a column was renamed or dropped: a block that only reads looks what there
--- is to do, and catches that. What writes stands outside: a subtransaction that writes takes a transaction id, and more
--- than 64 of them in one transaction slow down the snapshots of all others. Statements of few rows are by far the most:
--- what that block has read is then enqueued as it is.
-CREATE FUNCTION imgvec.{on_insert}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+-- {key_settings} fix how a key is printed that the session's settings would print in their own way: by it failures are found.
+-- Types and casts belong to the source's owner and must not run with our definer's rights: columns stand here as
+-- store/guarded_columns.py writes them.
+-- The application's write goes through whatever became of columns, types or our own tables: a block that only reads looks
+-- what there is to do, parses what would be written, and catches all. What writes stands outside: a subtransaction that writes
+-- takes a transaction id, and more than 64 of them in one transaction slow down the snapshots of all others. Statements of
+-- few rows are by far the most: what that block has read is then enqueued as it is.
+CREATE OR REPLACE FUNCTION imgvec.{on_insert}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp {key_settings}
 AS $trigger$
 DECLARE
     few_keys jsonb;
 BEGIN
     BEGIN
         SELECT jsonb_agg(few.key) INTO few_keys
-        FROM (SELECT {n_key} AS key FROM new_rows AS n WHERE {n_has_image} LIMIT {keys_per_job} + 1) AS few;
-    {unless_column_is_gone}
+        FROM (
+            SELECT {n_key} AS key FROM new_rows AS n WHERE {n_has_image} OR {enqueueing_is_parsed} LIMIT {keys_per_job} + 1
+        ) AS few;
+    {unless_unreadable}
     IF few_keys IS NULL THEN
         RETURN NULL;
     ELSIF jsonb_array_length(few_keys) <= {keys_per_job} THEN
@@ -37,8 +41,8 @@ BEGIN
 END
 $trigger$;
 
-CREATE FUNCTION imgvec.{on_update}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+CREATE OR REPLACE FUNCTION imgvec.{on_update}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp {key_settings}
 -- The plan is kept between statements: one made for a single row must not meet 100,000 with a nested loop.
 SET enable_nestloop = off
 AS $trigger$
@@ -51,10 +55,10 @@ BEGIN
         FROM (
             SELECT {n_key} AS key, {o_is_missing} AS moved
             FROM new_rows AS n LEFT JOIN old_rows AS o ON {n_equals_o}
-            WHERE {o_is_missing} OR {watched_differ}
+            WHERE {o_is_missing} OR {watched_differ} OR {enqueueing_is_parsed} OR {forgetting_is_parsed}
             LIMIT {keys_per_job} + 1
         ) AS few;
-    {unless_column_is_gone}
+    {unless_unreadable}
     IF few_keys IS NULL THEN
         RETURN NULL;
     ELSIF jsonb_array_length(few_keys) <= {keys_per_job} THEN
@@ -79,35 +83,39 @@ BEGIN
             WHERE f.collection_id = {collection_id} AND f.key = {o_key}
               AND NOT EXISTS (SELECT FROM new_rows AS n WHERE {n_equals_o})
         $statement$;
+        {enqueue_moved}
         {forget_moved}
     END IF;
     RETURN NULL;
 END
 $trigger$;
 
-CREATE FUNCTION imgvec.{on_delete}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+CREATE OR REPLACE FUNCTION imgvec.{on_delete}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp {key_settings}
 AS $trigger$
 DECLARE
     has_failures boolean;
+    few_keys jsonb;
 BEGIN
     BEGIN
+        {read_deleted}
         -- The second half is always true, and there to be parsed.
         has_failures := EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id})
-            AND NOT EXISTS (SELECT {o_key} FROM old_rows AS o WHERE false);
-    {unless_column_is_gone}
+            AND NOT EXISTS (SELECT {o_key} FROM old_rows AS o WHERE false AND {forgetting_is_parsed});
+    {unless_unreadable}
     IF has_failures THEN
         EXECUTE $statement$
             DELETE FROM imgvec.failure AS f USING old_rows AS o
             WHERE f.collection_id = {collection_id} AND f.key = {o_key}
         $statement$;
     END IF;
+    {enqueue_deleted}
     {forget_deleted}
     RETURN NULL;
 END
 $trigger$;
 
-CREATE FUNCTION imgvec.{on_truncate}() RETURNS trigger
+CREATE OR REPLACE FUNCTION imgvec.{on_truncate}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 -- A row hidden by a policy is not gone: let PostgreSQL refuse instead.
 SET row_security = off

@@ -3,15 +3,36 @@
 SELECT c.id, c.name, m.id AS model_id, m.name AS model_name, m.dimensions, m.has_text, n.nspname AS source_schema,
        r.relname AS source_name,
        coalesce(quote_ident(n.nspname) || '.' || quote_ident(r.relname), '(dropped)') AS shown_source,
-       c.key_columns, c.key_types, c.key_equality_schemas, c.path_column, c.content_column, c.watch_columns, c.root,
+       c.key_columns, k.key_types, c.key_equality_schemas, k.key_kinds, c.path_column, c.content_column, c.watch_columns, c.root,
        c.has_foreign_key, c.m, c.ef_construction, c.ef_search, c.quantization, c.prompt,
-       c.listed_at IS NOT NULL AS is_listed, c.url_prefixes,
+       c.listed_at IS NOT NULL AS is_listed, c.url_prefixes, coalesce(r.relkind = 'p', false) AS is_partitioned,
+       -- Whose rights a superuser reads a view with: what it calls is its owner's.
+       (SELECT o.rolname::text FROM pg_catalog.pg_roles AS o
+        WHERE o.oid = r.relowner AND r.relkind = 'v' AND NOT o.rolsuper AND o.rolname <> current_user
+          AND (SELECT me.rolsuper FROM pg_catalog.pg_roles AS me WHERE me.rolname = current_user)) AS reads_as,
        (SELECT count(*)::integer
         FROM pg_catalog.pg_class AS e
         JOIN pg_catalog.pg_inherits AS i ON i.inhparent = e.oid
         WHERE e.relnamespace = 'imgvec'::regnamespace AND e.relname = (c.name || '_embedding')::name) AS partitions
 FROM imgvec.collection AS c
 JOIN imgvec.model AS m ON m.id = c.model_id
+CROSS JOIN LATERAL (
+    SELECT pg_catalog.array_agg(coalesce(b.type_name, u.name) ORDER BY u.position) AS key_types,
+           pg_catalog.array_agg(coalesce(b.kind, 'b') ORDER BY u.position) AS key_kinds
+    FROM pg_catalog.unnest(c.key_types) WITH ORDINALITY AS u(name, position)
+    LEFT JOIN LATERAL (
+        -- Of a domain, which collections of before may have, the type beneath. Kinds are those of store/guarded_columns.py.
+        WITH RECURSIVE beneath AS (
+            SELECT to_regtype(u.name)::oid AS type_id, -1 AS modifier, 0 AS depth
+            UNION ALL
+            SELECT t.typbasetype, t.typtypmod, d.depth + 1
+            FROM beneath AS d JOIN pg_catalog.pg_type AS t ON t.oid = d.type_id AND t.typtype = 'd'
+        )
+        SELECT CASE WHEN d.depth > 0 THEN pg_catalog.format_type(d.type_id, d.modifier) END AS type_name,
+               CASE WHEN t.typcategory = 'A' THEN 'a' ELSE t.typtype::text END AS kind
+        FROM beneath AS d JOIN pg_catalog.pg_type AS t ON t.oid = d.type_id AND t.typtype <> 'd'
+    ) AS b ON true
+) AS k
 LEFT JOIN pg_catalog.pg_class AS r ON r.oid = c.source::oid
 LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
 WHERE %(name)s::text IS NULL OR c.name = %(name)s

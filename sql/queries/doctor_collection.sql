@@ -1,8 +1,21 @@
 -- What the catalogue says of a collection's source and embedding table: kind, columns with their types, whether
 -- it hides rows from some, foreign key (null when missing), subscriptions that write the source.
 SELECT c.source::oid AS source, r.relkind::text AS kind,
-       (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
+       -- Of a domain the type beneath.
+       (SELECT jsonb_object_agg(a.attname, (
+            WITH RECURSIVE beneath AS (
+                SELECT a.atttypid AS type_id, a.atttypmod AS modifier
+                UNION ALL
+                SELECT t.typbasetype, t.typtypmod FROM beneath AS b JOIN pg_type AS t ON t.oid = b.type_id AND t.typtype = 'd'
+            )
+            SELECT format_type(b.type_id, b.modifier) FROM beneath AS b JOIN pg_type AS t ON t.oid = b.type_id WHERE t.typtype <> 'd'))
         FROM pg_attribute AS a WHERE a.attrelid = c.source::oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       (SELECT o.rolname::text FROM pg_roles AS o WHERE o.oid = r.relowner AND r.relkind = 'v' AND NOT o.rolsuper) AS view_owner,
+       (SELECT pg_catalog.string_agg(m.rolname::text, ', ' ORDER BY m.rolname::text) FROM pg_roles AS m
+        WHERE r.relkind = 'v' AND m.oid <> r.relowner AND NOT m.rolsuper AND m.rolcanlogin
+          AND to_regrole('imgvec_worker') IS NOT NULL AND pg_catalog.pg_has_role(m.oid, to_regrole('imgvec_worker')::oid, 'MEMBER')) AS view_readers,
+       (SELECT pg_catalog.string_agg(u.message, '; ') FROM (
+            SELECT DISTINCT u.message FROM imgvec.unseen_change AS u WHERE u.collection_id = c.id LIMIT 3) AS u) AS unseen,
        coalesce(imgvec.source_hides_rows(r.oid), false) AS source_has_policies,
        e.oid AS embedding_table, coalesce(e.relrowsecurity, false) AS embeddings_have_policies,
        (SELECT k.convalidated FROM pg_constraint AS k

@@ -83,7 +83,7 @@ def test_a_migrated_database_is_told_to_make_a_collection(connection: Connection
             f"ALTER TABLE imgvec.{NAME}_embedding DROP CONSTRAINT {NAME}_embedding_source_fkey",
             "foreign key",
             "error",
-            "ADD CONSTRAINT",
+            "reconcile",
         ),
         ("ALTER TABLE shop.product ALTER id TYPE bigint", "is bigint", "warning", "create it again"),
         ("UPDATE imgvec.collection SET listed_at = NULL", "have been enqueued", "warning", "imgvec backfill"),
@@ -134,21 +134,13 @@ def test_doctor_finds(
     assert "\n" not in finding.met + str(finding.next_step)
 
 
-def test_the_foreign_key_is_put_back_by_the_command_that_is_shown(
-    connection: Connection, shop: Collection
-) -> None:
-    connection.execute(f"ALTER TABLE imgvec.{NAME}_embedding DROP CONSTRAINT {NAME}_embedding_source_fkey")
-    command = str(found(connection, "foreign key").next_step).split("then: ")[1]
-    connection.execute(command)
-    assert "error" not in levels(connection)
-
-
 @pytest.mark.parametrize(
     "damage",
     [
         f"DROP TRIGGER imgvec_{NAME}_update ON shop.product",
         f"DROP TRIGGER imgvec_{NAME}_insert ON shop.product",
         "ALTER TABLE shop.product ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE imgvec.{NAME}_embedding DROP CONSTRAINT {NAME}_embedding_source_fkey",
     ],
 )
 def test_reconcile_mends_what_doctor_found(connection: Connection, shop: Collection, damage: str) -> None:

@@ -52,6 +52,7 @@ TABLES = {
         "failures": READ,
         "calibration": {"SELECT", "INSERT", "UPDATE"},
         "golden_vector": {"SELECT", "INSERT"},
+        "unseen_change": {"SELECT", "DELETE"},
         **dict.fromkeys(
             ("job", "failure", "worker", "text_embedding", "embedding_request", "photo_test_embedding"), ALL
         ),

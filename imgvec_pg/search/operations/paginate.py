@@ -100,4 +100,4 @@ def _among(collection: Collection, where: str | None) -> sql.Composable:
         return sql.SQL("")
     return sql.SQL(
         ", among => ARRAY(SELECT {key} FROM (SELECT * FROM {source} WHERE {condition}) AS s)"
-    ).format(key=_as_key(collection, "s"), source=collection.source, condition=bracketed(where))
+    ).format(key=_as_key(collection, "s"), source=collection.rows, condition=bracketed(where))

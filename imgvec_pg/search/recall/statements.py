@@ -6,7 +6,6 @@ from imgvec_pg.database.sql_templates import bindable, escape_percent, render
 from imgvec_pg.search.bit_index import call_bits, candidate_count
 from imgvec_pg.search.query_types import RowKey
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.key_sql import KeySql
 
 
 class RecallSql:
@@ -21,7 +20,7 @@ class RecallSql:
         self.collection = collection
         self.schema = schema
         self.is_quantized = collection.quantization is not None
-        self._key = KeySql(collection.key_columns, collection.key_types, collection.key_equality_schemas)
+        self._key = collection.key_sql
         # The line break keeps a trailing comment of the condition from swallowing the bracket.
         condition = escape_percent(sql.SQL("true" if where is None else f"(\n{where}\n)"))
         self._parts = bindable(

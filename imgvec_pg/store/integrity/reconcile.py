@@ -8,11 +8,12 @@ from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, lock_timeout, pinned_search_path, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
-from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import trigger_names, triggered_tables
+from imgvec_pg.store.column_check import check_columns_are_there
+from imgvec_pg.store.integrity.renewal import put_back_foreign_key, renew, validate_foreign_key
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.store.source import Source, describe_source, no_such_column, resolve_relation
+from imgvec_pg.store.source import Source, describe_source
 from imgvec_pg.store.transactions import read_like_triggers
 
 PAGE_ROWS = 65_536
@@ -158,8 +159,8 @@ def reconcile(
 ) -> Reconciled:
     """Bring a collection in line with its source: file what is missing or changed, delete what has no row any more.
 
-    Partitions attached since the collection was made get their triggers first, and the embedding table its policy
-    where the source has been given row-level security.
+    Partitions attached since the collection was made get their triggers first, the embedding table its policy where the
+    source has been given row-level security, and its foreign key where that is gone.
 
     Args:
         contents: Also read and hash all pictures that lie in the table, to find bytes replaced by as many others.
@@ -168,6 +169,7 @@ def reconcile(
     parts = collection.parts(schema)
     check_columns_are_there(connection, collection)
     source = describe_source(connection, collection.source.as_string(connection), collection.key_columns)
+    renew(connection, collection, lock_timeout_ms=lock_timeout_ms)
     untriggered = tables_without_triggers(connection, collection, source)
     for table in untriggered:
         with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
@@ -176,11 +178,19 @@ def reconcile(
     if source.hides_rows and not has_row_security(connection, collection):
         with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             connection.execute(render("collection/row_security.sql", **parts))
+    put_back_foreign_key(connection, collection, lock_timeout_ms=lock_timeout_ms)
+    partitions = connection.execute(load_sql("queries/partitions_seen.sql"), [collection.id]).fetchone()
+    noted = connection.execute(load_sql("queries/newest_unseen_change.sql"), [collection.id]).fetchone()
     enqueued, changed = enqueue_missing(connection, collection, contents=contents)
     with connection.transaction():
-        connection.execute("SET LOCAL row_security = off")
+        read_like_triggers(connection, collection)
         orphans = connection.execute(render("collection/delete_orphans.sql", **parts)).rowcount
         failures = connection.execute(render("collection/delete_orphan_failures.sql", **parts)).rowcount
+    validate_foreign_key(connection, collection, lock_timeout_ms=lock_timeout_ms)
+    # What was noted before the source was walked has been found; what came since may not have.
+    connection.execute(load_sql("queries/forget_unseen_changes.sql"), [collection.id, noted and noted[0]])
+    if collection.is_partitioned and partitions is not None:
+        connection.execute(load_sql("queries/note_partitions.sql"), [partitions[0], collection.id])
     connection.execute(
         "UPDATE imgvec.collection SET listed_at = coalesce(listed_at, now()) WHERE id = %s", [collection.id]
     )
@@ -195,22 +205,6 @@ def tables_without_triggers(
         return []
     known = triggered_tables(connection, collection)
     return [table for table in source.tables if known.get(table) != len(trigger_names(collection))]
-
-
-def check_columns_are_there(connection: Connection, collection: Collection) -> None:
-    """Refuse a source of which a column that keys or pictures come from was renamed or dropped.
-
-    Raises:
-        CollectionError: One is missing; nothing was changed.
-    """
-    oid = resolve_relation(connection, collection.source.as_string(connection))
-    columns: dict[str, str] = dict(connection.execute(load_sql("queries/source_columns.sql"), {"oid": oid}))
-    for column in (*collection.key_columns, *collection.watch_columns):
-        if column not in columns:
-            raise CollectionError(
-                f"{no_such_column(collection.shown_source, column, columns)}; rename it back, or drop collection "
-                f"{collection.name} and create it again"
-            )
 
 
 def has_row_security(connection: Connection, collection: Collection) -> bool:

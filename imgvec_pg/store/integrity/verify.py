@@ -10,12 +10,13 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.column_check import check_columns_are_there
 from imgvec_pg.store.integrity.reconcile import (
     PAGE_ROWS,
-    check_columns_are_there,
     page_statement,
     tables_without_triggers,
 )
+from imgvec_pg.store.integrity.renewal import lacks_foreign_key
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.source import describe_source
 from imgvec_pg.store.transactions import read_like_triggers
@@ -37,6 +38,8 @@ KINDS = {
     "different_vector": "have another vector than the model gives for the same bytes",
     "stuck": "are queued, and nobody works on them",
     "queued_without_row": "are queued, and the source has no such row: harmless",
+    "unseen": "reasons why triggers could not file changes, which may be missing here",
+    "without_foreign_key": "foreign key to the source is gone or not valid: deleted rows may still be found",
     "without_triggers": "tables of the source lack triggers: their changes are not seen",
 }
 """Kinds of difference, each with what its rows have in common."""
@@ -99,8 +102,9 @@ class Verified:
 def reading_only(connection: Connection, collection: Collection) -> Iterator[None]:
     """Run one transaction that cannot write, and sees the source as the triggers do."""
     with connection.transaction():
-        connection.execute("SET TRANSACTION READ ONLY")
+        # First what may make a function of this session's own, see store/transactions.py.
         read_like_triggers(connection, collection)
+        connection.execute("SET TRANSACTION READ ONLY")
         yield
 
 
@@ -137,6 +141,11 @@ def verify_collection(
         counted = connection.execute(render("collection/count_states.sql", **parts)).fetchone()
     if counted is not None:
         found.embedded, found.queued, found.failed = counted
+    if lacks_foreign_key(connection, collection):
+        found.add("without_foreign_key", 1, [collection.embedding_table])
+    unseen = connection.execute(load_sql("queries/unseen_changes.sql"), [collection.id]).fetchall()
+    if unseen:
+        found.add("unseen", len(unseen), [str(message) for (message,) in unseen])
     source = describe_source(connection, collection.source.as_string(connection), collection.key_columns)
     untriggered = tables_without_triggers(connection, collection, source)
     if untriggered:

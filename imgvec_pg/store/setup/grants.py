@@ -3,6 +3,7 @@
 from imgvec_pg.database.connect import Connection, pinned_search_path, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.store.integrity.reconcile import has_row_security
+from imgvec_pg.store.integrity.renewal import renew
 from imgvec_pg.store.registry import find_collections
 
 ROLES = ("imgvec_reader", "imgvec_worker")
@@ -18,8 +19,9 @@ def missing_roles(connection: Connection) -> list[str]:
 def grant_rights(connection: Connection) -> list[str]:
     """Create the roles where they are missing and may be created, and grant them what a fresh schema would.
 
-    For a role that came later than the schema, or a restore without privileges; `imgvec migrate` ends with it. One
-    transaction, or a part of the caller's, which waits for others that migrate or grant.
+    For a role that came later than the schema, or a restore without privileges; `imgvec migrate` ends with it. Trigger functions
+    that an earlier release made are made anew. One transaction, or a part of the caller's, which waits for others that
+    migrate or grant.
 
     Returns:
         The roles that are still missing.
@@ -33,6 +35,7 @@ def grant_rights(connection: Connection) -> list[str]:
             if collection.source_name is None:
                 continue
             parts = collection.parts(schema)
+            renew(connection, collection)
             connection.execute(render("collection/grants.sql", **parts))
             if has_row_security(connection, collection):
                 connection.execute(render("collection/row_security.sql", **parts))

@@ -48,7 +48,7 @@ def create(spec: CollectionSpec, dsn: str, dry_run: bool, lock_timeout_ms: int) 
         click.echo(
             f"collection {made.name}: {made.shown_source} by {made.model_name} ({made.dimensions} dimensions)"
         )
-        if made.has_foreign_key:
+        if made.forgets_by_key:
             click.echo(f"  TRUNCATE and DROP of {made.shown_source} now need CASCADE (--no-fk avoids that)")
         warn_blind_spots(connection, made)
         enqueued = enqueue_rows(connection, made)
@@ -82,6 +82,12 @@ def warn_blind_spots(connection: Connection, made: Collection) -> None:
             err=True,
         )
     elif source.kind == "partitioned table":
+        click.echo(
+            f"  partitions of {made.shown_source} are dropped, detached and truncated as before, no foreign key is in the "
+            "way: TRUNCATE forgets their embeddings at once; after DROP or DETACH a running worker does within a minute, or: "
+            f"imgvec collection reconcile {made.name}",
+            err=True,
+        )
         click.echo(f"  after attaching a partition run: imgvec collection reconcile {made.name}", err=True)
 
 

@@ -1,0 +1,97 @@
+"""Columns of a source as SQL that runs nothing of its owner's.
+
+Types, casts and operators belong to whoever owns a source; triggers run as the owner of the schema imgvec, and workers with
+rights of their own. What is written here uses only a type's input and output functions and its operator class, which only a
+superuser can make, and never a cast: a column that has become of another type makes the statement fail while it is parsed.
+"""
+
+from psycopg import sql
+
+BUILT_IN = frozenset(
+    {
+        *("smallint", "integer", "bigint", "int2", "int4", "int8", "int", "numeric", "decimal"),
+        *(
+            "real",
+            "double precision",
+            "float4",
+            "float8",
+            "money",
+            "boolean",
+            "bool",
+            "oid",
+            "xid8",
+            "pg_lsn",
+        ),
+        *("text", "varchar", "character varying", "character", "char", "bpchar", "name", "uuid", "bytea"),
+        *("date", "timestamp", "timestamptz", "timestamp without time zone", "timestamp with time zone"),
+        *("time", "timetz", "time without time zone", "time with time zone", "interval"),
+        *("inet", "cidr", "macaddr", "macaddr8", "bit", "bit varying", "varbit"),
+    }
+)
+"""Names, without modifiers, of PostgreSQL's own types of which a value goes into JSON in a form of its own."""
+PRINTED_BY_SETTINGS = frozenset(
+    {
+        *("real", "double precision", "float4", "float8", "money", "interval", "bytea"),
+        *("timestamptz", "timestamp with time zone"),
+    }
+)
+"""Those of them whose text or JSON depends on settings of the session."""
+SETTINGS = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "iso_8601",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "lc_monetary": "C",
+}
+"""How values are printed; sql/queries/read_like_triggers.sql sets the same."""
+SAME_TYPE = {"e": "enum_larger", "r": "range_merge", "m": "multirange_union", "a": "array_larger"}
+"""Functions of PostgreSQL's that take two arguments of exactly one type, by the kind of type."""
+
+
+def bare_name(type_name: str) -> str:
+    """Return a type's name without its modifier: "character varying" of "character varying(20)"."""
+    start, end = type_name.find("("), type_name.find(")")
+    return type_name if start < 0 else (type_name[:start].rstrip() + type_name[end + 1 :])
+
+
+def is_built_in(type_name: str) -> bool:
+    """Whether a type is one of BUILT_IN."""
+    return bare_name(type_name) in BUILT_IN
+
+
+def depends_on_settings(type_name: str) -> bool:
+    """Whether a session's settings decide how a value is printed; of types that are not known, they may."""
+    name = bare_name(type_name)
+    return name not in BUILT_IN or name in PRINTED_BY_SETTINGS
+
+
+def guarded(column: sql.Composable, type_name: str, kind: str = "b") -> sql.Composed:
+    """Return a column that must be of a type, or the statement is refused while it is parsed.
+
+    PostgreSQL takes the CASE away as it plans. It brings both arms to one type, which for base types crosses no category, so that
+    a wider type of the same category passes (bigint for integer) and no type that a user can make does. Enums, ranges and
+    arrays have such a category in common with users' own: there both must be the same type.
+
+    Args:
+        type_name: As SQL.
+        kind: "b" for a base type, else a key of SAME_TYPE.
+    """
+    other = sql.SQL("NULL::{}").format(sql.SQL(type_name))
+    if kind in SAME_TYPE:
+        other = sql.SQL("pg_catalog.{}({}, {})").format(sql.SQL(SAME_TYPE[kind]), column, other)
+    return sql.SQL("(CASE WHEN true THEN {} ELSE {} END)").format(column, other)
+
+
+def printed(column: sql.Composable) -> sql.Composed:
+    """Return any column as text, by its type's output function; NULL becomes ''."""
+    return sql.SQL("pg_catalog.concat({})").format(column)
+
+
+def settings_clause(type_names: list[str]) -> sql.Composable:
+    """Return the SET clauses of a function that prints keys of these types: none where no setting matters."""
+    if not any(map(depends_on_settings, type_names)):
+        return sql.SQL("")
+    return sql.SQL(" ").join(
+        sql.SQL("SET {} = {}").format(sql.SQL(name), sql.Literal(value)) for name, value in SETTINGS.items()
+    )

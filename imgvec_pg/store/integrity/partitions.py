@@ -1,0 +1,54 @@
+"""Forget, page by page, the embeddings of rows that went without a trigger having seen it."""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.sql_templates import bindable, render
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.transactions import read_like_triggers, short_transaction
+
+PAGE_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class GonePage:
+    """A page of embeddings that was looked at: its last key (None when it was empty), and how many were deleted."""
+
+    last_key: Key | None
+    rows: int
+    deleted: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the embeddings end with it."""
+        return self.rows < PAGE_ROWS
+
+
+def forget_gone_page(connection: Connection, collection: Collection, after: Key | None) -> GonePage:
+    """Delete the embeddings without a row among those behind a key, in one short transaction.
+
+    Raises:
+        psycopg.errors.InsufficientPrivilege: Row-level security would hide rows of the source from the role.
+    """
+    parts = bindable(
+        {
+            # No vector is looked at.
+            **collection.parts("public"),
+            "a_keys": sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns),
+        }
+    )
+    behind = sql.SQL(
+        "WHERE ({e_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
+    ).format(**parts)
+    statement = render(
+        "collection/forget_gone_page.sql", **parts, after_condition=behind if after else sql.SQL("")
+    )
+    with short_transaction(connection):
+        read_like_triggers(connection, collection)
+        row = connection.execute(statement, {"after": Jsonb(after), "page_size": PAGE_ROWS}).fetchone()
+    assert row is not None  # noqa: S101 - the statement always gives one row
+    return GonePage(*row)

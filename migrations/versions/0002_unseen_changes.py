@@ -1,0 +1,33 @@
+"""Changes of a source that a trigger could not file, and partitions that went, noted where workers and commands see them."""
+
+from alembic import op
+
+from imgvec_pg.database.sql_templates import as_alembic_text
+
+revision = "imgvec_0002"
+down_revision = "imgvec_0001"
+branch_labels = None
+depends_on = None
+
+
+FILES = ("tables/unseen_change.sql", "tables/collection_partitions_seen.sql", "grants.sql")
+
+
+def upgrade() -> None:
+    # As in 0001: names mean PostgreSQL's own, and an application's path is put back.
+    op.execute(
+        "SELECT pg_catalog.set_config('imgvec.search_path', pg_catalog.current_setting('search_path'), true)"
+    )
+    op.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+    for name in FILES:
+        op.execute(as_alembic_text(name))
+    # With a version table of ours the path ends with the transaction: Alembic's own UPDATE of it is still to come.
+    if op.get_context().version_table_schema != "imgvec":
+        op.execute(
+            "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('imgvec.search_path'), true)"
+        )
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE imgvec.unseen_change")
+    op.execute("ALTER TABLE imgvec.collection DROP COLUMN partitions_seen")

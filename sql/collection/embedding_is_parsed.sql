@@ -1,0 +1,1 @@
+EXISTS (SELECT FROM imgvec.{embedding_table} AS e WHERE {e_equals_o})
