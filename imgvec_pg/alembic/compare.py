@@ -157,7 +157,8 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
     """Create a collection that is declared with all it needs and missing; compare one that is there.
 
     Raises:
-        MigrationError: It is by another model, which never changes in a collection.
+        MigrationError: It is by another model, which never changes in a collection; or its index over bits has other
+            options, which no operation changes.
     """
     declared: CollectionSpec = table.info[SPEC]
     if not declared.is_complete:
@@ -170,7 +171,7 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
         raise MigrationError("the database has no schema imgvec yet; run first: imgvec migrate")
     found = connection.execute(
         sa.text(
-            "SELECT m.name AS model, m.dimensions, c.m, c.ef_construction, c.root, c.url_prefixes"
+            "SELECT m.name AS model, m.dimensions, c.m, c.ef_construction, c.quantization, c.root, c.url_prefixes"
             " FROM imgvec.collection AS c JOIN imgvec.model AS m ON m.id = c.model_id WHERE c.name = :name"
         ),
         {"name": spec.name},
@@ -188,6 +189,13 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
         )
     _compare_settings(upgrade, spec, found)
     if (found.m, found.ef_construction) != (spec.m, spec.ef_construction):
+        if found.quantization is not None:
+            # op.replace_hnsw_index would build one over the vectors, which searches over bits do not read.
+            raise MigrationError(
+                f'collection "{spec.name}" has an index over bits with m={found.m}, ef_construction={found.ef_construction}, the '
+                f"class says m={spec.m}, ef_construction={spec.ef_construction}; run first: imgvec index rebuild {spec.name} "
+                f"--m {spec.m} --ef-construction {spec.ef_construction}"
+            )
         name = f"{spec.name}_embedding"
         new = HnswIndex(
             f"{name}_hnsw", name, "embedding", SCHEMA, m=spec.m, ef_construction=spec.ef_construction

@@ -18,6 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import imgvec_pg.alembic.compare  # noqa: F401 - with the renderers
 from imgvec_pg.alembic.collection_ops import CreateCollectionOp
+from imgvec_pg.alembic.migration_errors import MigrationError
 from imgvec_pg.cli.commands.collection.create import create
 from imgvec_pg.cli.commands.collection.switch_target import choose_successor
 from imgvec_pg.cli.exit_codes import run
@@ -69,8 +70,8 @@ def by_printed_sql(database: str) -> None:
         connection.execute(output.getvalue().encode())
 
 
-def by_sqlalchemy(database: str) -> None:
-    """Declare a class and run what autogenerate writes for it; the second time it finds nothing."""
+def declared(spec: CollectionSpec) -> tuple[sa.MetaData, type[EmbeddingMixin]]:
+    """Return the metadata of a class that declares a spec, and the class."""
 
     class Base(DeclarativeBase): ...
 
@@ -84,13 +85,19 @@ def by_sqlalchemy(database: str) -> None:
 
     class ProductAll(EmbeddingMixin, Base):
         __source__ = Product
-        __collection__ = SPEC
+        __collection__ = spec
 
-    assert ProductAll.__table__.info["imgvec_spec"] == SPEC
-    found = collection_operations(database, Base.metadata)
+    return Base.metadata, ProductAll
+
+
+def by_sqlalchemy(database: str) -> None:
+    """Declare a class and run what autogenerate writes for it; the second time it finds nothing."""
+    metadata, made = declared(SPEC)
+    assert made.__table__.info["imgvec_spec"] == SPEC  # type: ignore[attr-defined]
+    found = collection_operations(database, metadata)
     assert [type(operation) for operation in found] == [CreateCollectionOp]
     run_operations(database, rendered(found))
-    assert collection_operations(database, Base.metadata) == []
+    assert collection_operations(database, metadata) == []
 
 
 def collection_operations(database: str, metadata: sa.MetaData) -> list[ops.MigrateOperation]:
@@ -165,6 +172,19 @@ def test_a_successor_keeps_every_field_but_those_of_its_model(connection: Connec
     made = get_collection(connection, create_collection(connection, plan.spec).name)
     own = {"name": "product_vit_b_32", "model": "ViT-B-32/laion2b_s34b_b79k", "dimensions": 512}
     assert vars(made.spec()) == {**vars(SPEC), **own}
+
+
+def test_autogenerate_does_not_replace_an_index_over_bits_by_one_over_vectors(
+    connection: Connection, database: str
+) -> None:
+    connection.execute(TABLE)
+    create_collection(connection, SPEC)
+    metadata, _ = declared(replace(SPEC, m=16))
+    with pytest.raises(MigrationError, match="imgvec index rebuild product_all --m 16 --ef-construction 40"):
+        collection_operations(database, metadata)
+    command = ["index", "rebuild", SPEC.name, "--m", "16", "--ef-construction", "40", "--dsn", database]
+    assert run(cli, command) == 0
+    assert collection_operations(database, metadata) == []
 
 
 def test_a_name_alone_stands_for_one() -> None:
