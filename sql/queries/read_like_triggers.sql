@@ -3,5 +3,5 @@
 -- so that a reference has the same hash in every session.
 SELECT set_config('row_security', 'off', true), set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),
        set_config('intervalstyle', 'iso_8601', true), set_config('bytea_output', 'hex', true),
-       set_config('extra_float_digits', '1', true),
+       set_config('extra_float_digits', '1', true), set_config('lc_monetary', 'C', true),
        set_config('search_path', (SELECT string_agg(quote_ident(s), ', ') FROM unnest(%(schemas)s::text[]) AS s), true);
