@@ -67,7 +67,8 @@ BEGIN
         JOIN pg_catalog.pg_class AS c ON c.oid = p.oid;
     END IF;
     IF has_index THEN
-        hides_rows := row_security_active('imgvec.{embedding_table}'::regclass);
+        hides_rows := row_security_active('imgvec.{embedding_table}'::regclass)
+            AND EXISTS (SELECT FROM pg_catalog.pg_policy AS y WHERE y.polrelid = 'imgvec.{embedding_table}'::regclass AND y.polname = 'follow_source');
         is_filtered := is_filtered OR hides_rows;
         matching := coalesce(matching, embedded_rows);
         -- So many candidates cost six tenths of what comparing all that match does: to try them in vain, or not to try
