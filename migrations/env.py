@@ -1,13 +1,13 @@
 """Alembic environment of imgvec's own schema: own tables, own version table, nothing of the application's."""
 
 from alembic import context
-from imgvec_pg.store.grants import grant_rights
 from psycopg import sql
 
 from imgvec_pg.alembic.autogenerate import include_imgvec_name, include_imgvec_object
 from imgvec_pg.database.migrations import prepare_database
 from imgvec_pg.database.sql_templates import as_alembic_text, render
 from imgvec_pg.store.schema import Base
+from imgvec_pg.store.setup.grants import grant_rights
 
 config = context.config
 OPTIONS = {

@@ -1,12 +1,4 @@
--- Undo 0001. Collections are dropped first: their triggers would fail in the application's own statements.
-DO $empty$
-BEGIN
-    IF EXISTS (SELECT FROM imgvec.collection) THEN
-        RAISE EXCEPTION 'there are collections still: %', (SELECT string_agg(c.name, ', ' ORDER BY c.name) FROM imgvec.collection AS c)
-            USING HINT = 'Drop them first: imgvec collection drop NAME';
-    END IF;
-END
-$empty$;
+-- Undo 0001, after require_no_collections.sql.
 DROP VIEW imgvec.status, imgvec.failures;
 -- In one statement, since they need each other. An extension that lives here keeps its own.
 DO $routines$

@@ -14,6 +14,7 @@ from imgvec_pg.database.sql_templates import render
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_ddl import (
     creation_statements,
+    policies,
     search_statements,
     trigger_functions,
     trigger_names,
@@ -78,7 +79,7 @@ def triggers_everywhere(collection: Collection, vector: str) -> sql.Composed:
         functions_over_partitions=sql.Literal(
             trigger_functions(replace(collection, is_partitioned=True), vector).as_string(None)
         ),
-        row_security=sql.Literal(render("collection/row_security.sql", **parts).as_string(None)),
+        row_security=sql.Literal(policies(collection, vector, hides_rows=True).as_string(None)),
     )
 
 

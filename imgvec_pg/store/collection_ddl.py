@@ -142,8 +142,7 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
             render("collection/triggers.sql", **parts, table=sql.Identifier(*table))
             for table in source.tables
         ]
-    if source.hides_rows:
-        statements.append(render("collection/row_security.sql", **parts))
+    statements.append(policies(collection, schema, hides_rows=source.hides_rows))
     statements.append(render("collection/grants.sql", **parts))
     return statements
 
@@ -151,6 +150,18 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
 def table_comment(collection: Collection) -> str:
     """Return what psql shows beside the embedding table."""
     return f"Embeddings of {collection.shown_source} by {collection.model_name}"
+
+
+def policies(collection: Collection, schema: str, *, hides_rows: bool) -> sql.Composed:
+    """Return what makes the embedding table's policies, or makes them anew.
+
+    Args:
+        hides_rows: Whether the source shows each role other rows.
+    """
+    parts = collection.parts(schema)
+    worker_policy = render("collection/worker_policy.sql", **parts)
+    name = "row_security" if hides_rows else "open_source"
+    return render(f"collection/{name}.sql", **parts, worker_policy=worker_policy)
 
 
 def trigger_functions(collection: Collection, schema: str) -> sql.Composed:

@@ -91,6 +91,12 @@ def _check_columns(source: Source, spec: CollectionSpec) -> ImageColumns:
     for column in spec.watch:
         if column not in source.columns:
             raise CollectionError(no_such_column(shown, column, source.columns))
+    for column in (*columns.names, *spec.watch, *(key.name for key in source.key)):
+        if column in source.virtual_columns:
+            raise CollectionError(
+                f'column "{column}" of {shown} is GENERATED … VIRTUAL, which PostgreSQL does not hand to triggers; make it '
+                "STORED, or name the column that it is made of"
+            )
     return columns
 
 

@@ -76,7 +76,8 @@ class Source:
     """What the catalogue says of a relation; `tables` are those whose statements fire triggers.
 
     `shown` is the name for people, quoted where SQL wants it; `hides_rows` is imgvec.source_hides_rows; `reads_as` is
-    the owner of a view that this role, a superuser, must not run the expressions of.
+    the owner of a view that this role, a superuser, must not run the expressions of; `virtual_columns` are those that
+    triggers do not see.
     """
 
     oid: int
@@ -91,6 +92,7 @@ class Source:
     estimated_rows: float
     has_unique_key: bool
     reads_as: str | None = None
+    virtual_columns: frozenset[str] = frozenset()
 
     @property
     def can_have_triggers(self) -> bool:
@@ -173,6 +175,7 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
         estimated_rows=float(estimated_rows),
         has_unique_key=is_primary,
         reads_as=reads_as,
+        virtual_columns=frozenset(found.virtual),
     )
 
 
@@ -186,6 +189,7 @@ class _Found:
     chosen: list[tuple[str, str, str, str]]
     tables: list[tuple[str, str]]
     children: list[tuple[str]]
+    virtual: list[str]
 
 
 def _look_up(connection: Connection, oid: int, key: Sequence[str]) -> _Found:
@@ -201,6 +205,7 @@ def _look_up(connection: Connection, oid: int, key: Sequence[str]) -> _Found:
             chosen=rows("source_chosen_key", columns=list(key)) if key else [],
             tables=rows("source_tables"),
             children=rows("source_children"),
+            virtual=[name for (name,) in rows("source_virtual_columns")],
         )
 
 

@@ -7,7 +7,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from imgvec_pg.database.connect import Connection, pinned_search_path
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import escape_percent, load_sql, render
 from imgvec_pg.store.collection import Collection
 
 STATEMENT_MS = 10_000
@@ -57,7 +57,8 @@ def read_like_triggers(connection: Connection, collection: Collection) -> None:
     """
     read_as_owner(connection, collection)
     connection.execute(
-        load_sql("queries/read_like_triggers.sql"), {"schemas": list(collection.key_equality_schemas)}
+        render("queries/read_like_triggers.sql", source=escape_percent(collection.rows)),
+        {"schemas": list(collection.key_equality_schemas), "collection_id": collection.id},
     )
 
 

@@ -103,4 +103,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    execute_file("require_no_collections.sql")
     execute_file("drop_schema_objects.sql")

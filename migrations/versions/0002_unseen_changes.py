@@ -10,7 +10,14 @@ branch_labels = None
 depends_on = None
 
 
-FILES = ("tables/unseen_change.sql", "tables/collection_partitions_seen.sql", "grants.sql")
+FILES = (
+    "tables/unseen_change.sql",
+    "tables/collection_partitions_seen.sql",
+    "functions/source_is_open.sql",
+    "functions/rows_visible.sql",
+    "functions/search_state.sql",
+    "grants.sql",
+)
 
 
 def upgrade() -> None:
@@ -29,5 +36,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute(as_alembic_text("require_no_collections.sql"))
+    op.execute("DROP FUNCTION imgvec.source_is_open(integer), imgvec.refuse_open(text)")
     op.execute("DROP TABLE imgvec.unseen_change")
     op.execute("ALTER TABLE imgvec.collection DROP COLUMN partitions_seen")

@@ -59,7 +59,8 @@ BEGIN
         JOIN pg_catalog.pg_class AS c ON c.oid = p.oid;
     END IF;
     IF has_index THEN
-        hides_rows := row_security_active('imgvec.{embedding_table}'::regclass);
+        hides_rows := row_security_active('imgvec.{embedding_table}'::regclass)
+            AND EXISTS (SELECT FROM pg_catalog.pg_policy AS y WHERE y.polrelid = 'imgvec.{embedding_table}'::regclass AND y.polname = 'follow_source');
         is_narrowed := is_filtered OR hides_rows;
         matching := coalesce(matching, embedded_rows);
         -- The rule, its formula and its costs are told in imgvec_pg/search/strategy.py and database/scan_costs.py.

@@ -4,7 +4,7 @@
 -- security hides rows of them from the caller, its own ef_search and the session's. The source's names are null when its table
 -- is gone; no row for an unknown collection. A collection that is dropped and created again has another id.
 -- In plpgsql, which keeps its plans: to plan this takes four times as long as to run it.
-CREATE FUNCTION imgvec.search_state(collection text)
+CREATE OR REPLACE FUNCTION imgvec.search_state(collection text)
 RETURNS TABLE (name text, dimensions integer, key_columns text[], ef_search smallint, source_schema text, source_name text,
                embedded_rows double precision, embedded_bytes double precision, has_index boolean, hides_rows boolean, session_ef_search integer,
                id integer)
@@ -40,7 +40,8 @@ BEGIN
                          JOIN pg_catalog.pg_am AS a ON a.oid = f.opcmethod
                          WHERE x.indrelid = embeddings AND a.amname = 'hnsw' AND f.opcname = 'halfvec_cosine_ops'
                            AND x.indisvalid AND x.indpred IS NULL);
-    hides_rows := row_security_active(embeddings);
+    hides_rows := row_security_active(embeddings)
+            AND EXISTS (SELECT FROM pg_catalog.pg_policy AS y WHERE y.polrelid = embeddings AND y.polname = 'follow_source');
     -- Unknown before pgvector's library is loaded, whose default is 40.
     session_ef_search := coalesce(current_setting('hnsw.ef_search', true), '40');
     RETURN NEXT;

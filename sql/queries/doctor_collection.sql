@@ -17,7 +17,7 @@ SELECT c.source::oid AS source, r.relkind::text AS kind,
        (SELECT pg_catalog.string_agg(u.message, '; ') FROM (
             SELECT DISTINCT u.message FROM imgvec.unseen_change AS u WHERE u.collection_id = c.id LIMIT 3) AS u) AS unseen,
        coalesce(imgvec.source_hides_rows(r.oid), false) AS source_has_policies,
-       e.oid AS embedding_table, coalesce(e.relrowsecurity, false) AS embeddings_have_policies,
+       e.oid AS embedding_table, EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = e.oid AND p.polname = 'follow_source') AS embeddings_have_policies,
        (SELECT k.convalidated FROM pg_constraint AS k
         WHERE k.conrelid = e.oid AND k.contype = 'f' AND k.confrelid = c.source::oid AND k.conparentid = 0) AS foreign_key,
        (SELECT string_agg(DISTINCT quote_ident(s.subname), ', ')

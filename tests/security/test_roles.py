@@ -45,7 +45,9 @@ TABLES = {
             for column in ("fingerprint", "weights_sha256", "logit_scale", "logit_bias", "images_per_second")
         },
         "collection": READ,
-        **{f"collection.{column}": {"UPDATE"} for column in ("listing_after", "listed_at")},
+        **{
+            f"collection.{column}": {"UPDATE"} for column in ("listing_after", "listed_at", "partitions_seen")
+        },
         "alias": READ,
         "alembic_version": READ,
         "status": READ,

@@ -9,7 +9,7 @@
 -- setup
 CREATE VIEW shop.like_seven AS
     SELECT p.id, p.name, p.price, n.distance FROM imgvec.near_product_row(7) AS n JOIN shop.product AS p USING (id);
-CREATE VIEW shop.like_seven_by_hand AS
+CREATE VIEW shop.like_seven_by_hand WITH (security_invoker) AS
     SELECT p.id, p.name, p.price, e.embedding <=> (SELECT o.embedding FROM imgvec.product_embedding AS o WHERE o.id = 7) AS distance
     FROM imgvec.product_embedding AS e JOIN shop.product AS p USING (id)
     WHERE e.id <> 7 AND EXISTS (SELECT FROM imgvec.product_embedding AS o WHERE o.id = 7);

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from imgvec_pg.store.grants import grant_rights
 from photostore import X, Y, embed, embedded, enqueued, lease_job, make_collection, make_photos
 
 from imgvec_pg.database.connect import Connection, connect
@@ -14,6 +13,7 @@ from imgvec_pg.store.collection_ddl import trigger_functions
 from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.integrity.renewal import has_outdated_triggers
 from imgvec_pg.store.integrity.verify import verify_collection
+from imgvec_pg.store.setup.grants import grant_rights
 
 LEVELS = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 FOREIGN_KEYS = "SELECT convalidated FROM pg_constraint WHERE contype = 'f' AND conname = 'photo_test_embedding_source_fkey'"

@@ -11,7 +11,7 @@ from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import trigger_names, triggered_tables
 from imgvec_pg.store.column_check import check_columns_are_there
-from imgvec_pg.store.integrity.renewal import put_back_foreign_key, renew, validate_foreign_key
+from imgvec_pg.store.integrity.renewal import put_back_foreign_key, put_policies, renew, validate_foreign_key
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.source import Source, describe_source
 from imgvec_pg.store.transactions import read_like_triggers
@@ -175,9 +175,7 @@ def reconcile(
         with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             for file in ("drop_triggers", "triggers"):
                 connection.execute(render(f"collection/{file}.sql", **parts, table=sql.Identifier(*table)))
-    if source.hides_rows and not has_row_security(connection, collection):
-        with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
-            connection.execute(render("collection/row_security.sql", **parts))
+    put_policies(connection, collection, lock_timeout_ms=lock_timeout_ms)
     put_back_foreign_key(connection, collection, lock_timeout_ms=lock_timeout_ms)
     partitions = connection.execute(load_sql("queries/partitions_seen.sql"), [collection.id]).fetchone()
     noted = connection.execute(load_sql("queries/newest_unseen_change.sql"), [collection.id]).fetchone()
@@ -205,11 +203,3 @@ def tables_without_triggers(
         return []
     known = triggered_tables(connection, collection)
     return [table for table in source.tables if known.get(table) != len(trigger_names(collection))]
-
-
-def has_row_security(connection: Connection, collection: Collection) -> bool:
-    """Whether the embedding table has row-level security."""
-    row = connection.execute(
-        load_sql("queries/has_row_security.sql"), {"table": collection.embedding_table}
-    ).fetchone()
-    return row is not None and bool(row[0])

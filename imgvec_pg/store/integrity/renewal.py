@@ -5,7 +5,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, lock_timeout, pinned_search_path
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collection_ddl import trigger_functions
+from imgvec_pg.store.collection_ddl import policies, trigger_functions
 
 
 def has_outdated_triggers(connection: Connection, collection: Collection) -> bool:
@@ -28,6 +28,28 @@ def renew(connection: Connection, collection: Collection, *, lock_timeout_ms: in
         connection.execute(trigger_functions(collection, "public"))
         if not collection.forgets_by_key:
             connection.execute(render("collection/drop_foreign_key.sql", **collection.parts("public")))
+    return True
+
+
+def put_policies(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> bool:
+    """Give the embedding table the policies that it lacks, where this role may; return whether it did.
+
+    What follows a source that no longer hides rows is left as it is: it is right, and somewhat slower.
+
+    Raises:
+        DatabaseError: A lock was not had in time; nothing was changed.
+    """
+    row = connection.execute(
+        load_sql("queries/policy_state.sql"),
+        {"table": collection.embedding_table, "collection_id": collection.id},
+    ).fetchone()
+    if row is None:
+        return False
+    follows, has_any, hides_rows, may = row
+    if not may or follows or (has_any and not hides_rows):
+        return False
+    with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
+        connection.execute(policies(collection, "public", hides_rows=hides_rows))
     return True
 
 

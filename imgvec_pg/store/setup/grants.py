@@ -2,8 +2,7 @@
 
 from imgvec_pg.database.connect import Connection, pinned_search_path, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
-from imgvec_pg.store.integrity.reconcile import has_row_security
-from imgvec_pg.store.integrity.renewal import renew
+from imgvec_pg.store.integrity.renewal import put_policies, renew
 from imgvec_pg.store.registry import find_collections
 
 ROLES = ("imgvec_reader", "imgvec_worker")
@@ -37,6 +36,6 @@ def grant_rights(connection: Connection) -> list[str]:
             parts = collection.parts(schema)
             renew(connection, collection)
             connection.execute(render("collection/grants.sql", **parts))
-            if has_row_security(connection, collection):
-                connection.execute(render("collection/row_security.sql", **parts))
+            put_policies(connection, collection)
+            connection.execute(render("collection/worker_policy.sql", **parts))
     return missing_roles(connection)
