@@ -82,7 +82,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = getattr(module, cmd_name)
-        if ctx.resilient_parsing:  # a shell asks what could follow
+        if ctx and ctx.resilient_parsing:  # a shell asks what could follow
             from imgvec_pg.cli.name_completion import add_names
 
             add_names(command, cmd_name)

@@ -11,7 +11,7 @@ BEGIN
                   FROM pg_db_role_setting AS s
                   JOIN pg_database AS d ON d.oid = s.setdatabase AND d.datname = current_database(),
                       unnest(s.setconfig) AS c(setting)
-                  WHERE s.setrole = 0 AND c.setting LIKE 'imgvec.max\_text\_requests=%'), 16));
+                  WHERE s.setrole = 0 AND starts_with(c.setting, 'imgvec.max_text_requests=')), 16));
 END
 $function$;
 REVOKE ALL ON FUNCTION imgvec.text_request_limit() FROM PUBLIC;

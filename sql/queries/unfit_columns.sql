@@ -19,7 +19,7 @@ WITH RECURSIVE wanted AS (
     SELECT b.name, b.expected, b.position, t.typbasetype, b.own_type, b.is_virtual
     FROM beneath AS b JOIN pg_catalog.pg_type AS t ON t.oid = b.type_id AND t.typtype = 'd'
 )
-SELECT b.name, pg_catalog.format_type(b.own_type, NULL) || CASE WHEN b.is_virtual THEN ' GENERATED … VIRTUAL' ELSE '' END,
+SELECT b.name, pg_catalog.format_type(b.own_type, NULL) || CASE WHEN b.is_virtual THEN ' GENERATED ... VIRTUAL' ELSE '' END,
        coalesce(b.expected, 'a column of its own or STORED')
 FROM beneath AS b
 LEFT JOIN pg_catalog.pg_type AS t ON t.oid = b.type_id

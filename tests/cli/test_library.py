@@ -24,7 +24,7 @@ from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.library.image_library import Added, add_files
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.schema import Image
-from imgvec_pg.store.spec import CollectionRequest
+from imgvec_pg.store.spec import CollectionSpec
 
 COLORS = ("red", "yellow", "cyan", "blue")
 
@@ -47,15 +47,15 @@ def embedded(connection: Connection, database: str, folder: Path) -> Path:
     """Add the folder and embed it."""
     create_collection(
         connection,
-        CollectionRequest(
+        CollectionSpec(
             name="photos",
-            relation="imgvec.image",
-            image_columns=("uri", "content"),
-            model_name=NAME,
+            source="imgvec.image",
+            image=("uri", "content"),
+            model=NAME,
             dimensions=DIMENSIONS,
             has_text=True,
             root="/",
-            watch_columns=("content_hash",),
+            watch=("content_hash",),
         ),
     )
     add_files(connection, walk_files([folder]))

@@ -17,7 +17,7 @@ import pytest
 import trustme
 from rawserver import Hangup, RawServer, raw_server
 
-from imgvec_pg.backfill import image_loader
+from imgvec_pg.backfill.batch import image_loader
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.fetching import http_client, http_connection, http_pool
 from imgvec_pg.images.fetching import url as remote

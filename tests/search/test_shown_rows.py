@@ -15,7 +15,7 @@ def make(connection: Connection, columns: str, values: str, key: str = "id", **c
     connection.execute(f"CREATE TABLE thing ({columns}, photo text, PRIMARY KEY ({key}))")
     connection.execute(f"INSERT INTO thing VALUES {values}")
     return make_collection(
-        connection, "thing", "things", image_columns=["photo"], model_name="m", dimensions=12, **changes
+        connection, "thing", "things", image=["photo"], model="m", dimensions=12, **changes
     )
 
 

@@ -7,7 +7,11 @@ import pytest
 SQL = Path(__file__).parents[2] / "sql"
 FILES = sorted(path.relative_to(SQL).as_posix() for path in SQL.rglob("*.sql"))
 # Run in sessions of the library's own alone, which set standard_conforming_strings.
-OWN_SESSIONS = ("queries/database_default.sql", "queries/outside_dependents.sql")
+OWN_SESSIONS = (
+    "queries/database_default.sql",
+    "queries/named_vector_schemas.sql",
+    "queries/outside_dependents.sql",
+)
 
 
 @pytest.mark.parametrize("name", FILES)
