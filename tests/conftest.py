@@ -5,15 +5,12 @@ import os
 import re
 import shutil
 import signal
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
-import odd_settings
 import psycopg
 import pytest
+from fresh_databases import Server, fresh_database
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -32,8 +29,6 @@ TEMPLATE = "imgvec_template"
 # Also on pytest's own path, see pyproject.toml.
 PLUGINS = Path(__file__).parent / "plugins"
 
-# "odd" or "odd applications": the tests' databases get defaults of tests/support/odd_settings.py, as in `make matrix`.
-SETTINGS = odd_settings.KINDS.get(os.environ.get("IMGVEC_TEST_SETTINGS", ""), {})
 
 # Nothing here is worth keeping after a power cut.
 FAST_SETTINGS = {
@@ -42,13 +37,6 @@ FAST_SETTINGS = {
     "synchronous_commit": "off",
     "max_connections": "60",
 }
-
-
-class Server(Protocol):
-    """What tests may ask of the server, private or given."""
-
-    def dsn(self, dbname: str = ..., /) -> str:
-        """Return the connection string of one of its databases, as a superuser."""
 
 
 class GivenServer:
@@ -107,20 +95,6 @@ def server() -> Iterator[Server]:
             yield private
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def fresh_database(server: Server, template: str = "template0") -> Iterator[str]:
-    """Create a database from a template, give its connection string, drop it whoever is still connected."""
-    database = f"imgvec_test_{uuid.uuid4().hex[:12]}"
-    name = sql.Identifier(database)
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(template)))
-        odd_settings.set_odd(connection, SETTINGS, database=database)
-        try:
-            yield server.dsn(database)
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import Server, fresh_database
+from fresh_databases import Server, fresh_database
 from photographs import write_photographs
 
 from imgvec_pg.database.connect import Connection, connect

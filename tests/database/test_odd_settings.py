@@ -5,8 +5,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from colorshop import request
-from conftest import Server, fresh_database
 from every_command import walk
+from fresh_databases import Server, fresh_database
 from imgvec_test_embedder import ColorGrid
 from odd_settings import ODD, set_odd
 from psycopg import sql
@@ -33,7 +33,7 @@ def set_default(dsn: str, **settings: str) -> None:
 def filled(connection: Connection) -> Connection:
     """Give a collection whose index takes longer to build than a short limit."""
     connection.execute("CREATE TABLE public.photo (id integer PRIMARY KEY, content bytea)")
-    create_collection(connection, request("photo", "public.photo", image_columns=["content"]))
+    create_collection(connection, request("photo", "public.photo", image=["content"]))
     connection.execute("ALTER TABLE public.photo DISABLE TRIGGER USER")
     connection.execute("INSERT INTO public.photo SELECT generate_series(1, 4000)")
     connection.execute(
@@ -146,7 +146,7 @@ def test_an_applications_session_is_read_whatever_its_settings_and_keeps_them(
     connection: Connection, database: str, setting: str
 ) -> None:
     connection.execute("CREATE TABLE public.photo (id integer PRIMARY KEY, content bytea)")
-    collection = create_collection(connection, request("photo", "public.photo", image_columns=["content"]))
+    collection = create_collection(connection, request("photo", "public.photo", image=["content"]))
     create_alias(connection, "shown", "photo")
     golden = compute_golden(ColorGrid(), (IMAGE,))
     compare_golden(connection, collection.model_id, golden, "fp32", store=True)
@@ -158,7 +158,7 @@ def test_an_applications_session_is_read_whatever_its_settings_and_keeps_them(
         assert get_collection(application, "shown").id == collection.id
         with pytest.raises(CollectionNotFoundError, match=r"there are: photo; aliases: shown"):
             get_collection(application, "no_such")
-        create_collection(application, request("again", "public.photo", image_columns=["content"]))
+        create_collection(application, request("again", "public.photo", image=["content"]))
         drop_collection(application, get_collection(application, "again"))
         after = application.execute("SELECT name, setting FROM pg_settings ORDER BY name").fetchall()
         # The limit on locks is the transaction's until it ends; pgvector's own come with its library.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import Server, fresh_database
+from fresh_databases import Server, fresh_database
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect
