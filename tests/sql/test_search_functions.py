@@ -158,7 +158,7 @@ def test_search_refuses_what_cannot_be_meant(scratch: Connection, arguments: str
         scratch.execute(f"SELECT * FROM imgvec.search_photo_test({arguments})")  # type: ignore[arg-type]
 
 
-SEARCH_HINT = "Ask for 1 to 10000 rows; for more, read near_* with ORDER BY distance through a cursor."
+SEARCH_HINT = "Ask for 1 to 10000 rows; for all, read near_* with ORDER BY distance + 0, page by page page_*."
 PAGE_HINT = "Ask for 1 to 10000 rows a page."
 NULL_VECTOR = (
     "22004",
