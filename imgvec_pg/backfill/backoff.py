@@ -106,7 +106,10 @@ class Backoff:
         elif isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             cause = f"the server is read-only, a standby perhaps ({cause})"
         elif isinstance(error, psycopg.errors.QueryCanceled):
-            cause = f"the database cancelled a statement ({cause}), perhaps since a transaction has been open for long"
+            cause = (
+                f"the database cancelled a statement ({cause}), perhaps since a transaction has been open for long, or the "
+                "server or the way to it is slow"
+            )
         elif isinstance(error, CONNECTION_LOST):
             cause = f"lost the connection to the database ({cause})"
         if cause != self._logged:

@@ -5,6 +5,7 @@ Claiming, working and writing are separate transactions, and no transaction is o
 
 import logging
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -16,6 +17,7 @@ from imgvec_pg.backfill.batch.embed_batch import embed_batch
 from imgvec_pg.backfill.batch.image_loader import ImageLoader
 from imgvec_pg.backfill.batch.pending import Batch, PendingKey, PreparedImage
 from imgvec_pg.backfill.batch.preparation import prepare_image
+from imgvec_pg.backfill.batch.reading import CONTENT_ROWS_PER_READ, ImageReader
 from imgvec_pg.backfill.batch.retry import is_delayed_whole
 from imgvec_pg.backfill.batch.slow_hosts import LATE_SECONDS, await_hosts
 from imgvec_pg.backfill.batch.writer import write_outcomes
@@ -30,8 +32,6 @@ from imgvec_pg.store.queue.jobs import MAX_DEATHS, Claim, Job, Key
 log = logging.getLogger(__name__)
 
 BATCHES_AHEAD = 2
-CONTENT_ROWS_PER_READ = 8
-"""Rows read at once where pictures are in the table: bounds memory to twice as many undecoded pictures."""
 
 
 class ReadingStopped(Exception):
@@ -51,6 +51,8 @@ class Pipeline:
         self.context = context
         self.reading = reading
         self.writing = writing
+        has_content = context.collection.content_column is not None
+        self._reader = ImageReader(reading, CONTENT_ROWS_PER_READ if has_content else sys.maxsize)
         self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._done: queue.Queue[tuple[Claim, list[Outcome]] | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._errors: list[BaseException] = []
@@ -148,7 +150,9 @@ class Pipeline:
             for index, (job, key) in enumerate(chunk):
                 image = stored.get(index)
                 future = None
-                if image is not None:
+                if image is not None and image.failure is not None:
+                    future = failed_future(image.failure)
+                elif image is not None:
                     future = pool.submit(image)
                     # Those of hosts hold no bytes of the table, and are not waited for.
                     if image.content is not None:
@@ -164,10 +168,15 @@ class Pipeline:
         Raises:
             ReadingStopped: The pipeline ended meanwhile. (An empty answer would say that the rows are gone.)
         """
+
+        def go_on() -> None:
+            if self.context.is_ending():
+                raise ReadingStopped
+
         while True:
             try:
                 with self.context.stats.stages.timed(READ):
-                    return self.reading.read_images(keys)
+                    return self._reader.read(keys, go_on)
             except psycopg.errors.LockNotAvailable as error:
                 log.info("%s is locked against reading; waiting", self.context.collection.shown_source)
                 if self.context.is_ending():

@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
+from imgvec_pg.errors import ImageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import DelayedKey, Key, delay_keys, finish_jobs
 from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, read_like_triggers, short_transaction
@@ -21,12 +22,17 @@ from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, read_like_triggers, sh
 
 @dataclass(frozen=True)
 class StoredImage:
-    """Image reference of a row: the key's position in the request (from 0), a path or bytes, or neither; and its hash."""
+    """Image reference of a row: the key's position in the request (from 0), a path or bytes, or neither; and its hash.
+
+    Attributes:
+        failure: Why its bytes could not be read; there are none then.
+    """
 
     position: int
     path: str | None
     content: bytes | None
     reference_hash: bytes
+    failure: ImageError | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class EmbeddingStore:
             register_vector(connection)
         parts = bindable(collection.parts(vector_schema))
         self._read = render("collection/read_images.sql", **parts)
+        self._read_size = render("collection/read_image_size.sql", **parts)
         self._write = render("collection/write_embeddings.sql", **parts)
         self._fail = render("collection/write_failures.sql", **parts)
         self._has_gone = render("collection/has_gone.sql", **parts)
@@ -130,6 +137,16 @@ class EmbeddingStore:
             read_like_triggers(self.connection, self.collection)
             rows = self.connection.execute(self._read, {"keys": Jsonb(list(keys))}, binary=True)
             return [StoredImage(position - 1, *values) for position, *values in rows]
+
+    def read_image_size(self, key: Key) -> tuple[int | None, bytes] | None:
+        """Return how many bytes a row's picture has in the table, None for none, and its hash; None where the row is gone.
+
+        Raises:
+            As read_images.
+        """
+        with short_transaction(self.connection):
+            read_like_triggers(self.connection, self.collection)
+            return self.connection.execute(self._read_size, {"keys": Jsonb([key])}, binary=True).fetchone()
 
     def write(
         self,

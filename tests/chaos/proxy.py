@@ -1,23 +1,30 @@
-"""A TCP proxy on loopback that can stop forwarding in both directions without closing anything: a half-open network."""
+"""A TCP proxy on loopback that can stop forwarding in both directions without closing anything, or be slow."""
 
 import select
 import socket
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 
 class Proxy:
-    """Forwards connections to a port of this machine until its `with` block ends.
+    """Forwards connections to a server of this machine until its `with` block ends.
+
+    Args:
+        target: Its port, or the path of its Unix socket, which holds less back than a TCP connection does.
+        bytes_per_second: What comes from the server, all connections together, at most.
 
     Attributes:
         port: Where it listens.
         stalls_all: Nothing is forwarded, whenever the connection was made; new ones are accepted.
     """
 
-    def __init__(self, target_port: int) -> None:
-        self.target_port = target_port
+    def __init__(self, target: int | str, bytes_per_second: float | None = None) -> None:
+        self.target = target
+        self.bytes_per_second = bytes_per_second
+        self._servers: set[socket.socket] = set()
         self.stalls_all = False
         self._stalled: set[socket.socket] = set()
         self._pairs: dict[socket.socket, socket.socket] = {}
@@ -50,10 +57,18 @@ class Proxy:
             for one in ready:
                 if one is self._listener:
                     client, _ = self._listener.accept()
-                    server = socket.create_connection(("127.0.0.1", self.target_port))
+                    server = self._connect()
+                    self._servers.add(server)
                     self._pairs.update({client: server, server: client})
                 elif one in self._pairs:
                     self._pass_on(one)
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self.target, int):
+            return socket.create_connection(("127.0.0.1", self.target))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self.target)
+        return server
 
     def _pass_on(self, one: socket.socket) -> None:
         other = self._pairs[one]
@@ -61,6 +76,8 @@ class Proxy:
         with suppress(OSError):
             data = one.recv(65536)
             if data:
+                if self.bytes_per_second is not None and one in self._servers:
+                    time.sleep(len(data) / self.bytes_per_second)
                 other.sendall(data)
         if not data:
             for each in (one, other):

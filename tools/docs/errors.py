@@ -48,7 +48,8 @@ FAILURES = {
         "1",
     ),
     "fetch_limit": (
-        "took more than 20 seconds, more bytes than allowed, fewer than announced, or too many redirects",
+        "took more than 20 seconds (bytes in the table: 10, over a slow link), more bytes than allowed, fewer than announced, or "
+        "too many redirects",
         "3; 1 where no try can help",
     ),
     "fetch_failed": ("any other answer, or none", "3; 1 where no try can help"),
