@@ -16,6 +16,7 @@ import psycopg
 from PIL.Image import Image
 
 from imgvec_pg.database.connect import Connection, connect, one_line
+from imgvec_pg.database.encodings import can_hold
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ModelError, NoWorkerError, UsageError
@@ -25,6 +26,7 @@ from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.query_embedding import (
     ModelOptions,
     ask_with_words,
+    cached_text,
     embed_picture,
     embed_words,
     load_collection_model,
@@ -59,8 +61,7 @@ def vector_of_words(
     """
 
     text = prompted(collection, words)
-    values = {"model_id": collection.model_id, "text": text}
-    cached = connection.execute(load_sql("queries/cached_text.sql"), values).fetchone()
+    cached = cached_text(connection, collection.model_id, text)
     if cached is not None and not cached[1]:
         return read_vector(cached[0])
     # What is written to the cache in the caller's transaction would keep all others waiting who ask for the same words.
@@ -141,9 +142,11 @@ def _by_worker(
     """
     if embedding == "process":
         return None
+    # What the database cannot hold, no worker can read.
+    is_told = words is None or can_hold(own, words)
     values = {"model_id": collection.model_id}
     row = own.execute(load_sql("queries/has_worker.sql"), values).fetchone()
-    if row is not None and row[0]:
+    if row is not None and row[0] and is_told:
         try:
             found = _ask(own, {**values, "words": words, "image": image})
         except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege) as error:

@@ -12,6 +12,7 @@ import psycopg
 from PIL.Image import Image
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
+from imgvec_pg.database.encodings import can_hold
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import IMAGE, TEXT
@@ -62,7 +63,7 @@ def ask_with_words(
             "cannot be searched for; ask with a picture (--image FILE) or a row (--like KEY)"
         )
     values = {"model_id": collection.model_id, "text": text}
-    cached = connection.execute(load_sql("queries/cached_text.sql"), values).fetchone()
+    cached = cached_text(connection, collection.model_id, text)
     if cached is not None:
         if cached[1]:
             _write_cache(connection, load_sql("queries/touch_text.sql"), values)
@@ -71,6 +72,18 @@ def ask_with_words(
         return SearchQuery("words", words, embed())
     embedder = load_collection_model(connection, collection, options)
     return SearchQuery("words", words, embed_words(connection, collection, embedder, words))
+
+
+def cached_text(connection: Connection, model_id: int, text: str) -> tuple[str, bool] | None:
+    """Return the vector of a text as pgvector prints it, and whether it was not asked for lately; None where it is not cached.
+
+    A text that the database's encoding cannot hold is never there, and to ask for it would be an error.
+    """
+    if not can_hold(connection, text):
+        return None
+    values = {"model_id": model_id, "text": text}
+    row = connection.execute(load_sql("queries/cached_text.sql"), values).fetchone()
+    return None if row is None else (str(row[0]), bool(row[1]))
 
 
 def embed_words(

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.queue.jobs import Key
 
-DUMP_KEYS = partial(json.dumps, default=str)
-"""A Decimal key travels as text, which PostgreSQL reads without rounding it."""
+DUMP_KEYS = partial(json.dumps, default=str, ensure_ascii=False)
+"""A Decimal key travels as text, which PostgreSQL reads without rounding it; in its own letters (see database.encodings)."""
 
 
 Float32Array = npt.NDArray[np.float32]

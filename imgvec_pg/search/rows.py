@@ -90,7 +90,7 @@ def find_row(connection: Connection, collection: Collection, key: Key) -> RowKey
         ),
     )
     try:
-        row = connection.execute(statement, {"key": json.dumps(key)}).fetchone()
+        row = connection.execute(statement, {"key": json.dumps(key, ensure_ascii=False)}).fetchone()
     except psycopg.DataError as error:
         expected = ", ".join(map(" ".join, zip(collection.key_columns, collection.key_types, strict=True)))
         raise UsageError(
@@ -151,5 +151,5 @@ def is_visible(connection: Connection, collection: Collection, key: Key, where: 
     parts = bindable(collection.parts(vector_schema(connection)))
     statement = render("collection/row_visible.sql", **parts, condition=bracketed(where))
     with read_only_transaction(connection, collection, where) as cursor:
-        row = cursor.execute(statement, {"key": json.dumps(key, default=str)}).fetchone()
+        row = cursor.execute(statement, {"key": json.dumps(key, default=str, ensure_ascii=False)}).fetchone()
     return row is not None and bool(row[0])

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.encodings import can_hold, server_encoding
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.header import ImageDescription
@@ -72,7 +73,7 @@ def add_files(
     A file met in a folder that is no image is counted only; one that was named is a failure.
     """
     result = Added()
-    files = _files(met, result)
+    files = _files(connection, met, result)
     while batch := list(islice(files, FILES_PER_TRANSACTION)):
         with connection.transaction():
             # A file may have been named twice, and one statement cannot write a row twice.
@@ -82,8 +83,8 @@ def add_files(
     return result
 
 
-def _files(met: Iterable[Met], result: Added) -> Iterator[FoundFile]:
-    """Pass on the files whose names PostgreSQL can store; note the rest in the result."""
+def _files(connection: Connection, met: Iterable[Met], result: Added) -> Iterator[FoundFile]:
+    """Pass on the files whose names the database can store; note the rest in the result."""
     for item in met:
         if isinstance(item, SymbolicLink):
             result.symbolic_links += 1
@@ -92,6 +93,10 @@ def _files(met: Iterable[Met], result: Added) -> Iterator[FoundFile]:
         elif printable(item.path) != item.path:
             message = "its name is not UTF-8, which a text column cannot hold: rename it"
             result.failed.append(FailedFile(printable(item.path), "name_not_utf8", message))
+        elif not can_hold(connection, item.path):
+            encoding = server_encoding(connection)
+            message = f"its name has letters that the database's encoding {encoding} lacks: rename it"
+            result.failed.append(FailedFile(item.path, "name_not_in_encoding", message))
         else:
             yield item
 

@@ -8,7 +8,13 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ModelError, UsageError
-from imgvec_pg.search.query_embedding import ModelOptions, embed_words, load_collection_model, prompted
+from imgvec_pg.search.query_embedding import (
+    ModelOptions,
+    cached_text,
+    embed_words,
+    load_collection_model,
+    prompted,
+)
 from imgvec_pg.search.query_types import Float32Array, vector_text
 from imgvec_pg.search.transaction import bracketed, read_only_transaction, read_vector, shown_columns
 from imgvec_pg.store.collection import Collection
@@ -47,8 +53,7 @@ def embed_texts(
     embedder: Embedder | None = None
     vectors = []
     for text, words in zip(asked, texts, strict=True):
-        known = {"model_id": collection.model_id, "text": text}
-        row = connection.execute(load_sql("queries/cached_text.sql"), known).fetchone()
+        row = cached_text(connection, collection.model_id, text)
         if row is not None:
             vectors.append(read_vector(row[0]))
             continue

@@ -26,7 +26,7 @@ class PagePosition:
 
     def text(self) -> str:
         """Return it as it can be given back: {"distance": 0.25, "key": {"id": 7}}."""
-        return DUMP_KEYS({"distance": self.distance, "key": self.key}, ensure_ascii=False)
+        return DUMP_KEYS({"distance": self.distance, "key": self.key})
 
 
 def parse_place(collection: Collection, text: str) -> PagePosition:

@@ -102,7 +102,8 @@ def compare_collections(
         # Taking turns: what one reads from the disk must not always help the same other.
         for place in random.Random(len(both)).sample((0, 1), 2):  # noqa: S311
             began = time.monotonic()
-            found = _ask(connection, (present, target)[place], "neighbours", {"key": json.dumps(key)})
+            values: dict[str, object] = {"key": json.dumps(key, ensure_ascii=False)}
+            found = _ask(connection, (present, target)[place], "neighbours", values)
             seconds[place].append(time.monotonic() - began)
             answers.append((place, [other for other in found if other != show_key(key)][:NEAREST]))
         answers.sort()
