@@ -11,6 +11,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import Row, TupleRow
 
+from imgvec_pg.database.encodings import adapt_text
 from imgvec_pg.database.sql_templates import load_sql
 
 
@@ -87,5 +88,6 @@ def prepare_session(connection: OwnConnection) -> None:
     found = psycopg.Cursor(connection).execute(load_sql("queries/session_settings.sql"), values).fetchall()
     connection.is_pooled = bool(found[0][0])
     connection.settings = {str(row[1]): str(row[2]) for row in found if row[1] is not None and row[0]}
+    adapt_text(connection)
     # For transactions that psycopg begins; the session's default cannot be had behind a pooler.
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED

@@ -15,7 +15,7 @@ from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.fetching.application_fetch import Fetch, find_fetch, read_picture
 from imgvec_pg.images.fetching.url import AllowedUrls
 from imgvec_pg.images.reference import ImageReference
-from imgvec_pg.search.query_types import DUMP_KEYS
+from imgvec_pg.search.query_types import dump_keys
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
 
@@ -43,7 +43,7 @@ def read_pictures(
         rows = {
             position - 1: (path, content)
             for position, path, content, _ in connection.execute(
-                statement, {"keys": Jsonb(list(chunk), dumps=DUMP_KEYS)}, binary=True
+                statement, {"keys": Jsonb(list(chunk), dumps=dump_keys)}, binary=True
             )
         }
         for position in range(len(chunk)):

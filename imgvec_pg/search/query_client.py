@@ -15,6 +15,7 @@ import psycopg
 from PIL.Image import Image
 
 from imgvec_pg.database.connect import Connection, connect, one_line
+from imgvec_pg.database.encodings import can_hold
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ModelError, NoWorkerError, UsageError
@@ -151,9 +152,11 @@ def _by_worker(
     """
     if embedding == "process":
         return None
+    # What the database cannot hold, no worker can read.
+    is_told = words is None or can_hold(own, words)
     values = {"model_id": collection.model_id}
     row = own.execute(load_sql("queries/has_worker.sql"), values).fetchone()
-    if row is not None and row[0]:
+    if row is not None and row[0] and is_told:
         try:
             found = _ask(own, {**values, "words": words, "image": image})
         except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege) as error:

@@ -9,6 +9,7 @@ import psycopg
 from PIL.Image import Image
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
+from imgvec_pg.database.encodings import can_hold
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.embedding.embedder import Embedder, describe_truncation
 from imgvec_pg.embedding.golden import IMAGE, TEXT
@@ -81,7 +82,12 @@ class CachedText:
 
 
 def read_cached(connection: Connection, collection: Collection, text: str) -> CachedText | None:
-    """Return what the cache of texts has of a prompted text; None for a text that it does not have."""
+    """Return what the cache of texts has of a prompted text; None for a text that it does not have.
+
+    A text that the database's encoding cannot hold is never there, and to look for it would be an error.
+    """
+    if not can_hold(connection, text):
+        return None
     values = {"model_id": collection.model_id, "text": text}
     row = connection.execute(load_sql("queries/cached_text.sql"), values).fetchone()
     return None if row is None else CachedText(EmbeddedWords(read_vector(row[0]), row[2]), row[1])

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,24 @@ import numpy.typing as npt
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.queue.jobs import Key
 
-DUMP_KEYS = partial(json.dumps, default=str)
-"""A Decimal key travels as text, which PostgreSQL reads without rounding it."""
+
+def dump_keys(keys: object) -> str:
+    """Return keys as JSON: a Decimal as text, which PostgreSQL reads without rounding it, and letters as they are.
+
+    Not every encoding of a database takes an escape (see database.encodings). What is no text at all, as an argument with
+    bytes that are no UTF-8, stays an escape, which PostgreSQL refuses.
+    """
+    text = json.dumps(keys, default=str, ensure_ascii=False)
+    return text if is_utf8(text) else json.dumps(keys, default=str)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 Float32Array = npt.NDArray[np.float32]

@@ -13,7 +13,7 @@ from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import CollectionError, ImageError, UsageError
 from imgvec_pg.search.images import read_pictures
 from imgvec_pg.search.nearest import Neighbour
-from imgvec_pg.search.query_types import RowKey, SearchQuery, show_key
+from imgvec_pg.search.query_types import RowKey, SearchQuery, dump_keys, show_key
 from imgvec_pg.search.transaction import bracketed, read_only_transaction, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
@@ -89,7 +89,7 @@ def find_row(connection: Connection, collection: Collection, key: Key) -> RowKey
         ),
     )
     try:
-        row = connection.execute(statement, {"key": json.dumps(key)}).fetchone()
+        row = connection.execute(statement, {"key": dump_keys(key)}).fetchone()
     except psycopg.DataError as error:
         expected = ", ".join(map(" ".join, zip(collection.key_columns, collection.key_types, strict=True)))
         raise UsageError(
@@ -150,5 +150,5 @@ def is_visible(connection: Connection, collection: Collection, key: Key, where: 
     parts = bindable(collection.parts(vector_schema(connection)))
     statement = render("collection/row_visible.sql", **parts, condition=bracketed(where))
     with read_only_transaction(connection, collection, where) as cursor:
-        row = cursor.execute(statement, {"key": json.dumps(key, default=str)}).fetchone()
+        row = cursor.execute(statement, {"key": dump_keys(key)}).fetchone()
     return row is not None and bool(row[0])

@@ -13,6 +13,7 @@ from pgvector.psycopg import register_vector
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.encodings import as_held
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import ImageError
 from imgvec_pg.store.collection import Collection
@@ -238,8 +239,7 @@ class EmbeddingStore:
 
     def _storable(self, message: str) -> str:
         """Return a message as a text column of this database can hold it."""
-        encoding = self.connection.info.encoding
-        return message.replace("\0", "\\0")[:1000].encode(encoding, "replace").decode(encoding)
+        return as_held(self.connection, message.replace("\0", "\\0")[:1000])
 
 
 def newest_by_key(rows: Sequence[KeyResult]) -> list[KeyResult]:

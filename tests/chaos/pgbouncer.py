@@ -1,5 +1,6 @@
 """pgbouncer in transaction mode before a server, where Debian's package is installed."""
 
+import os
 import shutil
 import subprocess
 import time
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from own import Own, free_port
 from psycopg.conninfo import make_conninfo
 
@@ -29,6 +31,13 @@ pidfile = {folder}/pid
 """
 
 
+def needs_pgbouncer() -> pytest.MarkDecorator:
+    """Skip where it is not installed, unless IMGVEC_TEST_REQUIRES says that it is: then the tests fail."""
+    required = "pgbouncer" in os.environ.get("IMGVEC_TEST_REQUIRES", "")
+    missing = find_pgbouncer() is None and not required
+    return pytest.mark.skipif(missing, reason="not run: pgbouncer is not installed (Debian: pgbouncer)")
+
+
 def find_pgbouncer() -> str | None:
     """Return the program, None where it is not installed."""
     return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
@@ -38,7 +47,7 @@ def find_pgbouncer() -> str | None:
 def pooled(own: Own, size: int) -> Iterator[str]:
     """Give a connection string through a pool of so many sessions."""
     program = find_pgbouncer()
-    assert program is not None
+    assert program is not None, "pgbouncer is required here and not installed"
     folder, listen = make_temporary_directory("imgvec-pgbouncer-"), free_port()
     user = choose_user(own.directory / "data")
     configuration = folder / "pgbouncer.ini"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from imgvec_faulty_embedder import FaultyGrid
 from own import MakeServer
-from pgbouncer import find_pgbouncer, pooled
+from pgbouncer import needs_pgbouncer, pooled
 from standby import connect_soon, run_primary_and_standby
 from workers import NAME, change_picture, check, count, imgvec, make_table, queued_keys, wait_until
 
@@ -132,9 +132,7 @@ def test_a_standby_that_lags_is_waited_for(
             replica_lag_seconds(blind)
 
 
-@pytest.mark.skipif(
-    find_pgbouncer() is None, reason="not run: pgbouncer is not installed (Debian: pgbouncer)"
-)
+@needs_pgbouncer()
 def test_a_worker_works_through_pgbouncer_and_leaves_its_sessions_as_they_were(
     make_server: MakeServer, plugin_environment: dict[str, str], root: Path
 ) -> None:

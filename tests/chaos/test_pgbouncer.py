@@ -8,15 +8,13 @@ import pytest
 from every_command import walk
 from odd_settings import ODD, set_odd
 from own import MakeServer, Own
-from pgbouncer import find_pgbouncer, pooled
+from pgbouncer import needs_pgbouncer, pooled
 
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import connect, is_pooled
 
-pytestmark = pytest.mark.skipif(
-    find_pgbouncer() is None, reason="not run: pgbouncer is not installed (Debian: pgbouncer)"
-)
+pytestmark = needs_pgbouncer()
 # What pgbouncer itself carries from one session to another for each client.
 CARRIED = ("application_name", "client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings")
 SESSIONS = 3

@@ -11,7 +11,7 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import NearestOptions, Neighbour
-from imgvec_pg.search.query_types import DUMP_KEYS, Float32Array, vector_text
+from imgvec_pg.search.query_types import Float32Array, dump_keys, vector_text
 from imgvec_pg.search.transaction import bracketed, read_only_transaction, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
@@ -26,7 +26,7 @@ class PagePosition:
 
     def text(self) -> str:
         """Return it as it can be given back: {"distance": 0.25, "key": {"id": 7}}."""
-        return DUMP_KEYS({"distance": self.distance, "key": self.key}, ensure_ascii=False)
+        return dump_keys({"distance": self.distance, "key": self.key})
 
 
 def parse_place(collection: Collection, text: str) -> PagePosition:
@@ -77,7 +77,7 @@ def read_page(
         "query": vector_text(query),
         "k": options.k,
         "after_distance": after and after.distance,
-        "after_key": after and Jsonb(after.key, dumps=DUMP_KEYS),
+        "after_key": after and Jsonb(after.key, dumps=dump_keys),
     }
     with read_only_transaction(connection, collection, options.where) as cursor:
         found = cursor.execute(statement, values).fetchall()

@@ -10,7 +10,7 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import Neighbours
-from imgvec_pg.search.query_types import DUMP_KEYS
+from imgvec_pg.search.query_types import dump_keys
 from imgvec_pg.search.transaction import read_only_transaction
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
@@ -56,7 +56,7 @@ def fuse_answers(
     Raises:
         DatabaseError: The constant is below 0.
     """
-    first, second = ([Jsonb(row.key, dumps=DUMP_KEYS) for row in answer.rows] for answer in answers)
+    first, second = ([Jsonb(row.key, dumps=dump_keys) for row in answer.rows] for answer in answers)
     with read_only_transaction(connection, collection) as cursor:
         fused = cursor.execute(
             load_sql("queries/fuse.sql"), {"first": first, "second": second, "rank_constant": rank_constant}

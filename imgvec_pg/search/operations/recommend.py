@@ -9,7 +9,7 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.nearest import MAX_K, NearestOptions, Neighbours, find_nearest
-from imgvec_pg.search.query_types import DUMP_KEYS, Float32Array, read_vector
+from imgvec_pg.search.query_types import Float32Array, dump_keys, read_vector
 from imgvec_pg.search.transaction import bracketed, read_only_transaction
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
@@ -31,8 +31,8 @@ def preference_vector(
     """
     values: dict[str, object] = {
         "collection": collection.name,
-        "liked": [Jsonb(key, dumps=DUMP_KEYS) for key in liked],
-        "disliked": [Jsonb(key, dumps=DUMP_KEYS) for key in disliked],
+        "liked": [Jsonb(key, dumps=dump_keys) for key in liked],
+        "disliked": [Jsonb(key, dumps=dump_keys) for key in disliked],
         "disliked_weight": disliked_weight,
     }
     return _vector(connection, collection, "queries/preference.sql", values)
@@ -55,7 +55,7 @@ def mean_vector(connection: Connection, collection: Collection, where: str) -> F
         raise CollectionError(
             f'no embedded row of collection "{collection.name}" matches {where!r}; expected one at least'
         )
-    keys = [Jsonb(key, dumps=DUMP_KEYS) for (key,) in found]
+    keys = [Jsonb(key, dumps=dump_keys) for (key,) in found]
     values: dict[str, object] = {"collection": collection.name, "keys": keys}
     return _vector(connection, collection, "queries/mean_embedding.sql", values)
 

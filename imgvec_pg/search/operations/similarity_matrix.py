@@ -7,7 +7,7 @@ from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.search.query_types import DUMP_KEYS, Float32Array
+from imgvec_pg.search.query_types import Float32Array, dump_keys
 from imgvec_pg.search.transaction import read_only_transaction
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
@@ -19,7 +19,7 @@ def similarity_matrix(connection: Connection, collection: Collection, keys: Sequ
     Raises:
         DatabaseError: A row has no embedding, or the keys are not 1 to 500.
     """
-    values = {"collection": collection.name, "keys": [Jsonb(key, dumps=DUMP_KEYS) for key in keys]}
+    values = {"collection": collection.name, "keys": [Jsonb(key, dumps=dump_keys) for key in keys]}
     with read_only_transaction(connection, collection) as cursor:
         found = cursor.execute(load_sql("queries/similarity_matrix.sql"), values).fetchall()
     return np.array(found, dtype=np.float32).reshape(len(keys), len(keys))

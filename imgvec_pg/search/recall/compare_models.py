@@ -1,6 +1,5 @@
 """Two collections of one source side by side: how far their answers agree, how long they take, how large they are."""
 
-import json
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionError, ImgvecError, ModelError
-from imgvec_pg.search.query_types import show_key
+from imgvec_pg.search.query_types import dump_keys, show_key
 from imgvec_pg.search.recall.measurements import percentiles
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.switch import Missing, collection_bytes, count_missing_beside
@@ -105,7 +104,8 @@ def compare_collections(
         # Taking turns: what one reads from the disk must not always help the same other.
         for place in random.Random(len(both)).sample((0, 1), 2):  # noqa: S311
             began = time.monotonic()
-            found = _ask(connection, (present, target)[place], "neighbours", {"key": json.dumps(key)})
+            values: dict[str, object] = {"key": dump_keys(key)}
+            found = _ask(connection, (present, target)[place], "neighbours", values)
             seconds[place].append(time.monotonic() - began)
             answers.append((place, [other for other in found if show_key(other) != show_key(key)][:NEAREST]))
         answers.sort(key=itemgetter(0))

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.encodings import can_hold, server_encoding
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.header import ImageDescription
@@ -105,7 +106,7 @@ def add_files(
         seen: Is given the ids of the rows whose files were met.
     """
     result = Added()
-    files = _files(met, result)
+    files = _files(connection, met, result)
     gone = GoneFiles()
     while batch := list(islice(files, FILES_PER_TRANSACTION)):
         with connection.transaction():
@@ -121,8 +122,8 @@ def add_files(
     return result
 
 
-def _files(met: Iterable[Met], result: Added) -> Iterator[FoundFile]:
-    """Pass on the files whose names PostgreSQL can store; note the rest in the result."""
+def _files(connection: Connection, met: Iterable[Met], result: Added) -> Iterator[FoundFile]:
+    """Pass on the files whose names the database can store; note the rest in the result."""
     for item in met:
         if isinstance(item, SymbolicLink):
             result.symbolic_links += 1
@@ -135,6 +136,10 @@ def _files(met: Iterable[Met], result: Added) -> Iterator[FoundFile]:
         elif printable(item.path) != item.path:
             message = "its name is not UTF-8, which a text column cannot hold: rename it"
             result.failed.append(FailedFile(printable(item.path), "name_not_utf8", message))
+        elif not can_hold(connection, item.path):
+            encoding = server_encoding(connection)
+            message = f"its name has letters that the database's encoding {encoding} lacks: rename it"
+            result.failed.append(FailedFile(item.path, "name_not_in_encoding", message))
         else:
             yield item
 
