@@ -6,21 +6,23 @@ Imported by Alembic as it starts, so it imports of Alembic only what it defines 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import psycopg
 from alembic.operations import MigrateOperation, Operations
 from psycopg import sql
 from sqlalchemy import text
+from sqlalchemy.util import await_only
 
 from imgvec_pg.alembic import offline_sql
 from imgvec_pg.alembic.migration_errors import MigrationError, telling
 from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sql_templates import as_alembic_text, load_sql
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection as create_in_database
 from imgvec_pg.store.collection_ddl import drop_collection as drop_in_database
-from imgvec_pg.store.registry import find_collections
+from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.spec import CollectionSpec
 
 # Below Alembic's own, which is the one that an alembic.ini shows.
@@ -178,19 +180,18 @@ def create(operations: Operations, operation: CreateCollectionOp) -> None:
         if operations.migration_context.as_sql:
             execute(operations, offline_sql.creating(spec, _vector(operations)))
             return
-        connection = psycopg_connection(operations)
-        found = _find(connection, spec.name)
+        found = look_up(operations, spec)
         if found is not None:
-            row = connection.execute(
-                "SELECT c.source::oid IS NOT DISTINCT FROM to_regclass(%s)::oid FROM imgvec.collection AS c WHERE c.id = %s",
-                [spec.source, found.id],
-            ).fetchone()
-            if found.model_name != spec.model or not (row and row[0]):
+            if found.model_name != spec.model or not found.is_of_source:
                 raise MigrationError(
-                    f'collection "{found.name}" exists already, over {found.shown_source} by {found.model_name}; expected '
+                    f'collection "{spec.name}" exists already, over {found.source} by {found.model_name}; expected '
                     f"{spec.source} by {spec.model}. Drop it first, or choose another name"
                 )
-            log.info("collection %s exists already", found.name)
+            log.info("collection %s exists already", spec.name)
+            return
+        connection = psycopg_connection(operations)
+        if connection is None:
+            execute(operations, offline_sql.creating(spec, _vector(operations)))
             return
         with keeping_settings(connection):
             create_in_database(connection, spec)
@@ -202,13 +203,15 @@ def drop(operations: Operations, operation: DropCollectionOp) -> None:
         if operations.migration_context.as_sql:
             execute(operations, offline_sql.dropping(operation.spec))
             return
-        connection = psycopg_connection(operations)
-        found = _find(connection, operation.spec.name)
-        if found is None:
+        if look_up(operations, operation.spec) is None:
             log.info("there is no collection %s", operation.spec.name)
             return
+        connection = psycopg_connection(operations)
+        if connection is None:
+            execute(operations, offline_sql.dropping(operation.spec))
+            return
         with keeping_settings(connection):
-            drop_in_database(connection, found)
+            drop_in_database(connection, get_collection(connection, operation.spec.name))
 
 
 @Operations.implementation_for(CreateTriggersOp)
@@ -240,23 +243,38 @@ def drop_functions(operations: Operations, operation: DropFunctionsOp) -> None:
         execute(operations, offline_sql.dropping_functions(offline_sql.named(operation.spec)))
 
 
-def psycopg_connection(operations: Operations) -> Connection:
-    """Return the driver's connection, in whose transaction the migration runs.
+def psycopg_connection(operations: Operations) -> Connection | None:
+    """Return the driver's connection, in whose transaction the migration runs; None where it is another driver's.
 
-    Raises:
-        MigrationError: It is another driver's.
+    Those (asyncpg, psycopg in an async engine) run the statements of --sql.
     """
     bind = operations.get_bind()
     bind.execute(text("SELECT 1"))  # the transaction begins, so that psycopg's own are savepoints in it
     connection = bind.connection.driver_connection
-    if not isinstance(connection, psycopg.Connection):
-        raise MigrationError(
-            f"the migration runs over {bind.dialect.driver}; expected psycopg 3: postgresql+psycopg:// as the URL"
-        )
-    row = connection.execute("SELECT to_regclass('imgvec.collection')").fetchone()
-    if row is None or row[0] is None:
+    return connection if isinstance(connection, psycopg.Connection) else None
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A collection that is there: its model, the name of its source, and whether that is the one of the spec."""
+
+    model_name: str
+    source: str
+    is_of_source: bool
+
+
+def look_up(operations: Operations, spec: CollectionSpec) -> Registered | None:
+    """Return what the registry has under a spec's name.
+
+    Raises:
+        MigrationError: The database has no schema imgvec.
+    """
+    bind = operations.get_bind()
+    if bind.execute(text("SELECT to_regclass('imgvec.collection') IS NULL")).scalar_one():
         raise MigrationError("the database has no schema imgvec yet; run first: imgvec migrate")
-    return connection
+    statement = text(load_sql("alembic/find_collection.sql").as_string(None).rstrip().removesuffix(";"))
+    found = bind.execute(statement, {"name": spec.name, "source": spec.source or ""}).one_or_none()
+    return None if found is None else Registered(*found)
 
 
 @contextmanager
@@ -271,36 +289,57 @@ def keeping_settings(connection: Connection) -> Iterator[None]:
     )
 
 
-def find_collection(connection: Connection, name: str) -> Collection:
-    """Return the collection of this name.
+def require_collection(operations: Operations, spec: CollectionSpec) -> None:
+    """Check that a collection is there.
 
     Raises:
-        MigrationError: There is none.
+        MigrationError: It is not.
     """
-    found = _find(connection, name)
-    if found is None:
-        raise MigrationError(f'collection "{name}" does not exist; op.create_collection makes it')
-    return found
+    if look_up(operations, spec) is None:
+        raise MigrationError(f'collection "{spec.name}" does not exist; op.create_collection makes it')
 
 
 def _collection(operations: Operations, spec: CollectionSpec) -> Collection:
-    if operations.migration_context.as_sql:
-        return offline_sql.planned_collection(spec.resolve())
-    return find_collection(psycopg_connection(operations), spec.name)
-
-
-def _find(connection: Connection, name: str) -> Collection | None:
-    return next((found for found in find_collections(connection, name) if found.name == name), None)
+    if not operations.migration_context.as_sql:
+        require_collection(operations, spec)
+        connection = psycopg_connection(operations)
+        if connection is not None:
+            return get_collection(connection, spec.name)
+    return offline_sql.planned_collection(spec.resolve())
 
 
 def _vector(operations: Operations) -> str:
     context = operations.migration_context
     if context.as_sql:
         return str(context.opts.get("imgvec_vector_schema", "public"))
-    return vector_schema(psycopg_connection(operations))
+    connection = psycopg_connection(operations)
+    if connection is not None:
+        return vector_schema(connection)
+    schema = operations.get_bind().execute(as_alembic_text("alembic/vector_schema.sql")).scalar_one_or_none()
+    if schema is None:
+        raise MigrationError(
+            "the extension vector (pgvector) is not installed in this database; run: imgvec migrate"
+        )
+    return str(schema)
 
 
 def execute(operations: Operations, statement: sql.Composed) -> None:
-    """Run a statement, or write it into the script."""
+    """Run one or more statements, or write them into the script."""
     plain = statement.as_string(None).rstrip().removesuffix(";")
+    if not operations.migration_context.as_sql and operations.get_bind().dialect.driver == "asyncpg":
+        _execute_by_asyncpg(operations, plain)
+        return
     operations.execute(text(plain.replace(":", "\\:")))
+
+
+def _execute_by_asyncpg(operations: Operations, script: str) -> None:
+    """Run a script by the simple protocol: asyncpg prepares what SQLAlchemy hands it, which may be one statement only."""
+    bind = operations.get_bind()
+    bind.execute(text("SELECT 1"))  # the transaction begins
+    try:
+        driver_connection: Any = bind.connection.driver_connection
+        await_only(driver_connection.execute(script))
+    except Exception as error:
+        if getattr(error, "sqlstate", None) is None:
+            raise
+        raise MigrationError(f"PostgreSQL: {' '.join(str(error).split())}") from error
