@@ -15,7 +15,7 @@ from imgvec_pg.errors import UsageError
 from imgvec_pg.flask.commands import imgvec_command
 from imgvec_pg.flask.error_hints import flask_commands
 from imgvec_pg.search.query_client import vector_of_image, vector_of_words
-from imgvec_pg.sqlalchemy.executor import Found, connection_of
+from imgvec_pg.sqlalchemy.executor import Found, check_select, connection_of
 from imgvec_pg.sqlalchemy.query import Picture, QueryInput, Words, read_query
 from imgvec_pg.sqlalchemy.resolve import AnySelect, find_class, target_of
 from imgvec_pg.sqlalchemy.search import search
@@ -151,6 +151,7 @@ class ImgVec:
         # It refuses another database than PostgreSQL by psycopg 3.
         _ = self.engine
         session = self.db.session()
+        check_select(statement, "search()")
         by = by or find_class(statement)
         is_to_embed = isinstance(query, str | bytes | Path | Image | Words | Picture)
         if by is None or is_to_embed:

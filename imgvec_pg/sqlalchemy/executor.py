@@ -63,7 +63,7 @@ def search(
     """Find the k nearest of the rows that a select gives, by the way that suits its filters.
 
     Settings of the running transaction are as before afterwards; in autocommit mode, where none would last, searches
-    take the session's own. Needs a driver with %(name)s values, such as psycopg. How large the collection is and whether
+    take the session's own. How large the collection is and whether
     it has an index is looked up every five seconds: in between it may cost time that this has changed, never rows. A collection
     that was dropped and created again is another one at once.
 
@@ -97,14 +97,24 @@ def search(
 def _check_arguments(statement: sa.Select[Any], collection: str) -> None:
     if not isinstance(collection, str):
         raise UsageError(f"the collection is {collection!r}; expected its name")
-    if not isinstance(statement, sa.Select):
-        raise UsageError(
-            f"search() was given a {type(statement).__name__}; expected a select over the collection's source"
-        )
+    check_select(statement, "search()")
     clause = forbidden_clause(statement)
     if clause is not None:
         raise UsageError(
             f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
+        )
+
+
+def check_select(statement: object, caller: str) -> None:
+    """Refuse what is no select of SQLAlchemy's: text(), a union, a class, a string, a Query.
+
+    Raises:
+        UsageError: It is one of these.
+    """
+    if not isinstance(statement, sa.Select):
+        raise UsageError(
+            f"{caller} was given a {type(statement).__name__}; expected a select over the collection's source, such as "
+            "select(Product)"
         )
 
 

@@ -53,6 +53,7 @@ def search(
         DatabaseError: The role lacks a right, or the database the library's schema.
     """
     check_k(k)
+    executor.check_select(statement, "search()")
     known_key = key
     if isinstance(by, str) and key is None:
         check_name(by)
