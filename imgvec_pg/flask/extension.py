@@ -15,10 +15,11 @@ from imgvec_pg.errors import UsageError
 from imgvec_pg.flask.commands import imgvec_command
 from imgvec_pg.flask.error_hints import flask_commands
 from imgvec_pg.search.query_client import vector_of_image, vector_of_words
-from imgvec_pg.sqlalchemy.executor import Found, check_select, connection_of
+from imgvec_pg.sqlalchemy.executor import Found, connection_of
 from imgvec_pg.sqlalchemy.query import Picture, QueryInput, Words, read_query
 from imgvec_pg.sqlalchemy.resolve import AnySelect, find_class, target_of
 from imgvec_pg.sqlalchemy.search import search
+from imgvec_pg.sqlalchemy.select_shape import check_select
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.mixin import EmbeddingMixin
 from imgvec_pg.store.registry import get_collection

@@ -12,7 +12,7 @@ from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import vector_text
-from imgvec_pg.sqlalchemy.executor import DISTANCE, check_select, forbidden_clause
+from imgvec_pg.sqlalchemy.executor import DISTANCE
 from imgvec_pg.sqlalchemy.query import (
     NearQuery,
     Picture,
@@ -23,6 +23,7 @@ from imgvec_pg.sqlalchemy.query import (
     read_query,
 )
 from imgvec_pg.sqlalchemy.resolve import AnySelect, EmbeddedSource, resolve, target_of
+from imgvec_pg.sqlalchemy.select_shape import check_select, forbidden_clause
 from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin
 
 Entities = TypeVarTuple("Entities")
