@@ -5,9 +5,10 @@ from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
 
-from imgvec_pg.alembic.collection_ops import execute, find_collection, psycopg_connection
+from imgvec_pg.alembic.bound_database import execute, require_collection
 from imgvec_pg.alembic.migration_errors import MigrationError, telling
 from imgvec_pg.store.collection_ddl import alteration, find_setting_problems
+from imgvec_pg.store.spec import CollectionSpec
 
 
 @Operations.register_operation("alter_collection")
@@ -68,5 +69,5 @@ class AlterCollectionOp(MigrateOperation):
 def alter(operations: Operations, operation: AlterCollectionOp) -> None:
     with telling():
         if not operations.migration_context.as_sql:
-            find_collection(psycopg_connection(operations), operation.name)
+            require_collection(operations, CollectionSpec(operation.name))
         execute(operations, alteration(operation.name, operation.settings))

@@ -4,23 +4,25 @@ Imported by Alembic as it starts, so it imports of Alembic only what it defines 
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any, ClassVar
 
-import psycopg
 from alembic.operations import MigrateOperation, Operations
-from psycopg import sql
-from sqlalchemy import text
 
 from imgvec_pg.alembic import offline_sql
+from imgvec_pg.alembic.bound_database import (
+    execute,
+    keeping_settings,
+    look_up,
+    psycopg_connection,
+    require_collection,
+    vector_of,
+)
 from imgvec_pg.alembic.migration_errors import MigrationError, telling
-from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection as create_in_database
 from imgvec_pg.store.collection_ddl import drop_collection as drop_in_database
-from imgvec_pg.store.registry import find_collections
+from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.spec import CollectionSpec
 
 # Below Alembic's own, which is the one that an alembic.ini shows.
@@ -176,21 +178,20 @@ def create(operations: Operations, operation: CreateCollectionOp) -> None:
     with telling():
         spec = operation.spec.resolve()
         if operations.migration_context.as_sql:
-            execute(operations, offline_sql.creating(spec, _vector(operations)))
+            execute(operations, offline_sql.creating(spec, vector_of(operations)))
             return
-        connection = psycopg_connection(operations)
-        found = _find(connection, spec.name)
+        found = look_up(operations, spec)
         if found is not None:
-            row = connection.execute(
-                "SELECT c.source::oid IS NOT DISTINCT FROM to_regclass(%s)::oid FROM imgvec.collection AS c WHERE c.id = %s",
-                [spec.source, found.id],
-            ).fetchone()
-            if found.model_name != spec.model or not (row and row[0]):
+            if found.model_name != spec.model or not found.is_of_source:
                 raise MigrationError(
-                    f'collection "{found.name}" exists already, over {found.shown_source} by {found.model_name}; expected '
+                    f'collection "{spec.name}" exists already, over {found.source} by {found.model_name}; expected '
                     f"{spec.source} by {spec.model}. Drop it first, or choose another name"
                 )
-            log.info("collection %s exists already", found.name)
+            log.info("collection %s exists already", spec.name)
+            return
+        connection = psycopg_connection(operations)
+        if connection is None:
+            execute(operations, offline_sql.creating(spec, vector_of(operations)))
             return
         with keeping_settings(connection):
             create_in_database(connection, spec)
@@ -202,13 +203,15 @@ def drop(operations: Operations, operation: DropCollectionOp) -> None:
         if operations.migration_context.as_sql:
             execute(operations, offline_sql.dropping(operation.spec))
             return
-        connection = psycopg_connection(operations)
-        found = _find(connection, operation.spec.name)
-        if found is None:
+        if look_up(operations, operation.spec) is None:
             log.info("there is no collection %s", operation.spec.name)
             return
+        connection = psycopg_connection(operations)
+        if connection is None:
+            execute(operations, offline_sql.dropping(operation.spec))
+            return
         with keeping_settings(connection):
-            drop_in_database(connection, found)
+            drop_in_database(connection, get_collection(connection, operation.spec.name))
 
 
 @Operations.implementation_for(CreateTriggersOp)
@@ -216,7 +219,7 @@ def create_triggers(operations: Operations, operation: CreateTriggersOp) -> None
     with telling():
         collection = _collection(operations, operation.spec)
         execute(operations, offline_sql.dropping_triggers(collection))
-        execute(operations, offline_sql.triggers_everywhere(collection, _vector(operations)))
+        execute(operations, offline_sql.triggers_everywhere(collection, vector_of(operations)))
 
 
 @Operations.implementation_for(DropTriggersOp)
@@ -230,7 +233,7 @@ def drop_triggers(operations: Operations, operation: DropTriggersOp) -> None:
 def create_functions(operations: Operations, operation: CreateFunctionsOp) -> None:
     with telling():
         collection = _collection(operations, operation.spec)
-        for statement in offline_sql.functions(collection, _vector(operations)):
+        for statement in offline_sql.functions(collection, vector_of(operations)):
             execute(operations, statement)
 
 
@@ -240,67 +243,10 @@ def drop_functions(operations: Operations, operation: DropFunctionsOp) -> None:
         execute(operations, offline_sql.dropping_functions(offline_sql.named(operation.spec)))
 
 
-def psycopg_connection(operations: Operations) -> Connection:
-    """Return the driver's connection, in whose transaction the migration runs.
-
-    Raises:
-        MigrationError: It is another driver's.
-    """
-    bind = operations.get_bind()
-    bind.execute(text("SELECT 1"))  # the transaction begins, so that psycopg's own are savepoints in it
-    connection = bind.connection.driver_connection
-    if not isinstance(connection, psycopg.Connection):
-        raise MigrationError(
-            f"the migration runs over {bind.dialect.driver}; expected psycopg 3: postgresql+psycopg:// as the URL"
-        )
-    row = connection.execute("SELECT to_regclass('imgvec.collection')").fetchone()
-    if row is None or row[0] is None:
-        raise MigrationError("the database has no schema imgvec yet; run first: imgvec migrate")
-    return connection
-
-
-@contextmanager
-def keeping_settings(connection: Connection) -> Iterator[None]:
-    """Put back what the library sets for its own transaction, which is part of the migration's here."""
-    row = connection.execute(
-        "SELECT current_setting('lock_timeout'), current_setting('search_path')"
-    ).fetchone()
-    yield
-    connection.execute(
-        "SELECT set_config('lock_timeout', %s, true), set_config('search_path', %s, true)", row or ()
-    )
-
-
-def find_collection(connection: Connection, name: str) -> Collection:
-    """Return the collection of this name.
-
-    Raises:
-        MigrationError: There is none.
-    """
-    found = _find(connection, name)
-    if found is None:
-        raise MigrationError(f'collection "{name}" does not exist; op.create_collection makes it')
-    return found
-
-
 def _collection(operations: Operations, spec: CollectionSpec) -> Collection:
-    if operations.migration_context.as_sql:
-        return offline_sql.planned_collection(spec.resolve())
-    return find_collection(psycopg_connection(operations), spec.name)
-
-
-def _find(connection: Connection, name: str) -> Collection | None:
-    return next((found for found in find_collections(connection, name) if found.name == name), None)
-
-
-def _vector(operations: Operations) -> str:
-    context = operations.migration_context
-    if context.as_sql:
-        return str(context.opts.get("imgvec_vector_schema", "public"))
-    return vector_schema(psycopg_connection(operations))
-
-
-def execute(operations: Operations, statement: sql.Composed) -> None:
-    """Run a statement, or write it into the script."""
-    plain = statement.as_string(None).rstrip().removesuffix(";")
-    operations.execute(text(plain.replace(":", "\\:")))
+    if not operations.migration_context.as_sql:
+        require_collection(operations, spec)
+        connection = psycopg_connection(operations)
+        if connection is not None:
+            return get_collection(connection, spec.name)
+    return offline_sql.planned_collection(spec.resolve())

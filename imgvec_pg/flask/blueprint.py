@@ -17,6 +17,8 @@ from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES
 
 FORM_BYTES = 1 << 20
 """What an upload may have around its picture."""
+MAX_SAFE_INTEGER = 2**53 - 1
+"""ECMAScript's: beyond it JSON.parse() rounds."""
 
 
 def search_blueprint(
@@ -29,7 +31,8 @@ def search_blueprint(
     """Make a blueprint with two routes; it asks for no login: guard it with before_request where that is needed.
 
     GET search?q=WORDS, GET search?like=KEY, POST search with the file `image`; &k=1 to 200.
-    GET picture/KEY: a JPEG of at most 240 pixels a side.
+    GET picture/KEY: a JPEG of at most 240 pixels a side. Whole numbers beyond 2^53 - 1, of bigint keys say, are strings in
+    answers, as JavaScript would round them.
 
     Args:
         collection: Its name; None takes the only one there is.
@@ -80,7 +83,22 @@ def jpeg(data: bytes) -> Response:
     return Response(data, mimetype="image/jpeg", headers=headers)
 
 
+def json_for_browsers(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a JSON value whose whole numbers JavaScript can hold: larger ones, of bigint keys say, are strings."""
+    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
+        return str(value)
+    if isinstance(value, list):
+        return [json_for_browsers(item) for item in value]
+    if isinstance(value, dict):
+        return {name: json_for_browsers(item) for name, item in value.items()}
+    return plain_value(value)
+
+
 def _row(neighbour: Neighbour) -> dict[str, Any]:
-    shown = {name: plain_value(value) for name, value in neighbour.columns.items()}
     picture = url_for(".picture", key=key_in_url(neighbour.key))
-    return {"key": neighbour.key, "distance": neighbour.distance, "columns": shown, "picture": picture}
+    return {
+        "key": json_for_browsers(neighbour.key),
+        "distance": neighbour.distance,
+        "columns": json_for_browsers(dict(neighbour.columns)),
+        "picture": picture,
+    }

@@ -19,6 +19,7 @@ from imgvec_pg.sqlalchemy.executor import Found, connection_of
 from imgvec_pg.sqlalchemy.query import Picture, QueryInput, Words, read_query
 from imgvec_pg.sqlalchemy.resolve import AnySelect, find_class, target_of
 from imgvec_pg.sqlalchemy.search import search
+from imgvec_pg.sqlalchemy.select_shape import check_select
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.mixin import EmbeddingMixin
 from imgvec_pg.store.registry import get_collection
@@ -151,6 +152,7 @@ class ImgVec:
         # It refuses another database than PostgreSQL by psycopg 3.
         _ = self.engine
         session = self.db.session()
+        check_select(statement, "search()")
         by = by or find_class(statement)
         is_to_embed = isinstance(query, str | bytes | Path | Image | Words | Picture)
         if by is None or is_to_embed:

@@ -85,7 +85,7 @@ def missing_right(error: psycopg.Error, role: str, more: str = "") -> DatabaseEr
         more: What must be granted besides imgvec_reader.
     """
     return DatabaseError(
-        f"the {role} may not do this: {error.diag.message_primary}; grant it imgvec_reader{more}"
+        f"the {role} may not do this: {error.diag.message_primary or error}; grant it imgvec_reader{more}"
     )
 
 

@@ -3,6 +3,7 @@
 The statement that is made with it checks that the name still means this collection.
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionNotFoundError
 from imgvec_pg.search.strategy import CollectionStats
 
+PLACEHOLDER = re.compile(r"%\(([\w.]+)\)s")
 KEPT_SECONDS = 5.0
 KEPT = "imgvec_states"
 """The states' key in the `info` that SQLAlchemy keeps as long as a driver's connection, so for one database and login."""
@@ -72,8 +74,12 @@ def forget_state(connection: sa.Connection, collection: str) -> None:
 def run(connection: sa.Connection, name: str, values: Mapping[str, object]) -> Sequence[Sequence[Any]]:
     """Run one of the library's own statements on the driver's connection and return its rows.
 
-    SQLAlchemy's own result would take three times as long as the statement.
+    SQLAlchemy's own result would take three times as long as the statement, and is taken for drivers that write values
+    in another way than psycopg, such as asyncpg.
     """
+    if connection.dialect.paramstyle != "pyformat":
+        named = {_parameter(key): value for key, value in values.items()}
+        return connection.execute(_clause(name), named).all()
     cursor = connection.connection.cursor()
     try:
         cursor.execute(_text(name), values)
@@ -85,3 +91,14 @@ def run(connection: sa.Connection, name: str, values: Mapping[str, object]) -> S
 @cache
 def _text(name: str) -> str:
     return load_sql(name).as_string(None)
+
+
+@cache
+def _clause(name: str) -> sa.TextClause:
+    plain = PLACEHOLDER.sub(lambda found: f"\0{_parameter(found[1])}", _text(name)).rstrip().removesuffix(";")
+    return sa.text(plain.replace("%%", "%").replace(":", "\\:").replace("\0", ":"))
+
+
+def _parameter(name: str) -> str:
+    """Return a value's name as SQLAlchemy takes it: that of a setting has a dot."""
+    return name.replace(".", "_")

@@ -24,10 +24,24 @@ def database_errors_mapped(*, with_applications_select: bool = False) -> Iterato
     try:
         yield
     except sa.exc.DBAPIError as error:
-        if with_applications_select or (mapped := embedding_error(error.orig)) is None:
+        if with_applications_select or (mapped := embedding_error(_as_psycopg(error.orig))) is None:
             raise
         raise mapped from error
     except psycopg.Error as error:
         if (mapped := embedding_error(error)) is None:
             raise
         raise mapped from error
+
+
+def _as_psycopg(error: BaseException | None) -> BaseException | None:
+    """Return another driver's error (asyncpg's, behind SQLAlchemy's) as psycopg has it, with its hint in the message."""
+    state = getattr(error, "sqlstate", None)
+    if error is None or isinstance(error, psycopg.Error) or not isinstance(state, str):
+        return error
+    told = error.__cause__ or error
+    message, hint = getattr(told, "message", None) or str(told), getattr(told, "hint", None)
+    try:
+        kind = psycopg.errors.lookup(state)
+    except KeyError:
+        return error
+    return kind(f"{message} (hint: {hint})" if hint else message)

@@ -19,6 +19,7 @@ from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import as_unit_vector, vector_text
 from imgvec_pg.search.strategy import Strategy, find
 from imgvec_pg.sqlalchemy.collection_cache import State, forget_state, read_state, run
+from imgvec_pg.sqlalchemy.select_shape import check_select, forbidden_clause
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -28,16 +29,6 @@ AT_ONCE: dict[str, Any] = {"stream_results": False, "yield_per": None}
 """Execution options of what is read whole: a cursor on the server takes no EXPLAIN, and none outside a transaction."""
 VECTOR, CANDIDATES, NAME, ID = "imgvec_vector", "imgvec_candidates", "imgvec_name", "imgvec_id"
 """Names of bound values."""
-FORBIDDEN = {
-    "_limit_clause": "LIMIT",
-    "_offset_clause": "OFFSET",
-    "_fetch_clause": "FETCH",
-    "_order_by_clauses": "ORDER BY",
-    "_group_by_clauses": "GROUP BY",
-    "_having_criteria": "HAVING",
-    "_distinct": "DISTINCT",
-}
-"""What would stand between the index and the LIMIT; SQLAlchemy 2.0's own attributes of a Select."""
 PLAN_ROWS = re.compile(r" rows=(\d+) ")
 RESTRICTING = ("_where_criteria", "_setup_joins", "_from_obj")
 """What can leave rows of the source out, likewise."""
@@ -63,7 +54,7 @@ def search(
     """Find the k nearest of the rows that a select gives, by the way that suits its filters.
 
     Settings of the running transaction are as before afterwards; in autocommit mode, where none would last, searches
-    take the session's own. Needs a driver with %(name)s values, such as psycopg. How large the collection is and whether
+    take the session's own. How large the collection is and whether
     it has an index is looked up every five seconds: in between it may cost time that this has changed, never rows. A collection
     that was dropped and created again is another one at once.
 
@@ -97,24 +88,12 @@ def search(
 def _check_arguments(statement: sa.Select[Any], collection: str) -> None:
     if not isinstance(collection, str):
         raise UsageError(f"the collection is {collection!r}; expected its name")
-    if not isinstance(statement, sa.Select):
-        raise UsageError(
-            f"search() was given a {type(statement).__name__}; expected a select over the collection's source"
-        )
+    check_select(statement, "search()")
     clause = forbidden_clause(statement)
     if clause is not None:
         raise UsageError(
             f"the select has {clause}; expected none, as search() puts the nearest k rows in order"
         )
-
-
-def forbidden_clause(statement: sa.Select[Any]) -> str | None:
-    """Return the first clause of a select that would stand between the index and the LIMIT; None where it has none."""
-    for attribute, clause in FORBIDDEN.items():
-        found = getattr(statement, attribute)
-        if found is not None and found is not False and found != ():
-            return clause
-    return None
 
 
 def _find_by_cached_state(bound: sa.Connection, collection: str, find_by: Callable[[State], Found]) -> Found:

@@ -15,7 +15,7 @@ from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import vector_text
-from imgvec_pg.sqlalchemy.executor import DISTANCE, forbidden_clause
+from imgvec_pg.sqlalchemy.executor import DISTANCE
 from imgvec_pg.sqlalchemy.query import (
     NearQuery,
     Picture,
@@ -26,6 +26,7 @@ from imgvec_pg.sqlalchemy.query import (
     read_query,
 )
 from imgvec_pg.sqlalchemy.resolve import AnySelect, EmbeddedSource, resolve, target_of
+from imgvec_pg.sqlalchemy.select_shape import check_select, forbidden_clause
 from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin
 
 Entities = TypeVarTuple("Entities")
@@ -108,6 +109,7 @@ def near(
     """
     if k is not None:
         check_k(k, ", or None")
+    check_select(statement, "near()")
     _refuse_clauses(statement)
     target, columns = resolve(statement, by, key)
     found = _neighbours(target, read_query(question, target.source, target.dimensions))

@@ -16,6 +16,7 @@ from imgvec_pg.sqlalchemy.error_mapping import database_errors_mapped
 from imgvec_pg.sqlalchemy.executor import Found
 from imgvec_pg.sqlalchemy.query import NearQuery, Picture, QueryInput, Row, Words, read_query
 from imgvec_pg.sqlalchemy.resolve import AnySelect, EmbeddedSource, resolve
+from imgvec_pg.sqlalchemy.select_shape import check_select
 from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin
 from imgvec_pg.store.spec import check_name
 
@@ -53,6 +54,7 @@ def search(
         DatabaseError: The role lacks a right, or the database the library's schema.
     """
     check_k(k)
+    check_select(statement, "search()")
     known_key = key
     if isinstance(by, str) and key is None:
         check_name(by)

@@ -1,15 +1,16 @@
 """EmbeddingMixin: the embedding table of a collection as a class of the application's own declarative base."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.exc import NoInspectionAvailable
-from sqlalchemy.orm import Mapped, Mapper, mapped_column, relationship
+from sqlalchemy.orm import Mapped, MappedColumn, Mapper, mapped_column, relationship
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.spec import CollectionSpec
@@ -49,17 +50,45 @@ class EmbeddingMixin:
     __source__: ClassVar[Any] = None
     __collection__: ClassVar[str | CollectionSpec | None] = None
 
-    embedding: Mapped[Any] = mapped_column(HALFVEC())
-    version: Mapped[int] = mapped_column(sa.BigInteger)
-    content_hash: Mapped[bytes] = mapped_column(sa.LargeBinary)
-    precision: Mapped[str] = mapped_column(sa.Text)
-    embedded_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True), server_default=sa.func.now())
-    reference_hash: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
+    if TYPE_CHECKING:
+        embedding: Mapped[Any]
+        version: Mapped[int]
+        content_hash: Mapped[bytes]
+        precision: Mapped[str]
+        embedded_at: Mapped[datetime]
+        reference_hash: Mapped[bytes | None]
 
     def __init_subclass__(cls, **arguments: Any) -> None:  # noqa: ANN401 - the declarative base's own
         if "__source__" in cls.__dict__:
             _follow_source(cls)
+        # A class that is to be mapped, and no mixin or abstract class on the way to it.
+        is_mapped = hasattr(cls, "metadata") or hasattr(cls, "__tablename__")
+        if is_mapped and not cls.__dict__.get("__abstract__", False):
+            _add_columns(cls)
         super().__init_subclass__(**arguments)
+
+
+COLUMNS: dict[str, Callable[[], "MappedColumn[Any]"]] = {
+    "embedding": lambda: mapped_column(HALFVEC(), nullable=False),
+    "version": lambda: mapped_column(sa.BigInteger, nullable=False),
+    "content_hash": lambda: mapped_column(sa.LargeBinary, nullable=False),
+    "precision": lambda: mapped_column(sa.Text, nullable=False),
+    "embedded_at": lambda: mapped_column(
+        TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()
+    ),
+    "reference_hash": lambda: mapped_column(sa.LargeBinary, nullable=True),
+}
+
+
+def _add_columns(cls: type[EmbeddingMixin]) -> None:
+    """Give a class the columns that every embedding table has and that it does not declare itself.
+
+    On the class, and without annotations: those of a mixin would have to be fields of a dataclass where the application's
+    base makes its classes such (MappedAsDataclass), and of pydantic's model where it is SQLModel.
+    """
+    for name, column in COLUMNS.items():
+        if not hasattr(cls, name):
+            setattr(cls, name, column())
 
 
 def _follow_source(cls: type[EmbeddingMixin]) -> None:

@@ -1,6 +1,7 @@
 """What is renamed in a Django project takes its embeddings along, forwards and backwards; what is deleted leaves nothing."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from colorshop import COLORS, picture
@@ -157,3 +158,22 @@ def test_what_is_deleted_leaves_nothing(shop: Renaming) -> None:
     with connect(shop.project.dsn) as connection:
         assert connection.execute(LEFT).fetchall() == []
     shop.project.manage("migrate", "imgvec_pg", "zero")
+
+
+def test_an_app_of_another_label_takes_the_embeddings_along(empty_database: str, tmp_path: Path) -> None:
+    shop = Renaming(Project(tmp_path, empty_database, MODELS.format(**FIRST)))
+    settings = tmp_path / "mysite/settings.py"
+    settings.write_text(settings.read_text().replace("'shop'", "'store'"))
+    (tmp_path / "shop").rename(tmp_path / "store")
+    (tmp_path / "store/apps.py").unlink()
+    (tmp_path / "store/models.py").write_text(MODELS.format(**FIRST).replace('"shop"', '"store"'))
+    with connect(empty_database) as connection:
+        # What people do by hand, as Django has no migration for it.
+        connection.execute("ALTER TABLE shop_product RENAME TO store_product")
+        for table, column in (("django_migrations", "app"), ("django_content_type", "app_label")):
+            connection.execute(f"UPDATE {table} SET {column} = 'store' WHERE {column} = 'shop'")
+    made = shop.project.manage("makemigrations", "store")
+    assert "Rename index shop_product_clip on product to store_product_clip" in made
+    told = shop.project.python("-c", CHECK.replace('"shop"', '"store"'))
+    assert "near 8 3 1" in told and "No changes detected" in told
+    assert shop.embeddings() == shop.embedded

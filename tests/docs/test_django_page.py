@@ -314,3 +314,17 @@ def test_another_database_than_postgresql_is_refused_in_one_line(project: Projec
         )
     finally:
         project.write("mysite/settings.py", settings)
+
+
+def test_the_pages_own_tests_pass_without_a_model(project: Project) -> None:
+    project.write(
+        "mysite/settings_test.py", "from mysite.settings import *\n" + project.blocks["settings_test.py"]
+    )
+    names = (
+        "from django.core.files.uploadedfile import SimpleUploadedFile\nfrom django.test import TestCase\n"
+        "from imgvec_pg.django.testing import embed_now\nfrom shop.models import Product\n"
+        f"RED_PNG = {picture('red')!r}\n"
+    )
+    project.write("shop/tests.py", names + project.blocks["tests.py"])
+    with example(project.found["settings_test.py"]), example(project.found["tests.py"]):
+        assert "Ran 1 test" in project.manage("test", "shop", "--settings", "mysite.settings_test")

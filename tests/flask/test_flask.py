@@ -17,6 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from imgvec_test_embedder import ColorGrid
+from ormshop import sqlalchemy_url
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -150,6 +151,36 @@ def test_json_answers_with_public_rows_and_chosen_columns_only(client: FlaskClie
     assert 1 not in [row["key"]["id"] for row in like]
     upload = client.post("/api/search", data={"image": (io.BytesIO(picture("red")), "x.png"), "k": "1"})
     assert upload.json["found"][0]["columns"]["name"] == "red"
+
+
+def test_numbers_that_javascript_would_round_are_strings(database: str) -> None:
+    big, small = 2**53 + 1, 2**53 - 1
+    with connect(database) as connection:
+        connection.execute("CREATE TABLE shot (id bigint PRIMARY KEY, photo bytea, views bigint, more jsonb)")
+        create_collection(connection, request("shot", "shot", image=["photo"]))
+        rows = [(big, big, f'{{"ids": [{big}, {small}]}}'), (small, -big, "null"), (-big, 7, "[1.5]")]
+        for key, views, more in rows:
+            connection.execute("INSERT INTO shot VALUES (%s, %s, %s, %s)", [key, picture("red"), views, more])
+    Worker(database, "shot", ColorGrid(), PipelineOptions()).run()
+    api = Flask(__name__)
+    api.config["SQLALCHEMY_DATABASE_URI"] = sqlalchemy_url(database)
+    with api.app_context():
+        ImgVec(api, SQLAlchemy(api))
+        api.register_blueprint(search_blueprint("shot", columns=["views", "more"]))
+        api.config["IMGVEC_EMBED"] = "process"
+        client = api.test_client()
+        found = {str(row["key"]["id"]): row for row in client.get("/search?q=red").get_json()["found"]}
+        assert {key: (row["key"]["id"], row["columns"]) for key, row in found.items()} == {
+            str(big): (str(big), {"views": str(big), "more": {"ids": [str(big), small]}}),
+            str(small): (small, {"views": str(-big), "more": None}),
+            str(-big): (str(-big), {"views": 7, "more": [1.5]}),
+        }
+        # What was answered can be asked with again.
+        for row in found.values():
+            assert client.get(row["picture"]).mimetype == "image/jpeg"
+            like = client.get(f"/search?like={row['key']['id']}").get_json()["found"]
+            assert len(like) == 2 and row["key"] not in [other["key"] for other in like]
+        api.extensions["sqlalchemy"].engine.dispose()
 
 
 @pytest.mark.parametrize(

@@ -50,11 +50,16 @@ LOGGING = "    fileConfig(config.config_file_name)"
 class App:
     """A folder with models.py and the tree `alembic`, on one database. Commands run in this process, but for start()."""
 
-    def __init__(self, folder: Path, dsn: str) -> None:
+    def __init__(self, folder: Path, dsn: str, template: str = "generic", driver: str = "psycopg") -> None:
         self.folder = folder
         self.ini = folder / "alembic.ini"
-        command.init(Config(str(self.ini), stdout=io.StringIO()), str(folder / "alembic"))
-        url = sqlalchemy_url(dsn).render_as_string(hide_password=False).replace("%", "%%")
+        command.init(Config(str(self.ini), stdout=io.StringIO()), str(folder / "alembic"), template=template)
+        url = (
+            sqlalchemy_url(dsn)
+            .set(drivername=f"postgresql+{driver}")
+            .render_as_string(hide_password=False)
+            .replace("%", "%%")
+        )
         ini = re.sub(r"(?m)^sqlalchemy.url = .*$", lambda _: f"sqlalchemy.url = {url}", self.ini.read_text())
         self.ini.write_text(ini.replace("prepend_sys_path = .", f"prepend_sys_path = {folder}"))
         env = folder / "alembic" / "env.py"
