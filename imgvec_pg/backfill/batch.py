@@ -93,6 +93,8 @@ def prepare_image(
         PicturesAwayError: None can be had.
         DecoderError, MissingExtraError: None can be decoded or fetched here.
     """
+    if stored.problem is not None:
+        raise ImageError("unreadable_row", f"the row cannot be read: {stored.problem}")
     if stored.path is None and stored.content is None:
         raise ImageError("no_image", "the row's image is NULL")
     if stored.path is not None and stored.content is not None:

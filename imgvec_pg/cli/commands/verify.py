@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+import psycopg
 from rich.console import Console
 
 from imgvec_pg.backfill.worker import effective_root
 from imgvec_pg.cli.exit_codes import SomeRowsFailed
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option, model_options
+from imgvec_pg.cli.output.messages import complain
 from imgvec_pg.cli.output.progress import count_progress, stderr_console
-from imgvec_pg.database.connect import Connection, connect, needing, require_schema
+from imgvec_pg.database.connect import Connection, connect, needing, one_line, require_schema
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.errors import ImgvecError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.integrity.verify import (
@@ -73,7 +76,8 @@ def verify(
 ) -> None:
     """Check that rows, embeddings, failures and queue agree, and say what does not.
 
-    Of one collection, or of all. It only reads, in transactions that cannot write, and beside a running application:
+    Of one collection, or of all; one that cannot be looked at, as its source is gone, ends the command with 1 after the others.
+    It only reads, in transactions that cannot write, and beside a running application:
     changes that go on meanwhile are not taken for differences. Exit code 0 when all is in step, 4 when something is not;
     with --repair 4 only when something is left that it cannot mend. Made to be scheduled.
 
@@ -91,28 +95,45 @@ def verify(
         leftovers = count_leftovers(connection)
         dropped = drop_leftovers(connection) if repair and leftovers else 0
         reports = []
+        problems: dict[str, str] = {}
         for collection in chosen:
             needed = (
                 f"it takes imgvec_worker, SELECT on {collection.shown_source} and, where row-level security hides rows of "
                 "it, BYPASSRLS; new partitions take their owner"
             )
-            with needing(connection, needed):
-                # A picture below a root that is not here would look lost.
-                folder = effective_root(collection, root) if contents or sample else None
-                embedder = load_model(collection, context.params) if sample else None
-                check = look(connection, collection, contents, sample, folder, embedder)
-                enqueued = mend(connection, collection, check, contents, lock_timeout_ms) if repair else None
+            try:
+                with needing(connection, needed):
+                    # A picture below a root that is not here would look lost.
+                    folder = effective_root(collection, root) if contents or sample else None
+                    embedder = load_model(collection, context.params) if sample else None
+                    check = look(connection, collection, contents, sample, folder, embedder)
+                    enqueued = (
+                        mend(connection, collection, check, contents, lock_timeout_ms) if repair else None
+                    )
+            except (ImgvecError, psycopg.Error) as error:
+                if name is not None or connection.closed:
+                    raise
+                # One that cannot be looked at, as its source is gone, keeps no other from being looked at.
+                problems[collection.name] = one_line(error)
+                continue
             reports.append((check.verified, enqueued))
     if as_json:
-        echo_json([as_object(verified, enqueued) for verified, enqueued in reports])
+        echo_json(
+            [as_object(verified, enqueued) for verified, enqueued in reports]
+            + [{"collection": failed, "error": problem} for failed, problem in problems.items()]
+        )
     else:
         for verified, enqueued in reports:
             report(verified, enqueued)
     if leftovers:
         done = f"{dropped:,} deleted" if repair else "imgvec verify --repair deletes them"
         click.echo(f"{leftovers:,} jobs and failures belong to no collection any more; {done}", err=as_json)
-    if not reports and not as_json:
+    for failed, problem in problems.items():
+        complain(f"{failed}: {problem}")
+    if not reports and not problems and not as_json:
         click.echo("no collection yet; make one with: imgvec collection create")
+    if problems:
+        context.exit(1)
     if any(remaining(verified, enqueued) for verified, enqueued in reports) or leftovers > dropped:
         raise SomeRowsFailed
 
