@@ -88,8 +88,8 @@ def check_columns(
                 "warning",
                 collection.name,
                 f'the key column "{name}" of {collection.shown_source} is {now}, the embedding table has {type_name}: '
-                "new keys may not fit",
-                f"imgvec collection drop {collection.name}, then create it again",
+                "keys that do not fit fail, each alone",
+                f"imgvec collection alter-key {collection.name}",
             )
     if not unfit:
         yield Finding("ok", collection.name, f"{collection.shown_source} has its key and image columns")

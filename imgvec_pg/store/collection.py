@@ -39,6 +39,7 @@ class Collection:
         shown_source: The source relation for people, quoted where SQL wants it; "(dropped)" when it is gone.
         partitions: Hash partitions of the embedding table, as the catalogue has them.
         key_kinds: Of each key type, as store/guarded_columns.py has them.
+        source_key_types: What the source's key columns are now, where they became wider or narrower than key_types.
         is_partitioned: Whether the source is a partitioned table.
         reads_as: The role whose rights the source is read with, None for this session's own.
     """
@@ -71,6 +72,7 @@ class Collection:
     key_kinds: Sequence[str] = ()
     reads_as: str | None = None
     is_partitioned: bool = False
+    source_key_types: Sequence[str] = ()
 
     def spec(self) -> CollectionSpec:
         """Return what would make this collection again; its source is None where it was dropped."""
@@ -119,6 +121,11 @@ class Collection:
         return sql.Identifier(self.source_schema, self.source_name)
 
     @property
+    def has_other_key_types(self) -> bool:
+        """Whether the source's key columns have become of wider or narrower types than the embedding table's."""
+        return bool(self.source_key_types) and list(self.source_key_types) != list(self.key_types)
+
+    @property
     def forgets_by_key(self) -> bool:
         """Whether a foreign key forgets the embeddings of rows that go, and not the triggers.
 
@@ -140,7 +147,13 @@ class Collection:
     @property
     def key_sql(self) -> KeySql:
         """The SQL of the key."""
-        return KeySql(self.key_columns, self.key_types, self.key_equality_schemas, self.key_kinds)
+        return KeySql(
+            self.key_columns,
+            self.key_types,
+            self.key_equality_schemas,
+            self.key_kinds,
+            self.source_key_types or self.key_types,
+        )
 
     def parts(self, vector: str) -> dict[str, sql.Composable]:
         """Return every `{part}` that the files in sql/collection may use.

@@ -17,12 +17,14 @@ class KeySql:
 
     Attributes:
         kinds: Of each type, as guarded() takes it; "b" where it is not known.
+        source_types: What keys are read from JSON as: as wide as the source's columns are now.
     """
 
     names: Sequence[str]
     type_names: Sequence[str]
     equality_schemas: Sequence[str]
     kinds: Sequence[str] = ()
+    source_types: Sequence[str] = ()
 
     def kind(self, position: int) -> str:
         """Return the kind of one column's type; positions count from 0."""
@@ -192,7 +194,7 @@ class KeySql:
         """Every `{part}` that depends on the key alone."""
         definitions = sql.SQL(", ").join(
             sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_name))
-            for name, type_name in zip(self.names, self.type_names, strict=True)
+            for name, type_name in zip(self.names, self.source_types or self.type_names, strict=True)
         )
         return {
             "keys": sql.SQL(", ").join(sql.Identifier(name) for name in self.names),

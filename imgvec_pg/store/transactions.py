@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
@@ -14,6 +15,8 @@ STATEMENT_MS = 10_000
 """A statement of a worker that takes so long is not well: it is cancelled and tried again."""
 IDLE_IN_TRANSACTION_MS = 2000
 """A worker that is stopped or cut off within a transaction holds its locks no longer than this."""
+ROW_ERRORS = (psycopg.DataError, psycopg.errors.RaiseException)
+"""What an expression over one row's values raises: invalid, out of range, or raised by a function of a view's owner."""
 LOCK_TIMEOUT_MS = 250
 """Well below PostgreSQL's deadlock_timeout (1 s): a worker that waits for an application steps back before the
 server has to choose a victim. Where the server's is shorter, so is this: a quarter of it."""

@@ -7,8 +7,7 @@ page AS MATERIALIZED (
     SELECT {s_keys}, {s_key} AS imgvec_key, {s_has_image} AS imgvec_has_image,
            CASE WHEN %(reconciles)s THEN {s_reference_hash} END AS imgvec_reference_hash,
            CASE WHEN %(contents)s THEN pg_catalog.sha256({content}) END AS imgvec_content_hash
-    FROM {source} AS s
-    {after_condition}
+    FROM {page_source}
     ORDER BY {s_keys}
     LIMIT %(page_size)s
 ), queued AS MATERIALIZED (

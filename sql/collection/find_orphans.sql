@@ -4,7 +4,7 @@ WITH queued AS MATERIALIZED (
     SELECT jsonb_array_elements(j.keys) AS key FROM imgvec.job AS j WHERE j.collection_id = {collection_id}
 ), found AS (
     SELECT 'orphan' AS kind, {e_key} AS key FROM imgvec.{embedding_table} AS e
-    WHERE NOT EXISTS (SELECT FROM {source} AS s WHERE {e_equals_s} AND {s_has_image})
+    WHERE NOT EXISTS (SELECT FROM {source} AS s WHERE {e_equals_s} AND CASE WHEN {e_equals_s} THEN {s_has_image} END)
     UNION ALL
     SELECT 'orphan_failure', f.key FROM imgvec.failure AS f
     WHERE f.collection_id = {collection_id}

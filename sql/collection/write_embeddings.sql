@@ -1,5 +1,6 @@
 -- Write embeddings of one batch, in key order so that two writers never wait for each other crosswise.
 -- A row that has no image any more gets none, even where it was deleted and came back under the same key.
+-- (In a CASE, the picture of a view is computed for these rows alone: another's expression may fail.)
 -- A newer version is never covered by an older one, nor a newer failure by an older success.
 WITH written AS (
     INSERT INTO imgvec.{embedding_table} AS e ({keys}, embedding, version, content_hash, reference_hash, precision)
@@ -12,7 +13,7 @@ WITH written AS (
         unnest(%(content_hashes)b::bytea[]),
         unnest(%(reference_hashes)b::bytea[])
     ) AS w({keys}, key, embedding, version, content_hash, reference_hash)
-    WHERE EXISTS (SELECT FROM {source} AS s WHERE {w_equals_s} AND {s_has_image})
+    WHERE EXISTS (SELECT FROM {source} AS s WHERE {w_equals_s} AND CASE WHEN {w_equals_s} THEN {s_has_image} END)
       AND NOT EXISTS (
           SELECT FROM imgvec.failure AS f
           WHERE f.collection_id = {collection_id} AND f.key = w.key AND f.version > w.version

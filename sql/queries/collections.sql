@@ -3,7 +3,7 @@
 SELECT c.id, c.name, m.id AS model_id, m.name AS model_name, m.dimensions, m.has_text, n.nspname AS source_schema,
        r.relname AS source_name,
        coalesce(quote_ident(n.nspname) || '.' || quote_ident(r.relname), '(dropped)') AS shown_source,
-       c.key_columns, k.key_types, c.key_equality_schemas, k.key_kinds, c.path_column, c.content_column, c.watch_columns, c.root,
+       c.key_columns, k.key_types, c.key_equality_schemas, k.key_kinds, k.source_key_types, c.path_column, c.content_column, c.watch_columns, c.root,
        c.has_foreign_key, c.m, c.ef_construction, c.ef_search, c.quantization, c.prompt,
        c.listed_at IS NOT NULL AS is_listed, c.url_prefixes, coalesce(r.relkind = 'p', false) AS is_partitioned,
        -- Whose rights a superuser reads a view with: what it calls is its owner's.
@@ -18,8 +18,24 @@ FROM imgvec.collection AS c
 JOIN imgvec.model AS m ON m.id = c.model_id
 CROSS JOIN LATERAL (
     SELECT pg_catalog.array_agg(coalesce(b.type_name, u.name) ORDER BY u.position) AS key_types,
-           pg_catalog.array_agg(coalesce(b.kind, 'b') ORDER BY u.position) AS key_kinds
-    FROM pg_catalog.unnest(c.key_types) WITH ORDINALITY AS u(name, position)
+           pg_catalog.array_agg(coalesce(b.kind, 'b') ORDER BY u.position) AS key_kinds,
+           -- What the source's column is now, where it is of another type of PostgreSQL's own of the same category: bigint for
+           -- integer.
+           pg_catalog.array_agg(coalesce(s.type_name, b.type_name, u.name) ORDER BY u.position) AS source_key_types
+    FROM ROWS FROM (pg_catalog.unnest(c.key_types), pg_catalog.unnest(c.key_columns)) WITH ORDINALITY AS u(name, column_name, position)
+    LEFT JOIN LATERAL (
+        WITH RECURSIVE beneath AS (
+            SELECT a.atttypid AS type_id, a.atttypmod AS modifier FROM pg_catalog.pg_attribute AS a
+            WHERE a.attrelid = c.source::oid AND a.attname = u.column_name::name AND NOT a.attisdropped
+            UNION ALL
+            SELECT t.typbasetype, t.typtypmod FROM beneath AS d JOIN pg_catalog.pg_type AS t ON t.oid = d.type_id AND t.typtype = 'd'
+        )
+        SELECT pg_catalog.format_type(d.type_id, d.modifier) AS type_name
+        FROM beneath AS d
+        JOIN pg_catalog.pg_type AS t ON t.oid = d.type_id AND t.typtype = 'b' AND t.typnamespace = 'pg_catalog'::regnamespace::oid
+        JOIN pg_catalog.pg_type AS o ON o.oid = to_regtype(u.name)::oid AND o.typcategory = t.typcategory
+            AND t.typcategory NOT IN ('A', 'U')
+    ) AS s ON true
     LEFT JOIN LATERAL (
         -- Of a domain, which collections of before may have, the type beneath. Kinds are those of store/guarded_columns.py.
         WITH RECURSIVE beneath AS (

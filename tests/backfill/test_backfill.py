@@ -49,7 +49,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ConnectionFailedError, ModelError
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.index.ddl import has_valid_index, index_states
-from imgvec_pg.store.integrity import reconcile
+from imgvec_pg.store.integrity import pages
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import get_collection
 
@@ -823,7 +823,7 @@ def test_a_role_that_may_not_build_the_index_still_fills_and_reports(
 def test_an_interrupted_listing_goes_on_and_two_at_once_file_each_row_once(
     shop: Shop, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(reconcile, "PAGE_ROWS", 100)
+    monkeypatch.setattr(pages, "ATTEMPTS", (pages.Attempt(100), *pages.ATTEMPTS[1:]))
     make_table(shop.connection, shop.root, 1000, listed=False)
     collection = get_collection(shop.connection, NAME)
 

@@ -151,9 +151,12 @@ class LeasedJob:
         ]
         return self.store.write(self.token, [Outcome(self.id, embedded=rows, **outcome)], "fp32")
 
-    def write_failure(self, key: Any, message: str = "cut short") -> Written:
+    def write_failure(
+        self, key: Any, message: str = "cut short", reference_hash: bytes | None = None
+    ) -> Written:
         column = self.store.collection.key_columns[0]
-        return self.write(failed=[FailedKey({column: key}, self.version, "truncated", message, 1)])
+        failed = FailedKey({column: key}, self.version, "truncated", message, 1, reference_hash)
+        return self.write(failed=[failed])
 
 
 def lease_job(

@@ -57,6 +57,11 @@ FAILURES = {
     "embed_error": ("the model raised an error", "1"),
     "bad_embedding": ("the model gave a vector that is not of norm 1", "1"),
     "worker_died": ("four workers died with it in hand, the last three with it alone", "—"),
+    "unreadable_row": ("the row cannot be read: an expression of a view fails for it", "1"),
+    "key_does_not_fit": (
+        "the source's key became wider than the embedding table's: `imgvec collection alter-key`",
+        "1",
+    ),
     "no_reference": ("the row is there, and its foreign key does not find it", "3"),
 }
 

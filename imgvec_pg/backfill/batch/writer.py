@@ -61,7 +61,7 @@ def write_group(store: EmbeddingStore, claim: Claim, group: list[Outcome], preci
     """Write one transaction's worth; on a conflict with the application, key by key."""
     try:
         return store.write(claim.token, group, precision)
-    except RETRIED_ERRORS as error:
+    except (*RETRIED_ERRORS, psycopg.DataError) as error:
         log.info("%s; writing %d jobs key by key", type(error).__name__, len(group))
     ids = {outcome.job_id for outcome in group}
     singles = explode_with_retries(store, claim.token, list(ids))
@@ -115,6 +115,8 @@ def write_single(
         except psycopg.errors.LockNotAvailable:
             violation = None
             break
+        except psycopg.DataError as error:
+            return store.write(token, [without_room(job, error)], precision)
         except RETRIED_ERRORS as error:
             violation = error if isinstance(error, psycopg.errors.ForeignKeyViolation) else None
             time.sleep(pause_seconds)
@@ -127,6 +129,15 @@ def write_single(
     attempts = job.attempts if violation is not None else job.attempts - 1
     later = DelayedKey(job.keys[0], job.version, attempts, random.uniform(*CONFLICT_DELAY_SECONDS))  # noqa: S311
     return store.write(token, [Outcome(job.id, delayed=[later])], precision)
+
+
+def without_room(job: Job, error: psycopg.DataError) -> Outcome:
+    """Return the failure of a key that the embedding table cannot hold: the source's has become wider."""
+    message = (
+        f"the key does not fit the embedding table ({one_line(error)}); run: imgvec collection alter-key"
+    )
+    failed = FailedKey(job.keys[0], job.version, "key_does_not_fit", message, job.attempts)
+    return Outcome(job.id, failed=[failed])
 
 
 def without_reference(job: Job, violation: psycopg.errors.ForeignKeyViolation) -> Outcome:

@@ -33,9 +33,10 @@ from imgvec_pg.database.local_server.launcher import die_with
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.load import check_loadable
-from imgvec_pg.errors import UsageError
+from imgvec_pg.errors import ImgvecError, UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.integrity.reconcile import list_source
+from imgvec_pg.store.key_change import follow_key, may_change_key
 from imgvec_pg.store.queue.jobs import queue_depth
 from imgvec_pg.store.registry import get_collection, require_same_collection
 from imgvec_pg.store.transactions import flush_commits
@@ -97,6 +98,7 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
         # Before the model is loaded, which takes its time.
         check_loadable(collection.model_name)
         effective_root(collection, options.root)
+        collection = follow_where_allowed(connection, collection)
         # A listing that was interrupted goes on before the queue is worked off.
         list_source(connection, collection)
         waiting = queue_depth(connection, collection.id).waiting
@@ -118,6 +120,22 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
             context.exit(fleet.first_error)
     if stats.failed:
         raise SomeRowsFailed
+
+
+def follow_where_allowed(connection: Connection, collection: Collection) -> Collection:
+    """Let a collection's key become as wide as its source's; a role that only fills leaves that to the owner."""
+    if not collection.has_other_key_types or not may_change_key(connection, collection):
+        return collection
+    try:
+        changed = follow_key(connection, collection)
+    except ImgvecError as error:
+        # Keys that do not fit fail alone until then.
+        complain(str(error))
+        return collection
+    say(
+        f"the key of {collection.name} is {', '.join(changed.key_types)} now, as that of {collection.shown_source}"
+    )
+    return changed
 
 
 def conclude(

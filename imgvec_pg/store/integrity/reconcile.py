@@ -7,16 +7,15 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, lock_timeout, pinned_search_path, vector_schema
-from imgvec_pg.database.sql_templates import bindable, load_sql, render
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import trigger_names, triggered_tables
 from imgvec_pg.store.column_check import check_columns_are_there
+from imgvec_pg.store.integrity.pages import read_page, without_expressions
 from imgvec_pg.store.integrity.renewal import put_back_foreign_key, put_policies, renew, validate_foreign_key
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.source import Source, describe_source
-from imgvec_pg.store.transactions import read_like_triggers
-
-PAGE_ROWS = 65_536
+from imgvec_pg.store.transactions import ROW_ERRORS, read_like_triggers
 
 
 @dataclass(frozen=True)
@@ -34,17 +33,14 @@ class Reconciled:
 @dataclass(frozen=True)
 class Page:
     """A page of the source that was looked at: its last key (None when it was empty), its rows, the keys enqueued, and
-    those of them whose picture had changed unseen."""
+    those of them whose picture had changed unseen; whether the source ends with it, and how it was read."""
 
     last_key: Key | None
     rows: int
     enqueued: int
     changed: int
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the source ends with it."""
-        return self.rows < PAGE_ROWS
+    is_last: bool
+    attempt: int
 
 
 def file_page(
@@ -54,36 +50,19 @@ def file_page(
     *,
     reconciles: bool,
     contents: bool = False,
+    attempt: int = 0,
 ) -> Page:
     """File jobs for one page's rows that lack embedding and failure, within the caller's transaction.
 
     Args:
         reconciles: Leave out all that is queued, not the changes alone, and look for pictures that changed unseen.
         contents: Compare pictures in the table byte by byte (by their hashes) too.
+        attempt: As the page before gave it.
     """
-    statement = page_statement(connection, collection, "enqueue_missing", after)
-    read_like_triggers(connection, collection)
-    row = connection.execute(
-        statement,
-        {"after": Jsonb(after), "page_size": PAGE_ROWS, "reconciles": reconciles, "contents": contents},
-    ).fetchone()
-    assert row is not None  # noqa: S101 - the statement always gives one row
-    return Page(*row)
-
-
-def page_statement(
-    connection: Connection, collection: Collection, name: str, after: Key | None
-) -> sql.Composed:
-    """Return the statement in `sql/collection/<name>.sql` about the page of the source behind a key."""
-    after_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
-    parts = bindable({**collection.parts(vector_schema(connection)), "a_keys": after_keys})
-    behind = sql.SQL(
-        "WHERE ({s_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
-    ).format(**parts)
-    differences = render(
-        "collection/differences.sql", **parts, after_condition=behind if after else sql.SQL("")
-    )
-    return render(f"collection/{name}.sql", **parts, differences=differences)
+    values = {"reconciles": reconciles, "contents": contents}
+    found = read_page(connection, collection, "enqueue_missing", after, values, attempt)
+    last_key, rows, enqueued, changed = found.row
+    return Page(last_key, rows, enqueued, changed, found.is_last(rows), found.next_attempt)
 
 
 def enqueue_missing(
@@ -96,10 +75,13 @@ def enqueue_missing(
     Returns:
         Keys enqueued, and those of them whose picture had changed unseen.
     """
-    enqueued, changed, after = 0, 0, None
+    enqueued, changed, after, attempt = 0, 0, None, 0
     while True:
         with connection.transaction():
-            page = file_page(connection, collection, after, reconciles=True, contents=contents)
+            page = file_page(
+                connection, collection, after, reconciles=True, contents=contents, attempt=attempt
+            )
+        attempt = page.attempt
         enqueued += page.enqueued
         changed += page.changed
         after = page.last_key
@@ -120,13 +102,14 @@ def list_source(
     Returns:
         Keys enqueued now; 0 when the source had been listed before.
     """
-    enqueued = looked_at = 0
+    enqueued = looked_at = attempt = 0
     while True:
         with connection.transaction():
             row = connection.execute(load_sql("queries/lock_listing.sql"), [collection.id]).fetchone()
             if row is None or row[1]:
                 return enqueued
-            page = file_page(connection, collection, row[0], reconciles=False)
+            page = file_page(connection, collection, row[0], reconciles=False, attempt=attempt)
+            attempt = page.attempt
             connection.execute(
                 load_sql("queries/note_listing.sql"),
                 {
@@ -180,9 +163,9 @@ def reconcile(
     partitions = connection.execute(load_sql("queries/partitions_seen.sql"), [collection.id]).fetchone()
     noted = connection.execute(load_sql("queries/newest_unseen_change.sql"), [collection.id]).fetchone()
     enqueued, changed = enqueue_missing(connection, collection, contents=contents)
+    orphans = _delete_orphans(connection, collection, parts)
     with connection.transaction():
         read_like_triggers(connection, collection)
-        orphans = connection.execute(render("collection/delete_orphans.sql", **parts)).rowcount
         failures = connection.execute(render("collection/delete_orphan_failures.sql", **parts)).rowcount
     validate_foreign_key(connection, collection, lock_timeout_ms=lock_timeout_ms)
     # What was noted before the source was walked has been found; what came since may not have.
@@ -193,6 +176,19 @@ def reconcile(
         "UPDATE imgvec.collection SET listed_at = coalesce(listed_at, now()) WHERE id = %s", [collection.id]
     )
     return Reconciled(enqueued, changed, orphans, failures, len(untriggered))
+
+
+def _delete_orphans(connection: Connection, collection: Collection, parts: dict[str, sql.Composable]) -> int:
+    """Delete embeddings of rows that are gone or have no image, the latter not where a view's expressions fail for a row."""
+    for known in (parts, without_expressions(parts)):
+        try:
+            with connection.transaction():
+                read_like_triggers(connection, collection)
+                return connection.execute(render("collection/delete_orphans.sql", **known)).rowcount
+        except ROW_ERRORS:
+            if known is not parts:
+                raise
+    return 0
 
 
 def tables_without_triggers(

@@ -11,15 +11,12 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.column_check import check_columns_are_there
-from imgvec_pg.store.integrity.reconcile import (
-    PAGE_ROWS,
-    page_statement,
-    tables_without_triggers,
-)
+from imgvec_pg.store.integrity.pages import read_page, without_expressions
+from imgvec_pg.store.integrity.reconcile import tables_without_triggers
 from imgvec_pg.store.integrity.renewal import lacks_foreign_key
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.source import describe_source
-from imgvec_pg.store.transactions import read_like_triggers
+from imgvec_pg.store.transactions import ROW_ERRORS, read_like_triggers
 
 EXAMPLES = 5
 """Keys named for each kind of difference."""
@@ -134,9 +131,8 @@ def verify_collection(
     parts = bindable(collection.parts(schema))
     values = {"examples": EXAMPLES, "late_seconds": LATE_SECONDS, "stuck_seconds": STUCK_SECONDS}
     for name in ("find_orphans", "find_bad_vectors", "find_bad_jobs"):
-        with reading_only(connection, collection):
-            for kind, rows, keys in connection.execute(render(f"collection/{name}.sql", **parts), values):
-                found.add(kind, rows, keys)
+        for kind, rows, keys in _find(connection, collection, name, parts, values):
+            found.add(kind, rows, keys)
     with reading_only(connection, collection):
         counted = connection.execute(render("collection/count_states.sql", **parts)).fetchone()
     if counted is not None:
@@ -153,6 +149,23 @@ def verify_collection(
     return found
 
 
+def _find(
+    connection: Connection,
+    collection: Collection,
+    name: str,
+    parts: dict[str, sql.Composable],
+    values: dict[str, int],
+) -> list[tuple[str, int, list[Key | str]]]:
+    """Run one of the statements that find a kind of difference; where a view's expressions fail, by the keys alone."""
+    try:
+        with reading_only(connection, collection):
+            return connection.execute(render(f"collection/{name}.sql", **parts), values).fetchall()
+    except ROW_ERRORS:
+        with reading_only(connection, collection):
+            known = without_expressions(parts)
+            return connection.execute(render(f"collection/{name}.sql", **known), values).fetchall()
+
+
 def _compare_source(
     connection: Connection,
     collection: Collection,
@@ -161,26 +174,17 @@ def _compare_source(
     progress: Callable[[int], None],
 ) -> None:
     after: Key | None = None
+    attempt = 0
+    values = {"reconciles": True, "contents": contents, "examples": EXAMPLES}
     while True:
-        statement = page_statement(connection, collection, "find_differences", after)
-        with reading_only(connection, collection):
-            row = connection.execute(
-                statement,
-                {
-                    "after": Jsonb(after),
-                    "page_size": PAGE_ROWS,
-                    "reconciles": True,
-                    "contents": contents,
-                    "examples": EXAMPLES,
-                },
-            ).fetchone()
-        assert row is not None  # noqa: S101 - the statement always gives one row
-        after, looked_at, differences = row
+        page = read_page(connection, collection, "find_differences", after, values, attempt, read_only=True)
+        after, looked_at, differences = page.row
+        attempt = page.next_attempt
         found.source_rows += looked_at
         for kind, rows, keys in differences:
             found.add(kind, rows, keys)
         progress(found.source_rows)
-        if looked_at < PAGE_ROWS:
+        if page.is_last(looked_at):
             return
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import click
 
+from imgvec_pg.cli.commands.collection.alter_key import alter_key
 from imgvec_pg.cli.commands.collection.create import create
 from imgvec_pg.cli.commands.collection.switch import alias_, switch, unalias
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option
@@ -29,7 +30,7 @@ def collection() -> None:
     """
 
 
-for command in (create, alias_, unalias, switch):
+for command in (create, alter_key, alias_, unalias, switch):
     collection.add_command(command)
 
 

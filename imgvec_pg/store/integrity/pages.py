@@ -1,0 +1,121 @@
+"""Read a source page by page, and let a row whose expressions fail, as a view's may, stop no other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sql_templates import bindable, render
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.transactions import ROW_ERRORS, read_like_triggers
+
+PAGE_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A way to read a page: its rows, whether its keys are looked up first, and whether nothing but keys is computed."""
+
+    rows: int
+    by_keys: bool = False
+    keys_only: bool = False
+
+
+# A page that fails is read in smaller ones, down to the row that is to blame. PostgreSQL would compute the expressions of all
+# rows before it sorts them by the key, so the keys of a page come first then, which takes longer.
+ATTEMPTS = (
+    Attempt(PAGE_ROWS),
+    Attempt(1024, by_keys=True),
+    Attempt(32, by_keys=True),
+    Attempt(1, by_keys=True),
+    Attempt(1, by_keys=True, keys_only=True),
+)
+
+
+@dataclass(frozen=True)
+class ReadPage:
+    """The row that a statement about a page gave, and the attempt that gave it."""
+
+    row: tuple[Any, ...]
+    attempt: int
+
+    @property
+    def next_attempt(self) -> int:
+        """Where the next page begins: one larger than this, behind a single row one of a few rows."""
+        return max(self.attempt - 1, 0) if ATTEMPTS[self.attempt].rows > 1 else len(ATTEMPTS) - 3
+
+    def is_last(self, rows: int) -> bool:
+        """Whether the source ends with a page of so many rows."""
+        return rows < ATTEMPTS[self.attempt].rows
+
+
+def read_page(
+    connection: Connection,
+    collection: Collection,
+    name: str,
+    after: Key | None,
+    values: Mapping[str, object],
+    attempt: int = 0,
+    *,
+    read_only: bool = False,
+) -> ReadPage:
+    """Run the statement in `sql/collection/<name>.sql` about the page of the source behind a key, in a transaction.
+
+    A row for which a view's expressions fail is taken for one with a picture: its worker meets the failure and notes it.
+
+    Args:
+        attempt: Of ATTEMPTS, the first to be tried.
+    """
+    while True:
+        statement = page_statement(connection, collection, name, after, ATTEMPTS[attempt])
+        try:
+            with connection.transaction():
+                read_like_triggers(connection, collection)
+                if read_only:
+                    connection.execute("SET TRANSACTION READ ONLY")
+                row = connection.execute(
+                    statement, {**values, "after": Jsonb(after), "page_size": ATTEMPTS[attempt].rows}
+                ).fetchone()
+        except ROW_ERRORS:
+            if attempt + 1 == len(ATTEMPTS):
+                raise
+            attempt += 1
+            continue
+        assert row is not None  # noqa: S101 - the statement always gives one row
+        return ReadPage(row, attempt)
+
+
+def page_statement(
+    connection: Connection,
+    collection: Collection,
+    name: str,
+    after: Key | None,
+    attempt: Attempt = ATTEMPTS[0],
+) -> sql.Composed:
+    """Return the statement in `sql/collection/<name>.sql` about the page of the source behind a key."""
+    after_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
+    parts = bindable({**collection.parts(vector_schema(connection)), "a_keys": after_keys})
+    behind = sql.SQL(
+        "WHERE ({s_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
+    ).format(**parts)
+    after_condition = behind if after else sql.SQL("")
+    if attempt.keys_only:
+        parts = without_expressions(parts)
+    form = "page_by_keys" if attempt.by_keys else "page_source"
+    source = render(f"collection/{form}.sql", **parts, after_condition=after_condition)
+    differences = render("collection/differences.sql", **parts, page_source=source)
+    return render(f"collection/{name}.sql", **parts, differences=differences)
+
+
+def without_expressions(parts: Mapping[str, sql.Composable]) -> dict[str, sql.Composable]:
+    """Return the `{parts}` by which nothing of a row is computed but its key: it is taken for one with a picture."""
+    return {
+        **parts,
+        "s_has_image": sql.SQL("true"),
+        "s_reference_hash": sql.SQL("NULL::pg_catalog.bytea"),
+        "content": sql.SQL("NULL::pg_catalog.bytea"),
+    }

@@ -1,0 +1,2 @@
+{source} AS s
+    {after_condition}

@@ -1,0 +1,125 @@
+"""A source whose key became wider is followed in place; until then only keys that do not fit fail."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from imgvec_pg.backfill.writer import write_outcomes
+from photostore import X, Y, Z, as_role, embed, embedded, lease_job, make_collection, new_role, take_enqueued
+
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.errors import CollectionError
+from imgvec_pg.store.aliases import create_alias
+from imgvec_pg.store.embeddings import EmbeddedKey, Outcome
+from imgvec_pg.store.integrity.reconcile import list_source, reconcile
+from imgvec_pg.store.integrity.renewal import has_outdated_triggers
+from imgvec_pg.store.integrity.verify import drop_empty_jobs, verify_collection
+from imgvec_pg.store.key_change import follow_key, may_change_key
+from imgvec_pg.store.queue.jobs import Claim, Job
+from imgvec_pg.store.registry import get_collection
+
+WIDENINGS = {
+    "integer": ("bigint", [1, 2], 3_000_000_000),
+    "smallint": ("integer", [1, 2], 70_000),
+    "varchar(3)": ("text", ["a", "b"], "longer"),
+    "varchar(4)": ("varchar(9)", ["a", "b"], "longer"),
+    "numeric(4,1)": ("numeric(12,3)", [1, 2], 1234567.125),
+    "real": ("double precision", [1, 2], 0.1),
+}
+
+
+@pytest.mark.parametrize("with_foreign_key", [True, False], ids=["fk", "no-fk"])
+@pytest.mark.parametrize("composite", [False, True], ids=["one column", "composite"])
+@pytest.mark.parametrize("narrow", WIDENINGS)
+def test_a_wider_key_is_followed_without_embedding_anew(
+    scratch: Connection, narrow: str, composite: bool, with_foreign_key: bool
+) -> None:
+    wide, keys, beyond = WIDENINGS[narrow]
+    scratch.execute("CREATE SCHEMA shop")
+    more = "tenant int DEFAULT 7, " if composite else ""
+    primary = "tenant, id" if composite else "id"
+    scratch.execute(f"CREATE TABLE shop.photo ({more}id {narrow}, file text, PRIMARY KEY ({primary}))")  # type: ignore[arg-type]
+    collection = make_collection(scratch, foreign_key=with_foreign_key)
+    create_alias(scratch, "photos", "photo_test")
+    for key in keys:
+        scratch.execute("INSERT INTO shop.photo (id, file) VALUES (%s, 'x.jpg')", [key])
+    embed(scratch, collection, {((7, key) if composite else key): X for key in keys})
+    take_enqueued(scratch)
+    scratch.execute(f"ALTER TABLE shop.photo ALTER id TYPE {wide}")  # type: ignore[arg-type]
+    scratch.execute("INSERT INTO shop.photo (id, file) VALUES (%s, 'y.jpg')", [beyond])
+
+    before = get_collection(scratch, "photo_test")
+    assert before.has_other_key_types
+    # Nothing that walks rows, jobs and failures stops at the key that does not fit.
+    assert list_source(scratch, before) == 0
+    assert verify_collection(scratch, before).queued == 1
+    reconcile(scratch, before)
+    assert drop_empty_jobs(scratch, before) == 0
+
+    after = follow_key(scratch, before)
+    scratch.execute("SET LOCAL search_path TO DEFAULT; SET LOCAL row_security TO DEFAULT")
+    assert not after.has_other_key_types and not has_outdated_triggers(scratch, after)
+    assert len(embedded(scratch, after)) == 2
+    embed(scratch, after, {((7, beyond) if composite else beyond): Y})
+    arguments = "7, p.id" if composite else "p.id"
+    for name in ("photo_test", "photos"):
+        found = scratch.execute(
+            "SELECT count(*) FROM shop.photo AS p, LATERAL"  # type: ignore[arg-type]
+            f" (SELECT FROM imgvec.near_{name}_row({arguments}) LIMIT 2) AS n"
+        ).fetchone()
+        assert found == (6,)
+    among = "ARRAY[ROW(7, %s)::imgvec.photo_test_key]" if composite else f"ARRAY[%s::{wide}]"
+    search = f"SELECT id FROM imgvec.search_photo_test('[0,1,0]', 5, among => {among})"
+    assert len(scratch.execute(search, [beyond]).fetchall()) == 1  # type: ignore[arg-type]
+    assert verify_collection(scratch, after).is_in_step
+    scratch.execute("DELETE FROM shop.photo")
+    assert embedded(scratch, after) == []
+
+
+def test_a_key_that_does_not_fit_fails_alone(connection: Connection) -> None:
+    connection.execute("CREATE SCHEMA shop")
+    connection.execute("CREATE TABLE shop.photo (id integer PRIMARY KEY, file text)")
+    make_collection(connection)
+    connection.execute("ALTER TABLE shop.photo ALTER id TYPE bigint")
+    connection.execute("INSERT INTO shop.photo VALUES (1, 'a'), (3000000000, 'b'), (2, 'c')")
+    take_enqueued(connection)
+    collection = get_collection(connection, "photo_test")
+    with new_role(connection, "imgvec_worker", "USAGE ON SCHEMA shop", "SELECT ON shop.photo") as worker:
+        with as_role(connection, worker):
+            assert not may_change_key(connection, collection)
+            job = lease_job(connection, collection, [1, 3_000_000_000, 2])
+            keys = [{"id": key} for key in (1, 3_000_000_000, 2)]
+            done = [
+                EmbeddedKey(key, 1, np.float32(vector), b"")
+                for key, vector in zip(keys, (X, Y, Z), strict=True)
+            ]
+            claim = Claim(job.token, (Job(job.id, 1, keys, 1, 0),))
+            written = write_outcomes(job.store, claim, [Outcome(job.id, embedded=done)], "fp32")
+        assert (written.embedded, written.failure_codes) == (2, ("key_does_not_fit",))
+    assert embedded(connection, collection) == [1, 2]
+    verified = verify_collection(connection, collection)
+    assert verified.is_in_step and verified.failed == 1
+
+
+def test_a_view_that_needs_the_functions_is_named(scratch: Connection) -> None:
+    scratch.execute("CREATE SCHEMA shop")
+    scratch.execute("CREATE TABLE shop.photo (id integer PRIMARY KEY, file text)")
+    make_collection(scratch)
+    scratch.execute("CREATE VIEW shop.like_one AS SELECT * FROM imgvec.near_photo_test_row(1)")
+    scratch.execute("ALTER TABLE shop.photo ALTER id TYPE bigint")
+    with (
+        pytest.raises(CollectionError, match=r"view shop.like_one depends.*Nothing was changed"),
+        scratch.transaction(),
+    ):
+        follow_key(scratch, get_collection(scratch, "photo_test"))
+
+
+def test_another_kind_of_type_is_not_followed(scratch: Connection) -> None:
+    scratch.execute("CREATE SCHEMA shop")
+    scratch.execute("CREATE TABLE shop.photo (id integer PRIMARY KEY, file text)")
+    collection = make_collection(scratch, foreign_key=False)
+    scratch.execute("ALTER TABLE shop.photo ALTER id TYPE text")
+    found: Any = get_collection(scratch, "photo_test")
+    assert not found.has_other_key_types and follow_key(scratch, found) is found
+    with pytest.raises(CollectionError, match="is text now; expected integer"), scratch.transaction():
+        reconcile(scratch, collection)
