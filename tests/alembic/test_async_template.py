@@ -67,7 +67,7 @@ def test_what_is_in_the_way_is_one_line_over_asyncpg_too(
     )
     with pytest.raises(
         MigrationError,
-        match=r'"product_clip" exists already, over product by demo; expected product by color-grid',
+        match=r'"product_clip" exists already, over public.product by demo; expected product by color-grid',
     ):
         app.alembic("upgrade", "head")
     app.write(MODELS)
