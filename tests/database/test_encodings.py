@@ -6,8 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from colorshop import picture
-from conftest import Server
 from every_command import walk
+from fresh_databases import Server
 from psycopg import sql
 from workers import failures
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from imgvec_pg.backfill.writer import write_outcomes
 from photostore import X, Y, Z, as_role, embed, embedded, lease_job, make_collection, new_role, take_enqueued
 
+from imgvec_pg.backfill.batch.writer import write_outcomes
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.aliases import create_alias
