@@ -237,17 +237,26 @@ def check_models(connection: Connection) -> None:
     _run(connection, command.check)
 
 
-def upgrade_sql(schema: str = "public") -> str:
-    """Return the whole upgrade as SQL, without connecting.
+def upgrade_sql(schema: str = "public", revisions: str = "head") -> str:
+    """Return an upgrade as SQL, without connecting.
 
     Args:
         schema: The schema that holds the vector extension.
+        revisions: What to come to, "head" for all there is; or from where and what to, "imgvec_0001:imgvec_0002".
     """
-    buffer = io.StringIO()
+    return _as_sql(command.upgrade, schema, revisions)
+
+
+def downgrade_sql(revisions: str, schema: str = "public") -> str:
+    """Return a downgrade, "imgvec_0002:imgvec_0001" say, as SQL, without connecting."""
+    return _as_sql(command.downgrade, schema, revisions)
+
+
+def _as_sql(action: Callable[..., None], schema: str, revisions: str) -> str:
     config = alembic_config(vector_schema=schema)
-    config.output_buffer = buffer
-    command.upgrade(config, "head", sql=True)
-    return buffer.getvalue()
+    config.output_buffer = io.StringIO()
+    action(config, revisions, sql=True)
+    return config.output_buffer.getvalue()
 
 
 def versions_directory() -> Path:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from django.db import router
 from django.db.migrations.operations.base import Operation
 
-from imgvec_pg.database.migrations import upgrade_sql
+from imgvec_pg.database.migrations import downgrade_sql, upgrade_sql
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.django import collection_ops
 from imgvec_pg.django.connection_dsn import command_errors, psycopg_connection
@@ -48,7 +48,8 @@ class UpgradeSchema(Operation):
         if not router.allow_migrate(alias, app_label):
             return
         if schema_editor.collect_sql:
-            schema_editor.collected_sql.append(upgrade_sql())
+            revisions = self.revision if self.previous == "base" else f"{self.previous}:{self.revision}"
+            schema_editor.collected_sql.append(upgrade_sql(revisions=revisions))
             return
         with command_errors():
             collection_ops.upgrade(alias, self.revision)
@@ -65,7 +66,12 @@ class UpgradeSchema(Operation):
         if not router.allow_migrate(alias, app_label):
             return
         if schema_editor.collect_sql:
-            schema_editor.collected_sql.append(render("drop_schema_objects.sql").as_string(None))
+            printed = (
+                render("drop_schema_objects.sql").as_string(None)
+                if self.previous == "base"
+                else downgrade_sql(f"{self.revision}:{self.previous}")
+            )
+            schema_editor.collected_sql.append(printed)
             return
         with command_errors():
             collection_ops.downgrade(alias, self.previous)

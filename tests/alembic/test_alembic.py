@@ -106,7 +106,8 @@ def test_autogenerate_writes_it_all_and_then_nothing_and_goes_both_ways(
 def index_free(dump: str) -> str:
     """Leave out what a second creation draws anew: the collection's id."""
     return re.sub(
-        r"(?<=\bid = )\d+|(?<=collection_id = )\d+|(?<=VALUES \()\d+|(?<=SELECT )\d+(?=, (?:nextval|TG_RELID))",
+        r"(?<=\bid = )\d+|(?<=collection_id = )\d+|(?<=VALUES \()\d+|(?<=SELECT )\d+(?=, (?:nextval|TG_RELID))"
+        r"|(?<=source_is_open\()\d+",
         "N",
         dump,
     )

@@ -157,7 +157,11 @@ def test_migrations_are_made_once_and_run_on_a_table_with_rows(project: Project)
         )
     assert "No changes detected" in project.manage("makemigrations", "--check")
     assert "-- imgvec: create collection shop_product_clip" in project.manage("sqlmigrate", "shop", "0002")
-    assert "CREATE TABLE imgvec.collection" in project.manage("sqlmigrate", "imgvec_pg", "0001")
+    first, second = (project.manage("sqlmigrate", "imgvec_pg", name) for name in ("0001", "0002"))
+    assert "CREATE TABLE imgvec.collection " in first and "CREATE TABLE imgvec.unseen_change" not in first
+    assert "CREATE TABLE imgvec.unseen_change" in second and "CREATE TABLE imgvec.collection " not in second
+    back = project.manage("sqlmigrate", "--backwards", "imgvec_pg", "0002")
+    assert "DROP TABLE imgvec.unseen_change" in back and "DROP TABLE imgvec.collection " not in back
     assert "product_clip... OK" in project.manage("migrate")
     assert "No migrations to apply" in project.manage("migrate")
 
