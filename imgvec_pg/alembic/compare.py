@@ -4,7 +4,7 @@ It runs after Alembic's own comparison and corrects its result: nothing of the s
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,17 @@ from imgvec_pg.alembic.index_ops import (
 )
 from imgvec_pg.alembic.migration_errors import MigrationError, telling
 from imgvec_pg.alembic.render import PGVECTOR_IMPORT
+from imgvec_pg.database.connect import one_line
+from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import ALTERABLE
+from imgvec_pg.store.collection_plan import (
+    Differences,
+    check_paths_lead_somewhere,
+    differences,
+    tell_differences,
+    tell_remedy,
+)
 from imgvec_pg.store.mixin import INFO, SCHEMA, SPEC
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -37,7 +47,8 @@ if TYPE_CHECKING:
 # Below Alembic's own, which is the one that an alembic.ini shows.
 log = logging.getLogger("alembic.imgvec_pg")
 
-METHODS = ("hnsw", "ivfflat")
+INDEX_OPTIONS = ("m", "ef_construction")
+"""Fields of a CollectionSpec that op.replace_hnsw_index changes."""
 
 
 def compare_schema(
@@ -157,8 +168,8 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
     """Create a collection that is declared with all it needs and missing; compare one that is there.
 
     Raises:
-        MigrationError: It is by another model, which never changes in a collection; or its index over bits has other
-            options, which no operation changes.
+        MigrationError: It differs from its declaration in what no operation changes. Not to be told is worse than to be
+            stopped: `alembic check` would say that nothing differs.
     """
     declared: CollectionSpec = table.info[SPEC]
     if not declared.is_complete:
@@ -169,52 +180,79 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
     assert connection is not None  # noqa: S101 - autogenerate runs online
     if connection.execute(sa.text("SELECT to_regclass('imgvec.collection')")).scalar() is None:
         raise MigrationError("the database has no schema imgvec yet; run first: imgvec migrate")
-    found = connection.execute(
-        sa.text(
-            "SELECT m.name AS model, m.dimensions, c.m, c.ef_construction, c.quantization, c.root, c.url_prefixes"
-            " FROM imgvec.collection AS c JOIN imgvec.model AS m ON m.id = c.model_id WHERE c.name = :name"
-        ),
-        {"name": spec.name},
-    ).one_or_none()
+    spec = replace(spec, key=_key(table, spec))
+    found = _find(connection, spec.name)
     if found is None:
         log.info("Detected added collection %r", spec.name)
-        key = {column.name: _type(column) for column in table.primary_key.columns}
-        upgrade.ops.append(CreateCollectionOp(replace(spec, key=key)))
+        upgrade.ops.append(CreateCollectionOp(spec))
         return
-    if (found.model, found.dimensions) != (spec.model, spec.dimensions):
+    present = found.spec()
+    changed = differences(present, replace(spec, source=_same_source(connection, present, spec)))
+    in_place = {
+        *ALTERABLE,
+        *(INDEX_OPTIONS if (found.quantization, spec.quantization) == (None, None) else ()),
+    }
+    # Of an index over bits, op.replace_hnsw_index would build one over the vectors, which its searches do not read.
+    if refused := {field: pair for field, pair in changed.items() if field not in in_place}:
         raise MigrationError(
-            f'collection "{spec.name}" is embedded by {found.model} ({found.dimensions} dimensions), the class says '
-            f"{spec.model} ({spec.dimensions}); a collection's model never changes: declare a new collection, "
-            "fill it, then switch to it"
+            f'collection "{spec.name}" is not as declared: {tell_differences(refused)}; {tell_remedy(spec.name, refused)}'
         )
-    _compare_settings(upgrade, spec, found)
-    if (found.m, found.ef_construction) != (spec.m, spec.ef_construction):
-        if found.quantization is not None:
-            # op.replace_hnsw_index would build one over the vectors, which searches over bits do not read.
-            raise MigrationError(
-                f'collection "{spec.name}" has an index over bits with m={found.m}, ef_construction={found.ef_construction}, the '
-                f"class says m={spec.m}, ef_construction={spec.ef_construction}; run first: imgvec index rebuild {spec.name} "
-                f"--m {spec.m} --ef-construction {spec.ef_construction}"
-            )
-        name = f"{spec.name}_embedding"
+    _alter(upgrade, spec, {field: pair for field, pair in changed.items() if field in ALTERABLE}, found)
+    if not changed.keys().isdisjoint(INDEX_OPTIONS):
+        name = found.embedding_table
         new = HnswIndex(
-            f"{name}_hnsw", name, "embedding", SCHEMA, m=spec.m, ef_construction=spec.ef_construction
+            found.index_name, name, "embedding", SCHEMA, m=spec.m, ef_construction=spec.ef_construction
         )
         old = replace(new, m=found.m, ef_construction=found.ef_construction)
         upgrade.ops.append(ReplaceHnswIndexOp(new, old))
 
 
-def _compare_settings(upgrade: ops.UpgradeOps, spec: CollectionSpec, found: Any) -> None:  # noqa: ANN401
-    """Alter a collection whose folder or URLs are declared otherwise."""
-    there = {"root": found.root, "url_prefixes": list(found.url_prefixes)}
-    declared = {"root": spec.root, "url_prefixes": list(spec.url_prefixes)}
-    # A declaration with neither says nothing of where the pictures are.
-    says_where = spec.root is not None or bool(spec.url_prefixes)
-    changed = [name for name in ALTERABLE if says_where and there[name] != declared[name]]
+def _alter(upgrade: ops.UpgradeOps, spec: CollectionSpec, changed: Differences, found: Collection) -> None:
+    """Alter a collection whose folder or URLs are declared otherwise, or no longer.
+
+    Raises:
+        MigrationError: Its paths would lead nowhere.
+    """
     if changed:
+        with telling():
+            check_paths_lead_somewhere(found.path_column, spec)
         log.info("Detected changed %s of collection %r", " and ".join(changed), spec.name)
-        settings, old = ({name: values[name] for name in changed} for values in (declared, there))
+        old, settings = ({name: _plain(pair[side]) for name, pair in changed.items()} for side in (0, 1))
         upgrade.ops.append(AlterCollectionOp(spec.name, settings, old))
+
+
+def _find(connection: sa.Connection, name: str) -> Collection | None:
+    """Return the collection of this name, over whichever driver the application has."""
+    statement = load_sql("queries/collections.sql").as_string(None).replace("%(name)s", "(:name)")
+    rows = connection.execute(sa.text(statement.rstrip().removesuffix(";")), {"name": name}).mappings()
+    return next((Collection(**row) for row in rows if row["name"] == name), None)
+
+
+def _same_source(connection: sa.Connection, present: CollectionSpec, spec: CollectionSpec) -> str | None:
+    """Return the declared source by its registered name, where both mean one relation; else as it is declared."""
+    if present.source is None:
+        return spec.source
+    try:
+        is_same = connection.execute(
+            sa.text("SELECT to_regclass(:declared)::oid = to_regclass(:registered)::oid"),
+            {"declared": spec.source, "registered": present.source},
+        ).scalar()
+    except sa.exc.DBAPIError as error:
+        raise MigrationError(
+            f'the source of collection "{spec.name}", {spec.source!r}, cannot be looked up ({one_line(error.orig or error)}); '
+            "expected schema.table, quoted as in SQL"
+        ) from error
+    return present.source if is_same else spec.source
+
+
+def _key(table: sa.Table, spec: CollectionSpec) -> Mapping[str, str | None]:
+    """Return the key with its types, as the class has it, unless it declares other columns."""
+    primary = {column.name: _type(column) for column in table.primary_key.columns}
+    return primary if set(spec.key_types) <= set(primary) else spec.key_types
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _type(column: sa.Column[Any]) -> str:

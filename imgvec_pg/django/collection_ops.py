@@ -22,7 +22,13 @@ from imgvec_pg.store.collection_ddl import (
     drop_collection,
     triggered_tables,
 )
-from imgvec_pg.store.collection_plan import plan_collection
+from imgvec_pg.store.collection_plan import (
+    Differences,
+    differences,
+    plan_collection,
+    tell_differences,
+    tell_remedy,
+)
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import find_collections
 from imgvec_pg.store.source import resolve_relation
@@ -116,7 +122,7 @@ def _create(connection: Connection, spec: CollectionSpec, *, is_new: bool) -> st
     """Create or change a collection and say what was done."""
     found = [c for c in find_collections(connection, spec.name) if c.name == spec.name]
     if found and found[0].source_name is not None:
-        changes = differences(connection, found[0], spec)
+        changes = differences(found[0].spec(), plan_collection(connection, spec).collection.spec())
         if not changes:
             return "is there already"
         if set(changes) <= CHANGEABLE:
@@ -175,38 +181,12 @@ def drops_to_come(editor: "BaseDatabaseSchemaEditor") -> list[DropLater]:
     return [entry for entry in editor.deferred_sql if isinstance(entry, DropLater)]
 
 
-CHANGEABLE = {"root", "URL prefixes", "HNSW options"}
-"""What can change while a collection holds embeddings."""
-
-
-def differences(
-    connection: Connection, found: Collection, spec: CollectionSpec
-) -> dict[str, tuple[object, object]]:
-    """Return what a collection has and what is declared, where they differ."""
-    wanted = plan_collection(connection, spec).collection
-    names = {
-        "table": "shown_source",
-        "model": "model_name",
-        "dimensions": "dimensions",
-        "path column": "path_column",
-        "content column": "content_column",
-        "watched columns": "watch_columns",
-        "prompt": "prompt",
-        "foreign key": "has_foreign_key",
-        "quantization": "quantization",
-        "partitions": "partitions",
-        "root": "root",
-        "URL prefixes": "url_prefixes",
-    }
-    pairs: dict[str, tuple[object, object]] = {
-        shown: (getattr(found, name), getattr(wanted, name)) for shown, name in names.items()
-    }
-    pairs["HNSW options"] = (found.m, found.ef_construction), (wanted.m, wanted.ef_construction)
-    return {shown: pair for shown, pair in pairs.items() if pair[0] != pair[1]}
+CHANGEABLE = {*ALTERABLE, "m", "ef_construction"}
+"""Fields of a CollectionSpec that can change while a collection holds embeddings."""
 
 
 def _refuse_change_under_data(
-    connection: Connection, found: Collection, changes: dict[str, tuple[object, object]], *, is_new: bool
+    connection: Connection, found: Collection, changes: Differences, *, is_new: bool
 ) -> None:
     """Refuse to throw embeddings away for a change.
 
@@ -217,12 +197,14 @@ def _refuse_change_under_data(
     row = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table)).fetchone()
     if row is None or not row[0]:
         return
-    told = "; ".join(f"{name} {before} there, {after} asked for" for name, (before, after) in changes.items())
     what = "exists already and" if is_new else "cannot be changed under its data: it"
+    kept = {field: pair for field, pair in changes.items() if field not in CHANGEABLE}
+    told = f"collection {found.name} {what} holds embeddings ({tell_differences(kept)}). Nothing was changed"
+    if kept.keys() == {"quantization"}:
+        raise CollectionError(f"{told}; {tell_remedy(found.name, kept, 'manage.py imgvec')}")
     raise CollectionError(
-        f"collection {found.name} {what} holds embeddings ({told}). Nothing was changed. Give the new one a name of its "
-        f'own, collection="{found.name}_2", fill it, and remove the old one later; or drop what is there first: '
-        f"manage.py imgvec collection drop {found.name}"
+        f'{told}. Give the new one a name of its own, collection="{found.name}_2", fill it, and remove the old one later; '
+        f"or drop what is there first: manage.py imgvec collection drop {found.name}"
     )
 
 

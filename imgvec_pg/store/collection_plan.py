@@ -1,8 +1,9 @@
-"""Whether a spec fits its source, and the collection that it would make there."""
+"""Whether a spec fits its source, the collection that it would make there, and how one that is there differs from it."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import CollectionError, UsageError
@@ -83,11 +84,7 @@ def _check_columns(source: Source, spec: CollectionSpec) -> ImageColumns:
         )
     _check_quotable(shown, [source.schema, source.name, *source.columns])
     columns = source.image_columns(spec.image_columns)
-    if columns.path is not None and spec.root is None and not spec.url_prefixes:
-        raise UsageError(
-            f'column "{columns.path}" holds paths; say which folder they are under with --root DIR (root=) '
-            "(the worker reads no file outside it), or which URLs it may fetch with --url PREFIX (url_prefixes=)"
-        )
+    check_paths_lead_somewhere(columns.path, spec)
     for column in spec.watch:
         if column not in source.columns:
             raise CollectionError(no_such_column(shown, column, source.columns))
@@ -98,6 +95,19 @@ def _check_columns(source: Source, spec: CollectionSpec) -> ImageColumns:
                 "STORED, or name the column that it is made of"
             )
     return columns
+
+
+def check_paths_lead_somewhere(path_column: str | None, spec: CollectionSpec) -> None:
+    """Refuse a spec over a column with paths that says neither a folder nor URLs.
+
+    Raises:
+        UsageError: It says neither.
+    """
+    if path_column is not None and spec.root is None and not spec.url_prefixes:
+        raise UsageError(
+            f'column "{path_column}" holds paths; say which folder they are under with --root DIR (root=) '
+            "(the worker reads no file outside it), or which URLs it may fetch with --url PREFIX (url_prefixes=)"
+        )
 
 
 def _check_quotable(shown: str, names: Sequence[str]) -> None:
@@ -123,3 +133,75 @@ def _check_foreign_key(source: Source, spec: CollectionSpec) -> None:
             f"{source.shown} has no primary key of {', '.join(spec.key_types)}, which is what a foreign key points to; add one, "
             "leave out --key, or add --no-fk"
         )
+
+
+Differences = Mapping[str, tuple[Any, Any]]
+"""By the names of CollectionSpec's fields: what is registered, and what is declared."""
+
+NOT_COMPARED = {"name": "the collection was found by it"}
+"""Fields that a declaration and its collection need not agree in, and why."""
+UNSAID: dict[str, tuple[object, ...]] = {"dimensions": (None,), "has_text": (None,), "key": ({}, ())}
+"""Values by which a declaration leaves a field to the model, or to the source's primary key."""
+MEANINGS: dict[str, Callable[[CollectionSpec], object]] = {
+    # Which of two is the one with paths the source's types say.
+    "image": lambda spec: set(spec.image_columns),
+    "watch": lambda spec: set(spec.watch) - set(spec.image_columns),
+    # The types are the source's own; a declaration has them for SQL that is written without a database.
+    "key": lambda spec: set(spec.key_types),
+    "url_prefixes": lambda spec: set(spec.url_prefixes),
+}
+"""What is compared of a field, where its value can be written in several ways that mean the same."""
+BY_REBUILDING = ("m", "ef_construction", "quantization")
+"""Fields that `imgvec index rebuild` changes."""
+BY_THE_MODEL = ("model", "dimensions", "has_text")
+
+
+def differences(registered: CollectionSpec, declared: CollectionSpec) -> Differences:
+    """Compare a collection that is there with a declaration of it, field by field.
+
+    Args:
+        registered: Collection.spec().
+        declared: Its source named as `registered` has it, where it is the same relation.
+    """
+    found = {}
+    for field in fields(CollectionSpec):
+        there, wanted = getattr(registered, field.name), getattr(declared, field.name)
+        if field.name in NOT_COMPARED or wanted in UNSAID.get(field.name, ()):
+            continue
+        meaning = MEANINGS.get(field.name, lambda spec, name=field.name: getattr(spec, name))
+        if meaning(registered) != meaning(declared):
+            found[field.name] = (there, wanted)
+    return found
+
+
+def tell_differences(found: Differences) -> str:
+    """Return them for people: "prompt is '{}', declared 'a photo of {}'; …"."""
+    return "; ".join(f"{field} is {there!r}, declared {wanted!r}" for field, (there, wanted) in found.items())
+
+
+def tell_remedy(name: str, found: Differences, program: str = "imgvec") -> str:
+    """Return which commands make a collection what is declared, for differences that no migration changes in place.
+
+    Args:
+        program: How the command is called: "imgvec", "manage.py imgvec".
+    """
+    if set(found) <= set(BY_REBUILDING):
+        wanted = {field: declared for field, (_, declared) in found.items()}
+        words = [
+            f"--{field.replace('_', '-')} {wanted[field]}"
+            for field in ("m", "ef_construction")
+            if field in wanted
+        ]
+        if "quantization" in wanted:
+            words.append(f"--quantize {wanted['quantization'] or 'none'}")
+        return f"run first: {program} index rebuild {name} {' '.join(words)}"
+    if set(found).isdisjoint(BY_THE_MODEL):
+        reason = "these never change in a collection"
+        beside = ""
+    else:
+        reason = "a collection's model never changes"
+        beside = f" (behind an alias: {program} collection switch ALIAS --to MODEL)"
+    return (
+        f"{reason}: declare one of another name and fill it beside this one{beside}, or first drop this one with its "
+        f"embeddings: {program} collection drop {name}"
+    )

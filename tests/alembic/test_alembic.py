@@ -220,8 +220,8 @@ def test_a_change_of_dimension_is_alembics_and_refused_by_rows_of_the_old(app: A
 def test_another_model_for_a_collection_is_refused(app: App, rows: Connection) -> None:
     app.change('model="demo"', 'model="ViT-B-32/laion2b_s34b_b79k"')
     message = (
-        'collection "product_clip" is embedded by demo (256 dimensions), the class says ViT-B-32/laion2b_s34b_b79k (512); '
-        "a collection's model never changes"
+        "collection \"product_clip\" is not as declared: model is 'demo', declared 'ViT-B-32/laion2b_s34b_b79k'; dimensions is "
+        "256, declared 512; a collection's model never changes: declare one of another name"
     )
     with pytest.raises(MigrationError, match=re.escape(message)):
         app.alembic("check")

@@ -214,7 +214,7 @@ def test_another_model_under_data_is_refused_and_changes_nothing(project: Projec
         project.manage("makemigrations", "-n", "other_model")
         refused = project.manage("migrate", code=1)
         assert "cannot be changed under its data" in refused
-        assert "dimensions 12 there, 256 asked for" in refused
+        assert "dimensions is 12, declared 256" in refused
         assert "Traceback" not in refused
     finally:
         project.write("shop/models.py", model)

@@ -17,7 +17,9 @@ from specs import SPEC, TABLE, registered, sayable
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import imgvec_pg.alembic.compare  # noqa: F401 - with the renderers
+from imgvec_pg.alembic.alter_collection import AlterCollectionOp
 from imgvec_pg.alembic.collection_ops import CreateCollectionOp
+from imgvec_pg.alembic.index_ops import ReplaceHnswIndexOp
 from imgvec_pg.alembic.migration_errors import MigrationError
 from imgvec_pg.cli.commands.collection.create import create
 from imgvec_pg.cli.commands.collection.switch_target import choose_successor
@@ -27,6 +29,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.sqlalchemy import CollectionSpec, EmbeddingMixin
 from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.collection_plan import NOT_COMPARED, differences
 from imgvec_pg.store.registry import get_collection
 
 
@@ -174,16 +177,148 @@ def test_a_successor_keeps_every_field_but_those_of_its_model(connection: Connec
     assert vars(made.spec()) == {**vars(SPEC), **own}
 
 
+PRESENT = replace(SPEC, quantization=None)
+OTHERWISE: dict[str, tuple[object, object]] = {
+    "source": ("shop.scan", "imgvec collection drop product_all"),
+    "image": ("photo", "imgvec collection drop product_all"),
+    "model": ("ViT-B-32/laion2b_s34b_b79k", "imgvec collection switch ALIAS --to MODEL"),
+    "dimensions": (128, "imgvec collection switch ALIAS --to MODEL"),
+    "has_text": (False, "imgvec collection switch ALIAS --to MODEL"),
+    "root": ("/srv/new", AlterCollectionOp("product_all", {"root": "/srv/new"}, {"root": "/srv/photos"})),
+    "url_prefixes": (
+        "https://images.example.com",
+        AlterCollectionOp(
+            "product_all",
+            {"url_prefixes": ["https://images.example.com"]},
+            {"url_prefixes": ["https://images.example.com", "s3://shop-photos"]},
+        ),
+    ),
+    "watch": ((), "imgvec collection drop product_all"),
+    "key": ("crop", "imgvec collection drop product_all"),
+    "foreign_key": (True, "imgvec collection drop product_all"),
+    "m": (16, ("m", 8, 16)),
+    "ef_construction": (64, ("ef_construction", 40, 64)),
+    "quantization": ("bit", "imgvec index rebuild product_all --quantize bit"),
+    "partitions": (0, "imgvec collection drop product_all"),
+    "prompt": ("{}", "imgvec collection drop product_all"),
+}
+"""For each field another value than that of PRESENT, and what autogenerate makes of it: an operation, the option of an
+index that one changes, or the command that its one line names."""
+
+
+def test_every_field_is_compared_or_has_a_reason_not_to_be() -> None:
+    assert OTHERWISE.keys() | NOT_COMPARED.keys() == {field.name for field in fields(CollectionSpec)}
+    assert OTHERWISE.keys().isdisjoint(NOT_COMPARED)
+    for name, (value, _) in OTHERWISE.items():
+        [(changed, pair)] = differences(PRESENT, replace(PRESENT, **{name: value})).items()  # type: ignore[arg-type]
+        assert (changed, pair[0]) == (name, getattr(PRESENT, name))
+    assert differences(PRESENT, replace(PRESENT, name="another")) == {}
+
+
+@pytest.mark.parametrize("field", OTHERWISE)
+def test_autogenerate_is_not_silent_about_any_field(
+    field: str, connection: Connection, database: str
+) -> None:
+    connection.execute(TABLE)
+    connection.execute("CREATE TABLE shop.scan (id bigint PRIMARY KEY, photo text, scan bytea, crop text)")
+    create_collection(connection, PRESENT)
+    value, expected = OTHERWISE[field]
+    metadata, _ = declared(replace(PRESENT, **{field: value}))  # type: ignore[arg-type]
+    if isinstance(expected, str):
+        with pytest.raises(MigrationError) as caught:
+            collection_operations(database, metadata)
+        message = str(caught.value)
+        wanted = getattr(replace(PRESENT, **{field: value}), field)  # type: ignore[arg-type]
+        assert f"{field} is {getattr(PRESENT, field)!r}, declared {wanted!r}" in message
+        assert expected in message and "\n" not in message
+        return
+    [operation] = collection_operations(database, metadata)
+    if isinstance(expected, AlterCollectionOp):
+        assert operation.to_diff_tuple() == expected.to_diff_tuple()
+        run_operations(database, rendered([operation]))
+        assert collection_operations(database, metadata) == []
+    else:
+        assert isinstance(operation, ReplaceHnswIndexOp)
+        name, old, new = expected  # type: ignore[misc]
+        assert (getattr(operation.old, name), getattr(operation.index, name)) == (old, new)
+
+
+def test_a_root_or_urls_that_are_no_longer_declared_are_withdrawn(
+    connection: Connection, database: str
+) -> None:
+    connection.execute(TABLE)
+    create_collection(connection, PRESENT)
+    for withdrawn in ({"root": None}, {"url_prefixes": ()}):
+        metadata, _ = declared(replace(PRESENT, **withdrawn))  # type: ignore[arg-type]
+        [operation] = collection_operations(database, metadata)
+        assert isinstance(operation, AlterCollectionOp)
+        assert operation.settings == ({"root": None} if "root" in withdrawn else {"url_prefixes": []})
+        run_operations(database, rendered([operation]))
+        assert collection_operations(database, metadata) == []
+        run_operations(database, rendered([operation.reverse()]))
+    metadata, _ = declared(replace(PRESENT, root=None, url_prefixes=()))
+    with pytest.raises(MigrationError, match=r'column "photo" holds paths; say which folder'):
+        collection_operations(database, metadata)
+    # Over bytes alone both mean nothing.
+    bytes_only = replace(PRESENT, name="product_scan", image="scan")
+    create_collection(connection, bytes_only)
+    metadata, _ = declared(replace(bytes_only, root=None, url_prefixes=()))
+    [operation] = collection_operations(database, metadata)
+    run_operations(database, rendered([operation]))
+    assert collection_operations(database, metadata) == []
+
+
+def test_what_means_the_same_is_no_difference(connection: Connection, database: str) -> None:
+    connection.execute(TABLE)
+    create_collection(connection, PRESENT)
+    same = replace(
+        PRESENT,
+        source=None,
+        image=("scan", "photo"),
+        watch=("photo", "crop"),
+        key=(),
+        url_prefixes=PRESENT.url_prefixes[::-1],
+        dimensions=None,
+        has_text=None,
+    )
+    metadata, _ = declared(same)
+    assert collection_operations(database, metadata) == []
+
+
+def test_a_source_that_cannot_be_looked_up_is_one_line(connection: Connection, database: str) -> None:
+    connection.execute(TABLE)
+    create_collection(connection, PRESENT)
+    metadata, _ = declared(replace(PRESENT, source="shop.product.photo.x"))
+    with pytest.raises(MigrationError, match=r"'shop\.product\.photo\.x', cannot be looked up") as caught:
+        collection_operations(database, metadata)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_collection_over_a_dropped_table_is_not_as_declared(connection: Connection, database: str) -> None:
+    connection.execute(TABLE)
+    create_collection(connection, PRESENT)
+    connection.execute("DROP TABLE shop.product CASCADE")
+    metadata, _ = declared(PRESENT)
+    with pytest.raises(MigrationError, match=r"source is None, declared 'shop\.product'; .*collection drop"):
+        collection_operations(database, metadata)
+
+
 def test_autogenerate_does_not_replace_an_index_over_bits_by_one_over_vectors(
     connection: Connection, database: str
 ) -> None:
     connection.execute(TABLE)
     create_collection(connection, SPEC)
     metadata, _ = declared(replace(SPEC, m=16))
-    with pytest.raises(MigrationError, match="imgvec index rebuild product_all --m 16 --ef-construction 40"):
+    with pytest.raises(MigrationError, match=r"imgvec index rebuild product_all --m 16$"):
         collection_operations(database, metadata)
-    command = ["index", "rebuild", SPEC.name, "--m", "16", "--ef-construction", "40", "--dsn", database]
+    command = ["index", "rebuild", SPEC.name, "--m", "16", "--dsn", database]
     assert run(cli, command) == 0
+    assert collection_operations(database, metadata) == []
+    metadata, _ = declared(replace(SPEC, m=24, ef_construction=48, quantization=None))
+    rebuild = "index rebuild product_all --m 24 --ef-construction 48 --quantize none"
+    with pytest.raises(MigrationError, match=rebuild):
+        collection_operations(database, metadata)
+    assert run(cli, [*rebuild.split(), "--dsn", database]) == 0
     assert collection_operations(database, metadata) == []
 
 
