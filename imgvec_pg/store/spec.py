@@ -1,7 +1,7 @@
 """CollectionSpec: what a collection is declared to be, whichever way it was declared, and the checks of its values."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
@@ -19,6 +19,29 @@ MAX_DIMENSIONS = 4000
 """pgvector src/hnsw.h: HNSW_MAX_DIM 2000 floats, twice that in halfvec."""
 MAX_PARTITIONS = 1024
 QUANTIZATIONS = ("bit",)
+
+
+class KeyTypes(Mapping[str, str | None]):
+    """Types by key columns, which never change: a spec is hashed by them. Equal to a dict of the same."""
+
+    def __init__(self, types: Mapping[str, str | None]) -> None:
+        self._types = dict(types)
+
+    def __getitem__(self, column: str) -> str | None:
+        return self._types[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._types.items()))
+
+    def __repr__(self) -> str:
+        """Return it as a migration has it."""
+        return repr(self._types)
 
 
 @dataclass(frozen=True)
@@ -77,7 +100,7 @@ class CollectionSpec:
         object.__setattr__(self, "url_prefixes", as_tuple(self.url_prefixes))
         object.__setattr__(self, "watch", as_tuple(self.watch))
         key = dict(self.key) if isinstance(self.key, Mapping) else dict.fromkeys(as_tuple(self.key))
-        object.__setattr__(self, "key", key)
+        object.__setattr__(self, "key", KeyTypes(key))
 
     @property
     def image_columns(self) -> tuple[str, ...]:

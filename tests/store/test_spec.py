@@ -1,7 +1,9 @@
 """One CollectionSpec: whichever way a collection is declared, every field of it arrives in the database and comes back."""
 
+import copy
 import io
 import json
+import pickle
 import textwrap
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -320,6 +322,17 @@ def test_autogenerate_does_not_replace_an_index_over_bits_by_one_over_vectors(
         collection_operations(database, metadata)
     assert run(cli, [*rebuild.split(), "--dsn", database]) == 0
     assert collection_operations(database, metadata) == []
+
+
+def test_a_spec_is_hashed_and_copied_by_its_values() -> None:
+    assert (
+        len({SPEC, replace(SPEC), replace(SPEC, key={"id": "bigint"}), replace(SPEC, key={"id": "int"})}) == 2
+    )
+    assert hash(replace(SPEC, key={"a": None, "b": None})) == hash(replace(SPEC, key=["b", "a"]))
+    for copied in (copy.deepcopy(SPEC), pickle.loads(pickle.dumps(SPEC)), CollectionSpec(**vars(SPEC))):  # noqa: S301
+        assert copied == SPEC and hash(copied) == hash(SPEC)
+    with pytest.raises(TypeError):
+        SPEC.key["id"] = "int"  # type: ignore[index]
 
 
 def test_a_name_alone_stands_for_one() -> None:

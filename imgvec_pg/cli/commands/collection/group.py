@@ -66,7 +66,8 @@ def list_(dsn: str, as_json: bool) -> None:
 def described(item: Collection) -> dict[str, object]:
     """Return a collection for JSON: the fields of its spec, then what the registry alone knows of it."""
     registered = {"id": item.id, "ef_search": item.ef_search, "is_listed": item.is_listed}
-    return {**dataclasses.asdict(item.spec()), **registered}
+    spec = item.spec()
+    return {**dataclasses.asdict(spec), "key": dict(spec.key_types), **registered}
 
 
 @collection.command()
