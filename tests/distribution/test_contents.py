@@ -13,6 +13,7 @@ import pytest
 from applicationenv import MODELS, ROOT, Environment
 
 from imgvec_pg.embedding.runtime import MODELS_EXTRA
+from tools.packaging.readme_links import absolute_links
 
 SIZE_LIMIT_MB = 150
 """MiB of `pip install --no-compile imgvec-pg`; a framework, which the application has anyway, comes on top."""
@@ -87,6 +88,34 @@ def test_the_metadata_names_pythons_places_and_licences(metadata: Any) -> None:
     assert places.keys() == {"Documentation", "Source", "Issues", "Changelog"}
     assert len({re.match(r"https://github\.com/[\w-]+/[\w-]+", place)[0] for place in places.values()}) == 1  # type: ignore[index]
     assert len(metadata.get_all("License-File")) == 4
+
+
+def test_the_description_has_no_link_that_a_package_index_could_not_follow(metadata: Any) -> None:
+    source = dict(line.split(", ", 1) for line in metadata.get_all("Project-URL"))["Source"]
+    text = metadata.get_payload()
+    links = re.findall(r"(!?)\[[^]]*]\(([^)#]+)", text)
+    assert len(links) > 20 and [target for _, target in links if not target.startswith("https://")] == []
+    ours = [
+        (mark, *re.fullmatch(rf"{source}/(\w+)/main/(.+)", target).groups())  # type: ignore[union-attr]
+        for mark, target in links
+        if target.startswith(source)
+    ]
+    assert {name for _, _, name in ours} == set(
+        re.findall(r"]\((?!https:)([^)#]+)", (ROOT / "README.md").read_text())
+    )
+    for mark, kind, name in ours:
+        assert (ROOT / name).exists()
+        assert kind == ("raw" if mark else "tree" if (ROOT / name).is_dir() else "blob")
+
+
+def test_a_link_of_the_readme_that_leads_nowhere_stops_the_build(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"README\.md links to docs/gone\.md#here, which does not exist"):
+        absolute_links("[x](docs/gone.md#here)", "https://github.com/o/n", tmp_path)
+    (tmp_path / "a.md").touch()
+    kept = "[x](#here) [y](https://example.com)"
+    assert absolute_links(f"{kept} [z](a.md#b)", "https://github.com/o/n", tmp_path) == (
+        f"{kept} [z](https://github.com/o/n/blob/main/a.md#b)"
+    )
 
 
 def test_the_extra_models_brings_each_module_that_its_error_looks_for(metadata: Any) -> None:

@@ -11,12 +11,14 @@ import pytest
 from pageblocks import ROOT, Block, example, read_blocks, read_commands, shell_commands
 from tour import PRODUCTS, Tour, make_shop
 
+from imgvec_pg import __version__
 from imgvec_pg.database.connect import connect
 
 README = ROOT / "README.md"
+WHEEL = f"imgvec_pg-{__version__}-py3-none-any.whl"
 NOT_RUN = {
-    "pip install imgvec-pg": "needs a package index",
-    "pip install 'imgvec-pg[models]'": "needs a package index",
+    f"pip install dist/{WHEEL}": "tests/distribution installs the wheel",
+    f"pip install 'dist/{WHEEL}[models]'": "needs a package index for PyTorch",
     "make demo": "tests/demo/test_demo_command.py runs imgvec demo; make adds the installation",
     "make test": "this is a part of it",
     "make wheel": "tests/distribution builds and checks the same",

@@ -1,0 +1,1 @@
+"""What building the distributions takes; in none of them but the sdist."""
