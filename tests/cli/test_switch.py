@@ -267,6 +267,8 @@ def test_a_model_with_other_numbers_is_not_switched_to(
     [
         ([], 2, "say what to switch to, --to MODEL, or --back"),
         (["--to", "color-lines", "--back"], 2, "say what to switch to"),
+        (["--model", "color-lines"], 2, "No such option '--model'; say --to color-lines"),
+        (["--model"], 2, "No such option '--model'; say --to MODEL"),
         (["--back"], 1, "product was not switched yet"),
         (["--to", "color-lnes"], 2, "there is no model 'color-lnes'"),
         (["--to", "ViT-B-33/laion2b_s34b_b79k"], 2, "the nearest names are ViT-B-32"),

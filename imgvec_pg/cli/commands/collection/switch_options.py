@@ -24,9 +24,19 @@ from imgvec_pg.settings import lease_seconds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def name_to(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    """Tell of `--model`, as `collection create` has it, what it is called here."""
+    if value is not None:
+        raise click.NoSuchOption("--model", f"No such option '--model'; say --to {value}", ctx=context)
+
+
 OPTIONS = (
     click.option(
         "--to", metavar="MODEL", help="Model to switch to, or a collection of the same source that is there."
+    ),
+    click.option(
+        "--model", is_flag=False, flag_value="MODEL", hidden=True, expose_value=False, callback=name_to
     ),
     click.option("--back", is_flag=True, help="Switch back to what the alias pointed to before."),
     click.option("--name", "collection_name", metavar="COLLECTION", help="What to call the new collection."),
