@@ -44,6 +44,17 @@ def test_workflows_are_what_github_s_schema_and_zizmor_expect() -> None:
     assert rules.returncode == 0, rules.stdout + rules.stderr
 
 
+def test_dependabot_s_configuration_is_what_its_schema_and_zizmor_expect(tmp_path: Path) -> None:
+    file = ROOT / ".github" / "dependabot.yml"
+    schema = run("check-jsonschema", "--builtin-schema", "vendor.dependabot", file)
+    assert schema.returncode == 0, schema.stdout + schema.stderr
+    rules = run("zizmor", "--offline", "--quiet", file)
+    assert rules.returncode == 0, rules.stdout + rules.stderr
+    wrong = tmp_path / "dependabot.yml"
+    wrong.write_text(file.read_text().replace("interval: monthly", "interval: sometimes"))
+    assert run("check-jsonschema", "--builtin-schema", "vendor.dependabot", wrong).returncode == 1
+
+
 def test_a_workflow_that_is_wrong_would_be_told(tmp_path: Path) -> None:
     """The two linters do read them: a misspelt key, and a title of a pull request in a shell."""
     [first] = [path for path in WORKFLOWS if path.stem == "test"]
