@@ -47,6 +47,7 @@ SAME_CLASS_NAMES = {
     "Command": "Django finds a management command by this name",
     "EmbeddingRequest": TABLE,
     "Job": TABLE,
+    "Migration": "Django finds a migration by this name",
 }
 """Class names that are defined several times, and why."""
 
