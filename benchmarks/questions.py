@@ -54,7 +54,7 @@ def main() -> int:
 
 def measure_latency(dsn: str, stored: Vectors, labels: Vectors, repeat: int) -> None:
     """Load, index and time each question."""
-    with connect(dsn) as connection:
+    with connect(dsn, prepare_threshold=5) as connection:
         migrations.upgrade(connection)
         connection.execute("CREATE TABLE item (id bigint PRIMARY KEY, picture bytea)")
         connection.execute("INSERT INTO item SELECT g FROM generate_series(1, %s) g", [len(stored)])

@@ -42,7 +42,7 @@ def main() -> int:
 
 def measure(dsn: str, stored: npt.NDArray[np.float32], queries: npt.NDArray[np.float32]) -> int:
     """Load, index, and compare near_* through the index with the exact order."""
-    with connect(dsn) as connection:
+    with connect(dsn, prepare_threshold=5) as connection:
         migrations.upgrade(connection)
         connection.execute("CREATE TABLE item (id bigint PRIMARY KEY, picture bytea)")
         connection.execute("INSERT INTO item SELECT g FROM generate_series(1, %s) g", [len(stored)])

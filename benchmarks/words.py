@@ -186,7 +186,7 @@ def measure(server: LocalServer, photos: Path, asked: int) -> list[dict[str, obj
     dsn = demo_shop.create_database(server)
     embedder = load_embedder(DEMO_NAME, device="cpu")
     embedder.embed_texts(["warm"])
-    with connect(dsn) as connection:
+    with connect(dsn, prepare_threshold=5) as connection:
         rows = demo_shop.fill_shop(connection, products, arrival)
         migrations.upgrade(connection)
         install_relay(connection)

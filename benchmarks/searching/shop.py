@@ -105,7 +105,7 @@ def open_shop(
     with connect(server.dsn()) as connection:
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
             connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-    connection = connect(server.dsn(name))
+    connection = connect(server.dsn(name), prepare_threshold=5)
     if connection.execute("SELECT to_regclass('public.loaded')").fetchone() == (None,):
         load(connection, shop, report)
     return connection

@@ -12,6 +12,7 @@ from imgvec_pg.store.aliases import alias_names, alias_parts, alias_statements, 
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_ddl import policies, search_statements, trigger_functions
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.search_functions import render_function
 
 
 def may_change_key(connection: Connection, collection: Collection) -> bool:
@@ -103,7 +104,7 @@ def _statements(
         statements.append(render("collection/foreign_key.sql", **parts, validity=sql.SQL("")))
     if is_composite:
         statements.append(render("collection/key_type.sql", **parts))
-    statements += [render(f"collection/{name}.sql", **parts) for name in SEARCH_FUNCTIONS if name != "search"]
+    statements += [render_function(name, parts) for name in SEARCH_FUNCTIONS if name != "search"]
     statements += search_statements(wide, schema)
     statements.append(trigger_functions(wide, schema))
     statements.append(policies(wide, schema, hides_rows=bool(state and (state[0] or state[2]))))

@@ -17,7 +17,10 @@ LEFT JOIN (
         ('statement_timeout', '0', true), ('lock_timeout', '0', true), ('idle_in_transaction_session_timeout', '0', true),
         ('transaction_timeout', '0', true), ('idle_session_timeout', '0', true)
     ) AS w(name, value, is_limit)
-    JOIN pg_catalog.pg_settings AS s ON s.name = w.name
-    WHERE NOT (s.setting = w.value OR (w.name = 'DateStyle' AND pg_catalog.starts_with(s.setting, 'ISO')))
-      AND NOT (w.is_limit AND s.source = 'client')
+    -- Settings that this server does not have yet are null. pg_settings takes milliseconds, so only an odd limit asks it.
+    WHERE NOT CASE WHEN w.name = 'DateStyle' THEN pg_catalog.starts_with(pg_catalog.current_setting(w.name), 'ISO')
+                   ELSE coalesce(pg_catalog.current_setting(w.name, true), w.value) = w.value END
+      AND NOT CASE WHEN w.is_limit AND pg_catalog.current_setting(w.name, true) <> w.value
+                   THEN (SELECT s.source FROM pg_catalog.pg_settings AS s WHERE s.name = w.name) = 'client'
+                   ELSE false END
 ) AS o ON true;
