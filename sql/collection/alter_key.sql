@@ -1,4 +1,4 @@
--- Give the key columns of an embedding table other types: {columns} are ALTER COLUMN … TYPE …, {old_types} and {types} their names.
+-- Give the key columns of an embedding table other types: {columns} are ALTER COLUMN ... TYPE ..., {old_types} and {types} their names.
 -- Where the table is written anew its HNSW index would be built while it is locked: that goes.
 ALTER TABLE imgvec.{embedding_table} DROP CONSTRAINT IF EXISTS {constraint_name};
 DROP POLICY IF EXISTS follow_source ON imgvec.{embedding_table};

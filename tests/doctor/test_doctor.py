@@ -85,7 +85,7 @@ def test_a_migrated_database_is_told_to_make_a_collection(connection: Connection
             "error",
             "reconcile",
         ),
-        ("ALTER TABLE shop.product ALTER id TYPE bigint", "is bigint", "warning", "create it again"),
+        ("ALTER TABLE shop.product ALTER id TYPE bigint", "is bigint", "warning", "alter-key"),
         ("UPDATE imgvec.collection SET listed_at = NULL", "have been enqueued", "warning", "imgvec backfill"),
         (
             "UPDATE shop.product SET picture = 'x' WHERE id = 1",

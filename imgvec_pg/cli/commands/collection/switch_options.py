@@ -36,7 +36,13 @@ OPTIONS = (
         "--to", metavar="MODEL", help="Model to switch to, or a collection of the same source that is there."
     ),
     click.option(
-        "--model", is_flag=False, flag_value="MODEL", hidden=True, expose_value=False, callback=name_to
+        "--model",
+        is_flag=False,
+        flag_value="MODEL",
+        hidden=True,
+        expose_value=False,
+        callback=name_to,
+        help="Names --to.",
     ),
     click.option("--back", is_flag=True, help="Switch back to what the alias pointed to before."),
     click.option("--name", "collection_name", metavar="COLLECTION", help="What to call the new collection."),
