@@ -92,7 +92,7 @@ def test_pictures_come_fewer_at_a_time_and_one_that_is_too_slow_fails_alone(
     too_slow: list[int],
 ) -> None:
     fill(connection, sizes)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="imgvec_pg")
     Worker(far, "photo_test", ColorGrid(), PipelineOptions()).run()
     assert embedded(connection) == [key for key in range(1, len(sizes) + 1) if key not in too_slow]
     assert [(key, code, attempts) for key, code, _, attempts in failures(connection)] == [
