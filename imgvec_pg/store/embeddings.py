@@ -248,7 +248,9 @@ class EmbeddingStore:
 
     def _storable(self, message: str) -> str:
         """Return a message as a text column of this database can hold it."""
-        return as_held(self.connection, message.replace("\0", "\\0")[:1000])
+        # Lone surrogates, which no encoding has.
+        text = message.replace("\0", "\\0")[:1000].encode("utf-8", "replace").decode("utf-8")
+        return as_held(self.connection, text)
 
 
 def newest_by_key(rows: Sequence[KeyResult]) -> list[KeyResult]:

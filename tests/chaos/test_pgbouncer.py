@@ -13,6 +13,7 @@ from pgbouncer import needs_pgbouncer, pooled
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import connect, is_pooled
+from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 
 pytestmark = needs_pgbouncer()
 # What pgbouncer itself carries from one session to another for each client.
@@ -34,8 +35,9 @@ def behind(own: Own) -> Iterator[str]:
 
 def settings(connection: psycopg.Connection) -> dict[str, str]:
     rows = connection.execute("SELECT name, setting FROM pg_settings WHERE name <> ALL (%s)", [list(CARRIED)])
-    # pgvector's own appear once its library is loaded.
-    return {str(name): str(value) for name, value in rows if not name.startswith("hnsw.")}
+    # pgvector's own appear once its library is loaded; defaults of the database are those of when a session began.
+    others = {str(name): str(value) for name, value in rows if not name.startswith("hnsw.")}
+    return {name: value for name, value in others.items() if name not in DATABASE_DEFAULTS}
 
 
 def sessions_are_as_they_were(own: Own, behind: str) -> None:
