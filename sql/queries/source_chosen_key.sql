@@ -7,7 +7,8 @@ WITH RECURSIVE beneath AS (
     SELECT b.position, b.attname, t.typbasetype, t.typtypmod
     FROM beneath AS b JOIN pg_type AS t ON t.oid = b.type_id AND t.typtype = 'd'
 ), typed AS (
-    SELECT b.*, CASE WHEN t.typcategory = 'A' THEN 'a' ELSE t.typtype::text END AS kind,
+    SELECT b.*, CASE WHEN EXISTS (SELECT FROM pg_type AS x WHERE x.oid = t.typelem AND x.typtype = 'd') THEN 'd'
+            WHEN t.typcategory = 'A' THEN 'a' ELSE t.typtype::text END AS kind,
            -- Kinds of types share one operator class, as varchar does text's.
            CASE WHEN t.typname = 'varchar' THEN 'text'::regtype::oid
                 WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN 'anyarray'::regtype::oid

@@ -10,7 +10,8 @@ WITH RECURSIVE beneath AS (
     SELECT b.position, b.attname, t.typbasetype, t.typtypmod, b.opclass
     FROM beneath AS b JOIN pg_type AS t ON t.oid = b.type_id AND t.typtype = 'd'
 )
-SELECT b.attname, format_type(b.type_id, b.modifier), n.nspname, CASE WHEN t.typcategory = 'A' THEN 'a' ELSE t.typtype::text END
+SELECT b.attname, format_type(b.type_id, b.modifier), n.nspname, CASE WHEN EXISTS (SELECT FROM pg_type AS x WHERE x.oid = t.typelem AND x.typtype = 'd') THEN 'd'
+            WHEN t.typcategory = 'A' THEN 'a' ELSE t.typtype::text END
 FROM beneath AS b
 JOIN pg_type AS t ON t.oid = b.type_id AND t.typtype <> 'd'
 JOIN pg_opclass c ON c.oid = b.opclass
