@@ -243,10 +243,10 @@ def _chosen_key(shown: str, found: _Found, key: Sequence[str]) -> tuple[KeyColum
 
 def _usable(shown: str, rows: Sequence[tuple[str, str, str, str]]) -> tuple[KeyColumn, ...]:
     key = tuple(KeyColumn(*row) for row in rows)
-    for column in rows:
-        if column[3] == "d":
+    for row in rows:
+        if row[3] == "d":
             raise CollectionError(
-                f'the key column "{column[0]}" of {shown} is an array of a domain, whose checks would run with other rights than '
+                f'the key column "{row[0]}" of {shown} is an array of a domain, whose checks would run with other rights than '
                 "their owner's; expected an array of the type beneath, or another key by --key"
             )
     for column in key:

@@ -47,6 +47,14 @@ def short_transaction(connection: Connection, lock_timeout_ms: int = LOCK_TIMEOU
         yield
 
 
+@contextmanager
+def locked_schema(connection: Connection) -> Iterator[None]:
+    """Keep other sessions from migrating, granting and uninstalling between the statements of one look at the schema."""
+    with connection.transaction():
+        connection.execute(load_sql("queries/lock_schema.sql"))
+        yield
+
+
 def flush_commits(connection: Connection) -> None:
     """Wait until all that was committed is on the disk; workers' own commits do not wait for it."""
     with connection.transaction():

@@ -10,6 +10,7 @@ from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.store.setup.grants import missing_roles
 from imgvec_pg.store.setup.stale_functions import StaleFunctions, refresh_functions
+from imgvec_pg.store.transactions import locked_schema
 
 
 @click.command()
@@ -51,17 +52,24 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
         connect(dsn, application_name="imgvec migrate") as connection,
         needing(connection, "it takes the owner of the schema imgvec, or CREATE on a database that has none"),
     ):
-        before = migrations.current_revision(connection)
-        is_newest = before == migrations.newest_revision()
-        is_kept_elsewhere = migrations.application_version(connection) is not None
+        with locked_schema(connection):
+            before = migrations.current_revision(connection)
+            is_newest = before == migrations.newest_revision()
+            is_kept_elsewhere = migrations.application_version(connection) is not None
         # The application's own migrations hold the revisions, and have nothing to run.
         if is_newest and is_kept_elsewhere and report_refreshed(refresh_functions(connection)):
             return
         migrations.upgrade(connection)
         report_refreshed(refresh_functions(connection))
         missing = missing_roles(connection)
-        after = migrations.current_revision(connection)
+        with locked_schema(connection):
+            after = migrations.current_revision(connection)
         database = connection.info.dbname
+        if after is None:
+            click.echo(
+                f'database "{database}": another session has removed the schema imgvec since', err=True
+            )
+            return
         if before == after:
             click.echo(f'database "{database}" is up to date (revision {after})')
         else:

@@ -6,6 +6,7 @@ from imgvec_pg.cli.options import dsn_option, lock_timeout_option
 from imgvec_pg.cli.output.tables import confirm
 from imgvec_pg.database.connect import connect, needing
 from imgvec_pg.store.setup.uninstall import installed_collections, remove_everything
+from imgvec_pg.store.transactions import locked_schema
 
 
 @click.command()
@@ -30,11 +31,12 @@ def uninstall(dsn: str, yes: bool, lock_timeout_ms: int) -> None:
         connect(dsn, application_name="imgvec uninstall") as connection,
         needing(connection, "it must own the schema imgvec and the sources; nothing was changed"),
     ):
-        row = connection.execute("SELECT to_regnamespace('imgvec')").fetchone()
+        with locked_schema(connection):
+            row = connection.execute("SELECT to_regnamespace('imgvec')").fetchone()
+            names = [collection.name for collection in installed_collections(connection)]
         if row is None or row[0] is None:
             click.echo(f'database "{connection.info.dbname}" has no schema imgvec; nothing to remove')
             return
-        names = [collection.name for collection in installed_collections(connection)]
         if not yes:
             what = (
                 f"the collections {', '.join(names)} with all their embeddings"

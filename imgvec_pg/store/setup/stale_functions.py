@@ -15,6 +15,7 @@ from imgvec_pg.database.sql_templates import load_sql, render, shipped_directory
 from imgvec_pg.store.aliases import alias_parts, alias_statements, find_aliases
 from imgvec_pg.store.registry import find_collections
 
+HAS_SCHEMA = "SELECT to_regclass('imgvec.collection') IS NOT NULL"
 REPLACE = sql.SQL("CREATE OR REPLACE FUNCTION")
 DEFINITION = re.compile(
     r"^CREATE OR REPLACE FUNCTION imgvec\.(?:\"((?:[^\"]|\"\")+)\"|(\w+)) ?\((?:(?!^CREATE ).)*?\bAS (\$\w*\$)(.*?)\3",
@@ -37,7 +38,10 @@ class StaleFunctions:
 
 
 def find_stale_functions(connection: Connection) -> StaleFunctions:
-    """Compare the functions in the database with what this release makes of its files."""
+    """Compare the functions in the database with what this release makes of its files; none are stale without a schema."""
+    row = connection.execute(HAS_SCHEMA).fetchone()
+    if row is None or not row[0]:
+        return StaleFunctions("", (), ())
     schema = vector_schema(connection)
     bodies: dict[str, set[str]] = {}
     for name, body in connection.execute(load_sql("queries/function_bodies.sql")):
@@ -60,8 +64,7 @@ def refresh_functions(connection: Connection) -> StaleFunctions:
     Grants, comments and what depends on them stay. Waits for a migration of the same database.
     """
     with connection.transaction(), pinned_search_path(connection):
-        # See prepare_database in database/migrations.py.
-        connection.execute("SELECT pg_advisory_xact_lock(1768777078, 0)")
+        connection.execute(load_sql("queries/lock_schema.sql"))
         stale = find_stale_functions(connection)
         if stale.names:
             for statement in _statements(connection, stale.vector_schema):
