@@ -41,14 +41,16 @@ def lease_seconds() -> float:
 
 
 def more_formats() -> frozenset[str]:
-    """Return IMGVEC_FORMATS: formats to decode beyond the usual ones; only "tiff" is known.
+    """Return IMGVEC_FORMATS: "tiff" has plain TIFF decoded, "web" leaves out whatever extras read.
 
     Raises:
         UsageError: It names another.
     """
     names = frozenset(filter(None, os.environ.get("IMGVEC_FORMATS", "").lower().replace(",", " ").split()))
-    if not names <= {"tiff"}:
-        raise UsageError(f'IMGVEC_FORMATS is "{os.environ["IMGVEC_FORMATS"]}"; expected "tiff" or nothing')
+    if not names <= {"tiff", "web"}:
+        raise UsageError(
+            f'IMGVEC_FORMATS is "{os.environ["IMGVEC_FORMATS"]}"; expected "tiff", "web" or nothing'
+        )
     return names
 
 

@@ -192,7 +192,8 @@ def test_nothing_is_empty() -> None:
 
 
 @pytest.mark.parametrize("name", ["TIFF", "BMP", "PPM", "ICO", "PCX", "EPS", "JPEG2000"])
-def test_other_formats_are_denied(quadrants: Image.Image, name: str) -> None:
+def test_other_formats_are_denied(quadrants: Image.Image, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMGVEC_FORMATS", "web")
     assert refusal(encode(quadrants, name)).code == "format_denied"
 
 

@@ -7,6 +7,7 @@ from PIL import Image, ImageFile
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.exif import read_exif
 from imgvec_pg.images.decoding.formats import damaged, open_image
+from imgvec_pg.images.decoding.trades import decode_by_codec, find_codec
 from imgvec_pg.images.rendering import first, second
 from imgvec_pg.images.rendering.version import FIRST, NEWEST
 
@@ -38,6 +39,9 @@ def decode_image(
     Raises:
         ImageError: `empty`, `unidentified`, `format_denied`, `truncated` or `too_large`.
     """
+    codec = find_codec(data, rendering)
+    if codec is not None:
+        return decode_by_codec(codec, data)
     name, encoded = open_image(data)
     try:
         if before_load is not None:

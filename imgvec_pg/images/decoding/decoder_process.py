@@ -64,6 +64,8 @@ KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "IMGVEC
 # What one picture took is kept for the next: else the kernel empties each one's pages anew, a fifth of a small picture's time.
 # glibc comes to such values by itself in a process that had larger blocks (mallopt(3)).
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2), "MALLOC_TRIM_THRESHOLD_": str(64 * 1024**2)}
+# LibRaw's developing and OpenBLAS would start a thread for each CPU, each with a stack out of the child's memory.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TIFFFILE_NUM_THREADS": "1"}
 SOCKET_BYTES = 1024 * 1024
 OWN_DOING = (
     signal.SIGSEGV,
@@ -225,4 +227,4 @@ def _command() -> list[str]:
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     folders = [str(Path(folder).absolute()) for folder in sys.path if folder]
-    return {**kept, **KEPT_MEMORY, "PYTHONPATH": os.pathsep.join(folders), "OPENBLAS_NUM_THREADS": "1"}
+    return {**kept, **KEPT_MEMORY, "PYTHONPATH": os.pathsep.join(folders), **ONE_THREAD}

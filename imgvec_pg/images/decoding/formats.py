@@ -13,6 +13,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from imgvec_pg.errors import ImageError
+from imgvec_pg.images.decoding.codecs import registry
+from imgvec_pg.images.decoding.codecs.recognition import identify_trade_format
 from imgvec_pg.images.limits import MAX_ASPECT, MAX_PIXELS
 from imgvec_pg.settings import more_formats
 
@@ -31,11 +33,9 @@ if WebPImagePlugin.SUPPORTED:
     READERS["WEBP"] = WebPImagePlugin.WebPImageFile
 if AvifImagePlugin.SUPPORTED:
     READERS["AVIF"] = AvifImagePlugin.AvifImageFile
-# What Pillow has no reader for, and people store all the same.
-UNREAD_BEGINNINGS = {b"%PDF-": "PDF", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL \r\n\x87\n": "JPEG XL"}
 TIFF, HEIF = "TIFF", "HEIF"
 HOW_TO_ALLOW = {
-    TIFF: "set IMGVEC_FORMATS=tiff to have it decoded",
+    TIFF: "set IMGVEC_FORMATS=tiff to have it decoded, or pip install 'imgvec-pg[tiff]', which reads all its kinds",
     HEIF: "to have it decoded: pip install 'imgvec-pg[heif]'",
 }
 
@@ -54,12 +54,13 @@ def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
     name = identify(data)
     reader = find_reader(name)
     if reader is None:
-        way_out = f"convert it to {', '.join(READERS)}" + (
-            f", or {HOW_TO_ALLOW[name]}" if name in HOW_TO_ALLOW else ""
-        )
+        way_out = f"convert it to {', '.join(READERS)}"
+        if name in HOW_TO_ALLOW:
+            left_out = "web" in more_formats()
+            way_out += f", or {'do without IMGVEC_FORMATS=web' if left_out else HOW_TO_ALLOW[name]}"
         raise ImageError("format_denied", f"{name} is not decoded here: {way_out}")
     if name == "WEBP":  # its reader allocates the whole canvas at once
-        _check_size(_webp_size(data))
+        check_size(_webp_size(data))
     try:
         image = reader(BytesIO(data))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -70,17 +71,22 @@ def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
         raise
     except Exception as error:  # readers raise anything at all on damaged bytes
         raise damaged(name, error) from error
-    _check_size(image.size)
+    check_size(image.size)
     return name, image
 
 
 def find_reader(name: str) -> type[ImageFile.ImageFile] | None:
     """Return the reader of a format, None where it is not decoded here."""
-    if name == TIFF and "tiff" in more_formats():
+    if name == TIFF and is_tiff_allowed():
         return TiffImagePlugin.TiffImageFile
     if name == HEIF:
-        return _heif_reader()
+        return None if "web" in more_formats() else _heif_reader()
     return READERS.get(name)
+
+
+def is_tiff_allowed() -> bool:
+    """Whether TIFF is decoded: asked for, or its extra is installed."""
+    return "tiff" in more_formats() or registry.TIFF.is_available
 
 
 @cache
@@ -113,11 +119,11 @@ def identify(data: bytes) -> str:
         return "GIF"
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
+    trade_format = identify_trade_format(data)
+    if trade_format is not None:
+        return trade_format
     if data[4:8] == b"ftyp":
         return _identify_iso_media(data)
-    for beginning, name in UNREAD_BEGINNINGS.items():
-        if data.startswith(beginning):
-            return name
     return _identify_other(data[:PREFIX_BYTES])
 
 
@@ -149,7 +155,12 @@ def _unidentified(data: bytes) -> ImageError:
     )
 
 
-def _check_size(size: tuple[int, int]) -> None:
+def check_size(size: tuple[int, int]) -> None:
+    """Hold an image to the limits, before any of its pixels is decoded.
+
+    Raises:
+        ImageError: `too_large`.
+    """
     width, height = size
     if width * height > MAX_PIXELS:
         raise ImageError(

@@ -6,6 +6,8 @@ from typing import Any
 
 from imgvec_pg.images.decoding.exif import read_exif
 from imgvec_pg.images.decoding.formats import open_image
+from imgvec_pg.images.decoding.trades import find_codec, size_by_codec
+from imgvec_pg.images.rendering.version import NEWEST
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ def describe_image(data: bytes) -> ImageDescription:
     Raises:
         ImageError: `empty`, `unidentified`, `format_denied`, `truncated` or `too_large`.
     """
+    codec = find_codec(data, NEWEST)
+    if codec is not None:
+        width, height = size_by_codec(codec, data)
+        # Formats built on TIFF are laid out as an EXIF block is; others hold a time in ways of their own.
+        return ImageDescription(codec.media_type, width, height, read_exif(data).taken_at)
     name, image = open_image(data)
     exif = read_exif(image.info.get("exif"))
     width, height = image.size

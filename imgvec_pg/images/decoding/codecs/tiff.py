@@ -1,0 +1,193 @@
+"""TIFF of the kinds that Pillow does not read, by tifffile and imagecodecs: strip by strip, and of many bands three.
+
+LERC, WebP, JPEG 2000, JPEG XL and other compressions, 12 bit JPEG, floats, planes and depths beyond 8 bits, any number of bands.
+"""
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tifffile import TIFF, TiffFile, TiffPage
+
+from imgvec_pg.errors import ImageError
+from imgvec_pg.images.decoding.codecs.pixels import UPRIGHT, Meaning, Samples, to_rgb
+
+MAX_PAGES = 16
+"""So many are looked at for the first that is no smaller copy of another."""
+MAX_SEGMENT_BYTES = 512 * 1024**2
+"""Of a strip or tile with all its bands: it is decoded whole."""
+SHOWN_BANDS = (0, 1, 2)
+"""Of pictures of more bands than colours, such as those of satellites."""
+
+# TIFF 6.0: PhotometricInterpretation.
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
+JPEGS = (6, 7, 34892, 33007)
+PREMULTIPLIED, STRAIGHT = 1, 2
+ORIENTATION, S_MIN, S_MAX, PROFILE = 274, 340, 341, 34675
+
+
+def read_size(data: bytes) -> tuple[int, int]:
+    """Return width and height in pixels, as stored.
+
+    Raises:
+        ImageError: `too_large`: a strip or tile has too many bytes.
+    """
+    with TiffFile(BytesIO(data)) as file:
+        page = _shown_page(file)
+        samples = page.samplesperpixel if page.planarconfig == 1 else 1
+        # rowsperstrip may be 2**32 - 1, "all".
+        length = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+        width = page.tilewidth if page.is_tiled else page.imagewidth
+        count = length * width * max(page.tiledepth, 1) * samples * max(page.bitspersample // 8, 1)
+        if count > MAX_SEGMENT_BYTES:
+            raise ImageError(
+                "too_large",
+                f"the TIFF image has {page.samplesperpixel} bands, of which a strip or tile takes {count // 1024**2} MiB, "
+                f"at most {MAX_SEGMENT_BYTES // 1024**2} are decoded: store it in smaller tiles or with fewer bands",
+            )
+        return page.imagewidth, page.imagelength
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decode its first page that is no smaller copy of another.
+
+    Raises:
+        ImageError: `format_denied`: it is of a kind that tifffile does not read.
+    """
+    with TiffFile(BytesIO(data)) as file:
+        page = _shown_page(file)
+        _require_readable(page)
+        samples = _read_bands(data, page, _bands(page))
+        image = _render(page, samples)
+        orientation = page.tags.valueof(ORIENTATION, 1)
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _shown_page(file: TiffFile) -> TiffPage:
+    for index in range(MAX_PAGES):
+        try:
+            page = file.pages[index]
+        except IndexError:
+            break
+        if isinstance(page, TiffPage) and not page.subfiletype & 1:
+            return page
+    page = file.pages[0]
+    if not isinstance(page, TiffPage):
+        raise ValueError("no directory")
+    return page
+
+
+def _require_readable(page: TiffPage) -> None:
+    """Refuse what is sound and not of a kind that can be shown."""
+    reason = None
+    if page.compression != 1 and page.compression not in TIFF.DECOMPRESSORS:
+        reason = f"compression {int(page.compression)}"
+    elif page.dtype is None or page.dtype.kind not in "biuf":
+        reason = f"{page.bitspersample} bit samples of format {page.sampleformat}"
+    elif page.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR):
+        reason = f"colours of kind {page.photometric}"
+    elif (
+        page.photometric == YCBCR
+        and page.compression not in JPEGS
+        and page.compression not in TIFF.IMAGE_COMPRESSIONS
+    ):
+        reason = "YCbCr that is not compressed by JPEG"
+    elif page.photometric == PALETTE and (page.colormap is None or page.dtype.kind != "u"):
+        reason = "a palette of another kind"
+    if reason is not None:
+        raise ImageError(
+            "format_denied", f"a TIFF of {reason}, which tifffile does not read: convert it to RGB"
+        )
+
+
+def _bands(page: TiffPage) -> tuple[int, ...]:
+    """Return which bands are read: the colours, and behind them the first band of alpha."""
+    colours = (
+        4
+        if page.photometric == SEPARATED
+        else 1
+        if page.photometric == PALETTE or page.samplesperpixel < 3
+        else 3
+    )
+    alpha = [
+        page.samplesperpixel - len(page.extrasamples) + place
+        for place, kind in enumerate(page.extrasamples)
+        if kind in (PREMULTIPLIED, STRAIGHT)
+    ]
+    shown = SHOWN_BANDS if colours == 3 else tuple(range(colours))
+    return (*shown, *(band for band in alpha[:1] if band not in shown))
+
+
+def _read_bands(data: bytes, page: TiffPage, bands: tuple[int, ...]) -> Samples:
+    """Return shape (height, width, bands)."""
+    dtype: Any = page.dtype
+    samples = np.zeros((page.imagelength, page.imagewidth, len(bands)), dtype)
+    for part, (plane, _, top, left, _) in _segments(data, page, bands):
+        height, width = min(part.shape[1], page.imagelength - top), min(part.shape[2], page.imagewidth - left)
+        area = samples[top : top + height, left : left + width]
+        if page.planarconfig == 1:
+            area[:] = part[0, :height, :width][:, :, list(bands)]
+        else:
+            area[:, :, bands.index(plane)] = part[0, :height, :width, 0]
+    return samples
+
+
+def _segments(data: bytes, page: TiffPage, bands: tuple[int, ...]) -> Iterator[tuple[Samples, Any]]:
+    """Decode the strips or tiles that hold a band wanted, of a volume those of its first slice."""
+    count = len(page.dataoffsets)
+    of_a_plane = count // page.samplesperpixel if page.planarconfig == 2 else count
+    for index in range(count):
+        if page.planarconfig == 2 and index // max(of_a_plane, 1) not in bands:
+            continue
+        start, length = page.dataoffsets[index], page.databytecounts[index]
+        if not length:  # sparse: its pixels are 0
+            continue
+        encoded = data[start : start + length]
+        if not encoded:
+            raise ValueError(f"strip {index} lies beyond the end")
+        part, place, _ = page.decode(encoded, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader)
+        if part is not None and place[1] == 0:
+            yield part, place
+
+
+def _render(page: TiffPage, samples: Samples) -> Image.Image:
+    bands = _bands(page)
+    colours = 4 if page.photometric == SEPARATED else 1 if len(bands) < 3 else 3
+    alpha = samples[:, :, colours] if len(bands) > colours else None
+    colour = samples[:, :, 0] if colours == 1 else samples[:, :, :colours]
+    if page.photometric == PALETTE and page.colormap is not None:
+        palette = (page.colormap >> 8).astype(np.uint8).T
+        return to_rgb(palette[colour.clip(0, len(palette) - 1)], Meaning(), alpha)
+    return to_rgb(
+        _without_nodata(page, colour),
+        _meaning(page),
+        alpha,
+        is_premultiplied=PREMULTIPLIED in page.extrasamples,
+    )
+
+
+def _without_nodata(page: TiffPage, colour: Samples) -> Samples:
+    """Take what GDAL marks as no measurement out of account: as NaN, which has no part in the range."""
+    if "GDAL_NODATA" not in page.tags or colour.dtype == np.uint8:
+        return colour
+    return np.where(
+        colour == page.nodata, np.nan, colour.astype(np.float64 if colour.itemsize > 2 else np.float32)
+    )
+
+
+def _meaning(page: TiffPage) -> Meaning:
+    return Meaning(
+        bits=page.bitspersample,
+        white_is_zero=page.photometric == WHITE_IS_ZERO,
+        smin=_number(page.tags.valueof(S_MIN)),
+        smax=_number(page.tags.valueof(S_MAX)),
+        profile=page.tags.valueof(PROFILE),
+        is_cmyk=page.photometric == SEPARATED,
+    )
+
+
+def _number(value: object) -> float | None:
+    first = value[0] if isinstance(value, tuple) and value else value
+    return float(first) if isinstance(first, int | float) else None
