@@ -8,6 +8,8 @@ from imgvec_pg.images.decoding.codecs.jpeg_frame import read_frame
 from imgvec_pg.images.decoding.codecs.registry import Codec
 from imgvec_pg.images.decoding.codecs.tiff_variants import is_misread, unread_variant
 from imgvec_pg.images.decoding.formats import TIFF, check_size, damaged, identify, is_tiff_allowed
+from imgvec_pg.images.rendering.alpha import is_blank
+from imgvec_pg.images.rendering.notes import BLANK
 from imgvec_pg.images.rendering.version import FIRST
 
 
@@ -69,7 +71,8 @@ def decode_by_codec(codec: Codec, data: bytes) -> Image.Image:
         raise damaged(codec.name, error) from error
     if sorted(image.size) != sorted(announced):
         raise damaged(codec.name, ValueError(f"{announced} pixels announced, {image.size} found"))
-    image.info.setdefault("notes", ())
+    notes = image.info.get("notes", ())
+    image.info = {"notes": (*notes, BLANK) if BLANK not in notes and is_blank(image) else notes}
     return image
 
 

@@ -34,6 +34,8 @@ FAINTEST = 0.25
 MOST_STATISTICS = 1_000_000
 """Samples that percentiles are taken of, at even distances."""
 ROWS_AT_ONCE = 256
+FEW_BITS_LEVEL = 64
+"""The upper byte of a sample of 14 bits in 16 is below this."""
 
 
 def to_eight_bits(
@@ -43,6 +45,7 @@ def to_eight_bits(
     white_is_zero: bool = False,
     smin: float | None = None,
     smax: float | None = None,
+    nodata: float | None = None,
 ) -> Levels:
     """Scale samples to 0 to 255 by the rules above.
 
@@ -53,6 +56,7 @@ def to_eight_bits(
         white_is_zero: The lowest sample is white.
         smin: What the file says is shown black.
         smax: What the file says is shown white.
+        nodata: Samples of this value are none (GDAL); they are black.
 
     Returns:
         The same shape.
@@ -66,6 +70,10 @@ def to_eight_bits(
     elif samples.dtype == np.uint8:
         levels = samples
     elif samples.dtype.kind in "iuf":
+        missing = None if nodata is None or nodata == 0 else samples == samples.dtype.type(nodata)
+        if missing is not None and missing.any():
+            samples = np.where(missing, np.nan, samples.astype(np.float64))
+            bits = None
         low, high = value_range(samples, bits, smin, smax)
         levels = spread(samples, low, high)
     else:

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from imgvec_pg.images.rendering.colour import to_srgb
+from imgvec_pg.images.rendering.layers import Layers
 from imgvec_pg.images.rendering.samples import to_eight_bits
+from imgvec_pg.images.rendering.second import render_layers
 
 Samples = npt.NDArray[Any]
 
@@ -33,6 +34,7 @@ class Meaning:
         white_is_zero: The lowest sample is white.
         smin: What is shown black; None where it does not say.
         smax: What is shown white; likewise.
+        nodata: What stands for no measurement.
         profile: Its ICC profile.
         is_cmyk: Four channels of ink.
     """
@@ -41,6 +43,7 @@ class Meaning:
     white_is_zero: bool = False
     smin: float | None = None
     smax: float | None = None
+    nodata: float | None = None
     profile: bytes | None = None
     is_cmyk: bool = False
 
@@ -48,7 +51,7 @@ class Meaning:
 def to_rgb(
     samples: Samples, meaning: Meaning, alpha: Samples | None = None, *, is_premultiplied: bool = False
 ) -> Image.Image:
-    """Bring samples to 8 bits and to sRGB, and what is transparent over white.
+    """Bring samples to 8 bits and to sRGB, and lay what is transparent over white, or grey where white would hide it.
 
     Args:
         samples: Shape (height, width) or (height, width, 3), with `is_cmyk` (height, width, 4).
@@ -59,15 +62,21 @@ def to_rgb(
         An image of mode RGB, with the codes of `rendering.notes` in `info["notes"]`.
     """
     levels = to_eight_bits(
-        samples, bits=meaning.bits, white_is_zero=meaning.white_is_zero, smin=meaning.smin, smax=meaning.smax
+        np.ascontiguousarray(samples),
+        bits=meaning.bits,
+        white_is_zero=meaning.white_is_zero,
+        smin=meaning.smin,
+        smax=meaning.smax,
+        nodata=meaning.nodata,
     )
-    image = (
-        Image.fromarray(np.ascontiguousarray(levels), "CMYK") if meaning.is_cmyk else Image.fromarray(levels)
+    opacity = None if alpha is None else _opacity(alpha, meaning.bits)
+    if opacity is not None and is_premultiplied:
+        levels = _divide(levels, opacity)
+    colours = Image.fromarray(levels, "CMYK") if meaning.is_cmyk else Image.fromarray(levels)
+    rgb, notes = render_layers(
+        Layers(colours, None if opacity is None else Image.fromarray(opacity)), meaning.profile
     )
-    rgb, note = to_srgb(image, meaning.profile)
-    if alpha is not None:
-        rgb = _over_white(rgb, _opacity(alpha, meaning.bits), is_premultiplied)
-    rgb.info = {"notes": () if note is None else (note,)}
+    rgb.info["notes"] = notes
     return rgb
 
 
@@ -80,10 +89,12 @@ def _opacity(alpha: Samples, bits: int | None) -> npt.NDArray[np.uint8]:
     return opacity
 
 
-def _over_white(image: Image.Image, opacity: npt.NDArray[np.uint8], is_premultiplied: bool) -> Image.Image:
-    if is_premultiplied:
-        pixels = np.asarray(image).astype(np.uint16) + (255 - opacity)[:, :, None]
-        return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=Image.fromarray(opacity))
-    return white
+def _divide(levels: npt.NDArray[np.uint8], opacity: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return colours that were multiplied by their opacity as they were."""
+    divisor = np.maximum(opacity, 1).astype(np.float32)
+    if levels.ndim == 3:
+        divisor = divisor[:, :, None]
+    divided: npt.NDArray[np.uint8] = (
+        (levels * (np.float32(255.0) / divisor)).clip(0, 255).round().astype(np.uint8)
+    )
+    return divided

@@ -25,7 +25,7 @@ SHOWN_BANDS = (0, 1, 2)
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
 JPEGS = (6, 7, 34892, 33007)
 PREMULTIPLIED, STRAIGHT = 1, 2
-ORIENTATION, S_MIN, S_MAX, PROFILE = 274, 340, 341, 34675
+ORIENTATION, MAX_SAMPLE, S_MIN, S_MAX, PROFILE = 274, 281, 340, 341, 34675
 
 
 def read_size(data: bytes) -> tuple[int, int]:
@@ -160,32 +160,37 @@ def _render(page: TiffPage, samples: Samples) -> Image.Image:
     if page.photometric == PALETTE and page.colormap is not None:
         palette = (page.colormap >> 8).astype(np.uint8).T
         return to_rgb(palette[colour.clip(0, len(palette) - 1)], Meaning(), alpha)
-    return to_rgb(
-        _without_nodata(page, colour),
-        _meaning(page),
-        alpha,
-        is_premultiplied=PREMULTIPLIED in page.extrasamples,
-    )
-
-
-def _without_nodata(page: TiffPage, colour: Samples) -> Samples:
-    """Take what GDAL marks as no measurement out of account: as NaN, which has no part in the range."""
-    if "GDAL_NODATA" not in page.tags or colour.dtype == np.uint8:
-        return colour
-    return np.where(
-        colour == page.nodata, np.nan, colour.astype(np.float64 if colour.itemsize > 2 else np.float32)
-    )
+    return to_rgb(colour, _meaning(page), alpha, is_premultiplied=PREMULTIPLIED in page.extrasamples)
 
 
 def _meaning(page: TiffPage) -> Meaning:
     return Meaning(
-        bits=page.bitspersample,
+        bits=_used_bits(page),
         white_is_zero=page.photometric == WHITE_IS_ZERO,
         smin=_number(page.tags.valueof(S_MIN)),
         smax=_number(page.tags.valueof(S_MAX)),
+        nodata=_nodata(page),
         profile=page.tags.valueof(PROFILE),
         is_cmyk=page.photometric == SEPARATED,
     )
+
+
+def _nodata(page: TiffPage) -> float | None:
+    """Return GDAL's mark of no measurement, None where there is none or no sample could have it."""
+    dtype: Any = page.dtype
+    if "GDAL_NODATA" not in page.tags:
+        return None
+    if dtype.kind in "iu" and not np.iinfo(dtype).min <= page.nodata <= np.iinfo(dtype).max:
+        return None
+    return float(page.nodata)
+
+
+def _used_bits(page: TiffPage) -> int | None:
+    """Return the bits of a sample that the file says are used; None where it says no more than how wide they are stored."""
+    highest = _number(page.tags.valueof(MAX_SAMPLE)) or 0.0
+    if 1 <= highest < 2**page.bitspersample - 1:
+        return int(highest).bit_length()
+    return None if page.bitspersample in (8, 16, 32, 64) else page.bitspersample
 
 
 def _number(value: object) -> float | None:
