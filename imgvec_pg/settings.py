@@ -40,6 +40,21 @@ def lease_seconds() -> float:
     return seconds
 
 
+def whole_number(name: str, default: int, most: int) -> int:
+    """Return a setting that is a whole number of 1 to `most`, the default when it is unset.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    value = os.environ.get(name, "")
+    if not value:
+        return default
+    number = int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else 0
+    if not 1 <= number <= most:
+        raise UsageError(f'{name} is "{value}"; expected a whole number of 1 to {most}, such as {default}')
+    return number
+
+
 def more_formats() -> frozenset[str]:
     """Return IMGVEC_FORMATS: "tiff" has plain TIFF decoded, "web" leaves out whatever extras read.
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -11,8 +12,21 @@ import click
 from imgvec_pg.backfill.quiet_hours import Hours, parse_hours, require_time_to_work
 from imgvec_pg.cli.output.messages import FORMATS, LEVELS, set_up_logs
 from imgvec_pg.errors import UsageError
+from imgvec_pg.images.limits import (
+    MAX_ASPECT,
+    MAX_IMAGE_BYTES,
+    MAX_PIXELS,
+    MOST_ASPECT,
+    MOST_BYTES,
+    MOST_PIXELS,
+)
 from imgvec_pg.settings import dsn_from_environment
 
+LIMITS = {
+    "max_pixels": "IMGVEC_MAX_PIXELS",
+    "max_aspect": "IMGVEC_MAX_ASPECT",
+    "max_bytes": "IMGVEC_MAX_BYTES",
+}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -52,6 +66,48 @@ def log_options(command: Command) -> Command:
         envvar="IMGVEC_LOG_FORMAT",
         help="Format of stderr: text, or one JSON object a line  [default: IMGVEC_LOG_FORMAT, else text]",
     )(wrapped)
+
+
+def limit_options(command: Command) -> Command:
+    """Add --max-pixels, --max-aspect and --max-bytes, and have decoding obey them while the command runs."""
+
+    @functools.wraps(command)
+    def with_limits(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        # Decoding children, and processes of --workers, read them from the environment.
+        given = {name: options.pop(option) for option, name in LIMITS.items()}
+        before = {name: os.environ.get(name) for name in given}
+        os.environ.update({name: str(value) for name, value in given.items() if value is not None})
+        try:
+            return command(*arguments, **options)
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                os.environ.update({} if value is None else {name: value})
+
+    options = (
+        click.option(
+            "--max-pixels",
+            type=click.IntRange(1, MOST_PIXELS),
+            metavar="N",
+            help=f"Pixels of a picture, read from its header  [default: IMGVEC_MAX_PIXELS, else {MAX_PIXELS}]",
+        ),
+        click.option(
+            "--max-aspect",
+            type=click.IntRange(1, MOST_ASPECT),
+            metavar="N",
+            help=f"One side in terms of the other  [default: IMGVEC_MAX_ASPECT, else {MAX_ASPECT}]",
+        ),
+        click.option(
+            "--max-bytes",
+            type=click.IntRange(1, MOST_BYTES),
+            metavar="N",
+            help=f"Bytes of a picture as stored  [default: IMGVEC_MAX_BYTES, else {MAX_IMAGE_BYTES}]",
+        ),
+    )
+    wrapped: Any = with_limits
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return cast(Command, wrapped)
 
 
 def only_with_port(context: click.Context, parameter: click.Parameter, value: str) -> str:

@@ -11,7 +11,7 @@ from imgvec_pg.django.image_search import ImageSearch, all_searches
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.fetching.application_fetch import Fetch
 from imgvec_pg.images.fetching.files import fetch_bytes
-from imgvec_pg.images.limits import MAX_IMAGE_BYTES
+from imgvec_pg.images.limits import max_image_bytes
 from imgvec_pg.images.reference import ImageReference, shown
 
 FETCH = "imgvec_pg.django.storages:find_fetch"
@@ -47,12 +47,13 @@ def read_below(storage: FileSystemStorage) -> Fetch:
 
 
 def read_from(storage: Storage) -> Fetch:
-    """Return what reads a file of any storage, at most MAX_IMAGE_BYTES of it."""
+    """Return what reads a file of any storage, at most `max_image_bytes()` of it."""
 
     def fetch(name: str) -> bytes:
+        most = max_image_bytes()
         try:
             with storage.open(name, "rb") as file:
-                data: bytes = file.read(MAX_IMAGE_BYTES + 1)
+                data: bytes = file.read(most + 1)
         except FileNotFoundError as error:
             raise ImageError(
                 "not_found", f"{shown(name)} is not in the storage: put it there", transient=True
@@ -65,9 +66,10 @@ def read_from(storage: Storage) -> Fetch:
                 f"{shown(name)} cannot be read: {type(error).__name__}: {error}",
                 transient=True,
             ) from error
-        if len(data) > MAX_IMAGE_BYTES:
+        if len(data) > most:
             raise ImageError(
-                "too_large", f"{shown(name)} has over {MAX_IMAGE_BYTES} bytes: store a smaller one"
+                "too_large",
+                f"{shown(name)} has over {most} bytes: store a smaller one, or raise IMGVEC_MAX_BYTES",
             )
         if not data:
             raise ImageError("empty", f"{shown(name)} has 0 bytes, an encoded image was expected: replace it")

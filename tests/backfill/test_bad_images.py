@@ -44,7 +44,7 @@ def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_DELAY_SECONDS", 0.05)
     monkeypatch.setattr(host_backoff, "FIRST_COOL_DOWN_SECONDS", 0.1)
     monkeypatch.setattr(pipeline, "LATE_SECONDS", 0.1)
-    monkeypatch.setattr(decoder_process, "DECODE_CPU_SECONDS", 1)
+    monkeypatch.setattr(decoder_process, "decode_cpu_seconds", lambda: 1)
     monkeypatch.setattr(
         url, "download", lambda *allowed: http_client.download(*allowed[:3], 4 * 1024**2, seconds=2.0)
     )

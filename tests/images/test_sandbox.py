@@ -197,7 +197,7 @@ def test_an_answer_that_came_while_this_process_was_stopped_is_taken(child: Deco
 def test_computing_for_too_long_is_stopped_by_the_kernel(
     fresh_pool: DecodingPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoder_process, "DECODE_CPU_SECONDS", 1)
+    monkeypatch.setattr(decoder_process, "decode_cpu_seconds", lambda: 1)
     bomb = jpeg_of_many_scans(7000, 20_000)
     assert len(bomb) < 3_000_000
     error = refusal(lambda: decode_sandboxed(bomb))
@@ -207,7 +207,7 @@ def test_computing_for_too_long_is_stopped_by_the_kernel(
 
 
 def test_taking_too_much_memory_is_refused(fresh_pool: DecodingPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder_process, "DECODE_MEMORY_BYTES", 64 * 1024**2)
+    monkeypatch.setattr(decoder_process, "decode_memory_bytes", lambda: 64 * 1024**2)
     buffer = BytesIO()
     Image.new("RGB", (5000, 5000)).save(buffer, "PNG")
     error = refusal(lambda: decode_sandboxed(buffer.getvalue()))

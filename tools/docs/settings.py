@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from imgvec_pg.images.limits import MAX_ASPECT, MAX_IMAGE_BYTES, MAX_PIXELS, MOST_BYTES, MOST_PIXELS
 from imgvec_pg.settings import LEASE_SECONDS, SHORTEST_LEASE_SECONDS
 from tools.docs.markdown import NOTICE, table
 
@@ -36,8 +37,25 @@ VARIABLES = {
         "`imgvec worker`, `imgvec backfill`",
     ),
     "IMGVEC_FORMATS": (
-        "Formats to decode beyond the usual ones; `tiff` is the only one",
+        "`tiff`: decode plain TIFF without the extra `tiff`. `web`: leave out whatever extras read "
+        "([formats](../howto/formats.md))",
         "none",
+        "`worker`, `backfill`, `add`, `search`",
+    ),
+    "IMGVEC_MAX_PIXELS": (
+        f"Pixels that a picture may have, to {MOST_PIXELS}; the memory of decoding children follows "
+        "([limits](../howto/images.md#limits)). `--max-pixels` overrides it",
+        f"{MAX_PIXELS}",
+        "`worker`, `backfill`, `add`, `search`",
+    ),
+    "IMGVEC_MAX_ASPECT": (
+        "How many times the other one side of a picture may be; `--max-aspect` overrides it",
+        f"{MAX_ASPECT}",
+        "`worker`, `backfill`, `add`, `search`",
+    ),
+    "IMGVEC_MAX_BYTES": (
+        f"Bytes that a picture may have as it is stored, to {MOST_BYTES}; `--max-bytes` overrides it",
+        f"{MAX_IMAGE_BYTES}",
         "`worker`, `backfill`, `add`, `search`",
     ),
     "IMGVEC_FETCH": (

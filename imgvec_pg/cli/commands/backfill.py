@@ -19,6 +19,7 @@ from imgvec_pg.cli.exit_codes import SomeRowsFailed
 from imgvec_pg.cli.options import (
     dsn_option,
     json_option,
+    limit_options,
     log_options,
     metrics_options,
     model_options,
@@ -60,6 +61,7 @@ from imgvec_pg.store.transactions import flush_commits
 @pipeline_options
 @throttle_options
 @metrics_options
+@limit_options
 @log_options
 @model_options
 @json_option

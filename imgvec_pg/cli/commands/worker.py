@@ -12,6 +12,7 @@ from imgvec_pg.cli.backfill.multi_collection import collections_option, follow_t
 from imgvec_pg.cli.backfill.run_options import RunOptions, with_run_options
 from imgvec_pg.cli.options import (
     dsn_option,
+    limit_options,
     log_options,
     metrics_options,
     model_options,
@@ -34,6 +35,7 @@ from imgvec_pg.store.registry import get_collection
 @pipeline_options
 @throttle_options
 @metrics_options
+@limit_options
 @log_options
 @model_options
 @click.pass_context

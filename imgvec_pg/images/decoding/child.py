@@ -5,9 +5,12 @@ It gets encoded pictures and gives back pixels or the reason why not. Whatever a
 process alone.
 """
 
+import logging
 import socket
 import sys
 from typing import Any
+
+from PIL import Image
 
 from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import ImageError
@@ -15,20 +18,23 @@ from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.images.decoding.header import describe_image
 from imgvec_pg.images.decoding.protocol import Ended, new_buffer, receive, send
 from imgvec_pg.images.decoding.resource_limits import allow_cpu, confine
-from imgvec_pg.images.limits import MAX_IMAGE_BYTES
+from imgvec_pg.images.limits import max_image_bytes, max_pixels
 
 
 def main() -> None:
     """Answer until the parent is gone."""
     parent, memory_bytes, cpu_seconds = (int(argument) for argument in sys.argv[1:4])
     confine(memory_bytes, parent)
+    # Beyond it Pillow refuses the frames of an animation by itself.
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels())
+    logging.disable()  # libraries tell of what they go on with, and nobody reads it
     connection = socket.socket(fileno=0)
     connection.setblocking(False)
     buffer = new_buffer()
     send(connection, {"ready": True}, b"")
     while True:
         try:
-            request, data = receive(connection, buffer, MAX_IMAGE_BYTES)
+            request, data = receive(connection, buffer, max_image_bytes())
             allow_cpu(cpu_seconds)
             send(connection, *_answer(request, bytes(data), memory_bytes))
         except Ended:
@@ -49,7 +55,7 @@ def _answer(request: dict[str, Any], data: bytes, memory_bytes: int) -> tuple[di
         limit = memory_bytes // 1024**2
         return {
             "code": "decode_limit",
-            "message": f"decoding takes more than {limit} MiB: store it smaller",
+            "message": f"decoding takes more than {limit} MiB: store it smaller, or raise IMGVEC_MAX_PIXELS, which it follows",
         }, b""
 
 

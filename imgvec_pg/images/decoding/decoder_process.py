@@ -15,7 +15,7 @@ from typing import Any
 from imgvec_pg.errors import DecoderError, ImageError
 from imgvec_pg.images.decoding.header import ImageDescription
 from imgvec_pg.images.decoding.protocol import Ended, TooLate, new_buffer, receive, send
-from imgvec_pg.images.limits import DECODE_CPU_SECONDS, DECODE_MEMORY_BYTES, DECODE_SECONDS, MAX_PIXELS
+from imgvec_pg.images.limits import decode_cpu_seconds, decode_memory_bytes, decode_seconds, max_pixels
 
 CODES = frozenset({"empty", "unidentified", "format_denied", "truncated", "too_large", "decode_limit"})
 """Reasons that a child may give; docs/reference/errors.md."""
@@ -42,7 +42,7 @@ def check_reply(request: dict[str, Any], reply: dict[str, Any], pixels: memoryvi
             ImageDescription.from_fields(reply)
         else:
             width, height = reply["size"]
-            _require(_is_side(width) and _is_side(height) and width * height <= MAX_PIXELS, "size")
+            _require(_is_side(width) and _is_side(height) and width * height <= max_pixels(), "size")
             _require(len(pixels) == 3 * width * height, "length")
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an answer without what was asked for: {error}") from error
@@ -60,7 +60,15 @@ def _is_side(value: object) -> bool:
 START_SECONDS = 60.0
 BYTES_PER_PIXEL = 3
 # What a child may know of its parent's environment: no password, no connection string.
-KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "IMGVEC_FORMATS", "SYSTEMROOT")
+KEPT_VARIABLES = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "SYSTEMROOT",
+    *("IMGVEC_FORMATS", "IMGVEC_MAX_PIXELS", "IMGVEC_MAX_ASPECT", "IMGVEC_MAX_BYTES"),
+)
 # What one picture took is kept for the next: else the kernel empties each one's pages anew, a fifth of a small picture's time.
 # glibc comes to such values by itself in a process that had larger blocks (mallopt(3)).
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2), "MALLOC_TRIM_THRESHOLD_": str(64 * 1024**2)}
@@ -142,7 +150,7 @@ class Decoder:
         return not self.is_spent and self._process.poll() is None
 
     def ask(
-        self, request: dict[str, Any], data: bytes, max_reply_bytes: int, seconds: float = DECODE_SECONDS
+        self, request: dict[str, Any], data: bytes, max_reply_bytes: int, seconds: float | None = None
     ) -> tuple[dict[str, Any], memoryview]:
         """Have one picture decoded.
 
@@ -153,6 +161,7 @@ class Decoder:
             KilledError: The child died, and perhaps not of this picture.
             ImageError: What the child says of the picture, or `decode_limit` when it died of it or took too long.
         """
+        seconds = decode_seconds() if seconds is None else seconds
         deadline = time.monotonic() + seconds
         try:
             send(self._connection, request, data, deadline)
@@ -182,7 +191,7 @@ class Decoder:
         code = self.close()
         if -code == signal.SIGXCPU:
             return ImageError(
-                "decode_limit", f"decoding takes more than {DECODE_CPU_SECONDS} s of computing: replace it"
+                "decode_limit", f"decoding takes more than {decode_cpu_seconds()} s of computing: replace it"
             )
         if -code in OWN_DOING:
             return ImageError(
@@ -219,7 +228,7 @@ def _own_buffer() -> bytearray:
 
 
 def _command() -> list[str]:
-    arguments = [str(os.getpid()), str(DECODE_MEMORY_BYTES), str(DECODE_CPU_SECONDS)]
+    arguments = [str(os.getpid()), str(decode_memory_bytes()), str(decode_cpu_seconds())]
     # -P: nothing is imported from the folder that a user happens to stand in.
     return [sys.executable, "-P", "-W", "ignore", "-m", "imgvec_pg.images.decoding.child", *arguments]
 

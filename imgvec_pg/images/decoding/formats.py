@@ -15,11 +15,13 @@ from PIL.PngImagePlugin import PngImageFile
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.codecs import registry
 from imgvec_pg.images.decoding.codecs.recognition import identify_trade_format
-from imgvec_pg.images.limits import MAX_ASPECT, MAX_PIXELS
+from imgvec_pg.images.limits import max_aspect, max_pixels
 from imgvec_pg.images.rendering.png_chunks import without_notes
 from imgvec_pg.settings import more_formats
 
 PREFIX_BYTES = 256
+MORE_PIXELS = "store it smaller, or raise IMGVEC_MAX_PIXELS"
+MORE_ASPECT = "crop it, or raise IMGVEC_MAX_ASPECT"
 
 
 class _QuietJpeg(JpegImageFile):
@@ -66,7 +68,7 @@ def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
         image = reader(BytesIO(without_notes(data) if name == "PNG" else data))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            "too_large", f"the image or a frame of it has more than {MAX_PIXELS} pixels: store it smaller"
+            "too_large", f"the image or a frame of it has more than {max_pixels()} pixels: {MORE_PIXELS}"
         ) from error
     except MemoryError:
         raise
@@ -163,15 +165,15 @@ def check_size(size: tuple[int, int]) -> None:
         ImageError: `too_large`.
     """
     width, height = size
-    if width * height > MAX_PIXELS:
+    if width * height > max_pixels():
         raise ImageError(
             "too_large",
-            f"the image has {width} x {height} pixels, at most {MAX_PIXELS} are decoded: store it smaller",
+            f"the image has {width} x {height} pixels, at most {max_pixels()} are decoded: {MORE_PIXELS}",
         )
-    if max(width, height) > MAX_ASPECT * min(width, height):
+    if max(width, height) > max_aspect() * min(width, height):
         raise ImageError(
             "too_large",
-            f"the image has {width} x {height} pixels, one side may be {MAX_ASPECT} times the other: crop it",
+            f"the image has {width} x {height} pixels, one side may be {max_aspect()} times the other: {MORE_ASPECT}",
         )
 
 

@@ -13,10 +13,9 @@ from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.decoder_process import BYTES_PER_PIXEL, Decoder, KilledError
 from imgvec_pg.images.decoding.header import ImageDescription
-from imgvec_pg.images.limits import MAX_IMAGE_BYTES, MAX_PIXELS
+from imgvec_pg.images.limits import decode_memory_bytes, max_aspect, max_image_bytes, max_pixels
 from imgvec_pg.settings import more_formats
 
-MAX_REPLY_BYTES = MAX_PIXELS * BYTES_PER_PIXEL
 PICTURES_PER_CHILD = 5000
 """A child is replaced then, should a decoder lose memory."""
 
@@ -51,9 +50,10 @@ def describe_sandboxed(data: bytes) -> ImageDescription:
 
 
 def _ask(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], memoryview]:
-    if len(data) > MAX_IMAGE_BYTES:
+    if len(data) > max_image_bytes():
         raise ImageError(
-            "too_large", f"the image has {len(data)} bytes, at most {MAX_IMAGE_BYTES} are decoded"
+            "too_large",
+            f"the image has {len(data)} bytes, at most {max_image_bytes()} are decoded: raise IMGVEC_MAX_BYTES",
         )
     return shared_pool().ask(request, data)
 
@@ -89,7 +89,7 @@ class DecodingPool:
         used = self._take()
         used.pictures += 1
         try:
-            return used.decoder.ask(request, data, MAX_REPLY_BYTES)
+            return used.decoder.ask(request, data, max_pixels() * BYTES_PER_PIXEL)
         finally:
             if used.pictures >= PICTURES_PER_CHILD or used.decoder.is_spent:
                 used.decoder.close()
@@ -148,7 +148,8 @@ def shared_pool() -> DecodingPool:
     global _pool
     with _pool_lock:
         if _pool is None:
-            more_formats()
+            for read in (more_formats, max_aspect, decode_memory_bytes):
+                read()
             _pool = DecodingPool(usable_cpus() + 1)
         return _pool
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from imgvec_pg.errors import ImageError, ImgvecError, UsageError
 from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.fetching.url import NO_URLS, AllowedUrls
-from imgvec_pg.images.limits import MAX_IMAGE_BYTES
+from imgvec_pg.images.limits import max_image_bytes
 from imgvec_pg.images.reference import ImageReference, shown, url_scheme
 from imgvec_pg.settings import fetch_function
 
@@ -77,9 +77,11 @@ def _judged(fetch: Fetch) -> Fetch:
             raise ImageError(
                 "fetch_failed", f"IMGVEC_FETCH gave a {type(data).__name__} for {shown(path)}, expected bytes"
             )
-        if len(data) > MAX_IMAGE_BYTES:
+        if len(data) > max_image_bytes():
             raise ImageError(
-                "too_large", f"{shown(path)} has {len(data)} bytes, at most {MAX_IMAGE_BYTES} are decoded"
+                "too_large",
+                f"{shown(path)} has {len(data)} bytes, at most {max_image_bytes()} are decoded: "
+                "raise IMGVEC_MAX_BYTES",
             )
         if not data:
             raise ImageError("empty", f"{shown(path)} has 0 bytes, an encoded image was expected: replace it")

@@ -14,7 +14,7 @@ from pathlib import Path
 from imgvec_pg.errors import ImageError, PicturesAwayError
 from imgvec_pg.images.fetching.folders import explain_absence
 from imgvec_pg.images.fetching.url import NO_URLS, AllowedUrls, fetch_url
-from imgvec_pg.images.limits import MAX_IMAGE_BYTES
+from imgvec_pg.images.limits import max_image_bytes as allowed_image_bytes
 from imgvec_pg.images.reference import ImageReference, shown, url_scheme
 
 # Linux gives up after as many; include/linux/namei.h: MAXSYMLINKS.
@@ -30,14 +30,14 @@ _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CL
 def fetch_bytes(
     reference: ImageReference,
     root: Path | None,
-    max_image_bytes: int = MAX_IMAGE_BYTES,
+    max_image_bytes: int | None = None,
     urls: AllowedUrls = NO_URLS,
 ) -> bytes:
     """Return the encoded bytes of an image.
 
     Args:
         root: The folder that paths are relative to, or that absolute paths lie in; None allows no path.
-        max_image_bytes: More is refused, unread.
+        max_image_bytes: More is refused, unread; None for the limit of `images/limits.py`.
         urls: Those that may be fetched.
 
     Raises:
@@ -45,6 +45,8 @@ def fetch_bytes(
             `path_denied` or `fetch_failed`; of a URL those of `fetch_url`.
         PicturesAwayError: It was not read because the whole folder is gone.
     """
+    if max_image_bytes is None:
+        max_image_bytes = allowed_image_bytes()
     if reference.content is not None:
         name, data = "the image", reference.content
         if len(data) > max_image_bytes:
@@ -179,8 +181,10 @@ def _not_regular(path: str) -> ImageError:
 
 
 def _too_large(name: str, size: int, limit: int) -> ImageError:
+    way_out = ", or raise IMGVEC_MAX_BYTES" if limit == allowed_image_bytes() else ""
     return ImageError(
-        "too_large", f"{name} has {size} bytes or more, at most {limit} are read: store a smaller one"
+        "too_large",
+        f"{name} has {size} bytes or more, at most {limit} are read: store a smaller one{way_out}",
     )
 
 

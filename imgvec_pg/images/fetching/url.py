@@ -9,7 +9,7 @@ from imgvec_pg.images.fetching.http_client import LaterError, download
 from imgvec_pg.images.fetching.http_connection import HostError
 from imgvec_pg.images.fetching.object_storage import read_store
 from imgvec_pg.images.fetching.url_rules import STORES, UrlPrefix, check_url, parse_prefix, parse_url
-from imgvec_pg.images.limits import MAX_IMAGE_BYTES
+from imgvec_pg.images.limits import max_image_bytes as allowed_image_bytes
 from imgvec_pg.settings import Network, allowed_networks
 
 breakers = HostCircuitBreakers()
@@ -41,7 +41,7 @@ class AllowedUrls:
 NO_URLS = AllowedUrls()
 
 
-def fetch_url(text: str, allowed: AllowedUrls, max_image_bytes: int = MAX_IMAGE_BYTES) -> bytes:
+def fetch_url(text: str, allowed: AllowedUrls, max_image_bytes: int | None = None) -> bytes:
     """Return the bytes that a URL leads to.
 
     Raises:
@@ -49,6 +49,7 @@ def fetch_url(text: str, allowed: AllowedUrls, max_image_bytes: int = MAX_IMAGE_
             `fetch_later` (transient) when its host's circuit breaker is open.
         MissingExtraError: The package for this kind of store is not installed.
     """
+    max_image_bytes = allowed_image_bytes() if max_image_bytes is None else max_image_bytes
     url = parse_url(text)
     check_url(url, allowed.prefixes)
     breakers.require_not_open(url)
