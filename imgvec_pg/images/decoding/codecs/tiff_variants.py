@@ -25,6 +25,9 @@ _COMPRESSIONS = {
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
+MOST_COLOURS = 4
+# What Pillow says of samples that it has no mode for; of more bands than colours it says all sorts of things.
+_NO_MODE = ("unknown pixel mode", "Invalid value for samples per pixel", "unknown data organization")
 _FORMATS = {
     1: "whole numbers",
     2: "signed whole numbers",
@@ -55,9 +58,10 @@ def unread_variant(data: bytes) -> str | None:
             warnings.simplefilter("ignore")
             TiffImageFile(BytesIO(data))
     except (SyntaxError, KeyError) as error:
-        if "unknown pixel mode" not in str(error) and not isinstance(error, KeyError):
-            return None
         bands, bits = directory.number(tiff_tags.SAMPLES, 1), directory.number(tiff_tags.BITS, 1)
+        has_no_mode = isinstance(error, KeyError) or any(words in str(error) for words in _NO_MODE)
+        if not has_no_mode and bands <= MOST_COLOURS:
+            return None
         values = _FORMATS.get(directory.number(tiff_tags.SAMPLE_FORMAT, 1), "samples")
         return f"{bands} band{'s' * (bands != 1)} of {bits} bit {values}"
     except Exception:  # damaged: whoever decodes it says how
