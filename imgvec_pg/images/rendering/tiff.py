@@ -1,6 +1,8 @@
 """TIFF as Pillow opens it: what its tags say of the samples, and the layouts that Pillow garbles."""
 
+import sys
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 UNCOMPRESSED, SEPARATE = 1, 2
 WHITE_IS_ZERO = 0
 WHOLE_BYTES = (8, 16, 32, 64)
+_BIG_END_FIRST = ("I;16BS", "I;32BS", "F;32BF")
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,26 @@ def split_tiff(image: TiffImageFile, data: bytes) -> Layers:
     tags = read_tags(image)
     if tags.is_planar and tags.bits > 8:
         return _split_planar(image, data, tags)
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+    if image.mode.startswith("I;16"):
         return _split_grey(np.asarray(image), tags)
+    if image.mode in ("I", "F"):
+        samples = np.asarray(image)
+        return _split_grey(_swapped_back(samples, tags) if _is_swapped(data) else samples, tags)
     if image.mode == "L" and tags.bits == 8 and tags.sample_format == SIGNED:
         return _split_grey(np.asarray(image).view(np.int8), tags)
     if tags.bits == 16:
         return split_deep(image, data)
     return split(image)
+
+
+def _is_swapped(data: bytes) -> bool:
+    """Whether Pillow takes what libtiff has already turned into this machine's byte order for the file's, big end first."""
+    tile: Any = TiffImageFile(BytesIO(data)).tile[0]
+    return sys.byteorder == "little" and tile.codec_name == "libtiff" and tile.args[0] in _BIG_END_FIRST
+
+
+def _swapped_back(samples: npt.NDArray[Any], tags: TiffTags) -> npt.NDArray[Any]:
+    return samples.astype(np.int16).byteswap() if tags.bits == 16 else samples.byteswap()
 
 
 def _split_grey(samples: npt.NDArray[Any], tags: TiffTags) -> Layers:
