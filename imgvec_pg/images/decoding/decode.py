@@ -7,7 +7,9 @@ from PIL import Image, ImageFile
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.exif import read_exif
 from imgvec_pg.images.decoding.formats import damaged, open_image
+from imgvec_pg.images.decoding.jpeg_end import load_without_end
 from imgvec_pg.images.rendering import first, second
+from imgvec_pg.images.rendering.notes import NO_END
 from imgvec_pg.images.rendering.version import FIRST, NEWEST
 
 BeforeLoad = Callable[[ImageFile.ImageFile], None]
@@ -42,11 +44,13 @@ def decode_image(
     try:
         if before_load is not None:
             before_load(encoded)
-        encoded.load()
+        encoded, notes = _load(name, encoded, data, rendering)
         orientation = read_exif(encoded.info.get("exif")).orientation
-        image, notes = (
-            (first.to_rgb(encoded), ()) if rendering == FIRST else second.render(encoded, name, data)
-        )
+        if rendering == FIRST:
+            image = first.to_rgb(encoded)
+        else:
+            image, more_notes = second.render(encoded, name, data)
+            notes = (*notes, *more_notes)
     except (MemoryError, ImageError):
         raise
     except Exception as error:  # decoders raise anything at all on damaged bytes
@@ -54,3 +58,17 @@ def decode_image(
     image.info.clear()  # its EXIF would turn the image once more in other hands
     image.info["notes"] = notes
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _load(
+    name: str, encoded: ImageFile.ImageFile, data: bytes, rendering: int
+) -> tuple[ImageFile.ImageFile, tuple[str, ...]]:
+    """Decode the pixels; a JPEG that lacks nothing but its end marker too, which is noted and never shrunk on load."""
+    try:
+        encoded.load()
+    except OSError:
+        mended = load_without_end(data) if name == "JPEG" and rendering != FIRST else None
+        if mended is None:
+            raise
+        return mended, (NO_END,)
+    return encoded, ()

@@ -51,7 +51,8 @@ def decode_resized(data: bytes, resize: Resize | None, rendering: int = NEWEST) 
         shrunk[:] = [] if found is None else [found]
 
     image = decode_image(data, rendering=rendering, before_load=before_load)
-    if not shrunk:
+    # Where a JPEG had to be decoded once more, as one without its end is, it comes whole.
+    if not shrunk or image.size == shrunk[0].size:
         return resize.apply(image)
     return resize.apply(image, shrunk[0].size, shrunk[0].box(image.size))
 

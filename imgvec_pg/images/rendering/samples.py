@@ -6,7 +6,7 @@ The rules, in order (docs/howto/rendering.md):
 2. A range that the file states (SMinSampleValue, SMaxSampleValue) is spread over 0 to 255.
 3. Whole numbers of 0 and more: by the number of bits that the file states where that is less than the type's, else by the
    smallest of 8, 10, 12, 14, 16 and any higher number of bits that holds the highest sample: 10, 12 and 14 bits in 16 are what
-   cameras, X-rays and satellites store.
+   cameras, X-rays and satellites store. Signed ones of 8 bits have 7.
 4. Whole numbers of which some are below 0, CT numbers among them: between the percentiles 0.1 and 99.9.
 5. Fractions between 0 and 1, give or take a tenth of overshoot, where any reaches a quarter: by 1. Between 0 and 256 where any
    reaches 128: by 255, 8 bits that were filtered. All others: between the percentiles 0.1 and 99.9. Whole numbers in a float
@@ -34,6 +34,8 @@ FAINTEST = 0.25
 MOST_STATISTICS = 1_000_000
 """Samples that percentiles are taken of, at even distances."""
 ROWS_AT_ONCE = 256
+FEW_BITS_LEVEL = 64
+"""The upper byte of a sample of 14 bits in 16 is below this."""
 
 
 def to_eight_bits(
@@ -43,6 +45,7 @@ def to_eight_bits(
     white_is_zero: bool = False,
     smin: float | None = None,
     smax: float | None = None,
+    nodata: float | None = None,
 ) -> Levels:
     """Scale samples to 0 to 255 by the rules above.
 
@@ -53,6 +56,7 @@ def to_eight_bits(
         white_is_zero: The lowest sample is white.
         smin: What the file says is shown black.
         smax: What the file says is shown white.
+        nodata: Samples of this value are none (GDAL); they are black.
 
     Returns:
         The same shape.
@@ -66,6 +70,10 @@ def to_eight_bits(
     elif samples.dtype == np.uint8:
         levels = samples
     elif samples.dtype.kind in "iuf":
+        missing = None if nodata is None or nodata == 0 else samples == samples.dtype.type(nodata)
+        if missing is not None and missing.any():
+            samples = np.where(missing, np.nan, samples.astype(np.float64))
+            bits = None
         low, high = value_range(samples, bits, smin, smax)
         levels = spread(samples, low, high)
     else:
@@ -84,7 +92,7 @@ def value_range(
         width = 8 * samples.dtype.itemsize
         if samples.dtype.kind != "f" and bits is not None and bits < width and highest < 2.0**bits:
             return 0.0, 2.0**bits - 1
-        return 0.0, 2.0 ** bits_of(highest) - 1
+        return 0.0, 127.0 if samples.dtype == np.int8 else 2.0 ** bits_of(highest) - 1
     if not is_whole:
         if lowest >= -OVERSHOOT and FAINTEST <= highest <= 1 + OVERSHOOT:
             return 0.0, 1.0
