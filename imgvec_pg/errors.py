@@ -53,6 +53,10 @@ class CollectionReplacedError(CollectionError):
     """A name now means another collection: it was created again, or an alias was switched."""
 
 
+class RenderingChangedError(CollectionError):
+    """A collection's pictures are rendered by another version now: what was decoded by the one before is not written."""
+
+
 class ModelError(ImgvecError):
     """A model cannot be named, loaded or trusted."""
 

@@ -115,7 +115,14 @@ class Pipeline:
         def prepare(image: StoredImage) -> PreparedImage:
             if context.broken.is_set():
                 raise ReadingStopped  # Nobody asks for it any more.
-            return prepare_image(image, options.root, context.embedder, urls, options.fetch)
+            return prepare_image(
+                image,
+                options.root,
+                context.embedder,
+                urls,
+                options.fetch,
+                rendering=context.collection.rendering,
+            )
 
         with ImageLoader(prepare, options.decode_threads) as pool:
             for claim in JobClaimer(context, self.reading.connection):

@@ -17,7 +17,7 @@ from imgvec_pg.database.connect import Connection, is_pooled, one_line, vector_s
 from imgvec_pg.database.timeouts import Silence
 from imgvec_pg.embedding.embedder import Embedder, describe_truncation
 from imgvec_pg.errors import ImageError, ImgvecError
-from imgvec_pg.images.decoding.sandbox import decode_sandboxed
+from imgvec_pg.images.decoding.sandbox import decode_for
 from imgvec_pg.store.queue.query_requests import (
     CHANNEL,
     Answer,
@@ -101,7 +101,9 @@ class QueryServer:
                 note = describe_truncation(self.embedder, request.text)
                 embedding = self.embedder.embed_texts([request.text])[0]
             elif request.image is not None:
-                embedding = self.embedder.embed_images([decode_sandboxed(request.image)])[0]
+                embedding = self.embedder.embed_images(
+                    [decode_for(self.embedder, request.image, request.rendering)]
+                )[0]
             else:
                 return Answer()
         except ImgvecError as error:

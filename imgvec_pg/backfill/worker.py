@@ -31,9 +31,11 @@ from imgvec_pg.errors import (
     ImgvecError,
     ModelError,
     PicturesAwayError,
+    RenderingChangedError,
 )
 from imgvec_pg.images.fetching.application_fetch import find_fetch
 from imgvec_pg.images.fetching.folders import explain_absence
+from imgvec_pg.images.rendering.version import require_known
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.embeddings import EmbeddingStore
 from imgvec_pg.store.queue.jobs import release_jobs
@@ -101,6 +103,7 @@ class Worker:
             PicturesAwayError: Without `follow`: the folder with the pictures is gone.
             ModelError: The model is not the one the collection was embedded with.
             DeviceMemoryError: Not even one image fitted on the device for 15 minutes.
+            UsageError: A later release's rendering is the collection's.
         """
         backoff = Backoff(self.stop)
         while True:
@@ -113,6 +116,8 @@ class Worker:
                 if not self.options.follow:
                     raise CollectionReplacedError(f"{error}; run the same command again") from error
                 log.warning("%s; going on with it", error)
+            except RenderingChangedError as error:
+                log.info("%s; going on by that", error)
             except (*CONNECTION_LOST, CollectionNotFoundError, DeviceMemoryError) as error:
                 self._after_outage = isinstance(error, CONNECTION_LOST)
                 if isinstance(error, CollectionNotFoundError) and not self._may_come_back():
@@ -147,6 +152,7 @@ class Worker:
             # What an earlier session of this worker held before its connection broke.
             self._release_all(writing)
             collection = get_collection(writing, self.collection_name)
+            require_known(collection.rendering)
             self._require_same_model(collection)
             check_model(writing, collection, self.embedder)
             if self._collection is not None and self._collection.id != collection.id:

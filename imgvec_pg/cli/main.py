@@ -28,7 +28,10 @@ COMMANDS = {
     "worker": ("imgvec_pg.cli.commands.worker", "Keep embedding what changes, until stopped."),
     "status": ("imgvec_pg.cli.commands.status", "Show progress, queue and workers of each collection."),
     "failures": ("imgvec_pg.cli.commands.failures", "List rows that could not be embedded, and why."),
-    "retry": ("imgvec_pg.cli.commands.failures", "Enqueue failed rows again."),
+    "retry": (
+        "imgvec_pg.cli.commands.retry",
+        "Enqueue failed rows again, or those that newer rendering changes.",
+    ),
     "verify": (
         "imgvec_pg.cli.commands.verify",
         "Check that rows, embeddings, failures and queue agree, and say what does not.",

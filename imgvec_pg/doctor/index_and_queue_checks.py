@@ -11,6 +11,7 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.server_checks import ServerFacts
 from imgvec_pg.doctor.source_checks import CollectionFacts
+from imgvec_pg.images.rendering.version import NEWEST
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import RAISED_BYTES
 from imgvec_pg.store.index.ddl import IndexState, index_states
@@ -96,6 +97,33 @@ def size(count: int) -> str:
     if count >= 10 << 30:
         return f"{count / (1 << 30):,.0f} GB"
     return f"{count / (1 << 20):,.0f} MB" if count >= 1 << 20 else f"{count / 1024:,.0f} kB"
+
+
+def check_rendering(collection: Collection) -> Iterator[Finding]:
+    """Say that the pixels of a collection are those of older rules of rendering, or partly."""
+    name, has = collection.name, collection.rendering
+    if has > NEWEST:
+        yield Finding(
+            "error",
+            name,
+            f"its pictures are rendered by version {has}, this release knows {NEWEST} at most: nothing can be embedded",
+            "install a later release",
+        )
+    elif collection.rendering_from is not None:
+        yield Finding(
+            "warning",
+            name,
+            f"not all of its pictures are compared yet: some may still be rendered by version {collection.rendering_from}, "
+            f"new ones are by {has}",
+            f"imgvec retry {name} --rendering goes on where it was cut off",
+        )
+    elif has < NEWEST:
+        yield Finding(
+            "info",
+            name,
+            f"its pictures are rendered by version {has} of the rules, and stay so until you change it; {NEWEST} is the newest",
+            f"imgvec retry {name} --rendering --dry-run lists the rows whose pixels would change",
+        )
 
 
 def check_queue(connection: Connection, collection: Collection) -> Iterator[Finding]:

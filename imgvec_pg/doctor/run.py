@@ -6,7 +6,13 @@ import psycopg
 
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.doctor.finding import Finding
-from imgvec_pg.doctor.index_and_queue_checks import check_buffers, check_index, check_queue, index_bytes
+from imgvec_pg.doctor.index_and_queue_checks import (
+    check_buffers,
+    check_index,
+    check_queue,
+    check_rendering,
+    index_bytes,
+)
 from imgvec_pg.doctor.server_checks import (
     ServerFacts,
     check_functions,
@@ -99,6 +105,7 @@ def collection_checks(
     yield check_worker_rights(connection, collection, facts)
     yield check_index(connection, collection, facts, server)
     yield check_queue(connection, collection)
+    yield check_rendering(collection)
     yield check_words(connection, collection)
 
 

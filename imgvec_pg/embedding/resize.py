@@ -6,6 +6,11 @@ from typing import Any
 
 from PIL import Image
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels."""
+
 # torchvision.transforms.InterpolationMode to Pillow's filter, as torchvision's own table has it.
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -28,18 +33,24 @@ class Resize:
     resampling: int
     crops: bool = False
 
-    def apply(self, image: Image.Image) -> Image.Image:
-        """Resize an image, and crop it."""
-        size = self._size(image.size)
-        if image.size != size:
-            image = image.resize(size, Image.Resampling(self.resampling))
+    def apply(self, image: Image.Image, whole: Size | None = None, box: Box | None = None) -> Image.Image:
+        """Resize an image, and crop it.
+
+        Args:
+            whole: Its size before it was decoded smaller, which alone says what it is resized to.
+            box: Where in it that picture lies; None for all of it.
+        """
+        size = self.size(whole or image.size)
+        if image.size != size or box is not None:
+            image = image.resize(size, Image.Resampling(self.resampling), box)
         if not self.crops or size == (self.width, self.height):
             return image
         # torchvision 0.28 transforms/functional.py: center_crop.
         left, top = round((size[0] - self.width) / 2), round((size[1] - self.height) / 2)
         return image.crop((left, top, left + self.width, top + self.height))
 
-    def _size(self, size: tuple[int, int]) -> tuple[int, int]:
+    def size(self, size: Size) -> Size:
+        """Return what a picture of this size is resized to, before it is cropped."""
         if not self.keeps_aspect:
             return self.width, self.height
         # torchvision 0.28 transforms/functional.py: _compute_resized_output_size, which rounds down.

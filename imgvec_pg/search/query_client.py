@@ -102,14 +102,15 @@ def vector_of_image(
         image.convert("RGB").save(buffer, "PNG")
         image = buffer.getvalue()
     try:
-        decoded = decode_sandboxed(fetch_bytes(ImageReference(content=image), None, MAX_UPLOAD_BYTES))
+        encoded = fetch_bytes(ImageReference(content=image), None, MAX_UPLOAD_BYTES)
+        decode_sandboxed(encoded, rendering=collection.rendering)
     except ImageError as error:
         raise UsageError(f"the picture cannot be used: {error}") from error
     with beside(connection) as own:
         by_worker = _by_worker(own, collection, embedding, image=image)
     if by_worker is not None:
         return by_worker.vector
-    return embed_picture(connection, collection, model_here(connection, collection), decoded)
+    return embed_picture(connection, collection, model_here(connection, collection), encoded)
 
 
 def model_here(connection: Connection, collection: Collection) -> Embedder:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from PIL.Image import Image
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.encodings import can_hold
@@ -15,7 +14,7 @@ from imgvec_pg.embedding.embedder import Embedder, describe_truncation
 from imgvec_pg.embedding.golden import IMAGE, TEXT
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ImageError, UsageError
-from imgvec_pg.images.decoding.sandbox import decode_sandboxed
+from imgvec_pg.images.decoding.sandbox import decode_for, decode_sandboxed
 from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.query_types import EmbeddedWords, Float32Array, SearchQuery, read_vector, vector_text
@@ -144,11 +143,11 @@ def ask_with_image(
     """
     data = read_picture(file)
     try:
-        image = decode_sandboxed(data)
+        decode_sandboxed(data, rendering=collection.rendering)
     except ImageError as error:
         raise UsageError(f"the picture {file} cannot be used: {error}") from error
     embedder = load_collection_model(connection, collection, options)
-    return SearchQuery("image", file.name, embed_picture(connection, collection, embedder, image), data)
+    return SearchQuery("image", file.name, embed_picture(connection, collection, embedder, data), data)
 
 
 def read_picture(file: Path) -> bytes:
@@ -168,17 +167,19 @@ def read_picture(file: Path) -> bytes:
 
 
 def embed_picture(
-    connection: Connection, collection: Collection, embedder: Embedder, image: Image
+    connection: Connection, collection: Collection, embedder: Embedder, picture: bytes
 ) -> Float32Array:
-    """Embed an RGB picture with a collection's loaded model.
+    """Embed an encoded picture with a collection's loaded model, rendered as the collection's are.
 
     Returns:
         Shape (dimensions,), float32, L2 norm 1.
 
     Raises:
+        ImageError: It does not decode.
         ModelError: The model computes other vectors here than at its first use.
     """
     check_golden(connection, collection, embedder, (IMAGE,))
+    image = decode_for(embedder, picture, collection.rendering)
     embedding: Float32Array = embedder.embed_images([image])[0]
     return embedding
 

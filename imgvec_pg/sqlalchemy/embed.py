@@ -11,7 +11,8 @@ from PIL import Image as PillowImage
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
-from imgvec_pg.images.decoding.sandbox import decode_sandboxed
+from imgvec_pg.images.decoding.sandbox import decode_for
+from imgvec_pg.images.rendering.version import NEWEST, require_known
 from imgvec_pg.search.query_embedding import check_words
 
 
@@ -22,12 +23,20 @@ class LocalModel:
         name: The model's name as the collection has it.
         weights: A safetensors file instead of the hub's.
         prompt: The collection's prompt, {} standing for the words.
+        rendering: Version of the rules by which the collection's pictures are rendered, as `collection show` has it.
     """
 
     def __init__(
-        self, name: str, *, weights: Path | None = None, device: str = "auto", prompt: str = "{}"
+        self,
+        name: str,
+        *,
+        weights: Path | None = None,
+        device: str = "auto",
+        prompt: str = "{}",
+        rendering: int = NEWEST,
     ) -> None:
         self.name = name
+        self._rendering = require_known(rendering)
         self._weights, self._device, self._prompt = weights, device, prompt
         self._embedder: Embedder | None = None
         self._lock = Lock()
@@ -54,9 +63,14 @@ class LocalModel:
             DecoderError: No process can be started to decode it in.
             ModelError: The model cannot be loaded.
         """
-        image = decode_sandboxed(picture) if isinstance(picture, bytes) else picture.convert("RGB")
+        embedder = self._load()
+        image = (
+            decode_for(embedder, picture, self._rendering)
+            if isinstance(picture, bytes)
+            else picture.convert("RGB")
+        )
         images: Sequence[PillowImage.Image] = [image]
-        found: npt.NDArray[np.float32] = self._load().embed_images(images)[0]
+        found: npt.NDArray[np.float32] = embedder.embed_images(images)[0]
         return found
 
     def _load(self) -> Embedder:

@@ -7,6 +7,7 @@ from psycopg import sql
 
 from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
+from imgvec_pg.images.rendering.version import NEWEST
 from imgvec_pg.store.guarded_columns import guarded
 from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.spec import CollectionSpec
@@ -41,6 +42,8 @@ class Collection:
         key_kinds: Of each key type, as store/guarded_columns.py has them.
         source_key_types: What the source's key columns are now, where they became wider or narrower than key_types.
         is_partitioned: Whether the source is a partitioned table.
+        rendering: Version of the rules by which its pictures are rendered.
+        rendering_from: The version of rows that `imgvec retry --rendering` has not compared yet; None where it is not under way.
         reads_as: The role whose rights the source is read with, None for this session's own.
     """
 
@@ -73,6 +76,8 @@ class Collection:
     reads_as: str | None = None
     is_partitioned: bool = False
     source_key_types: Sequence[str] = ()
+    rendering: int = NEWEST
+    rendering_from: int | None = None
 
     def spec(self) -> CollectionSpec:
         """Return what would make this collection again; its source is None where it was dropped."""

@@ -107,6 +107,7 @@ def register(connection: Connection, plan: CollectionPlan) -> Collection:
             "quantization": planned.quantization,
             "prompt": planned.prompt,
             "url_prefixes": list(planned.url_prefixes),
+            "rendering": planned.rendering,
         },
     )
     # The catalogue has no partitions yet.

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.encodings import as_held
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
-from imgvec_pg.errors import ImageError
+from imgvec_pg.errors import ImageError, RenderingChangedError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import DelayedKey, Key, delay_keys, finish_jobs
 from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, ROW_ERRORS, read_like_triggers, short_transaction
@@ -38,13 +38,18 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class EmbeddedKey:
-    """A key with its embedding: shape (dimensions,), float32, L2 norm 1."""
+    """A key with its embedding: shape (dimensions,), float32, L2 norm 1.
+
+    Attributes:
+        blank: What to note of a picture of one single colour; None for any other.
+    """
 
     key: Key
     version: int
     embedding: npt.NDArray[np.float32]
     content_hash: bytes
     reference_hash: bytes | None = None
+    blank: str | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,7 @@ class EmbeddingStore:
         Jobs whose lease was lost are dropped: another worker has them.
 
         Raises:
+            RenderingChangedError: The pictures were rendered by a version that is no longer the collection's.
             psycopg.errors.InsufficientPrivilege: Row-level security would hide rows of the source from the role.
             psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected,
             psycopg.errors.SerializationFailure, psycopg.errors.ForeignKeyViolation,
@@ -183,6 +189,8 @@ class EmbeddingStore:
             self._lock_collection(outcomes, alone=has_gone)
             if has_gone:
                 connection.execute(self._forget_gone, {"ids": ids, "token": token})
+            if any(outcome.embedded for outcome in outcomes):
+                self._require_same_rendering()
             ours = finish_jobs(connection, token, ids)
             kept = [outcome for outcome in outcomes if outcome.job_id in ours]
             embedded = self._write_embedded([key for o in kept for key in o.embedded], precision)
@@ -199,8 +207,20 @@ class EmbeddingStore:
         row = self.connection.execute(self._has_gone, {"ids": ids, "token": token}).fetchone()
         return row is not None and bool(row[0])
 
+    def _require_same_rendering(self) -> None:
+        """Whoever changes it holds the lock of the collection alone, so that no older picture is written behind its back."""
+        row = self.connection.execute(
+            load_sql("queries/rendering.sql"), {"collection_id": self.collection.id}
+        ).fetchone()
+        if row is not None and row[0] != self.collection.rendering:
+            raise RenderingChangedError(
+                f"the pictures of {self.collection.name} are rendered by version {row[0]} now, no longer by "
+                f"{self.collection.rendering}"
+            )
+
     def _lock_collection(self, outcomes: Sequence[Outcome], *, alone: bool) -> None:
-        if alone or any(outcome.failed for outcome in outcomes):
+        # A note is a write of failures too.
+        if alone or any(o.failed or any(key.blank for key in o.embedded) for o in outcomes):
             lock = "exclusive"
         elif any(outcome.embedded for outcome in outcomes):
             lock = "shared"
@@ -214,6 +234,7 @@ class EmbeddingStore:
         newest = newest_by_key(rows)
         if not newest:
             return 0
+        blank = [item for item in newest if item.blank is not None]
         row = self.connection.execute(
             self._write,
             {
@@ -224,6 +245,10 @@ class EmbeddingStore:
                 "content_hashes": [item.content_hash for item in newest],
                 "reference_hashes": [item.reference_hash for item in newest],
                 "precision": precision,
+                "blank_keys": Jsonb([item.key for item in blank]),
+                "blank_versions": [item.version for item in blank],
+                "blank_messages": [item.blank for item in blank],
+                "blank_reference_hashes": [item.reference_hash for item in blank],
             },
         ).fetchone()
         return int(row[0]) if row else 0

@@ -58,8 +58,8 @@ def get_collection(
     raise CollectionNotFoundError(f'collection "{name}" does not exist; there are: {others}')
 
 
-def require_same_collection(connection: Connection, name: str, collection: Collection) -> None:
-    """Check that a name or alias still means the collection that it meant before.
+def require_same_collection(connection: Connection, name: str, collection: Collection) -> Collection:
+    """Check that a name or alias still means the collection that it meant before, and return it as it is now.
 
     Raises:
         CollectionNotFoundError: It means none any more.
@@ -75,3 +75,4 @@ def require_same_collection(connection: Connection, name: str, collection: Colle
             else f"{name} points to collection {found[0].name} now, no longer to {collection.name}"
         )
         raise CollectionReplacedError(what)
+    return found[0]

@@ -141,6 +141,10 @@ class CollectionRow(Base):
     listed_at: Mapped[datetime | None] = mapped_column(TimestampTz)
     created_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
     partitions_seen: Mapped[str | None] = mapped_column(Text)
+    rendering: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
+    rendering_since: Mapped[datetime | None] = mapped_column(TimestampTz)
+    rendering_from: Mapped[int | None] = mapped_column(SmallInteger)
+    rendering_after: Mapped[Any | None] = mapped_column(JSONB)
 
 
 class UnseenChange(Base):

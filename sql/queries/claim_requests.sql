@@ -9,4 +9,5 @@ WHERE r.id IN (
     ORDER BY waiting.expires_at
     LIMIT %(at_most)s
     FOR UPDATE SKIP LOCKED)
-RETURNING r.id, r.text, r.image;
+RETURNING r.id, r.text, r.image,
+    coalesce((SELECT max(c.rendering) FROM imgvec.collection AS c WHERE c.model_id = r.model_id), 1) AS rendering;

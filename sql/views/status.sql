@@ -3,15 +3,17 @@
 -- try. oldest_ready_seconds: how long the one that has waited longest could have been taken. failed: rows that need
 -- somebody; a row whose picture is NULL is none. workers: those seen in the last minute, images_per_second theirs
 -- together, time_left what that makes of waiting. is_listed: whether a first fill has enqueued all rows of the source.
+-- blank: rows whose picture is one single colour, embedded all the same (imgvec.blank_pictures).
 -- A role that may not see all rows of the source gets null for their numbers.
-CREATE VIEW imgvec.status WITH (security_barrier) AS
+CREATE OR REPLACE VIEW imgvec.status WITH (security_barrier) AS
 SELECT c.name AS collection, coalesce(r.source_name, '(dropped)') AS source, m.name AS model,
        CASE WHEN visible.rows = 'all' THEN imgvec.embedding_rows(c.name) END AS embedded,
        q.waiting, q.ready, q.leased, q.delayed, q.oldest_ready_seconds, f.failed,
        w.workers, w.images_per_second,
        CASE WHEN w.images_per_second > 0
             THEN pg_catalog.make_interval(secs => pg_catalog.round(q.waiting / w.images_per_second)) END AS time_left,
-       w.last_seen, imgvec.index_state(c.name) AS index, c.listed_at IS NOT NULL AS is_listed
+       w.last_seen, imgvec.index_state(c.name) AS index, c.listed_at IS NOT NULL AS is_listed,
+       f.blank
 FROM imgvec.collection AS c
 JOIN imgvec.model AS m ON m.id = c.model_id
 LEFT JOIN LATERAL (
@@ -31,7 +33,9 @@ LEFT JOIN LATERAL (
     FROM imgvec.job AS j WHERE j.collection_id = c.id
 ) AS q ON visible.rows = 'all'
 LEFT JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE x.code <> 'no_image') AS failed FROM imgvec.failure AS x WHERE x.collection_id = c.id
+    SELECT count(*) FILTER (WHERE x.code NOT IN ('no_image', 'blank')) AS failed,
+           count(*) FILTER (WHERE x.code = 'blank') AS blank
+    FROM imgvec.failure AS x WHERE x.collection_id = c.id
 ) AS f ON visible.rows = 'all'
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE x.seen_at > now() - interval '1 minute') AS workers,

@@ -118,19 +118,22 @@ def test_together_what_cannot_be(
 def test_a_picture_is_shared_by_its_bytes_and_a_bad_one_fails_for_all() -> None:
     decoded: list[bytes] = []
 
-    def decode(data: bytes) -> Image.Image:
+    def decode(data: bytes, *, rendering: int) -> Image.Image:
         decoded.append(data)
-        return decode_image(data)
+        return decode_image(data, rendering=rendering)
 
     pictures = SharedDecoding(decode)
     working = True
     grid = pictures.join(ColorGrid(), lambda: True)
     lines = pictures.join(ColorLines(), lambda: working)
     red, blue = picture((255, 0, 0)), picture((0, 0, 255))
-    assert len(pictures.prepare(grid, red)) == 12
-    assert len(pictures.prepare(lines, red)) == 27
-    assert len(pictures.prepare(lines, blue)) == 27
-    assert pictures.prepare(grid, blue).tolist() == ColorGrid().prepare_image(decode_image(blue)).tolist()
+    assert len(pictures.prepare(grid, red).prepared) == 12
+    assert len(pictures.prepare(lines, red).prepared) == 27
+    assert len(pictures.prepare(lines, blue).prepared) == 27
+    assert (
+        pictures.prepare(grid, blue).prepared.tolist()
+        == ColorGrid().prepare_image(decode_image(blue)).tolist()
+    )
     assert (len(decoded), pictures.shared) == (2, 2)
     for model in (grid, lines):
         with pytest.raises(ImageError):
@@ -172,7 +175,7 @@ def test_a_model_that_changes_the_picture_in_place_spoils_no_other() -> None:
     ]
     data = random_picture(random.Random(3))
     expected = ColorGrid().prepare_image(decode_image(data)).tolist()
-    assert [pictures.prepare(model, data).tolist() == expected for model in models] == [
+    assert [pictures.prepare(model, data).prepared.tolist() == expected for model in models] == [
         False,
         True,
         False,

@@ -5,9 +5,12 @@ import torch
 from PIL import Image
 from skimage import data
 
+from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.resize import first_resize
-from imgvec_pg.embedding.runtime import import_open_clip
+from imgvec_pg.embedding.runtime import import_open_clip, import_timm
 from imgvec_pg.embedding.torch_models.openclip_network import inference_transform
+from imgvec_pg.embedding.torch_models.preprocess import shorter_side_resize
+from imgvec_pg.embedding.torch_models.timm_embedder import timm_transform
 
 MEAN = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4), "mode": "RGB", "fill_color": 0}
 SIZES = [
@@ -42,6 +45,25 @@ def test_preprocessing_is_bit_for_bit_the_same(
         assert torch.equal(transform(resized), transform(image)), pixels
         # Nothing is left to do: the transform's own resize gives back the same object's pixels.
         assert resize.apply(resized) is resized
+
+
+@pytest.mark.parametrize("name", ["timm/tf_efficientnet_lite0.in1k", "timm/resnet50.a1_in1k"])
+def test_timms_preprocessing_is_bit_for_bit_the_same(name: str) -> None:
+    transform = timm_transform(describe_model(name))
+    resize = shorter_side_resize(transform)
+    assert resize is not None
+    photograph = Image.fromarray(data.astronaut())
+    for pixels in SIZES:
+        image = photograph.resize(pixels)
+        assert torch.equal(transform(resize.apply(image)), transform(image)), pixels
+
+
+def test_a_timm_model_that_squashes_or_pads_resizes_for_itself() -> None:
+    import_timm()
+    from timm.data.transforms_factory import create_transform
+
+    for mode in ("squash", "border"):
+        assert shorter_side_resize(create_transform(224, crop_mode=mode)) is None
 
 
 @pytest.mark.parametrize(

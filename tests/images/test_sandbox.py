@@ -27,10 +27,11 @@ from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.images.decoding.decoder_process import CODES, Decoder, KilledError
 from imgvec_pg.images.decoding.header import describe_image
 from imgvec_pg.images.decoding.sandbox import DecodingPool, decode_sandboxed, describe_sandboxed
+from imgvec_pg.images.rendering.version import NEWEST
 
 FOLDER = Path(photographs.__file__).parent
 PHOTOGRAPH = (FOLDER / "coffee.png").read_bytes()
-REQUEST = {"describe": False, "resize": None}
+REQUEST = {"describe": False, "compare": None, "resize": None, "rendering": NEWEST}
 LIMIT = 50_000_000
 
 

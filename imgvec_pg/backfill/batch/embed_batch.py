@@ -53,7 +53,12 @@ def embed_batch(
         else:
             outcome.embedded.append(
                 EmbeddedKey(
-                    pending.key, pending.job.version, result, image.content_hash, pending.reference_hash
+                    pending.key,
+                    pending.job.version,
+                    result,
+                    image.content_hash,
+                    pending.reference_hash,
+                    image.blank,
                 )
             )
     return list(outcomes.values())

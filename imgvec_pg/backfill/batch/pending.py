@@ -9,10 +9,15 @@ from imgvec_pg.store.queue.jobs import Claim, Job, Key
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """A preprocessed image, and the SHA-256 of the bytes it came from."""
+    """A preprocessed image, and the SHA-256 of the bytes it came from.
+
+    Attributes:
+        blank: What to note of a picture of one single colour.
+    """
 
     prepared: Any
     content_hash: bytes
+    blank: str | None = None
 
 
 class HostFuture(Future[PreparedImage]):

@@ -12,6 +12,7 @@ from imgvec_pg.images.decoding.malloc import give_back_memory
 from imgvec_pg.images.fetching.application_fetch import Fetch, read_picture
 from imgvec_pg.images.fetching.url import NO_URLS, AllowedUrls
 from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.images.rendering.version import NEWEST
 from imgvec_pg.store.embeddings import StoredImage
 
 Raised = TypeVar("Raised", bound=BaseException)
@@ -23,11 +24,14 @@ def prepare_image(
     embedder: Embedder,
     urls: AllowedUrls = NO_URLS,
     fetch: Fetch | None = None,
+    *,
+    rendering: int = NEWEST,
 ) -> PreparedImage:
     """Fetch, decode and preprocess one picture; runs in a thread.
 
     Args:
         fetch: Reads a path instead of the file below the root; URLs too where the collection allows none.
+        rendering: Version of the rules by which it is rendered: the collection's.
 
     Raises:
         ImageError: It cannot be had or decoded, whatever the reason: its neighbours go on.
@@ -39,20 +43,15 @@ def prepare_image(
     if stored.path is not None and stored.content is not None:
         raise ImageError("two_images", "the row has both a path and bytes: set one of them to NULL")
     try:
-        return _prepare(stored, root, embedder, urls, fetch)
+        data = read_picture(ImageReference(path=stored.path, content=stored.content), root, urls, fetch)
+        picture = prepare_picture(embedder, data, rendering)
+        return PreparedImage(picture.prepared, hashlib.sha256(data).digest(), picture.blank)
     except ImgvecError as error:
         raise _bare(error) from None
     except Exception as error:
         raise ImageError("decode_error", f"{type(error).__name__}: {error}") from _bare(error)
     finally:
         give_back_memory()
-
-
-def _prepare(
-    stored: StoredImage, root: Path | None, embedder: Embedder, urls: AllowedUrls, fetch: Fetch | None
-) -> PreparedImage:
-    data = read_picture(ImageReference(path=stored.path, content=stored.content), root, urls, fetch)
-    return PreparedImage(prepare_picture(embedder, data), hashlib.sha256(data).digest())
 
 
 def _bare(error: Raised) -> Raised:

@@ -6,12 +6,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from PIL.Image import Image
 
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.images.decoding.sandbox import decode_sandboxed
+from imgvec_pg.images.decoding.sandbox import decode_for, decode_sandboxed
+from imgvec_pg.images.rendering.blank import describe_blank
+from imgvec_pg.images.rendering.version import NEWEST
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,18 @@ STANDING_SECONDS = 120.0
 LOOK_SECONDS = 0.5
 
 
+@dataclass(frozen=True)
+class PreparedPicture:
+    """A picture as a model wants it.
+
+    Attributes:
+        blank: What to note of one of a single colour, as the model sees it; None for any other.
+    """
+
+    prepared: Any
+    blank: str | None
+
+
 class SharedDecoding:
     """Preprocesses an image for all models when the first of them asks. Matched by their bytes, so nothing is stale.
 
@@ -33,12 +48,12 @@ class SharedDecoding:
         shared: Pictures that needed no decoding, since another model had asked before.
     """
 
-    def __init__(self, decode: Callable[[bytes], Image] = decode_sandboxed) -> None:
+    def __init__(self, decode: Callable[..., Image] = decode_sandboxed) -> None:
         self.decoded = self.shared = 0
         self._decode = decode
         self._models: list[SharedDecodingEmbedder] = []
         self._running: dict[bytes, threading.Event] = {}
-        self._kept: OrderedDict[tuple[bytes, int], Any] = OrderedDict()
+        self._kept: OrderedDict[tuple[bytes, int], PreparedPicture] = OrderedDict()
         self._kept_bytes = 0
         self._changed = threading.Condition()
 
@@ -52,14 +67,20 @@ class SharedDecoding:
         self._models.append(sharing)
         return sharing
 
-    def prepare(self, model: "SharedDecodingEmbedder", data: bytes) -> Any:  # noqa: ANN401 - what the model makes
+    def prepare(
+        self, model: "SharedDecodingEmbedder", data: bytes, rendering: int = NEWEST
+    ) -> PreparedPicture:
         """Return a picture as `model` wants it, decoding it only if no other model had it decoded.
+
+        Args:
+            rendering: Of the model's collection. Those of others do not share its pictures.
 
         Raises:
             ImageError: It does not decode.
         """
+        model.rendering = rendering
         self._wait_for_slower(model)
-        digest = hashlib.sha256(data).digest()
+        digest = hashlib.sha256(data).digest() + bytes([rendering])
         with self._changed:
             model.asked += 1
             model.asked_at = time.monotonic()
@@ -81,40 +102,46 @@ class SharedDecoding:
             with self._changed:
                 self._running.pop(digest).set()
 
-    def _decode_for(self, model: "SharedDecodingEmbedder", data: bytes) -> Any:  # noqa: ANN401
-        image = self._decode(data)
+    def _decode_for(self, model: "SharedDecodingEmbedder", data: bytes) -> PreparedPicture:
+        image = self._decode(data, rendering=model.rendering)
         with self._changed:
             self.decoded += 1
-        return model.embedder.prepare_image(image)
+        blank = describe_blank(image)
+        return PreparedPicture(model.embedder.prepare_image(image), blank)
 
-    def _decode_for_all(self, model: "SharedDecodingEmbedder", digest: bytes, data: bytes) -> Any:  # noqa: ANN401
-        image = self._decode(data)
+    def _decode_for_all(self, model: "SharedDecodingEmbedder", digest: bytes, data: bytes) -> PreparedPicture:
+        image = self._decode(data, rendering=model.rendering)
         with self._changed:
             self.decoded += 1
-        others = [other for other in self._models if other is not model and other.is_working()]
+        others = [
+            other
+            for other in self._models
+            if other is not model and other.rendering in (None, model.rendering) and other.is_working()
+        ]
+        blank = describe_blank(image)
         # A copy for each but the last: a team's own embedder may well change the picture in place (Pillow's thumbnail).
         prepared = model.embedder.prepare_image(image.copy() if others else image)
         for place, other in enumerate(others, 1):
             try:
                 mine = image if place == len(others) else image.copy()
-                self._keep((digest, other.place), other.embedder.prepare_image(mine))
+                self._keep((digest, other.place), PreparedPicture(other.embedder.prepare_image(mine), blank))
             except Exception as error:  # it meets the error itself when it asks
                 log.info("an image was not preprocessed for %s: %s", other.embedder.name, error)
-        return prepared
+        return PreparedPicture(prepared, blank)
 
-    def _keep(self, key: tuple[bytes, int], prepared: Any) -> None:  # noqa: ANN401
+    def _keep(self, key: tuple[bytes, int], picture: PreparedPicture) -> None:
         with self._changed:
             if key in self._kept:
                 self._take(key)
-            self._kept[key] = prepared
-            self._kept_bytes += weight(prepared)
+            self._kept[key] = picture
+            self._kept_bytes += weight(picture.prepared)
             while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
                 self._take(next(iter(self._kept)))
 
-    def _take(self, key: tuple[bytes, int]) -> Any:  # noqa: ANN401
-        prepared = self._kept.pop(key)
-        self._kept_bytes -= weight(prepared)
-        return prepared
+    def _take(self, key: tuple[bytes, int]) -> PreparedPicture:
+        picture = self._kept.pop(key)
+        self._kept_bytes -= weight(picture.prepared)
+        return picture
 
     def _wait_for_slower(self, model: "SharedDecodingEmbedder") -> None:
         """Hold a model that is far ahead: both compute on one machine, so waiting costs no time in the end."""
@@ -140,6 +167,7 @@ class SharedDecodingEmbedder:
         place: Its number among those that share.
         asked: Pictures that it asked for.
         asked_at: When it last did, by the monotonic clock.
+        rendering: Of the pictures that it asks for; None before it has.
         first_resize: None: pictures come whole, and each model resizes them for itself.
     """
 
@@ -153,6 +181,7 @@ class SharedDecodingEmbedder:
         self.place = place
         self.is_working = is_working
         self.asked = 0
+        self.rendering: int | None = None
         self.asked_at = time.monotonic()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the embedder's own
@@ -164,13 +193,18 @@ def weight(prepared: Any) -> int:  # noqa: ANN401
     return int(getattr(prepared, "nbytes", 0)) or 200_000
 
 
-def prepare_picture(embedder: Embedder, data: bytes) -> Any:  # noqa: ANN401 - what the model makes
+def prepare_picture(embedder: Embedder, data: bytes, rendering: int = NEWEST) -> PreparedPicture:
     """Decode and preprocess one picture, sharing it with other models where the embedder does.
+
+    Args:
+        rendering: Version of the rules by which it is rendered: the collection's.
 
     Raises:
         ImageError: It does not decode.
     """
     shared: SharedDecoding | None = getattr(embedder, "shared_pictures", None)
-    if shared is None:
-        return embedder.prepare_image(decode_sandboxed(data, getattr(embedder, "first_resize", None)))
-    return shared.prepare(cast(SharedDecodingEmbedder, embedder), data)
+    if shared is not None:
+        return shared.prepare(cast(SharedDecodingEmbedder, embedder), data, rendering)
+    image = decode_for(embedder, data, rendering)
+    blank = describe_blank(image)
+    return PreparedPicture(embedder.prepare_image(image), blank)

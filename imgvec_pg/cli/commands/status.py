@@ -9,7 +9,7 @@ from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.store.registry import get_collection
 
-COLUMNS = "collection source model embedded waiting delayed failed index workers images/s time_left"
+COLUMNS = "collection source model embedded waiting delayed failed blank index workers images/s time_left"
 
 
 @click.command()
@@ -46,6 +46,7 @@ def status(name: str | None, dsn: str, as_json: bool) -> None:
             shown(row["waiting"]) + ("" if row["is_listed"] else " (being listed)"),
             shown(row["delayed"]),
             shown(row["failed"]),
+            shown(row["blank"]),
             row["index"],
             row["workers"],
             f"{row['images_per_second']:.1f}",

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
+from imgvec_pg.embedding import resize as first
 from imgvec_pg.errors import ModelError
 
 Resize = Callable[[Image], Image]
@@ -35,6 +36,20 @@ def split_transform(name: str, transform: Any) -> tuple[Resize, Sequence[float],
         return image
 
     return resize, _floats(normalise.mean), _floats(normalise.std)
+
+
+def shorter_side_resize(transform: Any) -> first.Resize | None:  # noqa: ANN401 - timm's own
+    """Return the resize of the shorter side that a transform begins with, None where it begins otherwise.
+
+    The transform finds nothing left to resize, and crops.
+    """
+    step = transform.transforms[0]
+    size = getattr(step, "size", None)
+    size = size[0] if isinstance(size, list | tuple) and len(size) == 1 else size
+    resampling = first.RESAMPLING.get(getattr(getattr(step, "interpolation", None), "value", ""))
+    if type(step).__name__ != "Resize" or not isinstance(size, int) or step.max_size or resampling is None:
+        return None
+    return first.Resize(size, size, keeps_aspect=True, resampling=int(resampling))
 
 
 def _floats(values: Any) -> list[float]:  # noqa: ANN401 - a tensor or a sequence

@@ -10,6 +10,7 @@ from imgvec_pg.embedding.checksums import fingerprint_model
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.runtime import import_timm, one_line
 from imgvec_pg.embedding.torch_models.openclip_network import UnfilledParameters
+from imgvec_pg.embedding.torch_models.preprocess import shorter_side_resize
 from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 from imgvec_pg.embedding.weights import tensor_shapes
 from imgvec_pg.errors import ModelError
@@ -32,6 +33,7 @@ class TimmEmbedder(TorchEmbedder):
         self._network = in_precision(self._network, self.dtype).to(self.device).eval().requires_grad_(False)
         transform = timm_transform(model)
         self.use_transform(transform)
+        self.first_resize = shorter_side_resize(transform)
         preprocessing = {
             **(asdict(model.preprocessing) if model.preprocessing else {}),
             "size": model.image_size,

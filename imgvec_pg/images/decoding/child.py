@@ -14,10 +14,11 @@ from PIL import Image
 
 from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.images.decoding.compare import compare_renderings
 from imgvec_pg.images.decoding.header import describe_image
 from imgvec_pg.images.decoding.protocol import Ended, new_buffer, receive, send
 from imgvec_pg.images.decoding.resource_limits import allow_cpu, confine
+from imgvec_pg.images.decoding.shrink import decode_resized
 from imgvec_pg.images.limits import max_image_bytes, max_pixels
 
 
@@ -45,9 +46,10 @@ def _answer(request: dict[str, Any], data: bytes, memory_bytes: int) -> tuple[di
     try:
         if request["describe"]:
             return describe_image(data).as_fields(), b""
-        image = decode_image(data)
-        if request["resize"] is not None:
-            image = Resize(**request["resize"]).apply(image)
+        if request["compare"] is not None:
+            return {"difference": compare_renderings(data, *request["compare"])}, b""
+        resize = None if request["resize"] is None else Resize(**request["resize"])
+        image = decode_resized(data, resize, request["rendering"])
         return {"size": image.size}, image.tobytes()
     except ImageError as error:
         return {"code": error.code, "message": str(error)}, b""

@@ -27,7 +27,7 @@ def check_reply(request: dict[str, Any], reply: dict[str, Any], pixels: memoryvi
     """Look at each field of an answer.
 
     Args:
-        request: What was asked: whether to `describe`.
+        request: What was asked: whether to `describe`, or what to `compare`.
 
     Raises:
         ValueError: It is no answer to that.
@@ -40,6 +40,9 @@ def check_reply(request: dict[str, Any], reply: dict[str, Any], pixels: memoryvi
             _require(all(_is_side(reply[name]) for name in ("width", "height")), "size")
             _require(_MEDIA_TYPE.fullmatch(reply["media_type"]) is not None, "media_type")
             ImageDescription.from_fields(reply)
+        elif request["compare"] is not None:
+            difference = reply["difference"]
+            _require(type(difference) is float and 0.0 <= difference <= 255.0, "difference")
         else:
             width, height = reply["size"]
             _require(_is_side(width) and _is_side(height) and width * height <= max_pixels(), "size")

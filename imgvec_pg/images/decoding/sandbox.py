@@ -9,22 +9,25 @@ from typing import Any
 
 from PIL import Image
 
+from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.decoder_process import BYTES_PER_PIXEL, Decoder, KilledError
 from imgvec_pg.images.decoding.header import ImageDescription
 from imgvec_pg.images.limits import decode_memory_bytes, max_aspect, max_image_bytes, max_pixels
+from imgvec_pg.images.rendering.version import NEWEST, require_known
 from imgvec_pg.settings import more_formats
 
 PICTURES_PER_CHILD = 5000
 """A child is replaced then, should a decoder lose memory."""
 
 
-def decode_sandboxed(data: bytes, resize: Resize | None = None) -> Image.Image:
+def decode_sandboxed(data: bytes, resize: Resize | None = None, *, rendering: int = NEWEST) -> Image.Image:
     """Decode an image as `decode_image` does, in a child of limited memory and time.
 
     Args:
-        resize: Done to it there, which spares copying all its pixels.
+        resize: Done to it there, which spares copying all its pixels and, from rendering 2 on, decoding them.
+        rendering: Version of the rules, a collection's own where it is embedded or asked for.
 
     Returns:
         An image of mode RGB.
@@ -33,10 +36,28 @@ def decode_sandboxed(data: bytes, resize: Resize | None = None) -> Image.Image:
         ImageError: What `decode_image` raises, or `decode_limit`: it takes too much memory or time, or its decoder
             crashed. Transient where that may have had a cause outside.
         DecoderError: No child can be started; the picture is not to blame.
+        UsageError: A later release's rendering.
     """
-    request = {"describe": False, "resize": None if resize is None else vars(resize)}
+    request = {
+        "describe": False,
+        "compare": None,
+        "resize": None if resize is None else vars(resize),
+        "rendering": require_known(rendering),
+    }
     fields, pixels = _ask(request, data)
     return Image.frombytes("RGB", tuple(fields["size"]), pixels)
+
+
+def decode_for(embedder: Embedder, data: bytes, rendering: int) -> Image.Image:
+    """Decode an image as a model takes it: resized already where the model says how (`first_resize`).
+
+    Args:
+        rendering: Of the collection that it is for.
+
+    Raises:
+        ImageError, DecoderError, UsageError: As `decode_sandboxed`.
+    """
+    return decode_sandboxed(data, getattr(embedder, "first_resize", None), rendering=rendering)
 
 
 def describe_sandboxed(data: bytes) -> ImageDescription:
@@ -45,8 +66,19 @@ def describe_sandboxed(data: bytes) -> ImageDescription:
     Raises:
         ImageError, DecoderError: As `decode_sandboxed`.
     """
-    fields, _ = _ask({"describe": True, "resize": None}, data)
+    fields, _ = _ask({"describe": True, "compare": None, "resize": None}, data)
     return ImageDescription.from_fields(fields)
+
+
+def compare_sandboxed(data: bytes, older: int, newer: int = NEWEST) -> float:
+    """Compare renderings of an image as `compare_renderings` does, in a child of limited memory and time.
+
+    Raises:
+        ImageError, DecoderError: As `decode_sandboxed`.
+    """
+    versions = [require_known(older), require_known(newer)]
+    fields, _ = _ask({"describe": False, "compare": versions, "resize": None}, data)
+    return float(fields["difference"])
 
 
 def _ask(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], memoryview]:

@@ -17,7 +17,7 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, PicturesAwayError
-from imgvec_pg.images.decoding.sandbox import decode_sandboxed
+from imgvec_pg.images.decoding.sandbox import decode_for
 from imgvec_pg.images.fetching.application_fetch import Fetch, find_fetch, read_picture
 from imgvec_pg.images.reference import ImageReference, url_scheme
 from imgvec_pg.store.collection import Collection
@@ -137,14 +137,14 @@ def check_sample(
         elif hashlib.sha256(data).digest() != picture.content_hash:
             if not check.reads_all:
                 check.note("changed_bytes", picture)
-        elif cosine_similarity(picture, data, embedder) < SAME_FROM_COSINE:
+        elif cosine_similarity(picture, data, embedder, collection.rendering) < SAME_FROM_COSINE:
             check.note("different_vector", picture)
 
 
-def cosine_similarity(picture: EmbeddedPicture, data: bytes, embedder: Embedder) -> float:
+def cosine_similarity(picture: EmbeddedPicture, data: bytes, embedder: Embedder, rendering: int) -> float:
     """Compare a stored embedding with the one that the model gives now; -1 where it gives none."""
     try:
-        now = embedder.embed_images([decode_sandboxed(data)])[0].astype(np.float64)
+        now = embedder.embed_images([decode_for(embedder, data, rendering)])[0].astype(np.float64)
     except ImageError:
         return -1.0
     stored = np.array(picture.embedding.strip("[]").split(","), dtype=np.float64)

@@ -18,11 +18,16 @@ MAX_ERROR_CHARACTERS = 500
 
 @dataclass(frozen=True)
 class EmbeddingRequest:
-    """Request of a query: a text, its prompt in it, or an encoded image; neither is a ping."""
+    """Request of a query: a text, its prompt in it, or an encoded image; neither is a ping.
+
+    Attributes:
+        rendering: Version of the rules for the image: the newest of the model's collections, as a request names the model alone.
+    """
 
     id: uuid.UUID
     text: str | None
     image: bytes | None
+    rendering: int
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from imgvec_pg.cli.commands.collection.switch import alias_, switch, unalias
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option
 from imgvec_pg.cli.output.tables import confirm, echo_table
 from imgvec_pg.database.connect import connect, needing, require_schema
+from imgvec_pg.images.rendering.version import NEWEST
 from imgvec_pg.store.aliases import find_aliases
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
@@ -65,7 +66,13 @@ def list_(dsn: str, as_json: bool) -> None:
 
 def described(item: Collection) -> dict[str, object]:
     """Return a collection for JSON: the fields of its spec, then what the registry alone knows of it."""
-    registered = {"id": item.id, "ef_search": item.ef_search, "is_listed": item.is_listed}
+    registered = {
+        "id": item.id,
+        "ef_search": item.ef_search,
+        "is_listed": item.is_listed,
+        "rendering": item.rendering,
+        "rendering_from": item.rendering_from,
+    }
     spec = item.spec()
     return {**dataclasses.asdict(spec), "key": dict(spec.key_types), **registered}
 
@@ -96,6 +103,9 @@ def show(name: str, dsn: str, as_json: bool) -> None:
     for prefix in item.url_prefixes:
         click.echo(f"url          {prefix}")
     click.echo(f"model        {item.model_name}, {item.dimensions} dimensions")
+    newer = "" if item.rendering >= NEWEST else f" ({NEWEST} is the newest: imgvec doctor)"
+    older = "" if item.rendering_from is None else f"; rows of {item.rendering_from} are still compared"
+    click.echo(f"rendering    {item.rendering}{newer}{older}")
     if item.prompt != "{}":
         click.echo(f"prompt       {item.prompt}")
     click.echo(
