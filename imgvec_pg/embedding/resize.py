@@ -15,6 +15,10 @@ Box = tuple[float, float, float, float]
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
+LONGEST_RESIZED = 20
+"""One side in terms of the other: beyond it the middle alone is resized."""
+
+
 @dataclass(frozen=True)
 class Resize:
     """What torchvision's Resize and CenterCrop do to a Pillow image; done once, the transform finds nothing left to do.
@@ -41,6 +45,8 @@ class Resize:
             box: Where in it that picture lies; None for all of it.
         """
         size = self.size(whole or image.size)
+        if self.crops and max(size) > LONGEST_RESIZED * min(size):
+            return self._resize_middle(image, size, box)
         if image.size != size or box is not None:
             image = image.resize(size, Image.Resampling(self.resampling), box)
         if not self.crops or size == (self.width, self.height):
@@ -48,6 +54,20 @@ class Resize:
         # torchvision 0.28 transforms/functional.py: center_crop.
         left, top = round((size[0] - self.width) / 2), round((size[1] - self.height) / 2)
         return image.crop((left, top, left + self.width, top + self.height))
+
+    def _resize_middle(self, image: Image.Image, size: Size, box: Box | None) -> Image.Image:
+        """Resize no more than what is kept, to the same pixels: of a long screenshot the rest would be thrown away."""
+        left, top, right, bottom = box or (0.0, 0.0, float(image.width), float(image.height))
+        across, down = (right - left) / size[0], (bottom - top) / size[1]
+        # torchvision 0.28 transforms/functional.py: center_crop.
+        first, above = round((size[0] - self.width) / 2), round((size[1] - self.height) / 2)
+        middle = (
+            left + first * across,
+            top + above * down,
+            min(left + (first + self.width) * across, right),
+            min(top + (above + self.height) * down, bottom),
+        )
+        return image.resize((self.width, self.height), Image.Resampling(self.resampling), middle)
 
     def size(self, size: Size) -> Size:
         """Return what a picture of this size is resized to, before it is cropped."""

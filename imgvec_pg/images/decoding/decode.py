@@ -27,12 +27,17 @@ UPRIGHT = {
 
 
 def decode_image(
-    data: bytes, *, rendering: int = NEWEST, before_load: BeforeLoad | None = None
+    data: bytes,
+    *,
+    rendering: int = NEWEST,
+    before_load: BeforeLoad | None = None,
+    any_aspect: bool = False,
 ) -> Image.Image:
     """Decode an image as a careful viewer shows it, by the rules of a rendering: docs/howto/rendering.md.
 
     Args:
         rendering: `version.FIRST` to `version.NEWEST`.
+        any_aspect: One side may be any number of times the other: whoever asks keeps no more than its middle.
         before_load: Called with the opened image before any pixel is decoded, to have a JPEG decoded smaller.
 
     Returns:
@@ -43,8 +48,8 @@ def decode_image(
     """
     codec = find_codec(data, rendering)
     if codec is not None:
-        return decode_by_codec(codec, data)
-    name, encoded = open_image(data)
+        return decode_by_codec(codec, data, any_aspect=any_aspect)
+    name, encoded = open_image(data, any_aspect=any_aspect)
     try:
         if before_load is not None:
             before_load(encoded)

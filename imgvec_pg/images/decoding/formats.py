@@ -43,8 +43,11 @@ HOW_TO_ALLOW = {
 }
 
 
-def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
+def open_image(data: bytes, *, any_aspect: bool = False) -> tuple[str, ImageFile.ImageFile]:
     """Read the header of an encoded image, which decodes nothing yet.
+
+    Args:
+        any_aspect: One side may be any number of times the other.
 
     Returns:
         The name of the format and the image.
@@ -63,7 +66,7 @@ def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
             way_out += f", or {'do without IMGVEC_FORMATS=web' if left_out else HOW_TO_ALLOW[name]}"
         raise ImageError("format_denied", f"{name} is not decoded here: {way_out}")
     if name == "WEBP":  # its reader allocates the whole canvas at once
-        check_size(_webp_size(data))
+        check_size(_webp_size(data), any_aspect=any_aspect)
     try:
         image = reader(BytesIO(without_notes(data) if name == "PNG" else data))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -74,7 +77,7 @@ def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
         raise
     except Exception as error:  # readers raise anything at all on damaged bytes
         raise damaged(name, error) from error
-    check_size(image.size)
+    check_size(image.size, any_aspect=any_aspect)
     return name, image
 
 
@@ -158,7 +161,7 @@ def _unidentified(data: bytes) -> ImageError:
     )
 
 
-def check_size(size: tuple[int, int]) -> None:
+def check_size(size: tuple[int, int], *, any_aspect: bool = False) -> None:
     """Hold an image to the limits, before any of its pixels is decoded.
 
     Raises:
@@ -170,7 +173,7 @@ def check_size(size: tuple[int, int]) -> None:
             "too_large",
             f"the image has {width} x {height} pixels, at most {max_pixels()} are decoded: {MORE_PIXELS}",
         )
-    if max(width, height) > max_aspect() * min(width, height):
+    if not any_aspect and max(width, height) > max_aspect() * min(width, height):
         raise ImageError(
             "too_large",
             f"the image has {width} x {height} pixels, one side may be {max_aspect()} times the other: {MORE_ASPECT}",

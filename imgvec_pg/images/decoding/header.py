@@ -54,10 +54,10 @@ def describe_image(data: bytes) -> ImageDescription:
     """
     codec = find_codec(data, NEWEST)
     if codec is not None:
-        width, height = size_by_codec(codec, data)
+        width, height = size_by_codec(codec, data, any_aspect=True)
         # Formats built on TIFF are laid out as an EXIF block is; others hold a time in ways of their own.
         return ImageDescription(codec.media_type, width, height, read_exif(data).taken_at)
-    name, image = open_image(data)
+    name, image = open_image(data, any_aspect=True)
     exif = read_exif(image.info.get("exif"))
     width, height = image.size
     if exif.orientation >= 5:  # turned by a quarter

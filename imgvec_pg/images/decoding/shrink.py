@@ -50,7 +50,7 @@ def decode_resized(data: bytes, resize: Resize | None, rendering: int = NEWEST) 
         found = shrink_on_load(encoded, resize)
         shrunk[:] = [] if found is None else [found]
 
-    image = decode_image(data, rendering=rendering, before_load=before_load)
+    image = decode_image(data, rendering=rendering, before_load=before_load, any_aspect=resize.crops)
     # Where a JPEG had to be decoded once more, as one without its end is, it comes whole.
     if not shrunk or image.size == shrunk[0].size:
         return resize.apply(image)

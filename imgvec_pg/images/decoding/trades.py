@@ -38,7 +38,7 @@ def find_codec(data: bytes, rendering: int) -> Codec | None:
     return None
 
 
-def size_by_codec(codec: Codec, data: bytes) -> tuple[int, int]:
+def size_by_codec(codec: Codec, data: bytes, *, any_aspect: bool = False) -> tuple[int, int]:
     """Read an image's size from its header and hold it to the limits.
 
     Raises:
@@ -52,17 +52,17 @@ def size_by_codec(codec: Codec, data: bytes) -> tuple[int, int]:
         raise damaged(codec.name, error) from error
     if width < 1 or height < 1:
         raise damaged(codec.name, ValueError(f"its size is {width} x {height} pixels"))
-    check_size((width, height))
+    check_size((width, height), any_aspect=any_aspect)
     return width, height
 
 
-def decode_by_codec(codec: Codec, data: bytes) -> Image.Image:
+def decode_by_codec(codec: Codec, data: bytes, *, any_aspect: bool = False) -> Image.Image:
     """Decode to an upright image of mode RGB.
 
     Raises:
         ImageError: `format_denied`, `truncated` or `too_large`.
     """
-    announced = size_by_codec(codec, data)
+    announced = size_by_codec(codec, data, any_aspect=any_aspect)
     try:
         image = codec.decode(data)
     except (MemoryError, ImageError):
