@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from bad_trades import raw_of_an_unknown_camera, with_tiff_numbers
 from dicom_files import dicom, series
 from pydicom.uid import MPEG4HP41
 from trade_files import CAT, GREY, all_files, dng, exr, linear, pfm, tiff
@@ -28,16 +29,6 @@ def refusal(call: Callable[[], object]) -> ImageError:
     return caught.value
 
 
-def raw_tiff(make: str, photometric: int = 32803) -> bytes:
-    """Return a TIFF of a sensor's values that no library knows."""
-    return tiff(
-        np.zeros((8, 8), np.uint16),
-        photometric=photometric,
-        extratags=[(271, 2, 0, make, True)],
-        metadata=None,
-    )
-
-
 NAMES = {
     "DICOM": FILES["DICOM 8 bits"],
     "OpenEXR": FILES["OpenEXR"],
@@ -46,10 +37,10 @@ NAMES = {
     "JPEG 2000": FILES["JPEG 2000"],
     "JPEG XL": FILES["JPEG XL"],
     "camera raw (DNG)": dng(),
-    "camera raw (NEF)": raw_tiff("NIKON CORPORATION"),
-    "camera raw (ARW)": raw_tiff("SONY"),
-    "camera raw (PEF)": raw_tiff("PENTAX"),
-    "camera raw (built on TIFF)": raw_tiff("Unheard of"),
+    "camera raw (NEF)": raw_of_an_unknown_camera("NIKON CORPORATION"),
+    "camera raw (ARW)": raw_of_an_unknown_camera("SONY"),
+    "camera raw (PEF)": raw_of_an_unknown_camera("PENTAX"),
+    "camera raw (built on TIFF)": raw_of_an_unknown_camera("Unheard of"),
     "camera raw (CR2)": b"II*\0\x10\0\0\0CR\x02\0" + bytes(40),
     "camera raw (CR3)": b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom" + bytes(40),
     "camera raw (RAF)": b"FUJIFILMCCD-RAW 0201" + bytes(40),
@@ -118,19 +109,6 @@ def test_an_operator_may_leave_out_what_extras_read(name: str, monkeypatch: pyte
     assert error.code == "format_denied" and "IMGVEC_FORMATS=web" in str(error)
 
 
-def with_tiff_numbers(data: bytes, **numbers: int) -> bytes:
-    """Return a little-endian TIFF whose first directory says otherwise."""
-    tags = {"width": 256, "height": 257, "rows": 278, "bands": 277}
-    changed = bytearray(data)
-    start = struct.unpack_from("<I", data, 4)[0]
-    for at in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
-        tag, kind = struct.unpack_from("<HH", data, at)
-        for name, value in numbers.items():
-            if tag == tags[name]:
-                struct.pack_into("<H" if kind == 3 else "<I", changed, at + 8, value)
-    return bytes(changed)
-
-
 def huge_files() -> dict[str, bytes]:
     """Return files of every format whose headers announce more than 64 million pixels."""
     side = 60_000
@@ -197,7 +175,7 @@ def test_a_tiff_that_claims_65535_bands_is_refused_from_its_header() -> None:
 
 
 def test_a_raw_of_an_unknown_camera_is_refused_by_its_name() -> None:
-    for data in (raw_tiff("NIKON CORPORATION"), NAMES["camera raw (CR3)"]):
+    for data in (raw_of_an_unknown_camera("NIKON CORPORATION"), NAMES["camera raw (CR3)"]):
         error = refusal(lambda data=data: decode_sandboxed(data))
         assert error.code == "format_denied" and "LibRaw" in str(error)
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from bad_trades import trade_rows
 from hostile_images import jpeg_of_many_scans, png, png_chunk
 from imgvec_faulty_embedder import NOT_A_NUMBER, RAISER
 from PIL import Image
 from skimage import data as photographs
+
+from imgvec_pg.images.decoding.formats import is_tiff_allowed
 
 EMBEDDED = "embedded"
 CYCLIC_TIFF = b"II*\0\x08\0\0\0" + struct.pack("<H", 0) + struct.pack("<I", 8)
@@ -67,7 +70,7 @@ def contents(decode_bomb: bytes) -> Iterator[BadPicture]:
         ("13,000 x 13,000", "too_large", png(13_000, 13_000)),
         ("1 x 60,000", "too_large", thin),
         ("GIF of 10,000 frames", EMBEDDED, gif_of_many_frames(10_000)),
-        ("cyclic TIFF", "format_denied", CYCLIC_TIFF),
+        ("cyclic TIFF", "truncated" if is_tiff_allowed() else "format_denied", CYCLIC_TIFF),
         ("EPS", "format_denied", encoded(grey, "EPS")),
         ("PSD", "format_denied", b"8BPS\0\1" + b"\0" * 40),
         ("PDF", "format_denied", encoded(grey, "PDF")),
@@ -76,6 +79,7 @@ def contents(decode_bomb: bytes) -> Iterator[BadPicture]:
         ("picture that becomes NaN", "bad_embedding", encoded(Image.new("RGB", (4, 4), NOT_A_NUMBER), "PNG")),
         ("PNG with a lying length", "truncated", whole[:8] + struct.pack(">I", 2**31 - 1) + whole[12:]),
         ("PNG without pixels", "truncated", whole[:33] + png_chunk(b"IEND", b"")),
+        *trade_rows(EMBEDDED),
     ):
         yield BadPicture(name, code, content=content)
 
