@@ -2,11 +2,16 @@
 
 import io
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
 from PIL import Image
 from skimage import data as photographs
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from trade_files import all_files, dng
 
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.decode import decode_image
@@ -67,7 +72,7 @@ def require_good_one() -> None:
 
 
 def seeds() -> list[bytes]:
-    """Return small good pictures of every format and mode."""
+    """Return small good pictures of every format and mode, those of the trades among them."""
     found = []
     with Image.open(Path(photographs.__file__).parent / "rocket.jpg") as whole:
         small = whole.resize((48, 32))
@@ -95,4 +100,5 @@ def seeds() -> list[bytes]:
                 except (OSError, ValueError, KeyError):  # not every format has every mode
                     continue
                 found.append(buffer.getvalue())
+    found += [*(file.data for file in all_files()), dng()]
     return list(dict.fromkeys(found))

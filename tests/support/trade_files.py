@@ -71,9 +71,14 @@ def pfm(light: Array, order: str = "<") -> bytes:
     return b"%s\n%d %d\n%s\n" % (kind, width, height, scale) + light[::-1].astype(order + "f4").tobytes()
 
 
-def dng(preview: tuple[int, int, int] = (255, 0, 0), **more: Any) -> bytes:
-    """Return a camera raw of the cat, whose preview is of one colour; by the DNG specification 1.4."""
-    light = linear(CAT)
+def dng(preview: tuple[int, int, int] = (255, 0, 0)) -> bytes:
+    """Return a camera raw of the cat, whose preview is of one colour."""
+    return dng_of(CAT, preview)
+
+
+def dng_of(picture: Array, preview: tuple[int, int, int] = (255, 0, 0)) -> bytes:
+    """Return a camera raw of a picture of even sides; by the DNG specification 1.4."""
+    light = linear(picture)
     mosaic = np.empty(light.shape[:2], np.float32)
     for place, channel in (((0, 0), 0), ((0, 1), 1), ((1, 0), 1), ((1, 1), 2)):
         mosaic[place[0] :: 2, place[1] :: 2] = light[place[0] :: 2, place[1] :: 2, channel]
@@ -107,7 +112,6 @@ def dng(preview: tuple[int, int, int] = (255, 0, 0), **more: Any) -> bytes:
             subfiletype=0,
             extratags=sensor,
             metadata=None,
-            **more,
         )
     return buffer.getvalue()
 

@@ -6,6 +6,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+SIGMOID, LINEAR_EXACT = "SIGMOID", "LINEAR_EXACT"
+ROWS_AT_ONCE = 256
+
 
 class _Attributes(Protocol):
     """A pydicom data set."""
@@ -18,26 +21,32 @@ def apply_window(values: npt.NDArray[Any], attributes: _Attributes) -> npt.NDArr
     """Return 0 to 255 by the first window that there is, None where there is none that can be.
 
     Args:
-        values: What was measured.
+        values: What was measured, shape (height, width).
         attributes: They have WindowCenter, WindowWidth and VOILUTFunction.
     """
     center, width = _first(attributes.get("WindowCenter")), _first(attributes.get("WindowWidth"))
+    function = str(attributes.get("VOILUTFunction") or "LINEAR")
     if center is None or width is None or not np.isfinite(center) or not np.isfinite(width):
         return None
-    function = str(attributes.get("VOILUTFunction") or "LINEAR")
-    measured = values.astype(np.float64)
-    if function == "SIGMOID" and width > 0:
-        shown = 1.0 / (1.0 + np.exp((-4.0 * (measured - center) / width).clip(-700, 700)))
-    elif function == "LINEAR_EXACT" and width > 0:
-        shown = (measured - center) / width + 0.5
-    elif width > 1:
-        shown = (measured - (center - 0.5)) / (width - 1.0) + 0.5
-    elif width == 1:
-        shown = (measured > center - 0.5).astype(np.float64)
-    else:
+    if width < 1 if function not in (SIGMOID, LINEAR_EXACT) else width <= 0:
         return None
-    levels: npt.NDArray[np.uint8] = (np.nan_to_num(shown).clip(0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+    levels = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        shown = _shown(values[start : start + ROWS_AT_ONCE].astype(np.float64), center, width, function)
+        levels[start : start + ROWS_AT_ONCE] = np.nan_to_num(shown).clip(0.0, 1.0) * 255 + 0.5
     return levels
+
+
+def _shown(measured: npt.NDArray[Any], center: float, width: float, function: str) -> npt.NDArray[Any]:
+    """Return 0 for what is shown black, 1 for white."""
+    if function == SIGMOID:
+        sigmoid: npt.NDArray[Any] = 1.0 / (1.0 + np.exp((-4.0 * (measured - center) / width).clip(-700, 700)))
+        return sigmoid
+    if function == LINEAR_EXACT:
+        return (measured - center) / width + 0.5
+    if width == 1:
+        return (measured > center - 0.5).astype(np.float64)
+    return (measured - (center - 0.5)) / (width - 1.0) + 0.5
 
 
 def _first(value: object) -> float | None:
