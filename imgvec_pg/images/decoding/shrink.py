@@ -1,4 +1,4 @@
-"""Shrink-on-load: a JPEG much larger than the model's input is decoded at 1/2, 1/4 or 1/8 of its size.
+"""Shrink-on-load: a JPEG much larger than the model's input is decoded at a half or a quarter of its size.
 
 libjpeg computes the smaller picture from the low frequencies of each block, which costs a fraction of decoding all pixels and
 averaging them. What it gives is the mean of the pixels, up to rounding: benchmarks/results/decode.txt has the differences.
@@ -19,7 +19,8 @@ SHRINKS_FROM = 2
 """The first rendering that does this."""
 LEAST_RATIO = 2
 """A shrunk picture is still as many times as large as what it is resized to: the model's own filter does the rest."""
-SCALES = (8, 4, 2)
+SCALES = (4, 2)
+"""Not 8: libjpeg's means are a quarter of a level too bright there, and finding the bits takes most of the time anyway."""
 
 # Where the stored picture's right and bottom edges are once it is upright, by EXIF orientation: indices into a box.
 _LEFT, _TOP, _RIGHT, _BOTTOM = range(4)
@@ -63,7 +64,7 @@ class Shrunk:
 
     Attributes:
         size: The whole picture's, upright, in pixels.
-        scale: 2, 4 or 8.
+        scale: 2 or 4.
         orientation: By EXIF, 1 to 8.
     """
 

@@ -3,9 +3,9 @@
 1. Code values to light in cd/m2 on a display of 1,000: PQ by SMPTE ST 2084, HLG by ITU-R
    BT.2100-3 table 5 with an OOTF of gamma 1.2.
 2. Diffuse white, 203 cd/m2 by ITU-R BT.2408-8, becomes SDR's white. What is brighter is compressed by the EETF of ITU-R
-   BT.2390-11 section 5.4.1, from the picture's own peak (its percentile 99.9, 203 at least) to 203, on the largest of a pixel's
-   three channels, so that hues stay. A picture without anything brighter than white comes out as the SDR picture that it was
-   made from.
+   BT.2390-11 section 5.4.1, from a peak of 1,000 cd/m2 (the picture's own percentile 99.9 where that is more) to 203, on the
+   largest of a pixel's three channels, so that hues stay. What is below 88 cd/m2 stays as it is. The peak is no picture's own
+   as long as it can be: a scene keeps its middle tones whether a lamp is in it or not.
 3. The primaries' matrix to sRGB, clipped to its gamut, and sRGB's curve.
 """
 
@@ -24,7 +24,9 @@ from imgvec_pg.images.rendering.cicp import (
 
 WHITE = 203.0
 """cd/m2."""
-HLG_PEAK, HLG_GAMMA = 1000.0, 1.2
+USUAL_PEAK = 1000.0
+"""That PQ is mastered for, and what HLG is for on the display that BT.2100 takes as an example."""
+HLG_GAMMA = 1.2
 MOST_LIGHT = 10_000.0
 PEAK_PERCENTILE = 99.9
 MOST_STATISTICS = 1_000_000
@@ -52,12 +54,12 @@ def to_sdr(
     def light(part: npt.NDArray[np.uint8 | np.uint16]) -> Floats:
         found = table[part]
         if transfer == HLG:
-            found *= HLG_PEAK * (found @ _LUMINANCE)[..., None] ** np.float32(HLG_GAMMA - 1)
+            found *= USUAL_PEAK * (found @ _LUMINANCE)[..., None] ** np.float32(HLG_GAMMA - 1)
         return found
 
     flat = samples.reshape(-1, 3)
     brightest = light(flat[:: max(1, len(flat) // MOST_STATISTICS)]).max(axis=-1)
-    peak = min(max(float(np.percentile(brightest, PEAK_PERCENTILE)), WHITE), MOST_LIGHT)
+    peak = min(max(float(np.percentile(brightest, PEAK_PERCENTILE)), USUAL_PEAK), MOST_LIGHT)
     curve_x, curve_y = tone_curve(peak)
     matrix = (matrix_to_srgb(primaries) / WHITE).astype(np.float32).T
     result = np.empty(samples.shape, np.uint8)
@@ -70,11 +72,9 @@ def to_sdr(
 
 
 def tone_curve(peak: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return points of the EETF: light of the picture in cd/m2, ascending, and what is shown of it, up to `WHITE`."""
+    """Return points of the EETF: a picture's light in cd/m2, ascending, and what is shown of it, at most `WHITE`."""
     codes = np.linspace(0, 1, _CURVE_POINTS)
     light = pq_to_light(codes)
-    if peak <= WHITE:
-        return light, light.clip(max=WHITE)
     top = light_to_pq(np.array(peak))
     relative = (codes / top).clip(max=1)
     highest = float(light_to_pq(np.array(WHITE)) / top)
