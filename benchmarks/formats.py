@@ -117,7 +117,7 @@ def main() -> None:
     megapixels = float(sys.argv[1]) if len(sys.argv) > 1 else 24.0
     rgb = photograph(megapixels)
     count = rgb.shape[0] * rgb.shape[1] / 1e6
-    libraries = ("pillow", "tifffile", "imagecodecs", "rawpy", "pydicom", "pillow-jxl-plugin", "openexr")
+    libraries = ("pillow", "tifffile", "imagecodecs", "rawpy", "pydicom", "openexr")
     lines = [
         f"One picture of {rgb.shape[1]} x {rgb.shape[0]} pixels ({count:.1f} megapixels) through a fresh child,",
         "resized there to 224.",

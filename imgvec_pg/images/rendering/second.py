@@ -74,13 +74,18 @@ def render(image: ImageFile.ImageFile, name: str, data: bytes) -> tuple[Image.Im
     return rendered, notes
 
 
-def render_layers(layers: Layers, profile: bytes | None = None) -> tuple[Image.Image, Notes]:
-    """Turn what another library decoded into sRGB, by the rules for profiles and transparency.
+def render_layers(
+    layers: Layers, profile: bytes | None = None, numbers: tuple[int, int] | None = None
+) -> tuple[Image.Image, Notes]:
+    """Turn what another library decoded into sRGB, by the rules for profiles, HDR and transparency.
+
+    Args:
+        numbers: Primaries and transfer characteristics of ITU-T H.273, where the file states them.
 
     Returns:
         As `render`.
     """
-    rendered, notes = _finish(layers, Space(profile=profile))
+    rendered, notes = _finish(layers, Space(numbers, profile))
     return rendered, (*notes, BLANK) if is_blank(rendered) else notes
 
 

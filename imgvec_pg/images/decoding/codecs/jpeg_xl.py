@@ -1,24 +1,16 @@
-"""JPEG XL by libjxl: pillow-jxl-plugin's decoder without its plugin, which decodes at once and by as many threads as it likes."""
-
-from io import BytesIO
+"""JPEG XL by libjxl (imagecodecs): the first frame, upright, through the colour space that its header states."""
 
 import imagecodecs
 import numpy as np
 from PIL import Image
-from pillow_jxl import Decoder
 
-from imgvec_pg.images.decoding.codecs.jpeg_xl_header import read_header
+from imgvec_pg.images.decoding.codecs.jpeg_xl_header import Header, read_header
 from imgvec_pg.images.decoding.codecs.pixels import Meaning, Samples, to_rgb
+from imgvec_pg.images.decoding.codecs.scene_light import to_screen
+from imgvec_pg.images.rendering.cicp import SRGB, matrix_to_srgb, primaries_of
+from imgvec_pg.images.rendering.notes import PROFILE_IGNORED
 
-# Modes that the decoder has; RGB of any depth comes in 8 bits.
-_LAYOUTS = {
-    "L": ("u1", 1),
-    "LA": ("u1", 2),
-    "RGB": ("u1", 3),
-    "RGBA": ("u1", 4),
-    "I;16": ("<u2", 1),
-    "F": ("<f4", 1),
-}
+_LINEAR = 8
 
 
 def read_size(data: bytes) -> tuple[int, int]:
@@ -32,31 +24,47 @@ def read_size(data: bytes) -> tuple[int, int]:
 
 
 def decode(data: bytes) -> Image.Image:
-    """Decode the first frame, upright; where it is a JPEG made smaller, that JPEG's pixels."""
-    is_jpeg, info, pixels, profile, _ = Decoder(num_threads=0)(data)
-    if is_jpeg:
-        return _decode_jpeg(pixels, profile)
-    profile = bytes(profile) if profile else None
-    if read_header(data).is_animated:
-        # The plugin's decoder gives the last frame.
-        return _show(imagecodecs.jpegxl_decode(data, index=0, numthreads=1), profile)
-    dtype, channels = _LAYOUTS[info.mode]
-    return _show(np.frombuffer(pixels, dtype).reshape(info.height, info.width, channels), profile)
-
-
-def _decode_jpeg(data: bytes, profile: bytes | None) -> Image.Image:
-    with Image.open(BytesIO(data), formats=["JPEG"]) as image:
-        image.load()
-        is_cmyk = image.mode == "CMYK"
-        samples = np.asarray(image)
-        profile = image.info.get("icc_profile", profile)
-    return to_rgb(samples, Meaning(profile=profile, is_cmyk=is_cmyk))
-
-
-def _show(samples: Samples, profile: bytes | None) -> Image.Image:
+    """Decode it. An ICC profile is out of imagecodecs' reach: it is noted, and the picture taken as sRGB."""
+    header = read_header(data)
+    samples = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)
     if samples.ndim == 2:
         samples = samples[:, :, None]
-    channels = samples.shape[2]
-    colours = 1 if channels < 3 else 3
+    colours = 1 if samples.shape[2] < 3 else 3
     colour = samples[:, :, 0] if colours == 1 else samples[:, :, :3]
-    return to_rgb(colour, Meaning(profile=profile), samples[:, :, colours] if channels > colours else None)
+    alpha = samples[:, :, colours] if samples.shape[2] > colours else None
+    if header.space is not None and header.space[1] == _LINEAR:
+        return _show_light(colour, alpha, header)
+    image = to_rgb(
+        _full_range(colour, header.bits),
+        Meaning(space=header.space),
+        None if alpha is None else _full_range(alpha, header.bits),
+        is_premultiplied=header.has_alpha_multiplied,
+    )
+    if header.space is None:
+        image.info["notes"] = (*image.info["notes"], PROFILE_IGNORED)
+    return image
+
+
+def _full_range(samples: Samples, bits: int) -> Samples:
+    """Return samples as whole numbers that fill their type; floats and what has more than 8 bits as 16."""
+    if samples.dtype == np.uint8 and bits == 8:
+        return samples
+    return (_fractions(samples, bits).clip(0, 1) * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
+
+
+def _show_light(colour: Samples, alpha: Samples | None, header: Header) -> Image.Image:
+    light = _fractions(colour, header.bits)
+    opacity = None if alpha is None else _fractions(alpha, header.bits)
+    primaries = SRGB if header.space is None else primaries_of(header.space[0])
+    if light.ndim == 3 and primaries != SRGB:
+        light = light @ matrix_to_srgb(primaries).T.astype(np.float32)
+    if opacity is not None and not header.has_alpha_multiplied:
+        light = light * (opacity if light.ndim == 2 else opacity[:, :, None])
+    return to_screen(light, opacity)
+
+
+def _fractions(samples: Samples, bits: int) -> Samples:
+    """Return 0 to 1; whole numbers come with as many bits as the file says."""
+    if samples.dtype.kind == "f":
+        return np.nan_to_num(samples.astype(np.float32))
+    return samples.astype(np.float32) / np.float32(2**bits - 1)

@@ -36,6 +36,7 @@ class Meaning:
         smax: What is shown white; likewise.
         nodata: What stands for no measurement.
         profile: Its ICC profile.
+        space: Primaries and transfer characteristics, numbers of ITU-T H.273; they go before a profile.
         is_cmyk: Four channels of ink.
     """
 
@@ -45,6 +46,7 @@ class Meaning:
     smax: float | None = None
     nodata: float | None = None
     profile: bytes | None = None
+    space: tuple[int, int] | None = None
     is_cmyk: bool = False
 
 
@@ -73,9 +75,10 @@ def to_rgb(
     if opacity is not None and is_premultiplied:
         levels = _divide(levels, opacity)
     colours = Image.fromarray(levels, "CMYK") if meaning.is_cmyk else Image.fromarray(levels)
-    rgb, notes = render_layers(
-        Layers(colours, None if opacity is None else Image.fromarray(opacity)), meaning.profile
-    )
+    # HDR's curves are for all bits that there are.
+    deep = samples if samples.dtype == np.uint16 and samples.ndim == 3 and not meaning.is_cmyk else None
+    layers = Layers(colours, None if opacity is None else Image.fromarray(opacity), deep)
+    rgb, notes = render_layers(layers, meaning.profile, meaning.space)
     rgb.info["notes"] = notes
     return rgb
 

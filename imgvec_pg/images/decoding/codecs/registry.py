@@ -83,7 +83,7 @@ CODECS = {
     codec.name: codec
     for codec in (
         Codec(recognition.DICOM, "dicom", ("pydicom", "imagecodecs"), "dicom", "image/dicom"),
-        Codec(recognition.JPEG_XL, "jpeg_xl", ("pillow_jxl", "imagecodecs"), "jxl", "image/jxl"),
+        Codec(recognition.JPEG_XL, "jpeg_xl", ("imagecodecs",), "jxl", "image/jxl"),
         Codec(recognition.JPEG_2000, "jpeg_2000", ("imagecodecs",), "jp2", "image/jp2"),
         Codec(recognition.OPENEXR, "exr", ("OpenEXR",), "exr", "image/x-exr"),
         Codec(recognition.RADIANCE, "radiance", ("imagecodecs",), "tiff", "image/vnd.radiance"),
