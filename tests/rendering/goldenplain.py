@@ -52,18 +52,18 @@ def _without_end(names: Iterator[str]) -> Iterator[Golden]:
         whole = by_pillow(source, "JPEG", quality=90, **options)
         right = rgb(np.asarray(imagecodecs.jpeg8_decode(whole)))
         for bytes_missing in (1, 2):
-            name = f"jpeg without its last {bytes_missing} bytes, {label}"
+            name = f"jpeg/without its last {bytes_missing} bytes, {label}"
             yield Golden(name, whole[:-bytes_missing], right, "libjpeg, of the whole file", ("no_end",))
 
 
 def _cmyk(names: Iterator[str]) -> Iterator[Golden]:
     """Without a profile: each ink takes its light away."""
-    for _ in range(2):
+    for number in (1, 2):
         inks = separate(photograph(next(names)))
         light = 255 - inks.astype(int)
         right = (light[..., :3] * light[..., 3:] / 255 + 0.5).astype(np.uint8)
         data = by_pillow(inks, "JPEG", "CMYK", quality=95)
-        yield Golden("jpeg of CMYK without a profile", data, right, "inks multiplied", most_levels=3)
+        yield Golden(f"jpeg/CMYK without a profile, {number}", data, right, "inks multiplied", most_levels=3)
 
 
 def _blank(names: Iterator[str]) -> Iterator[Golden]:

@@ -117,13 +117,15 @@ def _grey(names: Iterator[str]) -> Iterator[Golden]:
 
 def _cmyk(names: Iterator[str]) -> Iterator[Golden]:
     profile = cmyk_profile()
-    for _ in range(2):
+    for number in (1, 2):
         inks = separate(photograph(next(names)))
         right = cmyk_meaning(inks / 255)
         jpeg = by_pillow(inks, "JPEG", "CMYK", quality=95, icc_profile=profile)
-        yield Golden("profile/CMYK, jpeg", jpeg, right, BY, most_levels=3)
+        yield Golden(f"profile/CMYK, jpeg, {number}", jpeg, right, BY, most_levels=3)
         tiff = encode_tiff(inks, photometric="separated", iccprofile=profile)
-        yield Golden("profile/CMYK, tiff", tiff, cmyk_meaning(read_tiff(tiff) / 255), BY, most_levels=1.5)
+        yield Golden(
+            f"profile/CMYK, tiff, {number}", tiff, cmyk_meaning(read_tiff(tiff) / 255), BY, most_levels=1.5
+        )
 
 
 def _ignored(names: Iterator[str]) -> Iterator[Golden]:
