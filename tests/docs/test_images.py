@@ -6,6 +6,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.images import limits
+from imgvec_pg.images.decoding.codecs import registry, scene_light, tiff
 from imgvec_pg.images.fetching import http_client
 from imgvec_pg.store.registry import get_collection
 
@@ -29,6 +30,19 @@ def test_the_command_makes_a_collection_of_urls_and_the_sql_changes_it(
     with example(statement):
         connection.execute(statement.text.encode())
     assert get_collection(connection).url_prefixes == ["https://images.example.com"]
+
+
+def test_the_formats_page_names_every_extra_and_its_figures_are_the_code_s() -> None:
+    text = (DOCS / "howto" / "formats.md").read_text()
+    for codec in (*registry.CODECS.values(), registry.TIFF, registry.RAW, registry.JPEG_VARIANTS):
+        assert codec.extra is None or f"| `{codec.extra}`" in text, codec
+    for words in (
+        f"more than {tiff.MAX_SEGMENT_BYTES // 1024**2} MiB",
+        f"{scene_light.PEAK_PERCENTILE}th percentile",
+        f"below {scene_light.DARKEST_PEAK}",
+        f"e = {scene_light.KEY} /",
+    ):
+        assert words in text, words
 
 
 def test_the_limits_are_those_of_the_code() -> None:
