@@ -1,10 +1,13 @@
 """Formats of the trades: each file becomes the picture that it was made from."""
 
+import imagecodecs
 import numpy as np
 import pytest
-from trade_files import CAT, TradeFile, all_files, dng, exr, linear, pfm
+from PIL import Image, ImageCms
+from trade_files import CAT, TradeFile, all_files, dng, exr, linear, pfm, tiff
 
 from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.images.decoding.exif import UPRIGHT
 from imgvec_pg.images.decoding.header import describe_image
 from imgvec_pg.images.rendering.version import FIRST
 
@@ -37,6 +40,34 @@ def test_what_pillow_never_read_is_decoded_under_the_first_rendering_too() -> No
             pixels = np.asarray(decode_image(file.data, rendering=FIRST)).astype(float)
             right = file.right if file.right.ndim == 3 else file.right[:, :, None]
             assert np.abs(pixels - right).mean() <= file.levels
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_heeded_in_kinds_that_pillow_does_not_read(orientation: int) -> None:
+    stored = Image.fromarray(CAT)
+    for upright, turn in UPRIGHT.items():
+        if upright == orientation:
+            stored = stored.transpose({**UPRIGHT, 6: UPRIGHT[8], 8: UPRIGHT[6]}[upright])
+            assert np.array_equal(np.asarray(stored.transpose(turn)), CAT)
+    deep = np.asarray(stored).astype(np.uint16)
+    twelve = imagecodecs.jpeg8_encode(deep * 16, level=95, bitspersample=12)
+    block = Image.Exif()
+    block[0x0112] = orientation
+    exif = b"Exif\0\0" + block.tobytes().removeprefix(b"Exif\0\0")
+    with_exif = twelve[:2] + b"\xff\xe1" + (2 + len(exif)).to_bytes(2, "big") + exif + twelve[2:]
+    tagged = tiff(deep * 257, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
+    for data, levels in ((with_exif, 2.5), (tagged, 0.6)):
+        assert mean_difference(data, CAT) <= levels
+        described = describe_image(data)
+        assert (described.width, described.height) == (CAT.shape[1], CAT.shape[0])
+
+
+def test_profile_of_a_12_bit_jpeg_is_heeded() -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    data = imagecodecs.jpeg8_encode(CAT.astype(np.uint16) * 16, level=95, bitspersample=12)
+    part = b"ICC_PROFILE\0\1\1" + profile
+    tagged = data[:2] + b"\xff\xe2" + (2 + len(part)).to_bytes(2, "big") + part + data[2:]
+    assert decode_image(tagged).info["notes"] == ("profile_ignored",)
 
 
 @pytest.mark.parametrize("brightness", [30.0, 1e4, 1e30])

@@ -174,6 +174,12 @@ def test_a_tiff_that_claims_65535_bands_is_refused_from_its_header() -> None:
     assert error.code == "too_large" and "65535 bands" in str(error)
 
 
+@pytest.mark.parametrize("compression", [12_345, 48_124, 34_661])
+def test_a_tiff_of_a_compression_that_no_library_has_is_not_called_damaged(compression: int) -> None:
+    error = refusal(lambda: decode_image(with_tiff_numbers(FILES["TIFF float RGB"], compression=compression)))
+    assert error.code == "format_denied" and "damaged" not in str(error)
+
+
 def test_a_raw_of_an_unknown_camera_is_refused_by_its_name() -> None:
     for data in (raw_of_an_unknown_camera("NIKON CORPORATION"), NAMES["camera raw (CR3)"]):
         error = refusal(lambda data=data: decode_sandboxed(data))

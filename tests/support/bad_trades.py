@@ -13,7 +13,7 @@ NOT_A_FINITE_NUMBER = np.full((20, 30, 3), np.nan, np.float32)
 
 def with_tiff_numbers(data: bytes, **numbers: int) -> bytes:
     """Return a little-endian TIFF whose first directory says otherwise."""
-    tags = {"width": 256, "height": 257, "rows": 278, "bands": 277}
+    tags = {"width": 256, "height": 257, "compression": 259, "rows": 278, "bands": 277}
     changed = bytearray(data)
     start = struct.unpack_from("<I", data, 4)[0]
     for at in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from PIL import Image, ImageFile
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decoding.exif import read_exif
+from imgvec_pg.images.decoding.exif import UPRIGHT, read_exif
 from imgvec_pg.images.decoding.formats import damaged, open_image
 from imgvec_pg.images.decoding.jpeg_end import load_without_end
 from imgvec_pg.images.decoding.trades import decode_by_codec, find_codec
@@ -14,16 +14,6 @@ from imgvec_pg.images.rendering.notes import NO_END
 from imgvec_pg.images.rendering.version import FIRST, NEWEST
 
 BeforeLoad = Callable[[ImageFile.ImageFile], None]
-# EXIF orientation to what makes it upright; Exif 2.32 section 4.6.4.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def decode_image(

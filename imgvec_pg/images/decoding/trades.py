@@ -67,6 +67,12 @@ def decode_by_codec(codec: Codec, data: bytes, *, any_aspect: bool = False) -> I
         image = codec.decode(data)
     except (MemoryError, ImageError):
         raise
+    except (ImportError, NotImplementedError) as error:  # of a variant that the library lacks
+        reason = " ".join(str(error).split())
+        raise ImageError(
+            "format_denied",
+            f"{codec.name} of a kind that is not decoded here ({reason}): convert it to JPEG or PNG",
+        ) from error
     except Exception as error:  # libraries raise anything at all on damaged bytes
         raise damaged(codec.name, error) from error
     if sorted(image.size) != sorted(announced):

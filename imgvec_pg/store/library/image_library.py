@@ -32,7 +32,8 @@ FILES_PER_TRANSACTION = 500
 ROOT = Path("/")
 PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
-    *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k"),
+    *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".jls", ".exr", ".dcm", ".dng"),
+    *(".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef"),
 )
 """A file of another kind under such a name is a damaged picture, which its owner wants to know of."""
 

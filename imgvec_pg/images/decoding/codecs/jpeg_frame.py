@@ -1,11 +1,12 @@
-"""The frame header of a JPEG, read without a library: which of its many kinds it is."""
+"""The frame header of a JPEG, read without a library: which of its many kinds it is, its EXIF and its profile."""
 
 from dataclasses import dataclass
 
 # ITU-T T.81 table B.1, T.87 for JPEG-LS: markers that begin a frame, and those that stand alone.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _LONE = frozenset(range(0xD0, 0xD8)) | {0x01}
-_SCAN, _END, _JPEG_LS = 0xDA, 0xD9, 0xF7
+_SCAN, _END, _JPEG_LS, _EXIF, _ICC = 0xDA, 0xD9, 0xF7, 0xE1, 0xE2
+_ICC_PART = b"ICC_PROFILE\0"
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,8 @@ class Frame:
     Attributes:
         marker: The second byte of its marker: 0xC0 is baseline, 0xC2 progressive, 0xF7 JPEG-LS.
         bits: Of each sample.
+        exif: The block that precedes it; None where there is none.
+        profile: ICC, put together of its parts; likewise.
     """
 
     marker: int
@@ -22,6 +25,8 @@ class Frame:
     width: int
     height: int
     components: int
+    exif: bytes | None = None
+    profile: bytes | None = None
 
     @property
     def is_jpeg_ls(self) -> bool:
@@ -38,7 +43,7 @@ class Frame:
 
 def read_frame(data: bytes) -> Frame | None:
     """Return the first frame header; None where the data ends, or goes astray, before one."""
-    at = 2
+    at, exif, profile = 2, None, b""
     while at + 4 <= len(data):
         if data[at] != 0xFF:
             return None
@@ -51,12 +56,20 @@ def read_frame(data: bytes) -> Frame | None:
             continue
         if marker in (_SCAN, _END):
             return None
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        body = data[at + 4 : end] if marker in _FRAMES or marker in (_EXIF, _ICC) else b""
         if marker in _FRAMES:
-            head = data[at + 4 : at + 10]
-            if len(head) < 6:
-                return None
-            return Frame(
-                marker, head[0], int.from_bytes(head[3:5], "big"), int.from_bytes(head[1:3], "big"), head[5]
-            )
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            return _frame(marker, body, exif, profile or None)
+        if marker == _EXIF and body.startswith(b"Exif\0\0"):
+            exif = body
+        if marker == _ICC and body.startswith(_ICC_PART):
+            profile += body[len(_ICC_PART) + 2 :]  # parts are numbered, and written in order
+        at = end
     return None
+
+
+def _frame(marker: int, body: bytes, exif: bytes | None, profile: bytes | None) -> Frame | None:
+    if len(body) < 6:
+        return None
+    height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+    return Frame(marker, body[0], width, height, body[5], exif, profile)

@@ -3,20 +3,20 @@
 import imagecodecs
 from PIL import Image
 
-from imgvec_pg.images.decoding.codecs.jpeg_frame import read_frame
+from imgvec_pg.images.decoding.codecs.jpeg_frame import Frame, read_frame
 from imgvec_pg.images.decoding.codecs.pixels import Meaning, to_rgb
+from imgvec_pg.images.decoding.exif import QUARTER_TURNS, UPRIGHT, read_exif
 
 
 def read_size(data: bytes) -> tuple[int, int]:
-    """Return width and height in pixels, as stored.
+    """Return width and height in pixels, upright.
 
     Raises:
         ValueError: It has no frame.
     """
-    frame = read_frame(data)
-    if frame is None:
-        raise ValueError("it has no frame")
-    return frame.width, frame.height
+    frame = _frame(data)
+    is_turned = read_exif(frame.exif).orientation in QUARTER_TURNS
+    return (frame.height, frame.width) if is_turned else (frame.width, frame.height)
 
 
 def decode(data: bytes) -> Image.Image:
@@ -25,12 +25,18 @@ def decode(data: bytes) -> Image.Image:
     Raises:
         ValueError: It has no frame.
     """
-    frame = read_frame(data)
-    if frame is None:
-        raise ValueError("it has no frame")
+    frame = _frame(data)
     samples = imagecodecs.jpegls_decode(data) if frame.is_jpeg_ls else imagecodecs.jpeg8_decode(data)
     if samples.ndim == 3 and samples.shape[2] == 1:
         samples = samples[:, :, 0]
-    if samples.ndim == 3 and samples.shape[2] == 4:
-        return to_rgb(samples, Meaning(bits=frame.bits, is_cmyk=True))
-    return to_rgb(samples, Meaning(bits=frame.bits))
+    is_cmyk = samples.ndim == 3 and samples.shape[2] == 4
+    image = to_rgb(samples, Meaning(bits=frame.bits, is_cmyk=is_cmyk, profile=frame.profile))
+    orientation = read_exif(frame.exif).orientation
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _frame(data: bytes) -> Frame:
+    frame = read_frame(data)
+    if frame is None:
+        raise ValueError("it has no frame")
+    return frame

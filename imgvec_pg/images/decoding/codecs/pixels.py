@@ -13,17 +13,6 @@ from imgvec_pg.images.rendering.second import render_layers
 
 Samples = npt.NDArray[Any]
 
-# EXIF orientation to what makes it upright; Exif 2.32 section 4.6.4.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
 
 @dataclass(frozen=True)
 class Meaning:

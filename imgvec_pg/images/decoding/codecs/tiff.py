@@ -12,7 +12,8 @@ from PIL import Image
 from tifffile import TIFF, TiffFile, TiffPage
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decoding.codecs.pixels import UPRIGHT, Meaning, Samples, to_rgb
+from imgvec_pg.images.decoding.codecs.pixels import Meaning, Samples, to_rgb
+from imgvec_pg.images.decoding.exif import QUARTER_TURNS, UPRIGHT
 
 MAX_PAGES = 16
 """So many are looked at for the first that is no smaller copy of another."""
@@ -29,7 +30,7 @@ ORIENTATION, MAX_SAMPLE, S_MIN, S_MAX, PROFILE = 274, 281, 340, 341, 34675
 
 
 def read_size(data: bytes) -> tuple[int, int]:
-    """Return width and height in pixels, as stored.
+    """Return width and height in pixels, upright.
 
     Raises:
         ImageError: `too_large`: a strip or tile has too many bytes.
@@ -47,7 +48,9 @@ def read_size(data: bytes) -> tuple[int, int]:
                 f"the TIFF image has {page.samplesperpixel} bands, of which a strip or tile takes {count // 1024**2} MiB, "
                 f"at most {MAX_SEGMENT_BYTES // 1024**2} are decoded: store it in smaller tiles or with fewer bands",
             )
-        return page.imagewidth, page.imagelength
+        is_turned = page.tags.valueof(ORIENTATION, 1) in QUARTER_TURNS
+        size = (page.imagewidth, page.imagelength)
+        return size[::-1] if is_turned else size
 
 
 def decode(data: bytes) -> Image.Image:
