@@ -173,6 +173,7 @@ def tiff_files() -> list[TradeFile]:
             tiff(np.moveaxis(many, 0, 2), photometric="minisblack", planarconfig="contig", tile=(64, 64)),
             CAT,
         ),
+        TradeFile("TIFF bands from blue to red, as GDAL names them", blue_first(), CAT),
         TradeFile("TIFF 3 bands of 16 bits, as GDAL", tiff(bands(3), **of_gdal), CAT),
         TradeFile("TIFF 4 bands of 16 bits, as GDAL", tiff(bands(4), **of_gdal), CAT),
         TradeFile("TIFF 16 bits, white is zero", tiff(65535 - DEEP[:, :, 1], photometric="miniswhite"), GREY),
@@ -199,6 +200,19 @@ def tiff_files() -> list[TradeFile]:
         ),
         TradeFile("TIFF thumbnail first", thumbnail_first(), CAT),
     ]
+
+
+def blue_first() -> bytes:
+    """Return 4 bands as a satellite's: blue, green, red and another; as rasterio 1.5 writes which is which."""
+    names = ("Blue", "Green", "Red", "Undefined")
+    rows = "".join(
+        f'  <Item name="COLORINTERP" sample="{place}" role="colorinterp">{name}</Item>\n'
+        for place, name in enumerate(names)
+    )
+    metadata = f"<GDALMetadata>\n{rows}</GDALMetadata>"
+    pixels = np.moveaxis(bands(4), 0, 2)[:, :, [2, 1, 0, 3]].copy()
+    extra = [(42112, 2, 0, metadata, True)]
+    return tiff(pixels, photometric="minisblack", planarconfig="contig", extratags=extra)
 
 
 def thumbnail_first() -> bytes:

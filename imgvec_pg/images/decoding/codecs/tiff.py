@@ -3,6 +3,7 @@
 LERC, WebP, JPEG 2000, JPEG XL and other compressions, 12 bit JPEG, floats, planes and depths beyond 8 bits, any number of bands.
 """
 
+import re
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -20,7 +21,14 @@ MAX_PAGES = 16
 MAX_SEGMENT_BYTES = 512 * 1024**2
 """Of a strip or tile with all its bands: it is decoded whole."""
 SHOWN_BANDS = (0, 1, 2)
-"""Of pictures of more bands than colours, such as those of satellites."""
+"""Of pictures of more bands than colours, such as those of satellites, where they do not say which are red, green and blue."""
+
+MAX_METADATA_CHARACTERS = 1_000_000
+# GDAL's GTiff driver: `<Item name="COLORINTERP" sample="2" role="colorinterp">Red</Item>`.
+GDAL_METADATA = 42112
+_COLOUR_BAND = re.compile(
+    r'<Item name="COLORINTERP" sample="(\d{1,5})" role="colorinterp">(Red|Green|Blue)</Item>'
+)
 
 # TIFF 6.0: PhotometricInterpretation.
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
@@ -119,8 +127,18 @@ def _bands(page: TiffPage) -> tuple[int, ...]:
         for place, kind in enumerate(page.extrasamples)
         if kind in (PREMULTIPLIED, STRAIGHT)
     ]
-    shown = SHOWN_BANDS if colours == 3 else tuple(range(colours))
+    shown = (_named_bands(page) or SHOWN_BANDS) if colours == 3 else tuple(range(colours))
     return (*shown, *(band for band in alpha[:1] if band not in shown))
+
+
+def _named_bands(page: TiffPage) -> tuple[int, ...] | None:
+    """Return the bands that GDAL names red, green and blue; satellites' files often begin with blue."""
+    text = page.tags.valueof(GDAL_METADATA)
+    if not isinstance(text, str):
+        return None
+    places = {name: int(place) for place, name in _COLOUR_BAND.findall(text[:MAX_METADATA_CHARACTERS])}
+    named = tuple(places.get(name, page.samplesperpixel) for name in ("Red", "Green", "Blue"))
+    return named if len(set(named)) == 3 and max(named) < page.samplesperpixel else None
 
 
 def _read_bands(data: bytes, page: TiffPage, bands: tuple[int, ...]) -> Samples:
