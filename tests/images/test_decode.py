@@ -290,6 +290,21 @@ def test_webp_limit_is_read_before_its_reader_allocates(quadrants: Image.Image) 
     assert refusal(bytes(data)).code == "too_large"
 
 
+def test_gif_keeps_its_size_where_a_later_frame_reaches_beyond_its_canvas() -> None:
+    one = []
+    for size, colour in (((10, 10), 0), ((40, 30), 1)):
+        image = Image.new("P", size, colour)
+        image.putpalette([0, 0, 0, 255, 0, 0])
+        one.append(encode(image, "GIF", optimize=False, transparency=0))
+    header = 6 + 7 + 3 * 2  # signature, screen, palette of two
+    data = one[0][:-1] + one[1][header:]
+    with Image.open(BytesIO(data)) as image:
+        image.seek(1)
+        assert image.size == (40, 30)  # as Pillow has it
+    assert decode_image(data).size == (10, 10)
+    assert (describe_image(data).width, describe_image(data).height) == (10, 10)
+
+
 def test_gif_frame_beyond_its_screen_is_measured() -> None:
     screen = b"GIF89a" + struct.pack("<HHBBB", 10, 10, 0, 0, 0)
     frame = b"," + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\x02\x02\x4c\x01\x00;"

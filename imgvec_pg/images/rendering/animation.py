@@ -34,10 +34,13 @@ def first_frame(image: ImageFile.ImageFile, data: bytes, chunks: PngChunks | Non
 
 def later_frames(image: ImageFile.ImageFile) -> Iterator[Image.Image]:
     """Give the frames after the first, composed, as far as they are sound and their number is reasonable."""
+    size = image.size
     most = min(MAX_FRAMES_TRIED, MAX_PIXELS_TRIED // (image.width * image.height))
     for number in range(1, most):
         try:
             image.seek(number)
+            if image.size != size:  # a GIF's frame that reaches beyond its canvas, whose size alone was held to the limits
+                return
             image.load()
         except MemoryError:
             raise
