@@ -6,7 +6,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.images import limits
-from imgvec_pg.images.decoding.codecs import registry, scene_light, tiff
+from imgvec_pg.images.decoding.codecs import codec_registry, scene_light, tiff_samples
 from imgvec_pg.images.fetching import http_client
 from imgvec_pg.store.registry import get_collection
 
@@ -34,10 +34,15 @@ def test_the_command_makes_a_collection_of_urls_and_the_sql_changes_it(
 
 def test_the_formats_page_names_every_extra_and_its_figures_are_the_code_s() -> None:
     text = (DOCS / "howto" / "formats.md").read_text()
-    for codec in (*registry.CODECS.values(), registry.TIFF, registry.RAW, registry.JPEG_VARIANTS):
+    for codec in (
+        *codec_registry.CODECS.values(),
+        codec_registry.TIFF,
+        codec_registry.RAW,
+        codec_registry.JPEG_VARIANTS,
+    ):
         assert codec.extra is None or f"| `{codec.extra}`" in text, codec
     for words in (
-        f"more than {tiff.MAX_SEGMENT_BYTES // 1024**2} MiB",
+        f"more than {tiff_samples.MAX_SEGMENT_BYTES // 1024**2} MiB",
         f"{scene_light.PEAK_PERCENTILE}th percentile",
         f"below {scene_light.DARKEST_PEAK}",
         f"e = {scene_light.KEY} /",

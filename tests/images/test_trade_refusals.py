@@ -14,7 +14,7 @@ from pydicom.uid import MPEG4HP41
 from trade_files import CAT, GREY, all_files, dng, exr, linear, pfm, tiff
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decoding.codecs import registry
+from imgvec_pg.images.decoding.codecs import codec_registry
 from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.images.decoding.formats import identify
 from imgvec_pg.images.decoding.header import describe_image
@@ -80,7 +80,7 @@ EXTRAS = {
 
 @pytest.mark.parametrize("name", EXTRAS)
 def test_what_is_not_installed_is_told_with_its_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_is_there", lambda library: False)
+    monkeypatch.setattr(codec_registry, "_is_there", lambda library: False)
     monkeypatch.setenv("IMGVEC_FORMATS", "tiff")
     for read in (decode_image, describe_image):
         error = refusal(lambda read=read: read(FILES[name]))
@@ -94,7 +94,7 @@ def test_what_is_not_installed_is_told_with_its_extra(name: str, monkeypatch: py
 def test_a_raw_without_its_library_is_refused_and_never_its_preview_shown(
     formats: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_is_there", lambda library: False)
+    monkeypatch.setattr(codec_registry, "_is_there", lambda library: False)
     monkeypatch.setenv("IMGVEC_FORMATS", formats)
     for rendering in (1, 2):
         error = refusal(lambda rendering=rendering: decode_image(dng(), rendering=rendering))
@@ -146,7 +146,7 @@ def test_pixels_are_counted_in_the_header_before_anything_is_decoded(
     def decode(*arguments: object) -> None:
         raise AssertionError("it was decoded")
 
-    monkeypatch.setattr(registry.Codec, "decode", decode)
+    monkeypatch.setattr(codec_registry.Codec, "decode", decode)
     for read in (decode_image, describe_image):
         error = refusal(lambda read=read: read(huge_files()[name]))
         assert error.code == "too_large" and "IMGVEC_MAX_PIXELS" in str(error)

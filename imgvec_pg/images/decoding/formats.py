@@ -13,7 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decoding.codecs import registry
+from imgvec_pg.images.decoding.codecs import codec_registry
 from imgvec_pg.images.decoding.codecs.recognition import identify_trade_format
 from imgvec_pg.images.limits import max_aspect, max_pixels
 from imgvec_pg.images.rendering.png_chunks import without_notes
@@ -92,7 +92,7 @@ def find_reader(name: str) -> type[ImageFile.ImageFile] | None:
 
 def is_tiff_allowed() -> bool:
     """Whether TIFF is decoded: asked for, or its extra is installed."""
-    return "tiff" in more_formats() or registry.TIFF.is_available
+    return "tiff" in more_formats() or codec_registry.TIFF.is_available
 
 
 @cache

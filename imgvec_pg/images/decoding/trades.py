@@ -3,9 +3,9 @@
 from PIL import Image
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decoding.codecs import registry
+from imgvec_pg.images.decoding.codecs import codec_registry
+from imgvec_pg.images.decoding.codecs.codec_registry import Codec
 from imgvec_pg.images.decoding.codecs.jpeg_frame import read_frame
-from imgvec_pg.images.decoding.codecs.registry import Codec
 from imgvec_pg.images.decoding.codecs.tiff_variants import is_misread, unread_variant
 from imgvec_pg.images.decoding.formats import TIFF, check_size, damaged, identify, is_tiff_allowed
 from imgvec_pg.images.rendering.alpha import is_blank
@@ -22,19 +22,19 @@ def find_codec(data: bytes, rendering: int) -> Codec | None:
     if not data:
         return None
     name = identify(data)
-    codec = registry.codec_of(name)
+    codec = codec_registry.codec_of(name)
     if codec is not None:
         return _require(codec, name)
     if name == "JPEG":
         frame = read_frame(data)
         variant = frame.variant if frame is not None else None
-        return _require(registry.JPEG_VARIANTS, variant) if variant is not None else None
+        return _require(codec_registry.JPEG_VARIANTS, variant) if variant is not None else None
     if name == TIFF and is_tiff_allowed():
         variant = unread_variant(data)
         if variant is not None:
-            return _require(registry.TIFF, f"TIFF of {variant}")
-        if rendering > FIRST and registry.TIFF.is_available and is_misread(data):
-            return registry.TIFF
+            return _require(codec_registry.TIFF, f"TIFF of {variant}")
+        if rendering > FIRST and codec_registry.TIFF.is_available and is_misread(data):
+            return codec_registry.TIFF
     return None
 
 

@@ -39,7 +39,9 @@ def later_frames(image: ImageFile.ImageFile) -> Iterator[Image.Image]:
     for number in range(1, most):
         try:
             image.seek(number)
-            if image.size != size:  # a GIF's frame that reaches beyond its canvas, whose size alone was held to the limits
+            if (
+                image.size != size
+            ):  # a GIF's frame that reaches beyond its canvas, whose size alone was held to the limits
                 return
             image.load()
         except MemoryError:

@@ -10,7 +10,7 @@ _ICC_PART = b"ICC_PROFILE\0"
 
 
 @dataclass(frozen=True)
-class Frame:
+class JpegFrame:
     """What a frame header says.
 
     Attributes:
@@ -41,7 +41,7 @@ class Frame:
         return f"{self.bits} bit JPEG" if self.bits != 8 else None
 
 
-def read_frame(data: bytes) -> Frame | None:
+def read_frame(data: bytes) -> JpegFrame | None:
     """Return the first frame header; None where the data ends, or goes astray, before one."""
     at, exif, profile = 2, None, b""
     while at + 4 <= len(data):
@@ -68,8 +68,8 @@ def read_frame(data: bytes) -> Frame | None:
     return None
 
 
-def _frame(marker: int, body: bytes, exif: bytes | None, profile: bytes | None) -> Frame | None:
+def _frame(marker: int, body: bytes, exif: bytes | None, profile: bytes | None) -> JpegFrame | None:
     if len(body) < 6:
         return None
     height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
-    return Frame(marker, body[0], width, height, body[5], exif, profile)
+    return JpegFrame(marker, body[0], width, height, body[5], exif, profile)

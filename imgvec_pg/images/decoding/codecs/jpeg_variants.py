@@ -3,7 +3,7 @@
 import imagecodecs
 from PIL import Image
 
-from imgvec_pg.images.decoding.codecs.jpeg_frame import Frame, read_frame
+from imgvec_pg.images.decoding.codecs.jpeg_frame import JpegFrame, read_frame
 from imgvec_pg.images.decoding.codecs.pixels import Meaning, to_rgb
 from imgvec_pg.images.decoding.exif import QUARTER_TURNS, UPRIGHT, read_exif
 
@@ -35,7 +35,7 @@ def decode(data: bytes) -> Image.Image:
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
-def _frame(data: bytes) -> Frame:
+def _frame(data: bytes) -> JpegFrame:
     frame = read_frame(data)
     if frame is None:
         raise ValueError("it has no frame")

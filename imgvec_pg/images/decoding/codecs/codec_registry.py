@@ -76,7 +76,7 @@ class Codec:
         return getattr(importlib.import_module(f"{_HERE}.{self.module}"), name)
 
 
-TIFF = Codec("TIFF", "tiff", ("tifffile", "imagecodecs"), "tiff", "image/tiff")
+TIFF = Codec("TIFF", "tiff_samples", ("tifffile", "imagecodecs"), "tiff", "image/tiff")
 JPEG_VARIANTS = Codec("JPEG", "jpeg_variants", ("imagecodecs",), "tiff", "image/jpeg")
 RAW = Codec(recognition.RAW, "raw", ("rawpy",), "raw", "image/x-raw")
 CODECS = {
