@@ -257,6 +257,25 @@ def test_pictures_of_one_colour_are_embedded_noted_counted_and_listed(
     assert verify_collection(connection, collection).differences["missing"].rows == 2
 
 
+def test_a_file_that_is_odd_is_noted_with_the_reason(
+    database: str, connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = Image.open(io.BytesIO(PICTURES[1]))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", icc_profile=b"no profile")
+    make(connection, {1: buffer.getvalue(), 2: plain(2, "JPEG")[:-2], 3: plain(3)}, NEWEST)
+    backfill(database)
+    assert sorted(stored(connection)) == [1, 2, 3]
+    assert run(cli, ["failures", "photo_grid", "--noted", "--json", "--dsn", database]) == 0
+    told = {row["key"]["id"]: (row["code"], row["message"]) for row in json.loads(capsys.readouterr().out)}
+    assert told == {
+        1: ("noted", "its colour profile is broken or of another colour space: left out of account"),
+        2: ("noted", "it is a JPEG without its end marker, and has all its pixels"),
+    }
+    assert run(cli, ["failures", "photo_grid", "--blank", "--dsn", database]) == 0
+    assert capsys.readouterr().out == "photo_grid: no such picture\n"
+
+
 def test_blank_goes_with_code_neither_in_the_command_nor_as_one(
     database: str, connection: Connection
 ) -> None:

@@ -13,7 +13,7 @@ from PIL.Image import Image
 
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.images.decoding.sandbox import decode_for, decode_sandboxed
-from imgvec_pg.images.rendering.blank import describe_blank
+from imgvec_pg.images.rendering.picture_note import PictureNote, note_on
 from imgvec_pg.images.rendering.version import NEWEST
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,11 @@ class PreparedPicture:
     """A picture as a model wants it.
 
     Attributes:
-        blank: What to note of one of a single colour, as the model sees it; None for any other.
+        note: What to note of it, as the model sees it; None for most.
     """
 
     prepared: Any
-    blank: str | None
+    note: PictureNote | None
 
 
 class SharedDecoding:
@@ -106,8 +106,8 @@ class SharedDecoding:
         image = self._decode(data, rendering=model.rendering)
         with self._changed:
             self.decoded += 1
-        blank = describe_blank(image)
-        return PreparedPicture(model.embedder.prepare_image(image), blank)
+        note = note_on(image)
+        return PreparedPicture(model.embedder.prepare_image(image), note)
 
     def _decode_for_all(self, model: "SharedDecodingEmbedder", digest: bytes, data: bytes) -> PreparedPicture:
         image = self._decode(data, rendering=model.rendering)
@@ -118,16 +118,16 @@ class SharedDecoding:
             for other in self._models
             if other is not model and other.rendering in (None, model.rendering) and other.is_working()
         ]
-        blank = describe_blank(image)
+        note = note_on(image)
         # A copy for each but the last: a team's own embedder may well change the picture in place (Pillow's thumbnail).
         prepared = model.embedder.prepare_image(image.copy() if others else image)
         for place, other in enumerate(others, 1):
             try:
                 mine = image if place == len(others) else image.copy()
-                self._keep((digest, other.place), PreparedPicture(other.embedder.prepare_image(mine), blank))
+                self._keep((digest, other.place), PreparedPicture(other.embedder.prepare_image(mine), note))
             except Exception as error:  # it meets the error itself when it asks
                 log.info("an image was not preprocessed for %s: %s", other.embedder.name, error)
-        return PreparedPicture(prepared, blank)
+        return PreparedPicture(prepared, note)
 
     def _keep(self, key: tuple[bytes, int], picture: PreparedPicture) -> None:
         with self._changed:
@@ -206,5 +206,5 @@ def prepare_picture(embedder: Embedder, data: bytes, rendering: int = NEWEST) ->
     if shared is not None:
         return shared.prepare(cast(SharedDecodingEmbedder, embedder), data, rendering)
     image = decode_for(embedder, data, rendering)
-    blank = describe_blank(image)
-    return PreparedPicture(embedder.prepare_image(image), blank)
+    note = note_on(image)
+    return PreparedPicture(embedder.prepare_image(image), note)

@@ -44,7 +44,7 @@ def _answer(request: dict[str, Any], data: bytes, memory_bytes: int) -> tuple[di
             return {"difference": compare_renderings(data, *request["compare"])}, b""
         resize = None if request["resize"] is None else Resize(**request["resize"])
         image = decode_resized(data, resize, request["rendering"])
-        return {"size": image.size}, image.tobytes()
+        return {"size": image.size, "notes": image.info["notes"]}, image.tobytes()
     except ImageError as error:
         return {"code": error.code, "message": str(error)}, b""
     except MemoryError:
