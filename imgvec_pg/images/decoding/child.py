@@ -11,9 +11,9 @@ from typing import Any
 
 from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decoding.compare import compare_renderings
 from imgvec_pg.images.decoding.header import describe_image
 from imgvec_pg.images.decoding.protocol import Ended, new_buffer, receive, send
+from imgvec_pg.images.decoding.rendering_difference import compare_renderings
 from imgvec_pg.images.decoding.resource_limits import allow_cpu, confine
 from imgvec_pg.images.decoding.shrink import decode_resized
 from imgvec_pg.images.limits import MAX_IMAGE_BYTES
