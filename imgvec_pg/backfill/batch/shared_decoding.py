@@ -102,17 +102,26 @@ class SharedDecoding:
             with self._changed:
                 self._running.pop(digest).set()
 
-    def _decode_for(self, model: "SharedDecodingEmbedder", data: bytes) -> PreparedPicture:
-        image = self._decode(data, rendering=model.rendering)
+    def _decoded(self, model: "SharedDecodingEmbedder", data: bytes) -> Image:
+        """Decode a picture: resized already, and perhaps shrunk on load, where all models begin with one and the same resize."""
+        resizes = {getattr(other.embedder, "first_resize", None) for other in self._models}
+        resize = resizes.pop() if len(resizes) == 1 else None
+        image = (
+            self._decode(data, rendering=model.rendering)
+            if resize is None
+            else self._decode(data, resize, rendering=model.rendering)
+        )
         with self._changed:
             self.decoded += 1
+        return image
+
+    def _decode_for(self, model: "SharedDecodingEmbedder", data: bytes) -> PreparedPicture:
+        image = self._decoded(model, data)
         note = note_on(image)
         return PreparedPicture(model.embedder.prepare_image(image), note)
 
     def _decode_for_all(self, model: "SharedDecodingEmbedder", digest: bytes, data: bytes) -> PreparedPicture:
-        image = self._decode(data, rendering=model.rendering)
-        with self._changed:
-            self.decoded += 1
+        image = self._decoded(model, data)
         others = [
             other
             for other in self._models
@@ -168,7 +177,7 @@ class SharedDecodingEmbedder:
         asked: Pictures that it asked for.
         asked_at: When it last did, by the monotonic clock.
         rendering: Of the pictures that it asks for; None before it has.
-        first_resize: None: pictures come whole, and each model resizes them for itself.
+        first_resize: None: SharedDecoding has seen to it, or each model resizes for itself.
     """
 
     first_resize = None
