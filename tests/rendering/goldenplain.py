@@ -6,15 +6,15 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-from golden import NAMES, Golden, Levels, grey_photograph, photograph, rgb
+from golden import NAMES, Golden, Levels, grey_photograph, photograph, rgb, srgb_to_linear
 from goldenprofiles import by_pillow
-from iccprofile import separate
+from iccprofile import rgb_meaning, separate, srgb_curve
 
 
 def plain() -> Iterator[Golden]:
     """Give all of them."""
     names = cycle(NAMES)
-    for kind in (_formats, _without_end, _cmyk, _blank):
+    for kind in (_formats, _without_end, _gain_map, _cmyk, _blank):
         yield from kind(names)
 
 
@@ -52,18 +52,31 @@ def _without_end(names: Iterator[str]) -> Iterator[Golden]:
         whole = by_pillow(source, "JPEG", quality=90, **options)
         right = rgb(np.asarray(imagecodecs.jpeg8_decode(whole)))
         for bytes_missing in (1, 2):
-            name = f"jpeg without its last {bytes_missing} bytes, {label}"
+            name = f"jpeg/without its last {bytes_missing} bytes, {label}"
             yield Golden(name, whole[:-bytes_missing], right, "libjpeg, of the whole file", ("no_end",))
+
+
+def _gain_map(names: Iterator[str]) -> Iterator[Golden]:
+    """A JPEG with a second one, which tells displays of more range what to brighten: the first is the picture."""
+    for number in (1, 2):
+        linear = srgb_to_linear(photograph(next(names)))
+        light = linear * (1 + 3 * linear.max(axis=-1, keepdims=True) ** 4)
+        height, width = (side // 2 * 2 for side in light.shape[:2])
+        pixels = np.dstack([light, np.ones(light.shape[:2])])[:height, :width].astype(np.float16)
+        data = bytes(imagecodecs.ultrahdr_encode(np.ascontiguousarray(pixels)))
+        # Its encoder writes a profile of Display P3.
+        right = rgb_meaning(np.asarray(imagecodecs.jpeg8_decode(data)), "Display P3", srgb_curve)
+        yield Golden(f"jpeg/gain map, {number}", data, right, "libjpeg and the profile's formula")
 
 
 def _cmyk(names: Iterator[str]) -> Iterator[Golden]:
     """Without a profile: each ink takes its light away."""
-    for _ in range(2):
+    for number in (1, 2):
         inks = separate(photograph(next(names)))
         light = 255 - inks.astype(int)
         right = (light[..., :3] * light[..., 3:] / 255 + 0.5).astype(np.uint8)
         data = by_pillow(inks, "JPEG", "CMYK", quality=95)
-        yield Golden("jpeg of CMYK without a profile", data, right, "inks multiplied", most_levels=3)
+        yield Golden(f"jpeg/CMYK without a profile, {number}", data, right, "inks multiplied", most_levels=3)
 
 
 def _blank(names: Iterator[str]) -> Iterator[Golden]:

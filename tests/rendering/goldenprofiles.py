@@ -8,7 +8,7 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-from golden import NAMES, Golden, Levels, ellipse, grey_photograph, over, photograph, rgb
+from golden import NAMES, Golden, Levels, ellipse, grey_photograph, linear_to_srgb, over, photograph, rgb
 from goldenpngs import chunk
 from goldenpngs import encode as encode_png
 from goldentiffs import decode as read_tiff
@@ -17,6 +17,7 @@ from iccprofile import (
     Floats,
     cmyk_meaning,
     cmyk_profile,
+    from_srgb,
     gamma_curve,
     grey_meaning,
     grey_profile,
@@ -28,13 +29,15 @@ from iccprofile import (
 from PIL import Image
 
 BY = "the profile's formula"
-SPACES: tuple[tuple[str, Callable[[Floats], Floats]], ...] = (
-    ("Display P3", srgb_curve),
-    ("Adobe RGB", gamma_curve(563 / 256)),
-    ("ProPhoto", gamma_curve(1.8)),
-    ("BT.2020", gamma_curve(2.4)),
-    ("sRGB", gamma_curve(1.0)),
-    ("red and green exchanged", srgb_curve),
+Curve = Callable[[Floats], Floats]
+# Primaries, the curve that decodes and the one that encodes.
+SPACES: tuple[tuple[str, Curve, Curve], ...] = (
+    ("Display P3", srgb_curve, lambda light: linear_to_srgb(light) / 255),
+    ("Adobe RGB", gamma_curve(563 / 256), gamma_curve(256 / 563)),
+    ("ProPhoto", gamma_curve(1.8), gamma_curve(1 / 1.8)),
+    ("BT.2020", gamma_curve(2.4), gamma_curve(1 / 2.4)),
+    ("sRGB", gamma_curve(1.0), gamma_curve(1.0)),
+    ("red and green exchanged", srgb_curve, lambda light: linear_to_srgb(light) / 255),
 )
 
 
@@ -58,9 +61,9 @@ def by_pillow(levels: Levels, name: str, mode: str | None = None, **options: Any
 
 
 def _rgb(names: Iterator[str]) -> Iterator[Golden]:
-    for space, curve in SPACES:
+    for space, curve, inverse in SPACES:
         profile = rgb_profile(space, curve)
-        source = photograph(next(names))
+        source = (from_srgb(photograph(next(names)), space, inverse) * 255 + 0.5).astype(np.uint8)
         png = encode_png(source, 8, iccp(profile))
         jpeg = by_pillow(source, "JPEG", quality=92, icc_profile=profile)
         webp = by_pillow(source, "WEBP", quality=92, icc_profile=profile)
@@ -75,7 +78,7 @@ def _rgb(names: Iterator[str]) -> Iterator[Golden]:
         ):
             right = rgb_meaning(np.asarray(stored)[..., :3], space, curve)
             yield Golden(f"profile/{space}, {curve_name(curve)}, {name}", data, right, BY, most_levels=1.5)
-    space, curve = SPACES[0]
+    space, curve, _ = SPACES[0]
     source = photograph(next(names))
     alpha = ellipse(source.shape)
     png = encode_png(
@@ -92,7 +95,7 @@ def _rgb(names: Iterator[str]) -> Iterator[Golden]:
     )
 
 
-def curve_name(curve: Callable[[Floats], Floats]) -> str:
+def curve_name(curve: Curve) -> str:
     """Return a curve by what it makes of the middle."""
     return f"half is {float(curve(np.array(0.5))):.3f}"
 
@@ -117,13 +120,15 @@ def _grey(names: Iterator[str]) -> Iterator[Golden]:
 
 def _cmyk(names: Iterator[str]) -> Iterator[Golden]:
     profile = cmyk_profile()
-    for _ in range(2):
+    for number in (1, 2):
         inks = separate(photograph(next(names)))
         right = cmyk_meaning(inks / 255)
         jpeg = by_pillow(inks, "JPEG", "CMYK", quality=95, icc_profile=profile)
-        yield Golden("profile/CMYK, jpeg", jpeg, right, BY, most_levels=3)
+        yield Golden(f"profile/CMYK, jpeg, {number}", jpeg, right, BY, most_levels=3)
         tiff = encode_tiff(inks, photometric="separated", iccprofile=profile)
-        yield Golden("profile/CMYK, tiff", tiff, cmyk_meaning(read_tiff(tiff) / 255), BY, most_levels=1.5)
+        yield Golden(
+            f"profile/CMYK, tiff, {number}", tiff, cmyk_meaning(read_tiff(tiff) / 255), BY, most_levels=1.5
+        )
 
 
 def _ignored(names: Iterator[str]) -> Iterator[Golden]:

@@ -29,15 +29,22 @@ def _network() -> Any:
 
 
 def features(pictures: Sequence[npt.NDArray[np.uint8]], batch: int = 16) -> npt.NDArray[np.float64]:
-    """Return the features of RGB pictures, shape (n, 1280), each row of L2 norm 1."""
-    found = []
+    """Return the features of RGB pictures, shape (n, 1280), each row of L2 norm 1; equal pictures are computed once a process."""
+    keys = [(picture.shape, picture.tobytes()) for picture in pictures]
+    missing = list(
+        {key: picture for key, picture in zip(keys, pictures, strict=True) if key not in _known}.items()
+    )
     with torch.inference_mode():
-        for start in range(0, len(pictures), batch):
-            inputs = np.stack([_prepare(picture) for picture in pictures[start : start + batch]])
-            found.append(_network()(torch.from_numpy(inputs)).numpy())
-    rows = np.concatenate(found).astype(np.float64)
-    unit: npt.NDArray[np.float64] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit
+        for start in range(0, len(missing), batch):
+            part = missing[start : start + batch]
+            inputs = np.stack([_prepare(picture) for _, picture in part])
+            rows = _network()(torch.from_numpy(inputs)).numpy().astype(np.float64)
+            for (key, _), row in zip(part, rows, strict=True):
+                _known[key] = row / np.linalg.norm(row)
+    return np.stack([_known[key] for key in keys])
+
+
+_known: dict[tuple[tuple[int, ...], bytes], npt.NDArray[np.float64]] = {}
 
 
 def _prepare(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -44,7 +44,7 @@ def test_golden_pictures_are_rendered_right(kind: str) -> None:
 def test_corpus_is_for_a_model_what_a_person_sees() -> None:
     files = corpus()
     assert len(files) >= LEAST_FILES
-    assert len({golden.name for golden in files}) > 0.9 * len(files)
+    assert len({golden.name for golden in files}) == len(files)
     shown = [golden for golden in files if "blank" not in golden.notes]
     cosines = (
         features([found(golden) for golden in shown]) * features([golden.right for golden in shown])
@@ -57,8 +57,8 @@ def test_corpus_is_for_a_model_what_a_person_sees() -> None:
 
 def test_first_rendering_falls_short_of_the_corpus() -> None:
     """What the corpus can tell: by the first rendering a good part of the same files is another picture."""
-    shown = [golden for kind in ("tiff", "hdr") for golden in KINDS[kind]]
+    shown = [golden for golden in KINDS["tiff"] if "0 to 255 in" in golden.name or "in 16" in golden.name]
     at_first = [np.asarray(decode_image(golden.data, rendering=FIRST)) for golden in shown]
     cosines = (features(at_first) * features([golden.right for golden in shown])).sum(axis=1)
-    assert cosines.mean() < 0.95
+    assert cosines.mean() < 0.7
     assert (cosines < 0.5).sum() > 10

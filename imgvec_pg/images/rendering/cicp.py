@@ -84,33 +84,45 @@ def encode_srgb(linear: Floats) -> npt.NDArray[np.uint8]:
     return _encoding_table()[(linear.clip(0, 1) * _ENCODED_STEPS + 0.5).astype(np.uint16)]
 
 
-def convert_space(image: Image.Image, chromaticities: Chromaticities, exponent: float | None) -> Image.Image:
+def convert_space(
+    image: Image.Image,
+    chromaticities: Chromaticities,
+    exponent: float | None,
+    deep: npt.NDArray[np.uint16] | None = None,
+) -> Image.Image:
     """Convert RGB pixels of a space to sRGB; those of a space that comes to the same stay as they are, bit for bit.
 
     Args:
         image: Of mode RGB.
         exponent: That decodes a value of 0 to 1 to light, such as 2.2; None for sRGB's curve.
+        deep: The same pixels in 16 bits, where they were read.
     """
     if exponent is None and chromaticities == SRGB:
         return image
-    codes = np.arange(256) / 255
-    light = (srgb_to_linear(codes) if exponent is None else codes**exponent).astype(np.float32)
     try:
         matrix = matrix_to_srgb(chromaticities).astype(np.float32)
     except np.linalg.LinAlgError:
         return image
     steps = np.linspace(0, 255, 17).round().astype(np.uint8)
     probe = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(1, -1, 3)
-    found = encode_srgb(light[probe] @ matrix.T)
-    if not np.isfinite(matrix).all() or np.abs(found.astype(int) - probe.astype(int)).max() <= SRGB_LEVELS:
+    difference = _convert(probe, matrix, exponent).astype(int) - probe.astype(int)
+    if not np.isfinite(matrix).all() or np.abs(difference).max() <= SRGB_LEVELS:
         return image
-    pixels = np.asarray(image)
-    result = np.empty_like(pixels)
-    for start in range(0, len(pixels), ROWS_AT_ONCE):
+    return Image.fromarray(_convert(np.asarray(image) if deep is None else deep, matrix, exponent))
+
+
+def _convert(
+    samples: npt.NDArray[np.uint8 | np.uint16], matrix: Floats, exponent: float | None
+) -> npt.NDArray[np.uint8]:
+    most = np.iinfo(samples.dtype).max
+    codes = np.arange(most + 1) / most
+    light = (srgb_to_linear(codes) if exponent is None else codes**exponent).astype(np.float32)
+    result = np.empty(samples.shape, np.uint8)
+    for start in range(0, len(samples), ROWS_AT_ONCE):
         result[start : start + ROWS_AT_ONCE] = encode_srgb(
-            light[pixels[start : start + ROWS_AT_ONCE]] @ matrix.T
+            light[samples[start : start + ROWS_AT_ONCE]] @ matrix.T
         )
-    return Image.fromarray(result)
+    return result
 
 
 def decoding_exponent(gamma: float | None) -> float | None:

@@ -15,6 +15,8 @@ SRGB_LEVELS = 2
 
 # ICC.1:2022 table 19 (data colour space) to the mode of pixels that it is a profile of.
 SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+# Table 18: scanner, monitor, printer, colour space; no links between devices and no named colours.
+CLASSES = ("scnr", "mntr", "prtr", "spac")
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str | None]:
@@ -35,6 +37,8 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str
     transform = None if len(profile) > MAX_PROFILE_BYTES else _transform(profile, image.mode)
     if isinstance(transform, str) or transform is None:
         return _plain(image), None if transform == _IS_SRGB else PROFILE_IGNORED
+    if transform.input_mode == "L":
+        return _by_levels(transform, image), None
     pixels = image if image.mode == transform.input_mode else image.convert(transform.input_mode)
     converted = Image.new("RGB", image.size)
     transform.transform.apply(pixels.getim(), converted.getim())
@@ -42,6 +46,14 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str
 
 
 _IS_SRGB, _IS_BROKEN = "sRGB", "broken"
+
+
+def _by_levels(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
+    """Convert grey pixels by what becomes of the 256 levels."""
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None, :])
+    levels = Image.new("RGB", ramp.size)
+    transform.transform.apply(ramp.getim(), levels.getim())
+    return Image.merge("RGB", [image.point(list(band.tobytes())) for band in levels.split()])
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -54,15 +66,21 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | str:
     try:
         opened = ImageCms.ImageCmsProfile(BytesIO(profile))
         space = SPACES.get(opened.profile.xcolor_space)
-        if space is None or (space != mode and (mode, space) != ("L", "RGB")):
+        if space is None or opened.profile.device_class.strip() not in CLASSES:
             return _IS_BROKEN
+        if space != mode and (mode, space) != ("L", "RGB"):
+            return _IS_BROKEN
+        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+        if space == "L":
+            # LittleCMS would put a coarse table in place of the curve: dark greys of a linear profile lose half their level.
+            flags |= ImageCms.Flags.NOOPTIMIZE
         transform = ImageCms.buildTransform(
             opened,
             ImageCms.createProfile("sRGB"),
             space,
             "RGB",
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            flags=flags,
         )
         return _IS_SRGB if space != "CMYK" and _is_identity(transform, space) else transform
     except MemoryError:

@@ -39,6 +39,13 @@ class Space:
         """Whether it is PQ or HLG."""
         return self.numbers is not None and self.numbers[1] in (cicp.PQ, cicp.HLG)
 
+    @property
+    def stretches(self) -> bool:
+        """Whether dark levels are spread so far that 8 bits are few."""
+        if self.numbers is not None:
+            return self.is_hdr or self.numbers[1] in cicp.GAMMAS
+        return self.png is not None and cicp.decoding_exponent(self.png.gamma) is not None
+
 
 def render(image: ImageFile.ImageFile, name: str, data: bytes) -> tuple[Image.Image, Notes]:
     """Turn a loaded image into sRGB.
@@ -99,7 +106,7 @@ def _take_apart(
     if isinstance(image, TiffImageFile):
         return split_tiff(image, data)
     if chunks is not None:
-        return split_png(image, data, chunks, space.is_hdr)
+        return split_png(image, data, chunks, space.stretches)
     return split(image)
 
 
@@ -120,10 +127,11 @@ def _heed(layers: Layers, space: Space) -> tuple[Image.Image, str | None]:
         if space.is_hdr:
             samples = np.asarray(colours) if layers.deep is None else layers.deep
             return hdr.to_sdr(samples, transfer, cicp.primaries_of(primaries)), None
-        return cicp.convert_space(colours, cicp.primaries_of(primaries), cicp.GAMMAS.get(transfer)), None
+        exponent = cicp.GAMMAS.get(transfer)
+        return cicp.convert_space(colours, cicp.primaries_of(primaries), exponent, layers.deep), None
     if space.profile is None and space.png is not None:
         exponent, chromaticities = cicp.decoding_exponent(space.png.gamma), space.png.chromaticities
         if exponent is not None or chromaticities is not None:
             colours = colours.convert("RGB") if colours.mode == "L" else colours
-            return cicp.convert_space(colours, chromaticities or cicp.SRGB, exponent), None
+            return cicp.convert_space(colours, chromaticities or cicp.SRGB, exponent, layers.deep), None
     return to_srgb(colours, space.profile)
