@@ -5,8 +5,8 @@ JPEGs of scikit-image's photographs, through the same threads that a worker uses
 Without arguments: "plain" decodes in this process, "guarded" in the sandbox's children, which do the model's resize and crop too.
 With --beside another checkout: that build beside this one, each in a process of its own with children of its own, at 512 to 8,000
 pixels; pictures have the proportions and the grain of a camera's, so that a 12-megapixel one is about 3 MB. Shown besides are the
-mean difference of the pixels that the model gets, and the cosine of their vectors by EfficientNet Lite0, beside that which one level
-more or less in a fifth of the pixels makes.
+mean difference of the pixels that the model gets, and the cosine of their vectors by EfficientNet Lite0, beside that which one
+level more or less in a fifth of the pixels makes.
 
 All ways are run in turn, several times, within one run: shares are those of the medians. CPU is that of a process and of its
 children together, which a busy machine changes less than the clock. The children's start is left out.
@@ -202,7 +202,8 @@ def compare_builds(beside: Path, rounds: int) -> None:
         "turns of each, in alternation; camera-like JPEG to ViT-B-32's 224 pixels, in the sandbox"
     )
     print(
-        "pixels       KB each  CPU ms beside    this  times as fast  by the clock  mean difference  cosine: mean    least  of noise"
+        "pixels       KB each  CPU ms beside    this  times as fast  by the clock  mean difference  cosine: mean    least  "
+        "of noise"
     )
     with tempfile.TemporaryDirectory() as folder:
         for side, count in BUILD_SIZES.items():

@@ -35,7 +35,7 @@ from imgvec_pg.images.rendering.version import FIRST, NEWEST  # noqa: E402
 Levels = npt.NDArray[np.uint8]
 RESULT = ROOT / "benchmarks" / "results" / "pictures.txt"
 LEAST_MEAN, LEAST = 0.999, 0.99
-IN_BROWSERS = ("plain", "profile", "hdr", "png")
+IN_BROWSERS = ("plain", "jpeg", "profile", "hdr", "png")
 """Kinds whose files a browser opens and shows the same at any time."""
 CELL, COLUMNS, ROWS = 320, 4, 3
 LIBRARIES = ("pillow", "pillow-heif", "imagecodecs", "tifffile", "numpy", "timm")
@@ -69,7 +69,8 @@ def main() -> int:
     )
     if chromium:
         lines.append(
-            "Chromium: rendering 2 beside what it shows of the same file. It tone-maps HDR by another curve, darker throughout."
+            "Chromium: rendering 2 beside what it shows of the same file. It tone-maps HDR by another curve, darker throughout, "
+            "and shows few bits in 16 as dark as they are stored."
         )
     text = "\n".join(line.rstrip() for line in lines) + "\n"
     print(text, end="")

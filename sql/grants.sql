@@ -7,8 +7,8 @@ BEGIN
             imgvec.calibration, imgvec.golden_vector, imgvec.status, imgvec.failures TO imgvec_reader;
         -- For imgvec.prepare_text. Nothing to write, and not other people's pictures to read.
         GRANT SELECT (id, expires_at, answered_at, error, note) ON imgvec.embedding_request TO imgvec_reader;
-        IF to_regclass('imgvec.blank_pictures') IS NOT NULL THEN
-            GRANT SELECT ON imgvec.blank_pictures TO imgvec_reader;
+        IF to_regclass('imgvec.noted_pictures') IS NOT NULL THEN
+            GRANT SELECT ON imgvec.noted_pictures TO imgvec_reader;
         END IF;
         -- An application's own Alembic tree keeps its versions elsewhere.
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
@@ -32,8 +32,8 @@ BEGIN
             GRANT UPDATE (partitions_seen) ON imgvec.collection TO imgvec_worker;
         END IF;
         -- Comes with revision 0003.
-        IF to_regclass('imgvec.blank_pictures') IS NOT NULL THEN
-            GRANT SELECT ON imgvec.blank_pictures TO imgvec_worker;
+        IF to_regclass('imgvec.noted_pictures') IS NOT NULL THEN
+            GRANT SELECT ON imgvec.noted_pictures TO imgvec_worker;
             GRANT UPDATE (rendering, rendering_since, rendering_from, rendering_after) ON imgvec.collection TO imgvec_worker;
         END IF;
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN

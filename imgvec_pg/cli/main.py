@@ -29,7 +29,7 @@ COMMANDS = {
     "status": ("imgvec_pg.cli.commands.status", "Show progress, queue and workers of each collection."),
     "failures": ("imgvec_pg.cli.commands.failures", "List rows that could not be embedded, and why."),
     "retry": (
-        "imgvec_pg.cli.commands.retry",
+        "imgvec_pg.cli.commands.retry_rows",
         "Enqueue failed rows again, or those that newer rendering changes.",
     ),
     "verify": (

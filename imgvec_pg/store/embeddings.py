@@ -16,6 +16,7 @@ from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.encodings import as_held
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import ImageError, RenderingChangedError
+from imgvec_pg.images.rendering.picture_note import PictureNote
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import DelayedKey, Key, delay_keys, finish_jobs
 from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, ROW_ERRORS, read_like_triggers, short_transaction
@@ -41,7 +42,7 @@ class EmbeddedKey:
     """A key with its embedding: shape (dimensions,), float32, L2 norm 1.
 
     Attributes:
-        blank: What to note of a picture of one single colour; None for any other.
+        note: What to note of its picture; None for most.
     """
 
     key: Key
@@ -49,7 +50,7 @@ class EmbeddedKey:
     embedding: npt.NDArray[np.float32]
     content_hash: bytes
     reference_hash: bytes | None = None
-    blank: str | None = None
+    note: PictureNote | None = None
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ class EmbeddingStore:
 
     def _lock_collection(self, outcomes: Sequence[Outcome], *, alone: bool) -> None:
         # A note is a write of failures too.
-        if alone or any(o.failed or any(key.blank for key in o.embedded) for o in outcomes):
+        if alone or any(o.failed or any(key.note for key in o.embedded) for o in outcomes):
             lock = "exclusive"
         elif any(outcome.embedded for outcome in outcomes):
             lock = "shared"
@@ -234,7 +235,7 @@ class EmbeddingStore:
         newest = newest_by_key(rows)
         if not newest:
             return 0
-        blank = [item for item in newest if item.blank is not None]
+        noted = [(item, item.note) for item in newest if item.note is not None]
         row = self.connection.execute(
             self._write,
             {
@@ -245,10 +246,11 @@ class EmbeddingStore:
                 "content_hashes": [item.content_hash for item in newest],
                 "reference_hashes": [item.reference_hash for item in newest],
                 "precision": precision,
-                "blank_keys": Jsonb([item.key for item in blank]),
-                "blank_versions": [item.version for item in blank],
-                "blank_messages": [item.blank for item in blank],
-                "blank_reference_hashes": [item.reference_hash for item in blank],
+                "note_keys": Jsonb([item.key for item, _ in noted]),
+                "note_versions": [item.version for item, _ in noted],
+                "note_codes": [note.code for _, note in noted],
+                "note_messages": [note.message for _, note in noted],
+                "note_reference_hashes": [item.reference_hash for item, _ in noted],
             },
         ).fetchone()
         return int(row[0]) if row else 0

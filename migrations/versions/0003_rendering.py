@@ -14,7 +14,7 @@ FILES = (
     "tables/collection_rendering.sql",
     "views/failures.sql",
     "views/status.sql",
-    "views/blank_pictures.sql",
+    "views/noted_pictures.sql",
     "grants.sql",
 )
 
@@ -36,7 +36,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute(as_alembic_text("require_no_collections.sql"))
-    op.execute("DROP VIEW imgvec.blank_pictures")
+    op.execute("DROP VIEW imgvec.noted_pictures")
     # The views stay as they are: 0001 makes them so.
     op.execute(
         "ALTER TABLE imgvec.collection DROP COLUMN rendering, DROP COLUMN rendering_since, DROP COLUMN rendering_from, "

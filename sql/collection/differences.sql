@@ -18,7 +18,7 @@ page AS MATERIALIZED (
     FROM page AS p
     WHERE p.imgvec_has_image
       AND NOT EXISTS (SELECT FROM imgvec.{embedding_table} AS e WHERE {e_equals_p})
-      AND NOT EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id} AND f.key = p.imgvec_key AND f.code <> 'blank')
+      AND NOT EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id} AND f.key = p.imgvec_key AND f.code NOT IN ('blank', 'noted'))
       AND NOT EXISTS (SELECT FROM queued AS q WHERE q.key = p.imgvec_key)
 ), changed AS MATERIALIZED (
     SELECT p.*, e.version AS imgvec_version, e.reference_hash IS DISTINCT FROM p.imgvec_reference_hash AS imgvec_is_moved
@@ -29,7 +29,7 @@ page AS MATERIALIZED (
 ), tried_again AS MATERIALIZED (
     SELECT f.key, f.version, f.reference_hash <> p.imgvec_reference_hash AS is_moved
     FROM imgvec.failure AS f JOIN page AS p ON f.key = p.imgvec_key
-    WHERE f.collection_id = {collection_id} AND f.code <> 'blank'
+    WHERE f.collection_id = {collection_id} AND f.code NOT IN ('blank', 'noted')
       AND (f.reference_hash <> p.imgvec_reference_hash OR p.imgvec_content_hash IS NOT NULL)
       AND NOT EXISTS (SELECT FROM queued AS q WHERE q.key = p.imgvec_key)
 )

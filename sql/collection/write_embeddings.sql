@@ -2,7 +2,7 @@
 -- A row that has no image any more gets none, even where it was deleted and came back under the same key.
 -- (In a CASE, the picture of a view is computed for these rows alone: another's expression may fail.)
 -- A newer version is never covered by an older one, nor a newer failure by an older success.
--- Of those written, %(blank_keys)s are of one single colour, which is noted; what was noted of the others goes.
+-- Of those written, something is noted of %(note_keys)s (sql/tables/failure.sql); what was noted of the others goes.
 WITH written AS (
     INSERT INTO imgvec.{embedding_table} AS e ({keys}, embedding, version, content_hash, reference_hash, precision)
     SELECT {w_keys}, w.embedding, w.version, w.content_hash, w.reference_hash, %(precision)s
@@ -29,16 +29,17 @@ WITH written AS (
     DELETE FROM imgvec.failure AS f
     USING ROWS FROM (jsonb_array_elements(%(keys)s::jsonb), unnest(%(versions)b::bigint[])) AS w(key, version)
     WHERE f.collection_id = {collection_id} AND f.key = w.key AND f.version <= w.version
-      AND f.key <> ALL (SELECT jsonb_array_elements(%(blank_keys)s::jsonb))
+      AND f.key <> ALL (SELECT jsonb_array_elements(%(note_keys)s::jsonb))
 ), noted AS (
     INSERT INTO imgvec.failure AS f (collection_id, key, version, code, message, attempts, reference_hash)
-    SELECT {collection_id}, b.key, b.version, 'blank', b.message, 0, b.reference_hash
+    SELECT {collection_id}, b.key, b.version, b.code, b.message, 0, b.reference_hash
     FROM ROWS FROM (
-        jsonb_array_elements(%(blank_keys)s::jsonb),
-        unnest(%(blank_versions)s::bigint[]),
-        unnest(%(blank_messages)s::text[]),
-        unnest(%(blank_reference_hashes)s::bytea[])
-    ) AS b(key, version, message, reference_hash)
+        jsonb_array_elements(%(note_keys)s::jsonb),
+        unnest(%(note_versions)s::bigint[]),
+        unnest(%(note_codes)s::text[]),
+        unnest(%(note_messages)s::text[]),
+        unnest(%(note_reference_hashes)s::bytea[])
+    ) AS b(key, version, code, message, reference_hash)
     WHERE b.key IN (SELECT w.key FROM written AS w)
     ON CONFLICT (collection_id, key) DO UPDATE
         SET version = excluded.version, code = excluded.code, message = excluded.message, attempts = excluded.attempts,

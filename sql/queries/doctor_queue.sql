@@ -9,5 +9,5 @@ SELECT coalesce(sum(jsonb_array_length(j.keys)), 0)::bigint AS waiting,
        (SELECT to_char(max(w.seen_at), 'YYYY-MM-DD HH24:MI TZ') FROM imgvec.worker AS w
         WHERE w.collection_id = %(collection_id)s) AS last_seen,
        (SELECT count(*) FROM imgvec.failure AS f
-        WHERE f.collection_id = %(collection_id)s AND f.code NOT IN ('no_image', 'blank')) AS failures
+        WHERE f.collection_id = %(collection_id)s AND f.code NOT IN ('no_image', 'blank', 'noted')) AS failures
 FROM imgvec.job AS j WHERE j.collection_id = %(collection_id)s;

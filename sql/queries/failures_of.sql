@@ -3,4 +3,4 @@
 SELECT k.position, f.code, f.message
 FROM unnest(%(keys)s::jsonb[]) WITH ORDINALITY AS k(key, position)
 JOIN imgvec.collection AS c ON c.name = %(collection)s
-JOIN imgvec.failure AS f ON f.collection_id = c.id AND f.key = k.key AND f.code NOT IN ('no_image', 'blank');
+JOIN imgvec.failure AS f ON f.collection_id = c.id AND f.key = k.key AND f.code NOT IN ('no_image', 'blank', 'noted');

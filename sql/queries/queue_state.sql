@@ -8,6 +8,6 @@ SELECT coalesce(sum(jsonb_array_length(j.keys)) FILTER (WHERE j.run_after <= now
        count(*) FILTER (WHERE j.deaths > 0) AS quarantined,
        coalesce((SELECT jsonb_object_agg(g.code, g.failed)
                  FROM (SELECT f.code, count(*) AS failed FROM imgvec.failure AS f
-                       WHERE f.collection_id = %(collection_id)s AND f.code <> 'blank' GROUP BY f.code) AS g), '{}') AS failures
+                       WHERE f.collection_id = %(collection_id)s AND f.code NOT IN ('blank', 'noted') GROUP BY f.code) AS g), '{}') AS failures
 FROM imgvec.job AS j CROSS JOIN LATERAL (SELECT coalesce(j.lease_until > now(), false)) AS l(is_leased)
 WHERE j.collection_id = %(collection_id)s;

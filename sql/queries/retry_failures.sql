@@ -1,8 +1,8 @@
--- Enqueue failed keys again at the version that failed, each alone, and forget the failure. Codes null: all but no_image and
--- blank, which are no failures.
+-- Enqueue failed keys again at the version that failed, each alone, and forget the failure. Codes null: all but notes, which
+-- are no failures (sql/tables/failure.sql).
 WITH again AS (
     DELETE FROM imgvec.failure
-    WHERE collection_id = %(collection_id)s AND CASE WHEN %(codes)s::text[] IS NULL THEN code NOT IN ('no_image', 'blank') ELSE code = ANY (%(codes)s::text[]) END
+    WHERE collection_id = %(collection_id)s AND CASE WHEN %(codes)s::text[] IS NULL THEN code NOT IN ('no_image', 'blank', 'noted') ELSE code = ANY (%(codes)s::text[]) END
     RETURNING collection_id, key, version
 ), enqueued AS (
     INSERT INTO imgvec.job (collection_id, version, keys)

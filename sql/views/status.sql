@@ -3,7 +3,7 @@
 -- try. oldest_ready_seconds: how long the one that has waited longest could have been taken. failed: rows that need
 -- somebody; a row whose picture is NULL is none. workers: those seen in the last minute, images_per_second theirs
 -- together, time_left what that makes of waiting. is_listed: whether a first fill has enqueued all rows of the source.
--- blank: rows whose picture is one single colour, embedded all the same (imgvec.blank_pictures).
+-- blank: rows whose picture is one single colour, embedded all the same (imgvec.noted_pictures).
 -- A role that may not see all rows of the source gets null for their numbers.
 CREATE OR REPLACE VIEW imgvec.status WITH (security_barrier) AS
 SELECT c.name AS collection, coalesce(r.source_name, '(dropped)') AS source, m.name AS model,
@@ -33,7 +33,7 @@ LEFT JOIN LATERAL (
     FROM imgvec.job AS j WHERE j.collection_id = c.id
 ) AS q ON visible.rows = 'all'
 LEFT JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE x.code NOT IN ('no_image', 'blank')) AS failed,
+    SELECT count(*) FILTER (WHERE x.code NOT IN ('no_image', 'blank', 'noted')) AS failed,
            count(*) FILTER (WHERE x.code = 'blank') AS blank
     FROM imgvec.failure AS x WHERE x.collection_id = c.id
 ) AS f ON visible.rows = 'all'

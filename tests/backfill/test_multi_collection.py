@@ -1,10 +1,13 @@
 """Several collections of one source in one process: one decoded picture for all."""
 
+import io
 import json
 import random
 import threading
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from imgvec_lines_embedder import ColorLines
 from imgvec_test_embedder import ColorGrid
@@ -12,12 +15,15 @@ from PIL import Image
 from workers import imgvec, picture, random_picture
 
 from imgvec_pg.backfill.batch import shared_decoding
-from imgvec_pg.backfill.batch.shared_decoding import SharedDecoding
+from imgvec_pg.backfill.batch.shared_decoding import SharedDecoding, prepare_picture
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.images.decoding.shrink import decode_resized
+from imgvec_pg.images.rendering.version import FIRST, NEWEST
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.spec import CollectionSpec
@@ -141,6 +147,45 @@ def test_a_picture_is_shared_by_its_bytes_and_a_bad_one_fails_for_all() -> None:
     working = False
     pictures.prepare(grid, red)
     assert pictures._kept == {}
+
+
+def test_models_that_begin_with_one_resize_share_what_is_decoded_for_it() -> None:
+    resize = Resize(24, 24, keeps_aspect=True, resampling=int(Image.Resampling.BICUBIC), crops=True)
+    asked: list[object] = []
+
+    class Resizing(ColorGrid):
+        first_resize: Resize | None = resize
+
+    class Otherwise(ColorGrid):
+        first_resize = replace(resize, width=32, height=32)
+
+    def decode(data: bytes, wanted: Resize | None = None, *, rendering: int) -> Image.Image:
+        asked.append(wanted)
+        return decode_resized(data, wanted, rendering)
+
+    data = random_picture(random.Random(4))
+    pictures = SharedDecoding(decode)
+    models = [pictures.join(Resizing(), lambda: True) for _ in range(2)]
+    alone = prepare_picture(Resizing(), data).prepared.tolist()
+    assert [pictures.prepare(model, data).prepared.tolist() for model in models] == [alone] * 2
+    assert asked == [resize]
+    pictures.join(Otherwise(), lambda: False)
+    pictures.prepare(models[0], data)
+    assert asked == [resize, None]
+
+
+def test_pictures_of_two_renderings_are_not_shared() -> None:
+    pictures = SharedDecoding(decode_image)
+    older, newer = (pictures.join(ColorGrid(), lambda: True) for _ in range(2))
+    samples = np.linspace(0, 1023, 64).reshape(8, 8).astype(np.uint16)
+    buffer = io.BytesIO()
+    Image.fromarray(samples).save(buffer, "PNG")
+    made = [
+        pictures.prepare(older, buffer.getvalue(), FIRST),
+        pictures.prepare(newer, buffer.getvalue(), NEWEST),
+    ]
+    assert made[0].prepared.max() < 4 and made[1].prepared.max() > 128
+    assert pictures.shared == 0
 
 
 def test_many_threads_share() -> None:

@@ -14,10 +14,12 @@ from imgvec_test_embedder import DIMENSIONS, NAME, ColorGrid
 from PIL import Image
 
 from imgvec_pg.backfill.context import PipelineOptions
+from imgvec_pg.backfill.query_server import QueryServer
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.timeouts import Silence
 from imgvec_pg.errors import UsageError
 from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.images.rendering.version import FIRST, NEWEST
@@ -28,6 +30,7 @@ from imgvec_pg.store.integrity import rendering
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.integrity.verify import verify_collection
 from imgvec_pg.store.integrity.verify_images import path_reader
+from imgvec_pg.store.queue.query_requests import claim_requests
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -111,6 +114,24 @@ def test_a_collection_keeps_its_rendering_for_rows_and_queries(database: str, co
     connection.execute("UPDATE imgvec.collection SET rendering = %s", [NEWEST])
     asked = vector_of_image(connection, get_collection(connection), PICTURES[2], "process")
     assert list(asked) == pytest.approx(vector(PICTURES[2], NEWEST), abs=1e-3)
+
+
+def test_a_request_that_names_a_model_is_rendered_by_the_newest_of_its_collections(
+    database: str, connection: Connection
+) -> None:
+    collection = make(connection)
+    with connect(database) as other:
+        server = QueryServer(database, collection.model_id, ColorGrid(), Silence())
+        for version in (FIRST, NEWEST):
+            connection.execute("UPDATE imgvec.collection SET rendering = %s", [version])
+            connection.execute(
+                "SELECT imgvec.enqueue_request(%s, NULL, %s, 60000)", [collection.model_id, PICTURES[2]]
+            )
+            [request] = claim_requests(other, collection.model_id, 5)
+            answer = server.answer(request)
+            assert answer.embedding is not None
+            assert list(answer.embedding) == pytest.approx(vector(PICTURES[2], version), abs=1e-3)
+            connection.execute("DELETE FROM imgvec.embedding_request")
 
 
 def test_retry_lists_and_embeds_anew_the_rows_that_change_and_no_others(
@@ -255,6 +276,25 @@ def test_pictures_of_one_colour_are_embedded_noted_counted_and_listed(
     # An embedding that got lost is found missing, whatever was noted of it.
     connection.execute("DELETE FROM imgvec.photo_grid_embedding")
     assert verify_collection(connection, collection).differences["missing"].rows == 2
+
+
+def test_a_file_that_is_odd_is_noted_with_the_reason(
+    database: str, connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = Image.open(io.BytesIO(PICTURES[1]))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", icc_profile=b"no profile")
+    make(connection, {1: buffer.getvalue(), 2: plain(2, "JPEG")[:-2], 3: plain(3)}, NEWEST)
+    backfill(database)
+    assert sorted(stored(connection)) == [1, 2, 3]
+    assert run(cli, ["failures", "photo_grid", "--noted", "--json", "--dsn", database]) == 0
+    told = {row["key"]["id"]: (row["code"], row["message"]) for row in json.loads(capsys.readouterr().out)}
+    assert told == {
+        1: ("noted", "its colour profile is broken or of another colour space: left out of account"),
+        2: ("noted", "it is a JPEG without its end marker, and has all its pixels"),
+    }
+    assert run(cli, ["failures", "photo_grid", "--blank", "--dsn", database]) == 0
+    assert capsys.readouterr().out == "photo_grid: no such picture\n"
 
 
 def test_blank_goes_with_code_neither_in_the_command_nor_as_one(

@@ -49,7 +49,8 @@ def seconds_to_next_write(connection: Connection, root: Path, most: float = 60) 
 
 def charged_jobs(connection: Connection) -> int:
     """Return the failures, and the jobs that nobody works at and yet were charged with an attempt."""
-    return count(connection, "imgvec.failure") + count(connection, "imgvec.job WHERE attempts > 1")
+    failed = count(connection, "imgvec.failure WHERE code NOT IN ('blank', 'noted')")
+    return failed + count(connection, "imgvec.job WHERE attempts > 1")
 
 
 def meet_black_hole(own: Own, environment: dict[str, str], root: Path, logs: Path) -> tuple[float, float]:

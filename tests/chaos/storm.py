@@ -131,7 +131,7 @@ class Storm:
                 assert "Traceback" not in worker.text(), worker.text()
         with connect(self.database) as connection:
             self.report.check = check(connection, self.root)
-            self.report.charged = count(connection, "imgvec.failure")
+            self.report.charged = count(connection, "imgvec.failure WHERE code NOT IN ('blank', 'noted')")
         self.report.seconds = time.monotonic() - began
         return self.report
 

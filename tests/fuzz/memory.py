@@ -120,7 +120,9 @@ def main() -> int:
 
 def count(connection: Connection) -> int:
     """Return how many rows have failed."""
-    row = connection.execute("SELECT count(*) FROM imgvec.failure").fetchone()
+    row = connection.execute(
+        "SELECT count(*) FROM imgvec.failure WHERE code NOT IN ('blank', 'noted')"
+    ).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -26,8 +26,13 @@ from imgvec_pg.images.decoding import decode, decoder_process, formats, header, 
 from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.images.decoding.decoder_process import CODES, Decoder, KilledError
 from imgvec_pg.images.decoding.header import describe_image
-from imgvec_pg.images.decoding.sandbox import DecodingPool, decode_sandboxed, describe_sandboxed
-from imgvec_pg.images.rendering.version import NEWEST
+from imgvec_pg.images.decoding.sandbox import (
+    DecodingPool,
+    compare_sandboxed,
+    decode_sandboxed,
+    describe_sandboxed,
+)
+from imgvec_pg.images.rendering.version import FIRST, NEWEST
 
 FOLDER = Path(photographs.__file__).parent
 PHOTOGRAPH = (FOLDER / "coffee.png").read_bytes()
@@ -237,6 +242,10 @@ def test_an_answer_that_is_none_is_not_believed(child: Decoder) -> None:
     assert child.is_spent
 
 
+def compare_first(data: bytes) -> float:
+    return compare_sandboxed(data, FIRST)
+
+
 @pytest.mark.parametrize(
     ("call", "reply"),
     [
@@ -246,6 +255,12 @@ def test_an_answer_that_is_none_is_not_believed(child: Decoder) -> None:
         (decode_sandboxed, '{"code": "empty", "message": ["boo"]}'),
         (decode_sandboxed, '{"code": "empty"}'),
         (decode_sandboxed, '{"size": [5000, 5000]}'),
+        (decode_sandboxed, '{"size": [600, 400]}'),
+        (decode_sandboxed, '{"size": [600, 400], "notes": ["boo"]}'),
+        (decode_sandboxed, '{"size": [600, 400], "notes": [[]]}'),
+        (compare_first, '{"difference": 255.5}'),
+        (compare_first, '{"difference": NaN}'),
+        (compare_first, '{"difference": "1"}'),
         (decode_sandboxed, '{"size": [1000000000, 1000000000]}'),
         (decode_sandboxed, '{"size": [1, 1.0]}'),
         (decode_sandboxed, '{"size": [Infinity, 1]}'),

@@ -15,7 +15,9 @@ from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, check_pgvector_version, connect
 from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.errors import DatabaseError
+from imgvec_pg.images.rendering.version import FIRST, NEWEST
 from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.registry import find_collections, get_collection
 
 EXTENSION_COMMENT = re.compile(r"--\n-- Name: SCHEMA imgvec; Type: COMMENT;.*?;\n\n\n", re.DOTALL)
 
@@ -44,6 +46,27 @@ def test_downgrade_refuses_while_there_are_collections(connection: Connection) -
 
 def register(connection: Connection) -> None:
     create_collection(connection, request("tiny", "picture", image=["data"], partitions=2))
+
+
+def test_collections_of_before_keep_the_first_rendering_and_new_ones_get_the_newest(
+    empty_database: str,
+) -> None:
+    with connect(empty_database) as connection:
+        migrations.upgrade(connection, "imgvec_0002")
+        connection.execute("CREATE TABLE picture (id int PRIMARY KEY, data bytea)")
+        connection.execute("INSERT INTO imgvec.model (name, dimensions, has_text) VALUES ('test', 3, true)")
+        connection.execute(
+            "INSERT INTO imgvec.collection (name, model_id, source, key_columns, key_types, key_equality_schemas,"
+            " content_column, watch_columns, has_foreign_key)"
+            " SELECT 'old', id, 'picture', '{id}', '{integer}', '{pg_catalog}', 'data', '{data}', true FROM imgvec.model"
+        )
+        connection.execute("CREATE TABLE imgvec.old_embedding (id int PRIMARY KEY)")
+        # A release may meet a schema that is not migrated yet: it reads collections all the same.
+        assert get_collection(connection, "old").rendering == FIRST
+        migrations.upgrade(connection)
+        register(connection)
+        found = {item.name: item.rendering for item in find_collections(connection)}
+    assert found == {"old": FIRST, "tiny": NEWEST}
 
 
 def test_autogenerate_finds_no_difference(connection: Connection) -> None:

@@ -215,7 +215,9 @@ def count(connection: Connection, what: str) -> int:
 
 def failures(connection: Connection) -> dict[int, str]:
     """Return the failed rows and their codes."""
-    rows = connection.execute("SELECT (key ->> 'id')::integer, code FROM imgvec.failure")
+    rows = connection.execute(
+        "SELECT (key ->> 'id')::integer, code FROM imgvec.failure WHERE code NOT IN ('blank', 'noted')"
+    )
     return {number: code for number, code in rows}  # noqa: C416 - typed
 
 

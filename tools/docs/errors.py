@@ -19,6 +19,7 @@ FAILURE_CODES = (
     ),
     re.compile(r'"code": "([a-z_]+)"'),
     re.compile(r'FailedKey\([^"()]*"([a-z_]+)"'),
+    re.compile(r'^[A-Z]+_CODE = "([a-z_]+)"', re.MULTILINE),
 )
 CONDITION = re.compile(r"\bRAISE (?!EXCEPTION\b|NOTICE\b|WARNING\b|LOG\b|INFO\b|DEBUG\b)([a-z_]+) USING")
 
@@ -26,6 +27,12 @@ CONDITION = re.compile(r"\bRAISE (?!EXCEPTION\b|NOTICE\b|WARNING\b|LOG\b|INFO\b|
 FAILURES = {
     "empty": ("0 bytes", "1"),
     "no_image": ("the row lost its picture while it waited; noted, and no failure", "1"),
+    "blank": (
+        "the picture is one single colour; embedded, noted, and no failure: [blank and odd pictures]"
+        "(../howto/rendering-versions.md#blank-and-odd-pictures)",
+        "1",
+    ),
+    "noted": ("the picture's file is odd; embedded, noted, and no failure", "1"),
     "two_images": ("the row has both a path and bytes", "1"),
     "unidentified": ("the bytes begin like no image: HTML, SVG, text", "1"),
     "format_denied": ("an image or document of another format: TIFF, HEIC, EPS, PSD, PDF, …", "1"),

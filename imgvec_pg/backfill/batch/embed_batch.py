@@ -58,7 +58,7 @@ def embed_batch(
                     result,
                     image.content_hash,
                     pending.reference_hash,
-                    image.blank,
+                    image.note,
                 )
             )
     return list(outcomes.values())

@@ -4,6 +4,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from imgvec_pg.images.rendering.picture_note import PictureNote
 from imgvec_pg.store.queue.jobs import Claim, Job, Key
 
 
@@ -12,12 +13,12 @@ class PreparedImage:
     """A preprocessed image, and the SHA-256 of the bytes it came from.
 
     Attributes:
-        blank: What to note of a picture of one single colour.
+        note: What to note of it; None for most.
     """
 
     prepared: Any
     content_hash: bytes
-    blank: str | None = None
+    note: PictureNote | None = None
 
 
 class HostFuture(Future[PreparedImage]):

@@ -45,7 +45,7 @@ def prepare_image(
     try:
         data = read_picture(ImageReference(path=stored.path, content=stored.content), root, urls, fetch)
         picture = prepare_picture(embedder, data, rendering)
-        return PreparedImage(picture.prepared, hashlib.sha256(data).digest(), picture.blank)
+        return PreparedImage(picture.prepared, hashlib.sha256(data).digest(), picture.note)
     except ImgvecError as error:
         raise _bare(error) from None
     except Exception as error:

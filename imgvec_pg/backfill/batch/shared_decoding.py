@@ -13,7 +13,7 @@ from PIL.Image import Image
 
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.images.decoding.sandbox import decode_for, decode_sandboxed
-from imgvec_pg.images.rendering.blank import describe_blank
+from imgvec_pg.images.rendering.picture_note import PictureNote, note_on
 from imgvec_pg.images.rendering.version import NEWEST
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,11 @@ class PreparedPicture:
     """A picture as a model wants it.
 
     Attributes:
-        blank: What to note of one of a single colour, as the model sees it; None for any other.
+        note: What to note of it, as the model sees it; None for most.
     """
 
     prepared: Any
-    blank: str | None
+    note: PictureNote | None
 
 
 class SharedDecoding:
@@ -102,32 +102,41 @@ class SharedDecoding:
             with self._changed:
                 self._running.pop(digest).set()
 
-    def _decode_for(self, model: "SharedDecodingEmbedder", data: bytes) -> PreparedPicture:
-        image = self._decode(data, rendering=model.rendering)
+    def _decoded(self, model: "SharedDecodingEmbedder", data: bytes) -> Image:
+        """Decode a picture: resized already, and perhaps shrunk on load, where all models begin with one and the same resize."""
+        resizes = {getattr(other.embedder, "first_resize", None) for other in self._models}
+        resize = resizes.pop() if len(resizes) == 1 else None
+        image = (
+            self._decode(data, rendering=model.rendering)
+            if resize is None
+            else self._decode(data, resize, rendering=model.rendering)
+        )
         with self._changed:
             self.decoded += 1
-        blank = describe_blank(image)
-        return PreparedPicture(model.embedder.prepare_image(image), blank)
+        return image
+
+    def _decode_for(self, model: "SharedDecodingEmbedder", data: bytes) -> PreparedPicture:
+        image = self._decoded(model, data)
+        note = note_on(image)
+        return PreparedPicture(model.embedder.prepare_image(image), note)
 
     def _decode_for_all(self, model: "SharedDecodingEmbedder", digest: bytes, data: bytes) -> PreparedPicture:
-        image = self._decode(data, rendering=model.rendering)
-        with self._changed:
-            self.decoded += 1
+        image = self._decoded(model, data)
         others = [
             other
             for other in self._models
             if other is not model and other.rendering in (None, model.rendering) and other.is_working()
         ]
-        blank = describe_blank(image)
+        note = note_on(image)
         # A copy for each but the last: a team's own embedder may well change the picture in place (Pillow's thumbnail).
         prepared = model.embedder.prepare_image(image.copy() if others else image)
         for place, other in enumerate(others, 1):
             try:
                 mine = image if place == len(others) else image.copy()
-                self._keep((digest, other.place), PreparedPicture(other.embedder.prepare_image(mine), blank))
+                self._keep((digest, other.place), PreparedPicture(other.embedder.prepare_image(mine), note))
             except Exception as error:  # it meets the error itself when it asks
                 log.info("an image was not preprocessed for %s: %s", other.embedder.name, error)
-        return PreparedPicture(prepared, blank)
+        return PreparedPicture(prepared, note)
 
     def _keep(self, key: tuple[bytes, int], picture: PreparedPicture) -> None:
         with self._changed:
@@ -168,7 +177,7 @@ class SharedDecodingEmbedder:
         asked: Pictures that it asked for.
         asked_at: When it last did, by the monotonic clock.
         rendering: Of the pictures that it asks for; None before it has.
-        first_resize: None: pictures come whole, and each model resizes them for itself.
+        first_resize: None: SharedDecoding has seen to it, or each model resizes for itself.
     """
 
     first_resize = None
@@ -206,5 +215,5 @@ def prepare_picture(embedder: Embedder, data: bytes, rendering: int = NEWEST) ->
     if shared is not None:
         return shared.prepare(cast(SharedDecodingEmbedder, embedder), data, rendering)
     image = decode_for(embedder, data, rendering)
-    blank = describe_blank(image)
-    return PreparedPicture(embedder.prepare_image(image), blank)
+    note = note_on(image)
+    return PreparedPicture(embedder.prepare_image(image), note)

@@ -14,9 +14,9 @@ from PIL import Image
 
 from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decoding.compare import compare_renderings
 from imgvec_pg.images.decoding.header import describe_image
 from imgvec_pg.images.decoding.protocol import Ended, new_buffer, receive, send
+from imgvec_pg.images.decoding.rendering_difference import compare_renderings
 from imgvec_pg.images.decoding.resource_limits import allow_cpu, confine
 from imgvec_pg.images.decoding.shrink import decode_resized
 from imgvec_pg.images.limits import max_image_bytes, max_pixels
@@ -50,7 +50,7 @@ def _answer(request: dict[str, Any], data: bytes, memory_bytes: int) -> tuple[di
             return {"difference": compare_renderings(data, *request["compare"])}, b""
         resize = None if request["resize"] is None else Resize(**request["resize"])
         image = decode_resized(data, resize, request["rendering"])
-        return {"size": image.size}, image.tobytes()
+        return {"size": image.size, "notes": image.info["notes"]}, image.tobytes()
     except ImageError as error:
         return {"code": error.code, "message": str(error)}, b""
     except MemoryError:

@@ -16,6 +16,7 @@ from imgvec_pg.errors import DecoderError, ImageError
 from imgvec_pg.images.decoding.header import ImageDescription
 from imgvec_pg.images.decoding.protocol import Ended, TooLate, new_buffer, receive, send
 from imgvec_pg.images.limits import decode_cpu_seconds, decode_memory_bytes, decode_seconds, max_pixels
+from imgvec_pg.images.rendering.notes import NOTES
 
 CODES = frozenset({"empty", "unidentified", "format_denied", "truncated", "too_large", "decode_limit"})
 """Reasons that a child may give; docs/reference/errors.md."""
@@ -47,6 +48,11 @@ def check_reply(request: dict[str, Any], reply: dict[str, Any], pixels: memoryvi
             width, height = reply["size"]
             _require(_is_side(width) and _is_side(height) and width * height <= max_pixels(), "size")
             _require(len(pixels) == 3 * width * height, "length")
+            notes = reply["notes"]
+            _require(
+                isinstance(notes, list) and all(isinstance(note, str) and note in NOTES for note in notes),
+                "note",
+            )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an answer without what was asked for: {error}") from error
 

@@ -30,7 +30,7 @@ def decode_sandboxed(data: bytes, resize: Resize | None = None, *, rendering: in
         rendering: Version of the rules, a collection's own where it is embedded or asked for.
 
     Returns:
-        An image of mode RGB.
+        An image of mode RGB, with `notes` in its `info`.
 
     Raises:
         ImageError: What `decode_image` raises, or `decode_limit`: it takes too much memory or time, or its decoder
@@ -45,7 +45,9 @@ def decode_sandboxed(data: bytes, resize: Resize | None = None, *, rendering: in
         "rendering": require_known(rendering),
     }
     fields, pixels = _ask(request, data)
-    return Image.frombytes("RGB", tuple(fields["size"]), pixels)
+    image = Image.frombytes("RGB", tuple(fields["size"]), pixels)
+    image.info["notes"] = tuple(fields["notes"])
+    return image
 
 
 def decode_for(embedder: Embedder, data: bytes, rendering: int) -> Image.Image:

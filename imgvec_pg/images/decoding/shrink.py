@@ -86,8 +86,10 @@ def shrink_on_load(encoded: ImageFile.ImageFile, resize: Resize) -> Shrunk | Non
     """Have a JPEG that is not loaded yet decoded smaller, where it is large enough; None where it is not."""
     if not isinstance(encoded, JpegImageFile):
         return None
-    orientation = read_exif(encoded.info.get("exif")).orientation
     width, height = encoded.size
+    if min(width, height) < SCALES[-1] * LEAST_RATIO * min(resize.width, resize.height):
+        return None  # whichever way up
+    orientation = read_exif(encoded.info.get("exif")).orientation
     size = (height, width) if orientation in (5, 6, 7, 8) else (width, height)
     wanted = resize.size(size)
     scale = next(

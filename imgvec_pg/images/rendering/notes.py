@@ -10,3 +10,6 @@ LATER_FRAME = "later_frame"
 """An animation whose first frame shows nothing: the first that shows anything was taken."""
 BLANK = "blank"
 """One single colour."""
+
+NOTES = frozenset({PROFILE_IGNORED, NO_END, OVER_GREY, LATER_FRAME, BLANK})
+"""All of them."""

@@ -50,11 +50,17 @@ def list_failures(
         return cursor.execute(load_sql("queries/failures.sql"), values).fetchall()
 
 
-def list_blank(connection: Connection, collection: str, limit: int = 100) -> tuple[list[dict[str, Any]], int]:
-    """Return the newest rows whose picture is one single colour: key, message, embedded_at; and how many there are."""
-    values = {"collection": collection, "limit": limit}
+def list_noted(
+    connection: Connection, collection: str, code: str | None = None, limit: int = 100
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the newest rows of whose picture something is noted: key, code, message, embedded_at; and how many there are.
+
+    Args:
+        code: "blank" or "noted"; None for both.
+    """
+    values = {"collection": collection, "code": code, "limit": limit}
     with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(load_sql("queries/blank_pictures.sql"), values).fetchall()
+        rows = cursor.execute(load_sql("queries/noted_pictures.sql"), values).fetchall()
     total = rows[0]["total"] if rows else 0
     return [{name: row[name] for name in row if name != "total"} for row in rows], total
 
