@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from io import BytesIO
-from itertools import cycle
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
@@ -144,8 +144,6 @@ def _planes(names: Iterator[str]) -> Iterator[Golden]:
         for planar in ("contig", "separate"):
             for bits in (8, 16):
                 for compression in (None, "zlib", "lzw"):
-                    if planar == "separate" and bits == 16 and compression is not None:
-                        continue  # the extra `tiff` reads these
                     samples = photograph(next(names)).astype(f"{order}u{bits // 8}") * (
                         257 if bits == 16 else 1
                     )
@@ -162,20 +160,39 @@ def _planes(names: Iterator[str]) -> Iterator[Golden]:
     yield _golden(
         "16 bits in tiles", encode(tiles, photometric="rgb", tile=(64, 64), compression="zlib"), 0, 65535
     )
+    for order in "<>":
+        for layout in ({"tile": (64, 48)}, {"rowsperstrip": 7}):
+            planes = np.moveaxis(photograph(next(names)).astype(f"{order}u2") * 257, -1, 0)
+            data = encode(planes, photometric="rgb", planarconfig="separate", byteorder=order, **layout)
+            yield _golden(f"16 bits separate {order} {layout}", data, 0, 65535)
+    for bits, orientation in product((8, 16), (1, 3, 6, 8)):
+        planes = np.moveaxis(
+            photograph(next(names)).astype(f"u{bits // 8}") * (257 if bits == 16 else 1), -1, 0
+        )
+        tag = [(274, "H", 1, orientation, True)]
+        data = encode(planes, photometric="rgb", planarconfig="separate", extratags=tag)
+        stored = levels_of(data, 0, 2**bits - 1)
+        right = np.ascontiguousarray(np.rot90(stored, {1: 0, 3: 2, 6: 3, 8: 1}[orientation]))
+        yield Golden(f"tiff/{bits} bits separate, orientation {orientation}", data, right, BY)
     few = np.moveaxis(photograph(next(names)).astype(np.uint32) * 4095 // 255, -1, 0).astype(np.uint16)
     data = encode(few, photometric="rgb", planarconfig="separate")
     yield _golden("planes of 12 bits in 16", data, 0, 4095)
 
 
 def _transparent(names: Iterator[str]) -> Iterator[Golden]:
-    for bits in (8, 16):
+    kinds = (("straight", "unassalpha"), ("premultiplied", "assocalpha"))
+    for planar, bits in product(("contig", "separate"), (8, 16)):
         most = 2**bits - 1
-        for kind, extra in (("straight", "unassalpha"), ("premultiplied", "assocalpha")):
+        for kind, extra in kinds:
             colours = photograph(next(names))
             alpha = ellipse(colours.shape)
             stored = colours / 255 * (alpha[:, :, None] if kind == "premultiplied" else 1)
             samples = np.concatenate([stored, alpha[:, :, None]], axis=-1) * most + 0.5
-            data = encode(samples.astype(f"u{bits // 8}"), photometric="rgb", extrasamples=[extra])
+            stored = samples.astype(f"u{bits // 8}")
+            layout = {}
+            if planar == "separate":
+                stored, layout = np.moveaxis(stored, -1, 0), {"planarconfig": planar}
+            data = encode(stored, photometric="rgb", extrasamples=[extra], **layout)
             read = decode(data) / most
             right = (
                 read[..., :3] + 1 - read[..., 3:]
@@ -183,7 +200,7 @@ def _transparent(names: Iterator[str]) -> Iterator[Golden]:
                 else over((read[..., :3] * 255).round().astype(np.uint8), read[..., 3]) / 255
             )
             right = (right.clip(0, 1) * 255 + 0.5).astype(np.uint8)
-            yield Golden(f"tiff/alpha {kind}, {bits} bits", data, right, BY)
+            yield Golden(f"tiff/alpha {kind}, {bits} bits, {planar}", data, right, BY)
 
 
 def _light_inks(names: Iterator[str]) -> Iterator[Golden]:

@@ -10,19 +10,11 @@ from imgvec_pg.images.decoding.formats import damaged, open_image
 from imgvec_pg.images.decoding.jpeg_end import load_without_end
 from imgvec_pg.images.rendering import first, second
 from imgvec_pg.images.rendering.notes import NO_END
+from imgvec_pg.images.rendering.orientation import UPRIGHT
+from imgvec_pg.images.rendering.tiff import has_plain_planes
 from imgvec_pg.images.rendering.version import FIRST, NEWEST
 
 BeforeLoad = Callable[[ImageFile.ImageFile], None]
-# EXIF orientation to what makes it upright; Exif 2.32 section 4.6.4.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def decode_image(
@@ -64,6 +56,8 @@ def _load(
     name: str, encoded: ImageFile.ImageFile, data: bytes, rendering: int
 ) -> tuple[ImageFile.ImageFile, tuple[str, ...]]:
     """Decode the pixels; a JPEG that lacks nothing but its end marker too, which is noted and never shrunk on load."""
+    if rendering != FIRST and has_plain_planes(encoded):
+        return encoded, ()  # read by rendering.tiff
     try:
         encoded.load()
     except OSError:

@@ -34,6 +34,7 @@ def first_frame(image: ImageFile.ImageFile, data: bytes, chunks: PngChunks | Non
 
 def later_frames(image: ImageFile.ImageFile) -> Iterator[Image.Image]:
     """Give the frames after the first, composed, as far as they are sound and their number is reasonable."""
+    size = image.size
     most = min(MAX_FRAMES_TRIED, MAX_PIXELS_TRIED // (image.width * image.height))
     for number in range(1, most):
         try:
@@ -43,7 +44,8 @@ def later_frames(image: ImageFile.ImageFile) -> Iterator[Image.Image]:
             raise
         except Exception:  # the end, or damage that no reader of the first frame would have seen
             return
-        yield image
+        # A GIF's later frame may reach beyond its canvas, and Pillow then takes that for the canvas.
+        yield image if image.size == size else image.crop((0, 0, *size))
 
 
 def _upon_canvas(image: GifImageFile) -> Image.Image:
