@@ -72,10 +72,11 @@ def to_eight_bits(
     elif samples.dtype == np.uint8:
         levels = samples
     elif samples.dtype.kind in "iuf":
-        missing = None if nodata is None or nodata == 0 else samples == samples.dtype.type(nodata)
-        if missing is not None and missing.any():
-            samples = np.where(missing, np.nan, samples.astype(np.float64))
-            bits = None
+        if nodata:  # 0 is as black as any
+            # A fraction was rounded to its type before it was stored.
+            missing = samples == (samples.dtype.type(nodata) if samples.dtype.kind == "f" else nodata)
+            if missing.any():
+                samples, bits = np.where(missing, np.nan, samples.astype(np.float64)), None
         low, high = value_range(samples, bits, smin, smax)
         levels = spread(samples, low, high)
     else:
