@@ -24,6 +24,7 @@ def tiffs() -> Iterator[Golden]:
         _measurements,
         _planes,
         _transparent,
+        _faint,
         _light_inks,
         _ranges,
     ):
@@ -201,6 +202,20 @@ def _transparent(names: Iterator[str]) -> Iterator[Golden]:
             )
             right = (right.clip(0, 1) * 255 + 0.5).astype(np.uint8)
             yield Golden(f"tiff/alpha {kind}, {bits} bits, {planar}", data, right, BY)
+
+
+def _faint(names: Iterator[str]) -> Iterator[Golden]:
+    """Opacity that nowhere reaches a quarter is no opacity of fewer bits."""
+    for planar in ("contig", "separate"):
+        colours = photograph(next(names)).astype(np.uint16) * 257
+        samples = np.dstack([colours, np.full(colours.shape[:2], 65535 // 5, np.uint16)])
+        stored, layout = samples, {}
+        if planar == "separate":
+            stored, layout = np.moveaxis(samples, -1, 0), {"planarconfig": planar}
+        data = encode(stored, photometric="rgb", extrasamples=["unassalpha"], **layout)
+        read = decode(data) / 65535
+        right = over((read[..., :3] * 255).round().astype(np.uint8), read[..., 3])
+        yield Golden(f"tiff/faint alpha, {planar}", data, right, BY)
 
 
 def _light_inks(names: Iterator[str]) -> Iterator[Golden]:

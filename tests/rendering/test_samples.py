@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.rendering.samples import ROWS_AT_ONCE, to_eight_bits
+from imgvec_pg.images.rendering.samples import ROWS_AT_ONCE, opacity, to_eight_bits
 
 DTYPES = ("u1", "<u2", ">u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "?")
 
@@ -56,6 +56,15 @@ def test_sixteen_bits_are_scaled_by_what_is_told_or_else_by_the_highest(
 def test_channels_share_a_scale_and_inks_keep_their_types() -> None:
     assert to_eight_bits(np.array([[[0, 100, 1023]]], np.uint16)).tolist() == [[[0, 25, 255]]]
     assert to_eight_bits(np.array([[[0, 257, 514, 771]]], np.uint16)).tolist() == [[[0, 1, 2, 3]]]
+
+
+def test_opacity_follows_the_bits_of_its_colours_where_it_keeps_to_them() -> None:
+    colours = np.array([[[4095, 9, 9], [9, 9, 9]]], np.uint16)
+    assert opacity(np.array([[4095, 2048]], np.uint16), colours).tolist() == [[255, 128]]
+    assert opacity(np.array([[65535, 2056]], np.uint16), colours).tolist() == [[255, 8]]
+    assert opacity(np.array([[4112, 0]], np.uint16), np.full((1, 2, 3), 65535, np.uint16)).tolist() == [
+        [16, 0]
+    ]
 
 
 def test_rows_beyond_the_first_share_are_scaled_alike() -> None:

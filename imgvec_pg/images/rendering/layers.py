@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from imgvec_pg.images.rendering.png_chunks import GREY, GREY_ALPHA, PngChunks, without_notes
-from imgvec_pg.images.rendering.samples import FEW_BITS_LEVEL, to_eight_bits
+from imgvec_pg.images.rendering.samples import FEW_BITS_LEVEL, opacity, to_eight_bits
 
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 _SWAPPED = {"L": "B", "B": "L", "N": "B" if _NATIVE == "L" else "L"}
@@ -75,7 +75,7 @@ def split_png(image: ImageFile.ImageFile, data: bytes, chunks: PngChunks, want_d
         return split(image)
     colours, alpha = deep[..., :3], None
     if deep.shape[2] == 4:
-        alpha = Image.fromarray(to_eight_bits(deep[..., 3]))
+        alpha = Image.fromarray(opacity(deep[..., 3], colours))
     elif key is not None:
         alpha = _opaque((colours != np.array(key, np.uint16)).any(axis=-1))
     levels = to_eight_bits(colours)
@@ -92,8 +92,9 @@ def split_deep(image: ImageFile.ImageFile, data: bytes) -> Layers:
     deep = sixteen_bits(image, data) if image.mode in ("RGB", "RGBA") and uses_few_bits(image) else None
     if deep is None:
         return split(image)
-    levels = Image.fromarray(to_eight_bits(deep[..., :3]))
-    return Layers(levels, Image.fromarray(to_eight_bits(deep[..., 3])) if image.mode == "RGBA" else None)
+    colours = deep[..., :3]
+    alpha = Image.fromarray(opacity(deep[..., 3], colours)) if image.mode == "RGBA" else None
+    return Layers(Image.fromarray(to_eight_bits(colours)), alpha)
 
 
 def uses_few_bits(image: Image.Image) -> bool:

@@ -12,13 +12,14 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from imgvec_pg.images.rendering.layers import Layers, split, split_deep
 from imgvec_pg.images.rendering.orientation import UPRIGHT
-from imgvec_pg.images.rendering.samples import to_eight_bits
+from imgvec_pg.images.rendering.samples import opacity, to_eight_bits
 
 # TIFF 6.0; 42113 is GDAL's.
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIPS, SAMPLES, ROWS = 256, 257, 258, 259, 262, 273, 277, 278
 MAX_SAMPLE, PLANAR, TILE_WIDTH, TILE_LENGTH, TILES, EXTRA = 281, 284, 322, 323, 324, 338
 FORMAT, SMIN, SMAX, NODATA = 339, 340, 341, 42113
-ORIENTATION = 274
+FILL_ORDER, ORIENTATION = 266, 274
+LOW_BITS_FIRST = 2
 PREMULTIPLIED = 1
 PLAIN_BITS = (8, 16)
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
@@ -37,6 +38,7 @@ class TiffTags:
     white_is_zero: bool
     is_planar: bool
     is_compressed: bool
+    is_reversed: bool
     max_sample: float | None
     smin: float | None
     smax: float | None
@@ -61,6 +63,7 @@ def read_tags(image: TiffImageFile) -> TiffTags:
         white_is_zero=_number(tags, PHOTOMETRIC) == WHITE_IS_ZERO,
         is_planar=_number(tags, PLANAR) == SEPARATE and samples > 1,
         is_compressed=(_number(tags, COMPRESSION) or UNCOMPRESSED) != UNCOMPRESSED,
+        is_reversed=_number(tags, FILL_ORDER) == LOW_BITS_FIRST,
         max_sample=_number(tags, MAX_SAMPLE),
         smin=_number(tags, SMIN),
         smax=_number(tags, SMAX),
@@ -85,7 +88,7 @@ def has_plain_planes(image: ImageFile.ImageFile) -> bool:
     if not isinstance(image, TiffImageFile) or image.mode not in ("RGB", "RGBA"):
         return False
     tags = read_tags(image)
-    return tags.is_planar and not tags.is_compressed and tags.bits in PLAIN_BITS
+    return tags.is_planar and not tags.is_compressed and tags.bits in PLAIN_BITS and not tags.is_reversed
 
 
 def split_tiff(image: TiffImageFile, data: bytes) -> Layers:
@@ -161,7 +164,7 @@ def _split_planes(image: TiffImageFile, data: bytes, tags: TiffTags) -> Layers:
     )
     if image.mode != "RGBA":
         return Layers(_turned(colours, entries))
-    alpha = to_eight_bits(planes[3])
+    alpha = opacity(planes[3], np.moveaxis(planes[:3], 0, -1))
     if _number(entries, EXTRA) == PREMULTIPLIED:
         colours = (
             (colours.astype(np.float32) * 255 / alpha.clip(min=1)[..., None] + 0.5)
