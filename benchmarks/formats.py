@@ -121,7 +121,8 @@ def main() -> None:
     lines = [
         f"One picture of {rgb.shape[1]} x {rgb.shape[0]} pixels ({count:.1f} megapixels) through a fresh child,",
         "resized there to 224.",
-        "Seconds by the clock, other work beside, include loading the library. Megapixels: what 2 GiB of address space let pass at that rate,",
+        "Seconds by the clock, other work beside, include loading the library. Megapixels: what 2 GiB of address",
+        "space let pass at that rate,",
         "the settings' other limits aside.",
         ", ".join(f"{name} {version(name)}" for name in libraries),
         "",

@@ -7,8 +7,8 @@ from PIL import Image, ImageCms
 from trade_files import CAT, TradeFile, all_files, dng, exr, linear, pfm, tiff
 
 from imgvec_pg.images.decoding.decode import decode_image
-from imgvec_pg.images.decoding.exif import UPRIGHT
 from imgvec_pg.images.decoding.header import describe_image
+from imgvec_pg.images.rendering.orientation import UPRIGHT
 from imgvec_pg.images.rendering.version import FIRST
 
 FILES = all_files()

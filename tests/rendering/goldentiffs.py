@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from io import BytesIO
-from itertools import cycle
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,17 @@ FULL = {1: 255, 2: 65535, 4: 2**32 - 1}
 def tiffs() -> Iterator[Golden]:
     """Give all of them."""
     names = cycle(NAMES)
-    for kind in (_whole_numbers, _few_bits, _fractions, _measurements, _planes, _transparent, _ranges):
+    for kind in (
+        _whole_numbers,
+        _few_bits,
+        _fractions,
+        _measurements,
+        _planes,
+        _transparent,
+        _faint,
+        _light_inks,
+        _ranges,
+    ):
         yield from kind(names)
 
 
@@ -135,8 +145,6 @@ def _planes(names: Iterator[str]) -> Iterator[Golden]:
         for planar in ("contig", "separate"):
             for bits in (8, 16):
                 for compression in (None, "zlib", "lzw"):
-                    if planar == "separate" and bits == 16 and compression is not None:
-                        continue  # the extra `tiff` reads these
                     samples = photograph(next(names)).astype(f"{order}u{bits // 8}") * (
                         257 if bits == 16 else 1
                     )
@@ -153,20 +161,39 @@ def _planes(names: Iterator[str]) -> Iterator[Golden]:
     yield _golden(
         "16 bits in tiles", encode(tiles, photometric="rgb", tile=(64, 64), compression="zlib"), 0, 65535
     )
+    for order in "<>":
+        for layout in ({"tile": (64, 48)}, {"rowsperstrip": 7}):
+            planes = np.moveaxis(photograph(next(names)).astype(f"{order}u2") * 257, -1, 0)
+            data = encode(planes, photometric="rgb", planarconfig="separate", byteorder=order, **layout)
+            yield _golden(f"16 bits separate {order} {layout}", data, 0, 65535)
+    for bits, orientation in product((8, 16), (1, 3, 6, 8)):
+        planes = np.moveaxis(
+            photograph(next(names)).astype(f"u{bits // 8}") * (257 if bits == 16 else 1), -1, 0
+        )
+        tag = [(274, "H", 1, orientation, True)]
+        data = encode(planes, photometric="rgb", planarconfig="separate", extratags=tag)
+        stored = levels_of(data, 0, 2**bits - 1)
+        right = np.ascontiguousarray(np.rot90(stored, {1: 0, 3: 2, 6: 3, 8: 1}[orientation]))
+        yield Golden(f"tiff/{bits} bits separate, orientation {orientation}", data, right, BY)
     few = np.moveaxis(photograph(next(names)).astype(np.uint32) * 4095 // 255, -1, 0).astype(np.uint16)
     data = encode(few, photometric="rgb", planarconfig="separate")
     yield _golden("planes of 12 bits in 16", data, 0, 4095)
 
 
 def _transparent(names: Iterator[str]) -> Iterator[Golden]:
-    for bits in (8, 16):
+    kinds = (("straight", "unassalpha"), ("premultiplied", "assocalpha"))
+    for planar, bits in product(("contig", "separate"), (8, 16)):
         most = 2**bits - 1
-        for kind, extra in (("straight", "unassalpha"), ("premultiplied", "assocalpha")):
+        for kind, extra in kinds:
             colours = photograph(next(names))
             alpha = ellipse(colours.shape)
             stored = colours / 255 * (alpha[:, :, None] if kind == "premultiplied" else 1)
             samples = np.concatenate([stored, alpha[:, :, None]], axis=-1) * most + 0.5
-            data = encode(samples.astype(f"u{bits // 8}"), photometric="rgb", extrasamples=[extra])
+            stored = samples.astype(f"u{bits // 8}")
+            layout = {}
+            if planar == "separate":
+                stored, layout = np.moveaxis(stored, -1, 0), {"planarconfig": planar}
+            data = encode(stored, photometric="rgb", extrasamples=[extra], **layout)
             read = decode(data) / most
             right = (
                 read[..., :3] + 1 - read[..., 3:]
@@ -174,7 +201,30 @@ def _transparent(names: Iterator[str]) -> Iterator[Golden]:
                 else over((read[..., :3] * 255).round().astype(np.uint8), read[..., 3]) / 255
             )
             right = (right.clip(0, 1) * 255 + 0.5).astype(np.uint8)
-            yield Golden(f"tiff/alpha {kind}, {bits} bits", data, right, BY)
+            yield Golden(f"tiff/alpha {kind}, {bits} bits, {planar}", data, right, BY)
+
+
+def _faint(names: Iterator[str]) -> Iterator[Golden]:
+    """Opacity that nowhere reaches a quarter is no opacity of fewer bits."""
+    for planar in ("contig", "separate"):
+        colours = photograph(next(names)).astype(np.uint16) * 257
+        samples = np.dstack([colours, np.full(colours.shape[:2], 65535 // 5, np.uint16)])
+        stored, layout = samples, {}
+        if planar == "separate":
+            stored, layout = np.moveaxis(samples, -1, 0), {"planarconfig": planar}
+        data = encode(stored, photometric="rgb", extrasamples=["unassalpha"], **layout)
+        read = decode(data) / 65535
+        right = over((read[..., :3] * 255).round().astype(np.uint8), read[..., 3])
+        yield Golden(f"tiff/faint alpha, {planar}", data, right, BY)
+
+
+def _light_inks(names: Iterator[str]) -> Iterator[Golden]:
+    """Little ink in 16 bits: a light picture, not one of fewer bits."""
+    inks = (255 - photograph(next(names)).astype(np.uint32)) * 257 // 6
+    samples = np.dstack([inks, np.zeros(inks.shape[:2])]).astype(np.uint16)
+    data = encode(samples, photometric="separated")
+    light = 1 - decode(data)[..., :3] / 65535
+    yield Golden("tiff/light CMYK of 16 bits", data, (light * 255 + 0.5).astype(np.uint8), BY)
 
 
 def _ranges(names: Iterator[str]) -> Iterator[Golden]:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from PIL import Image, ImageFile
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.decoding.exif import UPRIGHT, read_exif
+from imgvec_pg.images.decoding.exif import read_exif
 from imgvec_pg.images.decoding.formats import damaged, open_image
 from imgvec_pg.images.decoding.jpeg_end import load_without_end
 from imgvec_pg.images.decoding.trades import decode_by_codec, find_codec
 from imgvec_pg.images.rendering import first, second
 from imgvec_pg.images.rendering.notes import NO_END
+from imgvec_pg.images.rendering.orientation import UPRIGHT
+from imgvec_pg.images.rendering.tiff import has_plain_planes
 from imgvec_pg.images.rendering.version import FIRST, NEWEST
 
 BeforeLoad = Callable[[ImageFile.ImageFile], None]
@@ -63,6 +65,8 @@ def _load(
     name: str, encoded: ImageFile.ImageFile, data: bytes, rendering: int
 ) -> tuple[ImageFile.ImageFile, tuple[str, ...]]:
     """Decode the pixels; a JPEG that lacks nothing but its end marker too, which is noted and never shrunk on load."""
+    if rendering != FIRST and has_plain_planes(encoded):
+        return encoded, ()  # read by rendering.tiff
     try:
         encoded.load()
     except OSError:

@@ -1,26 +1,13 @@
-"""Read the few EXIF tags that matter here without Pillow's own reader, which answers damaged EXIF with warnings."""
+"""Read the few EXIF tags that matter here without Pillow, which answers damaged EXIF with warnings."""
 
 import struct
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
 
-from PIL import Image
-
 # Exif 2.32: tag numbers and types.
 ORIENTATION, EXIF_FOLDER, DATE_TIME_ORIGINAL, OFFSET_TIME_ORIGINAL = 0x0112, 0x8769, 0x9003, 0x9011
 ASCII, SHORT, LONG = 2, 3, 4
 MAX_TEXT_BYTES = 64
-# Orientation to what makes it upright; Exif 2.32 section 4.6.4.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-QUARTER_TURNS = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)

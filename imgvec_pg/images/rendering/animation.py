@@ -1,5 +1,6 @@
 """Animations: which frame stands for one, and what lies outside of a first frame that is smaller than its canvas."""
 
+import struct
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -13,7 +14,7 @@ from imgvec_pg.images.rendering.png_chunks import PngChunks, without_notes
 MAX_FRAMES_TRIED = 60
 MAX_PIXELS_TRIED = 100_000_000
 # WebP container specification: flags of the chunk VP8X, and what a frame's chunk says of its place.
-_FLAGS_AT, _ANIMATED, _WITH_ALPHA = 20, 0x02, 0x10
+_CHUNKS_AT, _FLAGS_AT, _ANIMATED, _WITH_ALPHA = 12, 20, 0x02, 0x10
 
 
 def first_frame(image: ImageFile.ImageFile, data: bytes, chunks: PngChunks | None) -> Image.Image:
@@ -48,7 +49,8 @@ def later_frames(image: ImageFile.ImageFile) -> Iterator[Image.Image]:
             raise
         except Exception:  # the end, or damage that no reader of the first frame would have seen
             return
-        yield image
+        # A GIF's later frame may reach beyond its canvas, and Pillow then takes that for the canvas.
+        yield image if image.size == size else image.crop((0, 0, *size))
 
 
 def _upon_canvas(image: GifImageFile) -> Image.Image:
@@ -80,8 +82,24 @@ def _with_alpha(image: WebPImageFile, data: bytes) -> Image.Image:
     """Decode an animated WebP that announces no transparency with it: outside of its first frame its canvas is transparent."""
     if image.mode != "RGB" or data[12:16] != b"VP8X" or not data[_FLAGS_AT] & _ANIMATED:
         return image
+    if _first_frame_size(data) == image.size:
+        return image
     flagged = bytearray(data)
     flagged[_FLAGS_AT] |= _WITH_ALPHA
     found = WebPImageFile(BytesIO(bytes(flagged)))
     found.load()
     return found if found.getchannel("A").getextrema() != (255, 255) else image
+
+
+def _first_frame_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height of an animated WebP's first frame."""
+    at = _CHUNKS_AT
+    while at + 24 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        if kind == b"ANMF":
+            width, height = (
+                int.from_bytes(data[at + place : at + place + 3], "little") + 1 for place in (14, 17)
+            )
+            return width, height
+        at += 8 + length + length % 2
+    return None

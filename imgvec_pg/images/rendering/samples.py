@@ -6,7 +6,8 @@ The rules, in order (docs/howto/rendering.md):
 2. A range that the file states (SMinSampleValue, SMaxSampleValue) is spread over 0 to 255.
 3. Whole numbers of 0 and more: by the number of bits that the file states where that is less than the type's, else by the
    smallest of 8, 10, 12, 14, 16 and any higher number of bits that holds the highest sample: 10, 12 and 14 bits in 16 are what
-   cameras, X-rays and satellites store. Signed ones of 8 bits have 7.
+   cameras, X-rays and satellites store. Signed ones of 8 bits have 7. Inks (four channels) by their type's: little ink is a light
+   picture.
 4. Whole numbers of which some are below 0, CT numbers among them: between the percentiles 0.1 and 99.9.
 5. Fractions between 0 and 1, give or take a tenth of overshoot, where any reaches a quarter: by 1. Between 0 and 256 where any
    reaches 128: by 255, 8 bits that were filtered. All others: between the percentiles 0.1 and 99.9. Whole numbers in a float
@@ -33,6 +34,7 @@ FAINTEST = 0.25
 """Fractions of which none reaches this are reflectances or the like: no picture meant for viewing is as dark."""
 MOST_STATISTICS = 1_000_000
 """Samples that percentiles are taken of, at even distances."""
+INKS = 4
 ROWS_AT_ONCE = 256
 FEW_BITS_LEVEL = 64
 """The upper byte of a sample of 14 bits in 16 is below this."""
@@ -51,7 +53,7 @@ def to_eight_bits(
 
     Args:
         samples: Shape (height, width) or (height, width, channels), of bool, whole numbers or floats;
-            colours only, no alpha.
+            colours only, no alpha; four channels are inks.
         bits: That the file says are used of each sample; None or the type's own where it does not say.
         white_is_zero: The lowest sample is white.
         smin: What the file says is shown black.
@@ -70,15 +72,27 @@ def to_eight_bits(
     elif samples.dtype == np.uint8:
         levels = samples
     elif samples.dtype.kind in "iuf":
-        missing = None if nodata is None or nodata == 0 else samples == samples.dtype.type(nodata)
-        if missing is not None and missing.any():
-            samples = np.where(missing, np.nan, samples.astype(np.float64))
-            bits = None
+        if nodata:  # 0 is as black as any
+            # A fraction was rounded to its type before it was stored.
+            missing = samples == (samples.dtype.type(nodata) if samples.dtype.kind == "f" else nodata)
+            if missing.any():
+                samples, bits = np.where(missing, np.nan, samples.astype(np.float64)), None
         low, high = value_range(samples, bits, smin, smax)
         levels = spread(samples, low, high)
     else:
         raise TypeError(f"samples of type {samples.dtype}, expected whole numbers or fractions")
     return np.uint8(255) - levels if white_is_zero else levels
+
+
+def opacity(alpha: Samples, colours: Samples) -> Levels:
+    """Scale whole-numbered opacity to 0 to 255: by the bits that its colours use where it keeps to them, else by its type's.
+
+    Args:
+        alpha: Unsigned.
+        colours: Of the same type.
+    """
+    most = value_range(colours)[1]
+    return spread(alpha, 0.0, most if alpha.max() <= most else float(np.iinfo(alpha.dtype).max))
 
 
 def value_range(
@@ -92,6 +106,8 @@ def value_range(
         width = 8 * samples.dtype.itemsize
         if samples.dtype.kind != "f" and bits is not None and bits < width and highest < 2.0**bits:
             return 0.0, 2.0**bits - 1
+        if samples.ndim == 3 and samples.shape[2] == INKS and samples.dtype.kind == "u":
+            return 0.0, 2.0**width - 1
         return 0.0, 127.0 if samples.dtype == np.int8 else 2.0 ** bits_of(highest) - 1
     if not is_whole:
         if lowest >= -OVERSHOOT and FAINTEST <= highest <= 1 + OVERSHOOT:

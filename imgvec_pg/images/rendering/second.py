@@ -59,7 +59,7 @@ def render(image: ImageFile.ImageFile, name: str, data: bytes) -> tuple[Image.Im
         An image of mode RGB, not turned upright, and codes of `rendering.notes`.
 
     Raises:
-        ImageError: `format_denied` for a layout that cannot be read right here, `truncated` for samples that are no numbers.
+        ImageError: `truncated`: no sample is a finite number.
     """
     chunks = read_chunks(data) if name == "PNG" else None
     space = _space_of(image, name, data, chunks)

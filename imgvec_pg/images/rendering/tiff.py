@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from imgvec_pg.errors import ImageError
 from imgvec_pg.images.rendering.layers import Layers, split, split_deep
-from imgvec_pg.images.rendering.samples import to_eight_bits
+from imgvec_pg.images.rendering.orientation import UPRIGHT
+from imgvec_pg.images.rendering.samples import opacity, to_eight_bits
 
 # TIFF 6.0; 42113 is GDAL's.
-BITS, COMPRESSION, PHOTOMETRIC, STRIPS, STRIP_BYTES = 258, 259, 262, 273, 279
-SAMPLES, MAX_SAMPLE, PLANAR, TILES, FORMAT, SMIN, SMAX, NODATA = 277, 281, 284, 324, 339, 340, 341, 42113
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIPS, SAMPLES, ROWS = 256, 257, 258, 259, 262, 273, 277, 278
+MAX_SAMPLE, PLANAR, TILE_WIDTH, TILE_LENGTH, TILES, EXTRA = 281, 284, 322, 323, 324, 338
+FORMAT, SMIN, SMAX, NODATA = 339, 340, 341, 42113
+FILL_ORDER, ORIENTATION = 266, 274
+LOW_BITS_FIRST = 2
+PREMULTIPLIED = 1
+PLAIN_BITS = (8, 16)
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 UNCOMPRESSED, SEPARATE = 1, 2
 WHITE_IS_ZERO = 0
@@ -32,6 +37,8 @@ class TiffTags:
     sample_format: int
     white_is_zero: bool
     is_planar: bool
+    is_compressed: bool
+    is_reversed: bool
     max_sample: float | None
     smin: float | None
     smax: float | None
@@ -55,6 +62,8 @@ def read_tags(image: TiffImageFile) -> TiffTags:
         sample_format=int(_number(tags, FORMAT) or UNSIGNED),
         white_is_zero=_number(tags, PHOTOMETRIC) == WHITE_IS_ZERO,
         is_planar=_number(tags, PLANAR) == SEPARATE and samples > 1,
+        is_compressed=(_number(tags, COMPRESSION) or UNCOMPRESSED) != UNCOMPRESSED,
+        is_reversed=_number(tags, FILL_ORDER) == LOW_BITS_FIRST,
         max_sample=_number(tags, MAX_SAMPLE),
         smin=_number(tags, SMIN),
         smax=_number(tags, SMAX),
@@ -74,15 +83,27 @@ def _number(tags: Any, tag: int) -> float | None:  # noqa: ANN401 - Pillow's dir
         return None
 
 
+def has_plain_planes(image: ImageFile.ImageFile) -> bool:
+    """Whether it has planes of 8 or 16 bits, uncompressed, which Pillow mixes up (16 bits) or refuses (premultiplied)."""
+    if not isinstance(image, TiffImageFile) or image.mode not in ("RGB", "RGBA"):
+        return False
+    tags = read_tags(image)
+    return tags.is_planar and not tags.is_compressed and tags.bits in PLAIN_BITS and not tags.is_reversed
+
+
 def split_tiff(image: TiffImageFile, data: bytes) -> Layers:
     """Take apart a TIFF's first page.
 
+    Args:
+        image: Loaded, except where it `has_plain_planes`.
+
     Raises:
-        ImageError: `format_denied` for a layout that Pillow would garble; `truncated` for one without a finite sample.
+        ImageError: `truncated`: no sample is a finite number.
+        ValueError, IndexError: Planes lie beyond the end.
     """
     tags = read_tags(image)
-    if tags.is_planar and tags.bits > 8:
-        return _split_planar(image, data, tags)
+    if has_plain_planes(image):
+        return _split_planes(image, data, tags)
     if image.mode.startswith("I;16"):
         return _split_grey(np.asarray(image), tags)
     if image.mode in ("I", "F"):
@@ -119,27 +140,42 @@ def _split_grey(samples: npt.NDArray[Any], tags: TiffTags) -> Layers:
     return Layers(Image.fromarray(levels))
 
 
-def _split_planar(image: TiffImageFile, data: bytes, tags: TiffTags) -> Layers:
-    """Read planes of 16 bits that are stored as they are, one behind another; Pillow would mix them up."""
+def _split_planes(image: TiffImageFile, data: bytes, tags: TiffTags) -> Layers:
+    """Read planes that are stored as they are, one behind another."""
     entries: Any = image.tag_v2
-    count = int(_number(entries, SAMPLES) or 1)
-    width, height = image.tag_v2[256], image.tag_v2[257]
-    is_plain = _number(entries, COMPRESSION) == UNCOMPRESSED and TILES not in entries
-    if not is_plain or tags.sample_format != UNSIGNED or tags.bits != 16 or image.mode not in ("RGB", "RGBA"):
-        raise ImageError(
-            "format_denied",
-            f"a TIFF of {count} planes of {tags.bits} bits, compressed or in tiles, is not decoded here: "
-            "pip install 'imgvec-pg[tiff]', or store it uncompressed or by pixels (PlanarConfiguration 1)",
-        )
-    order = "<u2" if entries.prefix == b"II" else ">u2"
-    parts = zip(entries[STRIPS], entries[STRIP_BYTES], strict=True)
-    stored = b"".join(data[start : start + size] for start, size in parts)
-    planes = np.frombuffer(stored, order)[: count * width * height].reshape(count, height, width)
-    samples = np.moveaxis(planes, 0, -1).astype(np.uint16)
-    colours = to_eight_bits(samples[..., :3], bits=tags.used_bits, smin=tags.smin, smax=tags.smax)
-    alpha = (
-        Image.fromarray(to_eight_bits(np.ascontiguousarray(samples[..., 3])))
-        if image.mode == "RGBA"
-        else None
+    count, width, height = int(_number(entries, SAMPLES) or 1), entries[WIDTH], entries[HEIGHT]
+    is_tiled = TILES in entries
+    starts = entries[TILES if is_tiled else STRIPS]
+    across = entries[TILE_WIDTH] if is_tiled else width
+    down = entries[TILE_LENGTH] if is_tiled else min(_number(entries, ROWS) or height, height)
+    shape = (int(down), int(across))
+    columns = -(-width // shape[1])
+    of_a_plane = -(-height // shape[0]) * columns
+    stored = np.dtype(f"{'<' if entries.prefix == b'II' else '>'}u{tags.bits // 8}")
+    planes = np.zeros((count, height, width), stored.newbyteorder("="))
+    for index, start in enumerate(starts[: count * of_a_plane]):
+        plane, place = divmod(index, of_a_plane)
+        top, left = place // columns * shape[0], place % columns * shape[1]
+        rows = shape[0] if is_tiled else min(shape[0], height - top)
+        part = np.frombuffer(data, stored, rows * shape[1], start).reshape(rows, shape[1])
+        planes[plane, top : top + rows, left : left + shape[1]] = part[: height - top, : width - left]
+    colours = to_eight_bits(
+        np.moveaxis(planes[:3], 0, -1), bits=tags.used_bits, smin=tags.smin, smax=tags.smax
     )
-    return Layers(Image.fromarray(colours), alpha)
+    if image.mode != "RGBA":
+        return Layers(_turned(colours, entries))
+    alpha = opacity(planes[3], np.moveaxis(planes[:3], 0, -1))
+    if _number(entries, EXTRA) == PREMULTIPLIED:
+        colours = (
+            (colours.astype(np.float32) * 255 / alpha.clip(min=1)[..., None] + 0.5)
+            .clip(0, 255)
+            .astype(np.uint8)
+        )
+    return Layers(_turned(colours, entries), _turned(alpha, entries))
+
+
+def _turned(levels: npt.NDArray[np.uint8], entries: Any) -> Image.Image:  # noqa: ANN401 - Pillow's directory of tags
+    """Return an image upright, as Pillow does with a TIFF that it loads."""
+    image = Image.fromarray(np.ascontiguousarray(levels))
+    turn = UPRIGHT.get(int(_number(entries, ORIENTATION) or 1))
+    return image if turn is None else image.transpose(turn)

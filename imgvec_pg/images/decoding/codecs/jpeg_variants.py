@@ -5,7 +5,8 @@ from PIL import Image
 
 from imgvec_pg.images.decoding.codecs.jpeg_frame import JpegFrame, read_frame
 from imgvec_pg.images.decoding.codecs.pixels import Meaning, to_rgb
-from imgvec_pg.images.decoding.exif import QUARTER_TURNS, UPRIGHT, read_exif
+from imgvec_pg.images.decoding.exif import read_exif
+from imgvec_pg.images.rendering.orientation import QUARTER_TURNS, UPRIGHT
 
 
 def read_size(data: bytes) -> tuple[int, int]:

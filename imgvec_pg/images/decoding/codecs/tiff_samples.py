@@ -14,7 +14,7 @@ from tifffile import TIFF, TiffFile, TiffPage
 
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.codecs.pixels import Meaning, Samples, to_rgb
-from imgvec_pg.images.decoding.exif import QUARTER_TURNS, UPRIGHT
+from imgvec_pg.images.rendering.orientation import QUARTER_TURNS, UPRIGHT
 
 MAX_PAGES = 16
 """So many are looked at for the first that is no smaller copy of another."""
