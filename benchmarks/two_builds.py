@@ -43,11 +43,11 @@ def main() -> int:
         print(f"{options.script} printed no figures that both builds have", file=sys.stderr)
         return 1
     print(f"{options.script}: {options.rounds} rounds, load {os.getloadavg()[0]:.1f}")
-    print(f"{'':52}{'old':>12}{'new':>12}{'new/old':>9}  of the rounds")
+    print(f"{'':72}{'old':>12}{'new':>12}{'new/old':>9}  of the rounds")
     for name, all_ratios in ratios.items():
         old, new = (statistics.median(column) for column in zip(*values[name], strict=True))
         spread = f"{min(all_ratios):.3f} to {max(all_ratios):.3f}"
-        print(f"{name:52}{old:12,.2f}{new:12,.2f}{statistics.median(all_ratios):9.3f}  {spread}")
+        print(f"{name[-72:]:72}{old:12,.2f}{new:12,.2f}{statistics.median(all_ratios):9.3f}  {spread}")
     return 0
 
 
@@ -62,10 +62,13 @@ def run(checkout: Path, script: str, arguments: list[str]) -> dict[str, float]:
         check=False,
     )
     figures: dict[str, float] = {}
+    label = ""
     for line in done.stdout.splitlines():
-        kind = line.split("  ")[0]
+        kind, _, rest = line.partition("  ")
+        what = rest.strip().split("  ")[0][:24]
+        label = f"{label}, processor time" if what.startswith("the same in processor") else f"{kind} {what}"
         for name, value, unit in FIGURE.findall(line):
-            figures.setdefault(f"{kind}: {name.strip(' ,')} ({unit})"[:52], float(value.replace(",", "")))
+            figures.setdefault(f"{label}: {name.strip(' ,')} ({unit})", float(value.replace(",", "")))
     return figures
 
 
