@@ -31,6 +31,7 @@ from imgvec_pg.store.collection_plan import (
 )
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import find_collections
+from imgvec_pg.store.setup.database_defaults import plan_cursors_for_all_rows
 from imgvec_pg.store.source import resolve_relation
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -265,6 +266,7 @@ def upgrade(alias: str, revision: str = "head") -> None:
     """Bring the schema imgvec to a revision, over a connection and in a transaction of its own."""
     with connect(dsn_of(alias), application_name="imgvec migrate") as connection:
         migrations.upgrade(connection, revision)
+        plan_cursors_for_all_rows(connection)
 
 
 def downgrade(alias: str, revision: str = "base") -> None:
