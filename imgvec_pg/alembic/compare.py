@@ -38,6 +38,7 @@ from imgvec_pg.store.collection_plan import (
     tell_differences,
     tell_remedy,
 )
+from imgvec_pg.store.guarded_columns import full_name
 from imgvec_pg.store.mixin import INFO, SCHEMA, SPEC
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -257,8 +258,7 @@ def _plain(value: object) -> object:
 
 def _type(column: sa.Column[Any]) -> str:
     """Return a key column's type as PostgreSQL names it."""
-    name = column.type.compile(postgresql.dialect()).lower()  # type: ignore[no-untyped-call]
-    return {"varchar": "character varying"}.get(name, name)
+    return full_name(column.type.compile(postgresql.dialect()))  # type: ignore[no-untyped-call]
 
 
 def _metadatas(context: "AutogenContext") -> list[sa.MetaData]:

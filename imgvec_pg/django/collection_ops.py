@@ -61,6 +61,11 @@ class DropLater:
             key = {new if column == old else column: kind for column, kind in self.spec.key_types.items()}
             self.spec = replace(self.spec, image=image, watch=watch, key=key)
 
+    def follow_key_type(self, source: str, column: str, type_name: str | None) -> None:
+        """Note that a key column of the source has had its type changed since."""
+        if self.spec.source == source and column in self.spec.key_types:
+            self.spec = replace(self.spec, key={**self.spec.key_types, column: type_name})
+
     def follow_table(self, old: str, new: str) -> None:
         """Note that a table was renamed since."""
         if self.spec.source == old:

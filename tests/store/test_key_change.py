@@ -169,7 +169,7 @@ def test_partitions_that_would_part_rows_otherwise_are_refused(
     scratch.execute("SET LOCAL TimeZone = 'Asia/Tokyo'")
     scratch.execute(f"ALTER TABLE shop.photo ALTER id TYPE {wide}")  # type: ignore[arg-type]
     with (
-        pytest.raises(CollectionError, match="drop it and create it again. Nothing was changed"),
+        pytest.raises(CollectionError, match=r"drop it and create it again\. Nothing was changed"),
         scratch.transaction(),
     ):
         follow_key(scratch, get_collection(scratch, "photo_test"))
