@@ -15,7 +15,7 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy.dialects import postgresql
 
 from imgvec_pg.alembic.alter_collection import AlterCollectionOp
-from imgvec_pg.alembic.alter_key import AlterCollectionKeyOp, find_collection
+from imgvec_pg.alembic.alter_collection_key import AlterCollectionKeyOp, find_collection
 from imgvec_pg.alembic.collection_ops import CreateCollectionOp
 from imgvec_pg.alembic.index_ops import (
     OPCLASS,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from alembic.autogenerate import renderers
 
 from imgvec_pg.alembic.alter_collection import AlterCollectionOp
-from imgvec_pg.alembic.alter_key import AlterCollectionKeyOp
+from imgvec_pg.alembic.alter_collection_key import AlterCollectionKeyOp
 from imgvec_pg.alembic.collection_ops import OPERATIONS, CollectionOperation
 from imgvec_pg.alembic.index_ops import (
     OPCLASS,

@@ -258,13 +258,27 @@ def collections_over(connection: Connection, table: str) -> list[Collection]:
 
 
 def ensure_schema(alias: str) -> None:
-    """Create the schema imgvec where it is missing, whichever migration comes first.
+    """Create the schema imgvec where it is missing, or upgrade that of an earlier release, whichever migration comes first.
 
     Raises:
-        DatabaseError: The extension is missing and may not be created, or PostgreSQL refused.
+        DatabaseError: The extension is missing and may not be created, PostgreSQL refused, or the upgrade, in a session of its
+            own, would wait for this migration's transaction.
     """
-    if not has_schema(psycopg_connection(alias)):
+    connection = psycopg_connection(alias)
+    if not has_schema(connection):
         upgrade(alias)
+        return
+    revision, newest = migrations.current_revision(connection), migrations.newest_revision()
+    # What is not known is a newer release's, or none of a release's.
+    if revision == newest or revision not in migrations.known_revisions():
+        return
+    row = connection.execute(load_sql("queries/holds_locks.sql")).fetchone()
+    if row is None or row[0]:
+        raise DatabaseError(
+            f"the schema imgvec is at revision {revision}, this release works with {newest}; "
+            "run first: python manage.py migrate imgvec_pg"
+        )
+    upgrade(alias)
 
 
 def upgrade(alias: str, revision: str = "head") -> None:
