@@ -85,8 +85,10 @@ def full_name(type_name: str) -> str:
         return type_name
     start, end = type_name.find("("), type_name.find(")")
     modifier = "" if start < 0 else type_name[start : end + 1].replace(" ", "")
-    if name == "character":
+    if name in ("character", "bit"):
         return name + (modifier or "(1)")
+    if name == "numeric" and modifier and "," not in modifier:
+        return f"{name}{modifier[:-1]},0)"
     if name.startswith("time"):
         first, _, rest = name.partition(" ")
         return f"{first}{modifier} {rest}"
