@@ -48,7 +48,7 @@ BEGIN
                 'text_query', 'text_timeout_ms', 'text_request_limit', 'requests_waiting', 'enqueue_request', 'raise_no_answer', 'ask_worker',
                 'embed_text', 'embed_image', 'prepare_text',
                 'unit_embedding', 'embeddings_of', 'mean_embedding', 'preference', 'combine', 'similarity_matrix', 'fuse',
-                'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at',
+                'cosine_distance', 'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at',
                 'source_hides_rows', 'source_is_open', 'refuse_open', 'rows_visible', 'row_visible', 'embedding_rows', 'index_state'])
         LOOP
             EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', routine, role_name);
