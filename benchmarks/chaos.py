@@ -116,7 +116,9 @@ def run_protocol(at: Place) -> Iterator[Line]:
                 try:
                     run_state_machine_as_test(
                         machine(arena),
-                        settings=settings(drawn, max_examples=400, phases=[Phase.generate], derandomize=True),
+                        settings=settings(
+                            drawn, max_examples=mutants.EXAMPLES, phases=[Phase.generate], derandomize=True
+                        ),
                     )
                     seen, kept = "not caught", False
                 except AssertionError as error:

@@ -40,6 +40,9 @@ def sql_from(folder: Path) -> Iterator[None]:
         sql_templates.load_sql.cache_clear()
 
 
+EXAMPLES = 2000
+"""Runs within which the state machine must catch a mutant; it took at most a tenth of that, whatever was drawn."""
+
 WRITE = "collection/write_embeddings.sql"
 FRESH = "nextval('imgvec.version_seq')"
 
