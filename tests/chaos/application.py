@@ -37,6 +37,7 @@ class Scene:
         faults: What was done to the workers and to the database.
         changes: What the application did.
         refused: Errors other than a lost connection that the application met, by their class.
+        said: What such an error said last.
     """
 
     database: str
@@ -49,6 +50,7 @@ class Scene:
     faults: Counter[str] = field(default_factory=Counter)
     changes: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    said: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Count the first rows as inserted."""
@@ -82,12 +84,14 @@ class Application:
 
     def connect(self) -> Connection:
         """Connect as an application does: with the database's own settings, and not as the library."""
-        return psycopg.connect(self.scene.database, autocommit=True)
+        # What it prepared itself would be refused once a column has another type.
+        return psycopg.connect(self.scene.database, autocommit=True, prepare_threshold=None)
 
     def note(self, error: Exception) -> None:
         """Count an error that is not a server's going away."""
         if isinstance(error, psycopg.Error) and error.sqlstate is not None and not isinstance(error, AWAY):
             self.scene.refused[type(error).__name__] += 1
+            self.scene.said[type(error).__name__] = str(error)
 
     def change_something(self, connection: Connection) -> None:
         """One transaction: change pictures or another column, delete, insert, bring back, or roll back."""

@@ -126,7 +126,7 @@ def session_settings(connection: "psycopg.Connection[tuple[object, ...]]") -> di
 
 def wait_until_open(dsn: str, folder: Path) -> None:
     """Wait for its port."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while True:
         try:
             connect(dsn).close()

@@ -49,7 +49,9 @@ def told(found: Check, scene: Scene, element: Element) -> list[str]:
     lines = [f"{kind}: rows {sorted(ids)[:8]}" for kind, ids in found.problems.items()]
     lines += [f"{what}: {value}" for what, value in element.left_behind(scene).items()]
     refused = {name: number for name, number in scene.refused.items() if name not in element.refusals}
-    return lines + [f"the application was refused {number} x {name}" for name, number in refused.items()]
+    return lines + [
+        f"the application was refused {number} x {scene.said[name]}" for name, number in refused.items()
+    ]
 
 
 @contextmanager

@@ -72,6 +72,7 @@ ELEMENTS: dict[str, Callable[..., Element]] = {
     "migrates": Migrates,
 }
 OWN_SERVERS = ("pgbouncer", "standby promoted")
+NAMES = (*ELEMENTS, *OWN_SERVERS)
 SEEN = (
     ("partitions", mutants.PARTITIONS_NOT_COMPARED),
     ("partitions", mutants.TRUNCATE_FORGETS_NOTHING),

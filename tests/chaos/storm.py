@@ -129,9 +129,12 @@ class Storm:
                 fault()
             application.stop.set()
             playing.join()
-            self.element.settle(self.scene)
-            with connect(self.scene.database) as connection:
-                wait_until(lambda: queued_keys(connection) == 0, "the queue to run empty", 180)
+            try:
+                self.element.settle(self.scene)
+                with connect(self.scene.database) as connection:
+                    wait_until(lambda: queued_keys(connection) == 0, "the queue to run empty", 180)
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {self.state()}") from error
             for worker in self._workers:
                 self.wait_until_ready(worker)
                 worker.send(signal.SIGTERM)
@@ -143,6 +146,18 @@ class Storm:
         self.report.amiss = told(self.report.check, self.scene, self.element)
         self.report.seconds = time.monotonic() - began
         return self.report
+
+    def state(self) -> str:
+        """Return what the queue holds and the workers said last, for whoever asks why nothing goes on."""
+        with connect(self.scene.database) as connection:
+            failed = connection.execute(
+                "SELECT code, count(*), min(message) FROM imgvec.failure GROUP BY code"
+            ).fetchall()
+            jobs = connection.execute(
+                "SELECT count(*), count(token), min(run_after - now()), max(lease_until - now()) FROM imgvec.job"
+            ).fetchone()
+        said = [f"alive {worker.is_alive()}: {worker.text()[-400:]!r}" for worker in self._workers]
+        return f"failures {failed}, jobs, leases, due in, leased for {jobs}; workers {said}"
 
     # Faults
 

@@ -11,7 +11,7 @@ from application import Scene
 from mutants import Mutant, without_guard
 from pgbouncer import needs_pgbouncer
 from squall import run_squall
-from stages import ELEMENTS, OWN_SERVERS, SEEN, stage
+from stages import NAMES, SEEN, stage
 from workers import seed_of_this_run
 
 ROWS = 60
@@ -32,7 +32,7 @@ def scene_at(database: str, folder: Path, environment: dict[str, str]) -> Scene:
     return Scene(database, root, random.Random(seed), environment, ROWS)
 
 
-@pytest.mark.parametrize("name", [marked(name) for name in (*ELEMENTS, *OWN_SERVERS)])
+@pytest.mark.parametrize("name", [marked(name) for name in NAMES])
 def test_each_row_is_current_whatever_happens_to_the_database(
     name: str, database: str, tmp_path: Path, plugin_environment: dict[str, str]
 ) -> None:
