@@ -53,6 +53,10 @@ class CollectionReplacedError(CollectionError):
     """A name now means another collection: it was created again, or an alias was switched."""
 
 
+class CollectionChangedError(CollectionError):
+    """A collection is read or written otherwise now: its key became wider, its table or a column has another name."""
+
+
 class ModelError(ImgvecError):
     """A model cannot be named, loaded or trusted."""
 

@@ -18,7 +18,7 @@ from imgvec_pg.store.queue.jobs import (
     find_waiting_job,
     place_of,
 )
-from imgvec_pg.store.registry import require_same_collection
+from imgvec_pg.store.registry import require_unchanged_collection
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +54,14 @@ class JobClaimer:
         Raises:
             CollectionNotFoundError, CollectionReplacedError: The collection is not the one it was; its queue went
                 with it, and looks empty.
+            CollectionChangedError: It has other columns or types than those that it is read and written by.
         """
         while self.left != 0 and self.throttle.allow(self.connection):
             is_others_turn = self._quarantined_in_a_row >= QUARANTINED_IN_A_ROW
             claim = self._claim(skips_quarantined=is_others_turn)
             self._quarantined_in_a_row = self._quarantined_in_a_row + 1 if claim.is_quarantined else 0
-            require_same_collection(self.connection, self.context.name, self.context.collection)
+            # Behind the claim: what it holds was enqueued under the collection as it is seen here, or an earlier one.
+            require_unchanged_collection(self.connection, self.context.name, self.context.collection)
             if claim.jobs:
                 self.context.stats.activity = WORKING
                 self.leases.add(claim.token, place_of(claim.jobs))
