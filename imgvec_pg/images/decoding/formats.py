@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.limits import MAX_ASPECT, MAX_PIXELS
+from imgvec_pg.images.rendering.png_chunks import without_notes
 from imgvec_pg.settings import more_formats
 
 PREFIX_BYTES = 256
@@ -61,7 +62,7 @@ def open_image(data: bytes) -> tuple[str, ImageFile.ImageFile]:
     if name == "WEBP":  # its reader allocates the whole canvas at once
         _check_size(_webp_size(data))
     try:
-        image = reader(BytesIO(data))
+        image = reader(BytesIO(without_notes(data) if name == "PNG" else data))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
             "too_large", f"the image or a frame of it has more than {MAX_PIXELS} pixels: store it smaller"
