@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import cycle
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from golden import NAMES, Golden, Levels, photograph
 from goldenpngs import chunk
 from goldenpngs import encode as encode_png
+from PIL import Image
 
 BY = "the frames that it was made of"
 # 6 levels of each colour, and a last entry that may be transparent.
@@ -36,7 +38,7 @@ class Placed:
 def animations() -> Iterator[Golden]:
     """Give all of them."""
     names = cycle(NAMES)
-    for kind in (_gifs, _webps, _apngs):
+    for kind in (_gifs, _webps, _apngs, _avifs):
         yield from kind(names)
 
 
@@ -211,3 +213,13 @@ def _apngs(names: Iterator[str]) -> Iterator[Golden]:
     yield Golden("apng/separate stand-in, empty frame first", data, levels, BY, ("later_frame",))
     data = apng((height, width), [Placed(empty)] * 3)
     yield Golden("apng/every frame empty", data, np.full(levels.shape, 255, np.uint8), BY, ("blank",))
+
+
+def _avifs(names: Iterator[str]) -> Iterator[Golden]:
+    levels = photograph(next(names))
+    opaque = np.dstack([levels, np.full(levels.shape[:2], 255, np.uint8)])
+    frames = [Image.fromarray(frame) for frame in (np.zeros_like(opaque), np.zeros_like(opaque), opaque)]
+    stream = BytesIO()
+    frames[0].save(stream, "AVIF", save_all=True, append_images=frames[1:], quality=95, speed=9)
+    data = stream.getvalue()
+    yield Golden("avif/2 empty frames first", data, levels, BY, ("later_frame",), 3)

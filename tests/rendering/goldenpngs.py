@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator
-from itertools import cycle
+from itertools import cycle, product
 from typing import Any
 
 import imagecodecs
@@ -25,6 +25,9 @@ from iccprofile import from_srgb, gamma_curve, rgb_meaning, srgb_curve
 
 BY = "libpng"
 GREY, COLOUR, GREY_ALPHA, COLOUR_ALPHA = 0, 2, 4, 6
+# First row and column, and from each to the next: PNG 3rd edition, section 8.
+_WHOLE = ((0, 0, 1, 1),)
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 _COLOUR_TYPES = {1: GREY, 2: GREY_ALPHA, 3: COLOUR, 4: COLOUR_ALPHA}
 
 
@@ -40,25 +43,32 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def encode(samples: npt.NDArray[Any], bits: int, before: bytes = b"", after: bytes = b"") -> bytes:
+def encode(
+    samples: npt.NDArray[Any], bits: int, before: bytes = b"", after: bytes = b"", interlaced: bool = False
+) -> bytes:
     """Return a PNG of samples of 1 to 16 bits, shape (height, width) or (height, width, channels), rows unfiltered.
 
     Args:
         before: Chunks between IHDR and IDAT.
         after: Chunks between IDAT and IEND.
+        interlaced: In the seven passes of Adam7.
     """
     height, width = samples.shape[:2]
     channels = samples.shape[2] if samples.ndim == 3 else 1
-    rows = samples.reshape(height, -1)
-    if bits < 8:
-        shifts = np.arange(bits - 1, -1, -1)
-        packed = np.packbits((rows[:, :, None] >> shifts & 1).reshape(height, -1).astype(np.uint8), axis=1)
-        body = [b"\0" + row.tobytes() for row in packed]
-    else:
-        body = [b"\0" + row.astype(f">u{bits // 8}").tobytes() for row in rows]
-    header = struct.pack(">IIBBBBB", width, height, bits, _COLOUR_TYPES[channels], 0, 0, 0)
-    pixels = chunk(b"IDAT", zlib.compress(b"".join(body)))
+    parts = [samples[top::down, left::right] for top, left, down, right in (_ADAM7 if interlaced else _WHOLE)]
+    body = b"".join(_rows(part, bits) for part in parts if part.size)
+    header = struct.pack(">IIBBBBB", width, height, bits, _COLOUR_TYPES[channels], 0, 0, interlaced)
+    pixels = chunk(b"IDAT", zlib.compress(body))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + pixels + after + chunk(b"IEND", b"")
+
+
+def _rows(samples: npt.NDArray[Any], bits: int) -> bytes:
+    rows = samples.reshape(samples.shape[0], -1)
+    if bits >= 8:
+        return b"".join(b"\0" + row.astype(f">u{bits // 8}").tobytes() for row in rows)
+    shifts = np.arange(bits - 1, -1, -1)
+    unpacked = (rows[:, :, None] >> shifts & 1).reshape(rows.shape[0], -1).astype(np.uint8)
+    return b"".join(b"\0" + row.tobytes() for row in np.packbits(unpacked, axis=1))
 
 
 def _read(data: bytes) -> npt.NDArray[Any]:
@@ -86,11 +96,14 @@ def _depths(names: Iterator[str]) -> Iterator[Golden]:
         colours = encode(photograph(next(names)).astype(np.uint32) * most // 255, 16)
         yield Golden(f"png/grey, {bits} bits in 16", grey, _to_levels(_read(grey), most), BY)
         yield Golden(f"png/colour, {bits} bits in 16", colours, _to_levels(_read(colours), most), BY)
+    interlaced = encode(photograph(next(names)).astype(np.uint32) * 1023 // 255, 16, interlaced=True)
+    yield Golden("png/colour, 10 bits in 16, interlaced", interlaced, _to_levels(_read(interlaced), 1023), BY)
 
 
 def _keys(names: Iterator[str]) -> Iterator[Golden]:
     """A colour that is transparent, outside of an ellipse."""
-    for bits, channels in ((1, 1), (2, 1), (4, 1), (8, 1), (16, 1), (8, 3), (16, 3)):
+    depths = ((1, 1), (2, 1), (4, 1), (8, 1), (16, 1), (8, 3), (16, 3))
+    for interlaced, (bits, channels) in product((False, True), depths):
         most = 2**bits - 1
         source = photograph(next(names)) if channels == 3 else grey_photograph(next(names))
         samples = (source.astype(np.uint32) * most + 127) // 255
@@ -103,14 +116,15 @@ def _keys(names: Iterator[str]) -> Iterator[Golden]:
         samples[outside] = key if channels == 3 else key[0]
         transparent = (samples.reshape(*source.shape[:2], channels) == key).all(axis=-1)
         body = b"".join(struct.pack(">H", int(value)) for value in key)
-        data = encode(samples, bits, chunk(b"tRNS", body))
+        data = encode(samples, bits, chunk(b"tRNS", body), interlaced=interlaced)
         plain = encode(samples, bits)  # libpng would give an alpha channel in 8 bits alone
         # All that a key leaves of one bit is white, which is laid over grey.
         right = over(
             _to_levels(_read(plain), most if bits >= 8 else 255), 1.0 - transparent, 128 if bits == 1 else 255
         )
         notes = ("over_grey",) if bits == 1 else ()
-        yield Golden(f"png/colour key, {bits} bits, {channels} channels", data, right, BY, notes)
+        label = f"{bits} bits, {channels} channels{', interlaced' * interlaced}"
+        yield Golden(f"png/colour key, {label}", data, right, BY, notes)
 
 
 def _transparent(names: Iterator[str]) -> Iterator[Golden]:

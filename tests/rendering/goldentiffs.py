@@ -17,7 +17,16 @@ FULL = {1: 255, 2: 65535, 4: 2**32 - 1}
 def tiffs() -> Iterator[Golden]:
     """Give all of them."""
     names = cycle(NAMES)
-    for kind in (_whole_numbers, _few_bits, _fractions, _measurements, _planes, _transparent, _ranges):
+    for kind in (
+        _whole_numbers,
+        _few_bits,
+        _fractions,
+        _measurements,
+        _planes,
+        _transparent,
+        _light_inks,
+        _ranges,
+    ):
         yield from kind(names)
 
 
@@ -175,6 +184,15 @@ def _transparent(names: Iterator[str]) -> Iterator[Golden]:
             )
             right = (right.clip(0, 1) * 255 + 0.5).astype(np.uint8)
             yield Golden(f"tiff/alpha {kind}, {bits} bits", data, right, BY)
+
+
+def _light_inks(names: Iterator[str]) -> Iterator[Golden]:
+    """Little ink in 16 bits: a light picture, not one of fewer bits."""
+    inks = (255 - photograph(next(names)).astype(np.uint32)) * 257 // 6
+    samples = np.dstack([inks, np.zeros(inks.shape[:2])]).astype(np.uint16)
+    data = encode(samples, photometric="separated")
+    light = 1 - decode(data)[..., :3] / 65535
+    yield Golden("tiff/light CMYK of 16 bits", data, (light * 255 + 0.5).astype(np.uint8), BY)
 
 
 def _ranges(names: Iterator[str]) -> Iterator[Golden]:

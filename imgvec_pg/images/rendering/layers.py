@@ -10,11 +10,11 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from imgvec_pg.images.rendering.png_chunks import GREY, GREY_ALPHA, PngChunks, without_notes
-from imgvec_pg.images.rendering.samples import FEW_BITS_LEVEL, spread, to_eight_bits, value_range
+from imgvec_pg.images.rendering.samples import FEW_BITS_LEVEL, to_eight_bits
 
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 _SWAPPED = {"L": "B", "B": "L", "N": "B" if _NATIVE == "L" else "L"}
-DEEP_MODES = ("RGB;16", "RGBA;16", "RGBX;16", "CMYK;16")
+DEEP_MODES = ("RGB;16", "RGBA;16", "RGBX;16")
 """Raw modes, less the byte order at their end, of which Pillow takes the upper bytes alone."""
 
 
@@ -85,21 +85,20 @@ def split_png(image: ImageFile.ImageFile, data: bytes, chunks: PngChunks, want_d
 
 
 def split_deep(image: ImageFile.ImageFile, data: bytes) -> Layers:
-    """Take apart an image of 16 bits a channel that Pillow cut to 8, where its samples may use fewer bits than 16."""
-    deep = sixteen_bits(image, data) if uses_few_bits(image) else None
+    """Take apart an image of 16 bits a channel that Pillow cut to 8, where its samples may use fewer bits than 16.
+
+    Little ink is a light picture, and no sign of fewer bits.
+    """
+    deep = sixteen_bits(image, data) if image.mode in ("RGB", "RGBA") and uses_few_bits(image) else None
     if deep is None:
         return split(image)
-    colours = deep if image.mode == "CMYK" else deep[..., :3]
-    levels = spread(colours, *value_range(colours))
-    if image.mode == "RGBA":
-        return Layers(Image.fromarray(levels), Image.fromarray(to_eight_bits(deep[..., 3])))
-    return Layers(Image.fromarray(levels, image.mode))
+    levels = Image.fromarray(to_eight_bits(deep[..., :3]))
+    return Layers(levels, Image.fromarray(to_eight_bits(deep[..., 3])) if image.mode == "RGBA" else None)
 
 
 def uses_few_bits(image: Image.Image) -> bool:
     """Whether colours of 16 bits, cut to their upper 8, may be of 14 or fewer."""
-    bands = image.split()[: 4 if image.mode == "CMYK" else 3]
-    return all(cast(tuple[int, int], band.getextrema())[1] < FEW_BITS_LEVEL for band in bands)
+    return all(cast(tuple[int, int], band.getextrema())[1] < FEW_BITS_LEVEL for band in image.split()[:3])
 
 
 def sixteen_bits(image: ImageFile.ImageFile, data: bytes) -> npt.NDArray[np.uint16] | None:
@@ -126,11 +125,14 @@ def sixteen_bits(image: ImageFile.ImageFile, data: bytes) -> npt.NDArray[np.uint
         )
     again.tile = tiles
     again.load()
-    low = np.asarray(again).astype(np.uint16)
+    low = np.asarray(again)
     if rawmode == "LA;16B":
-        grey, alpha = (low[..., at] << 8 | low[..., at + 1] for at in (0, 2))
+        grey, alpha = (low[..., at].astype(np.uint16) << 8 | low[..., at + 1] for at in (0, 2))
         return np.stack([grey, grey, grey, alpha], axis=-1)
-    return (np.asarray(image).astype(np.uint16) << 8 | low).astype(np.uint16)
+    deep = np.asarray(image).astype(np.uint16)
+    deep <<= 8  # in place: these are the largest arrays of all
+    deep |= low
+    return deep
 
 
 def _opaque(mask: npt.NDArray[np.bool_]) -> Image.Image:

@@ -130,8 +130,13 @@ class PngChunks:
 
 
 def read_chunks(data: bytes) -> PngChunks:
-    """Read what a PNG says of its samples; `data` begins with its signature and IHDR, as of any that Pillow opened."""
-    return PngChunks(data, data[24], data[25])
+    """Read what a PNG says of its samples.
+
+    Raises:
+        StopIteration, IndexError: It has no header, as none that Pillow opened.
+    """
+    header = next(data[start + 8 : end - 4] for kind, start, end in chunks(data) if kind == b"IHDR")
+    return PngChunks(data, header[8], header[9])
 
 
 def without_notes(data: bytes) -> bytes:
