@@ -15,7 +15,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -23,11 +24,14 @@ TESTS = HERE.parent / "tests"
 for folder in ("chaos", "support", "plugins"):
     sys.path.insert(0, str(TESTS / folder))
 
+import application  # noqa: E402
 import beside  # noqa: E402
 import faults  # noqa: E402
 import mutants  # noqa: E402
 import opposite  # noqa: E402
 import protocol  # noqa: E402
+import squall  # noqa: E402
+import stages  # noqa: E402
 import storm  # noqa: E402
 import workers  # noqa: E402
 from hypothesis import HealthCheck, Phase, Verbosity, settings  # noqa: E402
@@ -45,6 +49,8 @@ RESULTS = HERE / "results" / "chaos.txt"
 MOST_SECONDS = 1200.0
 ZOMBIE_ROUNDS = 100
 EXAMPLES = 120
+ELEMENT_PLAN = storm.Plan(rows=1000, kills=5, stops=1, terminations=5, crashes=1)
+MUTANT_PATIENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,9 @@ def run_protocol(at: Place) -> Iterator[Line]:
                 try:
                     run_state_machine_as_test(
                         machine(arena),
-                        settings=settings(drawn, max_examples=400, phases=[Phase.generate], derandomize=True),
+                        settings=settings(
+                            drawn, max_examples=mutants.EXAMPLES, phases=[Phase.generate], derandomize=True
+                        ),
                     )
                     seen, kept = "not caught", False
                 except AssertionError as error:
@@ -138,6 +146,41 @@ def run_storm(at: Place) -> Iterator[Line]:
         yield Line(f"chaos, 4,000 rows: {trouble}", "0", str(number), number == 0)
     took = report.resumed_seconds
     yield Line("work resumed after server kill -9 and restart", "<= 10 s", f"{took:.1f} s", took <= 10)
+
+
+def run_element(name: str, at: Place) -> Iterator[Line]:
+    """1,000 rows, all faults, and one thing that happens to other people's databases; then small, without its guards."""
+    with stages.stage(name) as on:
+        plan = replace(
+            ELEMENT_PLAN, crashes=int(on.server is not None), disturbances=2 * on.element.disturbances
+        )
+        where = at.root, at.logs, at.environment
+        report = storm.Storm(on.server, on.database, *where, plan, at.draw, on.element).run()
+    faults = ", ".join(f"{number} x {fault}" for fault, number in sorted(report.faults.items()))
+    yield Line(f"  {name}", "", f"{faults}; {sum(report.changes.values())} transactions (real)", True)
+    troubles = ", ".join(f"{trouble} {number}" for trouble, number in report.troubles().items())
+    seen = "; ".join([troubles, *report.amiss])
+    yield Line(f"{name}: missing, stale, wrong, double", "0", seen, not report.amiss)
+    for mutant in (mutant for seen_by, mutant in stages.SEEN if seen_by == name):
+        yield run_without_guard(name, mutant, at)
+
+
+def run_without_guard(name: str, mutant: mutants.Mutant, at: Place) -> Line:
+    """The element in small, with a guard taken out."""
+    folder = Path(tempfile.mkdtemp(dir=at.root.parent))
+    (folder / "photos").mkdir()
+    with (
+        mutants.without_guard(mutant, folder) as changed,
+        stages.stage(name, MUTANT_PATIENCE_SECONDS) as on,
+    ):
+        environment = {**at.environment, **changed}
+        scene = application.Scene(on.database, folder / "photos", at.draw, environment, 60)
+        try:
+            amiss = squall.run_squall(scene, on.element)
+        except AssertionError as error:
+            amiss = [str(error)]
+    seen = f"caught: {' '.join(amiss[0].split())[:60]}" if amiss else "not caught"
+    return Line(f"  mutant: {mutant.name}", "caught", seen, bool(amiss))
 
 
 def run_zombies(at: Place) -> Iterator[Line]:
@@ -284,6 +327,7 @@ def run_beside(at: Place) -> Iterator[Line]:
 PARTS: dict[str, Callable[[Place], Iterator[Line]]] = {
     "protocol": run_protocol,
     "storm": run_storm,
+    **{name: partial(run_element, name) for name in stages.NAMES if name != "nothing"},
     "zombies": run_zombies,
     "opposite": run_opposite,
     "black-hole": run_black_hole,

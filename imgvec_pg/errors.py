@@ -53,8 +53,9 @@ class CollectionReplacedError(CollectionError):
     """A name now means another collection: it was created again, or an alias was switched."""
 
 
-class RenderingChangedError(CollectionError):
-    """A collection's pictures are rendered by another version now: what was decoded by the one before is not written."""
+class CollectionChangedError(CollectionError):
+    """A collection is read or written otherwise now: its key became wider, its table or a column has another name, its pictures
+    are rendered by another version."""
 
 
 class ModelError(ImgvecError):

@@ -31,7 +31,7 @@ BEGIN
             GRANT SELECT, DELETE ON imgvec.unseen_change TO imgvec_worker;
             GRANT UPDATE (partitions_seen) ON imgvec.collection TO imgvec_worker;
         END IF;
-        -- Comes with revision 0003.
+        -- Comes with revision 0004.
         IF to_regclass('imgvec.noted_pictures') IS NOT NULL THEN
             GRANT SELECT ON imgvec.noted_pictures TO imgvec_worker;
             GRANT UPDATE (rendering, rendering_since, rendering_from, rendering_after) ON imgvec.collection TO imgvec_worker;
@@ -56,7 +56,7 @@ BEGIN
                 'text_query', 'text_timeout_ms', 'text_request_limit', 'requests_waiting', 'enqueue_request', 'raise_no_answer', 'ask_worker',
                 'embed_text', 'embed_image', 'prepare_text',
                 'unit_embedding', 'embeddings_of', 'mean_embedding', 'preference', 'combine', 'similarity_matrix', 'fuse',
-                'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at',
+                'cosine_distance', 'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at',
                 'source_hides_rows', 'source_is_open', 'refuse_open', 'rows_visible', 'row_visible', 'embedding_rows', 'index_state'])
         LOOP
             EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', routine, role_name);

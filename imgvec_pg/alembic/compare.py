@@ -15,6 +15,7 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy.dialects import postgresql
 
 from imgvec_pg.alembic.alter_collection import AlterCollectionOp
+from imgvec_pg.alembic.alter_collection_key import AlterCollectionKeyOp, find_collection
 from imgvec_pg.alembic.collection_ops import CreateCollectionOp
 from imgvec_pg.alembic.index_ops import (
     OPCLASS,
@@ -28,7 +29,6 @@ from imgvec_pg.alembic.index_ops import (
 from imgvec_pg.alembic.migration_errors import MigrationError, telling
 from imgvec_pg.alembic.render import PGVECTOR_IMPORT
 from imgvec_pg.database.connect import one_line
-from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import ALTERABLE
 from imgvec_pg.store.collection_plan import (
@@ -38,6 +38,7 @@ from imgvec_pg.store.collection_plan import (
     tell_differences,
     tell_remedy,
 )
+from imgvec_pg.store.guarded_columns import full_name
 from imgvec_pg.store.mixin import INFO, SCHEMA, SPEC
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -181,7 +182,7 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
     if connection.execute(sa.text("SELECT to_regclass('imgvec.collection')")).scalar() is None:
         raise MigrationError("the database has no schema imgvec yet; run first: imgvec migrate")
     spec = replace(spec, key=_key(table, spec))
-    found = _find(connection, spec.name)
+    found = find_collection(connection, spec.name)
     if found is None:
         log.info("Detected added collection %r", spec.name)
         upgrade.ops.append(CreateCollectionOp(spec))
@@ -197,6 +198,7 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
         raise MigrationError(
             f'collection "{spec.name}" is not as declared: {tell_differences(refused)}; {tell_remedy(spec.name, refused)}'
         )
+    _follow_key(context, upgrade, found)
     _alter(upgrade, spec, {field: pair for field, pair in changed.items() if field in ALTERABLE}, found)
     if not changed.keys().isdisjoint(INDEX_OPTIONS):
         name = found.embedding_table
@@ -205,6 +207,26 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
         )
         old = replace(new, m=found.m, ef_construction=found.ef_construction)
         upgrade.ops.append(ReplaceHnswIndexOp(new, old))
+
+
+def _follow_key(context: "AutogenContext", upgrade: ops.UpgradeOps, found: Collection) -> None:
+    """Follow a source whose key is of another type already, or will be by what Alembic has found."""
+    types = list(found.source_key_types or found.key_types)
+    key = dict(zip(found.key_columns, types, strict=True))
+    for op in upgrade.ops:
+        if not isinstance(op, ops.ModifyTableOps) or op.table_name != found.source_name:
+            continue
+        if (op.schema or _default(context)) != found.source_schema:
+            continue
+        for change in op.ops:
+            if isinstance(change, ops.AlterColumnOp) and change.column_name in key and change.modify_type:
+                key[change.column_name] = _type_name(change.modify_type)
+    before = dict(zip(found.key_columns, found.key_types, strict=True))
+    if changed := {column: type_name for column, type_name in key.items() if type_name != before[column]}:
+        log.info("Detected changed key type of collection %r", found.name)
+        upgrade.ops.append(
+            AlterCollectionKeyOp(found.name, changed, {name: before[name] for name in changed})
+        )
 
 
 def _alter(upgrade: ops.UpgradeOps, spec: CollectionSpec, changed: Differences, found: Collection) -> None:
@@ -219,13 +241,6 @@ def _alter(upgrade: ops.UpgradeOps, spec: CollectionSpec, changed: Differences, 
         log.info("Detected changed %s of collection %r", " and ".join(changed), spec.name)
         old, settings = ({name: _plain(pair[side]) for name, pair in changed.items()} for side in (0, 1))
         upgrade.ops.append(AlterCollectionOp(spec.name, settings, old))
-
-
-def _find(connection: sa.Connection, name: str) -> Collection | None:
-    """Return the collection of this name, over whichever driver the application has."""
-    statement = load_sql("queries/collections.sql").as_string(None).replace("%(name)s", "(:name)")
-    rows = connection.execute(sa.text(statement.rstrip().removesuffix(";")), {"name": name}).mappings()
-    return next((Collection(**row) for row in rows if row["name"] == name), None)
 
 
 def _same_source(connection: sa.Connection, present: CollectionSpec, spec: CollectionSpec) -> str | None:
@@ -257,8 +272,11 @@ def _plain(value: object) -> object:
 
 def _type(column: sa.Column[Any]) -> str:
     """Return a key column's type as PostgreSQL names it."""
-    name = column.type.compile(postgresql.dialect()).lower()  # type: ignore[no-untyped-call]
-    return {"varchar": "character varying"}.get(name, name)
+    return _type_name(column.type)
+
+
+def _type_name(kind: Any) -> str:  # noqa: ANN401 - a type of SQLAlchemy's
+    return full_name(kind.compile(postgresql.dialect()))  # type: ignore[no-untyped-call]
 
 
 def _metadatas(context: "AutogenContext") -> list[sa.MetaData]:

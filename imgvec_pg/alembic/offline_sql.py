@@ -20,6 +20,7 @@ from imgvec_pg.store.collection_ddl import (
     trigger_names,
 )
 from imgvec_pg.store.collection_plan import collection_over
+from imgvec_pg.store.guarded_columns import full_name
 from imgvec_pg.store.search_functions import render_function
 from imgvec_pg.store.source import KeyColumn, Source
 from imgvec_pg.store.spec import CollectionSpec
@@ -141,7 +142,9 @@ def _supposed_source(spec: CollectionSpec) -> Source:
     Raises:
         MigrationError: The key or its types are missing.
     """
-    types = {column: type_name for column, type_name in spec.key_types.items() if type_name is not None}
+    types = {
+        column: full_name(type_name) for column, type_name in spec.key_types.items() if type_name is not None
+    }
     if not types or len(types) < len(spec.key_types):
         raise MigrationError(
             f'the key of {spec.source} cannot be looked up with --sql; expected key={{"id": "bigint"}} in the operation '

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.util import DispatchPriority
 
-from imgvec_pg.alembic import alter_collection, collection_ops, index_ops
+from imgvec_pg.alembic import alter_collection, alter_collection_key, collection_ops, index_ops
 
 if TYPE_CHECKING:
     from alembic.runtime.plugins import Plugin
 
-__all__ = ["alter_collection", "collection_ops", "index_ops", "module", "setup"]
+__all__ = ["alter_collection", "alter_collection_key", "collection_ops", "index_ops", "module", "setup"]
 
 
 def setup(plugin: "Plugin") -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from alembic.autogenerate import renderers
 
 from imgvec_pg.alembic.alter_collection import AlterCollectionOp
+from imgvec_pg.alembic.alter_collection_key import AlterCollectionKeyOp
 from imgvec_pg.alembic.collection_ops import OPERATIONS, CollectionOperation
 from imgvec_pg.alembic.index_ops import (
     OPCLASS,
@@ -56,6 +57,15 @@ def render_alter(context: "AutogenContext", operation: AlterCollectionOp) -> str
     """Write op.alter_collection(…), with what it changes as it was."""
     context.imports.add(OPERATIONS_IMPORT)
     return _call(context, "alter_collection", [operation.name], {**operation.settings, "old": operation.old})
+
+
+@renderers.dispatch_for(AlterCollectionKeyOp)
+def render_alter_key(context: "AutogenContext", operation: AlterCollectionKeyOp) -> str:
+    """Write op.alter_collection_key(…), with the types as they were."""
+    context.imports.add(OPERATIONS_IMPORT)
+    return _call(
+        context, "alter_collection_key", [operation.name], {"key": operation.key, "old": operation.old}
+    )
 
 
 def render_collection(context: "AutogenContext", operation: CollectionOperation) -> str:

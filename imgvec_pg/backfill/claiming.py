@@ -11,7 +11,6 @@ from imgvec_pg.backfill.context import WorkerContext
 from imgvec_pg.backfill.stats import CLAIM, IDLE, WORKING
 from imgvec_pg.backfill.throttle import Throttle
 from imgvec_pg.database.connect import Connection, one_line
-from imgvec_pg.errors import RenderingChangedError
 from imgvec_pg.store.queue.jobs import (
     BEGINNING,
     Claim,
@@ -19,7 +18,7 @@ from imgvec_pg.store.queue.jobs import (
     find_waiting_job,
     place_of,
 )
-from imgvec_pg.store.registry import require_same_collection
+from imgvec_pg.store.registry import require_unchanged_collection
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +54,14 @@ class JobClaimer:
         Raises:
             CollectionNotFoundError, CollectionReplacedError: The collection is not the one it was; its queue went
                 with it, and looks empty.
-            RenderingChangedError: Its pictures are rendered otherwise now.
+            CollectionChangedError: It has other columns or types than those that it is read and written by.
         """
         while self.left != 0 and self.throttle.allow(self.connection):
             is_others_turn = self._quarantined_in_a_row >= QUARANTINED_IN_A_ROW
             claim = self._claim(skips_quarantined=is_others_turn)
             self._quarantined_in_a_row = self._quarantined_in_a_row + 1 if claim.is_quarantined else 0
-            self._require_same_collection()
+            # Behind the claim: what it holds was enqueued under the collection as it is seen here, or an earlier one.
+            require_unchanged_collection(self.connection, self.context.name, self.context.collection)
             if claim.jobs:
                 self.context.stats.activity = WORKING
                 self.leases.add(claim.token, place_of(claim.jobs))
@@ -78,14 +78,6 @@ class JobClaimer:
             if not self.context.options.follow and not self._is_any_waiting():
                 return
             self.context.pause(POLL_SECONDS)
-
-    def _require_same_collection(self) -> None:
-        before = self.context.collection
-        now = require_same_collection(self.connection, self.context.name, before)
-        if now.rendering != before.rendering:
-            raise RenderingChangedError(
-                f"the pictures of {now.name} are rendered by version {now.rendering} now, no longer by {before.rendering}"
-            )
 
     def _is_any_waiting(self) -> bool:
         self._waiting_job = find_waiting_job(self.connection, self.context.collection.id, self._waiting_job)

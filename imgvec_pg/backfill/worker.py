@@ -25,13 +25,13 @@ from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.timeouts import Silence
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import (
+    CollectionChangedError,
     CollectionNotFoundError,
     CollectionReplacedError,
     DeviceMemoryError,
     ImgvecError,
     ModelError,
     PicturesAwayError,
-    RenderingChangedError,
 )
 from imgvec_pg.images.fetching.application_fetch import find_fetch
 from imgvec_pg.images.fetching.folders import explain_absence
@@ -39,7 +39,7 @@ from imgvec_pg.images.rendering.version import require_known
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.embeddings import EmbeddingStore
 from imgvec_pg.store.queue.jobs import release_jobs
-from imgvec_pg.store.registry import get_collection, require_same_collection
+from imgvec_pg.store.registry import get_collection, require_unchanged_collection
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Worker:
         """Work, and begin again when the database goes away, at no attempt's cost.
 
         With `follow` it also waits for a collection that is dropped, and goes on with the one that its name means
-        then; and for a folder of pictures that goes away.
+        then; and for a folder of pictures that goes away. A collection that changes, as to a wider key, it follows in any case.
 
         Raises:
             ConnectionFailedError: The database stayed away for 15 minutes.
@@ -116,8 +116,8 @@ class Worker:
                 if not self.options.follow:
                     raise CollectionReplacedError(f"{error}; run the same command again") from error
                 log.warning("%s; going on with it", error)
-            except RenderingChangedError as error:
-                log.info("%s; going on by that", error)
+            except CollectionChangedError as error:
+                log.warning("%s; going on with what it is now", error)
             except (*CONNECTION_LOST, CollectionNotFoundError, DeviceMemoryError) as error:
                 self._after_outage = isinstance(error, CONNECTION_LOST)
                 if isinstance(error, CollectionNotFoundError) and not self._may_come_back():
@@ -207,15 +207,15 @@ class Worker:
                 self._release_all(writing.connection)
                 self._wait_for_pictures(error.root, collection, writing.connection)
             except psycopg.ProgrammingError:
-                # A table that is gone: with its collection, perhaps.
-                require_same_collection(writing.connection, self.collection_name, collection)
+                # A table that is gone: with its collection, perhaps, or to another name.
+                require_unchanged_collection(writing.connection, self.collection_name, collection)
                 raise
 
     def _wait_for_pictures(self, root: Path, collection: Collection, connection: Connection) -> None:
         self.stats.rest(WAITING_FOR_PICTURES)
         may_be_empty = collection.content_column is not None
         while explain_absence(root, may_be_empty=may_be_empty) and not self.stop.wait(PICTURES_PAUSE_SECONDS):
-            require_same_collection(connection, self.collection_name, collection)
+            require_unchanged_collection(connection, self.collection_name, collection)
         self.stats.activity = IDLE
 
     def _require_same_model(self, collection: Collection) -> None:

@@ -11,16 +11,18 @@ DEFAULT_EF_SEARCH, MAX_EF_SEARCH = 40, 1000  # HNSW_DEFAULT_EF_SEARCH, HNSW_MAX_
 MAX_CANDIDATES = 20_000
 """Candidates that a search takes from an index at most; an iterative scan remembers all that it met, some 2 KB for each."""
 
+CURSOR_DEFAULT = ("cursor_tuple_fraction", "1")
+"""What every `imgvec migrate` sets where its role owns the database. A cursor is planned for its first tenth, that is by an index
+that ends before all rows have come, with strict_order too; so it is planned as the same query without a cursor."""
 DATABASE_DEFAULTS = {
     "hnsw.iterative_scan": "strict_order",
     "hnsw.max_scan_tuples": "100000",
     "hnsw.scan_mem_multiplier": "4",
-    "cursor_tuple_fraction": "1",
+    CURSOR_DEFAULT[0]: CURSOR_DEFAULT[1],
 }
 """What `imgvec migrate --database-defaults` sets, with which near_* go on where conditions or a large LIMIT need more rows than
 hnsw.ef_search. Such a scan ends by tuples (20,000 by default) or by memory, 144 bytes a row: at work_mem's 4 MB and the
-default multiplier of 1 after some 29,000 rows. So both are raised, to 14 of 16 MB. A cursor is planned for its first tenth, that
-is by an index that ends before all rows have come, with strict_order too; so it is planned as the same query without a cursor."""
+default multiplier of 1 after some 29,000 rows. So both are raised, to 14 of 16 MB."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,6 @@ class OwnConnection(psycopg.Connection[TupleRow]):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - psycopg's own
         super().__init__(*arguments, **options)
         self.settings = {}
-        self.cursor_factory = OwnCursor
 
     @contextmanager
     def transaction(
@@ -88,6 +87,8 @@ def prepare_session(connection: OwnConnection) -> None:
     found = psycopg.Cursor(connection).execute(load_sql("queries/session_settings.sql"), values).fetchall()
     connection.is_pooled = bool(found[0][0])
     connection.settings = {str(row[1]): str(row[2]) for row in found if row[1] is not None and row[0]}
+    if connection.settings:
+        connection.cursor_factory = OwnCursor
     adapt_text(connection)
     # For transactions that psycopg begins; the session's default cannot be had behind a pooler.
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED

@@ -31,6 +31,7 @@ from imgvec_pg.store.collection_plan import (
 )
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import find_collections
+from imgvec_pg.store.setup.database_defaults import plan_cursors_for_all_rows
 from imgvec_pg.store.source import resolve_relation
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -59,6 +60,11 @@ class DropLater:
             )
             key = {new if column == old else column: kind for column, kind in self.spec.key_types.items()}
             self.spec = replace(self.spec, image=image, watch=watch, key=key)
+
+    def follow_key_type(self, source: str, column: str, type_name: str | None) -> None:
+        """Note that a key column of the source has had its type changed since."""
+        if self.spec.source == source and column in self.spec.key_types:
+            self.spec = replace(self.spec, key={**self.spec.key_types, column: type_name})
 
     def follow_table(self, old: str, new: str) -> None:
         """Note that a table was renamed since."""
@@ -252,19 +258,34 @@ def collections_over(connection: Connection, table: str) -> list[Collection]:
 
 
 def ensure_schema(alias: str) -> None:
-    """Create the schema imgvec where it is missing, whichever migration comes first.
+    """Create the schema imgvec where it is missing, or upgrade that of an earlier release, whichever migration comes first.
 
     Raises:
-        DatabaseError: The extension is missing and may not be created, or PostgreSQL refused.
+        DatabaseError: The extension is missing and may not be created, PostgreSQL refused, or the upgrade, in a session of its
+            own, would wait for this migration's transaction.
     """
-    if not has_schema(psycopg_connection(alias)):
+    connection = psycopg_connection(alias)
+    if not has_schema(connection):
         upgrade(alias)
+        return
+    revision, newest = migrations.current_revision(connection), migrations.newest_revision()
+    # What is not known is a newer release's, or none of a release's.
+    if revision == newest or revision not in migrations.known_revisions():
+        return
+    row = connection.execute(load_sql("queries/holds_locks.sql")).fetchone()
+    if row is None or row[0]:
+        raise DatabaseError(
+            f"the schema imgvec is at revision {revision}, this release works with {newest}; "
+            "run first: python manage.py migrate imgvec_pg"
+        )
+    upgrade(alias)
 
 
 def upgrade(alias: str, revision: str = "head") -> None:
     """Bring the schema imgvec to a revision, over a connection and in a transaction of its own."""
     with connect(dsn_of(alias), application_name="imgvec migrate") as connection:
         migrations.upgrade(connection, revision)
+        plan_cursors_for_all_rows(connection)
 
 
 def downgrade(alias: str, revision: str = "base") -> None:

@@ -11,7 +11,7 @@ from django.db.models import Field, Model
 
 from imgvec_pg.django.collection_ops import drops_to_come
 from imgvec_pg.django.indexes import CollectionIndex
-from imgvec_pg.django.renames import follow_column, rename
+from imgvec_pg.django.renames import follow_column, following_key_types, rename
 
 HOOKED = "_imgvec_renames"
 
@@ -48,7 +48,8 @@ def hook_schema_editor() -> None:
         *arguments: Any,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> None:
-        alter_field(self, model, old_field, new_field, *arguments, **options)
+        with following_key_types(self, model, old_field, new_field):
+            alter_field(self, model, old_field, new_field, *arguments, **options)
         columns = old_field.column, new_field.column
         if None not in columns and columns[0] != columns[1]:
             table = model._meta.db_table

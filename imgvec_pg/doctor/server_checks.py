@@ -31,6 +31,7 @@ class ServerFacts:
     pgvector: str | None
     pgvector_offered: str | None
     iterative_scan: str
+    cursor_tuple_fraction: float
     replication_role: str
     is_standby: bool
     is_read_only: bool
@@ -135,6 +136,13 @@ def check_pgvector(facts: ServerFacts) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "database", f"hnsw.iterative_scan is {facts.iterative_scan}")
+    if facts.cursor_tuple_fraction < 1:
+        yield Finding(
+            "info",
+            "database",
+            f"cursor_tuple_fraction is {facts.cursor_tuple_fraction:g}: a cursor over near_* may end after hnsw.ef_search rows",
+            "imgvec migrate, as the database's owner; or ORDER BY distance + 0 in that cursor",
+        )
 
 
 def check_schema(connection: Connection, facts: ServerFacts) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import NearestOptions
 from imgvec_pg.search.query_types import RowKey, show_key
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.guarded_columns import printed
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.source import no_such_column, resolve_relation
 
@@ -53,7 +54,7 @@ def label_rows(connection: Connection, collection: Collection, keys: Sequence[Ke
     if column is None or not keys:
         return {}
     parts = bindable(collection.parts(vector_schema(connection)))
-    statement = render("collection/labels.sql", **parts, label=sql.Identifier("s", column))
+    statement = render("collection/labels.sql", **parts, label=printed(sql.Identifier("s", column)))
     try:
         with connection.transaction():
             rows = connection.execute(statement, {"keys": json.dumps(list(keys), default=str)}).fetchall()

@@ -14,6 +14,7 @@ from imgvec_pg.database.explain import has_ordered_scan
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.bit_index import call_bits, candidate_count
+from imgvec_pg.search.code_of_others import json_columns
 from imgvec_pg.search.query_types import Float32Array, RowKey, vector_text
 from imgvec_pg.search.strategy import CollectionStats, Strategy, find
 from imgvec_pg.search.transaction import bracketed, read_only_transaction
@@ -99,7 +100,7 @@ def find_nearest(
     """
     options = options or NearestOptions()
     schema = vector_schema(connection)
-    search = _Search(collection, target, options, schema)
+    search = _Search(connection, collection, target, options, schema)
     with read_only_transaction(connection, collection, options.where) as cursor:
         # pgvector's settings exist once its library is loaded.
         cursor.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
@@ -110,7 +111,12 @@ class _Search:
     """One search as SQL."""
 
     def __init__(
-        self, collection: Collection, target: Float32Array | RowKey, options: NearestOptions, schema: str
+        self,
+        connection: Connection,
+        collection: Collection,
+        target: Float32Array | RowKey,
+        options: NearestOptions,
+        schema: str,
     ) -> None:
         self.options = options
         self.is_quantized = collection.quantization is not None
@@ -120,9 +126,7 @@ class _Search:
         parts = bindable(collection.parts(schema))
         self.near_call, self.values = _call_near(collection, target, parts)
         wanted = dict.fromkeys([*collection.key_columns, *self.columns])
-        shown = [
-            sql.SQL("pg_catalog.to_jsonb({})").format(sql.Identifier("s", name)) for name in self.columns
-        ]
+        shown = json_columns(connection, collection, self.columns)
         self.parts = {
             **parts,
             **bindable(

@@ -134,7 +134,9 @@ def newest_rows(
     connection: Connection, collection: Collection, columns: Sequence[str], limit: int = 48
 ) -> list[Neighbour]:
     """Return the rows that were embedded last, newest first; their distance is -1."""
-    parts = bindable({**collection.parts(vector_schema(connection)), **shown_columns(collection, columns)})
+    parts = bindable(
+        {**collection.parts(vector_schema(connection)), **shown_columns(connection, collection, columns)}
+    )
     statement = render("collection/newest_rows.sql", **parts)
     with read_only_transaction(connection, collection) as cursor:
         rows = cursor.execute(statement, {"limit": limit}).fetchall()

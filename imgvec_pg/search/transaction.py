@@ -14,6 +14,7 @@ from psycopg.types.json import set_json_loads
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import UsageError
+from imgvec_pg.search.code_of_others import json_columns, refuse_code_of_others
 from imgvec_pg.search.error_mapping import search_error
 from imgvec_pg.store.collection import Collection
 
@@ -25,10 +26,11 @@ def read_only_transaction(
     """Give a cursor in a read-only transaction whose JSON fractions are Decimal.
 
     Raises:
-        UsageError: PostgreSQL does not understand the condition.
+        UsageError: PostgreSQL does not understand the condition, or it calls what others have made and this is a superuser.
         DatabaseError: The role may not read what was asked for, or a function refuses an argument.
     """
     try:
+        refuse_code_of_others(connection, collection, where)
         # A condition cannot do damage here: no writing, and one statement only, as values are bound.
         with connection.transaction(), connection.cursor() as cursor:
             set_json_loads(partial(json.loads, parse_float=Decimal), cursor)
@@ -67,9 +69,11 @@ def bracketed(where: str | None) -> sql.SQL:
     return sql.SQL(f"(\n{where}\n)")
 
 
-def shown_columns(collection: Collection, columns: Sequence[str]) -> dict[str, sql.Composable]:
+def shown_columns(
+    connection: Connection, collection: Collection, columns: Sequence[str]
+) -> dict[str, sql.Composable]:
     """Return the `{parts}` that read columns of the source as JSON."""
-    as_json = [sql.SQL("pg_catalog.to_jsonb({})").format(sql.Identifier("s", name)) for name in columns]
+    as_json = json_columns(connection, collection, columns)
     wanted = dict.fromkeys([*collection.key_columns, *columns])
     return {
         "shown": sql.SQL(", ").join(as_json),

@@ -27,7 +27,7 @@ from imgvec_pg.sqlalchemy.query import (
 )
 from imgvec_pg.sqlalchemy.resolve import AnySelect, EmbeddedSource, resolve, target_of
 from imgvec_pg.sqlalchemy.select_shape import check_select, forbidden_clause
-from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin
+from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin, distance_between
 
 Entities = TypeVarTuple("Entities")
 
@@ -187,7 +187,7 @@ def _by_picture(target: EmbeddedSource, query: Picture) -> sa.FromClause:
         sa.literal(target.name, sa.Text()), sa.literal(query.content, sa.LargeBinary()), type_=HALFVEC()
     )
     vector = sa.select(embedded).scalar_subquery()
-    distance: sa.ColumnElement[float] = table.c.embedding.op("<=>", return_type=sa.Double())(vector)
+    distance = distance_between(table.c.embedding, vector)
     return sa.select(*(table.c[name] for name, _ in target.key), distance.label(DISTANCE)).subquery()
 
 

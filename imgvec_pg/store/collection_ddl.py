@@ -118,9 +118,7 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
     """Return the statements that make a registered collection's objects, in order."""
     parts = collection.parts(schema)
     partitions = collection.partitions
-    clause = sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"]) if partitions else sql.SQL("")
-    comment = sql.Literal(table_comment(collection))
-    statements = [render("collection/embedding_table.sql", **parts, partition_clause=clause, comment=comment)]
+    statements = [embedding_table(collection, schema)]
     statements += [
         render(
             "collection/partition.sql",
@@ -146,6 +144,20 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
     statements.append(policies(collection, schema, hides_rows=source.hides_rows))
     statements.append(render("collection/grants.sql", **parts))
     return statements
+
+
+def embedding_table(collection: Collection, schema: str) -> sql.Composed:
+    """Return what makes the embedding table, without its partitions."""
+    parts = collection.parts(schema)
+    clause = (
+        sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"]) if collection.partitions else sql.SQL("")
+    )
+    return render(
+        "collection/embedding_table.sql",
+        **parts,
+        partition_clause=clause,
+        comment=sql.Literal(table_comment(collection)),
+    )
 
 
 def table_comment(collection: Collection) -> str:

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.encodings import as_held
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
-from imgvec_pg.errors import ImageError, RenderingChangedError
+from imgvec_pg.errors import CollectionChangedError, ImageError
 from imgvec_pg.images.rendering.picture_note import PictureNote
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import DelayedKey, Key, delay_keys, finish_jobs
@@ -176,7 +176,7 @@ class EmbeddingStore:
         Jobs whose lease was lost are dropped: another worker has them.
 
         Raises:
-            RenderingChangedError: The pictures were rendered by a version that is no longer the collection's.
+            CollectionChangedError: The pictures were rendered by a version that is no longer the collection's.
             psycopg.errors.InsufficientPrivilege: Row-level security would hide rows of the source from the role.
             psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected,
             psycopg.errors.SerializationFailure, psycopg.errors.ForeignKeyViolation,
@@ -214,7 +214,7 @@ class EmbeddingStore:
             load_sql("queries/rendering.sql"), {"collection_id": self.collection.id}
         ).fetchone()
         if row is not None and row[0] != self.collection.rendering:
-            raise RenderingChangedError(
+            raise CollectionChangedError(
                 f"the pictures of {self.collection.name} are rendered by version {row[0]} now, no longer by "
                 f"{self.collection.rendering}"
             )

@@ -45,6 +45,28 @@ SETTINGS = {
     "lc_monetary": "C",
 }
 """How values are printed; sql/queries/read_like_triggers.sql sets the same."""
+FULL_NAMES = {
+    "int": "integer",
+    "int4": "integer",
+    "int2": "smallint",
+    "int8": "bigint",
+    "serial": "integer",
+    "smallserial": "smallint",
+    "bigserial": "bigint",
+    "float": "double precision",
+    "float8": "double precision",
+    "float4": "real",
+    "decimal": "numeric",
+    "varchar": "character varying",
+    "char": "character",
+    "varbit": "bit varying",
+    "bool": "boolean",
+    "timestamp": "timestamp without time zone",
+    "timestamptz": "timestamp with time zone",
+    "time": "time without time zone",
+    "timetz": "time with time zone",
+}
+"""Names by which format_type() calls types that people and frameworks call otherwise."""
 SAME_TYPE = {"e": "enum_larger", "r": "range_merge", "m": "multirange_union", "a": "array_larger"}
 """Functions of PostgreSQL's that take two arguments of exactly one type, by the kind of type."""
 
@@ -53,6 +75,24 @@ def bare_name(type_name: str) -> str:
     """Return a type's name without its modifier: "character varying" of "character varying(20)"."""
     start, end = type_name.find("("), type_name.find(")")
     return type_name if start < 0 else (type_name[:start].rstrip() + type_name[end + 1 :])
+
+
+def full_name(type_name: str) -> str:
+    """Return a type's name as format_type() has it: "character varying(20)" of "VARCHAR(20)"; one that is not known as it is."""
+    bare = bare_name(type_name).lower()
+    name = FULL_NAMES.get(bare, bare)
+    if name not in BUILT_IN:
+        return type_name
+    start, end = type_name.find("("), type_name.find(")")
+    modifier = "" if start < 0 else type_name[start : end + 1].replace(" ", "")
+    if name in ("character", "bit"):
+        return name + (modifier or "(1)")
+    if name == "numeric" and modifier and "," not in modifier:
+        return f"{name}{modifier[:-1]},0)"
+    if name.startswith("time"):
+        first, _, rest = name.partition(" ")
+        return f"{first}{modifier} {rest}"
+    return name + modifier
 
 
 def is_built_in(type_name: str) -> bool:

@@ -10,12 +10,32 @@ from imgvec_pg.database.connect import (
 )
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import (
+    CollectionChangedError,
     CollectionNotFoundError,
     CollectionReplacedError,
     UsageError,
 )
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.transactions import read_as_owner
+
+WORKED_BY = (
+    "source_schema",
+    "source_name",
+    "is_partitioned",
+    "reads_as",
+    "key_columns",
+    "key_types",
+    "key_equality_schemas",
+    "source_key_types",
+    "path_column",
+    "content_column",
+    "watch_columns",
+    "url_prefixes",
+    "root",
+    "has_foreign_key",
+    "rendering",
+)
+"""Fields of a collection that a worker's statements are made from, and its pictures."""
 
 
 def find_collections(connection: Connection, name: str | None = None) -> list[Collection]:
@@ -76,3 +96,16 @@ def require_same_collection(connection: Connection, name: str, collection: Colle
         )
         raise CollectionReplacedError(what)
     return found[0]
+
+
+def require_unchanged_collection(connection: Connection, name: str, collection: Collection) -> None:
+    """Check the same, and that the collection is read and written as it was.
+
+    Raises:
+        CollectionNotFoundError, CollectionReplacedError: As require_same_collection.
+        CollectionChangedError: Statements made for it before are not those that it takes now.
+    """
+    now = require_same_collection(connection, name, collection)
+    changed = [field for field in WORKED_BY if getattr(now, field) != getattr(collection, field)]
+    if changed:
+        raise CollectionChangedError(f"collection {collection.name} has changed ({', '.join(changed)})")

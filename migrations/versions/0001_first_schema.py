@@ -65,7 +65,13 @@ def execute_file(name: str) -> None:
     """Run one SQL file as it stands, in --sql mode too."""
     schema = context.config.attributes.get("vector_schema", "public")
     refuse = load_sql("functions/refuse_collection.sql")
-    op.execute(as_alembic_text(name, vector=sql.Identifier(schema), refuse_collection=refuse))
+    parts = {
+        "vector": sql.Identifier(schema),
+        "refuse_collection": refuse,
+        "unseen": sql.SQL(""),
+        "blank": sql.SQL(""),
+    }
+    op.execute(as_alembic_text(name, **parts))
 
 
 def prepare() -> None:

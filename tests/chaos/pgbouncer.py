@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from own import Own, free_port
 from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import connect
+from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.database.local_server.unprivileged import choose_user, make_temporary_directory
 from imgvec_pg.errors import ConnectionFailedError
 
+CARRIED = ("application_name", "client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings")
+"""Settings that pgbouncer itself carries from one session to another for each client."""
 CONFIGURATION = """
 [databases]
 shop = host={socket} port={port} user=postgres dbname=shop
@@ -77,9 +81,52 @@ def pooled(own: Own, size: int) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def left_in_sessions(direct: str, behind: str, sessions: int) -> dict[str, str]:
+    """Return what differs in the sessions of a pool from a fresh one: what one client left to the next.
+
+    Args:
+        direct: How the database is reached without the pool.
+        sessions: How many the pool has; each is looked at.
+    """
+    with psycopg.connect(direct) as fresh:
+        wanted = session_settings(fresh)
+    found: dict[str, str] = {}
+    held = [psycopg.connect(behind, prepare_threshold=None) for _ in range(sessions)]
+    try:
+        # Open transactions: each holds another session.
+        seen = {c.execute("SELECT pg_backend_pid()").fetchone() for c in held}
+        assert len(seen) == sessions
+        for connection in held:
+            settings = session_settings(connection)
+            found |= {name: value for name, value in settings.items() if wanted.get(name, value) != value}
+            for what, query in LEFT.items():
+                row = connection.execute(query).fetchone()  # type: ignore[arg-type]
+                if row != (0,):
+                    found[what] = str(row)
+    finally:
+        for connection in held:
+            connection.close()
+    return found
+
+
+LEFT = {
+    "prepared statements": "SELECT count(*) FROM pg_prepared_statements",
+    "listening channels": "SELECT count(*) FROM pg_listening_channels()",
+    "advisory locks": "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
+}
+
+
+def session_settings(connection: "psycopg.Connection[tuple[object, ...]]") -> dict[str, str]:
+    """Return the settings of a session that are its own to leave behind."""
+    rows = connection.execute("SELECT name, setting FROM pg_settings WHERE name <> ALL (%s)", [list(CARRIED)])
+    # pgvector's own appear once its library is loaded; defaults of the database are those of when a session began.
+    others = {str(name): str(value) for name, value in rows if not str(name).startswith("hnsw.")}
+    return {name: value for name, value in others.items() if name not in DATABASE_DEFAULTS}
+
+
 def wait_until_open(dsn: str, folder: Path) -> None:
     """Wait for its port."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while True:
         try:
             connect(dsn).close()

@@ -5,6 +5,10 @@ have a job in the queue whose result will count. A result under a lease that was
 
 Steps run one after the other; transactions overlap. Of an application's transaction and of a worker's write each may stay
 open over any number of steps, and a write may wait for another one that is open.
+
+What a run does depends on what is drawn and never on how fast the machine is: a statement that does not wait meets locks that
+nobody gives back before it has given up, one that waits does so until the machine ends its wait, no time that passes makes
+a job due, and no VACUUM comes between.
 """
 
 import threading
@@ -12,7 +16,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +43,10 @@ IMAGES = 8
 BROKEN = frozenset({0})
 """Images that cannot be embedded."""
 NOT_WAITING_MS = 5
-WAITING_MS = 250
+WAITING_MS = 100_000
+"""Longer than any run: such a wait is ended by a COMMIT, or else by `Protocol.step_back`."""
+LONG_SECONDS = 7200.0
+"""Leases and delays: a run takes less, so that only `Protocol.let_time_pass` ends them."""
 
 keys = st.sampled_from(KEYS)
 images = st.integers(0, IMAGES - 2)
@@ -58,7 +65,12 @@ class ImpatientStore(EmbeddingStore):
     wait_ms = NOT_WAITING_MS
 
     def write(self, token: uuid.UUID, outcomes: Sequence[Outcome], precision: str, *_: Any) -> Written:
-        return super().write(token, outcomes, precision, self.wait_ms)
+        for outcome in outcomes:
+            outcome.delayed = [replace(delayed, delay_seconds=LONG_SECONDS) for delayed in outcome.delayed]
+        try:
+            return super().write(token, outcomes, precision, self.wait_ms)
+        except psycopg.errors.QueryCanceled as error:
+            raise psycopg.errors.LockNotAvailable("stepped back") from error
 
 
 @dataclass
@@ -88,13 +100,16 @@ class Arena:
             )
             request = CollectionSpec("photo_grid", "photo", ["content"], "color-grid", DIMENSIONS, True)
             collection = create_collection(connection, request)
+            for table in ("photo", "imgvec.photo_grid_embedding", "imgvec.job", "imgvec.failure"):
+                connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
             return cls(dsn, collection, vector_schema(connection))
 
     def connection(self, name: str) -> Connection:
         """Return the connection of this name, outside any transaction of an earlier run."""
         if name not in self.connections:
             self.connections[name] = connect(self.dsn, application_name=name)
-            self.connections[name].execute("SET lock_timeout = '10ms'")
+            # A worker's wait is at most a quarter of the second.
+            self.connections[name].execute("SET lock_timeout = '10ms'; SET deadlock_timeout = '30min'")
         return self.connections[name]
 
     def store(self, name: str) -> "ImpatientStore":
@@ -209,7 +224,7 @@ class Protocol(RuleBasedStateMachine):
                 self.arena.collection.id,
                 uuid.uuid4(),
                 most,
-                lease_seconds=60,
+                lease_seconds=LONG_SECONDS,
                 skips_quarantined=spares,
             )
         except psycopg.errors.LockNotAvailable:
@@ -227,7 +242,7 @@ class Protocol(RuleBasedStateMachine):
                     continue
                 seen = image.content[0]
                 if delayed:
-                    outcome.delayed.append(DelayedKey(key, job.version, job.attempts, 60.0))
+                    outcome.delayed.append(DelayedKey(key, job.version, job.attempts, LONG_SECONDS))
                 elif seen in BROKEN:
                     outcome.failed.append(FailedKey(key, job.version, "truncated", "cut short", job.attempts))
                 else:
@@ -235,9 +250,13 @@ class Protocol(RuleBasedStateMachine):
             outcomes.append(outcome)
         self.in_hand.append(Batch(claim, outcomes))
 
-    @rule(key=keys, image=images, most=st.integers(1, 3), holds=st.booleans())
-    def be_overtaken(self, key: int, image: int, most: int, holds: bool) -> None:
-        """Work is taken, the row changes again, and another worker is quicker with that: it has written, or all but."""
+    @rule(key=keys, image=images, most=st.integers(1, 3), holds=st.booleans(), follows=st.booleans())
+    def be_overtaken(self, key: int, image: int, most: int, holds: bool, follows: bool) -> None:
+        """Work is taken, the row changes again, and another worker is quicker with that: it has written, or all but.
+
+        With `follows`, what was overtaken is written right then.
+        """
+        first = len(self.in_hand)
         self.change("application 1", "image", key, image, True)
         self.take(most, False)
         self.change("application 2", "image", key, image + 1, True)
@@ -245,6 +264,18 @@ class Protocol(RuleBasedStateMachine):
         self.take(1, False)
         if len(self.in_hand) > before:
             self.write(before, holds)
+            if follows and before > first:
+                self.write(first, self.held)
+
+    @rule(most=st.integers(1, 3), follows=st.booleans())
+    def be_taken_over(self, most: int, follows: bool) -> None:
+        """A worker stalls until its lease is another's; with `follows` it writes then."""
+        first = len(self.in_hand)
+        self.take(most, False)
+        self.let_time_pass(True)
+        self.take(most, False)
+        if follows and len(self.in_hand) > first:
+            self.write(first, False)
 
     @precondition(lambda self: self.in_hand)
     @rule(which=places, holds=st.booleans())
@@ -275,12 +306,21 @@ class Protocol(RuleBasedStateMachine):
 
     def write_while_another_commits(self, batch: Batch) -> None:
         store = self.store("writer 2", WAITING_MS)
+        pid = store.connection.info.backend_pid
         waiting = threading.Thread(target=self.write_or_die, args=(store, batch))
         waiting.start()
-        while waiting.is_alive() and not self.is_blocked(store.connection.info.backend_pid):
+        while waiting.is_alive() and not self.is_blocked(pid):
             time.sleep(0.001)
         self.end_held("COMMIT")
-        waiting.join()
+        while waiting.is_alive():
+            self.step_back(pid)
+            time.sleep(0.001)
+
+    def step_back(self, pid: int) -> None:
+        """End the wait for an application, which takes no step meanwhile."""
+        self.observer.execute(
+            "SELECT pg_cancel_backend(%(pid)s) WHERE cardinality(pg_blocking_pids(%(pid)s)) > 0", {"pid": pid}
+        )
 
     def write_or_die(self, store: ImpatientStore, batch: Batch) -> None:
         """Write; a conflict that lasts ends a worker's session, and its lease stays."""
@@ -328,10 +368,8 @@ class Protocol(RuleBasedStateMachine):
             assert after == before, f"a result under a lost lease changed {before} into {after}"
 
     def is_blocked(self, pid: int) -> bool:
-        row = self.observer.execute(
-            "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", [pid]
-        ).fetchone()
-        return row is not None and row[0] == "Lock"
+        row = self.observer.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [pid]).fetchone()
+        return row == (True,)
 
     # What must hold
 

@@ -1,4 +1,6 @@
-"""Real workers under real faults while an application changes the table: the faults, the application, the count afterwards."""
+"""Real workers under real faults while an application changes the table and things happen to the database: the faults and
+the count afterwards.
+"""
 
 import os
 import random
@@ -12,27 +14,14 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
-from workers import (
-    NAME,
-    Check,
-    Running,
-    change_picture,
-    check,
-    count,
-    make_table,
-    put_file,
-    queued_keys,
-    random_picture,
-    running,
-    wait_until,
-)
+from application import CONNECTION_LOST, Application, Scene
+from elements import Element
+from squall import told
+from workers import NAME, Check, Running, check, count, queued_keys, running, wait_until
 
-from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.connect import connect
 from imgvec_pg.database.local_server.server import LocalServer
-from imgvec_pg.errors import ConnectionFailedError
 
-CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError, ConnectionFailedError)
 # Not those of a command that is only starting: that ends with 3, and is started again by whoever supervises it.
 BACKENDS = "application_name LIKE 'imgvec worker %' AND datname = current_database()"
 TROUBLES = {
@@ -53,6 +42,7 @@ class Plan:
     stops: int = 5
     terminations: int = 20
     crashes: int = 1
+    disturbances: int = 0
     lease_seconds: float = 3.0
     prepare_seconds: float = 0.03
     most_seconds: float = 600.0
@@ -60,11 +50,17 @@ class Plan:
 
 @dataclass
 class Report:
-    """What was done and what came of it."""
+    """What was done and what came of it.
 
-    faults: Counter[str] = field(default_factory=Counter)
-    changes: Counter[str] = field(default_factory=Counter)
+    Attributes:
+        amiss: All that is, a line a kind.
+    """
+
+    faults: Counter[str]
+    changes: Counter[str]
+    refused: Counter[str]
     check: Check = field(default_factory=Check)
+    amiss: list[str] = field(default_factory=list)
     resumed_seconds: float = 0.0
     seconds: float = 0.0
     charged: int = 0
@@ -79,39 +75,50 @@ class Report:
         return {**found, "failed": sum(map(len, failed))}
 
 
-@dataclass
 class Storm:
-    """One table, its workers, its application and a server of their own."""
+    """One table, its workers, its application and a server.
 
-    server: LocalServer
-    database: str
-    root: Path
-    logs: Path
-    environment: dict[str, str]
-    plan: Plan
-    draw: random.Random
-    report: Report = field(default_factory=Report)
-    tell: Callable[[str], None] = lambda line: None
-    _stack: ExitStack = field(default_factory=ExitStack)
-    _workers: list[Running] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
+    Args:
+        server: To be crashed; None where the plan has no crashes.
+        database: Migrated and empty.
+        element: What happens to the database meanwhile.
+    """
+
+    def __init__(
+        self,
+        server: LocalServer | None,
+        database: str,
+        root: Path,
+        logs: Path,
+        environment: dict[str, str],
+        plan: Plan,
+        draw: random.Random,
+        element: Element | None = None,
+    ) -> None:
+        self.server, self.logs, self.plan, self.draw = server, logs, plan, draw
+        self.element = element or Element()
+        self.scene = Scene(database, root, draw, environment, plan.rows)
+        self.report = Report(self.scene.faults, self.scene.changes, self.scene.refused)
+        self._stack = ExitStack()
+        self._workers: list[Running] = []
 
     def run(self) -> Report:
         """Do it all and check every row."""
         began = time.monotonic()
-        with connect(self.database) as connection:
-            make_table(connection, self.root, self.plan.rows)
-        application = threading.Thread(target=self.play_application, args=(self.draw.randrange(10**6),))
+        self.element.begin(self.scene)
+        application = Application(self.scene, self.draw.randrange(10**6))
+        playing = threading.Thread(target=application.play)
         with self._stack:
             self._workers = [self.start_worker() for _ in range(self.plan.workers)]
-            application.start()
-            self._stack.callback(application.join)
-            self._stack.callback(self._stop.set)
+            playing.start()
+            self._stack.callback(playing.join)
+            self._stack.callback(application.stop.set)
             faults: list[Callable[[], None]] = (
                 [self.kill] * self.plan.kills
                 + [self.stop_past_lease] * self.plan.stops
                 + [self.terminate] * self.plan.terminations
                 + [self.crash_server] * self.plan.crashes
+                + [self.disturb] * self.plan.disturbances
             )
             self.draw.shuffle(faults)
             for fault in faults:
@@ -120,20 +127,37 @@ class Storm:
                 )
                 time.sleep(self.draw.random() * 0.5)
                 fault()
-            self._stop.set()
-            application.join()
-            with connect(self.database) as connection:
-                wait_until(lambda: queued_keys(connection) == 0, "the queue to run empty", 180)
+            application.stop.set()
+            playing.join()
+            try:
+                self.element.settle(self.scene)
+                with connect(self.scene.database) as connection:
+                    wait_until(lambda: queued_keys(connection) == 0, "the queue to run empty", 180)
+            except AssertionError as error:
+                raise AssertionError(f"{error}: {self.state()}") from error
             for worker in self._workers:
                 self.wait_until_ready(worker)
                 worker.send(signal.SIGTERM)
                 assert worker.wait() == 143, worker.text()
                 assert "Traceback" not in worker.text(), worker.text()
-        with connect(self.database) as connection:
-            self.report.check = check(connection, self.root)
+        with connect(self.scene.database) as connection:
+            self.report.check = check(connection, self.scene.root)
             self.report.charged = count(connection, "imgvec.failure WHERE code NOT IN ('blank', 'noted')")
+        self.report.amiss = told(self.report.check, self.scene, self.element)
         self.report.seconds = time.monotonic() - began
         return self.report
+
+    def state(self) -> str:
+        """Return what the queue holds and the workers said last, for whoever asks why nothing goes on."""
+        with connect(self.scene.database) as connection:
+            failed = connection.execute(
+                "SELECT code, count(*), min(message) FROM imgvec.failure GROUP BY code"
+            ).fetchall()
+            jobs = connection.execute(
+                "SELECT count(*), count(token), min(run_after - now()), max(lease_until - now()) FROM imgvec.job"
+            ).fetchone()
+        said = [f"alive {worker.is_alive()}: {worker.text()[-400:]!r}" for worker in self._workers]
+        return f"failures {failed}, jobs, leases, due in, leased for {jobs}; workers {said}"
 
     # Faults
 
@@ -145,7 +169,9 @@ class Storm:
             "OMP_NUM_THREADS": "1",
         }
         return self._stack.enter_context(
-            running(self.database, self.environment, self.logs, *command, **settings)
+            running(
+                self.element.workers_at(self.scene), self.scene.environment, self.logs, *command, **settings
+            )
         )
 
     def wait_until_ready(self, worker: Running) -> None:
@@ -156,6 +182,10 @@ class Storm:
         place = self.draw.randrange(len(self._workers))
         self.wait_until_ready(self._workers[place])
         return place
+
+    def disturb(self) -> None:
+        """Let the element do one thing."""
+        self.element.disturb(self.scene)
 
     def kill(self) -> None:
         """SIGKILL, at any moment; another worker is started."""
@@ -180,7 +210,7 @@ class Storm:
         """pg_terminate_backend for one of the workers' sessions."""
 
         def end_one() -> bool:
-            with suppress(*CONNECTION_LOST), connect(self.database) as connection:
+            with suppress(*CONNECTION_LOST), connect(self.scene.database) as connection:
                 rows = connection.execute(
                     f"SELECT pg_terminate_backend(pid) FROM"
                     f" (SELECT pid FROM pg_stat_activity WHERE {BACKENDS} ORDER BY random() LIMIT 1) AS one"
@@ -195,61 +225,17 @@ class Storm:
         """SIGKILL for the postmaster, a new start, and the time until the workers write again."""
         for place in range(len(self._workers)):
             self.wait_until_ready(self._workers[place])
-        pid = self.server.status().pid
-        assert pid is not None
+        pid = None if self.server is None else self.server.status().pid
+        assert self.server is not None and pid is not None
         os.kill(pid, signal.SIGKILL)
         self.report.faults["server kill -9"] += 1
         time.sleep(1 + self.draw.random())
         self.server.start()
-        with connect(self.database) as connection:
+        with connect(self.scene.database) as connection:
             began, before = time.monotonic(), count(connection, "written")
             # The application goes on changing pictures: there is always something to write.
             wait_until(lambda: count(connection, "written") > before, "work to go on", 60)
         self.report.resumed_seconds = max(self.report.resumed_seconds, time.monotonic() - began)
-
-    # The application
-
-    def play_application(self, seed: int) -> None:
-        """Change the table until told to stop, and go on after a lost connection, as an application does."""
-        draw = random.Random(seed)
-        self._next_id = self.plan.rows + 1
-        self._gone: list[int] = []
-        while not self._stop.is_set():
-            try:
-                with connect(self.database) as application:
-                    while not self._stop.is_set():
-                        self.change_something(application, draw)
-                        time.sleep(draw.random() * 0.06)
-            except CONNECTION_LOST:
-                time.sleep(0.2)
-
-    def change_something(self, application: Connection, draw: random.Random) -> None:
-        """One transaction: change pictures or another column, delete, insert, bring back, or roll back."""
-        kinds = {"picture": 50, "other": 20, "delete": 8, "insert": 10, "bring back": 6, "rolled back": 6}
-        what = draw.choices(list(kinds), list(kinds.values()))[0]
-        ids = draw.sample(range(1, self._next_id), draw.choice([1, 1, 1, 2, 20]))
-        if what == "other":
-            application.execute("UPDATE photo SET price = price + 1 WHERE id = ANY (%s)", [ids])
-        elif what == "delete":
-            rows = application.execute("DELETE FROM photo WHERE id = ANY (%s) RETURNING id", [ids[:2]])
-            self._gone += [row[0] for row in rows]
-        elif what == "insert":
-            self._next_id += 1
-            put_file(application, self.root, self._next_id - 1, random_picture(draw))
-        elif what == "bring back" and self._gone:
-            with suppress(psycopg.errors.UniqueViolation):  # its DELETE was lost with the connection
-                put_file(
-                    application,
-                    self.root,
-                    self._gone.pop(),
-                    random_picture(draw),
-                    f"back-{draw.random()}.png",
-                )
-        else:
-            with application.transaction(force_rollback=what == "rolled back"):
-                for number in sorted(ids[:5]):
-                    change_picture(application, self.root, number, draw)
-        self.report.changes[what] += 1
 
 
 def show(report: Report) -> str:

@@ -59,7 +59,7 @@ def following(dsn: str, root: Path, allowance: Allowance) -> Iterator[Worker]:
         yield worker
     finally:
         worker.request_stop()
-        thread.join(60)
+        thread.join(600)
         assert not thread.is_alive()
 
 

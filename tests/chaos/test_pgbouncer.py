@@ -8,16 +8,13 @@ import pytest
 from every_command import walk
 from odd_settings import ODD, set_odd
 from own import MakeServer, Own
-from pgbouncer import needs_pgbouncer, pooled
+from pgbouncer import left_in_sessions, needs_pgbouncer, pooled
 
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import connect, is_pooled
-from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
 
 pytestmark = needs_pgbouncer()
-# What pgbouncer itself carries from one session to another for each client.
-CARRIED = ("application_name", "client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings")
 SESSIONS = 3
 
 
@@ -31,34 +28,6 @@ def behind(own: Own) -> Iterator[str]:
     """Give a connection string through a pool that is small enough for commands to share sessions."""
     with pooled(own, size=SESSIONS) as dsn:
         yield dsn
-
-
-def settings(connection: psycopg.Connection) -> dict[str, str]:
-    rows = connection.execute("SELECT name, setting FROM pg_settings WHERE name <> ALL (%s)", [list(CARRIED)])
-    # pgvector's own appear once its library is loaded; defaults of the database are those of when a session began.
-    others = {str(name): str(value) for name, value in rows if not name.startswith("hnsw.")}
-    return {name: value for name, value in others.items() if name not in DATABASE_DEFAULTS}
-
-
-def sessions_are_as_they_were(own: Own, behind: str) -> None:
-    """Check each session of the pool: nothing of one client is left to the next."""
-    with psycopg.connect(own.dsn) as fresh:
-        wanted = settings(fresh)
-    held = [psycopg.connect(behind, prepare_threshold=None) for _ in range(SESSIONS)]
-    try:
-        # Open transactions: each holds another session.
-        seen = {c.execute("SELECT pg_backend_pid()").fetchone() for c in held}
-        assert len(seen) == SESSIONS
-        for connection in held:
-            found = settings(connection)
-            assert {k: v for k, v in found.items() if wanted.get(k, v) != v} == {}
-            assert connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
-            assert connection.execute("SELECT count(*) FROM pg_listening_channels()").fetchone() == (0,)
-            advisory = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
-            assert connection.execute(advisory).fetchone() == (0,)
-    finally:
-        for connection in held:
-            connection.close()
 
 
 def test_a_pooler_is_told_from_a_server(own: Own, behind: str) -> None:
@@ -76,7 +45,7 @@ def test_every_command_works(
             set_odd(connection, ODD)
     with pooled(own, size=SESSIONS) as behind:
         walk(behind, tmp_path, capsys, application=own.dsn)
-        sessions_are_as_they_were(own, behind)
+        assert left_in_sessions(own.dsn, behind, SESSIONS) == {}
 
 
 def test_settings_hold_in_each_transaction_and_for_no_other_client(own: Own, behind: str) -> None:
@@ -104,7 +73,7 @@ def test_settings_hold_in_each_transaction_and_for_no_other_client(own: Own, beh
         with connect(behind, autocommit=False) as ours_too:
             row = ours_too.execute(shown).fetchone()
             assert row is not None and row[:2] == ("0", "off")
-    sessions_are_as_they_were(own, behind)
+    assert left_in_sessions(own.dsn, behind, SESSIONS) == {}
 
 
 def test_an_index_that_a_limit_ends_behind_a_pooler_says_where_to_build_it(
@@ -128,5 +97,5 @@ def test_an_index_that_a_limit_ends_behind_a_pooler_says_where_to_build_it(
         said = capsys.readouterr().err
         assert "behind a pooler a statement_timeout of the role or database holds" in said, said
         assert "server's own maintenance_work_mem" in said
-        sessions_are_as_they_were(own, again)
+        assert left_in_sessions(own.dsn, again, SESSIONS) == {}
     assert run(cli, ["index", "create", "photo", "--dsn", own.dsn]) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.stateful import run_state_machine_as_test
-from mutants import MUTANTS, Mutant, sql_from
+from mutants import EXAMPLES, MUTANTS, Mutant, sql_from
 from protocol import Arena, Protocol
 
 # A run that fails is told as the steps to repeat it, so what is drawn need not be the same each time.
@@ -41,7 +41,7 @@ def test_a_missing_guard_is_caught(arena: Arena, mutant: Mutant, tmp_path: Path)
     # The same draws each time: they catch it, and do not only most likely.
     drawn = settings(
         COMMON,
-        max_examples=400,
+        max_examples=EXAMPLES,
         stateful_step_count=40,
         derandomize=True,
         phases=[Phase.generate],

@@ -12,7 +12,7 @@ MAY_DIE = 3
 def die_once(fleet: WorkerProcesses) -> None:
     """Wait for the one process to end, and settle it."""
     [process] = fleet.running
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
     fleet.look(can_restart=True)

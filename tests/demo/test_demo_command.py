@@ -75,7 +75,7 @@ def run_demo(home: Path, *options: str, at: str | None = None, send: signal.Sign
             if at in line:
                 break
         os.killpg(process.pid, send)
-    rest, errors = process.communicate(timeout=240)
+    rest, errors = process.communicate(timeout=900)
     return Outcome(process.returncode, "".join(shown) + rest, errors)
 
 
@@ -285,7 +285,7 @@ def in_stock(story: Story) -> dict[str, bool]:
 def run_shell(script: str, feed: str = "") -> str:
     """Run lines in a shell that stops at the first error, and return what they print."""
     outcome = subprocess.run(
-        ["sh", "-ec", script], input=feed, capture_output=True, text=True, check=False, timeout=120
+        ["sh", "-ec", script], input=feed, capture_output=True, text=True, check=False, timeout=900
     )
     assert outcome.returncode == 0, outcome.stderr
     return outcome.stdout

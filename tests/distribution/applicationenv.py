@@ -47,7 +47,7 @@ class Environment:
             env={**kept, **variables},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=900,
             check=False,
         )
         assert code is None or done.returncode == code, done.stdout + done.stderr

@@ -45,7 +45,7 @@ class Project:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=900,
             check=False,
         )
         assert code in (None, done.returncode), done.stdout + done.stderr

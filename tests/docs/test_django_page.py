@@ -73,7 +73,7 @@ class Project:
 
     def manage(self, *arguments: str, code: int = 0) -> str:
         process = self.begin(*arguments)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=900)
         assert process.returncode == code, output
         return output
 
@@ -238,7 +238,7 @@ def test_a_migration_killed_in_an_index_build_is_repaired_by_the_next(project: P
             holder.execute("UPDATE imgvec.shop_product_clip_embedding SET precision = precision WHERE id = 1")
             process = project.begin("migrate")
             with connect(project.dsn) as looking:
-                deadline = time.monotonic() + 60
+                deadline = time.monotonic() + 600
                 while (
                     looking.execute(index.format("next")).fetchone() is None and time.monotonic() < deadline
                 ):

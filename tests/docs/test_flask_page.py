@@ -60,7 +60,7 @@ class Application:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=900,
         )
         assert found.returncode == code, found.stdout + found.stderr
         return found.stdout + found.stderr

@@ -25,7 +25,7 @@ TOLERANCE = 0.02
 PRODUCTS = 600
 BLOCKS = read_blocks(PAGE)
 # The first test embeds the shop's pictures, which a busy machine takes minutes for.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Shop:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=900,
             check=True,
         )
 

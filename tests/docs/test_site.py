@@ -65,7 +65,7 @@ def build(config: Path, site: Path) -> "subprocess.CompletedProcess[str]":
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
 
 

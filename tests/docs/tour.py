@@ -70,7 +70,7 @@ class Tour:
             assert any("is ready" in line for line in process.stderr)
             process.send_signal(signal.SIGTERM)
             expected = 143
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=900)
         assert process.returncode == expected, errors
         assert "Traceback" not in errors
         return output + errors

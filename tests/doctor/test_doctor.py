@@ -259,6 +259,7 @@ def facts(**changes: object) -> ServerFacts:
         "pgvector": "0.8.6",
         "pgvector_offered": "0.8.6",
         "iterative_scan": "strict_order",
+        "cursor_tuple_fraction": 1.0,
         "replication_role": "origin",
         "is_standby": False,
         "is_read_only": False,

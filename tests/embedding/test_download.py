@@ -44,7 +44,7 @@ def imgvec(home: Path, endpoint: str, *arguments: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=900,
     )
     assert "Traceback" not in done.stderr
     return done

@@ -73,7 +73,7 @@ def test_unreachable_hub_ends_soon_in_the_same_error(hub_state: str, tmp_path: P
         done = subprocess.run(
             [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
         )
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
     last = done.stderr.splitlines()[-1]
     assert last.startswith("imgvec_pg.errors.WeightsMissingError: the weights of ViT-B-32/laion2b_s34b_b79k")
     assert "Retrying" not in done.stderr

@@ -297,21 +297,21 @@ def test_browse_serves_until_it_is_stopped_and_names_a_port_in_use(shop: str) ->
         plain, _, token = address.partition("?token=")
         assert len(token) >= 32
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(plain, timeout=30)  # noqa: S310 - our own
+            urllib.request.urlopen(plain, timeout=900)  # noqa: S310 - our own
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        with browser.open(address, timeout=30) as page:
+        with browser.open(address, timeout=900) as page:
             assert page.url == plain and page.read().decode().count("<li>") == 8
-        with browser.open(f"{plain}picture/1", timeout=30) as page:
+        with browser.open(f"{plain}picture/1", timeout=900) as page:
             assert page.headers["Content-Type"] == "image/jpeg"
         port = plain.rstrip("/").rsplit(":", 1)[1]
-        refused = subprocess.run([*command, port], capture_output=True, text=True, timeout=60)
+        refused = subprocess.run([*command, port], capture_output=True, text=True, timeout=900)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
         assert (
             f"port {port} of 127.0.0.1 cannot be used (Address already in use); choose another with --port"
             in refused.stderr
         )
         serving.send_signal(signal.SIGINT)
-        _, errors = serving.communicate(timeout=30)
+        _, errors = serving.communicate(timeout=900)
         assert (serving.returncode, errors.lstrip()) == (130, "imgvec: stopped\n")
     finally:
         # Of a failed test nothing is left behind.

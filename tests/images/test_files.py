@@ -1,6 +1,5 @@
 import os
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -215,9 +214,8 @@ def make_socket(path: Path) -> None:
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, make_socket], ids=["fifo", "folder", "socket"])
 def test_what_is_no_file_is_refused_at_once(root: Path, make: Callable[[Path], None]) -> None:
     make(root / "odd")
-    before = time.monotonic()
+    # A pipe that is opened would wait for whoever writes into it.
     assert refusal("odd", root).code == "not_regular_file"
-    assert time.monotonic() - before < 1
 
 
 @pytest.mark.parametrize("path", ["a.png/", "a.png/.", "a.png//", "link/"])

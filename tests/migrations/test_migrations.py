@@ -52,7 +52,7 @@ def test_collections_of_before_keep_the_first_rendering_and_new_ones_get_the_new
     empty_database: str,
 ) -> None:
     with connect(empty_database) as connection:
-        migrations.upgrade(connection, "imgvec_0002")
+        migrations.upgrade(connection, "imgvec_0003")
         connection.execute("CREATE TABLE picture (id int PRIMARY KEY, data bytea)")
         connection.execute("INSERT INTO imgvec.model (name, dimensions, has_text) VALUES ('test', 3, true)")
         connection.execute(

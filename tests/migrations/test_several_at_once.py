@@ -20,7 +20,7 @@ def at_once(rounds: int, *pairs: tuple[str, str]) -> None:
     """Run (command, database) pairs in processes of their own, all from the same moment, and let none fail."""
     arguments = [f"{dsn}={command}" for command, dsn in pairs]
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(rounds), *arguments], capture_output=True, text=True, timeout=250
+        [sys.executable, str(SCRIPT), str(rounds), *arguments], capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
 
@@ -92,5 +92,5 @@ def test_a_migration_waits_for_another_whatever_the_limits_of_the_role(empty_dat
                 if held.rowcount == 2:
                     break
             admin.execute("SELECT pg_sleep(0.7)")
-        assert waiting.communicate(timeout=120)[1] == ""
+        assert waiting.communicate(timeout=900)[1] == ""
         assert waiting.returncode == 0

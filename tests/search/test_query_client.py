@@ -38,7 +38,7 @@ def test_a_running_worker_is_asked_and_no_model_is_loaded_here(
     running = threading.Thread(target=worker.run)
     running.start()
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline and not connection.execute("SELECT FROM imgvec.worker").fetchall():
             time.sleep(0.05)
         connection.execute(f"ALTER DATABASE {connection.info.dbname} SET imgvec.text_timeout = '30 s'")

@@ -23,7 +23,7 @@ DAMAGES = {
     "embeddings gone": "DROP TABLE imgvec.photo_test_embedding CASCADE",
     "extension gone": "DROP EXTENSION vector CASCADE",
     "registry gone": "DROP TABLE imgvec.collection CASCADE",
-    "notes gone": "DROP TABLE imgvec.unseen_change; ALTER TABLE shop.photo RENAME file TO path",
+    "notes gone": "DROP TABLE imgvec.unseen_change CASCADE; ALTER TABLE shop.photo RENAME file TO path",
 }
 FAILURES_GONE = {"failures gone": "DROP TABLE imgvec.failure CASCADE"}
 

@@ -28,18 +28,27 @@ WIDENINGS = {
 }
 
 
-@pytest.mark.parametrize("with_foreign_key", [True, False], ids=["fk", "no-fk"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"foreign_key": True},
+        {"foreign_key": False},
+        {"partitions": 3},
+        {"partitions": 2, "foreign_key": False},
+    ],
+    ids=["fk", "no-fk", "partitions", "partitions no-fk"],
+)
 @pytest.mark.parametrize("composite", [False, True], ids=["one column", "composite"])
 @pytest.mark.parametrize("narrow", WIDENINGS)
 def test_a_wider_key_is_followed_without_embedding_anew(
-    scratch: Connection, narrow: str, composite: bool, with_foreign_key: bool
+    scratch: Connection, narrow: str, composite: bool, options: dict[str, Any]
 ) -> None:
     wide, keys, beyond = WIDENINGS[narrow]
     scratch.execute("CREATE SCHEMA shop")
     more = "tenant int DEFAULT 7, " if composite else ""
     primary = "tenant, id" if composite else "id"
     scratch.execute(f"CREATE TABLE shop.photo ({more}id {narrow}, file text, PRIMARY KEY ({primary}))")  # type: ignore[arg-type]
-    collection = make_collection(scratch, foreign_key=with_foreign_key)
+    collection = make_collection(scratch, **options)
     create_alias(scratch, "photos", "photo_test")
     for key in keys:
         scratch.execute("INSERT INTO shop.photo (id, file) VALUES (%s, 'x.jpg')", [key])
@@ -123,3 +132,44 @@ def test_another_kind_of_type_is_not_followed(scratch: Connection) -> None:
     assert not found.has_other_key_types and follow_key(scratch, found) is found
     with pytest.raises(CollectionError, match="is text now; expected integer"), scratch.transaction():
         reconcile(scratch, collection)
+
+
+def test_grants_on_a_partitioned_embedding_table_stay(scratch: Connection) -> None:
+    scratch.execute("CREATE SCHEMA shop")
+    scratch.execute("CREATE TABLE shop.photo (id integer PRIMARY KEY, file text)")
+    make_collection(scratch, partitions=3)
+    with new_role(scratch, "imgvec_reader") as analyst:
+        scratch.execute(
+            f"GRANT SELECT, REFERENCES ON imgvec.photo_test_embedding TO {analyst} WITH GRANT OPTION"
+        )  # type: ignore[arg-type]
+        acl = "SELECT relacl::text[] FROM pg_class WHERE oid = 'imgvec.photo_test_embedding'::regclass"
+        before = scratch.execute(acl).fetchone()
+        scratch.execute("ALTER TABLE shop.photo ALTER id TYPE bigint")
+        follow_key(scratch, get_collection(scratch, "photo_test"))
+        after = scratch.execute(acl).fetchone()
+        assert before is not None and after is not None and sorted(before[0]) == sorted(after[0])
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide", "key"),
+    [
+        ("integer", "numeric", 1),
+        ("date", "timestamp", "2026-01-01"),
+        ("timestamp", "timestamptz", "2026-01-01"),
+    ],
+)
+def test_partitions_that_would_part_rows_otherwise_are_refused(
+    scratch: Connection, narrow: str, wide: str, key: Any
+) -> None:
+    scratch.execute("CREATE SCHEMA shop")
+    scratch.execute(f"CREATE TABLE shop.photo (id {narrow} PRIMARY KEY, file text)")  # type: ignore[arg-type]
+    collection = make_collection(scratch, partitions=64)
+    scratch.execute("INSERT INTO shop.photo VALUES (%s, 'a')", [key])
+    embed(scratch, collection, {key: X})
+    scratch.execute("SET LOCAL TimeZone = 'Asia/Tokyo'")
+    scratch.execute(f"ALTER TABLE shop.photo ALTER id TYPE {wide}")  # type: ignore[arg-type]
+    with (
+        pytest.raises(CollectionError, match=r"drop it and create it again\. Nothing was changed"),
+        scratch.transaction(),
+    ):
+        follow_key(scratch, get_collection(scratch, "photo_test"))

@@ -1,5 +1,7 @@
 """Deletions that no foreign key sees: over partitions the triggers and the worker forget, whatever runs at once."""
 
+import threading
+import time
 from dataclasses import replace
 
 import psycopg
@@ -10,6 +12,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import trigger_functions
+from imgvec_pg.store.integrity.partitions import forget_gone_page
 from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.integrity.renewal import has_outdated_triggers
 from imgvec_pg.store.integrity.verify import verify_collection
@@ -66,6 +69,31 @@ def test_a_row_that_came_back_keeps_its_vector(connection: Connection) -> None:
     connection.execute("DELETE FROM imgvec.job WHERE id = (SELECT max(id) FROM imgvec.job)")
     lease_next(connection, collection)
     assert embedded(connection, collection) == [1, 2]
+
+
+def test_rows_attached_again_while_their_embeddings_are_forgotten_are_embedded_anew(
+    connection: Connection, database: str
+) -> None:
+    collection = make_partitioned(connection)
+    embed(connection, collection, {1: X, 101: Y})
+    connection.execute("DELETE FROM imgvec.job")
+    connection.execute("ALTER TABLE shop.photo DETACH PARTITION shop.photo_2")
+    with connect(database) as worker, connect(database) as reconciling:
+        thread = threading.Thread(target=reconcile, args=(reconciling, collection))
+        with worker.transaction():
+            assert forget_gone_page(worker, collection, None).deleted == 1
+            connection.execute(
+                "ALTER TABLE shop.photo ATTACH PARTITION shop.photo_2 FOR VALUES FROM (100) TO (200)"
+            )
+            thread.start()
+            blocked = "SELECT cardinality(pg_blocking_pids(%s)) > 0"
+            while thread.is_alive() and connection.execute(
+                blocked, [reconciling.info.backend_pid]
+            ).fetchone() != (True,):
+                time.sleep(0.01)
+        thread.join()
+    assert embedded(connection, collection) == [1]
+    assert sorted(enqueued(connection)) == [2, 101]
 
 
 def test_a_foreign_key_that_was_dropped_is_put_back(scratch: Connection) -> None:

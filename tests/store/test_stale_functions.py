@@ -170,7 +170,7 @@ def test_a_database_whose_revisions_an_application_keeps_is_healed_too(
 ) -> None:
     before = answers(shop)
     shop.execute("ALTER TABLE imgvec.alembic_version SET SCHEMA public")
-    assert run(cli, ["migrate", "--dsn", database]) == 1
+    assert run(cli, ["migrate", "--no-database-defaults", "--dsn", database]) == 1
     assert "run those: alembic upgrade heads" in capsys.readouterr().err
     move(shop, "ext")
     assert run(cli, ["migrate", "--dsn", database]) == 0

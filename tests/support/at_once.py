@@ -2,11 +2,13 @@
 
 The processes are forked from one that has imported everything, so that the first does not end before the last begins.
 Prints a line for each that failed and exits with their number.
+IMGVEC_TEST_SQL names a folder to take instead of sql/, IMGVEC_TEST_RACE_TRIES how often one that met another tries again.
 """
 
 import os
 import sys
 import time
+from pathlib import Path
 
 # Whatever the commands import late: a fork that imports is late itself.
 import alembic.command  # noqa: F401
@@ -15,6 +17,7 @@ import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 from imgvec_pg.cli.commands import migrate, uninstall, words
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
+from imgvec_pg.database import migrations, sql_templates
 
 MODULES = (migrate, uninstall, words)
 COMMANDS = {
@@ -52,5 +55,9 @@ def main(rounds: int, wanted: list[tuple[str, str]]) -> int:
 
 
 if __name__ == "__main__":
+    migrations.RACE_TRIES = int(os.environ.get("IMGVEC_TEST_RACE_TRIES", migrations.RACE_TRIES))
+    if changed := os.environ.get("IMGVEC_TEST_SQL"):
+        shipped = sql_templates.shipped_directory
+        sql_templates.shipped_directory = lambda name: Path(changed) if name == "sql" else shipped(name)
     pairs = [tuple(argument.rsplit("=", 1)) for argument in sys.argv[2:]]
     sys.exit(min(main(int(sys.argv[1]), pairs), 99))  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ def run_primary_and_standby() -> Iterator[tuple[LocalServer, str]]:
             subprocess.run(
                 [str(backup), "-D", str(data), "-R", "-X", "stream", "-c", "fast", "-d", primary.dsn()],
                 check=True,
-                timeout=60,
+                timeout=900,
                 **options,
             )
             standby = subprocess.Popen(
@@ -65,12 +65,12 @@ def run_primary_and_standby() -> Iterator[tuple[LocalServer, str]]:
     finally:
         if standby is not None:
             standby.terminate()
-            standby.wait(30)
+            standby.wait(300)
         shutil.rmtree(directory, ignore_errors=True)
 
 
 def connect_soon(dsn: str) -> Connection:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 600
     while True:
         try:
             return connect(dsn)
@@ -84,7 +84,7 @@ def await_replay(primary: Connection, standby: Connection) -> None:
     """Wait until the standby has all that the primary has written so far."""
     written = primary.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
     primary.execute("CHECKPOINT")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 600
     while standby.execute("SELECT pg_last_wal_replay_lsn() >= %s", written).fetchone() != (True,):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from imgvec_test_embedder import DIMENSIONS, ColorGrid
 from PIL import Image
+from psycopg import sql
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection_ddl import create_collection
@@ -23,8 +24,8 @@ from imgvec_pg.store.spec import CollectionSpec
 
 NAME = "photo_grid"
 STAGED = Path(__file__).with_name("staged_worker.py")
-# Only a failure waits so long; a machine that is busy with other things may take a minute to start a process.
-PATIENCE_SECONDS = 120.0
+# Only a failure waits so long: no test passes or fails by how busy the machine is.
+PATIENCE_SECONDS = 600.0
 # Rounding of 12 components to half precision.
 TOLERANCE = 2e-3
 
@@ -45,12 +46,16 @@ def random_picture(draw: random.Random) -> bytes:
 
 
 def make_table(
-    connection: Connection, root: Path, rows: int = 0, model: str = "faulty-grid", *, listed: bool = True
+    connection: Connection,
+    root: Path,
+    rows: int = 0,
+    model: str = "faulty-grid",
+    *,
+    listed: bool = True,
+    table: str = "CREATE TABLE photo (id integer PRIMARY KEY, path text, content bytea, price numeric DEFAULT 0)",
 ) -> None:
     """Make the table photo, whose rows have a path or bytes, and a collection over it; then note every write."""
-    connection.execute(
-        "CREATE TABLE photo (id integer PRIMARY KEY, path text, content bytea, price numeric DEFAULT 0)"
-    )
+    connection.execute(sql.SQL(table))  # type: ignore[arg-type]
     fill(connection, root, rows)
     request = CollectionSpec(
         name=NAME,
@@ -62,22 +67,23 @@ def make_table(
         root=str(root),
     )
     collection = create_collection(connection, request)
-    # Temporary measuring devices: each key enqueued and each vector written, in order.
+    # Temporary measuring devices: each key enqueued and each vector written, in order. (NEW.id would keep the type that it
+    # had when the session first came by, and refuse a row once it is another.)
     connection.execute(
         """
-        CREATE TABLE enqueued (place bigserial, id integer, version bigint);
-        CREATE TABLE written (place bigserial, id integer, version bigint);
-        CREATE TABLE deleted (id integer);
+        CREATE TABLE enqueued (place bigserial, id bigint, version bigint);
+        CREATE TABLE written (place bigserial, id bigint, version bigint);
+        CREATE TABLE deleted (id bigint);
         CREATE FUNCTION note_job() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             INSERT INTO public.enqueued (id, version)
-            SELECT (k ->> 'id')::integer, NEW.version FROM jsonb_array_elements(NEW.keys) AS k;
+            SELECT (k ->> 'id')::bigint, NEW.version FROM jsonb_array_elements(NEW.keys) AS k;
             RETURN NULL;
         END $$;
         CREATE FUNCTION note_vector() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            INSERT INTO public.written (id, version) VALUES (NEW.id, NEW.version); RETURN NULL;
+            INSERT INTO public.written (id, version) VALUES ((to_jsonb(NEW) ->> 'id')::bigint, NEW.version); RETURN NULL;
         END $$;
         CREATE FUNCTION note_delete() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            INSERT INTO public.deleted VALUES (OLD.id); RETURN NULL;
+            INSERT INTO public.deleted VALUES ((to_jsonb(OLD) ->> 'id')::bigint); RETURN NULL;
         END $$;
         CREATE TRIGGER note AFTER INSERT ON imgvec.job FOR EACH ROW EXECUTE FUNCTION note_job();
         CREATE TRIGGER note AFTER INSERT OR UPDATE ON imgvec.photo_grid_embedding
@@ -216,7 +222,7 @@ def count(connection: Connection, what: str) -> int:
 def failures(connection: Connection) -> dict[int, str]:
     """Return the failed rows and their codes."""
     rows = connection.execute(
-        "SELECT (key ->> 'id')::integer, code FROM imgvec.failure WHERE code NOT IN ('blank', 'noted')"
+        "SELECT (key ->> 'id')::bigint, code FROM imgvec.failure WHERE code NOT IN ('blank', 'noted')"
     )
     return {number: code for number, code in rows}  # noqa: C416 - typed
 
@@ -250,7 +256,11 @@ def check(connection: Connection, root: Path) -> Check:
         row[0]: (row[1], row[2])
         for row in connection.execute("SELECT id, embedding::text, version FROM imgvec.photo_grid_embedding")
     }
-    last_enqueued = dict(connection.execute("SELECT id, max(version) FROM enqueued GROUP BY id").fetchall())
+    enqueued: dict[int, set[int]] = {}
+    for number, version in connection.execute("SELECT id, version FROM enqueued"):
+        enqueued.setdefault(number, set()).add(version)
+    # A row that went with its partition comes back at version 0, by reconcile.
+    gone = {number for (number,) in connection.execute("SELECT id FROM deleted")}
     for number, path, content in rows:
         if number not in stored:
             found.add("missing", number)
@@ -261,14 +271,15 @@ def check(connection: Connection, root: Path) -> Check:
             expected = embedder.embed_images([image])[0]
         if np.abs(np.array(text.strip("[]").split(","), dtype=float) - expected).max() > TOLERANCE:
             found.add("stale", number)
-        if version != last_enqueued[number]:
+        versions = enqueued.get(number, {-1})
+        if version not in versions or (number not in gone and version != max(versions)):
             found.add("of a wrong version", number)
     for number in stored:
         found.add("orphan", number)
     for number, code in failures(connection).items():
         found.add(f"failed ({code})", number)
     for (number,) in connection.execute(
-        "SELECT (k ->> 'id')::integer FROM imgvec.job CROSS JOIN jsonb_array_elements(keys) AS k"
+        "SELECT (k ->> 'id')::bigint FROM imgvec.job CROSS JOIN jsonb_array_elements(keys) AS k"
     ):
         found.add("still queued", number)
     # Versions of a row only ever grow; a row that was deleted may come back and begin anew.

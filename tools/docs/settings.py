@@ -145,9 +145,9 @@ Per session with `SET`, or for all with `ALTER DATABASE shop SET … = …`
 ([text queries in SQL](../howto/text-queries-in-sql.md#settings)).
 
 {server}
-`imgvec migrate --database-defaults` sets pgvector's `hnsw.iterative_scan = strict_order`, `hnsw.max_scan_tuples = 100000` and
-`hnsw.scan_mem_multiplier = 4`, and PostgreSQL's `cursor_tuple_fraction = 1`, for the database
-([fast queries](../howto/fast-queries.md#scans-that-go-on)).
+`imgvec migrate` sets PostgreSQL's `cursor_tuple_fraction = 1` for a database that its role owns, unless that has a value of
+its own; with `--database-defaults` also pgvector's `hnsw.iterative_scan = strict_order`, `hnsw.max_scan_tuples = 100000` and
+`hnsw.scan_mem_multiplier = 4` ([fast queries](../howto/fast-queries.md#scans-that-go-on)).
 
 ## In an application
 

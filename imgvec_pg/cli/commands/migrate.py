@@ -1,13 +1,18 @@
 """`imgvec migrate`: create or upgrade imgvec's schema."""
 
 import click
-import psycopg
 
 from imgvec_pg.cli.options import dsn_option
 from imgvec_pg.database import migrations
-from imgvec_pg.database.connect import connect, needing, one_line
-from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
-from imgvec_pg.errors import DatabaseError, UsageError
+from imgvec_pg.database.connect import Connection, connect, needing
+from imgvec_pg.database.hnsw import CURSOR_DEFAULT, DATABASE_DEFAULTS
+from imgvec_pg.errors import UsageError
+from imgvec_pg.store.setup.database_defaults import (
+    CursorPlans,
+    plan_cursors_for_all_rows,
+    set_database_defaults,
+    setting_default,
+)
 from imgvec_pg.store.setup.grants import missing_roles
 from imgvec_pg.store.setup.stale_functions import StaleFunctions, refresh_functions
 from imgvec_pg.store.transactions import locked_schema
@@ -25,18 +30,20 @@ from imgvec_pg.store.transactions import locked_schema
     help="With --sql: the schema that holds the extension vector.",
 )
 @click.option(
-    "--database-defaults",
-    is_flag=True,
+    "--database-defaults/--no-database-defaults",
+    default=None,
     help="Also let index scans go on (hnsw.iterative_scan = strict_order, with more tuples and memory) in all new sessions of "
-    "the database, so that near_* with a filter or a large LIMIT seldom run short, and plan cursors for all their rows "
-    "(cursor_tuple_fraction = 1), so that one over near_* gives all.",
+    "the database, so that near_* with a filter or a large LIMIT seldom run short; or leave cursor_tuple_fraction alone too.",
 )
-def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bool) -> None:
+def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bool | None) -> None:
     """Create or upgrade imgvec's own schema in a database.
 
     Everything goes into the schema imgvec, in one transaction, with a version table of its own; nothing of the
     application's is touched. The extension vector is created where it is missing and the role may do so. After ALTER
     EXTENSION vector SET SCHEMA it makes the functions that name the old schema again.
+
+    A database's owner also has new sessions plan cursors for all their rows (cursor_tuple_fraction = 1), unless the database
+    has a value of its own: planned for its first tenth, a cursor over near_* reads the index and ends after hnsw.ef_search rows.
 
     \b
     Example:
@@ -57,8 +64,10 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
             is_newest = before == migrations.newest_revision()
             is_kept_elsewhere = migrations.application_version(connection) is not None
         # The application's own migrations hold the revisions, and have nothing to run.
-        if is_newest and is_kept_elsewhere and report_refreshed(refresh_functions(connection)):
-            return
+        if is_newest and is_kept_elsewhere:
+            is_healed = report_refreshed(refresh_functions(connection))
+            if report_defaults(connection, database_defaults, is_new=False) or is_healed:
+                return
         migrations.upgrade(connection)
         report_refreshed(refresh_functions(connection))
         missing = missing_roles(connection)
@@ -80,10 +89,7 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
                 f"CREATE ROLE {role} NOLOGIN, then again: imgvec migrate",
                 err=True,
             )
-        if database_defaults:
-            set_database_defaults(connection)
-            shown = ", ".join(f"{name} is {value}" for name, value in DATABASE_DEFAULTS.items())
-            click.echo(f'database "{database}": {shown} in new sessions')
+        report_defaults(connection, database_defaults, is_new=before != after)
 
 
 def report_refreshed(stale: StaleFunctions) -> bool:
@@ -96,29 +102,31 @@ def report_refreshed(stale: StaleFunctions) -> bool:
     return bool(stale.names)
 
 
-def set_database_defaults(connection: psycopg.Connection) -> None:
-    """Turn iterative index scans on for every new session of the database, with tuples and memory to go far.
+def report_defaults(connection: Connection, wanted: bool | None, *, is_new: bool) -> bool:
+    """Set the database's defaults that are wanted, and say which; return whether any was set now.
 
-    Raises:
-        DatabaseError: The role does not own the database.
+    Args:
+        wanted: All of them, or none; None for that of cursors alone, where it is this role's to decide.
+        is_new: Whether to say, too, that it is not.
     """
-    from psycopg import sql
-
-    from imgvec_pg.database.connect import vector_schema
-
-    schema = vector_schema(connection)
-    # A non-superuser may set hnsw.* for a database only in a session that has pgvector's library loaded.
-    connection.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
-    try:
-        with connection.transaction():
-            for name, value in DATABASE_DEFAULTS.items():
-                statement = sql.SQL("ALTER DATABASE {} SET {} = {}").format(
-                    sql.Identifier(connection.info.dbname),
-                    sql.Identifier(*name.split(".")),
-                    sql.Literal(value),
-                )
-                connection.execute(statement)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise DatabaseError(
-            f"only the owner of the database may set its defaults ({one_line(error)}); the schema itself is in place"
-        ) from error
+    defaults = dict([CURSOR_DEFAULT])
+    database = connection.info.dbname
+    if wanted:
+        set_database_defaults(connection)
+        defaults = DATABASE_DEFAULTS
+    elif wanted is not None:
+        return False
+    else:
+        plans = plan_cursors_for_all_rows(connection)
+        if plans is CursorPlans.OF_ANOTHER_OWNER and is_new:
+            statement = setting_default(connection, *CURSOR_DEFAULT).as_string(connection)
+            click.echo(
+                f'a cursor over near_* may end after hnsw.ef_search rows; the owner of database "{database}" can change that: '
+                f"{statement}",
+                err=True,
+            )
+        if plans is not CursorPlans.NOW_FOR_ALL_ROWS:
+            return False
+    shown = ", ".join(f"{name} is {value}" for name, value in defaults.items())
+    click.echo(f'database "{database}": {shown} in new sessions')
+    return True

@@ -55,6 +55,15 @@ def status(name: str | None, dsn: str, as_json: bool) -> None:
         for row in rows
     ]
     echo_table([column.replace("_", " ") for column in COLUMNS.split()], table)
+    for row in rows:
+        # The schema of an earlier release has no such column.
+        if row.get("unseen") is not None:
+            name = row["collection"]
+            click.echo(
+                f"{name}: changes of its source were not seen ({' '.join(row['unseen'].split())}); imgvec doctor says "
+                f"what to mend, then: imgvec collection reconcile {name}",
+                err=True,
+            )
 
 
 def shown(count: int | None) -> str:

@@ -49,7 +49,8 @@ def worker(context: click.Context, name: str | None, options: RunOptions) -> Non
     It waits while the database or the folder with the pictures is away, in the hours of --pause-when, and while a standby
     lags. It follows NAME: when that is dropped and created
     again, or is an alias that is switched, it goes on with the new collection if the model is the same; else it ends with
-    exit code 1, as it does 15 minutes after its collection was dropped.
+    exit code 1, as it does 15 minutes after its collection was dropped. Of several (--collections, IMGVEC_COLLECTIONS) it follows
+    those that were named as it started: restart it for one that was created since.
 
     \b
     Example:

@@ -117,7 +117,7 @@ def classify(
         **bindable(
             {
                 **collection.parts(vector_schema(connection)),
-                **shown_columns(collection, columns),
+                **shown_columns(connection, collection, columns),
                 "condition": bracketed(where),
             }
         ),

@@ -67,7 +67,7 @@ def read_page(
         **bindable(
             {
                 **parts,
-                **shown_columns(collection, columns),
+                **shown_columns(connection, collection, columns),
                 "k_as_key": _as_key(collection, "k"),
                 "among": _among(collection, options.where),
             }

@@ -13,6 +13,7 @@ from imgvec_pg.database.explain import has_ordered_scan
 from imgvec_pg.database.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError
+from imgvec_pg.search.code_of_others import refuse_code_of_others
 from imgvec_pg.search.error_mapping import condition_error
 from imgvec_pg.search.query_types import RowKey
 from imgvec_pg.search.recall.intervals import mean_interval
@@ -50,7 +51,12 @@ class RecallMeter:
 
         Raises:
             CollectionError: There is no valid index, or one is being built.
+            UsageError: The condition cannot be used.
         """
+        try:
+            refuse_code_of_others(self.connection, self.collection, self.options.where)
+        except psycopg.Error as error:
+            raise condition_error(error, self.collection, str(self.options.where)) from error
         name = self.collection.name
         build = running_build(self.connection, self.collection)
         if has_valid_index(self.connection, self.collection):

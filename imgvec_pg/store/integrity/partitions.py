@@ -6,7 +6,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sql_templates import bindable, render
+from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.transactions import read_like_triggers, short_transaction
@@ -49,6 +49,20 @@ def forget_gone_page(connection: Connection, collection: Collection, after: Key 
     )
     with short_transaction(connection):
         read_like_triggers(connection, collection)
+        # A statement before this one's: what it sees is no older than the lock, see await_sweeps.
+        connection.execute(load_sql("queries/lock_collection_shared.sql"), {"collection_id": collection.id})
         row = connection.execute(statement, {"after": Jsonb(after), "page_size": PAGE_ROWS}).fetchone()
     assert row is not None  # noqa: S101 - the statement always gives one row
     return GonePage(*row)
+
+
+def await_sweeps(connection: Connection, collection: Collection) -> None:
+    """Wait for pages that are being forgotten: rows that were attached again meanwhile are not seen by them.
+
+    Whoever then asks which rows lack an embedding finds those whose embedding such a page deleted.
+    """
+    if collection.is_partitioned:
+        with connection.transaction():
+            connection.execute(
+                load_sql("queries/lock_collection_exclusive.sql"), {"collection_id": collection.id}
+            )

@@ -12,6 +12,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import trigger_names, triggered_tables
 from imgvec_pg.store.column_check import check_columns_are_there
 from imgvec_pg.store.integrity.pages import read_page, without_expressions
+from imgvec_pg.store.integrity.partitions import await_sweeps
 from imgvec_pg.store.integrity.renewal import put_back_foreign_key, put_policies, renew, validate_foreign_key
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.source import Source, describe_source
@@ -162,6 +163,7 @@ def reconcile(
     put_back_foreign_key(connection, collection, lock_timeout_ms=lock_timeout_ms)
     partitions = connection.execute(load_sql("queries/partitions_seen.sql"), [collection.id]).fetchone()
     noted = connection.execute(load_sql("queries/newest_unseen_change.sql"), [collection.id]).fetchone()
+    await_sweeps(connection, collection)
     enqueued, changed = enqueue_missing(connection, collection, contents=contents)
     orphans = _delete_orphans(connection, collection, parts)
     with connection.transaction():

@@ -10,7 +10,6 @@ import psycopg
 
 from imgvec_pg.cli.commands.demo.screen import Screen
 from imgvec_pg.cli.commands.demo.tour import Shop, ask_questions, say_what_next, write_sheet
-from imgvec_pg.cli.commands.migrate import set_database_defaults
 from imgvec_pg.cli.commands.server import forget_service
 from imgvec_pg.cli.output.progress import image_progress
 from imgvec_pg.cli.signals import interruptible
@@ -25,6 +24,7 @@ from imgvec_pg.embedding.load import check_loadable, load_embedder
 from imgvec_pg.errors import CollectionError, DatabaseError, ServerError
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.queue.jobs import queue_depth
+from imgvec_pg.store.setup.database_defaults import set_database_defaults
 from imgvec_pg.store.setup.text_relay import install_relay
 
 MODEL_NOTE = (
