@@ -15,7 +15,12 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy.dialects import postgresql
 
 from imgvec_pg.alembic.alter_collection import AlterCollectionOp
-from imgvec_pg.alembic.alter_collection_key import AlterCollectionKeyOp, find_collection
+from imgvec_pg.alembic.alter_collection_key import (
+    AlterCollectionKeyOp,
+    HideEmbeddingsOp,
+    find_collection,
+    policy_state,
+)
 from imgvec_pg.alembic.collection_ops import CreateCollectionOp
 from imgvec_pg.alembic.index_ops import (
     OPCLASS,
@@ -213,6 +218,7 @@ def _follow_key(context: "AutogenContext", upgrade: ops.UpgradeOps, found: Colle
     """Follow a source whose key is of another type already, or will be by what Alembic has found."""
     types = list(found.source_key_types or found.key_types)
     key = dict(zip(found.key_columns, types, strict=True))
+    is_altered_here = False
     for op in upgrade.ops:
         if not isinstance(op, ops.ModifyTableOps) or op.table_name != found.source_name:
             continue
@@ -221,9 +227,13 @@ def _follow_key(context: "AutogenContext", upgrade: ops.UpgradeOps, found: Colle
         for change in op.ops:
             if isinstance(change, ops.AlterColumnOp) and change.column_name in key and change.modify_type:
                 key[change.column_name] = _type_name(change.modify_type)
+                is_altered_here = True
     before = dict(zip(found.key_columns, found.key_types, strict=True))
     if changed := {column: type_name for column, type_name in key.items() if type_name != before[column]}:
         log.info("Detected changed key type of collection %r", found.name)
+        assert context.connection is not None  # noqa: S101 - autogenerate runs online
+        if is_altered_here and policy_state(context.connection, found).follows_source:
+            upgrade.ops.insert(0, HideEmbeddingsOp(found.name))
         upgrade.ops.append(
             AlterCollectionKeyOp(found.name, changed, {name: before[name] for name in changed})
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from alembic.autogenerate import renderers
 
 from imgvec_pg.alembic.alter_collection import AlterCollectionOp
-from imgvec_pg.alembic.alter_collection_key import AlterCollectionKeyOp
+from imgvec_pg.alembic.alter_collection_key import AlterCollectionKeyOp, HideEmbeddingsOp, ShowEmbeddingsOp
 from imgvec_pg.alembic.collection_ops import OPERATIONS, CollectionOperation
 from imgvec_pg.alembic.index_ops import (
     OPCLASS,
@@ -66,6 +66,14 @@ def render_alter_key(context: "AutogenContext", operation: AlterCollectionKeyOp)
     return _call(
         context, "alter_collection_key", [operation.name], {"key": operation.key, "old": operation.old}
     )
+
+
+@renderers.dispatch_for(HideEmbeddingsOp)
+@renderers.dispatch_for(ShowEmbeddingsOp)
+def render_named(context: "AutogenContext", operation: HideEmbeddingsOp | ShowEmbeddingsOp) -> str:
+    """Write op.hide_embeddings(…) or op.show_embeddings(…)."""
+    context.imports.add(OPERATIONS_IMPORT)
+    return _call(context, operation.operation, [operation.name], {})
 
 
 def render_collection(context: "AutogenContext", operation: CollectionOperation) -> str:

@@ -10,6 +10,7 @@ from imgvec_pg.alembic.migration_errors import MigrationError
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.aliases import create_alias
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.integrity.renewal import has_outdated_triggers
 from imgvec_pg.store.registry import get_collection
 
@@ -120,3 +121,34 @@ def test_a_column_that_is_no_key_is_refused(database: str, connection: Connectio
     app.write_revision('op.alter_collection_key("product_clip", {"number": "bigint"})')
     with pytest.raises(MigrationError, match="no key column number; expected id"):
         app.alembic("upgrade", "head")
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+@pytest.mark.parametrize("options", ["", ", partitions=2"], ids=["plain", "partitions"])
+def test_a_source_that_hides_rows_is_followed_and_no_row_shown_meanwhile(
+    database: str, connection: Connection, tmp_path: Path, driver: str, options: str
+) -> None:
+    app = App(tmp_path, database, template="async" if driver == "asyncpg" else "generic", driver=driver)
+    app.write(MODELS.format(type="sa.String(8)", more="", options=options))
+    app.autogenerate("first")
+    app.alembic("upgrade", "head")
+    connection.execute("ALTER TABLE product ENABLE ROW LEVEL SECURITY")
+    reconcile(connection, get_collection(connection, "product_clip"))
+    policies = (
+        "SELECT polname::text FROM pg_policy WHERE polname IN ('follow_source', 'while_source_is_open')"
+    )
+    assert connection.execute(policies).fetchall() == [("follow_source",)]
+    app.write(MODELS.format(type="sa.String(40)", more="", options=options))
+    text = app.autogenerate("wider")
+    up, down = text.split("def downgrade")
+    assert up.index("op.hide_embeddings('product_clip')") < up.index("op.alter_column")
+    assert down.index("op.alter_column") < down.index("op.show_embeddings('product_clip')")
+    app.alembic("upgrade", "head")
+    assert_key(connection, "character varying(40)")
+    assert connection.execute(policies).fetchall() == [("follow_source",)]
+    app.alembic("check")
+    app.alembic("downgrade", "-1")
+    assert_key(connection, "character varying(8)")
+    assert connection.execute(policies).fetchall() == [("follow_source",)]
+    printed = app.alembic("upgrade", "head", "--sql")
+    assert printed.index("DROP POLICY IF EXISTS follow_source") < printed.index("ALTER COLUMN id TYPE")

@@ -29,6 +29,9 @@ def test_an_older_schema_is_upgraded_by_whichever_migration_comes_first(
     with connect(empty_database) as connection:
         migrations.upgrade(connection, revision)
         project.manage("migrate", "shop")
+        with connect(empty_database) as fresh:
+            # As after `imgvec migrate`.
+            assert fresh.execute("SELECT current_setting('cursor_tuple_fraction')").fetchone() == ("1",)
         assert migrations.current_revision(connection) == migrations.newest_revision()
         assert connection.execute(
             "SELECT name FROM imgvec.collection WHERE name LIKE 'shop%'"
