@@ -46,12 +46,13 @@ KINDS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
 
 @dataclass
 class Phase:
-    """One turn: statements' milliseconds, seconds, vectors written, seconds of CPU time of the workers' sessions."""
+    """One turn: ms of each statement, seconds, vectors written, CPU seconds of the workers' sessions, bytes of WAL of all."""
 
     times: list[float]
     seconds: float
     written: int
     server_seconds: float
+    wal_bytes: float
 
 
 @dataclass
@@ -74,6 +75,13 @@ def server_seconds(connection: Connection) -> float:
         except OSError:
             continue
     return found
+
+
+def wal_so_far(connection: Connection) -> float:
+    """Return the bytes of WAL since the server's beginning."""
+    row = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float").fetchone()
+    assert row is not None
+    return float(row[0])
 
 
 def written_so_far(connection: Connection) -> int:
@@ -139,19 +147,24 @@ def turn(
     set_running(connection, workers, True)
     time.sleep(SETTLE_SECONDS)
     before, used, began = written_so_far(connection), server_seconds(connection), time.monotonic()
+    wal = wal_so_far(connection)
     times = play(dsn, seconds, clients, rows, seed)
     took, used = time.monotonic() - began, server_seconds(connection) - used
+    wal = wal_so_far(connection) - wal
     set_running(connection, workers, False)
     time.sleep(0.2)
-    return Phase(times, took, written_so_far(connection) - before, used)
+    return Phase(times, took, written_so_far(connection) - before, used, wal)
 
 
 def table(found: dict[str, list[Phase]]) -> str:
     """Return the lines to keep."""
     lines = [
         f"{'workers':30}{'p50 ms':>9}{'p99 ms':>9}{'p99 by that without':>24}{'statements/s':>14}{'vectors/s':>11}"
-        f"{'server ms a vector':>20}"
+        f"{'server ms a vector':>20}{'WAL kB a vector':>17}"
     ]
+    alone = sum(phase.wal_bytes for phase in found[WITHOUT]) / sum(
+        len(phase.times) for phase in found[WITHOUT]
+    )
     base = [percentile(phase.times, 99) for phase in found[WITHOUT]]
     for name, phases in found.items():
         times = [one for phase in phases for one in phase.times]
@@ -162,10 +175,13 @@ def table(found: dict[str, list[Phase]]) -> str:
         spread = f"{statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})"
         elapsed = sum(phase.seconds for phase in phases)
         written = sum(phase.written for phase in phases)
-        cost = 1000 * sum(phase.server_seconds for phase in phases) / written if written > 50 else 0.0
+        cost = wal = 0.0
+        if written > 50:
+            cost = 1000 * sum(phase.server_seconds for phase in phases) / written
+            wal = (sum(phase.wal_bytes for phase in phases) - alone * len(times)) / written / 1000
         lines.append(
             f"{name:30}{percentile(times, 50):9.2f}{percentile(times, 99):9.2f}{spread:>24}"
-            f"{len(times) / elapsed:14,.0f}{written / elapsed:11.1f}{cost:20.2f}"
+            f"{len(times) / elapsed:14,.0f}{written / elapsed:11.1f}{cost:20.2f}{wal:17.1f}"
         )
     return "\n".join(lines)
 

@@ -18,7 +18,7 @@ from imgvec_pg.store.queue.jobs import (
     find_waiting_job,
     place_of,
 )
-from imgvec_pg.store.registry import require_unchanged_collection
+from imgvec_pg.store.registry import CollectionWatch
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class JobClaimer:
         self.throttle = Throttle(context)
         self.left = context.options.limit
         self._waiting_job: int | None = None
+        self._watch = CollectionWatch(context.name, context.collection)
         self._quarantined_in_a_row = 0
         self._spare_until = time.monotonic() + (COME_BACK_SECONDS if context.options.after_outage else 0.0)
 
@@ -61,7 +62,7 @@ class JobClaimer:
             claim = self._claim(skips_quarantined=is_others_turn)
             self._quarantined_in_a_row = self._quarantined_in_a_row + 1 if claim.is_quarantined else 0
             # Behind the claim: what it holds was enqueued under the collection as it is seen here, or an earlier one.
-            require_unchanged_collection(self.connection, self.context.name, self.context.collection)
+            self._watch.check(self.connection)
             if claim.jobs:
                 self.context.stats.activity = WORKING
                 self.leases.add(claim.token, place_of(claim.jobs))

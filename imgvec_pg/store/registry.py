@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import TupleRow, class_row
 
 from imgvec_pg.database.connect import (
     Connection,
@@ -109,3 +109,26 @@ def require_unchanged_collection(connection: Connection, name: str, collection: 
     changed = [field for field in WORKED_BY if getattr(now, field) != getattr(collection, field)]
     if changed:
         raise CollectionChangedError(f"collection {collection.name} has changed ({', '.join(changed)})")
+
+
+class CollectionWatch:
+    """Checks again and again that a collection is the one that it was: only rows of the catalogs while none has changed."""
+
+    def __init__(self, name: str, collection: Collection) -> None:
+        self.name = name
+        self.collection = collection
+        self._versions: TupleRow | None = None
+
+    def check(self, connection: Connection) -> None:
+        """Check it as require_unchanged_collection does.
+
+        Raises:
+            As require_unchanged_collection.
+        """
+        found = connection.execute(
+            load_sql("queries/collection_versions.sql"), {"name": self.name}
+        ).fetchone()
+        if found is None or found != self._versions:
+            require_unchanged_collection(connection, self.name, self.collection)
+            # As it was before that: what changed meanwhile is met by the next check.
+            self._versions = found
