@@ -48,7 +48,9 @@ def _embed(search: ImageSearch, alias: str) -> int:
     done = 0
     for batch in _batches(row for row in rows if has_picture(search, row)):
         pictures = [read_bytes(search, row) for row in batch]
-        vectors = embedder.embed_prepared([prepare_picture(embedder, data) for data in pictures])
+        vectors = embedder.embed_prepared(
+            [prepare_picture(embedder, data, collection.rendering).prepared for data in pictures]
+        )
         made = [
             search.embedding_model(
                 pk=row.pk,
