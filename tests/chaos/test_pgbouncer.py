@@ -55,7 +55,7 @@ def test_settings_hold_in_each_transaction_and_for_no_other_client(own: Own, beh
         )
         connection.execute(
             # Waited for: the pooler would hand out a session that is about to end.
-            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 600000) FROM pg_stat_activity"
             " WHERE pid <> pg_backend_pid() AND datname = current_database()"
         )
     shown = "SELECT current_setting('statement_timeout'), current_setting('quote_all_identifiers'), now()"
