@@ -25,6 +25,7 @@ def tiffs() -> Iterator[Golden]:
         _planes,
         _transparent,
         _faint,
+        _few_bits_with_alpha,
         _light_inks,
         _ranges,
     ):
@@ -216,6 +217,18 @@ def _faint(names: Iterator[str]) -> Iterator[Golden]:
         read = decode(data) / 65535
         right = over((read[..., :3] * 255).round().astype(np.uint8), read[..., 3])
         yield Golden(f"tiff/faint alpha, {planar}", data, right, BY)
+
+
+def _few_bits_with_alpha(names: Iterator[str]) -> Iterator[Golden]:
+    for bits in (10, 12):
+        most = 2**bits - 1
+        source = photograph(next(names))
+        alpha = ellipse(source.shape)
+        samples = np.dstack([source.astype(np.uint32) * most // 255, alpha * most]).astype(np.uint16)
+        data = encode(samples, photometric="rgb", extrasamples=["unassalpha"])
+        read = decode(data) / most
+        right = over((read[..., :3] * 255).round().astype(np.uint8), read[..., 3])
+        yield Golden(f"tiff/colour and alpha, {bits} bits in 16", data, right, BY)
 
 
 def _light_inks(names: Iterator[str]) -> Iterator[Golden]:

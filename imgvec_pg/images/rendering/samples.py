@@ -84,14 +84,15 @@ def to_eight_bits(
     return np.uint8(255) - levels if white_is_zero else levels
 
 
-def opacity(alpha: Samples, colours: Samples) -> Levels:
+def opacity(alpha: Samples, colours: Samples, bits: int | None = None) -> Levels:
     """Scale whole-numbered opacity to 0 to 255: by the bits that its colours use where it keeps to them, else by its type's.
 
     Args:
         alpha: Unsigned.
         colours: Of the same type.
+        bits: That the file says are used of each sample.
     """
-    most = value_range(colours)[1]
+    most = value_range(colours, bits)[1]
     return spread(alpha, 0.0, most if alpha.max() <= most else float(np.iinfo(alpha.dtype).max))
 
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from imgvec_pg.images.rendering.layers import Layers
+from imgvec_pg.images.rendering.samples import opacity as opacity_of
 from imgvec_pg.images.rendering.samples import to_eight_bits
 from imgvec_pg.images.rendering.second import render_layers
 
@@ -60,7 +61,7 @@ def to_rgb(
         smax=meaning.smax,
         nodata=meaning.nodata,
     )
-    opacity = None if alpha is None else _opacity(alpha, meaning.bits)
+    opacity = None if alpha is None else _opacity(alpha, samples, meaning)
     if opacity is not None and is_premultiplied:
         levels = _divide(levels, opacity)
     colours = Image.fromarray(levels, "CMYK") if meaning.is_cmyk else Image.fromarray(levels)
@@ -72,11 +73,13 @@ def to_rgb(
     return rgb
 
 
-def _opacity(alpha: Samples, bits: int | None) -> npt.NDArray[np.uint8]:
+def _opacity(alpha: Samples, samples: Samples, meaning: Meaning) -> npt.NDArray[np.uint8]:
+    if alpha.dtype.kind == "u" and alpha.dtype == samples.dtype and not meaning.is_cmyk:
+        return opacity_of(alpha, samples, meaning.bits)
     if alpha.dtype.kind == "f":
         alpha, most = np.nan_to_num(alpha), 1
     else:
-        most = 2 ** (bits or 8 * alpha.dtype.itemsize) - 1
+        most = 2 ** (meaning.bits or 8 * alpha.dtype.itemsize) - 1
     opacity: npt.NDArray[np.uint8] = (alpha.clip(0, most) * (255.0 / most) + 0.5).astype(np.uint8)
     return opacity
 
