@@ -144,6 +144,8 @@ def run_storm(at: Place) -> Iterator[Line]:
     yield Line("  the application meanwhile", "", f"{sum(report.changes.values())} ({changes})", True)
     for trouble, number in report.troubles().items():
         yield Line(f"chaos, 4,000 rows: {trouble}", "0", str(number), number == 0)
+    for line in report.amiss:
+        yield Line("  amiss", "", line, True)
     took = report.resumed_seconds
     yield Line("work resumed after server kill -9 and restart", "<= 10 s", f"{took:.1f} s", took <= 10)
 

@@ -3,6 +3,8 @@
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 
@@ -52,6 +54,24 @@ CONNECTION_LOST = (
     psycopg.errors.ReadOnlySqlTransaction,
 )
 """Connection-lost exceptions; a full disk, a stopping server and one that is read-only for a moment raise the same."""
+
+
+@contextmanager
+def loss_told_from_answers() -> Iterator[None]:
+    """Raise as a lost connection what psycopg finds in answers that do not belong together.
+
+    Behind a pooler the end of a session may come with the answer to the first statement that was given to it: two results of
+    one command, an InternalError of psycopg's own. Those of the server have an SQLSTATE and stay.
+
+    Raises:
+        psycopg.OperationalError: The connection is lost.
+    """
+    try:
+        yield
+    except psycopg.InternalError as error:
+        if error.sqlstate is not None:
+            raise
+        raise psycopg.OperationalError(one_line(error)) from error
 
 
 class Backoff:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from imgvec_pg.backfill.backoff import CONNECTION_LOST, Backoff
+from imgvec_pg.backfill.backoff import CONNECTION_LOST, Backoff, loss_told_from_answers
 from imgvec_pg.backfill.batch.isolation import BatchSize
 from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.context import PipelineOptions, WorkerContext
@@ -110,7 +110,8 @@ class Worker:
             self._connected_at = None
             finished_before = self.stats.finished
             try:
-                self._session()
+                with loss_told_from_answers():
+                    self._session()
                 break
             except CollectionReplacedError as error:
                 if not self.options.follow:

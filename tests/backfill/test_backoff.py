@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from imgvec_pg.backfill import backoff
-from imgvec_pg.backfill.backoff import Backoff
+from imgvec_pg.backfill.backoff import Backoff, loss_told_from_answers
 
 
 @pytest.fixture
@@ -53,3 +53,10 @@ def test_a_statement_that_takes_too_long_is_not_called_an_outage(
     monkeypatch.setattr(backoff, "GIVE_UP_AFTER_SECONDS", -1.0)
     with pytest.raises(psycopg.errors.QueryCanceled):
         impatient.wait(cancelled)
+
+
+def test_answers_that_do_not_belong_together_are_a_lost_connection() -> None:
+    with pytest.raises(psycopg.OperationalError, match="received 2 results"), loss_told_from_answers():
+        raise psycopg.InternalError("received 2 results from command 'BEGIN'")
+    with pytest.raises(psycopg.errors.DataCorrupted), loss_told_from_answers():
+        raise psycopg.errors.DataCorrupted("of the server")

@@ -54,7 +54,8 @@ def test_settings_hold_in_each_transaction_and_for_no_other_client(own: Own, beh
             connection, {"DateStyle": "German", "statement_timeout": "77s", "quote_all_identifiers": "on"}
         )
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            # Waited for: the pooler would hand out a session that is about to end.
+            "SELECT pg_terminate_backend(pid, 600000) FROM pg_stat_activity"
             " WHERE pid <> pg_backend_pid() AND datname = current_database()"
         )
     shown = "SELECT current_setting('statement_timeout'), current_setting('quote_all_identifiers'), now()"

@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
+from trade_files import dng_of, exr, linear
 
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.embedding.resize import Resize
 from imgvec_pg.errors import ImageError, UsageError
 from imgvec_pg.images import limits
-from imgvec_pg.images.decoding import sandbox
+from imgvec_pg.images.decoding import decoder_process, sandbox
 from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.images.decoding.header import describe_image
 from imgvec_pg.images.decoding.sandbox import DecodingPool, decode_sandboxed
@@ -76,6 +78,32 @@ def test_memory_and_time_follow_from_the_pixels(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("IMGVEC_MAX_BYTES", str(128 * 1024**2))
     assert limits.decode_memory_bytes() == 8 * 1024**3 + 3 * 64 * 1024**2
     assert (limits.decode_cpu_seconds(), limits.decode_seconds()) == (80, 240.0)
+
+
+def large(name: str) -> bytes:
+    """Return megapixels as a format whose decoder calls a lack of memory damage."""
+    picture = np.asarray(long_picture(3000, 600 if name == "OpenEXR" else 2000))
+    if name == "WebP":
+        return encode(Image.fromarray(picture), "WEBP", method=0)
+    if name == "JPEG 2000":
+        return imagecodecs.jpeg2k_encode(picture.astype(np.uint16) * 16, level=30, bitspersample=12)
+    if name == "JPEG XL":
+        return imagecodecs.jpegxl_encode(picture, level=90, effort=1)
+    return dng_of(picture) if name == "raw" else exr({"RGB": linear(picture).astype(np.float16)})
+
+
+@pytest.mark.parametrize("name", ["WebP", "JPEG 2000", "JPEG XL", "raw", "OpenEXR"])
+def test_a_lack_of_memory_is_not_called_damage(
+    name: str, fresh_pool: DecodingPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoder_process, "decode_memory_bytes", lambda: 40 * 1024**2)
+    with pytest.raises(ImageError, match="more than 40 MiB") as caught:
+        decode_sandboxed(large(name), CLIP)
+    assert caught.value.code == "decode_limit"
+    # A child that has met one damaged picture after another still tells them apart.
+    with pytest.raises(ImageError) as caught:
+        decode_sandboxed(encode(Image.new("RGB", (64, 64)))[:-30], CLIP)
+    assert caught.value.code == "truncated"
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1e9", "many", "2000000000", "9" * 30])

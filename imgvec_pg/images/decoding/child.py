@@ -17,7 +17,12 @@ from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.header import describe_image
 from imgvec_pg.images.decoding.protocol import Ended, new_buffer, receive, send
 from imgvec_pg.images.decoding.rendering_difference import compare_renderings
-from imgvec_pg.images.decoding.resource_limits import allow_cpu, confine
+from imgvec_pg.images.decoding.resource_limits import (
+    allow_cpu,
+    confine,
+    forget_shortage,
+    was_short_of_memory,
+)
 from imgvec_pg.images.decoding.shrink import decode_resized
 from imgvec_pg.images.limits import max_image_bytes, max_pixels
 
@@ -43,6 +48,7 @@ def main() -> None:
 
 
 def _answer(request: dict[str, Any], data: bytes, memory_bytes: int) -> tuple[dict[str, Any], bytes]:
+    forget_shortage()
     try:
         if request["describe"]:
             return describe_image(data).as_fields(), b""
@@ -52,13 +58,17 @@ def _answer(request: dict[str, Any], data: bytes, memory_bytes: int) -> tuple[di
         image = decode_resized(data, resize, request["rendering"])
         return {"size": image.size, "notes": image.info["notes"]}, image.tobytes()
     except ImageError as error:
+        if error.code == "truncated" and was_short_of_memory():
+            return _too_much(memory_bytes), b""
         return {"code": error.code, "message": str(error)}, b""
     except MemoryError:
-        limit = memory_bytes // 1024**2
-        return {
-            "code": "decode_limit",
-            "message": f"decoding takes more than {limit} MiB: store it smaller, or raise IMGVEC_MAX_PIXELS, which it follows",
-        }, b""
+        return _too_much(memory_bytes), b""
+
+
+def _too_much(memory_bytes: int) -> dict[str, Any]:
+    limit = memory_bytes // 1024**2
+    way_out = "store it smaller, or raise IMGVEC_MAX_PIXELS, which it follows"
+    return {"code": "decode_limit", "message": f"decoding takes more than {limit} MiB: {way_out}"}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import math
 import os
 import resource
@@ -65,3 +66,22 @@ def _tie_to(parent: int) -> None:
 def _mapped_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def forget_shortage() -> None:
+    """Begin to watch for a lack of memory in this thread."""
+    if _errno is not None:
+        _errno().contents.value = 0
+
+
+def was_short_of_memory() -> bool:
+    """Whether memory was refused since then, whatever became of it: some decoders call their picture damaged.
+
+    malloc leaves ENOMEM in errno, which no call that succeeds resets; False with C libraries that keep it elsewhere.
+    """
+    return _errno is not None and _errno().contents.value == errno.ENOMEM
+
+
+_errno = getattr(ctypes.CDLL(None), "__errno_location", None)
+if _errno is not None:
+    _errno.restype = ctypes.POINTER(ctypes.c_int)
