@@ -69,7 +69,8 @@ def embedded(connection: Connection) -> list[int]:
 
 def failures(connection: Connection) -> list[tuple[Any, ...]]:
     return connection.execute(
-        "SELECT (key->>'id')::int, code, message, attempts FROM imgvec.failure ORDER BY 1"
+        "SELECT (key->>'id')::int, code, message, attempts FROM imgvec.failure"
+        " WHERE code NOT IN ('blank', 'noted') ORDER BY 1"
     ).fetchall()
 
 

@@ -129,7 +129,7 @@ def test_all_products_are_embedded_and_indexed(story: Story) -> None:
     with connect(story.server.dsn("shop")) as connection:
         found = connection.execute("SELECT count(*) FROM imgvec.product_demo_embedding").fetchone()
         assert found == (ALL + 1,)
-        assert connection.execute("SELECT count(*) FROM imgvec.failure").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM imgvec.failures").fetchone() == (0,)
         assert has_valid_index(connection, get_collection(connection, "product_demo"))
 
 

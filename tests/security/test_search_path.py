@@ -34,10 +34,15 @@ def pgspot(script: str, folder: Path) -> str:
     """Return what pgspot objects to. It does not know bodies that are bound when they are created, as under PINNED."""
     file = folder / "script.sql"
     bodies = re.compile(r"BEGIN ATOMIC\n(.*?)\nEND;", re.DOTALL)
-    file.write_text(
-        bodies.sub(r"SET search_path = pg_catalog, pg_temp AS $atomic$\n\1\n$atomic$;", script),
-        encoding="utf-8",
+    script = bodies.sub(r"SET search_path = pg_catalog, pg_temp AS $atomic$\n\1\n$atomic$;", script)
+    # Of one expression; plpgsql's own are indented.
+    script = re.sub(
+        r"^RETURN (.*);$",
+        r"SET search_path = pg_catalog, pg_temp AS $atomic$ SELECT \1 $atomic$;",
+        script,
+        flags=re.MULTILINE,
     )
+    file.write_text(script, encoding="utf-8")
     allowed = [f"--proc-without-search-path={name}" for name in QUALIFIED]
     outcome = subprocess.run(
         [sys.executable, "-m", "pgspot", *allowed, str(file)], capture_output=True, text=True, check=False
