@@ -15,10 +15,11 @@ import psycopg
 
 from imgvec_pg.backfill.batch.embed_batch import embed_batch
 from imgvec_pg.backfill.batch.image_loader import ImageLoader
-from imgvec_pg.backfill.batch.pending import Batch, PendingKey, PreparedImage
+from imgvec_pg.backfill.batch.pending import Batch, PendingKey
 from imgvec_pg.backfill.batch.preparation import prepare_image
 from imgvec_pg.backfill.batch.reading import CONTENT_ROWS_PER_READ, ImageReader
 from imgvec_pg.backfill.batch.retry import is_delayed_whole
+from imgvec_pg.backfill.batch.shared_pictures import SharedPicture, SharedPictures
 from imgvec_pg.backfill.batch.slow_hosts import LATE_SECONDS, await_hosts
 from imgvec_pg.backfill.batch.writer import write_outcomes
 from imgvec_pg.backfill.claiming import POLL_SECONDS, JobClaimer
@@ -45,14 +46,23 @@ class Pipeline:
         context: What it shares with the worker; `broken` is not set.
         reading: Store over the connection that claims and reads.
         writing: Store over the connection that writes.
+        looking_up: Store over the one that finds pictures which the collection has; None to compute all.
     """
 
-    def __init__(self, context: WorkerContext, reading: EmbeddingStore, writing: EmbeddingStore) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        reading: EmbeddingStore,
+        writing: EmbeddingStore,
+        looking_up: EmbeddingStore | None = None,
+    ) -> None:
         self.context = context
         self.reading = reading
         self.writing = writing
         has_content = context.collection.content_column is not None
         self._reader = ImageReader(reading, CONTENT_ROWS_PER_READ if has_content else sys.maxsize)
+        precision = context.embedder.precision
+        self._pictures = SharedPictures(None if looking_up is None else looking_up.known_pictures(precision))
         self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._done: queue.Queue[tuple[Claim, list[Outcome]] | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._errors: list[BaseException] = []
@@ -82,6 +92,7 @@ class Pipeline:
                     await_hosts(batch)
                 with context.stats.stages.timed(EMBED):
                     outcomes = embed_batch(batch, context.embedder, context.batch_size, mounted)
+                self._pictures.keep(batch.claim.token, batch.pictures())
                 put(self._done, (batch.claim, outcomes), context.broken)
                 if is_delayed_whole(batch, outcomes):
                     context.stop.wait(LATE_SECONDS)
@@ -112,7 +123,7 @@ class Pipeline:
         context, options = self.context, self.context.options
         urls = AllowedUrls.of(context.collection.url_prefixes)
 
-        def prepare(image: StoredImage) -> PreparedImage:
+        def prepare(image: StoredImage) -> SharedPicture:
             if context.broken.is_set():
                 raise ReadingStopped  # Nobody asks for it any more.
             return prepare_image(
@@ -122,6 +133,7 @@ class Pipeline:
                 urls,
                 options.fetch,
                 rendering=context.collection.rendering,
+                pictures=self._pictures,
             )
 
         with ImageLoader(prepare, options.decode_threads) as pool:
@@ -150,10 +162,10 @@ class Pipeline:
                 else:
                     wanted.append((job, key))
         has_content = self.context.collection.content_column is not None
-        previous: list[Future[PreparedImage]] = []
+        previous: list[Future[SharedPicture]] = []
         for chunk in chunked(wanted, CONTENT_ROWS_PER_READ if has_content else max(len(wanted), 1)):
             stored = {image.position: image for image in self._read_images([key for _, key in chunk])}
-            futures: list[Future[PreparedImage]] = []
+            futures: list[Future[SharedPicture]] = []
             for index, (job, key) in enumerate(chunk):
                 image = stored.get(index)
                 future = None
@@ -195,6 +207,7 @@ class Pipeline:
         for claim, outcomes in drain(self._done, context.broken):
             with context.stats.stages.timed(WRITE):
                 written = write_outcomes(self.writing, claim, outcomes, context.embedder.precision)
+            self._pictures.release(claim.token)
             context.leases.discard(claim.token)
             context.stats.add(written)
             context.on_progress(context.stats)
@@ -207,9 +220,9 @@ def deadly_image(job: Job) -> ImageError:
     )
 
 
-def failed_future(error: ImageError) -> Future[PreparedImage]:
+def failed_future(error: ImageError) -> Future[SharedPicture]:
     """Return a future that has failed already."""
-    future: Future[PreparedImage] = Future()
+    future: Future[SharedPicture] = Future()
     future.set_exception(error)
     return future
 

@@ -143,11 +143,12 @@ class Worker:
         return self.options.follow and self._collection is not None
 
     def _session(self) -> None:
-        """Connect four times (read, write, heartbeat, answers to queries) and run one pipeline."""
+        """Connect five times (read, write, look up, heartbeat, answers to queries) and run one pipeline."""
         silence = Silence()
         with (
             connect_worker(self.dsn, "read", silence) as reading,
             connect_worker(self.dsn, "write", silence) as writing,
+            connect_worker(self.dsn, "look-up", silence) as looking_up,
         ):
             schema = vector_schema(writing)
             # What an earlier session of this worker held before its connection broke.
@@ -159,7 +160,7 @@ class Worker:
             if self._collection is not None and self._collection.id != collection.id:
                 self._cursor = QueueCursor()
             self._collection = collection
-            stores = EmbeddingStore(reading, collection, schema), EmbeddingStore(writing, collection, schema)
+            stores = [EmbeddingStore(each, collection, schema) for each in (reading, writing, looking_up)]
             context = self._context(collection, silence)
             heartbeat = Heartbeat(context)
             answering = QueryServer(self.dsn, collection.model_id, self.embedder, silence)
@@ -187,7 +188,13 @@ class Worker:
             stop=self.stop,
         )
 
-    def _work(self, context: WorkerContext, reading: EmbeddingStore, writing: EmbeddingStore) -> None:
+    def _work(
+        self,
+        context: WorkerContext,
+        reading: EmbeddingStore,
+        writing: EmbeddingStore,
+        looking_up: EmbeddingStore,
+    ) -> None:
         """Run a pipeline; with `follow`, again each time that the pictures were away and came back."""
         collection = context.collection
         while not self.stop.is_set():
@@ -199,7 +206,8 @@ class Worker:
                     after_outage=self._after_outage,
                     fetch=None if self.options.root else find_fetch(collection.name),
                 )
-                Pipeline(replace(context, options=options, broken=threading.Event()), reading, writing).run()
+                session = replace(context, options=options, broken=threading.Event())
+                Pipeline(session, reading, writing, looking_up).run()
                 return
             except PicturesAwayError as error:
                 if not self.options.follow:

@@ -18,8 +18,12 @@ from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionChangedError, ImageError
 from imgvec_pg.images.rendering.picture_note import PictureNote
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.known_pictures import KnownPictures, part_unconfirmed
 from imgvec_pg.store.queue.jobs import DelayedKey, Key, delay_keys, finish_jobs
 from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, ROW_ERRORS, read_like_triggers, short_transaction
+
+UNCONFIRMED_DELAY_SECONDS = 1.0
+"""When to try a row again whose vector was that of another row, which has changed meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class EmbeddedKey:
 
     Attributes:
         note: What to note of its picture; None for most.
+        donor: The row whose vector it is, where it was not computed; and `attempts` made for this one, should that not hold.
     """
 
     key: Key
@@ -51,6 +56,8 @@ class EmbeddedKey:
     content_hash: bytes
     reference_hash: bytes | None = None
     note: PictureNote | None = None
+    donor: Key | None = None
+    attempts: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,8 @@ class EmbeddingStore:
         self._read = render("collection/read_images.sql", **parts)
         self._read_size = render("collection/read_image_size.sql", **parts)
         self._write = render("collection/write_embeddings.sql", **parts)
+        self._parts = parts
+        self._confirm = render("collection/confirm_known.sql", **parts)
         self._fail = render("collection/write_failures.sql", **parts)
         self._has_gone = render("collection/has_gone.sql", **parts)
         self._forget_gone = render("collection/forget_gone.sql", **parts)
@@ -164,6 +173,10 @@ class EmbeddingStore:
             read_like_triggers(self.connection, self.collection)
             return self.connection.execute(self._read_size, {"keys": Jsonb([key])}, binary=True).fetchone()
 
+    def known_pictures(self, precision: str) -> KnownPictures:
+        """Return what looks pictures up over this connection."""
+        return KnownPictures(self.connection, self.collection, self._parts, precision)
+
     def write(
         self,
         token: uuid.UUID,
@@ -194,9 +207,14 @@ class EmbeddingStore:
                 self._require_same_rendering()
             ours = finish_jobs(connection, token, ids)
             kept = [outcome for outcome in outcomes if outcome.job_id in ours]
-            embedded = self._write_embedded([key for o in kept for key in o.embedded], precision)
+            embedded_keys = [key for o in kept for key in o.embedded]
+            known, lost = part_unconfirmed(connection, self._confirm, embedded_keys, precision)
+            embedded = self._write_embedded(known, precision)
             codes = self._write_failed([key for o in kept for key in o.failed])
             later = [key for o in kept for key in o.delayed]
+            later += [
+                DelayedKey(row.key, row.version, row.attempts, UNCONFIRMED_DELAY_SECONDS) for row in lost
+            ]
             delay_keys(connection, self.collection.id, later)
         finished = sum(ours.values()) - len(later)
         return Written(embedded, len(codes), finished, len(later), len(outcomes) - len(kept), codes)

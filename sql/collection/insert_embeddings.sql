@@ -5,7 +5,8 @@ WITH written AS (
     SELECT {k_keys}, k.embedding, 0, '', %(precision)s
     FROM unnest({key_arrays}, %(vectors)b::{vector}.halfvec[]) AS k ({keys}, embedding)
     ON CONFLICT ({keys}) DO UPDATE
-        SET embedding = excluded.embedding, precision = excluded.precision, embedded_at = now()
+        -- Nobody knows of what bytes this one is: no other row may get it as theirs.
+        SET embedding = excluded.embedding, content_hash = excluded.content_hash, precision = excluded.precision, embedded_at = now()
         WHERE w.version = 0
     RETURNING 1
 )

@@ -1,10 +1,12 @@
 """Embed a loaded batch and say what became of each key."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from imgvec_pg.backfill.batch.isolation import BatchSize, embed_fitting
-from imgvec_pg.backfill.batch.pending import Batch, HostFuture, PendingKey, PreparedImage
+from imgvec_pg.backfill.batch.pending import Batch, HostFuture, PendingKey
 from imgvec_pg.backfill.batch.retry import record_error
+from imgvec_pg.backfill.batch.shared_pictures import SharedPicture
 from imgvec_pg.backfill.batch.slow_hosts import late
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, PicturesAwayError
@@ -28,7 +30,7 @@ def embed_batch(
     """
     outcomes = {job.id: Outcome(job.id) for job in batch.claim.jobs}
     codes: set[str] = set()
-    ready: list[tuple[PendingKey, PreparedImage]] = []
+    ready: list[tuple[PendingKey, SharedPicture]] = []
     for pending in batch.pending:
         if pending.image is None:
             continue
@@ -45,20 +47,37 @@ def embed_batch(
         away = explain_absence(mounted, may_be_empty=False)
         if away is not None:
             raise PicturesAwayError(mounted, away)
-    results = embed_fitting([image.prepared for _, image in ready], embedder, batch_size)
-    for (pending, image), result in zip(ready, results, strict=True):
+    errors = embed_pictures([picture for _, picture in ready], embedder, batch_size)
+    for pending, picture in ready:
         outcome = outcomes[pending.job.id]
-        if isinstance(result, ImageError):
-            record_error(outcome, pending, result)
+        if picture.embedding is None:
+            record_error(outcome, pending, errors[picture.content_hash])
         else:
             outcome.embedded.append(
                 EmbeddedKey(
                     pending.key,
                     pending.job.version,
-                    result,
-                    image.content_hash,
+                    picture.embedding,
+                    picture.content_hash,
                     pending.reference_hash,
-                    image.note,
+                    picture.note,
+                    picture.donor,
+                    pending.job.attempts - 1,
                 )
             )
     return list(outcomes.values())
+
+
+def embed_pictures(
+    pictures: Sequence[SharedPicture], embedder: Embedder, batch_size: BatchSize
+) -> dict[bytes, ImageError]:
+    """Embed each picture once that has no vector yet, and return why one has none, by the hash of its bytes."""
+    new = list({id(picture): picture for picture in pictures if picture.embedding is None}.values())
+    errors: dict[bytes, ImageError] = {}
+    results = embed_fitting([picture.prepared for picture in new], embedder, batch_size)
+    for picture, result in zip(new, results, strict=True):
+        if isinstance(result, ImageError):
+            errors[picture.content_hash] = result
+        else:
+            picture.is_embedded(result)
+    return errors

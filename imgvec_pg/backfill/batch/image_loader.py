@@ -6,7 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
-from imgvec_pg.backfill.batch.pending import HostFuture, PreparedImage
+from imgvec_pg.backfill.batch.pending import HostFuture
+from imgvec_pg.backfill.batch.shared_pictures import SharedPicture
 from imgvec_pg.backfill.batch.slow_hosts import late
 from imgvec_pg.images.decoding.malloc import keep_few_heaps
 from imgvec_pg.images.fetching.http_pool import connections
@@ -23,7 +24,7 @@ MAX_LATE = 64
 """Prepared pictures kept for rows that were delayed meanwhile."""
 MAX_LATE_ERRORS = 1000
 
-Prepare = Callable[[StoredImage], PreparedImage]
+Prepare = Callable[[StoredImage], SharedPicture]
 PictureId = tuple[str | None, bytes]
 
 
@@ -62,7 +63,7 @@ class ImageLoader:
         self._remote.shutdown()
         connections.close()
 
-    def submit(self, image: StoredImage) -> "Future[PreparedImage]":
+    def submit(self, image: StoredImage) -> "Future[SharedPicture]":
         """Prepare a picture when its turn comes; one that was late before is not fetched again."""
         authority = None if image.path is None else url_authority(image.path)
         if authority is None:

@@ -2,26 +2,12 @@
 
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
-from imgvec_pg.images.rendering.picture_note import PictureNote
+from imgvec_pg.backfill.batch.shared_pictures import SharedPicture
 from imgvec_pg.store.queue.jobs import Claim, Job, Key
 
 
-@dataclass(frozen=True)
-class PreparedImage:
-    """A preprocessed image, and the SHA-256 of the bytes it came from.
-
-    Attributes:
-        note: What to note of it; None for most.
-    """
-
-    prepared: Any
-    content_hash: bytes
-    note: PictureNote | None = None
-
-
-class HostFuture(Future[PreparedImage]):
+class HostFuture(Future[SharedPicture]):
     """Future of an image that is fetched from a host.
 
     Attributes:
@@ -37,7 +23,7 @@ class PendingKey:
 
     job: Job
     key: Key
-    image: Future[PreparedImage] | None
+    image: Future[SharedPicture] | None
     reference_hash: bytes | None = None
 
 
@@ -47,6 +33,15 @@ class Batch:
 
     claim: Claim
     pending: tuple[PendingKey, ...]
+
+    def pictures(self) -> list[SharedPicture]:
+        """Return those that came."""
+        images = [pending.image for pending in self.pending]
+        return [
+            i.result()
+            for i in images
+            if i is not None and i.done() and not i.cancelled() and not i.exception()
+        ]
 
     def abandon(self) -> None:
         """Cancel what was not begun; the claim is given back by the worker."""

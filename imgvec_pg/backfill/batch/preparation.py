@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import TypeVar
 
-from imgvec_pg.backfill.batch.pending import PreparedImage
-from imgvec_pg.backfill.batch.shared_decoding import prepare_picture
+from imgvec_pg.backfill.batch.shared_decoding import PreparedPicture, pass_over, prepare_picture
+from imgvec_pg.backfill.batch.shared_pictures import SharedPicture, SharedPictures
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError
 from imgvec_pg.images.decoding.malloc import give_back_memory
@@ -26,12 +26,14 @@ def prepare_image(
     fetch: Fetch | None = None,
     *,
     rendering: int = NEWEST,
-) -> PreparedImage:
+    pictures: SharedPictures | None = None,
+) -> SharedPicture:
     """Fetch, decode and preprocess one picture; runs in a thread.
 
     Args:
         fetch: Reads a path instead of the file below the root; URLs too where the collection allows none.
         rendering: Version of the rules by which it is rendered: the collection's.
+        pictures: Those in hand and of the collection, which are not decoded again.
 
     Raises:
         ImageError: It cannot be had or decoded, whatever the reason: its neighbours go on.
@@ -44,8 +46,18 @@ def prepare_image(
         raise ImageError("two_images", "the row has both a path and bytes: set one of them to NULL")
     try:
         data = read_picture(ImageReference(path=stored.path, content=stored.content), root, urls, fetch)
-        picture = prepare_picture(embedder, data, rendering)
-        return PreparedImage(picture.prepared, hashlib.sha256(data).digest(), picture.note)
+        content_hash = hashlib.sha256(data).digest()
+        is_new = False
+
+        def prepare() -> PreparedPicture:
+            nonlocal is_new
+            is_new = True
+            return prepare_picture(embedder, data, rendering)
+
+        picture = (pictures or SharedPictures()).get(content_hash, prepare)
+        if not is_new:
+            pass_over(embedder, content_hash, rendering)
+        return picture
     except ImgvecError as error:
         raise _bare(error) from None
     except Exception as error:

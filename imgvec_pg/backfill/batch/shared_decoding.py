@@ -102,6 +102,16 @@ class SharedDecoding:
             with self._changed:
                 self._running.pop(digest).set()
 
+    def pass_over(self, model: "SharedDecodingEmbedder", content_hash: bytes, rendering: int) -> None:
+        """Note that a model has a picture already: it is not slow, and what was prepared for it is not needed."""
+        with self._changed:
+            model.asked += 1
+            model.asked_at = time.monotonic()
+            self._changed.notify_all()
+            place = (content_hash + bytes([rendering]), model.place)
+            if place in self._kept:
+                self._take(place)
+
     def _decoded(self, model: "SharedDecodingEmbedder", data: bytes) -> Image:
         """Decode a picture: resized already, and perhaps shrunk on load, where all models begin with one and the same resize."""
         resizes = {getattr(other.embedder, "first_resize", None) for other in self._models}
@@ -217,3 +227,10 @@ def prepare_picture(embedder: Embedder, data: bytes, rendering: int = NEWEST) ->
     image = decode_for(embedder, data, rendering)
     note = note_on(image)
     return PreparedPicture(embedder.prepare_image(image), note)
+
+
+def pass_over(embedder: Embedder, content_hash: bytes, rendering: int) -> None:
+    """Have no picture prepared that is known already; where models share, the others learn of it."""
+    shared: SharedDecoding | None = getattr(embedder, "shared_pictures", None)
+    if shared is not None:
+        shared.pass_over(cast(SharedDecodingEmbedder, embedder), content_hash, rendering)

@@ -30,6 +30,7 @@ from imgvec_pg.store.integrity.verify import (
     drop_empty_jobs,
     drop_leftovers,
     enqueue_again,
+    enqueue_doubtful,
     replace_bad_vectors,
     verify_collection,
 )
@@ -200,6 +201,7 @@ def fix(
     if "bad_vector" in kinds:
         enqueued += replace_bad_vectors(connection, collection)
     enqueued += enqueue_again(connection, collection, check.outdated)
+    enqueued += enqueue_doubtful(connection, collection, check.doubtful)
     if kinds - {"bad_vector", "different_vector"}:
         done = reconcile(connection, collection, contents=contents, lock_timeout_ms=lock_timeout_ms)
         enqueued += done.enqueued

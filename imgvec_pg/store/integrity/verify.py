@@ -212,6 +212,21 @@ def enqueue_again(connection: Connection, collection: Collection, rows: Sequence
     )
 
 
+def enqueue_doubtful(connection: Connection, collection: Collection, rows: Sequence[tuple[Key, int]]) -> int:
+    """File keys whose vector is not their picture's, and all rows that may have copied it; return how many.
+
+    None of these vectors is copied from then on: workers that found one before are kept from writing it by the collection's lock.
+    """
+    if not rows:
+        return 0
+    values = {"keys": Jsonb([key for key, _ in rows]), "versions": [version for _, version in rows]}
+    with connection.transaction():
+        connection.execute(
+            load_sql("queries/lock_collection_exclusive.sql"), {"collection_id": collection.id}
+        )
+        return _changed(connection, collection, "enqueue_doubtful", values)
+
+
 def replace_bad_vectors(connection: Connection, collection: Collection) -> int:
     """Delete embeddings that cannot be found rightly, file their keys, and return how many."""
     return _changed(connection, collection, "replace_bad_vectors")

@@ -54,12 +54,14 @@ class PictureCheck:
 
     Attributes:
         reads_all: Whether all pictures are read and compared anyway, so that a sample need not tell of their bytes.
-        outdated: Keys and versions of embeddings whose picture is another one now, or that the model would make otherwise.
+        outdated: Keys and versions of embeddings whose picture is another one now.
+        doubtful: Of those that the model would make otherwise.
     """
 
     verified: Verified
     reads_all: bool = False
     outdated: list[tuple[Key, int]] = field(default_factory=list)
+    doubtful: list[tuple[Key, int]] = field(default_factory=list)
     _noted: set[str] = field(default_factory=set)
 
     def note(self, kind: str, picture: EmbeddedPicture) -> None:
@@ -68,7 +70,9 @@ class PictureCheck:
             return
         self._noted.add(repr(picture.key))
         self.verified.add(kind, 1, [picture.key])
-        if kind != "unreadable":
+        if kind == "different_vector":
+            self.doubtful.append((picture.key, picture.version))
+        elif kind != "unreadable":
             self.outdated.append((picture.key, picture.version))
 
 

@@ -1,0 +1,401 @@
+"""A picture whose bytes a row has already is neither decoded nor embedded again, and nothing stale is written for it."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import pytest
+from imgvec_test_embedder import ColorGrid
+from webserver import web_server
+from workers import NAME, check, count, make_table, picture, random_picture
+
+from imgvec_pg.backfill.batch import shared_decoding
+from imgvec_pg.backfill.batch.shared_pictures import GroupedLookup
+from imgvec_pg.backfill.context import PipelineOptions
+from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.images.decoding.decode import decode_image
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.integrity.rendering import bring_to_newest
+from imgvec_pg.store.integrity.verify import enqueue_again, enqueue_doubtful
+from imgvec_pg.store.known_pictures import KnownPictures, has_content_index
+from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.spec import CollectionSpec
+
+RED = (255, 0, 0)
+BLUE = (0, 0, 255)
+WHITE = (255, 255, 255)
+TWO = picture(RED, BLUE, RED, BLUE)
+OTHER = picture(BLUE, BLUE, RED, WHITE)
+
+
+class Counting(ColorGrid):
+    """Counts the pictures that it embeds, and may wait before it does."""
+
+    def __init__(self, before: Callable[[], object] = lambda: None) -> None:
+        self.embedded = 0
+        self.before = before
+
+    def embed_prepared(self, prepared: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        if prepared:
+            self.before()
+        self.embedded += len(prepared)
+        return super().embed_prepared(prepared)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The pictures decoded, in this process and not in a child."""
+    seen: list[bytes] = []
+
+    def decode(embedder: Any, data: bytes, rendering: int) -> Any:
+        seen.append(data)
+        return decode_image(data, rendering=rendering)
+
+    monkeypatch.setattr(shared_decoding, "decode_for", decode)
+    return seen
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection]:
+    with connect(database) as made:
+        yield made
+
+
+def work(database: str, embedder: Counting | None = None, **options: Any) -> int:
+    """Empty the queue and return how many pictures were embedded, besides the golden ones at the start."""
+    embedder = embedder or Counting()
+    started: list[int] = []
+    Worker(
+        database,
+        NAME,
+        embedder,
+        PipelineOptions(**{"batch_size": 8, **options}),
+        on_ready=lambda: started.append(embedder.embedded),
+    ).run()
+    return embedder.embedded - started[0]
+
+
+def insert(connection: Connection, rows: dict[int, bytes]) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO photo (id, content) VALUES (%s, %s)", list(rows.items()))
+
+
+def vectors(connection: Connection) -> dict[int, str]:
+    return dict(connection.execute(f"SELECT id, embedding::text FROM imgvec.{NAME}_embedding").fetchall())
+
+
+def notes(connection: Connection) -> dict[int, str]:
+    return dict(
+        connection.execute(
+            "SELECT (key ->> 'id')::integer, message FROM imgvec.failure WHERE code = 'blank'"
+        ).fetchall()
+    )
+
+
+def test_rows_with_the_same_bytes_are_decoded_and_embedded_once(
+    connection: Connection, database: str, tmp_path: Path, decoded: list[bytes]
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, dict.fromkeys(range(1, 101), TWO) | {101: OTHER})
+    # The same bytes again as a file under several names, and rows that name one file.
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(TWO)
+    connection.execute("INSERT INTO photo (id, path) VALUES (201, 'a.png'), (202, 'b.png'), (203, 'a.png')")
+    assert work(database) == 2
+    assert len(decoded) == 2
+    assert not check(connection, tmp_path).problems
+    assert count(connection, f"imgvec.{NAME}_embedding") == 104
+
+
+def test_what_the_collection_has_is_copied_by_a_worker_that_comes_later(
+    connection: Connection, database: str, tmp_path: Path, decoded: list[bytes]
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO})
+    assert work(database) == 1
+    insert(connection, {2: TWO})  # another row
+    connection.execute("UPDATE photo SET id = 7 WHERE id = 1")  # another key
+    (tmp_path / "moved.png").write_bytes(TWO)
+    connection.execute("UPDATE photo SET content = NULL, path = 'moved.png' WHERE id = 7")  # another place
+    decoded.clear()
+    assert work(database) == 0
+    assert not decoded
+    assert not check(connection, tmp_path).problems
+    assert set(vectors(connection)) == {2, 7}
+
+
+def test_urls_with_the_same_bytes_are_embedded_once(connection: Connection, database: str) -> None:
+    connection.execute("CREATE TABLE photo (id integer PRIMARY KEY, url text)")
+    with web_server(TWO) as server:
+        prefix = f"{server.url}/picture/"
+        create_collection(
+            connection, CollectionSpec(NAME, "photo", ["url"], "color-grid", 12, True, url_prefixes=(prefix,))
+        )
+        for number, path in enumerate(("x", "x?size=2", "y", "x"), 1):
+            connection.execute("INSERT INTO photo VALUES (%s, %s)", [number, prefix + path])
+        computed = work(database)
+    assert connection.execute("SELECT code, message FROM imgvec.failure").fetchall() == []
+    assert computed == 1
+    assert len(vectors(connection)) == 4
+    assert len(set(vectors(connection).values())) == 1
+
+
+def test_a_blank_picture_is_noted_for_each_row_that_has_it(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: picture(RED), 2: picture(RED), 3: TWO})
+    work(database)
+    insert(connection, {4: picture(RED)})
+    assert work(database) == 0
+    assert notes(connection).keys() == {1, 2, 4}
+    assert len(set(notes(connection).values())) == 1
+    # Another picture takes the note away, a copied one too.
+    connection.execute("UPDATE photo SET content = %s WHERE id = 4", [TWO])
+    assert work(database) == 0
+    assert notes(connection).keys() == {1, 2}
+    assert not check(connection, tmp_path).problems.keys() - {"failed (blank)"}
+
+
+def test_vectors_of_another_precision_are_not_copied(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO})
+    work(database)
+    connection.execute(f"UPDATE imgvec.{NAME}_embedding SET precision = 'bf16'")
+    insert(connection, {2: TWO})
+    assert work(database) == 1
+
+
+def test_vectors_of_an_older_rendering_are_not_copied(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    connection.execute("UPDATE imgvec.collection SET rendering = 1")
+    insert(connection, {1: TWO})
+    work(database)
+    collection = get_collection(connection, NAME)
+    bring_to_newest(connection, collection, lambda path: (tmp_path / path).read_bytes())
+    insert(connection, {2: TWO})
+    assert work(database) == 1
+    insert(connection, {3: TWO})
+    assert work(database) == 0
+
+
+def test_a_vector_that_failed_its_comparison_is_computed_anew_for_all_its_rows(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO, 2: TWO, 3: OTHER})
+    work(database)
+    # As a fault of the device would leave it.
+    connection.execute(
+        f"UPDATE imgvec.{NAME}_embedding SET embedding = (SELECT o.embedding FROM imgvec.{NAME}_embedding AS o WHERE o.id = 3)"
+        " WHERE id IN (1, 2)"
+    )
+    collection = get_collection(connection, NAME)
+    version = count_version(connection, 1)
+    assert enqueue_doubtful(connection, collection, [({"id": 1}, version)]) == 2
+    assert work(database) == 1
+    assert {k: v for k, v in check(connection, tmp_path).problems.items() if k == "stale"} == {}
+
+
+def count_version(connection: Connection, number: int) -> int:
+    row = connection.execute(
+        f"SELECT version FROM imgvec.{NAME}_embedding WHERE id = %s", [number]
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_vector_doubted_between_lookup_and_write_is_not_written(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO, 3: OTHER})
+    work(database)
+    connection.execute(
+        f"UPDATE imgvec.{NAME}_embedding SET embedding = (SELECT o.embedding FROM imgvec.{NAME}_embedding AS o WHERE o.id = 3)"
+        " WHERE id = 1"
+    )
+    collection = get_collection(connection, NAME)
+    looked_up: list[bytes] = []
+    find = KnownPictures.find
+
+    def doubt_after(self: KnownPictures, hashes: Sequence[bytes]) -> Any:
+        found = find(self, hashes)
+        if found and not looked_up:
+            looked_up.extend(found)
+            with connect(database) as steward:
+                assert enqueue_doubtful(steward, collection, [({"id": 1}, count_version(steward, 1))]) == 1
+        return found
+
+    insert(connection, {2: TWO})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(KnownPictures, "find", doubt_after)
+        work(database)
+    assert looked_up
+    # Row 2 waits a second for its next try.
+    connection.execute("UPDATE imgvec.job SET run_after = now()")
+    work(database)
+    assert check(connection, tmp_path).problems.get("stale") is None
+    assert count(connection, "imgvec.job") == 0
+    assert set(vectors(connection)) == {1, 2, 3}
+
+
+def test_a_row_that_changes_between_lookup_and_write_gets_its_newest_picture(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO, 5: OTHER})
+    work(database)
+    changed: list[int] = []
+    find = KnownPictures.find
+
+    def change_after(self: KnownPictures, hashes: Sequence[bytes]) -> Any:
+        found = find(self, hashes)
+        if not changed:
+            changed.append(1)
+            with connect(database) as application:
+                application.execute("UPDATE photo SET content = %s WHERE id = 2", [OTHER])
+                application.execute("UPDATE photo SET content = %s WHERE id = 1", [random_picture_of(9)])
+        return found
+
+    insert(connection, {2: TWO})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(KnownPictures, "find", change_after)
+        work(database)
+    connection.execute("UPDATE imgvec.job SET run_after = now()")
+    work(database)
+    assert not check(connection, tmp_path).problems
+
+
+def random_picture_of(seed: int) -> bytes:
+    return random_picture(random.Random(seed))
+
+
+def test_vectors_that_an_application_wrote_are_not_copied(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO})
+    work(database)
+    connection.execute(f"UPDATE imgvec.{NAME}_embedding SET content_hash = ''")
+    insert(connection, {2: TWO})
+    assert work(database) == 1
+
+
+def test_a_collection_without_the_index_embeds_as_before_and_reads_nothing_of_the_table(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    connection.execute(f"DROP INDEX imgvec.{NAME}_embedding_content_hash")
+    collection = get_collection(connection, NAME)
+    assert not has_content_index(connection, collection)
+    insert(connection, {1: TWO, 2: TWO})
+    assert work(database) == 1  # in one batch
+    insert(connection, {3: TWO})
+    assert work(database) == 1
+    assert not check(connection, tmp_path).problems
+
+
+def test_two_workers_embed_few_pictures_twice(connection: Connection, database: str, tmp_path: Path) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    pictures = [random_picture_of(seed) for seed in range(20)]
+    insert(connection, {number: pictures[number % 20] for number in range(1, 401)})
+    embedders = Counting(), Counting()
+    threads = [threading.Thread(target=work, args=(database, each)) for each in embedders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not check(connection, tmp_path).problems
+    # Each of the two at most each picture once more for its golden pictures and batches in flight: far from 400.
+    assert sum(embedder.embedded for embedder in embedders) < 150
+
+
+def test_composite_keys_and_partitions_of_the_embedding_table(
+    connection: Connection, database: str, decoded: list[bytes]
+) -> None:
+    connection.execute(
+        "CREATE TABLE photo (tenant date, id numeric(9, 2), content bytea, PRIMARY KEY (tenant, id))"
+    )
+    collection: Collection = create_collection(
+        connection, CollectionSpec(NAME, "photo", ["content"], "color-grid", 12, True, partitions=3)
+    )
+    assert has_content_index(connection, collection)
+    statement = (
+        "INSERT INTO photo SELECT date '2024-02-29' + i, i / 4.0, %s FROM generate_series(%s::int, %s::int) AS i"
+    )
+    connection.execute(statement, [picture(RED), 1, 20])
+    assert work(database) == 1
+    connection.execute(statement, [picture(RED), 21, 40])
+    assert work(database) == 0
+    assert count(connection, f"imgvec.{NAME}_embedding") == 40
+    assert count(connection, "imgvec.failure WHERE code = 'blank'") == 40
+    assert len(decoded) == 1
+
+
+def test_a_stepped_back_row_is_its_own_donor(connection: Connection, database: str, tmp_path: Path) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO})
+    work(database)
+    collection = get_collection(connection, NAME)
+    assert enqueue_again(connection, collection, [({"id": 1}, count_version(connection, 1))]) == 1
+    assert work(database) == 0
+    assert count(connection, "imgvec.job") == 0
+    assert check(connection, tmp_path).problems.keys() <= {"written again or backward"}
+
+
+def test_a_lost_connection_of_the_lookup_charges_no_row(
+    connection: Connection, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+
+    def gone(self: KnownPictures, hashes: Sequence[bytes]) -> Any:
+        raise psycopg.OperationalError("the server closed the connection")
+
+    monkeypatch.setattr(KnownPictures, "find", gone)
+    insert(connection, {1: TWO, 2: OTHER})
+    assert work(database) == 2
+    assert not check(connection, tmp_path).problems
+
+
+def test_lookups_of_many_threads_share_statements() -> None:
+    asked: list[list[bytes]] = []
+    first = threading.Event()
+    go_on = threading.Event()
+
+    class Slow:
+        def find(self, hashes: Sequence[bytes]) -> dict[bytes, Any]:
+            asked.append(list(hashes))
+            first.set()
+            go_on.wait(10)
+            return {each: each for each in hashes if each != b"3"}
+
+    lookup = GroupedLookup(Slow())  # type: ignore[arg-type]
+    answers: dict[bytes, Any] = {}
+    threads = [
+        threading.Thread(target=lambda each=each: answers.update({each: lookup.find(each)}))  # type: ignore[misc]
+        for each in (b"0", b"1", b"2", b"3", b"4")
+    ]
+    threads[0].start()
+    first.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    while len(lookup._waiting) < 4:
+        pass
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert answers == {b"0": b"0", b"1": b"1", b"2": b"2", b"3": None, b"4": b"4"}
+    assert [len(each) for each in asked] == [1, 4]
+    assert not lookup._found
