@@ -90,8 +90,10 @@ class Pipeline:
                     continue
                 with context.stats.stages.timed(WAIT):
                     await_hosts(batch)
+                new = {id(each): each for each in batch.pictures() if each.embedding is None}
                 with context.stats.stages.timed(EMBED):
                     outcomes = embed_batch(batch, context.embedder, context.batch_size, mounted)
+                context.stats.computed += sum(each.embedding is not None for each in new.values())
                 self._pictures.keep(batch.claim.token, batch.pictures())
                 put(self._done, (batch.claim, outcomes), context.broken)
                 if is_delayed_whole(batch, outcomes):

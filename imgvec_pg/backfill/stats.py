@@ -104,12 +104,14 @@ class WorkerStats:
     """Counts and activity of a run; shared between threads, each field written by one at a time.
 
     Attributes:
+        computed: Pictures that the model embedded; rows that share one, or have what the collection has already, need none.
         reconnects: Times that the database was reached again after it was lost.
         written_at: When keys were last taken off the queue, in seconds since 1970; 0 before the first time.
         watches_queue: Whether `queue` is wanted; each heartbeat then reads it.
     """
 
     embedded: int = 0
+    computed: int = 0
     failed: int = 0
     finished: int = 0
     lost_jobs: int = 0

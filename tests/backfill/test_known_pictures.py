@@ -131,7 +131,10 @@ def test_what_the_collection_has_is_copied_by_a_worker_that_comes_later(
     assert set(vectors(connection)) == {2, 7}
 
 
-def test_urls_with_the_same_bytes_are_embedded_once(connection: Connection, database: str) -> None:
+def test_urls_with_the_same_bytes_are_embedded_once(
+    connection: Connection, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMGVEC_ALLOW_NETWORKS", "127.0.0.0/8")
     connection.execute("CREATE TABLE photo (id integer PRIMARY KEY, url text)")
     with web_server(TWO) as server:
         prefix = f"{server.url}/picture/"
@@ -332,9 +335,7 @@ def test_composite_keys_and_partitions_of_the_embedding_table(
         connection, CollectionSpec(NAME, "photo", ["content"], "color-grid", 12, True, partitions=3)
     )
     assert has_content_index(connection, collection)
-    statement = (
-        "INSERT INTO photo SELECT date '2024-02-29' + i, i / 4.0, %s FROM generate_series(%s::int, %s::int) AS i"
-    )
+    statement = "INSERT INTO photo SELECT date '2024-02-29' + i, i / 4.0, %s FROM generate_series(%s::int, %s::int) AS i"
     connection.execute(statement, [picture(RED), 1, 20])
     assert work(database) == 1
     connection.execute(statement, [picture(RED), 21, 40])

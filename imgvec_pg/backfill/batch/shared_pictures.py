@@ -149,7 +149,9 @@ class GroupedLookup:
             found = self._known.find(hashes)
         except (psycopg.Error, ImgvecError) as error:
             if not self._failing:
-                log.warning("pictures are not looked up for the moment, all are computed: %s", one_line(error))
+                log.warning(
+                    "pictures are not looked up for the moment, all are computed: %s", one_line(error)
+                )
             self._failing = True
             return {}
         self._failing = False

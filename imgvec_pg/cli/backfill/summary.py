@@ -56,6 +56,7 @@ class BackfillSummary:
         return {
             "collection": self.collection_name,
             "embedded": stats.embedded,
+            "computed": stats.computed,
             "failed": stats.failed,
             "waiting": self.waiting,
             "seconds": round(stats.seconds(), 1),
@@ -72,9 +73,10 @@ class BackfillSummary:
         else:
             mean, steady = stats.images_per_second(), stats.steady.per_second()
             after_start = f", {steady:.1f}/s after the start" if steady and steady > 1.1 * mean else ""
+            shared = f", {stats.computed:,} of them computed" if stats.computed < stats.embedded else ""
             click.echo(
                 f"{self.collection_name}: {stats.embedded:,} images embedded in {clock(seconds)} "
-                f"({mean:.1f}/s{after_start}), {stats.failed:,} failed, {self.waiting:,} waiting"
+                f"({mean:.1f}/s{after_start}){shared}, {stats.failed:,} failed, {self.waiting:,} waiting"
                 + (", index built" if self.index_built else "")
             )
             if stats.failed:

@@ -18,6 +18,7 @@ from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import BuildOptions, plan_build
+from imgvec_pg.store.index.content_index import build_content_index
 from imgvec_pg.store.index.ddl import has_valid_index
 from imgvec_pg.store.index.swap import drop_index, leftovers, replace_index, tidy
 from imgvec_pg.store.registry import get_collection
@@ -108,7 +109,8 @@ def create(name: str, dsn: str, as_json: bool, dry_run: bool, **asked: Any) -> N
     """Build a collection's HNSW index, beside running searches and writes.
 
     Memory, size and time are printed first. An index that a stopped build left INVALID is repaired. Stopped at any moment,
-    it leaves nothing behind or says what to run.
+    it leaves nothing behind or says what to run. Where an earlier release made the collection, it gets the small index on
+    content_hash too, by which a picture that several rows have is embedded once.
 
     \b
     Example:
@@ -123,6 +125,8 @@ def create(name: str, dsn: str, as_json: bool, dry_run: bool, **asked: Any) -> N
             report_plan(connection, present, wanted, as_json)
         elif not has_valid_index(connection, present):
             build(connection, present, wanted, f"imgvec index create {present.name}", as_json)
+        elif add_content_index(connection, present):
+            pass
         elif leftovers(connection, present):
             # A run was killed after the new index took its place.
             finish(connection, present)
@@ -167,6 +171,7 @@ def report_plan(connection: Connection, present: Collection, wanted: Wanted, as_
 
 def build(connection: Connection, present: Collection, wanted: Wanted, again: str, as_json: bool) -> None:
     """Build an index as asked for and let it take the place of the present one."""
+    add_content_index(connection, present)
     collection = wanted.define(present)
     with stopped_cleanly(connection, present, again), index_progress() as show_progress:
         done = replace_index(
@@ -182,6 +187,16 @@ def build(connection: Connection, present: Collection, wanted: Wanted, again: st
         return
     replaced = f"; dropped {', '.join(done.dropped)}" if done.dropped else ""
     click.echo(f"{present.name}: the index is ready, {counted(done.plan.rows, 'row')}{replaced}")
+
+
+def add_content_index(connection: Connection, collection: Collection) -> bool:
+    """Build the index by which pictures that several rows have are embedded once, where an earlier release made none."""
+    built = build_content_index(connection, collection)
+    if built:
+        click.echo(
+            f"{collection.name}: the index on content_hash is ready: each picture is embedded once", err=True
+        )
+    return built
 
 
 def finish(connection: Connection, collection: Collection) -> None:
