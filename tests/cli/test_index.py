@@ -25,6 +25,7 @@ from imgvec_pg.database.hnsw import graph_bytes, index_bytes
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import index_states, running_build
 from imgvec_pg.store.index.swap import leftovers
+from imgvec_pg.store.known_pictures import has_content_index
 from imgvec_pg.store.registry import get_collection
 
 Said = tuple[int, str, str]
@@ -337,3 +338,34 @@ def test_a_collection_without_rows_gets_an_empty_index(connection: Connection, i
     make_items(connection, 0)
     code, out, _ = imgvec("index", "create", "item_test")
     assert (code, out) == (0, "item_test: the index is ready, 0 rows\n")
+
+
+def test_create_adds_the_index_on_pictures_to_a_collection_of_an_earlier_release(
+    connection: Connection, items: Collection, imgvec: Imgvec
+) -> None:
+    assert imgvec("index", "create", items.name)[0] == 0
+    connection.execute("DROP INDEX imgvec.item_test_embedding_content_hash")
+    assert not has_content_index(connection, items)
+    code, _, said = imgvec("index", "create", items.name)
+    assert (code, said.count("content_hash")) == (0, 1)
+    assert has_content_index(connection, items)
+    # As a cancelled build leaves it.
+    connection.execute(
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'imgvec.item_test_embedding_content_hash'::regclass"
+    )
+    assert not has_content_index(connection, items)
+    assert imgvec("index", "create", items.name)[0] == 0
+    assert has_content_index(connection, items)
+    complains(imgvec("index", "create", items.name), 1, "has a valid HNSW index")
+
+
+def test_create_adds_the_index_on_pictures_to_partitions(connection: Connection, imgvec: Imgvec) -> None:
+    items = make_items(connection, 60, partitions=3)
+    connection.execute("DROP INDEX imgvec.item_test_embedding_content_hash")
+    assert imgvec("index", "create", items.name)[0] == 0
+    assert has_content_index(connection, items)
+    attached = connection.execute(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'imgvec.item_test_embedding_content_hash'::regclass"
+    ).fetchone()
+    assert attached == (3,)
+    complains(imgvec("index", "create", items.name), 1, "has a valid HNSW index")
