@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import psycopg
 
 from imgvec_pg.database.connect import Connection, one_line
+from imgvec_pg.doctor.copies_checks import check_copies
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.index_and_queue_checks import (
     check_buffers,
@@ -106,6 +107,7 @@ def collection_checks(
     yield check_index(connection, collection, facts, server)
     yield check_queue(connection, collection)
     yield check_rendering(collection)
+    yield check_copies(connection, collection, facts)
     yield check_words(connection, collection)
 
 

@@ -32,7 +32,8 @@ def shop(module_database: str) -> Iterator[Connection]:
         make_collection(connection, "shop.product", "product_clip", image=["photo"])
         connection.execute(
             "INSERT INTO imgvec.product_clip_embedding (id, embedding, version, content_hash, precision)"
-            " SELECT id, l2_normalize(ARRAY[id, 20, 3]::real[]::vector)::halfvec, 1, sha256(photo::bytea), 'fp32' FROM shop.product"
+            " SELECT id, l2_normalize(ARRAY[id, 20, 3]::real[]::vector)::halfvec, 1, sha256(photo::bytea), 'fp32'"
+            " FROM shop.product"
         )
         connection.execute(
             "INSERT INTO imgvec.text_embedding (model_id, text, embedding)"
