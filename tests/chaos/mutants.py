@@ -67,6 +67,7 @@ EXAMPLES = 2000
 """Runs within which the state machine must catch a mutant; it took at most a tenth of that, whatever was drawn."""
 
 WRITE = "collection/write_embeddings.sql"
+CONFIRM = "collection/confirm_known.sql"
 FRESH = "nextval('imgvec.version_seq')"
 
 MUTANTS = (
@@ -104,6 +105,28 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "copies not confirmed",
+        (
+            (
+                CONFIRM,
+                "AND e.embedding OPERATOR({vector}.=) w.imgvec_embedding",
+                "",
+            ),
+            (CONFIRM, "e.content_hash = w.imgvec_hash", "true"),
+        ),
+    ),
+    Mutant(
+        "copies of doubtful rows confirmed by their vector alone",
+        (
+            (
+                CONFIRM,
+                "e.content_hash = w.imgvec_hash",
+                "true",
+            ),
+        ),
+    ),
+    Mutant("doubtful vectors are found", (("collection/enqueue_doubtful.sql", ", content_hash = ''", ""),)),
 )
 
 PARTITIONS_NOT_COMPARED = Mutant(
