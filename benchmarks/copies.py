@@ -34,18 +34,29 @@ HERE = Path(__file__).resolve().parents[1]
 SIZES = """
     SELECT pg_table_size(t), pg_indexes_size(t) FROM (VALUES ('imgvec.shop_demo_embedding'::regclass)) AS v(t)
 """
+# From the first written batch to the last: without the start of processes and the loading of the model, and without that batch's rows.
+STEADY = """
+    SELECT count(*) FILTER (WHERE e.embedded_at > f.first), extract(epoch FROM max(e.embedded_at) - min(f.first))::float8
+    FROM imgvec.shop_demo_embedding AS e, (SELECT min(embedded_at) AS first FROM imgvec.shop_demo_embedding) AS f
+"""
 VECTORS = "SELECT count(DISTINCT embedding::text) FROM imgvec.shop_demo_embedding"
 
 
 @dataclass(frozen=True)
 class Fill:
-    """What a fill took: the worker's seconds, pictures that the model embedded, different vectors and bytes in the end."""
+    """A fill: rows and seconds after its first batch, pictures that the model embedded, different vectors and bytes in the end."""
 
+    rows: int
     seconds: float
     computed: int
     vectors: int
     table_bytes: int
     index_bytes: int
+
+    @property
+    def rate(self) -> float:
+        """Rows a second."""
+        return self.rows / self.seconds
 
 
 def repeats(share: float) -> list[int]:
@@ -108,10 +119,12 @@ def fill(tree: Path, server: LocalServer, folder: Path, names: Sequence[str]) ->
     with connect(dsn) as connection:
         sizes = connection.execute(SIZES).fetchone()
         vectors = connection.execute(VECTORS).fetchone()
+        steady = connection.execute(STEADY).fetchone()
     assert sizes is not None
     assert vectors is not None
+    assert steady is not None
     # The earlier build computes a vector for each row.
-    return Fill(told["seconds"], told.get("computed", len(names)), vectors[0], *sizes)
+    return Fill(*steady, told.get("computed", len(names)), vectors[0], *sizes)
 
 
 def imgvec(tree: Path, dsn: str, *arguments: str) -> str:
@@ -151,14 +164,12 @@ def compare(base: Path, folder: Path, server: LocalServer, share: float, rounds:
             runs["earlier"].append(fill(base, server, folder, names))
             runs["this"].append(fill(HERE, server, folder, names))
         # Of each pair, which ran one after the other: other work on the machine changes meanwhile.
-        ratio = statistics.median(
-            one.seconds / other.seconds for one, other in zip(*runs.values(), strict=True)
-        )
+        ratio = statistics.median(other.rate / one.rate for one, other in zip(*runs.values(), strict=True))
         for build, found in runs.items():
-            seconds = statistics.median(each.seconds for each in found)
+            rate = statistics.median(each.rate for each in found)
             last = found[-1]
             print(
-                f"{table:<16}{build:<9}{last.computed:>9,}{last.vectors:>19,}{len(names) / seconds:>8.1f}"
+                f"{table:<16}{build:<9}{last.computed:>9,}{last.vectors:>19,}{rate:>8.1f}"
                 f"{ratio if build == 'this' else 1:>7.2f}{last.table_bytes / 1e6:>10.2f}{last.index_bytes / 1e6:>12.2f}",
                 flush=True,
             )
