@@ -34,7 +34,7 @@ HERE = Path(__file__).resolve().parents[1]
 SIZES = """
     SELECT pg_table_size(t), pg_indexes_size(t) FROM (VALUES ('imgvec.shop_demo_embedding'::regclass)) AS v(t)
 """
-# From the first written batch to the last: without the start of processes and the loading of the model, and without that batch's rows.
+# From the first written batch to the last: without the start of processes, the loading of the model, and that batch's rows.
 STEADY = """
     SELECT count(*) FILTER (WHERE e.embedded_at > f.first), extract(epoch FROM max(e.embedded_at) - min(f.first))::float8
     FROM imgvec.shop_demo_embedding AS e, (SELECT min(embedded_at) AS first FROM imgvec.shop_demo_embedding) AS f
@@ -44,7 +44,7 @@ VECTORS = "SELECT count(DISTINCT embedding::text) FROM imgvec.shop_demo_embeddin
 
 @dataclass(frozen=True)
 class Fill:
-    """A fill: rows and seconds after its first batch, pictures that the model embedded, different vectors and bytes in the end."""
+    """A fill: rows and seconds after its first batch, pictures embedded, different vectors and bytes in the end."""
 
     rows: int
     seconds: float
