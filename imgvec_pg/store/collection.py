@@ -113,11 +113,6 @@ class Collection:
         return f"{self.name}_embedding_hnsw"
 
     @property
-    def content_index(self) -> str:
-        """Name of the index on the hash of the pictures' bytes."""
-        return f"{self.name}_embedding_content_hash"
-
-    @property
     def source(self) -> sql.Identifier:
         """The source relation, quoted with its schema.
 
@@ -216,7 +211,7 @@ class Collection:
             "truncate_trigger": f"imgvec_{name}_truncate",
             "embedding_table": self.embedding_table,
             "index_name": self.index_name,
-            "content_index": self.content_index,
+            "content_index": f"{self.embedding_table}_content_hash",
             "constraint_name": f"{name}_embedding_source_fkey",
             "key_type": f"{name}_key",
             "vector": vector,

@@ -18,7 +18,7 @@ from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionChangedError, ImageError
 from imgvec_pg.images.rendering.picture_note import PictureNote
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.known_pictures import KnownPictures, part_unconfirmed
+from imgvec_pg.store.pictures.known_pictures import KnownPictures, part_unconfirmed
 from imgvec_pg.store.queue.jobs import DelayedKey, Key, delay_keys, finish_jobs
 from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, ROW_ERRORS, read_like_triggers, short_transaction
 

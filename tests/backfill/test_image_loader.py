@@ -9,7 +9,8 @@ import pytest
 
 from imgvec_pg.backfill.batch import image_loader, slow_hosts
 from imgvec_pg.backfill.batch.image_loader import PER_HOST, ImageLoader
-from imgvec_pg.backfill.batch.pending import Batch, HostFuture, PendingKey, PreparedImage
+from imgvec_pg.backfill.batch.pending import Batch, HostFuture, PendingKey
+from imgvec_pg.backfill.batch.shared_pictures import SharedPicture
 from imgvec_pg.backfill.batch.slow_hosts import await_hosts
 from imgvec_pg.errors import ImageError
 from imgvec_pg.store.embeddings import StoredImage
@@ -27,7 +28,7 @@ class Host:
         self.asked: Counter[str] = Counter()
         self.at_once = self.most_at_once = 0
 
-    def prepare(self, image: StoredImage) -> PreparedImage:
+    def prepare(self, image: StoredImage) -> SharedPicture:
         path = str(image.path)
         with self.lock:
             self.asked[path] += 1
@@ -40,7 +41,9 @@ class Host:
                 self.at_once -= 1
         if "bad" in path:
             raise ImageError("fetch_limit", "too slow", transient=True)
-        return PreparedImage(path, b"")
+        picture = SharedPicture(b"")
+        picture.prepared = path
+        return picture
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.rendering import bring_to_newest
 from imgvec_pg.store.integrity.verify import enqueue_again, enqueue_doubtful
-from imgvec_pg.store.known_pictures import KnownPictures, has_content_index
+from imgvec_pg.store.pictures.known_pictures import KnownPictures, has_content_index
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.spec import CollectionSpec
 

@@ -35,7 +35,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, FailedKey, Outcome, StoredImage, Written
 from imgvec_pg.store.integrity.verify import enqueue_doubtful
-from imgvec_pg.store.known_pictures import KnownPictures
+from imgvec_pg.store.pictures.known_pictures import KnownPictures
 from imgvec_pg.store.queue.jobs import Claim, DelayedKey, Job, Key, claim_jobs, release_jobs, retry_failures
 from imgvec_pg.store.spec import CollectionSpec
 

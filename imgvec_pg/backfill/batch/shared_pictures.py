@@ -1,7 +1,7 @@
 """Shared pictures: rows with the same bytes have one picture, prepared and embedded once.
 
 A picture is known while a batch in hand has it, until that is written; from then on the collection has it
-(store/known_pictures.py). What the collection has is neither decoded nor embedded, and is confirmed as it is written
+(store/pictures/known_pictures.py). What the collection has is neither decoded nor embedded, and is confirmed as it is written
 (confirm_known.sql).
 """
 
@@ -20,7 +20,7 @@ from imgvec_pg.backfill.batch.shared_decoding import PreparedPicture
 from imgvec_pg.database.connect import one_line
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.images.rendering.picture_note import PictureNote
-from imgvec_pg.store.known_pictures import KnownPicture, KnownPictures
+from imgvec_pg.store.pictures.known_pictures import KnownPicture, KnownPictures
 from imgvec_pg.store.queue.jobs import Key
 
 log = logging.getLogger(__name__)

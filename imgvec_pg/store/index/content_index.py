@@ -7,7 +7,7 @@ from imgvec_pg.database.connect import Connection, execute_alone, lock_timeout, 
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.errors import DatabaseError, NotOwnerError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.known_pictures import ContentIndex, content_indexes
+from imgvec_pg.store.pictures.known_pictures import ContentIndex, content_indexes
 
 PARENT_LOCK_TIMEOUT_MS = 5000
 """A partitioned table's own index holds no rows; its lock still stands in the way of writes."""
@@ -38,18 +38,17 @@ def build_content_index(connection: Connection, collection: Collection) -> bool:
 
 
 def _build_one(connection: Connection, collection: Collection, state: ContentIndex) -> None:
-    table = sql.Identifier(state.table_name)
+    table, index = sql.Identifier(state.table_name), sql.Identifier(f"{state.table_name}_content_hash")
     if state.is_parent:
         with lock_timeout(connection, PARENT_LOCK_TIMEOUT_MS):
             connection.execute(
                 render(
                     "collection/create_partitioned_content_index.sql",
-                    index=sql.Identifier(collection.content_index),
+                    index=index,
                     table=table,
                 )
             )
         return
     if state.index_name is not None:  # A build that was cancelled left it INVALID.
         execute_alone(connection, render("collection/drop_index.sql", index=sql.Identifier(state.index_name)))
-    index = sql.Identifier(f"{state.table_name}_content_hash")
     execute_alone(connection, render("collection/create_content_index.sql", index=index, table=table))
