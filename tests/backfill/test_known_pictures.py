@@ -1,5 +1,6 @@
 """A picture whose bytes a row has already is neither decoded nor embedded again, and nothing stale is written for it."""
 
+import hashlib
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,9 @@ import numpy.typing as npt
 import psycopg
 import pytest
 from imgvec_test_embedder import ColorGrid
+from photostore import new_role
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from webserver import web_server
 from workers import NAME, check, count, make_table, picture, random_picture
 
@@ -18,10 +22,11 @@ from imgvec_pg.backfill.batch import shared_decoding
 from imgvec_pg.backfill.batch.shared_pictures import GroupedLookup
 from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
-from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.connect import Connection, connect, vector_schema
 from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.embeddings import EmbeddingStore
 from imgvec_pg.store.integrity.rendering import bring_to_newest
 from imgvec_pg.store.integrity.verify import enqueue_again, enqueue_doubtful
 from imgvec_pg.store.pictures.known_pictures import KnownPictures, has_content_index
@@ -400,3 +405,72 @@ def test_lookups_of_many_threads_share_statements() -> None:
     assert answers == {b"0": b"0", b"1": b"1", b"2": b"2", b"3": None, b"4": b"4"}
     assert [len(each) for each in asked] == [1, 4]
     assert not lookup._found
+
+
+def test_a_new_picture_is_looked_up_by_the_index_where_all_rows_have_one(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO})
+    work(database)
+    connection.execute(
+        f"INSERT INTO photo (id) SELECT generate_series(2, 5000);"
+        f"INSERT INTO imgvec.{NAME}_embedding (id, embedding, version, content_hash, precision)"
+        f" SELECT p.id, e.embedding, 1, e.content_hash, e.precision FROM photo AS p, imgvec.{NAME}_embedding AS e WHERE p.id > 1;"
+        f"ANALYZE imgvec.{NAME}_embedding"
+    )
+    known = EmbeddingStore(
+        connection, get_collection(connection, NAME), vector_schema(connection)
+    ).known_pictures("fp32")
+
+    def reads() -> tuple[int, int]:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        row = connection.execute(
+            "SELECT seq_scan, (SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = %s)"
+            " FROM pg_stat_user_tables WHERE relname = %s",
+            [f"{NAME}_embedding_content_hash", f"{NAME}_embedding"],
+        ).fetchone()
+        assert row is not None
+        return row
+
+    before = reads()
+    assert known.find([b"unknown"]) == {}
+    found = known.find([hashlib.sha256(TWO).digest()])
+    assert list(found) == [hashlib.sha256(TWO).digest()]
+    after = reads()
+    assert (after[0] - before[0], after[1] - before[1]) == (0, 2)
+
+
+def test_copies_across_partitions_of_the_source(connection: Connection, database: str) -> None:
+    connection.execute(
+        "CREATE TABLE photo (id integer PRIMARY KEY, content bytea) PARTITION BY RANGE (id);"
+        "CREATE TABLE photo_low PARTITION OF photo FOR VALUES FROM (0) TO (100);"
+        "CREATE TABLE photo_high PARTITION OF photo FOR VALUES FROM (100) TO (200)"
+    )
+    create_collection(connection, CollectionSpec(NAME, "photo", ["content"], "color-grid", 12, True))
+    insert(connection, {1: TWO, 2: OTHER})
+    assert work(database) == 2
+    insert(connection, {101: TWO, 102: TWO})
+    connection.execute("DELETE FROM photo WHERE id = 1")
+    assert work(database) <= 1
+    insert(connection, {103: TWO, 3: TWO})
+    connection.execute("UPDATE photo SET id = 150 WHERE id = 2")
+    assert work(database) <= 1
+    assert set(vectors(connection)) == {3, 101, 102, 103, 150}
+    assert len(set(vectors(connection).values())) == 2
+
+
+def test_a_worker_of_no_more_than_its_role_copies_too(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO})
+    work(database)
+    with new_role(connection, "imgvec_worker", "SELECT ON photo", "INSERT ON written, enqueued") as role:
+        connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(role)))
+        connection.execute(
+            sql.SQL("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {}").format(sql.Identifier(role))
+        )
+        insert(connection, {2: TWO})
+        assert work(make_conninfo(database, user=role)) == 0
+    assert not check(connection, tmp_path).problems
