@@ -69,7 +69,7 @@ def check_copies(connection: Connection, collection: Collection, facts: Collecti
             name,
             f"{counted(blank, 'row')} of about {rows:,} {'has' if blank == 1 else 'have'} a blank picture, of one single colour: "
             "they are embedded and found like all others",
-            f"SELECT * FROM imgvec.blank_pictures WHERE collection = '{name}'",  # noqa: S608 - shown
+            f"SELECT * FROM imgvec.noted_pictures WHERE collection = '{name}' AND code = 'blank'",  # noqa: S608 - shown
         )
 
 

@@ -1,6 +1,7 @@
 """A picture whose bytes a row has already is neither decoded nor embedded again, and nothing stale is written for it."""
 
 import hashlib
+import io
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 from imgvec_test_embedder import ColorGrid
 from photostore import new_role
+from PIL import Image
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from webserver import web_server
@@ -170,6 +172,24 @@ def test_a_blank_picture_is_noted_for_each_row_that_has_it(
     assert work(database) == 0
     assert notes(connection).keys() == {1, 2}
     assert not check(connection, tmp_path).problems.keys() - {"failed (blank)"}
+
+
+def test_what_is_noted_of_a_file_goes_with_the_copy(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(TWO)).resize((64, 64)).save(buffer, "JPEG")
+    without_end = buffer.getvalue().removesuffix(b"\xff\xd9")
+    assert len(without_end) == len(buffer.getvalue()) - 2
+    insert(connection, {1: without_end})
+    work(database)
+    insert(connection, {2: without_end})
+    assert work(database) == 0
+    noted = connection.execute("SELECT code, message FROM imgvec.failure").fetchall()
+    assert len(noted) == 2
+    assert noted[0] == noted[1]
+    assert noted[0][0] == "noted"
 
 
 def test_vectors_of_another_precision_are_not_copied(

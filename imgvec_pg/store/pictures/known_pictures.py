@@ -91,7 +91,9 @@ class KnownPictures:
             rows = self._connection.execute(self._statement, values, binary=True).fetchall()
         return {
             hashes[place - 1]: KnownPicture(
-                key, embedding.to_numpy().astype(np.float32), None if code is None else PictureNote(code, message)
+                key,
+                embedding.to_numpy().astype(np.float32),
+                None if code is None else PictureNote(code, message),
             )
             for place, key, embedding, code, message in rows
         }
