@@ -28,6 +28,7 @@ SEARCH_FUNCTIONS = {
     "classify": "classify_{}",
     "page": "page_{}",
     "duplicates_of": "duplicates_of_{}",
+    "within": "within_{}",
 }
 """Files in sql/collection that make a collection's functions, and the names they make."""
 
