@@ -20,9 +20,8 @@ from imgvec_pg.store.collection_ddl import (
     trigger_names,
 )
 from imgvec_pg.store.collection_plan import collection_over
-from imgvec_pg.store.duplicate_relations import dropping_duplicates
 from imgvec_pg.store.guarded_columns import full_name
-from imgvec_pg.store.search_functions import render_function
+from imgvec_pg.store.search_functions import dropping_duplicates, render_function
 from imgvec_pg.store.source import KeyColumn, Source
 from imgvec_pg.store.spec import CollectionSpec
 

@@ -81,7 +81,7 @@ def find_pairs(
     # One product a thread of ours: BLAS's own threads wait for each other, spinning, longer than such short products take.
     with threadpool_limits(1, user_api="blas"):
         plan = plan_pairs(vectors, rows, threshold, bytes_of_coordinates)
-        search = _Search(vectors, rows, threshold, plan, block_rows, block_columns)
+        search = _PairSearch(vectors, rows, threshold, plan, block_rows, block_columns)
         return _sorted(search.run(max_pairs, progress), skipped)
 
 
@@ -112,7 +112,7 @@ def _sorted(found: list[tuple[Indices, Indices, npt.NDArray[np.float64]]], skipp
     return Pairs(first[order], second[order], values[order], skipped)
 
 
-class _Search:
+class _PairSearch:
     """One search: rows in the order of their cells, projected twice."""
 
     def __init__(

@@ -16,7 +16,7 @@ from imgvec_pg.duplicates.pairs import Pairs
 from imgvec_pg.duplicates.vector_rows import VectorRows, own_sql
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.duplicate_relations import RELATIONS, relation_parts
+from imgvec_pg.store.search_functions import RELATIONS, relation_parts
 
 TRIES = 3
 NEEDED = "the first run takes the owner of the schema imgvec, later ones imgvec_worker"

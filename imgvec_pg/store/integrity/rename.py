@@ -20,9 +20,8 @@ from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.aliases import alias_parts, alias_statements, find_aliases
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_ddl import table_comment, trigger_functions, triggered_tables
-from imgvec_pg.store.duplicate_relations import dropping_duplicates, renaming_duplicates
 from imgvec_pg.store.registry import find_collections, get_collection
-from imgvec_pg.store.search_functions import render_function
+from imgvec_pg.store.search_functions import dropping_duplicates, renaming_duplicates, render_function
 from imgvec_pg.store.spec import check_name
 
 

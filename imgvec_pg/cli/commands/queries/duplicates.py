@@ -14,8 +14,8 @@ from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, FoundDuplicates, find_duplicates
 from imgvec_pg.duplicates.relations import deletion
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.duplicate_relations import RELATIONS
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.search_functions import RELATIONS
 from imgvec_pg.text import counted
 
 UNITS = {"M": 10**6, "G": 10**9}
