@@ -29,7 +29,8 @@ def shop(module_database: str) -> Iterator[Connection]:
         connection.execute(
             "INSERT INTO imgvec.photo_clip_embedding (id, embedding, version, content_hash, precision)"
             " SELECT i, ARRAY[cos(a), sin(a), 0]::real[]::vector::halfvec, 1, sha256(i::text::bytea), 'fp32'"
-            " FROM generate_series(1, 60) AS i, LATERAL (SELECT CASE i WHEN 60 THEN pi() ELSE (i / 2) * 0.05 + i * 0.001 END AS a)"
+            " FROM generate_series(1, 60) AS i,"
+            " LATERAL (SELECT CASE i WHEN 60 THEN pi() ELSE (i / 2) * 0.05 + i * 0.001 END AS a)"
         )
         yield connection
 
