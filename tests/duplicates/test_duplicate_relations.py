@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
+from dumps import dump_to_file, restore
 from photostore import as_role, make_collection, make_photos, new_role
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -15,6 +17,10 @@ from psycopg.conninfo import make_conninfo
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.duplicates.pairs import find_pairs
+from imgvec_pg.duplicates.plan import COORDINATE_BYTES
+from imgvec_pg.duplicates.vector_rows import BASE_BYTES, KEY_BYTES, read_vectors
+from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.integrity.rename import follow_columns, rename_collection
@@ -460,3 +466,41 @@ def test_within_gives_every_row_within_and_refuses_what_is_no_question(
         " WHERE NOT EXISTS (SELECT FROM imgvec.within_photo_test(e.embedding, 0.05) AS w WHERE w.id <> p.id) ORDER BY 1"
     )
     assert connection.execute(lonely).fetchall() == [(6,)]
+
+
+def test_vectors_are_read_as_they_are_stored_and_lie_in_a_file_where_memory_is_short(
+    connection: Connection, photos: Collection
+) -> None:
+    stored = {
+        row: np.array(json.loads(text))
+        for row, text in connection.execute("SELECT id, embedding::text FROM imgvec.photo_test_embedding")
+    }
+    least = BASE_BYTES + len(ANGLES) * (COORDINATE_BYTES + KEY_BYTES)
+    for memory, in_file in ((least + 3 * len(ANGLES), True), (10**9, False)):
+        rows = read_vectors(connection, photos, None, memory)
+        assert isinstance(rows.vectors, np.memmap) is in_file
+        read = {json.loads(key)["id"]: vector for key, vector in zip(rows.keys, rows.vectors, strict=True)}
+        assert read.keys() == stored.keys()
+        assert all(np.allclose(read[row], stored[row], rtol=1e-3, atol=1e-7) for row in stored)
+        assert len(find_pairs(rows.vectors, 0.95, bytes_of_coordinates=rows.bytes_of_coordinates).first) == 3
+    with pytest.raises(UsageError, match=r"6 rows take 0\.2 GB of memory at least"):
+        read_vectors(connection, photos, None, least - 1)
+
+
+def test_relations_and_decisions_come_back_with_a_dump(
+    connection: Connection,
+    photos: Collection,
+    ask: Ask,
+    empty_database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask("photo_test")
+    decide(connection, 4, 5, "ignore")
+    dump_to_file(connection.info.dsn, tmp_path / "dump")
+    restore(empty_database, tmp_path / "dump")
+    monkeypatch.setenv("IMGVEC_DSN", empty_database)
+    with connect(empty_database) as restored:
+        assert pairs(restored) == ALL[:2]
+        ask("photo_test")
+        assert pairs(restored) == ALL[:2] and len(groups(restored)) == 1
