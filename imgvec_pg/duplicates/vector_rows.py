@@ -17,6 +17,7 @@ from imgvec_pg.duplicates.plan import COORDINATE_BYTES
 from imgvec_pg.duplicates.projection import Halves
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.text import size
 
 ROWS_TOGETHER = 4096
 KEY_BYTES = 160
@@ -95,8 +96,8 @@ def share_memory(rows: int, dimensions: int, memory_bytes: int) -> tuple[bool, i
         return False, left
     needed = rows * (COORDINATE_BYTES + KEY_BYTES) + BASE_BYTES
     raise UsageError(
-        f"{rows:,} rows take {needed / 1e9:.1f} GB of memory at least, their vectors not counted, which then go to a temporary "
-        f"file; --memory is {memory_bytes / 1e9:.1f} GB: give more, or fewer rows by --where"
+        f"{rows:,} rows take {size(needed)} of memory at least, with their vectors in a temporary file; "
+        f"--memory is {size(memory_bytes)}: give more, or fewer rows by --where"
     )
 
 

@@ -5,10 +5,9 @@
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) query
-    -- OFFSET 0: looked at once a query, not once a row.
-    FROM (SELECT imgvec.within_radius({vector}.l2_norm(query), max_distance) AS distance OFFSET 0) AS r
+    SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) r.query
+    -- OFFSET 0: both are computed once a query, not once a row, whatever calls the arguments are.
+    FROM (SELECT $1 AS query, imgvec.within_radius({vector}.l2_norm($1), $2) AS distance OFFSET 0) AS r
     CROSS JOIN imgvec.{embedding_table} AS e
-    -- Without coalesce PostgreSQL would see that nothing is near NULL, and not call what raises.
-    WHERE coalesce(e.embedding OPERATOR({vector}.<=>) query, r.distance) OPERATOR(pg_catalog.<=) r.distance;
+    WHERE (e.embedding OPERATOR({vector}.<=>) r.query) OPERATOR(pg_catalog.<=) r.distance;
 END;

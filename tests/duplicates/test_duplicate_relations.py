@@ -354,7 +354,7 @@ def test_a_role_without_rights_is_told_in_one_line(
         (("--where", " "), 2, "the condition is empty"),
         (("--keep", "colour"), 2, "PostgreSQL does not take the rules"),
         (("--keep", "oldest"), 2, "has no columns for --keep oldest, which takes created_at"),
-        (("--memory", "1MB"), 2, "--memory is 0.0 GB"),
+        (("--memory", "1MB"), 2, "--memory is 1.0 MB"),
         (("--memory", "much"), 2, "is no size"),
     ],
 )
@@ -483,7 +483,7 @@ def test_vectors_are_read_as_they_are_stored_and_lie_in_a_file_where_memory_is_s
         assert read.keys() == stored.keys()
         assert all(np.allclose(read[row], stored[row], rtol=1e-3, atol=1e-7) for row in stored)
         assert len(find_pairs(rows.vectors, 0.95, bytes_of_coordinates=rows.bytes_of_coordinates).first) == 3
-    with pytest.raises(UsageError, match=r"6 rows take 0\.2 GB of memory at least"):
+    with pytest.raises(UsageError, match=r"6 rows take 200\.0 MB of memory at least"):
         read_vectors(connection, photos, None, least - 1)
 
 
