@@ -14,6 +14,7 @@ COMMANDS = (
     "completion",
     "demo",
     "doctor",
+    "duplicates",
     "failures",
     "fuse",
     "index",

@@ -10,6 +10,9 @@ BEGIN
         IF to_regclass('imgvec.noted_pictures') IS NOT NULL THEN
             GRANT SELECT ON imgvec.noted_pictures TO imgvec_reader;
         END IF;
+        IF to_regclass('imgvec.duplicate_decision') IS NOT NULL THEN
+            GRANT SELECT (content_hash, other_content_hash, decision) ON imgvec.duplicate_decision TO imgvec_reader;
+        END IF;
         -- An application's own Alembic tree keeps its versions elsewhere.
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
             GRANT SELECT ON imgvec.alembic_version TO imgvec_reader;
@@ -36,6 +39,10 @@ BEGIN
             GRANT SELECT ON imgvec.noted_pictures TO imgvec_worker;
             GRANT UPDATE (rendering, rendering_since, rendering_from, rendering_after) ON imgvec.collection TO imgvec_worker;
         END IF;
+        -- Comes with revision 0005; who decided, and when, is not for readers.
+        IF to_regclass('imgvec.duplicate_decision') IS NOT NULL THEN
+            GRANT SELECT, INSERT, UPDATE, DELETE ON imgvec.duplicate_decision TO imgvec_worker;
+        END IF;
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
             GRANT SELECT ON imgvec.alembic_version TO imgvec_worker;
         END IF;
@@ -57,13 +64,20 @@ BEGIN
                 'embed_text', 'embed_image', 'prepare_text',
                 'unit_embedding', 'embeddings_of', 'mean_embedding', 'preference', 'combine', 'similarity_matrix', 'fuse',
                 'cosine_distance', 'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at',
-                'source_hides_rows', 'source_is_open', 'refuse_open', 'rows_visible', 'row_visible', 'embedding_rows', 'index_state'])
+                'source_hides_rows', 'source_is_open', 'refuse_open', 'rows_visible', 'row_visible', 'embedding_rows', 'index_state', 'within_radius'])
         LOOP
             EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', routine, role_name);
         END LOOP;
     END LOOP;
     IF to_regrole('imgvec_worker') IS NOT NULL THEN
         GRANT EXECUTE ON FUNCTION imgvec.evict_texts(interval, bigint) TO imgvec_worker;
+        FOR routine IN
+            SELECT p.oid FROM pg_catalog.pg_proc AS p
+            WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY (ARRAY[
+                'content_hash_of', 'decide_duplicate_content', 'decide_duplicate', 'decide_duplicate_group'])
+        LOOP
+            EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO imgvec_worker', routine);
+        END LOOP;
     END IF;
 END
 $functions$;

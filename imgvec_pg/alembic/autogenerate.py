@@ -11,13 +11,19 @@ from sqlalchemy import Table
 
 SCHEMA = "imgvec"
 COLLECTION_COLUMNS = frozenset({"embedding", "version", "content_hash", "precision", "embedded_at"})
+DUPLICATE_COLUMNS = (
+    frozenset({"content_hash", "other_content_hash", "distance", "why"}),
+    frozenset({"group_id", "content_hash", "place", "reason"}),
+)
+"""Of the tables that `imgvec duplicates` makes."""
 
 
 def is_collection_table(table: Table) -> bool:
     """Whether a mapped or reflected table belongs to a collection."""
     if table.info.get("imgvec") == "collection":
         return True
-    return table.schema == SCHEMA and set(table.columns.keys()) >= COLLECTION_COLUMNS
+    columns = set(table.columns.keys())
+    return table.schema == SCHEMA and any(columns >= own for own in (COLLECTION_COLUMNS, *DUPLICATE_COLUMNS))
 
 
 def include_imgvec_name(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:

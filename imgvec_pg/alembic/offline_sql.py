@@ -21,7 +21,7 @@ from imgvec_pg.store.collection_ddl import (
 )
 from imgvec_pg.store.collection_plan import collection_over
 from imgvec_pg.store.guarded_columns import full_name
-from imgvec_pg.store.search_functions import render_function
+from imgvec_pg.store.search_functions import dropping_duplicates, render_function
 from imgvec_pg.store.source import KeyColumn, Source
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -62,7 +62,10 @@ def dropping(spec: CollectionSpec) -> sql.Composed:
     """Return one statement that drops a collection with its triggers, functions and embeddings."""
     collection = named(spec)
     parts = collection.parts_without_source("public")
-    return _with_id(collection, [dropping_triggers(collection), render("collection/drop.sql", **parts)])
+    dropped = render("collection/drop.sql", **parts)
+    return _with_id(
+        collection, [dropping_triggers(collection), dropping_duplicates(collection.name), dropped]
+    )
 
 
 def triggers_everywhere(collection: Collection, vector: str) -> sql.Composed:

@@ -57,6 +57,10 @@ COMMANDS = {
         "Give each row the label that suits it, without training.",
     ),
     "matrix": ("imgvec_pg.cli.commands.queries.matrix", "Show how alike some rows are among each other."),
+    "duplicates": (
+        "imgvec_pg.cli.commands.queries.duplicates",
+        "Find every pair of near-duplicates of a collection.",
+    ),
     "fuse": (
         "imgvec_pg.cli.commands.queries.fuse",
         "Ask two collections of one table and fuse their answers.",

@@ -28,6 +28,7 @@ SEARCH_FUNCTIONS = {
     "classify": "classify_{}",
     "page": "page_{}",
     "duplicates_of": "duplicates_of_{}",
+    "within": "within_{}",
     "copies": "copies_{}",
 }
 """Files in sql/collection that make a collection's functions, and the names they make."""
@@ -184,6 +185,7 @@ class Collection:
             "e_key_equals_4": key.equals_value("e", 4),
             "v_key_looked_up": key.looked_up("v"),
             **key.found(),
+            **{f"{name}_column": key.beside(name) for name in ("picture", "copies", "first_seen")},
             "source": self.rows,
             "relation": self.source,
             "s_equals_embedding": key.visible("s", ("imgvec", self.embedding_table)),

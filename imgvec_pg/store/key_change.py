@@ -18,7 +18,7 @@ from imgvec_pg.store.collection_ddl import (
     trigger_functions,
 )
 from imgvec_pg.store.registry import get_collection
-from imgvec_pg.store.search_functions import render_function
+from imgvec_pg.store.search_functions import dropping_duplicates, render_function
 
 
 def may_change_key(connection: Connection, collection: Collection) -> bool:
@@ -127,6 +127,7 @@ def changes(
             render("collection/drop_key_type.sql", key_type=named["key_type"])
             for named in [old, *map(alias_names, names)]
         ]
+    statements.append(dropping_duplicates(collection.name))
     statements.append(_table_change(collection, wide, schema))
     if collection.forgets_by_key:
         statements.append(render("collection/foreign_key.sql", **parts, validity=sql.SQL("")))

@@ -170,6 +170,12 @@ class KeySql:
             ),
         }
 
+    def beside(self, name: str) -> sql.Identifier:
+        """A name for a column beside the key's in a result: with `_` behind it where a key column has it."""
+        while name in self.names:
+            name += "_"
+        return sql.Identifier(name)
+
     def json(self, row: str) -> sql.Composed:
         """`pg_catalog.jsonb_build_object('tenant', row."tenant", …)`.
 

@@ -294,3 +294,22 @@ class Calibration(Base):
     distances: Mapped[list[float]] = mapped_column(ARRAY(Double))
     pair_count: Mapped[int] = mapped_column(BigInteger)
     sampled_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())
+
+
+class DuplicateDecision(Base):
+    """What somebody decided about two pictures, by the hashes of their bytes, the lower first."""
+
+    __tablename__ = "duplicate_decision"
+    __table_args__ = (
+        CheckConstraint("content_hash <= other_content_hash", name="duplicate_decision_is_ordered"),
+        CheckConstraint(
+            "decision IN ('same', 'not_the_same', 'keep_both', 'ignore')", name="duplicate_decision_is_known"
+        ),
+        Index("duplicate_decision_other", "other_content_hash"),
+    )
+
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    other_content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    decision: Mapped[str] = mapped_column(Text)
+    decided_by: Mapped[str] = mapped_column(Text, server_default=text("SESSION_USER"))
+    decided_at: Mapped[datetime] = mapped_column(TimestampTz, server_default=func.now())

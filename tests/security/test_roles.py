@@ -30,7 +30,13 @@ TABLES = {
         "alembic_version": READ,
         "status": READ,
         "failures": READ,
+        "noted_pictures": READ,
         "photo_test_embedding": READ,
+        # Not who decided, nor when.
+        **{
+            f"duplicate_decision.{column}": READ
+            for column in ("content_hash", "other_content_hash", "decision")
+        },
         # To wait for an answer: nothing to write, and not other people's texts and pictures to read.
         **{
             f"embedding_request.{column}": READ
@@ -46,12 +52,23 @@ TABLES = {
         },
         "collection": READ,
         **{
-            f"collection.{column}": {"UPDATE"} for column in ("listing_after", "listed_at", "partitions_seen")
+            f"collection.{column}": {"UPDATE"}
+            for column in (
+                "listing_after",
+                "listed_at",
+                "partitions_seen",
+                "rendering",
+                "rendering_since",
+                "rendering_from",
+                "rendering_after",
+            )
         },
         "alias": READ,
         "alembic_version": READ,
         "status": READ,
         "failures": READ,
+        "noted_pictures": READ,
+        "duplicate_decision": ALL,
         "calibration": {"SELECT", "INSERT", "UPDATE"},
         "golden_vector": {"SELECT", "INSERT"},
         "unseen_change": {"SELECT", "DELETE"},
@@ -105,7 +122,13 @@ def test_a_reader_may_not_call_what_only_workers_need(scratch: Connection) -> No
         )
         return {name for (name,) in rows}
 
-    assert callable_by("imgvec_worker") - callable_by("imgvec_reader") == {"evict_texts"}
+    assert callable_by("imgvec_worker") - callable_by("imgvec_reader") == {
+        "evict_texts",
+        "content_hash_of",
+        "decide_duplicate",
+        "decide_duplicate_content",
+        "decide_duplicate_group",
+    }
     with new_role(scratch) as stranger:
         assert callable_by(stranger) == set()
 

@@ -11,7 +11,9 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.aliases import create_alias, get_alias, point_alias
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import reconcile
+from imgvec_pg.store.spec import CollectionSpec
 
 A, B = hashlib.sha256(b"a").digest(), hashlib.sha256(b"b").digest()
 READER = ("imgvec_reader", "USAGE ON SCHEMA shop", "SELECT ON ALL TABLES IN SCHEMA shop")
@@ -115,3 +117,21 @@ def test_migrate_gives_it_to_collections_of_earlier_releases(
         assert rows(connection, "SELECT count(*) FROM imgvec.copies_photo_test()") == [(4,)]
         with new_role(connection, *READER) as role, as_role(connection, role):
             assert rows(connection, "SELECT count(*) FROM imgvec.copies_photo_test()") == [(4,)]
+
+
+def test_a_key_may_be_called_as_the_columns_beside_it(scratch: Connection) -> None:
+    scratch.execute(
+        "CREATE SCHEMA shop; CREATE TABLE shop.scan (picture bigint, copies text, photo bytea, PRIMARY KEY (picture, copies))"
+    )
+    scratch.execute("INSERT INTO shop.scan VALUES (1, 'a', 'x'), (1, 'b', 'y')")
+    create_collection(scratch, CollectionSpec("scan_test", "shop.scan", ["photo"], "generated", 3, False))
+    scratch.execute(
+        "INSERT INTO imgvec.scan_test_embedding (picture, copies, embedding, version, content_hash, precision)"
+        " SELECT picture, copies, '[1,0,0]', 1, %s, 'fp32' FROM shop.scan",
+        [A],
+    )
+    found = rows(
+        scratch,
+        "SELECT picture, copies, picture_, copies_, first_seen IS NULL FROM imgvec.copies_scan_test()",
+    )
+    assert sorted(found) == [(1, "a", A, 2, False), (1, "b", A, 2, False)]

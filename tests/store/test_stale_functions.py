@@ -15,6 +15,7 @@ from imgvec_pg.doctor.run import diagnose
 from imgvec_pg.store.aliases import create_alias
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.setup.stale_functions import find_stale_functions, refresh_functions
 
 VECTORS = {1: X, 2: Y, 3: Z, 4: (0.8, 0.6, 0.0)}
 CALLS = {
@@ -184,3 +185,15 @@ def test_every_function_that_names_the_extensions_schema_can_be_made_again() -> 
     naming = {name for name, text in texts.items() if "{vector}" in text}
     assert len(naming) > 10
     assert {name for name in naming if "CREATE FUNCTION" in texts[name]} == set()
+
+
+def test_a_function_that_an_older_release_did_not_make_is_made(shop: Connection) -> None:
+    shop.execute("DROP FUNCTION imgvec.within_photo_test, imgvec.within_shown")
+    assert set(find_stale_functions(shop).names) == {"within_photo_test", "within_shown"}
+    assert set(refresh_functions(shop).names) == {"within_photo_test", "within_shown"}
+    assert find_stale_functions(shop).names == ()
+    assert shop.execute("SELECT id FROM imgvec.within_shown('[1,0,0]', 0.1)").fetchall() == [(1,)]
+    with new_role(shop) as stranger, as_role(shop, stranger), pytest.raises(psycopg.Error):
+        shop.execute("SELECT id FROM imgvec.within_shown('[1,0,0]', 0.1)")
+    with new_role(shop, "imgvec_reader") as reader, as_role(shop, reader):
+        shop.execute("SELECT id FROM imgvec.within_shown('[1,0,0]', 0.1)")

@@ -21,7 +21,7 @@ from imgvec_pg.store.aliases import alias_parts, alias_statements, find_aliases
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_ddl import table_comment, trigger_functions, triggered_tables
 from imgvec_pg.store.registry import find_collections, get_collection
-from imgvec_pg.store.search_functions import render_function
+from imgvec_pg.store.search_functions import dropping_duplicates, renaming_duplicates, render_function
 from imgvec_pg.store.spec import check_name
 
 
@@ -104,7 +104,8 @@ def renaming(collection: Collection, name: str, place: Place) -> list[sql.Compos
         new_name=sql.Literal(name),
         collection_id=sql.Literal(collection.id),
     )
-    return [*_without_triggers(collection, place), objects, *_made_anew(renamed, place)]
+    duplicates = renaming_duplicates(collection.name, name)
+    return [*_without_triggers(collection, place), objects, duplicates, *_made_anew(renamed, place)]
 
 
 def following(collection: Collection, names: Mapping[str, str], place: Place) -> list[sql.Composed]:
@@ -145,7 +146,11 @@ def _rename_keys(collection: Collection, keys: Mapping[str, str], place: Place) 
         key_types=sql.Literal([f"{owner}_key" for owner in owners]),
         collection_id=sql.Literal(collection.id),
     )
-    return [render("collection/drop_functions.sql", function_names=sql.Literal(functions)), renamed]
+    return [
+        render("collection/drop_functions.sql", function_names=sql.Literal(functions)),
+        dropping_duplicates(collection.name),
+        renamed,
+    ]
 
 
 @contextmanager

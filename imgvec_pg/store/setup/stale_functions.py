@@ -13,6 +13,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, pinned_search_path, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render, shipped_directory
 from imgvec_pg.store.aliases import alias_parts, alias_statements, find_aliases
+from imgvec_pg.store.collection import SEARCH_FUNCTIONS
 from imgvec_pg.store.registry import find_collections
 
 HAS_SCHEMA = "SELECT to_regclass('imgvec.collection') IS NOT NULL"
@@ -51,7 +52,7 @@ def find_stale_functions(connection: Connection) -> StaleFunctions:
         for statement in _statements(connection, schema)
         for name, body in _definitions(statement.as_string(connection))
         if body not in bodies.get(name, ())
-    }
+    } | _missing(connection)
     named = connection.execute(
         load_sql("queries/named_vector_schemas.sql"), {"names": sorted(stale), "schema": schema}
     )
@@ -85,6 +86,21 @@ def _statements(connection: Connection, schema: str) -> Iterator[sql.Composed]:
         yield from alias_statements(collection, {**collection.parts(schema), "create": REPLACE})
         for alias in find_aliases(connection, collection_id=collection.id):
             yield from alias_statements(collection, alias_parts(collection, alias.name, schema, replace=True))
+
+
+def _missing(connection: Connection) -> set[str]:
+    """Return the functions that collections and aliases of an older release have not got."""
+    present = {str(row[0]) for row in connection.execute(load_sql("queries/function_names.sql"))}
+    owners = [
+        name
+        for collection in find_collections(connection)
+        if collection.source_name is not None
+        for name in (
+            collection.name,
+            *(alias.name for alias in find_aliases(connection, collection_id=collection.id)),
+        )
+    ]
+    return {pattern.format(owner) for owner in owners for pattern in SEARCH_FUNCTIONS.values()} - present
 
 
 def _definitions(statement: str) -> Iterator[tuple[str, str]]:

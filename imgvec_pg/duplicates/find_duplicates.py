@@ -1,0 +1,99 @@
+"""One run of `imgvec duplicates`: read, compare, group, write."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from imgvec_pg.database.connect import Connection, needing, vector_schema
+from imgvec_pg.database.sql_templates import render
+from imgvec_pg.duplicates.keeper import keep_rules
+from imgvec_pg.duplicates.pairs import check_threshold, find_pairs
+from imgvec_pg.duplicates.relations import WrittenDuplicates, only_search, prepare_relations, write_duplicates
+from imgvec_pg.duplicates.vector_rows import read_vectors
+from imgvec_pg.errors import UsageError
+from imgvec_pg.store.collection import Collection
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class FoundDuplicates:
+    """What a run found.
+
+    Attributes:
+        rows: Rows compared.
+        queued: Rows of the source that have no vector yet.
+        failed: Rows that could not be embedded.
+        skipped: Vectors without a direction.
+        written: What is in the relations now.
+    """
+
+    rows: int
+    queued: int
+    failed: int
+    skipped: int
+    written: WrittenDuplicates
+
+
+@dataclass(frozen=True)
+class DuplicateSearch:
+    """What a run is asked for.
+
+    Attributes:
+        threshold: Cosine similarity, above 0, up to 1.
+        where: SQL condition over the source's columns.
+        keep: Rules that choose the keeper of a group, as `keep_rules` takes them.
+        memory_bytes: What the process may take, about.
+        max_pairs: More are refused.
+    """
+
+    threshold: float = 0.95
+    where: str | None = None
+    keep: Sequence[str] = ()
+    memory_bytes: int = 4 * 10**9
+    max_pairs: int = 5_000_000
+
+
+def find_duplicates(
+    connection: Connection,
+    guard: Connection,
+    collection: Collection,
+    search: DuplicateSearch,
+    *,
+    read: Callable[[int], None] = lambda rows: None,
+    compared: Progress = lambda done, total: None,
+) -> FoundDuplicates:
+    """Find all pairs of near-duplicates of a collection and replace what its relations hold.
+
+    No transaction is open while rows are compared: rows that change meanwhile are left out and counted.
+
+    Args:
+        guard: A second connection, which keeps a second run out.
+        read: Called with the rows read so far.
+        compared: Called with the comparisons done, and all.
+
+    Raises:
+        UsageError: An option is out of range, or too many pairs are near.
+        DatabaseError: The role lacks a right, or another run goes on.
+        CollectionError: The source is gone, or something has the name of a relation.
+    """
+    check_threshold(search.threshold)
+    if search.max_pairs < 1:
+        raise UsageError(f"--max-pairs is {search.max_pairs}; expected 1 or more")
+    rules = keep_rules(connection, collection, search.keep)
+    needed = f"it takes SELECT on imgvec.{collection.embedding_table}, as imgvec_worker has it"
+    with only_search(guard, collection), needing(connection, needed):
+        prepare_relations(connection, collection)
+        states = connection.execute(
+            render("collection/count_states.sql", **collection.parts(vector_schema(connection)))
+        ).fetchone()
+        _, queued, failed = states or (0, 0, 0)
+        rows = read_vectors(connection, collection, search.where, search.memory_bytes, read)
+        pairs = find_pairs(
+            rows.vectors,
+            search.threshold,
+            max_pairs=search.max_pairs,
+            bytes_of_coordinates=rows.bytes_of_coordinates,
+            progress=compared,
+        )
+        written = write_duplicates(connection, collection, rows, pairs, rules)
+    return FoundDuplicates(len(rows.keys), int(queued), int(failed), pairs.skipped, written)

@@ -1,0 +1,183 @@
+"""Read a collection's vectors and keys by a binary COPY: one statement, so one moment."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+from psycopg import sql
+
+from imgvec_pg.database.connect import Connection, needing, one_line, vector_schema
+from imgvec_pg.database.sql_templates import bindable, render
+from imgvec_pg.duplicates.plan import COORDINATE_BYTES
+from imgvec_pg.duplicates.projection import Halves
+from imgvec_pg.errors import UsageError
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.text import size
+
+ROWS_TOGETHER = 4096
+KEY_BYTES = 160
+"""What key, version and hash of one row take in Python, about."""
+BASE_BYTES = 200 * 10**6
+"""Modules, blocks of products and buffers."""
+
+
+@dataclass(frozen=True)
+class VectorRows:
+    """Rows of one moment.
+
+    Attributes:
+        vectors: Shape (n, d), float16; in a file where memory is short.
+        keys: JSON objects as text.
+        versions: Shape (n,).
+        content_hashes: Of the bytes they were embedded from.
+        bytes_of_coordinates: What is left of the memory for the coordinates of one row.
+    """
+
+    vectors: Halves
+    keys: list[bytes]
+    versions: npt.NDArray[np.int64]
+    content_hashes: list[bytes]
+    bytes_of_coordinates: int
+
+
+def read_vectors(
+    connection: Connection,
+    collection: Collection,
+    where: str | None,
+    memory_bytes: int,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> VectorRows:
+    """Read all embedded rows, or those whose source matches a condition.
+
+    Args:
+        where: SQL over the source's columns.
+        memory_bytes: What the search may take. Vectors go to a temporary file where they would not fit.
+
+    Raises:
+        UsageError: PostgreSQL does not take the condition, or the memory is too little for so many rows.
+        DatabaseError: The role may not read the source.
+    """
+    parts = collection.parts(vector_schema(connection))
+    restriction = sql.SQL("true")
+    if where is not None:
+        restriction = sql.SQL("EXISTS (SELECT FROM (SELECT * FROM {} WHERE {}) AS s WHERE {})").format(  # type: ignore[assignment]
+            parts["source"], bracketed(where), parts["e_equals_s"]
+        )
+    needed = f"it takes SELECT on imgvec.{collection.embedding_table} and on {collection.shown_source}"
+    with own_sql(where, "condition", collection), needing(connection, needed), connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        _check_condition(connection, collection, where)
+        counted = connection.execute(
+            render("collection/count_vectors.sql", **parts, restriction=restriction)
+        ).fetchone()
+        count = int(counted[0]) if counted else 0
+        in_memory, coordinates = share_memory(count, collection.dimensions, memory_bytes)
+        statement = render("collection/copy_vectors.sql", **parts, restriction=restriction)
+        return _copied(
+            connection, statement, (count, collection.dimensions), in_memory, coordinates, progress
+        )
+
+
+def share_memory(rows: int, dimensions: int, memory_bytes: int) -> tuple[bool, int]:
+    """Say whether the vectors fit into memory, and how many bytes the coordinates of a row may take beside the rest.
+
+    Raises:
+        UsageError: Not even the coordinates fit.
+    """
+    left = (memory_bytes - BASE_BYTES) // max(rows, 1) - KEY_BYTES
+    if left >= COORDINATE_BYTES + 2 * dimensions:
+        return True, left - 2 * dimensions
+    if left >= COORDINATE_BYTES:
+        return False, left
+    needed = rows * (COORDINATE_BYTES + KEY_BYTES) + BASE_BYTES
+    raise UsageError(
+        f"{rows:,} rows take {size(needed)} of memory at least, with their vectors in a temporary file; "
+        f"--memory is {size(memory_bytes)}: give more, or fewer rows by --where"
+    )
+
+
+def bracketed(condition: str) -> sql.SQL:
+    """Return a person's SQL in brackets; the line break keeps a trailing comment from swallowing them.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    if not condition.strip() or "\0" in condition:
+        raise UsageError(
+            'the condition is empty; expected SQL over the source\'s columns, such as "price < 50"'
+        )
+    return sql.SQL(f"(\n{condition}\n)")
+
+
+def _check_condition(connection: Connection, collection: Collection, where: str | None) -> None:
+    """Have PostgreSQL plan the condition outside brackets, from which it could break out: COPY has no bound values."""
+    if where is None:
+        return
+    parts = bindable({"source": collection.rows, "condition": sql.SQL(where)})
+    connection.execute(render("collection/condition.sql", **parts), {"bound": 0})
+
+
+@contextmanager
+def own_sql(text: str | None, what: str, collection: Collection) -> Iterator[None]:
+    """Say which SQL of a person's own PostgreSQL does not take.
+
+    Raises:
+        UsageError: It does not take it, or it fails for a row.
+    """
+    try:
+        yield
+    except (psycopg.ProgrammingError, psycopg.DataError) as error:
+        if text is None or isinstance(error, psycopg.errors.InsufficientPrivilege):
+            raise
+        raise UsageError(
+            f"PostgreSQL does not take the {what} {text!r}: {one_line(error)}; "
+            f"expected SQL over the columns of {collection.shown_source}"
+        ) from error
+
+
+def _copied(
+    connection: Connection,
+    statement: sql.Composed,
+    shape: tuple[int, int],
+    in_memory: bool,
+    coordinates: int,
+    progress: Callable[[int], None],
+) -> VectorRows:
+    vectors = _array(shape, in_memory)
+    keys: list[bytes] = []
+    hashes: list[bytes] = []
+    versions: list[bytes] = []
+    buffer = bytearray()
+
+    def store() -> None:
+        # PostgreSQL sends halves, most significant byte first.
+        block = np.frombuffer(bytes(buffer), dtype=">f2").reshape(-1, shape[1])
+        vectors[len(keys) - len(block) : len(keys)] = block
+        buffer.clear()
+        progress(len(keys))
+
+    with connection.cursor().copy(statement) as copy:
+        for key, version, content_hash, embedding in copy.rows():
+            keys.append(bytes(key))
+            versions.append(bytes(version))
+            hashes.append(bytes(content_hash))
+            # Two numbers of 16 bits come first: the dimensions, and one unused.
+            buffer += bytes(embedding)[4:]
+            if len(keys) % ROWS_TOGETHER == 0:
+                store()
+    store()
+    numbers = np.frombuffer(b"".join(versions), dtype=">i8").astype(np.int64)
+    return VectorRows(vectors, keys, numbers, hashes, coordinates)
+
+
+def _array(shape: tuple[int, int], in_memory: bool) -> Halves:
+    if in_memory or not shape[0]:
+        return np.empty(shape, dtype=np.float16)
+    # Without a name: it goes with the process, whatever ends that.
+    with tempfile.TemporaryFile(dir=Path(tempfile.gettempdir())) as file:
+        return np.memmap(file, dtype=np.float16, mode="w+", shape=shape)

@@ -1,0 +1,3 @@
+-- What `imgvec duplicates` fills, where it was run. Decisions stay: they belong to pictures.
+DROP VIEW IF EXISTS imgvec.{duplicate_view}, imgvec.{duplicate_group_view};
+DROP TABLE IF EXISTS imgvec.{duplicate_pair_table}, imgvec.{duplicate_member_table};

@@ -1,0 +1,75 @@
+-- What `imgvec duplicates` fills: pairs and members of groups, and the two views that people read. Both views follow row-level security
+-- (they are the invoker's, and the tables' policies ask the embedding table, whose policy asks the source), leave out pictures that are
+-- gone or were embedded anew since, and pairs that somebody decided.
+CREATE TABLE imgvec.{duplicate_pair_table} (
+    {key_definitions},
+    {other_key_definitions},
+    content_hash bytea NOT NULL,
+    other_content_hash bytea NOT NULL,
+    distance double precision NOT NULL,
+    why text NOT NULL,
+    PRIMARY KEY ({keys}, {other_keys}),
+    FOREIGN KEY ({keys}) REFERENCES imgvec.{embedding_table} ({keys}) ON DELETE CASCADE ON UPDATE CASCADE,
+    FOREIGN KEY ({other_keys}) REFERENCES imgvec.{embedding_table} ({keys}) ON DELETE CASCADE ON UPDATE CASCADE
+);
+CREATE INDEX ON imgvec.{duplicate_pair_table} ({other_keys});
+CREATE TABLE imgvec.{duplicate_member_table} (
+    {key_definitions},
+    group_id integer NOT NULL,
+    content_hash bytea NOT NULL,
+    place integer NOT NULL,
+    reason text NOT NULL,
+    PRIMARY KEY ({keys}),
+    FOREIGN KEY ({keys}) REFERENCES imgvec.{embedding_table} ({keys}) ON DELETE CASCADE ON UPDATE CASCADE
+);
+CREATE INDEX ON imgvec.{duplicate_member_table} (group_id);
+ALTER TABLE imgvec.{duplicate_pair_table} ENABLE ROW LEVEL SECURITY;
+ALTER TABLE imgvec.{duplicate_member_table} ENABLE ROW LEVEL SECURITY;
+CREATE POLICY follow_embedding ON imgvec.{duplicate_pair_table} FOR SELECT
+    USING (EXISTS (SELECT FROM imgvec.{embedding_table} AS e WHERE {e_equals_pair})
+           AND EXISTS (SELECT FROM imgvec.{embedding_table} AS e WHERE {e_equals_other}));
+CREATE POLICY follow_embedding ON imgvec.{duplicate_member_table} FOR SELECT
+    USING (EXISTS (SELECT FROM imgvec.{embedding_table} AS e WHERE {e_equals_member}));
+CREATE VIEW imgvec.{duplicate_view} WITH (security_invoker = true) AS
+SELECT {p_keys}, {p_other_keys}, p.distance, p.why, d.decision
+FROM imgvec.{duplicate_pair_table} AS p
+JOIN imgvec.{embedding_table} AS e ON {e_equals_p} AND e.content_hash OPERATOR(pg_catalog.=) p.content_hash
+JOIN imgvec.{embedding_table} AS o ON {o_equals_p_other} AND o.content_hash OPERATOR(pg_catalog.=) p.other_content_hash
+LEFT JOIN imgvec.duplicate_decision AS d
+    ON d.content_hash OPERATOR(pg_catalog.=) LEAST(p.content_hash, p.other_content_hash)
+    AND d.other_content_hash OPERATOR(pg_catalog.=) GREATEST(p.content_hash, p.other_content_hash)
+WHERE d.decision IS NULL OR d.decision OPERATOR(pg_catalog.=) 'same';
+CREATE VIEW imgvec.{duplicate_group_view} WITH (security_invoker = true) AS
+WITH member AS (
+    SELECT m.*, pg_catalog.count(*) OVER g AS members, pg_catalog.min(m.place) OVER g AS first_place
+    FROM imgvec.{duplicate_member_table} AS m
+    JOIN imgvec.{embedding_table} AS e ON {e_equals_m} AND e.content_hash OPERATOR(pg_catalog.=) m.content_hash
+    WINDOW g AS (PARTITION BY m.group_id)
+)
+SELECT m.group_id, {m_keys}, m.place OPERATOR(pg_catalog.=) m.first_place AS is_keeper, m.reason
+FROM member AS m
+WHERE m.members OPERATOR(pg_catalog.>) 1
+  -- Until the next run, which groups what remains.
+  AND NOT EXISTS (
+    SELECT FROM imgvec.duplicate_decision AS d
+    JOIN imgvec.{duplicate_member_table} AS a ON a.content_hash OPERATOR(pg_catalog.=) d.content_hash
+    JOIN imgvec.{duplicate_member_table} AS b ON b.content_hash OPERATOR(pg_catalog.=) d.other_content_hash
+        AND b.group_id OPERATOR(pg_catalog.=) a.group_id AND b.place OPERATOR(pg_catalog.<>) a.place
+    WHERE d.decision OPERATOR(pg_catalog.<>) 'same' AND a.group_id OPERATOR(pg_catalog.=) m.group_id
+  );
+COMMENT ON VIEW imgvec.{duplicate_view} IS {pair_comment};
+COMMENT ON VIEW imgvec.{duplicate_group_view} IS {group_comment};
+DO $grants$
+BEGIN
+    IF to_regrole('imgvec_reader') IS NOT NULL THEN
+        GRANT SELECT ON imgvec.{duplicate_pair_table}, imgvec.{duplicate_member_table}, imgvec.{duplicate_view},
+            imgvec.{duplicate_group_view} TO imgvec_reader;
+    END IF;
+    IF to_regrole('imgvec_worker') IS NOT NULL THEN
+        GRANT SELECT ON imgvec.{duplicate_view}, imgvec.{duplicate_group_view} TO imgvec_worker;
+        GRANT SELECT, INSERT, DELETE ON imgvec.{duplicate_pair_table}, imgvec.{duplicate_member_table} TO imgvec_worker;
+        CREATE POLICY worker_writes ON imgvec.{duplicate_pair_table} TO imgvec_worker USING (true) WITH CHECK (true);
+        CREATE POLICY worker_writes ON imgvec.{duplicate_member_table} TO imgvec_worker USING (true) WITH CHECK (true);
+    END IF;
+END
+$grants$;

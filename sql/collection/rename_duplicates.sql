@@ -1,0 +1,5 @@
+-- Give what `imgvec duplicates` fills the names that a collection of another name has; a view is renamed so too.
+ALTER TABLE IF EXISTS imgvec.{old_duplicate_view} RENAME TO {duplicate_view};
+ALTER TABLE IF EXISTS imgvec.{old_duplicate_group_view} RENAME TO {duplicate_group_view};
+ALTER TABLE IF EXISTS imgvec.{old_duplicate_pair_table} RENAME TO {duplicate_pair_table};
+ALTER TABLE IF EXISTS imgvec.{old_duplicate_member_table} RENAME TO {duplicate_member_table};

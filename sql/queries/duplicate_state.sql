@@ -1,0 +1,7 @@
+-- Whether the schema has decisions yet, whether a collection's relations of duplicates are there, and whether this role may fill them.
+SELECT to_regclass('imgvec.duplicate_decision') IS NOT NULL,
+       EXISTS (SELECT FROM pg_catalog.pg_class AS c
+               WHERE c.relnamespace = 'imgvec'::regnamespace AND c.relname = %(view)s::name AND c.relkind = 'v'),
+       coalesce((SELECT bool_and(has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'DELETE'))
+                 FROM pg_catalog.pg_class AS c
+                 WHERE c.relnamespace = 'imgvec'::regnamespace AND c.relname = ANY (%(tables)s::name[])), false)

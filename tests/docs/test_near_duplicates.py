@@ -1,0 +1,63 @@
+"""docs/howto/near-duplicates.md as its reader follows it: every command and every block, on a small table."""
+
+import shlex
+from collections.abc import Iterator
+
+import pytest
+from pageblocks import DOCS, Block, example, read_blocks
+from photostore import make_collection
+
+from imgvec_pg.cli.exit_codes import run
+from imgvec_pg.cli.main import cli
+from imgvec_pg.database.connect import Connection, connect
+
+BLOCKS = read_blocks(DOCS / "howto" / "near-duplicates.md")
+
+
+@pytest.fixture(scope="module")
+def shop(module_database: str) -> Iterator[Connection]:
+    with connect(module_database) as connection:
+        connection.execute("CREATE SCHEMA shop")
+        connection.execute(
+            "CREATE TABLE shop.photo (id bigint PRIMARY KEY, file text, price numeric, width int, height int)"
+        )
+        connection.execute(
+            "INSERT INTO shop.photo SELECT i, i || '.jpg', i, i * 10, 100 FROM generate_series(1, 60) AS i"
+        )
+        make_collection(connection, name="photo_clip")
+        # Pairs of neighbours, and one picture by itself; the vectors lie in a plane.
+        connection.execute(
+            "INSERT INTO imgvec.photo_clip_embedding (id, embedding, version, content_hash, precision)"
+            " SELECT i, ARRAY[cos(a), sin(a), 0]::real[]::vector::halfvec, 1, sha256(i::text::bytea), 'fp32'"
+            " FROM generate_series(1, 60) AS i,"
+            " LATERAL (SELECT CASE i WHEN 60 THEN pi() ELSE (i / 2) * 0.05 + i * 0.001 END AS a)"
+        )
+        yield connection
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[block.place for block in BLOCKS])
+def test_a_block_runs_and_its_answer_is_not_empty(
+    shop: Connection, module_database: str, block: Block
+) -> None:
+    if block.language == "sh":
+        for line in block.text.splitlines():
+            arguments = shlex.split(line)
+            if "pixels" in arguments:
+                assert run(cli, [*arguments[1:], "--dsn", module_database, "--threshold", "0.999"]) == 0
+            else:
+                assert run(cli, [*arguments[1:], "--dsn", module_database]) == 0
+        return
+    if block.language == "text":
+        pytest.skip("a plan: the next test compares it")
+    with example(block):
+        cursor = shop.execute(block.text.encode())
+        assert cursor.rowcount > 0
+
+
+def test_an_anti_join_plans_as_the_page_shows(shop: Connection) -> None:
+    [shown] = [block.text for block in BLOCKS if block.language == "text"]
+    [question] = [block.text for block in BLOCKS if "NOT EXISTS (SELECT FROM imgvec.within" in block.text]
+    plan = [row[0] for row in shop.execute(f"EXPLAIN (COSTS OFF) {question}".encode())]
+    for line in shown.splitlines():
+        if "…" not in line:
+            assert line in plan, "\n".join(plan)
