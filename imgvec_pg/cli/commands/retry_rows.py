@@ -49,7 +49,7 @@ def retry(
     root: Path | None,
     as_json: bool,
 ) -> None:
-    """Enqueue failed rows again.
+    """Enqueue failed rows again, or those that newer rendering changes.
 
     All of them, or those with one of the codes given: after fixing what the code says, such as a folder that was not mounted.
 
