@@ -4,6 +4,7 @@ Usage: reference.py seed FOLDER ARCHITECTURE        writes a model folder with s
        reference.py embed FOLDER LIST OUTPUT.npy    embeds the files named in LIST, one a line
 """
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ except RuntimeError as error:
     import torchvision  # noqa: F401
 
 import open_clip
-from PIL import Image
+from PIL import Image, ImageCms
 from safetensors.torch import save_file
 
 
@@ -50,6 +51,26 @@ def seed(folder: Path, architecture: str) -> None:
     (folder / "open_clip_config.json").write_text(json.dumps(config))
 
 
+def in_srgb(image: Image.Image) -> Image.Image:
+    """Convert a picture to sRGB by its profile, as a viewer does; OpenCLIP itself leaves profiles out of account."""
+    profile = image.info.get("icc_profile")
+    if profile is None:
+        return image.convert("RGB")
+    try:
+        converted = ImageCms.profileToProfile(
+            image.convert("RGB"),
+            io.BytesIO(profile),
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except ImageCms.PyCMSError:
+        # A grey picture's profile, kept when the alterations made its pixels RGB.
+        return image.convert("RGB")
+    assert converted is not None
+    return converted
+
+
 def embed(folder: Path, names: Path, output: Path) -> None:
     """Embed pictures with OpenCLIP's own model and transform, one at a time, and save unit vectors."""
     model, transform = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
@@ -58,7 +79,7 @@ def embed(folder: Path, names: Path, output: Path) -> None:
     with torch.inference_mode():
         for name in names.read_text().splitlines():
             with Image.open(name) as image:
-                vectors.append(model.encode_image(transform(image.convert("RGB"))[None])[0])
+                vectors.append(model.encode_image(transform(in_srgb(image))[None])[0])
     stacked = torch.stack(vectors).float()
     np.save(output, torch.nn.functional.normalize(stacked, dim=1).numpy())
 

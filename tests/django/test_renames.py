@@ -105,6 +105,7 @@ class Renaming:
         with connect(self.project.dsn) as connection:
             assert connection.execute(
                 "SELECT (SELECT count(*) FROM imgvec.job), count(*) FROM imgvec.failure"
+                " WHERE code NOT IN ('blank', 'noted')"
             ).fetchone() == (0, 0)
 
 
