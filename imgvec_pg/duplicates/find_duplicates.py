@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from imgvec_pg.database.connect import Connection, needing, vector_schema
 from imgvec_pg.database.sql_templates import render
-from imgvec_pg.duplicates.keeper import keep_rules
+from imgvec_pg.duplicates.keeper import KeepRule, keep_rules
 from imgvec_pg.duplicates.pairs import check_threshold, find_pairs
 from imgvec_pg.duplicates.relations import WrittenDuplicates, only_search, prepare_relations, write_duplicates
-from imgvec_pg.duplicates.vector_rows import read_vectors
+from imgvec_pg.duplicates.vector_rows import own_sql, read_vectors
 from imgvec_pg.errors import UsageError
+from imgvec_pg.search.code_of_others import refuse_code_of_others
 from imgvec_pg.store.collection import Collection
 
 Progress = Callable[[int, int], None]
@@ -80,6 +81,7 @@ def find_duplicates(
     if search.max_pairs < 1:
         raise UsageError(f"--max-pairs is {search.max_pairs}; expected 1 or more")
     rules = keep_rules(connection, collection, search.keep)
+    _refuse_code_of_others(connection, collection, search.where, rules)
     needed = f"it takes SELECT on imgvec.{collection.embedding_table}, as imgvec_worker has it"
     with only_search(guard, collection), needing(connection, needed):
         prepare_relations(connection, collection)
@@ -97,3 +99,16 @@ def find_duplicates(
         )
         written = write_duplicates(connection, collection, rows, pairs, rules)
     return FoundDuplicates(len(rows.keys), int(queued), int(failed), pairs.skipped, written)
+
+
+def _refuse_code_of_others(
+    connection: Connection, collection: Collection, where: str | None, rules: Sequence[KeepRule]
+) -> None:
+    """Refuse a superuser's condition, and rules, that run what the source's owner has made, casts of its columns too."""
+    with own_sql(where, "condition", collection):
+        refuse_code_of_others(connection, collection, where)
+    for rule in rules:
+        with own_sql(rule.shown, "rule", collection):
+            refuse_code_of_others(
+                connection, collection, f"{rule.expression.as_string(connection)} IS NOT NULL"
+            )

@@ -7,7 +7,8 @@ import pytest
 from photostore import X, Y, as_role, embed, make_collection
 from psycopg import sql
 
-from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, find_duplicates
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.display_columns import label_rows
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
@@ -136,3 +137,31 @@ def test_the_owner_may_use_what_is_theirs(scratch: Connection, photos: Collectio
         found = searches(scratch, photos, "m.tell(file) = 'a.png'")["search"]()
     assert [row.key for row in found.rows] == [{"id": 1}]  # type: ignore[attr-defined]
     assert set(by_others(said)) == {f"ran as {OWNER} ({name}.png)" for name in "abc"}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_near_duplicates_are_found_and_kept_by_no_code_of_others(
+    scratch: Connection, photos: Collection, said: list[str], kind: str
+) -> None:
+    condition, named = REFUSED[kind]
+    with connect(scratch.info.dsn) as guard:
+        for search in (DuplicateSearch(where=condition), DuplicateSearch(keep=(f"({condition}) DESC",))):
+            with pytest.raises(UsageError) as raised:
+                find_duplicates(scratch, guard, photos, search)
+            assert f"calls {named} of the role {OWNER}" in str(raised.value)
+    assert by_others(said) == []
+
+
+def test_a_rule_by_a_word_runs_no_cast_of_others(
+    scratch: Connection, photos: Collection, said: list[str]
+) -> None:
+    scratch.execute("CREATE FUNCTION m.number(m.color) RETURNS numeric RETURN m.tell('width')::numeric")
+    scratch.execute(f"ALTER FUNCTION m.number OWNER TO {OWNER}")
+    scratch.execute("CREATE CAST (m.color AS numeric) WITH FUNCTION m.number(m.color)")
+    scratch.execute("ALTER TABLE m.photo ADD width m.color DEFAULT 'red', ADD height integer DEFAULT 1")
+    with (
+        connect(scratch.info.dsn) as guard,
+        pytest.raises(UsageError, match=r"calls m\.number\(m\.color\) of the role"),
+    ):
+        find_duplicates(scratch, guard, photos, DuplicateSearch())
+    assert by_others(said) == []
