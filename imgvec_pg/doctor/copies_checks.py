@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.index_and_queue_checks import index_bytes, size
@@ -104,7 +104,7 @@ def count_copies(
     is_sampled = estimated_rows > COUNTED_ROWS
     if is_sampled and not has_index:
         return None
-    parts = bindable(collection.parts(vector_schema(connection)))
+    parts = bindable(collection.parts_without_source("public"))
     values = {
         "percent": min(100.0, 100.0 * SAMPLED_ROWS / max(estimated_rows, 1)),
         "rows": 2 * SAMPLED_ROWS,

@@ -39,7 +39,9 @@ def test_pip_refuses_an_older_python(distributions: Any, old_python: Path, tmp_p
 def make(python: Path | str, folder: Path) -> list[str]:
     """Run `make demo` by that Python with an environment of its own; return what it says."""
     command = ["make", "--no-print-directory", f"PYTHON={python}", f"VENV={folder / 'venv'}", "demo"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    # Within `make test` it would call itself make[1].
+    kept = {name: value for name, value in os.environ.items() if name not in {"MAKELEVEL", "MAKEFLAGS"}}
+    done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and not (folder / "venv").exists()
     return [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
 

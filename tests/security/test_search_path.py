@@ -27,6 +27,9 @@ PINNED = "SET search_path = pg_catalog, pg_temp;\n"
 QUALIFIED = (
     "imgvec.prepare_text(collection text,words text)",
     "imgvec.label_probabilities(similarities double precision[],logit_scale double precision,logit_bias double precision)",
+    # Inlined into the caller's query, as near_* is.
+    "imgvec.copies_photo_test(id bigint,picture bytea,copies bigint,first_seen timestamptz)",
+    "imgvec.copies_pair(tenant integer,code uuid,picture bytea,copies bigint,first_seen timestamptz)",
 )
 
 

@@ -148,7 +148,8 @@ class GroupedLookup:
         try:
             found = self._known.find(hashes)
         except (psycopg.Error, ImgvecError) as error:
-            if not self._failing:
+            # Of a collection that was dropped the worker itself says so.
+            if not self._failing and not isinstance(error, psycopg.errors.UndefinedTable):
                 log.warning(
                     "pictures are not looked up for the moment, all are computed: %s", one_line(error)
                 )
