@@ -140,10 +140,6 @@ PARTITIONS_NOT_COMPARED = Mutant(
         ),
     ),
 )
-TRUNCATE_FORGETS_NOTHING = Mutant(
-    "TRUNCATE of a partition forgets nothing",
-    (("collection/forget_partition.sql", "AS e WHERE NOT EXISTS", "AS e WHERE false AND NOT EXISTS"),),
-)
 CHANGE_UNSEEN = Mutant(
     "a worker keeps the types that it began with", patched=(("imgvec_pg.store.registry.WORKED_BY", ()),)
 )

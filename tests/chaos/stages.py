@@ -75,7 +75,6 @@ OWN_SERVERS = ("pgbouncer", "standby promoted")
 NAMES = (*ELEMENTS, *OWN_SERVERS)
 SEEN = (
     ("partitions", mutants.PARTITIONS_NOT_COMPARED),
-    ("partitions", mutants.TRUNCATE_FORGETS_NOTHING),
     ("wider key", mutants.CHANGE_UNSEEN),
     ("odd settings", mutants.KEYS_AS_PRINTED),
     ("migrates", mutants.NO_SCHEMA_LOCK),
