@@ -6,25 +6,11 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     wanted imgvec.collection;
-    key_object jsonb := $2;
+    key_object jsonb := (SELECT f.key_object FROM imgvec.find_embedding($1, $2) AS f);
     hash bytea;
 BEGIN
     SELECT c.* INTO wanted FROM imgvec.collection AS c
     WHERE c.name = $1 OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = $1);
-    IF NOT FOUND THEN
-        {refuse_collection}
-    END IF;
-    IF jsonb_typeof(key_object) = 'string' AND key_object #>> '{{}}' IS JSON OBJECT THEN
-        key_object := key_object #>> '{{}}';
-    ELSIF jsonb_typeof(key_object) IS DISTINCT FROM 'object' AND cardinality(wanted.key_columns) = 1 THEN
-        key_object := jsonb_build_object(wanted.key_columns[1], key_object);
-    END IF;
-    IF jsonb_typeof(key_object) IS DISTINCT FROM 'object' OR NOT key_object ?& wanted.key_columns THEN
-        RAISE invalid_parameter_value USING
-            MESSAGE = format('%s is not a key of collection "%s"', coalesce(key_object::text, 'NULL'), $1),
-            HINT = format('Pass jsonb_build_object(%s).',
-                          (SELECT string_agg(format('%L, ...', c), ', ') FROM unnest(wanted.key_columns) AS c));
-    END IF;
     EXECUTE format(
         'SELECT e.content_hash FROM imgvec.%I AS e JOIN jsonb_to_record($1) AS k(%s) ON %s',
         wanted.name || '_embedding',

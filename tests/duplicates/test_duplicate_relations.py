@@ -504,3 +504,18 @@ def test_relations_and_decisions_come_back_with_a_dump(
         assert pairs(restored) == ALL[:2]
         ask("photo_test")
         assert pairs(restored) == ALL[:2] and len(groups(restored)) == 1
+
+
+def test_a_key_whose_text_is_json_is_decided_as_it_is_searched(connection: Connection) -> None:
+    connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.photo (id text PRIMARY KEY, file text)")
+    connection.execute(
+        "INSERT INTO shop.photo SELECT key, '1.jpg' FROM unnest(%s::text[]) AS key", [['{"a": 1}', "b"]]
+    )
+    collection = make_collection(connection)
+    put(connection, collection, '{"a": 1}', 0, "a picture")
+    put(connection, collection, "b", 90, "another")
+    found = connection.execute(
+        "SELECT imgvec.content_hash_of('photo_test', to_jsonb(e.id)) = e.content_hash,"
+        " imgvec.embedding_of('photo_test', e.id) = e.embedding FROM imgvec.photo_test_embedding AS e"
+    ).fetchall()
+    assert found == [(True, True)] * 2
