@@ -132,6 +132,7 @@ class EmbeddingStore:
             )
             register_vector(connection)
         parts = bindable(collection.parts(vector_schema))
+        parts["is_donor"] = render("collection/donor_condition.sql", **parts)
         self._read = render("collection/read_images.sql", **parts)
         self._read_size = render("collection/read_image_size.sql", **parts)
         self._write = render("collection/write_embeddings.sql", **parts)

@@ -7,5 +7,5 @@ FROM ROWS FROM (
     unnest(%(embeddings)b::{vector}.halfvec[])
 ) WITH ORDINALITY AS w({keys}, imgvec_hash, imgvec_embedding, imgvec_place)
 JOIN imgvec.{embedding_table} AS e ON {w_equals_e}
-WHERE e.content_hash = w.imgvec_hash AND e.precision = %(precision)s AND e.embedding OPERATOR({vector}.=) w.imgvec_embedding
-  AND e.embedded_at >= coalesce((SELECT c.rendering_since FROM imgvec.collection AS c WHERE c.id = {collection_id}), '-infinity');
+WHERE e.content_hash = w.imgvec_hash AND e.embedding OPERATOR({vector}.=) w.imgvec_embedding AND
+{is_donor};

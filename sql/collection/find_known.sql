@@ -7,7 +7,6 @@ CROSS JOIN LATERAL (
     SELECT {e_key} AS key, e.embedding, f.code, f.message
     FROM (SELECT c.* FROM imgvec.{embedding_table} AS c WHERE c.content_hash = w.imgvec_hash LIMIT %(most)s) AS e
     LEFT JOIN imgvec.failure AS f ON f.collection_id = {collection_id} AND f.key = {e_key} AND f.code IN ('blank', 'noted')
-    WHERE e.precision = %(precision)s
-      AND e.embedded_at >= coalesce((SELECT c.rendering_since FROM imgvec.collection AS c WHERE c.id = {collection_id}), '-infinity')
+    WHERE {is_donor}
     LIMIT 1
 ) AS d;
