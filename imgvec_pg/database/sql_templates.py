@@ -1,5 +1,6 @@
 """Load SQL files and fill in identifiers."""
 
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from imgvec_pg.errors import InstallationError
 
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -59,6 +60,23 @@ def as_alembic_text(name: str, **parts: sql.Composable) -> "TextClause":
 
     statement = render(name, **parts).as_string(None).rstrip().removesuffix(";")
     return text(statement.replace(":", "\\:"))
+
+
+@contextmanager
+def pinned_revision_path() -> Iterator[None]:
+    """Have names in a revision mean PostgreSQL's own; an application, whose revisions may follow, gets its path back."""
+    from alembic import op
+
+    op.execute(
+        "SELECT pg_catalog.set_config('imgvec.search_path', pg_catalog.current_setting('search_path'), true)"
+    )
+    op.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+    yield
+    # With a version table of ours the path ends with the transaction: Alembic's own UPDATE of it is still to come.
+    if op.get_context().version_table_schema != "imgvec":
+        op.execute(
+            "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('imgvec.search_path'), true)"
+        )
 
 
 def bindable(parts: Mapping[str, sql.Composable]) -> dict[str, sql.Composable]:

@@ -3,7 +3,7 @@
 from alembic import context, op
 from psycopg import sql
 
-from imgvec_pg.database.sql_templates import as_alembic_text, load_sql
+from imgvec_pg.database.sql_templates import as_alembic_text, load_sql, pinned_revision_path
 
 revision = "imgvec_0003"
 down_revision = "imgvec_0002"
@@ -22,21 +22,12 @@ def vector() -> sql.Identifier:
 
 
 def upgrade() -> None:
-    # As in 0001: names mean PostgreSQL's own, and an application's path is put back.
-    op.execute(
-        "SELECT pg_catalog.set_config('imgvec.search_path', pg_catalog.current_setting('search_path'), true)"
-    )
-    op.execute("SET LOCAL search_path = pg_catalog, pg_temp")
-    op.execute(as_alembic_text("functions/cosine_distance.sql", vector=vector()))
-    op.execute(
-        as_alembic_text("views/status.sql", unseen=load_sql("views/status_unseen.sql"), blank=sql.SQL(""))
-    )
-    op.execute(as_alembic_text("grants.sql"))
-    # With a version table of ours the path ends with the transaction: Alembic's own UPDATE of it is still to come.
-    if op.get_context().version_table_schema != "imgvec":
+    with pinned_revision_path():
+        op.execute(as_alembic_text("functions/cosine_distance.sql", vector=vector()))
         op.execute(
-            "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('imgvec.search_path'), true)"
+            as_alembic_text("views/status.sql", unseen=load_sql("views/status_unseen.sql"), blank=sql.SQL(""))
         )
+        op.execute(as_alembic_text("grants.sql"))
 
 
 def downgrade() -> None:

@@ -3,7 +3,7 @@
 from alembic import op
 from psycopg import sql
 
-from imgvec_pg.database.sql_templates import as_alembic_text, load_sql
+from imgvec_pg.database.sql_templates import as_alembic_text, load_sql, pinned_revision_path
 
 revision = "imgvec_0004"
 down_revision = "imgvec_0003"
@@ -23,20 +23,11 @@ def make_status(blank: sql.SQL) -> None:
 
 
 def upgrade() -> None:
-    # As in 0001: names mean PostgreSQL's own, and an application's path is put back.
-    op.execute(
-        "SELECT pg_catalog.set_config('imgvec.search_path', pg_catalog.current_setting('search_path'), true)"
-    )
-    op.execute("SET LOCAL search_path = pg_catalog, pg_temp")
-    for name in FILES:
-        op.execute(as_alembic_text(name))
-    make_status(blank=load_sql("views/status_blank.sql"))
-    op.execute(as_alembic_text("grants.sql"))
-    # With a version table of ours the path ends with the transaction: Alembic's own UPDATE of it is still to come.
-    if op.get_context().version_table_schema != "imgvec":
-        op.execute(
-            "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('imgvec.search_path'), true)"
-        )
+    with pinned_revision_path():
+        for name in FILES:
+            op.execute(as_alembic_text(name))
+        make_status(blank=load_sql("views/status_blank.sql"))
+        op.execute(as_alembic_text("grants.sql"))
 
 
 def downgrade() -> None:
