@@ -21,6 +21,7 @@ NOT_RUN = {
     'eval "$(imgvec server start)"': "tests/database has a server; tests/cli runs this one",
     "imgvec search": "named, not spelled out; the page runs it with words",
     "imgvec recall": "named, not spelled out; the quickstart spells it out",
+    "imgvec duplicates": "named, not spelled out; tests/docs/test_near_duplicates.py runs its page",
     "imgvec browse": "serves until it is stopped; tests/flask/test_flask.py",
     "imgvec model fetch NAME --to DIR": "needs a network; tests/embedding/test_download.py runs it on weights of its own",
     "imgvec index tune product_clip --recall 0.9": "60 rows are read faster whole; tests/search/test_recall.py",
