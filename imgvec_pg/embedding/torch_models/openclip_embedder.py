@@ -61,7 +61,7 @@ class OpenClipEmbedder(TorchEmbedder):
         self._tokenizer_folder = model.folder or model_directory_folder(model)
         self._tokenizer: Tokenizer | None = None
         tokenizer = tokenizer_identity(model.name, self._text_config, model.folder)
-        self._network = build_network(model, self.weights, self.device, self.precision)
+        self._network = self.folded(build_network(model, self.weights, self.device, self.precision))
         preprocessing = self._network.visual.preprocess_cfg
         self.fingerprint = fingerprint_model(self.weights_sha256, config, preprocessing, tokenizer)
         self.use_transform(inference_transform(preprocessing))

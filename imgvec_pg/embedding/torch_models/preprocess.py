@@ -64,7 +64,17 @@ def pixels_of(image: Image) -> torch.Tensor:
 class DeviceInput:
     """Makes one batch on the device from prepared pictures."""
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], device: str, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: str,
+        dtype: torch.dtype,
+        *,
+        channels_last: bool = False,
+    ) -> None:
+        self.mean, self.std = tuple(mean), tuple(std)
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._device = torch.device(device)
         self._dtype = dtype
         self._is_pinned = self._device.type == "cuda"
@@ -84,5 +94,5 @@ class DeviceInput:
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return uint8 pixels (n, height, width, 3) as the network's input, in float32 until the last step."""
         # ToTensor's and Normalize's own order of steps, so that the numbers are theirs.
-        values = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        values = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=self._memory_format)
         return values.div_(255).sub_(self._mean).div_(self._std).to(self._dtype)

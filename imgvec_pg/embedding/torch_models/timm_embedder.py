@@ -29,7 +29,7 @@ class TimmEmbedder(TorchEmbedder):
     ) -> None:
         """Load a model; see OpenClipEmbedder."""
         super().__init__(model, weights, device, precision)
-        self._network = build_timm_network(model, self.weights)
+        self._network = self.folded(build_timm_network(model, self.weights).eval())
         self._network = in_precision(self._network, self.dtype).to(self.device).eval().requires_grad_(False)
         transform = timm_transform(model)
         self.use_transform(transform)

@@ -12,7 +12,7 @@ from PIL.Image import Image
 from imgvec_pg.embedding.checksums import verified_sha256
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.embedder import Float32Array
-from imgvec_pg.embedding.runtime import resolve_device, resolve_precision, torch_dtype
+from imgvec_pg.embedding.runtime import import_timm, resolve_device, resolve_precision, torch_dtype
 from imgvec_pg.embedding.torch_models.openclip_network import device_errors
 from imgvec_pg.embedding.torch_models.preprocess import DeviceInput, pixels_of, split_transform
 from imgvec_pg.embedding.weights import find_weights
@@ -40,11 +40,24 @@ class TorchEmbedder(ABC):
         self.weights = find_weights(model, weights)
         self.weights_sha256 = verified_sha256(self.weights)
         self._compiled: Encode | None = None
+        self._is_channels_last = False
 
     def use_transform(self, transform: Any) -> None:  # noqa: ANN401 - OpenCLIP's or timm's own
         """Prepare pictures by this transform, whose last two steps are done on the device."""
         self._resize, mean, std = split_transform(self.name, transform)
-        self.input = DeviceInput(mean, std, self.device, self.dtype)
+        self.input = DeviceInput(mean, std, self.device, self.dtype, channels_last=self._is_channels_last)
+
+    def folded(self, network: Any) -> Any:  # noqa: ANN401
+        """Return the network with its training branches folded into single convolutions, where it has such.
+
+        Only in fp32: folding rounds anew. Networks of that kind (MobileCLIP, FastViT, RepVGG) are then computed with
+        channels last on a CPU, which is faster for them and not for all convolutional networks (benchmarks/runtimes.py).
+        """
+        if self.precision != "fp32" or not has_branches(network):
+            return network
+        network = import_timm().utils.reparameterize_model(network, inplace=True)
+        self._is_channels_last = self.device == "cpu"
+        return network.to(memory_format=torch.channels_last) if self._is_channels_last else network
 
     @abstractmethod
     def encode(self, batch: torch.Tensor) -> torch.Tensor:
@@ -107,6 +120,11 @@ class TorchEmbedder(ABC):
             )
         array: Float32Array = (features / norms).cpu().numpy()
         return array
+
+
+def has_branches(network: torch.nn.Module) -> bool:
+    """Return whether modules of a network keep branches that only training needs, as timm marks them."""
+    return any(hasattr(module, "reparameterize") for module in network.modules())
 
 
 def power_of_two(number: int) -> int:
