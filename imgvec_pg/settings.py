@@ -40,6 +40,14 @@ def lease_seconds() -> float:
     return seconds
 
 
+def cache_directory() -> Path:
+    """Return IMGVEC_CACHE_DIR, where what can be made again is kept; ~/.cache/imgvec, or under XDG_CACHE_HOME, when unset."""
+    given = os.environ.get("IMGVEC_CACHE_DIR", "")
+    if given:
+        return Path(given).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "imgvec"
+
+
 def whole_number(name: str, default: int, most: int) -> int:
     """Return a setting that is a whole number of 1 to `most`, the default when it is unset.
 

@@ -25,6 +25,10 @@ from imgvec_pg.errors import ImgvecError
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# An export takes longer than most tests, and what this machine's cache holds must not matter; see tests/embedding/test_onnx.py.
+os.environ["IMGVEC_RUNTIME"] = "torch"
+os.environ["IMGVEC_CACHE_DIR"] = os.devnull
+
 TEMPLATE = "imgvec_template"
 # Also on pytest's own path, see pyproject.toml.
 PLUGINS = Path(__file__).parent / "plugins"

@@ -190,6 +190,20 @@ def model_options(command: Command) -> Command:
     return command
 
 
+def runtime_option(command: Command) -> Command:
+    """Add --runtime: what computes pictures on a CPU."""
+    return click.option(
+        "--runtime",
+        type=click.Choice(["auto", "torch", "onnx"]),
+        default="auto",
+        show_default=True,
+        envvar="IMGVEC_RUNTIME",
+        show_envvar=True,
+        help="What computes pictures on a CPU; auto: ONNX Runtime where the extra onnx is installed, its numbers are torch's "
+        "and it is faster here.",
+    )(command)
+
+
 PROBED = 0
 """What --batch-size auto is held as."""
 

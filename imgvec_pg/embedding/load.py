@@ -8,13 +8,20 @@ from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.description import TIMM, ModelDescription
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.light_embedder import TEST_NAME, LightEmbedder
+from imgvec_pg.embedding.onnx_models.choose import load_by_fastest
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
 from imgvec_pg.embedding.runtime import has_models_extra, require_models_extra
 from imgvec_pg.errors import UsageError
 
 
 def load_embedder(
-    name: str, *, weights: str | Path | None = None, device: str = "auto", precision: str = "auto"
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    runtime: str = "auto",
+    may_export: bool = False,
 ) -> Embedder:
     """Load the model of this name with its weights.
 
@@ -26,6 +33,9 @@ def load_embedder(
         device: "auto", "cpu", "cuda" or "cuda:n".
         precision: "fp32", "bf16", "fp16", or "auto": bf16 where the device has instructions for it, else fp32 on
             a CPU and fp16 on a GPU.
+        runtime: "torch", "onnx" (the extra `onnx`, on a CPU), or "auto": ONNX Runtime where the model was exported for it
+            on this machine, gives the same numbers and was faster.
+        may_export: "auto" exports a model that was not, which takes some ten seconds, once; into IMGVEC_CACHE_DIR.
 
     Raises:
         ModelNotFoundError: No such model.
@@ -45,13 +55,7 @@ def load_embedder(
     if model.folder is not None:
         _refuse_weights(name, weights)
     file = Path(weights).expanduser() if weights is not None else None
-    if model.library == TIMM:
-        from imgvec_pg.embedding.torch_models.timm_embedder import TimmEmbedder  # torch, only now
-
-        return TimmEmbedder(model, weights=file, device=device, precision=precision)
-    from imgvec_pg.embedding.torch_models.openclip_embedder import OpenClipEmbedder
-
-    return OpenClipEmbedder(model, weights=file, device=device, precision=precision)
+    return load_by_fastest(model, file, device, precision, runtime, may_export=may_export)
 
 
 def is_loadable(name: str) -> bool:

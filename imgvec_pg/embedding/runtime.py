@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -111,8 +113,8 @@ def resolve_device(device: str) -> str:
     match = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", device)
     if match is None:
         raise UsageError(f"device {device!r} is unknown: use auto, cpu, cuda or cuda:0, cuda:1, …")
-    if device == "cpu":
-        return device
+    if device == "cpu" or (device == "auto" and not _may_have_gpu()):
+        return "cpu"
     require_models_extra(f"device {device!r}")
     import torch
 
@@ -133,6 +135,13 @@ def resolve_device(device: str) -> str:
     # The processes of `backfill --workers` take a GPU each, in turn.
     place = settings.worker_place()
     return "cuda" if place is None or gpus == 1 else f"cuda:{place % gpus}"
+
+
+def _may_have_gpu() -> bool:
+    """Return whether torch is worth asking for a GPU: on Linux it needs a driver's device, and importing torch takes seconds."""
+    # NVIDIA's, its Tegra modules', AMD's, and Windows' for Linux.
+    devices = ("/dev/nvidiactl", "/dev/nvhost-ctrl-gpu", "/dev/nvgpu", "/dev/kfd", "/dev/dxg")
+    return sys.platform != "linux" or any(map(os.path.exists, devices))
 
 
 def resolve_precision(precision: str, device: str, half: str = "bf16") -> str:

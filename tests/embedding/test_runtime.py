@@ -27,6 +27,7 @@ def test_cuda_without_a_gpu_is_an_error(device: str, monkeypatch: pytest.MonkeyP
 
 def test_gpu_number_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(runtime, "_may_have_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("auto") == "cuda"
     assert resolve_device("cuda:1") == "cuda:1"
@@ -36,6 +37,7 @@ def test_gpu_number_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_processes_of_one_command_take_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(runtime, "_may_have_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     taken = []
     for place in ("0", "1", "2"):

@@ -19,6 +19,17 @@ VARIABLES = {
         "libpq's `PG*` variables",
         "every command",
     ),
+    "IMGVEC_RUNTIME": (
+        "What computes pictures on a CPU: `auto`, `torch`, `onnx` ([models](../howto/models.md#onnx-runtime-on-a-cpu)). "
+        "`--runtime` overrides it.",
+        "`auto`",
+        "`worker`, `backfill`",
+    ),
+    "IMGVEC_CACHE_DIR": (
+        "Folder for what can be made again: image encoders exported for ONNX Runtime.",
+        "`$XDG_CACHE_HOME/imgvec`, else `~/.cache/imgvec`",
+        "whatever loads a model",
+    ),
     "IMGVEC_MODEL_DIR": (
         "Folder with weights that `imgvec model fetch NAME --to DIR` wrote; looked into before any hub",
         "none: the hub and its cache",

@@ -178,7 +178,7 @@ def child_command(options: RunOptions, collection: Collection) -> list[str]:
     command = [sys.executable, "-m", "imgvec_pg", "backfill", collection.name, "--no-index", "--json"]
     command += ["--parent", str(os.getpid())]
     command += ["--batch-size", "auto" if options.batch_size == PROBED else str(options.batch_size)]
-    for option in ("decode_threads", "root", "weights", "device", "precision"):
+    for option in ("decode_threads", "root", "weights", "device", "precision", "runtime"):
         value = getattr(options, option)
         if value is not None:
             command += [f"--{option.replace('_', '-')}", str(value)]

@@ -40,6 +40,7 @@ class RunOptions:
     weights: Path | None
     device: str
     precision: str
+    runtime: str
     workers: int = 1
     limit: int | None = None
     dry_run: bool = False
@@ -48,12 +49,19 @@ class RunOptions:
     as_json: bool = False
 
     def load(self, model_name: str) -> Embedder:
-        """Load a model as --weights, --device and --precision say.
+        """Load a model as --weights, --device, --precision and --runtime say.
 
         Raises:
             ModelError: It cannot be loaded here.
         """
-        return load_embedder(model_name, weights=self.weights, device=self.device, precision=self.precision)
+        return load_embedder(
+            model_name,
+            weights=self.weights,
+            device=self.device,
+            precision=self.precision,
+            runtime=self.runtime,
+            may_export=True,
+        )
 
     def pipeline(self, batch_size: int, *, follow: bool, share: int = 1) -> PipelineOptions:
         """Return how each of `share` workers works; the rate is theirs together."""

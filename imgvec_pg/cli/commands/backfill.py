@@ -24,6 +24,7 @@ from imgvec_pg.cli.options import (
     metrics_options,
     model_options,
     pipeline_options,
+    runtime_option,
     throttle_options,
 )
 from imgvec_pg.cli.output.messages import complain, say
@@ -64,6 +65,7 @@ from imgvec_pg.store.transactions import flush_commits
 @limit_options
 @log_options
 @model_options
+@runtime_option
 @json_option
 @click.pass_context
 @with_run_options

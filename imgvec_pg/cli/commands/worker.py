@@ -17,6 +17,7 @@ from imgvec_pg.cli.options import (
     metrics_options,
     model_options,
     pipeline_options,
+    runtime_option,
     throttle_options,
 )
 from imgvec_pg.cli.output.messages import say
@@ -38,6 +39,7 @@ from imgvec_pg.store.registry import get_collection
 @limit_options
 @log_options
 @model_options
+@runtime_option
 @click.pass_context
 @with_run_options
 def worker(context: click.Context, name: str | None, options: RunOptions) -> None:

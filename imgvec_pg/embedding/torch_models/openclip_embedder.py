@@ -70,6 +70,11 @@ class OpenClipEmbedder(TorchEmbedder):
         bias = self._network.logit_bias
         self.logit_bias = None if bias is None else float(bias.float())
 
+    def image_encoder(self) -> torch.nn.Module:
+        """Return OpenCLIP's image tower."""
+        tower: torch.nn.Module = self._network.visual
+        return tower
+
     def encode(self, batch: torch.Tensor) -> torch.Tensor:
         """Return OpenCLIP's image features of a normalised batch."""
         features: torch.Tensor = self._network.encode_image(batch)

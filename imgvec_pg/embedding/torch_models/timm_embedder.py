@@ -42,6 +42,11 @@ class TimmEmbedder(TorchEmbedder):
         config = {"timm": model.architecture, "num_classes": 0}
         self.fingerprint = fingerprint_model(self.weights_sha256, config, preprocessing, {})
 
+    def image_encoder(self) -> torch.nn.Module:
+        """Return the network."""
+        network: torch.nn.Module = self._network
+        return network
+
     def encode(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the pooled features of a normalised batch."""
         features: torch.Tensor = self._network(batch)

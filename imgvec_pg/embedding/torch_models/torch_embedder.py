@@ -12,6 +12,7 @@ from PIL.Image import Image
 from imgvec_pg.embedding.checksums import verified_sha256
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.embedder import Float32Array
+from imgvec_pg.embedding.resize import Resize as FirstResize
 from imgvec_pg.embedding.runtime import import_timm, resolve_device, resolve_precision, torch_dtype
 from imgvec_pg.embedding.torch_models.openclip_network import device_errors
 from imgvec_pg.embedding.torch_models.preprocess import DeviceInput, pixels_of, split_transform
@@ -26,6 +27,8 @@ Encode = Callable[[torch.Tensor], torch.Tensor]
 class TorchEmbedder(ABC):
     """An image encoder on one device; subclasses build it and say how it encodes."""
 
+    fingerprint: str
+
     def __init__(self, model: ModelDescription, weights: Path | None, device: str, precision: str) -> None:
         """Choose device and precision, and find and check the weights."""
         self.name = model.name
@@ -39,6 +42,7 @@ class TorchEmbedder(ABC):
         self.dtype = torch_dtype(self.precision)
         self.weights = find_weights(model, weights)
         self.weights_sha256 = verified_sha256(self.weights)
+        self.first_resize: FirstResize | None = None
         self._compiled: Encode | None = None
         self._is_channels_last = False
 
@@ -58,6 +62,10 @@ class TorchEmbedder(ABC):
         network = import_timm().utils.reparameterize_model(network, inplace=True)
         self._is_channels_last = self.device == "cpu"
         return network.to(memory_format=torch.channels_last) if self._is_channels_last else network
+
+    @abstractmethod
+    def image_encoder(self) -> torch.nn.Module:
+        """Return the network of pictures alone: what `encode` calls."""
 
     @abstractmethod
     def encode(self, batch: torch.Tensor) -> torch.Tensor:

@@ -98,3 +98,14 @@ def print_benchmark(result: Mapping[str, Any]) -> None:
         f"{result['gflops_per_second']:,.0f} GFLOP/s at {result['gflops_per_image']:,.1f} GFLOP an image: "
         f"{result['share_of_peak']:.0%} of this device's {result['peak_gflops_per_second']:,.0f} in matrices"
     )
+    onnx = result.get("onnx")
+    if onnx is None:
+        return
+    if onnx["images_per_second"]:
+        click.echo(
+            f"ONNX Runtime in fp32: {onnx['images_per_second']:,.1f} images/s beside {onnx['torch_images_per_second']:,.1f} "
+            f"by torch in {onnx['torch_precision']}, in turns; cosine to torch in fp32 at least {onnx['cosine']:.7f}"
+        )
+    click.echo(
+        f"a worker computes pictures by {onnx['used']}{': ' if onnx['reason'] else ''}{onnx['reason']}"
+    )

@@ -21,6 +21,7 @@ from imgvec_pg.embedding.catalog import CATALOGUE, describe_model
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import GOLDEN_COSINE, compute_golden
 from imgvec_pg.embedding.load import check_loadable, load_embedder
+from imgvec_pg.embedding.onnx_models.choose import compare_runtimes
 from imgvec_pg.errors import ImgvecError, ModelError, UsageError
 from imgvec_pg.store.model_registry import RecordedModel, compare_golden, find_models
 from imgvec_pg.text import size
@@ -248,8 +249,12 @@ def benchmark(
 
             weights = Path(folder) / "random.safetensors"
             write_random_weights(described, weights)
-        embedder = load_embedder(described.name, weights=weights, device=device, precision=precision)
+        embedder = load_embedder(
+            described.name, weights=weights, device=device, precision=precision, runtime="torch"
+        )
         result = benchmark_model(embedder, batch_size=batch_size, seconds=seconds, compiled=compiled)
+        if not compiled:
+            result["onnx"] = compare_runtimes(described, weights, device, precision, keep=not random_weights)
     if as_json:
         echo_json(result)
     else:

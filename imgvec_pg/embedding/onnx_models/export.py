@@ -1,0 +1,178 @@
+"""Export a torch model's image encoder, compare it with torch and time both. Imports torch."""
+
+import logging
+import os
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from imgvec_pg.embedding.checksums import sha256_of
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.golden import golden_images, lowest_cosine
+from imgvec_pg.embedding.onnx_models.exported import Export, cpu_name, model_path
+from imgvec_pg.embedding.onnx_models.onnx_embedder import OnnxEmbedder
+from imgvec_pg.embedding.runtime import one_line
+from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
+from imgvec_pg.errors import ModelError
+
+LEAST_COSINE = 0.99999
+"""To torch in fp32 on the golden pictures: what differs more is another rounding than fp32's."""
+LARGEST = 1_900_000_000
+"""Bytes of weights in one ONNX file, which is a protocol buffer and so ends at 2 GiB."""
+BATCH = 8
+TURNS = 3
+
+
+class _FromPixels(torch.nn.Module):
+    """A network that takes prepared pictures, uint8 (n, height, width, 3), as they come from the decoders."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, embedder: TorchEmbedder) -> None:
+        super().__init__()
+        self.network = embedder.image_encoder()
+        self.register_buffer("mean", torch.tensor(embedder.input.mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(embedder.input.std).view(1, -1, 1, 1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalise, in the order of ToTensor and Normalize, and encode."""
+        values = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
+        features: torch.Tensor = self.network((values - self.mean) / self.std)
+        return features
+
+
+def export_and_compare(embedder: TorchEmbedder, key: str, rival: TorchEmbedder | None = None) -> Export:
+    """Export an image encoder into the cache, and measure it against torch on this CPU.
+
+    Args:
+        embedder: The model by torch in fp32 on a CPU.
+        key: `exported.cache_key` of the model.
+        rival: The model by torch in the precision that would be used otherwise; None for `embedder`.
+
+    Returns:
+        What is to be recorded; with a `reason` where it cannot, or should not, be used.
+
+    Raises:
+        OSError: The cache cannot be written to.
+    """
+    rival = rival or embedder
+    tried = Export(
+        key=key,
+        model=embedder.name,
+        weights_sha256=embedder.weights_sha256,
+        cpu=cpu_name(),
+        torch_precision=rival.precision,
+    )
+    reason = _obstacle(embedder) or _write(embedder, key)
+    if reason:
+        return replace(tried, reason=reason)
+    assert embedder.image_size is not None  # noqa: S101 - known of every model of ours
+    found = replace(
+        tried,
+        fingerprint=embedder.fingerprint,
+        dimensions=embedder.dimensions,
+        has_text=embedder.has_text,
+        logit_scale=embedder.logit_scale,
+        logit_bias=embedder.logit_bias,
+        image_size=embedder.image_size,
+        resize=embedder.first_resize,
+        sha256=sha256_of(model_path(key)),
+    )
+    try:
+        ours = OnnxEmbedder(found, lambda: embedder)
+        found = replace(found, cosine=_compare(ours, embedder))
+    except ModelError as error:
+        return replace(tried, reason=str(error))
+    if found.cosine < LEAST_COSINE:
+        return replace(found, reason=f"its vectors have cosine {found.cosine:.6f} to torch's")
+    onnx_rate, torch_rate = _race(ours, rival)
+    reason = (
+        ""
+        if onnx_rate > torch_rate
+        else f"torch is faster here: {torch_rate:.1f} against {onnx_rate:.1f} images/s"
+    )
+    return replace(found, onnx_rate=onnx_rate, torch_rate=torch_rate, reason=reason)
+
+
+def _obstacle(embedder: TorchEmbedder) -> str:
+    """Return why a model is not exported, "" where nothing is in the way."""
+    if embedder.first_resize is None:
+        return "its preprocessing begins with more than a resize"
+    size = sum(each.numel() * each.element_size() for each in embedder.image_encoder().parameters())
+    if size > LARGEST:
+        return f"its image encoder has {size / 1e9:.1f} GB, and one ONNX file holds 2"
+    return ""
+
+
+def _write(embedder: TorchEmbedder, key: str) -> str:
+    """Write the file; return what torch's exporter cannot do, "" where it could."""
+    assert embedder.image_size is not None  # noqa: S101 - known of every model of ours
+    height, width = embedder.image_size
+    pixels = torch.zeros((2, height, width, 3), dtype=torch.uint8)
+    path = model_path(key)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_suffix(f".onnx.{os.getpid()}")
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no counterpart
+    logging.disable(logging.WARNING)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                _FromPixels(embedder).eval(),
+                (pixels,),
+                str(partial),
+                input_names=["pixels"],
+                output_names=["features"],
+                dynamic_shapes={"pixels": {0: torch.export.Dim("images")}},
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        partial.replace(path)
+    except OSError:
+        raise
+    except Exception as error:
+        # The exporter raises whatever a pass of its met.
+        return f"torch's exporter failed: {one_line(error, 120)}"
+    finally:
+        logging.disable(logging.NOTSET)
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        partial.unlink(missing_ok=True)
+    return ""
+
+
+def _compare(ours: OnnxEmbedder, embedder: TorchEmbedder) -> float:
+    """Return the least cosine on the golden pictures; 0 where they are prepared otherwise."""
+    pictures = golden_images()
+    for picture in pictures:
+        if not np.array_equal(ours.prepare_image(picture), embedder.prepare_image(picture).numpy()):
+            return 0.0
+    return lowest_cosine(ours.embed_images(pictures), embedder.embed_images(pictures))
+
+
+def _race(ours: OnnxEmbedder, rival: TorchEmbedder) -> tuple[float, float]:
+    """Return the images/s of both, medians of turns, so that a busy moment does not hit only one."""
+    picture = golden_images()[0]
+
+    def rate(embedder: Embedder) -> Callable[[], float]:
+        prepared: list[Any] = [embedder.prepare_image(picture)] * BATCH
+        embedder.embed_prepared(prepared)
+
+        def once() -> float:
+            began = time.perf_counter()
+            embedder.embed_prepared(prepared)
+            return BATCH / (time.perf_counter() - began)
+
+        return once
+
+    first, second = rate(ours), rate(rival)
+    turns = [(first(), second()) for _ in range(TURNS)]
+    return statistics.median(mine for mine, _ in turns), statistics.median(theirs for _, theirs in turns)

@@ -1,0 +1,170 @@
+"""Exported image encoders in a cache on this machine, and what was measured of them. Imports neither torch nor onnxruntime."""
+
+import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from imgvec_pg import settings
+from imgvec_pg.embedding.checksums import sha256_of
+from imgvec_pg.embedding.description import ModelDescription
+from imgvec_pg.embedding.resize import Resize
+
+FORMAT = 1
+"""Of the record; another one is exported anew."""
+PACKAGES = ("onnxruntime", "onnxscript", "torch", "timm", "open_clip_torch")
+LARGEST_CONFIGURATION = 10_000_000
+"""Bytes: a larger file beside a model's configuration is its weights, which have their own checksum."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """One export: how pictures are prepared for it, how right and how fast it was on this CPU, and why it is not used.
+
+    Attributes:
+        key: Of model, weights and packages; see `cache_key`.
+        fingerprint: The model's, as torch's embedder gives it: what both compute is the same.
+        image_size: Height and width of the input in pixels.
+        resize: First step of the preprocessing.
+        cosine: The least to torch in fp32 on the golden pictures.
+        onnx_rate: Images a second, prepared, on this CPU.
+        torch_rate: Those of torch, in `torch_precision`.
+        sha256: Of the exported file.
+        reason: Why there is no export, or why it is not used; "" where it may be.
+    """
+
+    key: str
+    model: str
+    weights_sha256: str
+    cpu: str
+    format: int = FORMAT
+    fingerprint: str = ""
+    dimensions: int = 0
+    has_text: bool = False
+    logit_scale: float | None = None
+    logit_bias: float | None = None
+    image_size: tuple[int, int] = (0, 0)
+    resize: Resize | None = None
+    cosine: float = 0.0
+    onnx_rate: float = 0.0
+    torch_rate: float = 0.0
+    torch_precision: str = "fp32"
+    sha256: str = ""
+    reason: str = ""
+
+
+def has_onnx_extra() -> bool:
+    """Return whether the extra `onnx` is installed. Imports nothing."""
+    return all(importlib.util.find_spec(name) is not None for name in ("onnxruntime", "onnxscript"))
+
+
+@cache
+def cpu_name() -> str:
+    """Return what this CPU calls itself: what was measured on another one says nothing here."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cache_key(model: ModelDescription, weights_sha256: str) -> str:
+    """Return SHA-256 (hex) over all that an export depends on."""
+    parts = [model.name if model.folder is None else "", weights_sha256, *map(_version, PACKAGES)]
+    if model.folder is not None:
+        # The configuration and the tokenizer of a folder may change beside the same weights.
+        files = sorted(path for path in model.folder.iterdir() if path.is_file())
+        parts += [
+            f"{path.name} {sha256_of(path)}" for path in files if path.stat().st_size < LARGEST_CONFIGURATION
+        ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        return package
+
+
+def model_path(key: str) -> Path:
+    """Return where the exported file of a key is, or would be."""
+    return settings.cache_directory() / "onnx" / f"{key[:32]}.onnx"
+
+
+def read_export(key: str) -> Export | None:
+    """Return what is on record of a key on this CPU, None where nothing is, or it is of another CPU or damaged."""
+    try:
+        stored = json.loads(model_path(key).with_suffix(".json").read_text(encoding="utf-8"))
+        resize = stored.pop("resize")
+        height, width = stored.pop("image_size")
+        size = (int(height), int(width))
+        found = Export(**stored, image_size=size, resize=None if resize is None else Resize(**resize))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    if (found.format, found.key, found.cpu) != (FORMAT, key, cpu_name()):
+        return None
+    if not found.sha256:
+        return found
+    with suppress(OSError):
+        if sha256_of(model_path(key)) == found.sha256:
+            return found
+    return None
+
+
+def write_export(export: Export) -> None:
+    """Record an export, whose file is in its place already.
+
+    Raises:
+        OSError: The cache cannot be written to.
+    """
+    path = model_path(export.key).with_suffix(".json")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_suffix(f".json.{os.getpid()}")
+    partial.write_text(json.dumps(asdict(export), indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def delete_superseded(export: Export) -> None:
+    """Delete what was exported of the same model and weights by other versions of the packages.
+
+    Raises:
+        OSError: The cache cannot be written to.
+    """
+    for path in model_path(export.key).parent.glob("*.json"):
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        same = (stored.get("model"), stored.get("weights_sha256")) == (export.model, export.weights_sha256)
+        if same and stored.get("key") != export.key:
+            for suffix in (".json", ".onnx", ".lock"):
+                path.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def delete_export(key: str) -> None:
+    """Delete an export, where there is one."""
+    for suffix in (".json", ".onnx", ".lock"):
+        model_path(key).with_suffix(suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(key: str) -> Iterator[None]:
+    """Let one process of this machine at a time export a model; the others wait and find it done.
+
+    Raises:
+        OSError: The cache cannot be written to.
+    """
+    path = model_path(key).with_suffix(".lock")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,135 @@
+"""Embedder that computes pictures by ONNX Runtime on the CPU; words are torch's, which is imported for them alone."""
+
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from PIL.Image import Image
+
+from imgvec_pg.embedding.embedder import Embedder, Float32Array, TextLength
+from imgvec_pg.embedding.onnx_models.exported import Export, model_path
+from imgvec_pg.embedding.runtime import one_line
+from imgvec_pg.errors import ModelError
+
+Pixels = npt.NDArray[np.uint8]
+
+IMAGES_AT_ONCE = 64
+ERRORS_ONLY = 3
+"""onnxruntime's log severity."""
+
+
+class OnnxEmbedder:
+    """An exported image encoder; `precision` is "fp32", and its vectors are torch's to a cosine of 0.99999."""
+
+    precision = "fp32"
+    device = "cpu"
+    runtime = "onnx"
+
+    def __init__(self, export: Export, load_torch: Callable[[], Embedder]) -> None:
+        """Load an export.
+
+        Args:
+            export: What is on record of it, with a file in the cache.
+            load_torch: Loads the same model by torch, when words are first asked for.
+
+        Raises:
+            ModelError: ONNX Runtime cannot load it.
+        """
+        assert export.resize is not None  # noqa: S101 - only such are exported
+        self.name = export.model
+        self.dimensions = export.dimensions
+        self.fingerprint = export.fingerprint
+        self.has_text = export.has_text
+        self.logit_scale = export.logit_scale
+        self.logit_bias = export.logit_bias
+        self.image_size = export.image_size
+        self.first_resize = export.resize
+        self.export = export
+        self._load_torch = load_torch
+        self._by_torch: Embedder | None = None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = _threads()
+        options.log_severity_level = ERRORS_ONLY
+        # Threads that spin between two batches take the cores from the processes that decode.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model_path(export.key)), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            # onnxruntime's errors have no common base but Exception.
+            raise ModelError(f"{self.name} cannot be loaded by ONNX Runtime: {one_line(error)}") from error
+
+    def prepare_image(self, image: Image) -> Pixels:
+        """Resize and crop one RGB image: shape (height, width, 3), uint8."""
+        resized = self.first_resize.apply(image)
+        height, width = self.image_size
+        if resized.size != (width, height):
+            # torchvision 0.28 transforms/functional.py: center_crop.
+            left, top = round((resized.width - width) / 2), round((resized.height - height) / 2)
+            resized = resized.crop((left, top, left + width, top + height))
+        return np.array(resized.convert("RGB"), dtype=np.uint8)
+
+    def embed_prepared(self, prepared: Sequence[Pixels]) -> Float32Array:
+        """Embed n prepared images in one pass: shape (n, dimensions), float32, each row of L2 norm 1.
+
+        Raises:
+            MemoryError: The batch does not fit into memory.
+            ModelError: The model gave a vector without direction.
+        """
+        if not prepared:
+            return np.empty((0, self.dimensions), dtype=np.float32)
+        try:
+            (features,) = self._session.run(None, {"pixels": np.stack(list(prepared))})
+        except Exception as error:
+            told = str(error)
+            if "alloc" in told.lower():
+                raise MemoryError(
+                    f"a batch of {len(prepared)} does not fit into the memory of cpu"
+                ) from error
+            raise ModelError(f"{self.name} failed in ONNX Runtime: {one_line(error)}") from error
+        norms = np.linalg.norm(features, axis=-1, keepdims=True)
+        if not (np.isfinite(norms).all() and (norms > 0).all()):
+            raise ModelError(f"{self.name} gave a vector of norm 0 or not a number: check its weights")
+        vectors: Float32Array = (features / norms).astype(np.float32)
+        return vectors
+
+    def embed_images(self, images: Sequence[Image]) -> Float32Array:
+        """Embed n RGB images of any size: shape (n, dimensions), float32, each row of L2 norm 1."""
+        parts = [
+            self.embed_prepared(
+                [self.prepare_image(image) for image in images[start : start + IMAGES_AT_ONCE]]
+            )
+            for start in range(0, len(images), IMAGES_AT_ONCE)
+        ]
+        return np.concatenate(parts) if parts else self.embed_prepared([])
+
+    def embed_texts(self, texts: Sequence[str]) -> Float32Array:
+        """Embed n texts by torch: shape (n, dimensions), float32, each row of L2 norm 1.
+
+        Raises:
+            ModelError: The model has no text tower.
+        """
+        return self._texts().embed_texts(texts)
+
+    def text_length(self, text: str) -> TextLength:
+        """Return how long a text is to this model, and how much of it the model reads; all of it where that is unknown."""
+        measure = getattr(self._texts(), "text_length", None)
+        return TextLength(0, 0) if measure is None else measure(text)
+
+    def _texts(self) -> Embedder:
+        if not self.has_text:
+            raise ModelError(
+                f"{self.name} has no text tower: ask with a picture or a row, or use a CLIP or SigLIP model for words"
+            )
+        if self._by_torch is None:
+            self._by_torch = self._load_torch()
+        return self._by_torch
+
+
+def _threads() -> int:
+    """Return the threads of one batch: OMP_NUM_THREADS, which a backfill of several processes sets, else all CPUs."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) > 0 else len(os.sched_getaffinity(0))
