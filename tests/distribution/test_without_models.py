@@ -33,6 +33,7 @@ django.setup()
 import imgvec_pg
 names = [m.name for m in pkgutil.walk_packages(imgvec_pg.__path__, "imgvec_pg.")]
 needing = [n for n in names if n.startswith("imgvec_pg.embedding.torch_models.")]
+needing += ["imgvec_pg.embedding.onnx_models.export"]
 for name in names:
     if name not in needing and not name.endswith("__main__"):
         importlib.import_module(name)
