@@ -33,6 +33,9 @@ SEARCH_FUNCTIONS = {
 }
 """Files in sql/collection that make a collection's functions, and the names they make."""
 
+SUPERSEDED_SEARCH = "superseded_search_{}"
+"""What sql/collection/supersede_search.sql calls an earlier release's function that a view needs."""
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -184,6 +187,7 @@ class Collection:
             "e_key_after_4": key.after("e", 4),
             "e_key_equals_4": key.equals_value("e", 4),
             "v_key_looked_up": key.looked_up("v"),
+            "e_key_looked_up": key.looked_up("e"),
             **key.found(),
             **{f"{name}_column": key.beside(name) for name in ("picture", "copies", "first_seen")},
             "source": self.rows,
@@ -220,6 +224,7 @@ class Collection:
         }
         return {
             **{part: sql.Identifier(text) for part, text in names.items()},
+            **self._ranking(vector),
             "create": sql.SQL("CREATE FUNCTION"),
             "function_names": sql.Literal(list(functions.values())),
             "trigger_function_names": sql.Literal(list(trigger_functions.values())),
@@ -232,6 +237,15 @@ class Collection:
             "overfetch": sql.Literal(BIT_OVERFETCH),
             "max_ef_search": sql.Literal(MAX_EF_SEARCH),
             "max_candidates": sql.Literal(MAX_CANDIDATES),
+        }
+
+    def _ranking(self, vector: str) -> dict[str, sql.Composable]:
+        """Return the `{parts}` that say what is ordered by distance: the embedding table's own rows."""
+        table = sql.Identifier(self.embedding_table)
+        return {
+            "indexed_table": table,
+            "ranked": sql.SQL("e"),
+            "ranked_rows": sql.SQL("imgvec.{} AS e").format(table),
         }
 
     def _has_image(self, row: str) -> sql.Composed:

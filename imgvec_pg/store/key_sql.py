@@ -211,6 +211,7 @@ class KeySql:
             "s_keys": self.columns("s"),
             "n_keys": self.columns("n"),
             "w_keys": self.columns("w"),
+            **{f"{row}_keys": self.columns(row) for row in ("d", "f", "r", "v")},
             "s_key": self.json("s"),
             "e_key": self.json("e"),
             "n_key": self.json("n"),

@@ -10,6 +10,9 @@ from imgvec_pg.database.sql_templates import render
 AMONG = {"search": 3, "search_bit": 3, "page": 5, "classify": 2, "recommend": 4}
 """Files of functions that take `among`, and which of their parameters it is."""
 
+DISTINCT_CANDIDATES = {"search": "distinct_rows", "search_bit": "distinct_rows_bit"}
+"""Files of functions that take `distinct_pictures`, and those of the rows among which they look for pictures."""
+
 LEFT_OUT = 2_147_483_646
 """First subscript of the default of `among`: the largest that PostgreSQL allows an array of one, which none has by accident."""
 
@@ -33,7 +36,23 @@ def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Compo
         "page_rounding": sql.Literal(PAGE_ROUNDING),
         "all_rows": sql.Literal(f"[{LEFT_OUT}:{LEFT_OUT}]={{NULL}}"),
     }
+    if file in DISTINCT_CANDIDATES:
+        checks |= distinct_parts(file, {**parts, **checks})
     return render(f"collection/{file}.sql", **{**scan_parts(), **parts, **checks})
+
+
+def distinct_parts(file: str, parts: Mapping[str, sql.Composable]) -> dict[str, sql.Composable]:
+    """Return the `{parts}` by which search_* gives different pictures, and takes the place of an earlier release's."""
+    told = {**parts, "picture_of": render("collection/picture_of.sql", **parts)}
+    told["distinct_candidates"] = render(f"collection/{DISTINCT_CANDIDATES[file]}.sql", **told)
+    names = (
+        "check_distinct",
+        "distinct_found",
+        "distinct_exact",
+        "supersede_search",
+        "wrap_superseded_search",
+    )
+    return {name: render(f"collection/{name}.sql", **told) for name in names}
 
 
 def scan_parts() -> dict[str, sql.Composable]:

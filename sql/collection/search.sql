@@ -1,11 +1,14 @@
--- imgvec.search_<collection>(query, k, among): the k nearest rows, among the given keys; of all rows where among is left out.
--- A NULL among raises.
+-- imgvec.search_<collection>(query, k, among, distinct_pictures): the k nearest rows, among the given keys; of all rows where among is
+-- left out. A NULL among raises. With distinct_pictures, of the rows with one picture only that with the smallest key.
 -- Never fewer than k rows while more match. Few keys are compared one by one. Of many, the HNSW index is asked for so many
 -- candidates that k of them should match; once more, for as many as the first answer suggests; and where fewer than k
 -- match, all that match are compared. An iterative scan would go on for longer than that and give the wrong rows.
 -- imgvec.last_search_strategy() tells which. query must have the collection's dimensions; k is 1 to 10,000.
 -- VOLATILE only in that it sets, and restores, settings of the scan.
-CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT {all_rows})
+{supersede_search}
+CREATE OR REPLACE FUNCTION imgvec.{search}(
+    query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT {all_rows}, distinct_pictures boolean DEFAULT false
+)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -36,6 +39,7 @@ DECLARE
 BEGIN
     {check_query}
     {check_among}
+    {check_distinct}
     IF is_filtered THEN
         matching := cardinality($3);
     END IF;
@@ -47,7 +51,7 @@ BEGIN
                -- One of all rows and of this distance: with another PostgreSQL would sort all rows for each scan.
                EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
                        JOIN pg_catalog.pg_am AS a ON a.oid = f.opcmethod
-                       WHERE x.indrelid = 'imgvec.{embedding_table}'::regclass AND a.amname = 'hnsw'
+                       WHERE x.indrelid = 'imgvec.{indexed_table}'::regclass AND a.amname = 'hnsw'
                          AND f.opcname = 'halfvec_cosine_ops' AND x.indisvalid AND x.indpred IS NULL),
                (SELECT t.ef_search FROM imgvec.collection AS t WHERE t.id = {collection_id})
         INTO embedded_bytes, embedded_rows, has_index, tuned_ef_search
@@ -66,7 +70,7 @@ BEGIN
         -- The rule, its formula and its costs are told in imgvec_pg/search/strategy.py and database/scan_costs.py.
         affordable := {affordable_candidates};
         scanned := greatest(coalesce(tuned_ef_search, current_setting('hnsw.ef_search')::integer),
-                            CASE WHEN is_narrowed THEN {candidates_per_expected} ELSE 1 END * $2);
+                            CASE WHEN is_narrowed OR $4 THEN {candidates_per_expected} ELSE 1 END * $2);
         -- What a filter takes on average that the query knows nothing of, with a margin.
         expected := {candidates_per_expected}::double precision * $2 * embedded_rows / greatest(matching, 1);
         IF is_narrowed AND expected <= {max_first_scan_share} * affordable THEN
@@ -83,12 +87,17 @@ BEGIN
                     set_config('enable_sort', 'off', true),
                     -- PostgreSQL hashes keys that it has as a constant.
                     set_config('plan_cache_mode', 'force_custom_plan', true);
-            IF NOT is_filtered THEN
+            IF $4 THEN
                 SELECT {found_aggregates} INTO {found_variables}
                 FROM (
-                    SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-                    FROM imgvec.{embedding_table} AS e
-                    ORDER BY e.embedding OPERATOR({vector}.<=>) $1
+                    {distinct_found}
+                ) AS f;
+            ELSIF NOT is_filtered THEN
+                SELECT {found_aggregates} INTO {found_variables}
+                FROM (
+                    SELECT {e_keys}, {ranked}.embedding OPERATOR({vector}.<=>) $1 AS distance
+                    FROM {ranked_rows}
+                    ORDER BY {ranked}.embedding OPERATOR({vector}.<=>) $1
                     LIMIT $2
                 ) AS f;
             ELSE
@@ -96,9 +105,9 @@ BEGIN
                 FROM (
                     SELECT v.*
                     FROM (
-                        SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-                        FROM imgvec.{embedding_table} AS e
-                        ORDER BY e.embedding OPERATOR({vector}.<=>) $1
+                        SELECT {e_keys}, {ranked}.embedding OPERATOR({vector}.<=>) $1 AS distance
+                        FROM {ranked_rows}
+                        ORDER BY {ranked}.embedding OPERATOR({vector}.<=>) $1
                         LIMIT scanned
                     ) AS v
                     WHERE {v_key_looked_up}
@@ -107,7 +116,7 @@ BEGIN
             END IF;
             PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
             strategy := CASE WHEN cardinality(found_distances) >= $2 THEN 'index' ELSE 'index, then exact' END;
-            EXIT WHEN strategy = 'index' OR found_distances IS NULL OR NOT is_narrowed;
+            EXIT WHEN strategy = 'index' OR found_distances IS NULL OR NOT (is_narrowed OR $4);
             affordable := affordable - scanned;
             scanned := {candidates_per_expected}::double precision * $2 * scanned / cardinality(found_distances);
         END LOOP;
@@ -115,6 +124,7 @@ BEGIN
 
     IF strategy = 'index' THEN
         RETURN QUERY SELECT u.* FROM unnest({found_variables}) AS u;
+    {distinct_exact}
     ELSIF NOT is_filtered THEN
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
@@ -132,3 +142,4 @@ BEGIN
     PERFORM set_config('imgvec.last_search_strategy', strategy, false);
 END
 $search$;
+{wrap_superseded_search}

@@ -18,7 +18,7 @@ from imgvec_pg.database.connect import (
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.aliases import alias_parts, alias_statements, find_aliases
-from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
+from imgvec_pg.store.collection import SEARCH_FUNCTIONS, SUPERSEDED_SEARCH, Collection
 from imgvec_pg.store.collection_ddl import table_comment, trigger_functions, triggered_tables
 from imgvec_pg.store.registry import find_collections, get_collection
 from imgvec_pg.store.search_functions import dropping_duplicates, renaming_duplicates, render_function
@@ -93,14 +93,15 @@ class Place:
 def renaming(collection: Collection, name: str, place: Place) -> list[sql.Composed]:
     """Return the statements that rename a collection."""
     renamed = replace(collection, name=name)
+    patterns = [*SEARCH_FUNCTIONS.values(), SUPERSEDED_SEARCH]
     objects = render(
         "collection/rename_objects.sql",
         old_table=sql.Literal(collection.embedding_table),
         new_table=sql.Literal(renamed.embedding_table),
         old_key_type=sql.Literal(f"{collection.name}_key"),
         new_key_type=sql.Literal(f"{name}_key"),
-        old_functions=sql.Literal([pattern.format(collection.name) for pattern in SEARCH_FUNCTIONS.values()]),
-        new_functions=sql.Literal([pattern.format(name) for pattern in SEARCH_FUNCTIONS.values()]),
+        old_functions=sql.Literal([pattern.format(collection.name) for pattern in patterns]),
+        new_functions=sql.Literal([pattern.format(name) for pattern in patterns]),
         new_name=sql.Literal(name),
         collection_id=sql.Literal(collection.id),
     )
