@@ -8,8 +8,9 @@ from psycopg import sql
 from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.images.rendering.version import NEWEST
-from imgvec_pg.store.guarded_columns import guarded
+from imgvec_pg.store.guarded_columns import guarded, image_column
 from imgvec_pg.store.key_sql import KeySql
+from imgvec_pg.store.ranking import ranking_parts
 from imgvec_pg.store.spec import CollectionSpec
 
 KEYS_PER_JOB = 64
@@ -48,6 +49,7 @@ class Collection:
         source_key_types: What the source's key columns are now, where they became wider or narrower than key_types.
         is_partitioned: Whether the source is a partitioned table.
         rendering: Version of the rules by which its pictures are rendered.
+        by_picture: Whether searches ask an index over its different pictures, in place of one over its rows.
         rendering_from: The version of rows that `imgvec retry --rendering` has not compared yet; None where it is not under way.
         reads_as: The role whose rights the source is read with, None for this session's own.
     """
@@ -83,6 +85,7 @@ class Collection:
     source_key_types: Sequence[str] = ()
     rendering: int = NEWEST
     rendering_from: int | None = None
+    by_picture: bool = False
 
     def spec(self) -> CollectionSpec:
         """Return what would make this collection again; its source is None where it was dropped."""
@@ -112,9 +115,19 @@ class Collection:
         return f"{self.name}_embedding"
 
     @property
+    def picture_table(self) -> str:
+        """Name of the table of its different pictures, which only collections with copies have."""
+        return f"{self.name}_picture"
+
+    @property
+    def indexed_table(self) -> str:
+        """Name of the table that has the HNSW index."""
+        return self.picture_table if self.by_picture else self.embedding_table
+
+    @property
     def index_name(self) -> str:
         """Name of the HNSW index."""
-        return f"{self.name}_embedding_hnsw"
+        return f"{self.indexed_table}_hnsw"
 
     @property
     def source(self) -> sql.Identifier:
@@ -196,8 +209,8 @@ class Collection:
             "n_has_image": self._has_image("n"),
             "s_has_image": self._has_image("s"),
             "watched_differ": self._watched_differ(key),
-            "path": self._image_column("s", self.path_column, "text"),
-            "content": self._image_column("s", self.content_column, "bytea"),
+            "path": image_column("s", self.path_column, "text"),
+            "content": image_column("s", self.content_column, "bytea"),
             "s_reference_hash": self._reference_hash("s"),
         }
 
@@ -218,13 +231,19 @@ class Collection:
             "embedding_table": self.embedding_table,
             "index_name": self.index_name,
             "content_index": f"{self.embedding_table}_content_hash",
+            "picture_table": self.picture_table,
+            "picture_key": f"{self.picture_table}_key",
+            "on_picture": f"{name}_on_picture",
+            "on_unknown_picture": f"{name}_on_unknown_picture",
             "constraint_name": f"{name}_embedding_source_fkey",
             "key_type": f"{name}_key",
             "vector": vector,
         }
         return {
             **{part: sql.Identifier(text) for part, text in names.items()},
-            **self._ranking(vector),
+            **ranking_parts(
+                self.embedding_table, self.picture_table, self.key_columns, vector, by_picture=self.by_picture
+            ),
             "create": sql.SQL("CREATE FUNCTION"),
             "function_names": sql.Literal(list(functions.values())),
             "trigger_function_names": sql.Literal(list(trigger_functions.values())),
@@ -237,15 +256,6 @@ class Collection:
             "overfetch": sql.Literal(BIT_OVERFETCH),
             "max_ef_search": sql.Literal(MAX_EF_SEARCH),
             "max_candidates": sql.Literal(MAX_CANDIDATES),
-        }
-
-    def _ranking(self, vector: str) -> dict[str, sql.Composable]:
-        """Return the `{parts}` that say what is ordered by distance: the embedding table's own rows."""
-        table = sql.Identifier(self.embedding_table)
-        return {
-            "indexed_table": table,
-            "ranked": sql.SQL("e"),
-            "ranked_rows": sql.SQL("imgvec.{} AS e").format(table),
         }
 
     def _has_image(self, row: str) -> sql.Composed:
@@ -322,12 +332,3 @@ class Collection:
     @staticmethod
     def _guarded(row: str, column: str, type_name: str) -> sql.Composed:
         return guarded(sql.Identifier(row, column), f"pg_catalog.{type_name}")
-
-    def _image_column(self, row: str, column: str | None, type_name: str) -> sql.Composed:
-        """Return a row's path or bytes, NULL where it says ''."""
-        if column is None:
-            return sql.SQL("NULL::pg_catalog.{}").format(sql.SQL(type_name))
-        value = self._guarded(row, column, type_name)
-        return sql.SQL(
-            "CASE WHEN pg_catalog.octet_length({value}) OPERATOR(pg_catalog.>) 0 THEN {value} END"
-        ).format(value=value)

@@ -37,14 +37,18 @@ def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Compo
         "all_rows": sql.Literal(f"[{LEFT_OUT}:{LEFT_OUT}]={{NULL}}"),
     }
     if file in DISTINCT_CANDIDATES:
-        checks |= distinct_parts(file, {**parts, **checks})
+        by_picture = parts["indexed_table"] == parts["picture_table"]
+        checks |= distinct_parts(file, {**parts, **checks}, by_picture=by_picture)
     return render(f"collection/{file}.sql", **{**scan_parts(), **parts, **checks})
 
 
-def distinct_parts(file: str, parts: Mapping[str, sql.Composable]) -> dict[str, sql.Composable]:
+def distinct_parts(
+    file: str, parts: Mapping[str, sql.Composable], *, by_picture: bool
+) -> dict[str, sql.Composable]:
     """Return the `{parts}` by which search_* gives different pictures, and takes the place of an earlier release's."""
     told = {**parts, "picture_of": render("collection/picture_of.sql", **parts)}
-    told["distinct_candidates"] = render(f"collection/{DISTINCT_CANDIDATES[file]}.sql", **told)
+    candidates = "distinct_pictures" if by_picture else DISTINCT_CANDIDATES[file]
+    told["distinct_candidates"] = render(f"collection/{candidates}.sql", **told)
     names = (
         "check_distinct",
         "distinct_found",

@@ -17,5 +17,8 @@ BEGIN
     END LOOP;
 END
 $functions$;
+DROP TABLE IF EXISTS imgvec.{picture_table};
 DROP TABLE IF EXISTS imgvec.{embedding_table};
+DROP FUNCTION IF EXISTS imgvec.{on_picture}();
+DROP FUNCTION IF EXISTS imgvec.{on_unknown_picture}();
 DROP TYPE IF EXISTS imgvec.{key_type};

@@ -1,0 +1,230 @@
+"""Collections whose rows share pictures: an HNSW index over the different pictures, which near_* and search_* join with the rows."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+from photostore import as_role, make_collection, new_role
+
+from imgvec_pg.cli.exit_codes import run
+from imgvec_pg.cli.main import cli
+from imgvec_pg.database.connect import Connection
+from imgvec_pg.store.aliases import create_alias
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.collection_ddl import drop_collection
+from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.index.ddl import has_valid_index
+from imgvec_pg.store.integrity.reconcile import reconcile
+from imgvec_pg.store.integrity.rename import rename_collection
+from imgvec_pg.store.pictures.picture_table import PictureCounts, PictureTidy, count_pictures
+from imgvec_pg.store.registry import get_collection
+
+DIMENSIONS = 32
+PICTURES = 600
+READER = ("imgvec_reader", "USAGE ON SCHEMA shop", "SELECT ON ALL TABLES IN SCHEMA shop")
+NEAR = "SELECT id FROM imgvec.near_photo_test_row({}) ORDER BY distance LIMIT 10"
+SEARCH = "SELECT id FROM imgvec.search_photo_test(imgvec.embedding_of('photo_test', {}), 10{})"
+
+
+def rows(connection: Connection, statement: str, *values: Any) -> list[Any]:
+    return connection.execute(statement, values or None).fetchall()  # type: ignore[arg-type]
+
+
+def picture_of(key: int) -> int:
+    """Every fourth row from 600 on has picture 0, three others share one of their own."""
+    return key if key < PICTURES else 0 if key % 4 == 0 else key % PICTURES
+
+
+def vector(picture: int) -> str:
+    values = np.random.default_rng(picture).standard_normal(DIMENSIONS)
+    return str([float(x) for x in np.round(values / np.linalg.norm(values), 6)])
+
+
+def put(connection: Connection, keys: list[int], **values: Any) -> None:
+    """Write rows of these keys and their embeddings, as a worker does."""
+    connection.execute(
+        "INSERT INTO shop.photo SELECT unnest(%s::bigint[]), 'x.jpg' ON CONFLICT DO NOTHING", [keys]
+    )
+    pictures = [values.get("picture", picture_of(key)) for key in keys]
+    connection.execute(
+        "INSERT INTO imgvec.photo_test_embedding (id, embedding, version, content_hash, precision)"
+        " SELECT u.id, u.vector::halfvec, 1, u.hash, 'fp32' FROM unnest(%s::bigint[], %s::text[], %s::bytea[])"
+        " AS u (id, vector, hash) ON CONFLICT (id) DO UPDATE SET embedding = excluded.embedding,"
+        " content_hash = excluded.content_hash, version = photo_test_embedding.version + 1",
+        [keys, [vector(p) for p in pictures], [hashlib.sha256(str(p).encode()).digest() for p in pictures]],
+    )
+
+
+def make(connection: Connection, *, count: int = 3000, **options: Any) -> Collection:
+    connection.execute("CREATE SCHEMA shop")
+    connection.execute("CREATE TABLE shop.photo (id bigint PRIMARY KEY, file text)")
+    collection = make_collection(connection, dimensions=DIMENSIONS, **options)
+    put(connection, list(range(count)))
+    return collection
+
+
+@pytest.fixture
+def copies(connection: Connection) -> Collection:
+    """3,000 rows over 600 pictures, one of which 600 rows have; indexed."""
+    build_index(connection, make(connection))
+    return get_collection(connection, "photo_test")
+
+
+def check_against_exact(connection: Connection, keys: range) -> None:
+    """Compare distances of near_* and search_* with those over all rows, where rows of one distance are many."""
+    for key in keys:
+        query = f"imgvec.embedding_of('photo_test', {key})"
+        exact, near, found = (
+            [distance for (distance,) in rows(connection, statement)]
+            for statement in (
+                f"SELECT (embedding <=> {query}) + 0 FROM imgvec.photo_test_embedding ORDER BY 1 LIMIT 10",
+                f"SELECT distance FROM imgvec.near_photo_test({query}) ORDER BY distance LIMIT 10",
+                f"SELECT distance FROM imgvec.search_photo_test({query}, 10)",
+            )
+        )
+        assert near == pytest.approx(exact)
+        assert found == pytest.approx(exact)
+
+
+def plan(connection: Connection, statement: str) -> str:
+    return "\n".join(str(line) for (line,) in rows(connection, f"EXPLAIN {statement}"))
+
+
+def test_rows_with_shared_pictures_get_an_index_over_the_different_ones(
+    connection: Connection, copies: Collection
+) -> None:
+    assert copies.by_picture
+    assert has_valid_index(connection, copies)
+    counted = rows(connection, "SELECT count(*), count(DISTINCT content_hash) FROM imgvec.photo_test_picture")
+    assert counted == [(PICTURES, PICTURES)]
+    assert rows(connection, "SELECT imgvec.index_state('photo_test')") == [("ready",)]
+    assert "photo_test_picture_hnsw" in plan(connection, NEAR.format(5))
+    check_against_exact(connection, range(0, 600, 29))
+    assert rows(connection, "SELECT imgvec.last_search_strategy()") == [("index",)]
+    among = ", ARRAY(SELECT generate_series(0, 2999, 2)::bigint)"
+    assert all(key % 2 == 0 for (key,) in rows(connection, SEARCH.format(7, among)))
+    assert rows(connection, "SELECT imgvec.last_search_strategy()") == [("index",)]
+    different = rows(connection, SEARCH.format(0, ", distinct_pictures => true"))
+    assert different[0] == (0,)
+    assert len({picture_of(key) for (key,) in different}) == 10
+    assert rows(connection, "SELECT imgvec.last_search_strategy()") == [("index",)]
+
+
+def test_few_or_different_rows_are_indexed_themselves(connection: Connection) -> None:
+    collection = make(connection, count=PICTURES)
+    build_index(connection, collection)
+    found = get_collection(connection, "photo_test")
+    assert not found.by_picture
+    assert rows(connection, "SELECT to_regclass('imgvec.photo_test_picture')") == [(None,)]
+    assert has_valid_index(connection, found)
+
+
+def test_what_suits_a_collection_does_not_change_with_each_rebuild() -> None:
+    assert PictureCounts(1000, 800, 2).suit_pictures(now=False)
+    assert not PictureCounts(1000, 850, 2).suit_pictures(now=False)
+    assert PictureCounts(1000, 850, 2).suit_pictures(now=True)
+    assert not PictureCounts(1000, 950, 2).suit_pictures(now=True)
+    assert PictureCounts(100_000, 99_701, 300).suit_pictures(now=False)
+    assert not PictureCounts(999, 1, 999).suit_pictures(now=False)
+
+
+def test_pictures_follow_writes_and_go_in_small_steps(connection: Connection, copies: Collection) -> None:
+    put(connection, [9000, 9001], picture=9000)
+    put(connection, [5], picture=9002)
+    connection.execute("DELETE FROM shop.photo WHERE id IN (601, 1201, 1801, 2401, 1)")
+    # An application's own vectors, two of them equal.
+    connection.execute("INSERT INTO shop.photo SELECT i, 'x.jpg' FROM generate_series(9100, 9102) AS i")
+    connection.execute(
+        "INSERT INTO imgvec.photo_test_embedding (id, embedding, version, content_hash, precision)"
+        " SELECT u.id, u.vector::halfvec, 0, '', 'fp32' FROM unnest(%s::bigint[], %s::text[]) AS u (id, vector)",
+        [[9100, 9101, 9102], [vector(9100), vector(9100), vector(9102)]],
+    )
+    check_against_exact(connection, range(9000, 9002))
+    check_against_exact(connection, range(5, 6))
+    check_against_exact(connection, range(9100, 9103))
+    assert rows(connection, "SELECT count(*) FROM imgvec.copies_photo_test() WHERE id >= 9100") == [(0,)]
+    orphans = "SELECT count(*) FROM imgvec.photo_test_picture AS p WHERE NOT EXISTS (SELECT FROM imgvec.photo_test_embedding AS e WHERE e.content_hash = p.content_hash)"
+    assert rows(connection, orphans) == [(1,)]
+    tidy = PictureTidy(copies, interval_seconds=0)
+    tidy.look(connection, seconds=60)
+    assert tidy.removed == 1
+    assert rows(connection, orphans) == [(0,)]
+    assert count_pictures(connection, copies).pictures == PICTURES + 4
+
+
+def test_a_role_learns_of_no_picture_that_only_hidden_rows_have(
+    connection: Connection, copies: Collection
+) -> None:
+    connection.execute("ALTER TABLE shop.photo ENABLE ROW LEVEL SECURITY")
+    connection.execute("CREATE POLICY own ON shop.photo USING (id % 10 = 0 OR id > 5000)")
+    reconcile(connection, copies)
+    put(connection, [7, 607], picture=7000)
+    with new_role(connection, *READER) as role, as_role(connection, role):
+        assert rows(connection, "SELECT count(*) FROM imgvec.photo_test_picture") == [(60,)]
+        found = rows(connection, NEAR.format(20).replace("LIMIT 10", "LIMIT 30"))
+        assert found
+        assert all(key % 10 == 0 for (key,) in found)
+        assert "photo_test_picture_hnsw" in plan(connection, NEAR.format(20))
+        assert all(key % 10 == 0 for (key,) in rows(connection, SEARCH.format(20, "")))
+        assert len(rows(connection, SEARCH.format(20, ""))) == 10
+        different = rows(connection, SEARCH.format(20, ", distinct_pictures => true"))
+        assert len(different) == 10
+
+
+def test_an_index_changes_over_and_back_by_rebuild(
+    connection: Connection, copies: Collection, capfd: Any
+) -> None:
+    create_alias(connection, "shown", "photo_test")
+    connection.execute("CREATE VIEW shop.alike AS SELECT * FROM imgvec.near_photo_test_row(5)")
+    connection.execute("DELETE FROM shop.photo WHERE id >= 1800")
+    connection.execute("DELETE FROM shop.photo WHERE id >= 600 AND id < 1799")
+    connection.execute("INSERT INTO shop.photo SELECT i, 'x.jpg' FROM generate_series(10000, 10999) AS i")
+    for key in range(10_000, 11_000):
+        put(connection, [key], picture=key)
+    dsn = connection.info.dsn
+    assert run(cli, ["index", "rebuild", "photo_test", "--dsn", dsn]) == 0
+    assert "the index will be over its rows again" in capfd.readouterr().err
+    found = get_collection(connection, "photo_test")
+    assert not found.by_picture
+    assert rows(connection, "SELECT to_regclass('imgvec.photo_test_picture')") == [(None,)]
+    check_against_exact(connection, range(10_000, 10_050, 7))
+    assert "photo_test_embedding_hnsw" in plan(
+        connection, NEAR.format(5).replace("near_photo_test_row", "near_shown_row")
+    )
+    put(connection, list(range(600, 3000)))
+    assert run(cli, ["index", "rebuild", "photo_test", "--dsn", dsn]) == 0
+    assert "the index will be over its different pictures" in capfd.readouterr().err
+    found = get_collection(connection, "photo_test")
+    assert found.by_picture
+    assert "photo_test_picture_hnsw" in plan(
+        connection, NEAR.format(5).replace("near_photo_test_row", "near_shown_row")
+    )
+    assert rows(connection, "SELECT to_regclass('imgvec.photo_test_embedding_hnsw')") == [(None,)]
+    check_against_exact(connection, range(0, 600, 61))
+    assert run(cli, ["index", "rebuild", "photo_test", "--dsn", dsn]) == 0
+    assert run(cli, ["index", "show", "photo_test", "--dsn", dsn]) == 0
+    assert "each picture once" in capfd.readouterr().out
+    assert run(cli, ["index", "drop", "photo_test", "--yes", "--dsn", dsn]) == 0
+    assert not get_collection(connection, "photo_test").by_picture
+    check_against_exact(connection, range(0, 600, 201))
+
+
+@pytest.mark.parametrize("partitions", [0, 3])
+def test_a_collection_takes_its_pictures_along(connection: Connection, partitions: int) -> None:
+    build_index(connection, make(connection, partitions=partitions))
+    rename_collection(connection, get_collection(connection, "photo_test"), "renamed")
+    put_back = get_collection(connection, "renamed")
+    assert put_back.by_picture
+    assert has_valid_index(connection, put_back)
+    rename_collection(connection, put_back, "photo_test")
+    put(connection, [9000], picture=9000)
+    check_against_exact(connection, range(9000, 9001))
+    check_against_exact(connection, range(0, 600, 101))
+    drop_collection(connection, get_collection(connection, "photo_test"))
+    left = rows(
+        connection,
+        "SELECT relname::text FROM pg_class WHERE relname LIKE '%photo_test%' AND relnamespace = 'imgvec'::regnamespace"
+        " UNION ALL SELECT proname::text FROM pg_proc WHERE proname LIKE '%photo_test%'",
+    )
+    assert left == []
