@@ -8,8 +8,9 @@ from psycopg import sql
 from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.images.rendering.version import NEWEST
-from imgvec_pg.store.guarded_columns import guarded, image_column
+from imgvec_pg.store.guarded_columns import guarded_column, image_column
 from imgvec_pg.store.key_sql import KeySql
+from imgvec_pg.store.object_names import object_names, trigger_function_names
 from imgvec_pg.store.ranking import ranking_parts
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -218,25 +219,12 @@ class Collection:
         """Return the `{parts}` that stay known when the source is dropped."""
         name = self.name
         functions = {part: pattern.format(name) for part, pattern in SEARCH_FUNCTIONS.items()}
-        trigger_functions = {
-            f"on_{event}": f"{name}_on_{event}" for event in ("insert", "update", "delete", "truncate")
-        }
+        trigger_functions = trigger_function_names(name)
         names = {
             **functions,
             **trigger_functions,
-            "insert_trigger": f"imgvec_{name}_insert",
-            "update_trigger": f"imgvec_{name}_update",
-            "delete_trigger": f"imgvec_{name}_delete",
-            "truncate_trigger": f"imgvec_{name}_truncate",
-            "embedding_table": self.embedding_table,
+            **object_names(name),
             "index_name": self.index_name,
-            "content_index": f"{self.embedding_table}_content_hash",
-            "picture_table": self.picture_table,
-            "picture_key": f"{self.picture_table}_key",
-            "on_picture": f"{name}_on_picture",
-            "on_unknown_picture": f"{name}_on_unknown_picture",
-            "constraint_name": f"{name}_embedding_source_fkey",
-            "key_type": f"{name}_key",
             "vector": vector,
         }
         return {
@@ -262,10 +250,10 @@ class Collection:
         """Whether a row has a picture: NULL is none, nor is '', which applications write for it too."""
         conditions = []
         if self.path_column is not None:
-            path = self._guarded(row, self.path_column, "text")
+            path = guarded_column(row, self.path_column, "text")
             conditions.append(sql.SQL("{} OPERATOR(pg_catalog.<>) ''").format(path))
         if self.content_column is not None:
-            content = self._guarded(row, self.content_column, "bytea")
+            content = guarded_column(row, self.content_column, "bytea")
             conditions.append(sql.SQL("pg_catalog.octet_length({}) OPERATOR(pg_catalog.>) 0").format(content))
         return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))
 
@@ -308,9 +296,9 @@ class Collection:
     def _watched(self, row: str, column: str) -> sql.Composed:
         """Return the bytes, or text; what is no image column by its type's output function, in brackets."""
         if column == self.content_column:
-            return self._guarded(row, column, "bytea")
+            return guarded_column(row, column, "bytea")
         if column == self.path_column:
-            return self._guarded(row, column, "text")
+            return guarded_column(row, column, "text")
         return sql.SQL("ROW({})::pg_catalog.text").format(sql.Identifier(row, column))
 
     def _reference_hash(self, row: str) -> sql.Composed:
@@ -322,13 +310,9 @@ class Collection:
         values = sql.SQL(", ").join(
             sql.SQL("pg_catalog.octet_length({})").format(self._watched(row, column))
             if column == self.content_column
-            else self._guarded(row, column, "text")
+            else guarded_column(row, column, "text")
             if column == self.path_column
             else sql.Identifier(row, column)
             for column in columns
         )
         return sql.SQL("pg_catalog.sha256(pg_catalog.convert_to(ROW({})::text, 'UTF8'))").format(values)
-
-    @staticmethod
-    def _guarded(row: str, column: str, type_name: str) -> sql.Composed:
-        return guarded(sql.Identifier(row, column), f"pg_catalog.{type_name}")

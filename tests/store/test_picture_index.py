@@ -1,15 +1,17 @@
-"""Collections whose rows share pictures: an HNSW index over the different pictures, which near_* and search_* join with the rows."""
+"""An HNSW index over the different pictures of a collection whose rows share them; near_* and search_* join the rows."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from dumps import dump_to_file, restore
 from photostore import as_role, make_collection, new_role
 
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
-from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.aliases import create_alias
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
@@ -17,8 +19,10 @@ from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.index.ddl import has_valid_index
 from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.integrity.rename import rename_collection
+from imgvec_pg.store.key_change import look_up_changes
 from imgvec_pg.store.pictures.picture_table import PictureCounts, PictureTidy, count_pictures
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.setup.stale_functions import find_stale_functions
 
 DIMENSIONS = 32
 PICTURES = 600
@@ -144,7 +148,10 @@ def test_pictures_follow_writes_and_go_in_small_steps(connection: Connection, co
     check_against_exact(connection, range(5, 6))
     check_against_exact(connection, range(9100, 9103))
     assert rows(connection, "SELECT count(*) FROM imgvec.copies_photo_test() WHERE id >= 9100") == [(0,)]
-    orphans = "SELECT count(*) FROM imgvec.photo_test_picture AS p WHERE NOT EXISTS (SELECT FROM imgvec.photo_test_embedding AS e WHERE e.content_hash = p.content_hash)"
+    orphans = (
+        "SELECT count(*) FROM imgvec.photo_test_picture AS p WHERE NOT EXISTS"
+        " (SELECT FROM imgvec.photo_test_embedding AS e WHERE e.content_hash = p.content_hash)"
+    )
     assert rows(connection, orphans) == [(1,)]
     tidy = PictureTidy(copies, interval_seconds=0)
     tidy.look(connection, seconds=60)
@@ -228,3 +235,104 @@ def test_a_collection_takes_its_pictures_along(connection: Connection, partition
         " UNION ALL SELECT proname::text FROM pg_proc WHERE proname LIKE '%photo_test%'",
     )
     assert left == []
+
+
+def test_a_dump_and_an_upgrade_keep_the_index(
+    connection: Connection, copies: Collection, tmp_path: Path
+) -> None:
+    create_alias(connection, "shown", "photo_test")
+    dump_to_file(connection.info.dsn, tmp_path / "dump")
+    connection.execute("DROP SCHEMA imgvec CASCADE; DROP SCHEMA shop CASCADE")
+    restore(connection.info.dsn, tmp_path / "dump")
+    connection.execute("ANALYZE")
+    found = get_collection(connection, "photo_test")
+    assert found.by_picture
+    assert has_valid_index(connection, found)
+    assert "photo_test_picture_hnsw" in plan(
+        connection, NEAR.format(5).replace("near_photo_test_row", "near_shown_row")
+    )
+    check_against_exact(connection, range(0, 600, 101))
+    put(connection, [9000], picture=9000)
+    check_against_exact(connection, range(9000, 9001))
+    assert find_stale_functions(connection).names == ()
+
+
+@pytest.mark.parametrize("partitions", [0, 2])
+def test_a_wider_key_keeps_the_index(connection: Connection, partitions: int) -> None:
+    connection.execute("CREATE SCHEMA shop")
+    connection.execute("CREATE TABLE shop.photo (id integer PRIMARY KEY, file text)")
+    collection = make_collection(connection, dimensions=DIMENSIONS, partitions=partitions)
+    put(connection, list(range(3000)))
+    build_index(connection, collection)
+    found = get_collection(connection, "photo_test")
+    assert found.by_picture
+    with connection.transaction():
+        for statement in look_up_changes(connection, found, ["bigint"], "public"):
+            connection.execute(statement)
+    found = get_collection(connection, "photo_test")
+    assert has_valid_index(connection, found)
+    put(connection, [9000], picture=9000)
+    check_against_exact(connection, range(9000, 9001))
+    check_against_exact(connection, range(0, 600, 101))
+
+
+def test_an_earlier_database_is_searched_before_and_after_it_is_migrated(connection: Connection) -> None:
+    make(connection)
+    connection.execute("ALTER TABLE imgvec.collection DROP COLUMN by_picture")
+    connection.execute("UPDATE imgvec.alembic_version SET version_num = 'imgvec_0005'")
+    assert not get_collection(connection, "photo_test").by_picture
+    check_against_exact(connection, range(0, 600, 201))
+    dsn = connection.info.dsn
+    assert run(cli, ["migrate", "--dsn", dsn]) == 0
+    assert run(cli, ["index", "create", "photo_test", "--dsn", dsn]) == 0
+    assert get_collection(connection, "photo_test").by_picture
+    check_against_exact(connection, range(0, 600, 101))
+
+
+def test_the_last_row_of_a_picture_goes_while_another_arrives(
+    connection: Connection, copies: Collection
+) -> None:
+    """Whoever comes first, a row never stands without its picture."""
+    put(connection, [9000], picture=9000)
+    with connect(connection.info.dsn) as other:
+        with other.transaction():
+            put(other, [9001], picture=9000)
+            connection.execute("DELETE FROM shop.photo WHERE id = 9000")
+            tidy = PictureTidy(copies, interval_seconds=0)
+            tidy.look(connection, seconds=60)
+            assert tidy.removed == 0
+        tidy.look(connection, seconds=60)
+        assert tidy.removed == 0
+        check_against_exact(connection, range(9001, 9002))
+        connection.execute("DELETE FROM shop.photo WHERE id = 9001")
+        tidy.look(connection, seconds=60)
+        tidy.look(connection, seconds=60)
+        assert tidy.removed == 1
+
+
+def test_every_row_the_same_picture(connection: Connection) -> None:
+    collection = make(connection, count=0)
+    put(connection, list(range(2000)), picture=1)
+    build_index(connection, collection)
+    assert get_collection(connection, "photo_test").by_picture
+    assert rows(connection, "SELECT count(*) FROM imgvec.photo_test_picture") == [(1,)]
+    assert len(rows(connection, SEARCH.format(5, ""))) == 10
+    assert rows(connection, SEARCH.format(5, ", distinct_pictures => true")) == [(0,)]
+    among = ", ARRAY(SELECT generate_series(1, 2999, 2)::bigint)"
+    assert len(rows(connection, SEARCH.format(5, among))) == 10
+
+
+def test_two_vectors_of_one_hash_are_two_pictures(connection: Connection, copies: Collection) -> None:
+    """As while a collection is rendered anew; and no row gets the distance of another's vector."""
+    connection.execute(
+        "UPDATE imgvec.photo_test_embedding SET embedding = (%s)::halfvec WHERE id = 4", [vector(777)]
+    )
+    connection.execute("INSERT INTO shop.photo VALUES (9000, 'x.jpg')")
+    connection.execute(
+        "INSERT INTO imgvec.photo_test_embedding (id, embedding, version, content_hash, precision)"
+        " SELECT 9000, %s::halfvec, 1, content_hash, 'bf16' FROM imgvec.photo_test_embedding WHERE id = 7",
+        [vector(778)],
+    )
+    check_against_exact(connection, range(7, 8))
+    check_against_exact(connection, range(4, 5))
+    check_against_exact(connection, range(9000, 9001))
