@@ -10,8 +10,7 @@ from imgvec_pg.errors import CollectionError
 from imgvec_pg.images.rendering.version import NEWEST
 from imgvec_pg.store.guarded_columns import guarded_column, image_column
 from imgvec_pg.store.key_sql import KeySql
-from imgvec_pg.store.object_names import object_names, trigger_function_names
-from imgvec_pg.store.ranking import ranking_parts
+from imgvec_pg.store.search_functions import object_names, ranking_parts, trigger_function_names
 from imgvec_pg.store.spec import CollectionSpec
 
 KEYS_PER_JOB = 64

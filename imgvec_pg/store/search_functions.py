@@ -1,6 +1,6 @@
-"""The SQL functions of a collection, from their files with the parts that several of them share; relations of its duplicates."""
+"""The SQL functions of a collection, from their files with the parts that several of them share; names of its relations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
@@ -15,6 +15,15 @@ DISTINCT_CANDIDATES = {"search": "distinct_rows", "search_bit": "distinct_rows_b
 
 LEFT_OUT = 2_147_483_646
 """First subscript of the default of `among`: the largest that PostgreSQL allows an array of one, which none has by accident."""
+
+BURST_ROWS = 20
+"""Nearest rows at least that are looked at for being all of one burst of near copies."""
+
+BURST_DISTANCE = 0.01
+"""Cosine distance within which pictures count as one burst: twice that of 0.995, at which frames of one scene and recompressed copies lie."""
+
+BURST_SHARE = 0.75
+"""Share of the nearest rows from which on a burst fills their list."""
 
 PAGE_ROUNDING = 1e-4
 """How far the distance that a page begins after may lie from its row's own to be taken for that, rounded."""
@@ -78,6 +87,9 @@ def scan_parts() -> dict[str, sql.Composable]:
         "candidates_per_expected": sql.Literal(scan_costs.CANDIDATES_PER_EXPECTED),
         "few_rows_per_result": sql.Literal(scan_costs.FEW_ROWS_PER_RESULT),
         "few_rows_min_k": sql.Literal(scan_costs.FEW_ROWS_MIN_K),
+        "burst_rows": sql.Literal(BURST_ROWS),
+        "burst_distance": sql.Literal(BURST_DISTANCE),
+        "burst_share": sql.Literal(BURST_SHARE),
     }
 
 
@@ -104,3 +116,61 @@ def renaming_duplicates(collection_name: str, new_name: str) -> sql.Composed:
     """Return the statement that renames them with their collection."""
     old = {f"old_{part}": name for part, name in relation_parts(collection_name).items()}
     return render("collection/rename_duplicates.sql", **old, **relation_parts(new_name))
+
+
+def ranking_parts(
+    embedding_table: str, picture_table: str, key_columns: Sequence[str], vector: str, *, by_picture: bool
+) -> dict[str, sql.Composable]:
+    """Return the `{parts}` that name the table with the HNSW index, its vectors, and rows in the order of their distances.
+
+    Args:
+        vector: The schema that holds the vector extension.
+        by_picture: Whether the index is over different pictures.
+    """
+    rows = sql.SQL("imgvec.{}").format(sql.Identifier(embedding_table))
+    if not by_picture:
+        return {
+            "indexed_table": sql.Identifier(embedding_table),
+            "ranked": sql.SQL("e"),
+            "ranked_rows": sql.SQL("{} AS e").format(rows),
+            "near_keys": sql.SQL(", ").join(map(sql.Identifier, key_columns)),
+            "near_embedding": sql.SQL("embedding"),
+            "near_rows": rows,
+        }
+    # The vectors as a function's arguments: as operands of = PostgreSQL would count on next to no rows. A role under
+    # row-level security gets the index on a column by an operator that leaks nothing, not one on an expression.
+    joined = sql.SQL(
+        "imgvec.{pictures} AS p JOIN {rows} AS e ON e.content_hash OPERATOR(pg_catalog.=) p.content_hash "
+        "AND NOT {vector}.halfvec_ne(e.embedding, p.embedding)"
+    ).format(pictures=sql.Identifier(picture_table), rows=rows, vector=sql.Identifier(vector))
+    return {
+        "indexed_table": sql.Identifier(picture_table),
+        "ranked": sql.SQL("p"),
+        "ranked_rows": joined,
+        "near_keys": sql.SQL(", ").join(sql.Identifier("e", name) for name in key_columns),
+        "near_embedding": sql.SQL("p.embedding"),
+        "near_rows": joined,
+    }
+
+
+def trigger_function_names(name: str) -> dict[str, str]:
+    """Return the names of the functions behind the triggers on its source."""
+    return {f"on_{event}": f"{name}_on_{event}" for event in ("insert", "update", "delete", "truncate")}
+
+
+def object_names(name: str) -> dict[str, str]:
+    """Return the names of all else but its search functions and its HNSW index."""
+    return {
+        "insert_trigger": f"imgvec_{name}_insert",
+        "update_trigger": f"imgvec_{name}_update",
+        "delete_trigger": f"imgvec_{name}_delete",
+        "truncate_trigger": f"imgvec_{name}_truncate",
+        "embedding_table": f"{name}_embedding",
+        "content_index": f"{name}_embedding_content_hash",
+        "picture_table": f"{name}_picture",
+        "picture_key": f"{name}_picture_key",
+        "on_picture": f"{name}_on_picture",
+        "on_unknown_picture": f"{name}_on_unknown_picture",
+        "constraint_name": f"{name}_embedding_source_fkey",
+        "key_type": f"{name}_key",
+    }

@@ -2,7 +2,8 @@
 -- left out. A NULL among raises. With distinct_pictures, of the rows with one picture only that with the smallest key.
 -- Never fewer than k rows while more match. Few keys are compared one by one. Of many, the HNSW index is asked for so many
 -- candidates that k of them should match; once more, for as many as the first answer suggests; and where fewer than k
--- match, all that match are compared. An iterative scan would go on for longer than that and give the wrong rows.
+-- match, all that match are compared. Where most rows that the index gives are near copies of each other and not of the query, it is
+-- asked for a wider list, and where that is so too, all are compared (not where among is given). An iterative scan would go on for longer than that and give the wrong rows.
 -- imgvec.last_search_strategy() tells which. query must have the collection's dimensions; k is 1 to 10,000.
 -- VOLATILE only in that it sets, and restores, settings of the scan.
 {supersede_search}
@@ -35,6 +36,9 @@ DECLARE
     affordable double precision;
     strategy text := 'exact';
     found_distances double precision[];
+    -- Which share of the candidates listed are near copies of the nearest, and how many are listed at least.
+    burst_share double precision;
+    list_rows integer := {burst_rows};
     {found_declarations}
 BEGIN
     {check_query}
@@ -93,12 +97,15 @@ BEGIN
                     {distinct_found}
                 ) AS f;
             ELSIF NOT is_filtered THEN
-                SELECT {found_aggregates} INTO {found_variables}
+                SELECT {found_aggregates}, avg((f.imgvec_apart <= {burst_distance})::integer) INTO {found_variables}, burst_share
                 FROM (
-                    SELECT {e_keys}, {ranked}.embedding OPERATOR({vector}.<=>) $1 AS distance
-                    FROM {ranked_rows}
-                    ORDER BY {ranked}.embedding OPERATOR({vector}.<=>) $1
-                    LIMIT $2
+                    SELECT c.*, c.imgvec_vector OPERATOR({vector}.<=>) first_value(c.imgvec_vector) OVER () AS imgvec_apart
+                    FROM (
+                        SELECT {e_keys}, {ranked}.embedding OPERATOR({vector}.<=>) $1 AS distance, {ranked}.embedding AS imgvec_vector
+                        FROM {ranked_rows}
+                        ORDER BY {ranked}.embedding OPERATOR({vector}.<=>) $1
+                        LIMIT greatest($2, list_rows)
+                    ) AS c
                 ) AS f;
             ELSE
                 SELECT {found_aggregates} INTO {found_variables}
@@ -115,15 +122,25 @@ BEGIN
                 ) AS f;
             END IF;
             PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
-            strategy := CASE WHEN cardinality(found_distances) >= $2 THEN 'index' ELSE 'index, then exact' END;
-            EXIT WHEN strategy = 'index' OR found_distances IS NULL OR NOT (is_narrowed OR $4);
+            strategy := CASE WHEN cardinality(found_distances) < $2 OR found_distances IS NULL THEN 'index, then exact'
+                             WHEN list_rows > {burst_rows} THEN 'index, wider' ELSE 'index' END;
+            -- The nearest, and most others, are of one burst of near copies beside the query: a scan may have got caught among them, nearer rows being elsewhere.
+            IF burst_share >= {burst_share} AND found_distances[1] > {burst_distance} AND cardinality(found_distances) >= {burst_rows} THEN
+                strategy := 'index, then exact';
+                EXIT WHEN list_rows > {burst_rows};
+                affordable := affordable - scanned;
+                list_rows := {max_ef_search};
+                scanned := greatest(scanned, {max_ef_search});
+                CONTINUE;
+            END IF;
+            EXIT WHEN strategy <> 'index, then exact' OR found_distances IS NULL OR NOT (is_narrowed OR $4);
             affordable := affordable - scanned;
             scanned := {candidates_per_expected}::double precision * $2 * scanned / cardinality(found_distances);
         END LOOP;
     END IF;
 
-    IF strategy = 'index' THEN
-        RETURN QUERY SELECT u.* FROM unnest({found_variables}) AS u;
+    IF strategy IN ('index', 'index, wider') THEN
+        RETURN QUERY SELECT u.* FROM unnest({found_variables}) AS u LIMIT $2;
     {distinct_exact}
     ELSIF NOT is_filtered THEN
         RETURN QUERY

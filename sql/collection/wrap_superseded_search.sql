@@ -8,10 +8,8 @@ BEGIN
         EXECUTE 'CREATE OR REPLACE FUNCTION ' || old::regproc || $statement$
             (query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT {all_rows})
             RETURNS TABLE ({key_definitions}, distance double precision)
-            LANGUAGE sql VOLATILE PARALLEL UNSAFE
-            BEGIN ATOMIC
-                SELECT n.* FROM imgvec.{search}($1, $2, $3) AS n;
-            END
+            LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+            AS $body$ SELECT n.* FROM imgvec.{search}($1, $2, $3) AS n $body$
         $statement$;
     END IF;
 END
