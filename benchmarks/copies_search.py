@@ -1,11 +1,12 @@
 """What searches find where rows share pictures, and what the index costs: an earlier build beside this one, on the same vectors.
 
 Run: python benchmarks/copies_search.py BASE [--case shop|islands|distinct|bursts] [--share S]; BASE is an earlier build's tree.
-`shop` has 50,000 S rows over 15,551 S pictures (benchmarks/copies.py), `islands` 60 pictures of 400 S rows each, `distinct` 20,000 S rows
-without a copy, `bursts` 20,000 S rows beside bursts of 10, 50, 200 and 1,000 pictures of cosine >= 0.995 to each other. Vectors are of
-512 dimensions, around 500 centres. Each query is a near copy of a picture (cosine 0.98), asked at the default ef_search; the exact answers are
-computed outside PostgreSQL. `own` is the share of queries whose picture is among the ten rows found, `recall` that of the ten nearest
-rows. Churn updates, deletes and inserts a fifteenth of the rows each, 64 a statement. Tables are kept in benchmarks/results/copies_search.txt.
+`shop` has 50,000 S rows over 15,551 S pictures (benchmarks/copies.py), `islands` 60 pictures of 400 S rows each, `distinct`
+20,000 S rows without a copy, `bursts` 20,000 S rows beside bursts of 10, 50, 200 and 1,000 pictures of cosine >= 0.995 to each
+other. Vectors have 512 dimensions, around 500 centres. Each query is a near copy of a picture (cosine 0.98), asked at the
+default ef_search; the exact answers are computed outside PostgreSQL. `own` is the share of queries whose picture is among the
+ten rows found, `recall` that of the ten nearest rows. Churn updates, deletes and inserts a fifteenth of the rows each, 64 a
+statement. The tables printed are kept in benchmarks/results/copies_search.txt.
 """
 
 import argparse
@@ -89,8 +90,7 @@ class Shop:
 
 def unit(vectors: npt.NDArray[np.floating]) -> Vectors:
     """Scale to length 1, as halves hold them."""
-    scaled = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
-    return scaled
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
 
 
 def make_shop(case: str, share: float) -> Shop:

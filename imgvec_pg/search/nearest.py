@@ -165,10 +165,12 @@ class _Search:
         """Return the statement over all rows, or over %(candidates)s of them in the index's order."""
         if exact:
             order = sql.SQL("{} OPERATOR(pg_catalog.+) 0").format(sql.Identifier("n", "distance"))
-            return render("collection/nearest.sql", **self.parts, near_rows=self.near_call, order=order)
+            return render(
+                "collection/nearest.sql", **{**self.parts, "near_rows": self.near_call, "order": order}
+            )
         near_rows = render("collection/nearest_candidates.sql", near_call=self.near_call)
         order = sql.SQL("{}").format(sql.Identifier("n", "distance"))
-        return render("collection/nearest.sql", **self.parts, near_rows=near_rows, order=order)
+        return render("collection/nearest.sql", **{**self.parts, "near_rows": near_rows, "order": order})
 
     def _over_bits(self, backend: "_CursorBackend") -> tuple[Sequence[tuple[Any, ...]], Strategy]:
         """Scan the index over bits for candidates, then all rows exactly where it gave too few."""

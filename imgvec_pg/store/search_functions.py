@@ -20,7 +20,8 @@ BURST_ROWS = 20
 """Nearest rows at least that are looked at for being all of one burst of near copies."""
 
 BURST_DISTANCE = 0.01
-"""Cosine distance within which pictures count as one burst: twice that of 0.995, at which frames of one scene and recompressed copies lie."""
+"""Cosine distance within which pictures count as one burst: twice that at which frames of one scene and recompressed copies lie
+(cosine 0.995)."""
 
 BURST_SHARE = 0.75
 """Share of the nearest rows from which on a burst fills their list."""

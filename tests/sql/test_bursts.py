@@ -18,7 +18,7 @@ def unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def make_bursts(draw: np.random.Generator) -> tuple[npt.NDArray[np.float64], list[int]]:
-    """5,000 pictures, four bursts of 1,000 at cosine 0.9975 to each other, and 40 pictures beside each; and the places of these."""
+    """5,000 pictures, four bursts of 1,000 at cosine 0.9975, and 40 pictures beside each; and the places of these."""
     centres = draw.standard_normal((100, DIMENSIONS))
     vectors = [unit(centres[np.arange(5000) % 100] + draw.standard_normal((5000, DIMENSIONS)))]
     beside: list[int] = []
