@@ -1,6 +1,8 @@
 """An HNSW index over the different pictures of a collection whose rows share them; near_* and search_* join the rows."""
 
 import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,12 @@ from imgvec_pg.store.index.ddl import has_valid_index
 from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.integrity.rename import rename_collection
 from imgvec_pg.store.key_change import look_up_changes
-from imgvec_pg.store.pictures.picture_table import PictureCounts, PictureTidy, count_pictures
+from imgvec_pg.store.pictures.picture_table import (
+    PictureCounts,
+    PictureTidy,
+    count_pictures,
+    prepare_pictures,
+)
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.setup.stale_functions import find_stale_functions
 
@@ -113,6 +120,26 @@ def test_rows_with_shared_pictures_get_an_index_over_the_different_ones(
     assert different[0] == (0,)
     assert len({picture_of(key) for (key,) in different}) == 10
     assert rows(connection, "SELECT imgvec.last_search_strategy()") == [("index",)]
+
+
+def test_recall_is_measured_by_the_index_over_pictures(
+    connection: Connection, copies: Collection, capfd: Any
+) -> None:
+    command = [
+        "recall",
+        "photo_test",
+        "--sample",
+        "20",
+        "--ef-search",
+        "40",
+        "--json",
+        "--dsn",
+        connection.info.dsn,
+    ]
+    assert run(cli, command) == 0
+    (setting,) = json.loads(capfd.readouterr().out)["settings"]
+    assert setting["strategy"] == "index"
+    assert setting["recall"] > 0.99
 
 
 def test_few_or_different_rows_are_indexed_themselves(connection: Connection) -> None:
@@ -335,4 +362,19 @@ def test_two_vectors_of_one_hash_are_two_pictures(connection: Connection, copies
     )
     check_against_exact(connection, range(7, 8))
     check_against_exact(connection, range(4, 5))
+    check_against_exact(connection, range(9000, 9001))
+
+
+def test_what_a_killed_change_left_is_told_and_dropped(connection: Connection, capfd: Any) -> None:
+    collection = make(connection, count=PICTURES)
+    build_index(connection, collection)
+    prepare_pictures(connection, replace(collection, by_picture=True))
+    put(connection, [9000], picture=9000)
+    dsn = connection.info.dsn
+    assert run(cli, ["index", "show", "photo_test", "--dsn", dsn]) == 0
+    assert "left over    photo_test_picture" in capfd.readouterr().out
+    assert run(cli, ["index", "create", "photo_test", "--dsn", dsn]) == 0
+    assert "dropped photo_test_picture" in capfd.readouterr().out
+    triggers = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'imgvec.photo_test_embedding'::regclass AND NOT tgisinternal"
+    assert rows(connection, triggers) == [(0,)]
     check_against_exact(connection, range(9000, 9001))
