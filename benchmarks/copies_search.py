@@ -30,7 +30,7 @@ from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 
 HERE = Path(__file__).resolve().parents[1]
-DIMENSIONS, CENTRES, QUERIES, K = 512, 500, 600, 10
+DIMENSIONS, CENTRES, QUERIES, K = 512, 500, 400, 10
 CREATE = """
 import sys
 from imgvec_pg.database.connect import connect

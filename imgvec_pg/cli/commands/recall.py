@@ -105,20 +105,27 @@ def recall(
         bursts = meter.ask_bursts() if where is None else None
         in_bursts = None if bursts is None else meter.measure(bursts, in_use)
     if as_json:
-        shown = None if bursts is None or in_bursts is None else as_burst_object(bursts, in_bursts)
+        shown = as_burst_object(bursts, in_bursts)
         echo_json({**as_object(exact, settings, options), "ef_search_in_use": in_use, "bursts": shown})
         return
     print_settings(name, exact, settings, options, in_use)
-    if bursts is not None and in_bursts is not None and in_bursts.recall is not None:
-        click.echo(
-            f"in bursts of near copies: recall@{k} {in_bursts.recall:.4f} (95 % from {in_bursts.low:.4f} to "
-            f"{in_bursts.high:.4f}) at ef_search {in_use}, {len(bursts.questions)} rows whose {k} nearest lie within "
-            f"{BURST_DISTANCE:g}"
-        )
+    print_bursts(bursts, in_bursts, k)
 
 
-def as_burst_object(bursts: Exact, setting: Setting) -> dict[str, object]:
-    """Return what was measured of rows in bursts as JSON has it."""
+def print_bursts(bursts: Exact | None, setting: Setting | None, k: int) -> None:
+    """Say what was measured of rows in bursts, where there are some."""
+    if bursts is None or setting is None or setting.recall is None:
+        return
+    click.echo(
+        f"in bursts of near copies: recall@{k} {setting.recall:.4f} (95 % from {setting.low:.4f} to {setting.high:.4f}) at "
+        f"ef_search {setting.ef_search}, {len(bursts.questions)} rows whose {k} nearest lie within {BURST_DISTANCE:g}"
+    )
+
+
+def as_burst_object(bursts: Exact | None, setting: Setting | None) -> dict[str, object] | None:
+    """Return what was measured of rows in bursts as JSON has it, None where there are few."""
+    if bursts is None or setting is None:
+        return None
     return {"questions": len(bursts.questions), "max_distance": BURST_DISTANCE, **asdict(setting)}
 
 
