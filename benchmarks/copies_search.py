@@ -1,12 +1,13 @@
 """What searches find where rows share pictures, and what the index costs: an earlier build beside this one, on the same vectors.
 
-Run: python benchmarks/copies_search.py BASE [--case shop|islands|distinct|bursts] [--share S]; BASE is an earlier build's tree.
-`shop` has 50,000 S rows over 15,551 S pictures (benchmarks/copies.py), `islands` 60 pictures of 400 S rows each, `distinct`
-20,000 S rows without a copy, `bursts` 20,000 S rows beside bursts of 10, 50, 200 and 1,000 pictures of cosine >= 0.995 to each
-other. Vectors have 512 dimensions, around 500 centres. Each query is a near copy of a picture (cosine 0.98), asked at the
-default ef_search; the exact answers are computed outside PostgreSQL. `own` is the share of queries whose picture is among the
-ten rows found, `recall` that of the ten nearest rows. Churn updates, deletes and inserts a fifteenth of the rows each, 64 a
-statement. The tables printed are kept in benchmarks/results/copies_search.txt.
+Run: python benchmarks/copies_search.py BASE [--case CASE] [--share S]; BASE is an earlier build's tree. Cases: `shop` has 50,000 S
+rows over 15,551 S pictures (benchmarks/copies.py), `islands` 60 pictures of 400 S rows each, `distinct` 20,000 S rows without a copy,
+`bursts` 20,000 S rows beside bursts of 10, 50, 200 and 1,000 pictures of cosine >= 0.995 to each other; `build` compares the CPU
+time and size of an index over the shop's rows and over its pictures by themselves. Vectors have 512 dimensions, around 500
+centres. Each query is a near copy of a picture (cosine 0.98), asked at the default ef_search; the exact answers are computed
+outside PostgreSQL. `own` is the share of queries whose picture is among the ten rows found, `recall` that of the ten nearest
+rows. Churn updates, deletes and inserts a fifteenth of the rows each, 64 a statement. The tables printed are kept in
+benchmarks/results/copies_search.txt.
 """
 
 import argparse
@@ -216,18 +217,49 @@ def measure(tree: Path, name: str, server: LocalServer, shop: Shop, *, with_chur
         connection.execute(f"DROP DATABASE {database}")
 
 
+def compare_builds(server: LocalServer, shop: Shop) -> None:
+    """Build an HNSW index over the rows and one over the pictures, by one process each, and print CPU seconds and sizes."""
+    with connect(server.dsn()) as connection:
+        connection.execute("CREATE EXTENSION vector")
+        connection.execute("SET maintenance_work_mem = '1GB'; SET max_parallel_maintenance_workers = 0")
+        process = connection.execute("SELECT pg_backend_pid()").fetchone()
+        assert process is not None
+        for table, pictures in (
+            ("rows", list(shop.rows.values())),
+            ("pictures", sorted(set(shop.rows.values()))),
+        ):
+            connection.execute(f"CREATE TABLE {table} (v halfvec({DIMENSIONS}) NOT NULL)")
+            with connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:
+                for picture in pictures:
+                    copy.write_row((text(shop.vectors[picture]),))
+            before = cpu_seconds(process[0])
+            connection.execute(f"CREATE INDEX {table}_hnsw ON {table} USING hnsw (v halfvec_cosine_ops)")
+            taken = cpu_seconds(process[0]) - before
+            size = connection.execute(f"SELECT pg_relation_size('{table}_hnsw')::float8 / 1e6").fetchone()
+            print(
+                f"{table:<9}{len(pictures):>9,}{taken:>8.1f} s of CPU{size[0] if size else 0:>8.1f} MB",
+                flush=True,
+            )
+
+
+def cpu_seconds(process: int) -> float:
+    """Return the CPU time that a process has taken."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", type=Path)
-    parser.add_argument("--case", choices=["shop", "islands", "distinct", "bursts"], default="shop")
+    parser.add_argument("--case", choices=["shop", "islands", "distinct", "bursts", "build"], default="shop")
     parser.add_argument("--share", type=float, default=1)
     options = parser.parse_args()
     base = options.base.resolve()
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=base, check=True, capture_output=True, text=True
     ).stdout.strip()
-    shop = make_shop(options.case, options.share)
+    shop = make_shop("shop" if options.case == "build" else options.case, options.share)
     print(
         f"{options.case}: {len(shop.rows):,} rows over {len(shop.vectors):,} pictures; load {os.getloadavg()[0]:.1f}, "
         f"{os.cpu_count()} cores; earlier build {commit}"
@@ -239,6 +271,9 @@ def main() -> None:
     settings = {"fsync": "off", "shared_buffers": "512MB", "jit": "off"}
     try:
         with LocalServer(directory, settings=settings, die_with_parent=True) as server:
+            if options.case == "build":
+                compare_builds(server, shop)
+                return
             for name, tree in (("earlier", base), ("this", HERE)):
                 measure(tree, name, server, shop, with_churn=options.case in ("shop", "islands"))
     finally:

@@ -66,7 +66,9 @@ def distinct_parts(
         "supersede_search",
         "wrap_superseded_search",
     )
-    return {name: render(f"collection/{name}.sql", **told) for name in names}
+    burst_vectors = BURST_ROWS // 2 if by_picture else 0
+    rendered = {name: render(f"collection/{name}.sql", **told) for name in names}
+    return {**rendered, "burst_vectors": sql.Literal(burst_vectors)}
 
 
 def scan_parts() -> dict[str, sql.Composable]:

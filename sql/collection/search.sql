@@ -97,7 +97,10 @@ BEGIN
                     {distinct_found}
                 ) AS f;
             ELSIF NOT is_filtered THEN
-                SELECT {found_aggregates}, avg((f.imgvec_apart <= {burst_distance})::integer) INTO {found_variables}, burst_share
+                -- (Rows of one picture fill no list of an index over pictures.)
+                SELECT {found_aggregates},
+                       CASE WHEN count(DISTINCT f.imgvec_apart) >= {burst_vectors} THEN avg((f.imgvec_apart <= {burst_distance})::integer) END
+                INTO {found_variables}, burst_share
                 FROM (
                     SELECT c.*, c.imgvec_vector OPERATOR({vector}.<=>) first_value(c.imgvec_vector) OVER () AS imgvec_apart
                     FROM (

@@ -122,6 +122,15 @@ def test_rows_with_shared_pictures_get_an_index_over_the_different_ones(
     assert rows(connection, "SELECT imgvec.last_search_strategy()") == [("index",)]
 
 
+def test_many_rows_of_one_picture_are_no_burst(connection: Connection, copies: Collection) -> None:
+    near = np.asarray(json.loads(vector(0))) + 0.03 * np.asarray(json.loads(vector(1)))
+    found = connection.execute(
+        "SELECT id FROM imgvec.search_photo_test(%s::halfvec, 30)", [str(near.tolist())]
+    ).fetchall()
+    assert {picture_of(key) for (key,) in found} == {0}
+    assert rows(connection, "SELECT imgvec.last_search_strategy()") == [("index",)]
+
+
 def test_recall_is_measured_by_the_index_over_pictures(
     connection: Connection, copies: Collection, capfd: Any
 ) -> None:
