@@ -1,13 +1,13 @@
 """What searches find where rows share pictures, and what the index costs: an earlier build beside this one, on the same vectors.
 
-Run: python benchmarks/copies_search.py BASE [--case CASE] [--share S]; BASE is an earlier build's tree. Cases: `shop` has 50,000 S
-rows over 15,551 S pictures (benchmarks/copies.py), `islands` 60 pictures of 400 S rows each, `distinct` 20,000 S rows without a copy,
-`bursts` 20,000 S rows beside bursts of 10, 50, 200 and 1,000 pictures of cosine >= 0.995 to each other; `build` compares the CPU
-time and size of an index over the shop's rows and over its pictures by themselves. Vectors have 512 dimensions, around 500
-centres. Each query is a near copy of a picture (cosine 0.98), asked at the default ef_search; the exact answers are computed
-outside PostgreSQL. `own` is the share of queries whose picture is among the ten rows found, `recall` that of the ten nearest
-rows. Churn updates, deletes and inserts a fifteenth of the rows each, 64 a statement. The tables printed are kept in
-benchmarks/results/copies_search.txt.
+Run: python benchmarks/copies_search.py BASE [--case CASE] [--share S]; BASE is an earlier build's tree. Cases: `shop` has
+50,000 S rows over 15,551 S pictures (benchmarks/copies.py), `islands` 60 pictures of 400 S rows each, `distinct` 20,000 S rows
+without a copy, `bursts` 20,000 S rows beside bursts of 10, 50, 200 and 1,000 pictures of cosine >= 0.995 to each other; `build`
+compares the CPU time and size of an index over the shop's rows and over its pictures by themselves. Vectors have 512
+dimensions, around 500 centres. Each query is a near copy of a picture (cosine 0.98), asked at the default ef_search; the exact
+answers are computed outside PostgreSQL. `own` is the share of queries whose picture is among the ten rows found, `recall` that
+of the ten nearest rows. Churn updates, deletes and inserts a fifteenth of the rows each, 64 a statement. The tables printed are
+kept in benchmarks/results/copies_search.txt.
 """
 
 import argparse
