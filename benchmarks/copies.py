@@ -1,6 +1,6 @@
 """What a fill costs where rows share pictures, and where none do: an earlier build beside this one.
 
-Run: python benchmarks/copies.py BASE [--share S] [--rounds N]; BASE is an earlier build's tree (`git worktree add BASE COMMIT`).
+Run: python benchmarks/copies.py BASE [--share S] [--rounds N] [--table NAME]; BASE is an earlier build's tree (`git worktree add BASE COMMIT`).
 The shop has 50,000 S rows over 15,551 S pictures: 10,000 S of them once, 5,000 S four times, 500 S twenty times, 50 S a hundred
 times, and one placeholder 5,000 S times; each row names a file of its own. The other table has as many rows as the shop has
 pictures, none twice. The demo model embeds JPEG files of 400 x 300 pixels; both builds take turns, by the command line
@@ -139,7 +139,9 @@ def imgvec(tree: Path, dsn: str, *arguments: str) -> str:
     ).stdout
 
 
-def compare(base: Path, folder: Path, server: LocalServer, share: float, rounds: int) -> None:
+def compare(
+    base: Path, folder: Path, server: LocalServer, share: float, rounds: int, wanted: str | None
+) -> None:
     """Measure both builds on both tables, in turns, and print the table."""
     times = repeats(share)
     write_pictures(folder, len(times))
@@ -159,6 +161,8 @@ def compare(base: Path, folder: Path, server: LocalServer, share: float, rounds:
         f"{'table MB':>10}{'indexes MB':>12}"
     )
     for table, names in tables.items():
+        if wanted not in (None, table):
+            continue
         runs: dict[str, list[Fill]] = {"earlier": [], "this": []}
         for _ in range(rounds):
             runs["earlier"].append(fill(base, server, folder, names))
@@ -181,6 +185,7 @@ def main() -> None:
     parser.add_argument("base", type=Path)
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--table", choices=("shop", "without copies"), help="this one only")
     options = parser.parse_args()
     directory = make_temporary_directory("imgvec-benchmark-")
     try:
@@ -188,7 +193,7 @@ def main() -> None:
             tempfile.TemporaryDirectory(prefix="imgvec-copies-") as folder,
             LocalServer(directory, settings={"fsync": "off"}, die_with_parent=True) as server,
         ):
-            compare(options.base.resolve(), Path(folder), server, options.share, options.rounds)
+            compare(options.base.resolve(), Path(folder), server, options.share, options.rounds, options.table)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

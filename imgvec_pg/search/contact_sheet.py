@@ -9,12 +9,12 @@ from pathlib import Path
 from string import Template
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.search.formatting import show_value
+from imgvec_pg.search.formatting import show_value, times
 from imgvec_pg.search.images import thumbnail
 from imgvec_pg.search.nearest import Neighbour, Neighbours
 from imgvec_pg.search.query_types import SearchQuery, show_key
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.text import is_path, shorten_path
+from imgvec_pg.text import counted, is_path, shorten_path
 
 KINDS = {"words": "Nearest to the words", "image": "Nearest to the picture", "row": "Nearest to the row"}
 PATH_CHARACTERS = 30
@@ -39,6 +39,7 @@ class Sheet:
 
     Attributes:
         where: The condition of the search.
+        is_rows: Whether each row stands by itself; else different pictures.
         empty: Why there is no row, where there is none.
     """
 
@@ -47,6 +48,7 @@ class Sheet:
     found: Neighbours
     where: str | None = None
     empty: str | None = None
+    is_rows: bool = True
 
     def html(self, pictures: Iterable[bytes | ImageError]) -> str:
         """Return the page.
@@ -73,7 +75,7 @@ class Sheet:
     def _facts(self) -> str:
         count = len(self.found.rows)
         facts = [
-            f"{count:,} {'row' if count == 1 else 'rows'} of {escape(self.collection.shown_source)}",
+            f"{counted(count, 'row' if self.is_rows else 'picture')} of {escape(self.collection.shown_source)}",
             f"model {escape(self.collection.model_name)}",
         ]
         if count:
@@ -103,8 +105,13 @@ def _card(row: Neighbour, picture: bytes | ImageError) -> str:
     label = f"<small>{escape(next(iter(row.key)))}</small> " if len(row.key) == 1 else ""
     # A bar is full at distance 0 and empty at 1, where nothing is alike any more.
     width = max(0.0, min(1.0, row.similarity)) * 100
+    copies = ""
+    if row.copies > 1:
+        copies = (
+            f'<span class="copies" title="{row.copies:,} rows have this picture">{times(row.copies)}</span>'
+        )
     return (
-        f"<li><figure>{_image(picture, key)}</figure>"
+        f"<li><figure>{_image(picture, key)}{copies}</figure>"
         f'<div class="text"><div class="line"><span class="key">{label}{escape(key)}</span>'
         f'<span class="distance" title="cosine distance">{row.distance:.4f}</span></div>'
         f'<div class="bar"><i style="width:{width:.0f}%"></i></div>'

@@ -225,6 +225,9 @@ class KeySql:
             "s_keys_descending": sql.SQL(", ").join(
                 sql.SQL("{} DESC").format(sql.Identifier("s", name)) for name in self.names
             ),
+            "e_keys_descending": sql.SQL(", ").join(
+                sql.SQL("{} DESC").format(sql.Identifier("e", name)) for name in self.names
+            ),
             "o_is_missing": sql.SQL("({} IS NULL)").format(sql.Identifier("o", self.names[0])),
             "n_equals_o": self.unchanged("n", "o"),
             "key_settings": settings_clause(list(self.type_names)),

@@ -1,5 +1,6 @@
 """`imgvec search`: nearest neighbours of words, an image or a row."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -36,7 +37,7 @@ from imgvec_pg.store.registry import get_collection
     help="Collection or alias  [default: the only one there is]",
 )
 @click.option(
-    "-k", "k", type=int, default=10, show_default=True, metavar="N", help="Rows wanted, 1 to 10000."
+    "-k", "k", type=int, default=10, show_default=True, metavar="N", help="Pictures wanted, 1 to 10000."
 )
 @click.option(
     "--where",
@@ -47,6 +48,11 @@ from imgvec_pg.store.registry import get_collection
     "--max-distance", type=float, metavar="D", help="Leave out rows further away than this, 0 to 2."
 )
 @combine_options
+@click.option(
+    "--all-rows",
+    is_flag=True,
+    help="Rows instead of different pictures: each row with the same picture by itself.",
+)
 @click.option(
     "--columns",
     metavar="A,B",
@@ -80,6 +86,7 @@ def search(
     weight: float | None,
     plus: tuple[tuple[float, str], ...],
     minus: tuple[tuple[float, str], ...],
+    all_rows: bool,
     columns: str | None,
     as_json: bool,
     html_file: Path | None,
@@ -91,7 +98,9 @@ def search(
 ) -> None:
     """Find the nearest pictures to words, a picture or a row.
 
-    Distance is cosine distance, 0 to 2, lower is nearer. There are never fewer than -k rows while more match.
+    Distance is cosine distance, 0 to 2, lower is nearer. There are never fewer than -k pictures while more match.
+    A picture that several rows have comes once, by the row with the smallest key; "copies" says how many of the
+    rows that match have it.
     On a terminal the answer is a table; into a pipe or file it is tab-separated lines under a line of column
     names, with tabs, line breaks and other control characters escaped as \\t, \\n and so on.
 
@@ -104,7 +113,7 @@ def search(
     """
     check_query(words, image, like)
     names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
-    options = NearestOptions(k=k, where=where, columns=names or (), max_distance=max_distance)
+    options = NearestOptions(k, where, names or (), max_distance, distinct=not all_rows)
     model = ModelOptions(weights, device, precision)
     with connect(dsn, application_name="imgvec search") as connection:
         require_schema(connection)
@@ -122,9 +131,9 @@ def search(
         if as_json:
             print_json(found)
         elif found.rows:
-            print_table(collection, question, found, hides_empty=names is None)
+            print_table(collection, question, found, hides_empty=names is None, counts_copies=not all_rows)
         if html_file is not None:
-            sheet = Sheet(question, collection, found, where, empty)
+            sheet = Sheet(question, collection, found, where, empty, is_rows=all_rows)
             write_sheet(html_file, sheet, connection, root)
     if empty is not None:
         click.echo(f"nothing found: {empty}", err=True)
@@ -138,4 +147,4 @@ def with_columns(
         names = default_columns(connection, collection)
     else:
         check_columns(connection, collection, names)
-    return NearestOptions(options.k, options.where, names, options.max_distance)
+    return replace(options, columns=names)

@@ -1,0 +1,56 @@
+"""Different pictures instead of rows: of each picture one row, and how many have it (sql/collection/nearest_pictures.sql)."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from imgvec_pg.database.sql_templates import bindable, render
+from imgvec_pg.search.bit_index import call_bits
+from imgvec_pg.search.query_types import Float32Array, RowKey
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.queue.jobs import Key
+
+Parts = dict[str, sql.Composable]
+
+
+def picture_parts(
+    collection: Collection,
+    target: Float32Array | RowKey,
+    schema: str,
+    shown: Sequence[sql.Composable],
+    without: Sequence[Key],
+) -> tuple[Parts, dict[str, object]]:
+    """Return the parts of nearest_pictures.sql that nearest.sql has not, and their values.
+
+    Args:
+        schema: The schema that holds the vector extension.
+        shown: Columns of the source as JSON.
+        without: Rows that are neither found nor counted, besides one that is searched with.
+    """
+    parts, values = call_bits(collection, target, schema)
+    key = collection.key_sql
+    if without:
+        known = sql.SQL("NOT ({} OPERATOR(pg_catalog.=) ANY (%(without)s::pg_catalog.jsonb[]))")
+        e_key = bindable({"e_key": key.json("e")})["e_key"]
+        parts["e_is_other"] = sql.SQL(" AND ").join([parts["e_is_other"], known.format(e_key)])
+    own = {"shown": after_others(shown), "e_equals_n": key.equal("e", "n")}
+    return {**parts, **bindable(own)}, values
+
+
+def nearest_pictures(
+    parts: Parts, near_call: sql.Composable, *, exact: bool, by_bits: bool = False
+) -> sql.Composed:
+    """Return the statement over all rows, or over %(candidates)s of them in the index's order."""
+    if exact:
+        near_rows = render("collection/pictures_exact.sql", **parts)
+    elif by_bits:
+        near_rows = render("collection/pictures_candidates_bit.sql", **parts)
+    else:
+        near_rows = render("collection/pictures_candidates.sql", **parts, near_call=near_call)
+    shown = render("collection/shown_pictures.sql", **parts)
+    return render("collection/nearest_pictures.sql", **parts, near_rows=near_rows, shown_pictures=shown)
+
+
+def after_others(columns: Sequence[sql.Composable]) -> sql.Composable:
+    """Return columns as they follow others in a SELECT."""
+    return sql.SQL("").join([sql.SQL(", ") + column for column in columns])
