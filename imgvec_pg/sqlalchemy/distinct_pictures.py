@@ -1,0 +1,126 @@
+"""Different pictures instead of rows, as a FROM item: sql/collection/nearest_pictures.sql over any select."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from pgvector.sqlalchemy import HALFVEC
+
+from imgvec_pg.store.mixin import SCHEMA
+
+DISTANCE, COPIES = "distance", "copies"
+RANK, PICTURE, PLACE = "imgvec_rank", "imgvec_picture", "imgvec_place"
+
+
+def embedding_table(name: str, key: Sequence[tuple[str, sa.types.TypeEngine[Any]]]) -> sa.FromClause:
+    """Return a collection's embedding table with what searches read of it."""
+    columns: list[sa.ColumnClause[Any]] = [sa.column(column, type_) for column, type_ in key]
+    own = (sa.column("embedding", HALFVEC()), sa.column("content_hash", sa.LargeBinary()))
+    return sa.table(f"{name}_embedding", *columns, *own, schema=SCHEMA)
+
+
+def matching_keys(
+    statement: sa.Select[Any], columns: Sequence[sa.ColumnElement[Any]], names: Sequence[str]
+) -> sa.Subquery:
+    """Return the keys of the rows that a select gives, under the names that the embedding table has for them."""
+    labelled = [column.label(name) for column, name in zip(columns, names, strict=True)]
+    keys = statement.with_only_columns(*labelled, maintain_column_froms=True)
+    # How entities are loaded, of which there are none here.
+    keys._with_options = ()
+    return keys.subquery()
+
+
+def fold_copies(
+    found: sa.FromClause,
+    table: sa.FromClause,
+    names: Sequence[str],
+    matching: sa.FromClause,
+    *,
+    k: sa.ColumnElement[int] | int | None,
+    is_other: Callable[[sa.FromClause], sa.ColumnElement[bool]] | None = None,
+) -> sa.Subquery:
+    """Return the nearest k different pictures: key columns, `distance` and `copies`.
+
+    Args:
+        found: Rows with key columns and `distance`, of those that match; one may come several times.
+        table: The embedding table.
+        matching: Keys of the rows that match: of a picture's rows among them the one with the smallest key is given, and they
+            are counted.
+        k: None for all.
+        is_other: Whether a row of `table` is not the one that is searched with.
+    """
+    own = table.alias("imgvec_own")
+    is_alone = own.c.content_hash == sa.literal_column("''::pg_catalog.bytea", sa.LargeBinary())
+    # Rows whose picture nobody knows are one each.
+    alone = [sa.case((is_alone, own.c[name])).label(name) for name in names]
+    ranked = (
+        sa.select(
+            own.c.content_hash.label(PICTURE),
+            *alone,
+            sa.func.min(found.c[DISTANCE], type_=sa.Double()).label(RANK),
+        )
+        .select_from(found)
+        .join(own, sa.and_(*(own.c[name] == found.c[name] for name in names)))
+        .group_by(own.c.content_hash, *(sa.case((is_alone, own.c[name])) for name in names))
+    )
+    if k is not None:
+        # Which of equally distant pictures has the smaller key is known only at the end.
+        ranked = ranked.order_by(sa.literal_column(RANK)).fetch(k, with_ties=True)
+    # Read twice, so PostgreSQL computes it once.
+    pictures = ranked.cte()
+    copy = table.alias("imgvec_copy")
+    keys = [copy.c[name] for name in names]
+    # No DISTINCT ON, which SQLAlchemy 2.0 and 2.1 write in different ways.
+    place = sa.func.row_number().over(partition_by=copy.c.content_hash, order_by=keys)
+    copies = sa.func.count().over(partition_by=copy.c.content_hash)
+    rows = (
+        sa.select(*keys, pictures.c[RANK].label(DISTANCE), copies.label(COPIES), place.label(PLACE))
+        .select_from(pictures)
+        .join(copy, copy.c.content_hash == pictures.c[PICTURE])
+        .where(
+            pictures.c[names[0]].is_(None),
+            sa.exists().where(*(matching.c[name] == copy.c[name] for name in names)),
+        )
+    )
+    if is_other is not None:
+        rows = rows.where(is_other(copy))
+    placed = rows.subquery()
+    shown = sa.select(*(placed.c[name] for name in (*names, DISTANCE, COPIES))).where(placed.c[PLACE] == 1)
+    single = sa.select(
+        *(pictures.c[name] for name in names),
+        pictures.c[RANK].label(DISTANCE),
+        sa.literal_column("1", sa.BigInteger()).label(COPIES),
+    ).where(pictures.c[names[0]].is_not(None))
+    every = sa.union_all(shown, single).subquery("imgvec_every")
+    if k is None:
+        return every
+    nearest = sa.select(every).order_by(every.c[DISTANCE], *(every.c[name] for name in names)).limit(k)
+    return nearest.subquery("imgvec_pictures")
+
+
+def select_pictures(
+    statement: sa.Select[Any],
+    collection: str,
+    names: Sequence[str],
+    columns: Sequence[sa.ColumnElement[Any]],
+    near: sa.FromClause,
+    is_same: sa.ColumnElement[bool],
+    k: int,
+) -> sa.Select[Any]:
+    """Return a select with its nearest k different pictures among rows of a collection, `distance` and `copies` last.
+
+    Args:
+        names, columns: The key in the collection and in the select.
+        near: Rows with key columns and `distance`.
+        is_same: Holds for all rows, or for none.
+    """
+    matching = matching_keys(statement, columns, names)
+    inner = matching.alias()
+    rows = sa.select(*(near.c[name] for name in names), near.c[DISTANCE]).where(
+        *(near.c[name] == inner.c[name] for name in names), is_same
+    )
+    table = embedding_table(collection, [(name, sa.types.NullType()) for name in names])
+    pictures = fold_copies(rows.subquery(), table, names, matching, k=k)
+    same_key = (pictures.c[name] == column for name, column in zip(names, columns, strict=True))
+    nearest = statement.add_columns(pictures.c[DISTANCE], pictures.c[COPIES]).where(*same_key)
+    return nearest.order_by(pictures.c[DISTANCE], *columns)
