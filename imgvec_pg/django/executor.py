@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 
 from imgvec_pg.database.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.django.expressions import CosineDistance, QueryVector
+from imgvec_pg.django.expressions import CosineDistance, QueryVector, with_pictures_of
 from imgvec_pg.django.query import QueryTarget
 from imgvec_pg.errors import CollectionNotFoundError
 from imgvec_pg.search.nearest import MAX_K
@@ -19,7 +19,12 @@ from imgvec_pg.search.strategy import CollectionStats, find
 
 
 def find_complete(
-    queryset: QuerySet, target: QueryTarget, *, has_distance: bool, is_restricted: bool
+    queryset: QuerySet,
+    target: QueryTarget,
+    *,
+    has_distance: bool,
+    is_restricted: bool,
+    is_distinct: bool = False,
 ) -> list[Any]:
     """Return a queryset's slice, nearest first.
 
@@ -27,6 +32,7 @@ def find_complete(
         queryset: Ordered by "distance", with a limit.
         has_distance: Whether each row has it as an attribute; else PostgreSQL's order is kept.
         is_restricted: Whether the queryset has conditions of the application's.
+        is_distinct: Whether it gives different pictures.
 
     Raises:
         CollectionNotFoundError: The migration that makes the collection has not run here.
@@ -38,7 +44,7 @@ def find_complete(
         return list(queryset._iterable_class(queryset))
     whole = queryset._chain()
     whole.query.clear_limits()
-    backend = _QuerySetBackend(whole, alias, target, has_distance, is_restricted)
+    backend = _QuerySetBackend(whole, alias, target, has_distance, is_restricted, is_distinct)
     # atomic() commits only where Django is to commit by itself.
     has_transaction = not connections[alias].get_autocommit()
     # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
@@ -84,6 +90,7 @@ class _QuerySetBackend:
     target: QueryTarget
     has_distance: bool
     is_restricted: bool
+    is_distinct: bool = False
 
     @property
     def iterative_scan(self) -> str:
@@ -110,16 +117,21 @@ class _QuerySetBackend:
     def fetch(self, limit: int, candidates: int | None) -> Sequence[Any]:
         if candidates is None:
             ordered = self.queryset.order_by("distance", "pk")
+        elif self.is_distinct:
+            # The row to show need not be among the candidates.
+            nearest = self._first(candidates).values_list("pk", "content_hash")
+            ordered = with_pictures_of(self.queryset, self.target.search.name, nearest)
+            ordered = ordered.order_by("distance", "pk")
         elif candidates <= MAX_EF_SEARCH:
             # Without iterative scans the index gives no more candidates than ef_search.
             ordered = by_index(self.queryset)
         else:
-            ordered = self.queryset.filter(pk__in=self._first(candidates))
+            ordered = self.queryset.filter(pk__in=self._first(candidates).values("pk"))
         ordered.query.set_limits(0, limit)
         return list(ordered._iterable_class(ordered))
 
     def _first(self, candidates: int) -> QuerySet:
-        """Return the keys of the nearest rows by the index alone, for the conditions to choose from."""
+        """Return the nearest embeddings by the index alone, for the conditions to choose from."""
         embeddings = self.target.search.embedding_model._default_manager.using(self.alias)
         distance = CosineDistance(F("embedding"), QueryVector(self.target)).by_index()
-        return embeddings.order_by(distance).values("pk")[:candidates]
+        return embeddings.order_by(distance)[:candidates]

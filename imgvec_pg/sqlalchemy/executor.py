@@ -19,7 +19,7 @@ from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import as_unit_vector, vector_text
 from imgvec_pg.search.strategy import Strategy, find
 from imgvec_pg.sqlalchemy.collection_cache import State, forget_state, read_state, run
-from imgvec_pg.sqlalchemy.distinct_pictures import DISTANCE, select_pictures
+from imgvec_pg.sqlalchemy.fold_copies import DISTANCE, select_pictures
 from imgvec_pg.sqlalchemy.select_shape import check_select, forbidden_clause
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import MAX_K, check_k
 from imgvec_pg.search.query_types import vector_text
-from imgvec_pg.sqlalchemy.distinct_pictures import (
+from imgvec_pg.sqlalchemy.fold_copies import (
     COPIES,
     DISTANCE,
     embedding_table,

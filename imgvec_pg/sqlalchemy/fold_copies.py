@@ -36,7 +36,7 @@ def fold_copies(
     names: Sequence[str],
     matching: sa.FromClause,
     *,
-    k: sa.ColumnElement[int] | int | None,
+    k: int | None,
     is_other: Callable[[sa.FromClause], sa.ColumnElement[bool]] | None = None,
 ) -> sa.Subquery:
     """Return the nearest k different pictures: key columns, `distance` and `copies`.
@@ -49,53 +49,66 @@ def fold_copies(
         k: None for all.
         is_other: Whether a row of `table` is not the one that is searched with.
     """
+    # Read twice, so PostgreSQL computes it once.
+    ranked = _rank_pictures(found, table, names, k).cte()
+    single = sa.select(
+        *(ranked.c[name] for name in names),
+        ranked.c[RANK].label(DISTANCE),
+        sa.literal_column("1", sa.BigInteger()).label(COPIES),
+    ).where(ranked.c[names[0]].is_not(None))
+    shown = _shown_rows(ranked, table, names, matching, is_other)
+    every = sa.union_all(shown, single).subquery("imgvec_every")
+    if k is None:
+        return every
+    nearest = sa.select(every).order_by(every.c[DISTANCE], *(every.c[name] for name in names)).limit(k)
+    return nearest.subquery("imgvec_pictures")
+
+
+def _rank_pictures(
+    found: sa.FromClause, table: sa.FromClause, names: Sequence[str], k: int | None
+) -> sa.Select[Any]:
+    """Select the nearest pictures: hash, distance and, of a row whose picture nobody knows, which is one by itself, its key."""
     own = table.alias("imgvec_own")
     is_alone = own.c.content_hash == sa.literal_column("''::pg_catalog.bytea", sa.LargeBinary())
-    # Rows whose picture nobody knows are one each.
-    alone = [sa.case((is_alone, own.c[name])).label(name) for name in names]
+    alone = [sa.case((is_alone, own.c[name])) for name in names]
+    distance = sa.func.min(found.c[DISTANCE], type_=sa.Double())
     ranked = (
         sa.select(
             own.c.content_hash.label(PICTURE),
-            *alone,
-            sa.func.min(found.c[DISTANCE], type_=sa.Double()).label(RANK),
+            *(column.label(name) for column, name in zip(alone, names, strict=True)),
+            distance.label(RANK),
         )
         .select_from(found)
         .join(own, sa.and_(*(own.c[name] == found.c[name] for name in names)))
-        .group_by(own.c.content_hash, *(sa.case((is_alone, own.c[name])) for name in names))
+        .group_by(own.c.content_hash, *alone)
     )
-    if k is not None:
-        # Which of equally distant pictures has the smaller key is known only at the end.
-        ranked = ranked.order_by(sa.literal_column(RANK)).fetch(k, with_ties=True)
-    # Read twice, so PostgreSQL computes it once.
-    pictures = ranked.cte()
+    # Which of equally distant pictures has the smaller key is known only at the end.
+    return ranked if k is None else ranked.order_by(sa.literal_column(RANK)).fetch(k, with_ties=True)
+
+
+def _shown_rows(
+    ranked: sa.FromClause,
+    table: sa.FromClause,
+    names: Sequence[str],
+    matching: sa.FromClause,
+    is_other: Callable[[sa.FromClause], sa.ColumnElement[bool]] | None,
+) -> sa.Select[Any]:
     copy = table.alias("imgvec_copy")
     keys = [copy.c[name] for name in names]
     # No DISTINCT ON, which SQLAlchemy 2.0 and 2.1 write in different ways.
     place = sa.func.row_number().over(partition_by=copy.c.content_hash, order_by=keys)
     copies = sa.func.count().over(partition_by=copy.c.content_hash)
     rows = (
-        sa.select(*keys, pictures.c[RANK].label(DISTANCE), copies.label(COPIES), place.label(PLACE))
-        .select_from(pictures)
-        .join(copy, copy.c.content_hash == pictures.c[PICTURE])
+        sa.select(*keys, ranked.c[RANK].label(DISTANCE), copies.label(COPIES), place.label(PLACE))
+        .select_from(ranked)
+        .join(copy, copy.c.content_hash == ranked.c[PICTURE])
         .where(
-            pictures.c[names[0]].is_(None),
+            ranked.c[names[0]].is_(None),
             sa.exists().where(*(matching.c[name] == copy.c[name] for name in names)),
         )
     )
-    if is_other is not None:
-        rows = rows.where(is_other(copy))
-    placed = rows.subquery()
-    shown = sa.select(*(placed.c[name] for name in (*names, DISTANCE, COPIES))).where(placed.c[PLACE] == 1)
-    single = sa.select(
-        *(pictures.c[name] for name in names),
-        pictures.c[RANK].label(DISTANCE),
-        sa.literal_column("1", sa.BigInteger()).label(COPIES),
-    ).where(pictures.c[names[0]].is_not(None))
-    every = sa.union_all(shown, single).subquery("imgvec_every")
-    if k is None:
-        return every
-    nearest = sa.select(every).order_by(every.c[DISTANCE], *(every.c[name] for name in names)).limit(k)
-    return nearest.subquery("imgvec_pictures")
+    placed = (rows if is_other is None else rows.where(is_other(copy))).subquery()
+    return sa.select(*(placed.c[name] for name in (*names, DISTANCE, COPIES))).where(placed.c[PLACE] == 1)
 
 
 def select_pictures(
