@@ -13,7 +13,7 @@ from imgvec_pg.doctor.index_and_queue_checks import index_bytes, size
 from imgvec_pg.doctor.source_checks import CollectionFacts
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import index_states
-from imgvec_pg.store.pictures.known_pictures import has_content_index
+from imgvec_pg.store.pictures.content_index_state import has_content_index
 from imgvec_pg.text import counted
 
 COUNTED_ROWS = 100_000
