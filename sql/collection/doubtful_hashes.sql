@@ -5,4 +5,4 @@ FROM ROWS FROM (
     unnest(%(versions)s::bigint[])
 ) AS w({keys}, imgvec_version)
 JOIN imgvec.{embedding_table} AS e ON {w_equals_e}
-WHERE e.version = w.imgvec_version AND octet_length(e.content_hash) = 32;
+WHERE e.version = w.imgvec_version AND octet_length(e.content_hash) NOT IN (0, 33);
