@@ -164,7 +164,7 @@ class _Search:
         known = [Jsonb(key, dumps=dump_keys) for key in without]
         self.values |= {**own_values, "k": options.k, "candidates": self.breadth, "without": known}
         self.ef_search = collection.ef_search
-        self.collection_name = collection.name
+        self.collection = collection
 
     def run(self, cursor: psycopg.Cursor[Any]) -> Neighbours:
         """Run it by the strategy that suits the condition."""
@@ -172,7 +172,7 @@ class _Search:
         if self.is_quantized:
             rows, strategy = self._over_bits(backend)
         else:
-            rows, strategy = find(backend, self.options.k, backend.begin(self.collection_name))
+            rows, strategy = find(backend, self.options.k, backend.begin(self.collection.name))
         nearest = [self._neighbour(*row) for row in rows]
         if self.options.max_distance is not None:
             # Cut off here, not in the scan: an index scan for rows that near would go on to its limits.
@@ -186,7 +186,7 @@ class _Search:
     def statement(self, *, exact: bool) -> sql.Composed:
         """Return the statement over all rows, or over %(candidates)s of them in the index's order."""
         if self.options.distinct:
-            return nearest_pictures(self.parts, self.near_call, exact=exact, by_bits=self.is_quantized)
+            return nearest_pictures(self.parts, self.near_call, self.collection, exact=exact)
         if self.is_quantized and not exact:
             return render("collection/nearest_bit.sql", **self.parts)
         if exact:

@@ -38,17 +38,21 @@ def picture_parts(
 
 
 def nearest_pictures(
-    parts: Parts, near_call: sql.Composable, *, exact: bool, by_bits: bool = False
+    parts: Parts, near_call: sql.Composable, collection: Collection, *, exact: bool
 ) -> sql.Composed:
-    """Return the statement over all rows, or over %(candidates)s of them in the index's order."""
+    """Return the statement over all rows, or over %(candidates)s rows or pictures in the index's order."""
     if exact:
         near_rows = render("collection/pictures_exact.sql", **parts)
-    elif by_bits:
+    elif collection.quantization is not None:
         near_rows = render("collection/pictures_candidates_bit.sql", **parts)
+    elif collection.by_picture:
+        near_rows = render("collection/pictures_candidates_by_picture.sql", **parts)
     else:
         near_rows = render("collection/pictures_candidates.sql", **parts, near_call=near_call)
     shown = render("collection/shown_pictures.sql", **parts)
-    return render("collection/nearest_pictures.sql", **parts, near_rows=near_rows, shown_pictures=shown)
+    # A collection's own near_rows are those of near_*.
+    filled = {**parts, "near_rows": near_rows, "shown_pictures": shown}
+    return render("collection/nearest_pictures.sql", **filled)
 
 
 def after_others(columns: Sequence[sql.Composable]) -> sql.Composable:

@@ -15,6 +15,8 @@ from imgvec_pg.search.rows import find_row, newest_rows
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.integrity.reconcile import reconcile
+from imgvec_pg.store.pictures.picture_table import PictureCounts
+from imgvec_pg.store.registry import get_collection
 
 READER = ("imgvec_reader", "USAGE ON SCHEMA shop", "SELECT ON ALL TABLES IN SCHEMA shop")
 X = np.array([1, 0, 0], np.float32)
@@ -123,41 +125,50 @@ def test_composite_keys_and_partitions(connection: Connection) -> None:
     assert [(*row.key.values(), row.copies) for row in found.rows] == [("n3", 3, 2)]
 
 
-def make_island(connection: Connection, **changes: object) -> Collection:
-    """600 rows of one picture nearest to X, 400 pictures of two rows each further away."""
-    collection = make_photos(connection, rows=1400, **changes)
+@pytest.fixture(params=["rows", "bits", "pictures"])
+def island(
+    connection: Connection, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Collection:
+    """600 rows of one picture nearest to X, 400 pictures of two rows each further away, by each kind of index."""
+    collection = make_photos(connection, rows=1400, quantization="bit" if request.param == "bits" else None)
     embed(connection, collection, {key: at(0) for key in range(801, 1401)})
     embed(connection, collection, {key: at(5 + 0.2 * (key % 400)) for key in range(1, 801)})
     connection.execute(
         "UPDATE imgvec.photo_test_embedding"
         " SET content_hash = sha256((CASE WHEN id > 800 THEN 0 ELSE 1 + id % 400 END)::text::bytea)"
     )
+    if request.param == "rows":
+        monkeypatch.setattr(PictureCounts, "suit_pictures", lambda counts, now: False)
     build_index(connection, collection)
     connection.execute("ANALYZE")
-    return collection
-
-
-@pytest.mark.parametrize("quantization", [None, "bit"])
-def test_one_picture_that_fills_the_candidates_hides_no_other(
-    connection: Connection, quantization: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    collection = make_island(connection, quantization=quantization)
     # Small tables are compared whole otherwise.
     monkeypatch.setattr("imgvec_pg.search.strategy.FEW_ROWS_PER_RESULT", 0)
     monkeypatch.setattr("imgvec_pg.search.strategy._affordable_candidates", lambda matching, stats: 1200.0)
-    found = ask(connection, collection, k=5)
+    made = get_collection(connection, "photo_test")
+    assert made.by_picture == (request.param == "pictures")
+    return made
+
+
+def test_one_picture_that_fills_the_candidates_hides_no_other(
+    connection: Connection, island: Collection
+) -> None:
+    found = ask(connection, island, k=5)
     assert told(found) == [(801, 600), (400, 2), (1, 2), (2, 2), (3, 2)]
-    assert found.strategy != "index"
+    # To an index over pictures it is one.
+    assert (found.strategy == "index") == island.by_picture
+    row = find_row(connection, island, {"id": 900})
+    found = find_nearest(connection, island, row, NearestOptions(k=2, distinct=True))
+    assert told(found) == [(801, 599), (400, 2)]
 
 
-def test_the_index_finds_different_pictures(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    collection = make_island(connection)
-    monkeypatch.setattr("imgvec_pg.search.strategy.FEW_ROWS_PER_RESULT", 0)
-    monkeypatch.setattr("imgvec_pg.search.strategy._affordable_candidates", lambda matching, stats: 1200.0)
+def test_the_index_finds_different_pictures(connection: Connection, island: Collection) -> None:
     far = np.array(at(60), np.float32)
-    found = find_nearest(connection, collection, far, NearestOptions(k=3, distinct=True))
-    assert found.strategy == "index"
-    assert sorted(told(found)) == [(274, 2), (275, 2), (276, 2)]
+    found = find_nearest(connection, island, far, NearestOptions(k=3, distinct=True))
+    assert len({key for key, _ in told(found)}) == 3
+    # Three bits a vector tell hardly any apart.
+    if island.quantization is None:
+        assert found.strategy == "index"
+        assert sorted(told(found)) == [(274, 2), (275, 2), (276, 2)]
 
 
 def test_without_the_index_on_hashes_it_is_the_same(connection: Connection) -> None:
