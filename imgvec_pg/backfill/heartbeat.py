@@ -115,7 +115,7 @@ class Heartbeat:
             )
 
     def _record_rate(self, connection: Connection) -> None:
-        rate = self.stats.steady.per_second()
+        rate = self.stats.computing.per_second()
         if rate is not None:
             connection.execute(
                 "UPDATE imgvec.model SET images_per_second = %s WHERE id = %s",
