@@ -33,6 +33,7 @@ from imgvec_pg.store.integrity.rendering import bring_to_newest
 from imgvec_pg.store.integrity.verify import enqueue_again, enqueue_doubtful
 from imgvec_pg.store.pictures.content_index_state import has_content_index
 from imgvec_pg.store.pictures.known_pictures import KnownPictures
+from imgvec_pg.store.queue.jobs import retry_failures
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -633,3 +634,49 @@ def test_what_was_copied_into_another_collection_is_doubted_too(
     copied = "SELECT embedding::text FROM imgvec.other_embedding"
     assert connection.execute(copied).fetchone() == (vectors(connection)[1],)
     assert check(connection, tmp_path).problems.get("stale") is None
+
+
+def test_what_is_retried_or_imported_again_beside_its_copies_is_not_computed(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO, 2: TWO, 3: OTHER})
+    connection.execute("INSERT INTO photo (id, path) VALUES (4, 'late.png')")
+    assert work(database) == 2
+    assert connection.execute("SELECT key FROM imgvec.failure").fetchall() == [({"id": 4},)]
+    (tmp_path / "late.png").write_bytes(TWO)
+    assert retry_failures(connection, get_collection(connection, NAME).id) == 1
+    assert work(database) == 0
+    # Deleted and inserted again, by another key too, while a row has the picture.
+    connection.execute("DELETE FROM photo WHERE id IN (1, 2)")
+    insert(connection, {1: TWO, 20: TWO})
+    assert work(database) == 0
+    # A reload of all takes the vectors along.
+    connection.execute("TRUNCATE photo CASCADE")
+    insert(connection, {1: TWO, 2: TWO, 3: OTHER})
+    assert work(database) == 2
+    assert not check(connection, tmp_path).problems
+
+
+def test_a_worker_that_ends_between_computing_and_writing_leaves_nothing_half_known(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, dict.fromkeys(range(1, 21), TWO))
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(EmbeddingStore, "write", die)
+        with pytest.raises(Killed):
+            work(database)
+    assert vectors(connection) == {}
+    # As after its last heartbeat.
+    connection.execute("UPDATE imgvec.job SET lease_until = now() WHERE token IS NOT NULL")
+    assert work(database) == 1
+    assert not check(connection, tmp_path).problems
+    assert len(vectors(connection)) == 20

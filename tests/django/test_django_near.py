@@ -979,6 +979,46 @@ def test_distinct_is_complete_where_one_picture_fills_the_index_scan(shared: Any
     assert found[0].distance == pytest.approx(0, abs=1e-3)
 
 
+def test_an_index_over_different_pictures_is_used(project: str) -> None:
+    from gallery.models import Item
+
+    asked = np.random.default_rng(5).normal(size=12)
+    asked /= np.linalg.norm(asked)
+    name_pictures = (
+        "UPDATE imgvec.gallery_item_clip_embedding AS e SET content_hash = sha256(o.first::text::bytea), embedding = ("
+        "   SELECT i.embedding FROM imgvec.gallery_item_clip_embedding AS i WHERE i.id = o.first)"
+        " FROM (SELECT id, first_value(id) OVER (PARTITION BY price / 3 ORDER BY id) AS first FROM gallery_item"
+        " WHERE price >= 100) AS o WHERE o.id = e.id"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE kept AS SELECT * FROM imgvec.gallery_item_clip_embedding")
+        cursor.execute(name_pictures)
+    try:
+        call_command("imgvec", "index", "rebuild", "gallery_item_clip")
+        rows = Item.objects.filter(price__gte=100)
+        exact = sorted((row.distance for row in rows.near(asked)), key=float)[:20]
+        with CaptureQueriesContext(connection) as captured:
+            found = list(rows.near(asked)[:20])
+        assert [row.distance for row in found] == pytest.approx(exact)
+        (search,) = [query["sql"] for query in captured if "near_gallery_item_clip" in query["sql"]]
+        with connection.cursor() as cursor:
+            cursor.execute("SET enable_sort = off")
+            cursor.execute(f"EXPLAIN {search}")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            cursor.execute("RESET enable_sort")
+        assert "gallery_item_clip_picture" in plan and "hnsw" in plan
+        got = [(row.pk, row.copies) for row in rows.near(asked, distinct=True)[:20]]
+        assert got == nearest_pictures(rows, asked, 20)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE imgvec.gallery_item_clip_embedding AS e SET embedding = k.embedding, content_hash = k.content_hash"
+                " FROM kept AS k WHERE k.id = e.id"
+            )
+            cursor.execute("DROP TABLE kept")
+        call_command("imgvec", "index", "rebuild", "gallery_item_clip")
+
+
 def test_rows_of_unknown_pictures_are_one_each_and_pages_are_whole() -> None:
     page = Paginator(items().filter(price__gte=100).near([1.0] * 12, distinct=True), 50).page(2)
     assert page.paginator.count == ROWS
