@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.session_settings import OwnConnection
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.images.rendering.picture_note import PictureNote
 from imgvec_pg.store.collection import Collection
@@ -23,6 +24,8 @@ from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, STATEMENT_MS
 ROWS_LOOKED_AT = 16
 """Of each picture, at most."""
 LIMITS = {"statement_ms": STATEMENT_MS, "lock_ms": LOCK_TIMEOUT_MS}
+PREPARED_FROM = 5
+"""How often a statement is sent before it is prepared: psycopg's own default, which our connections have off."""
 INDEX_CHECK_SECONDS = 60.0
 """How often to look whether the index is there: it may be built, or dropped, while a worker runs."""
 
@@ -65,6 +68,11 @@ class KnownPictures:
         self._precision = precision
         self._statement = render("collection/find_known.sql", **donor_parts(collection, vector))
         self._siblings = Siblings(connection, collection, vector)
+        # A session of its own keeps its settings and statements; one that a pooler gives away does not.
+        self._owns_session = isinstance(connection, OwnConnection) and not connection.is_pooled
+        self._is_set = False
+        if self._owns_session:
+            connection.prepare_threshold = PREPARED_FROM
         self._has_index = False
         self._checked_at: float | None = None
 
@@ -93,9 +101,7 @@ class KnownPictures:
             "rendering": self._collection.rendering,
             "most": ROWS_LOOKED_AT,
         }
-        with self._connection.transaction():
-            self._connection.execute(load_sql("queries/lookup_settings.sql"), LIMITS)
-            rows = self._connection.execute(statement, values, binary=True).fetchall()
+        rows = self._fetch(statement, values)
         return {
             hashes[place - 1]: KnownPicture(
                 Donor(key, sibling),
@@ -104,6 +110,20 @@ class KnownPictures:
             )
             for place, key, embedding, code, message in rows
         }
+
+    def _fetch(self, statement: sql.Composed, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Run it under the settings of look-ups: a transaction's, or in a session of its own the session's, which is cheaper."""
+        if self._owns_session:
+            if not self._is_set:
+                self._set(is_local=False)
+                self._is_set = True
+            return self._connection.execute(statement, values, binary=True).fetchall()
+        with self._connection.transaction():
+            self._set(is_local=True)
+            return self._connection.execute(statement, values, binary=True).fetchall()
+
+    def _set(self, *, is_local: bool) -> None:
+        self._connection.execute(load_sql("queries/lookup_settings.sql"), {**LIMITS, "is_local": is_local})
 
     def _may_look(self) -> bool:
         now = time.monotonic()
