@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from django.db import connections, transaction
@@ -95,6 +95,7 @@ class _QuerySetBackend:
     is_restricted: bool
     is_distinct: bool = False
     by_picture: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def iterative_scan(self) -> str:
@@ -102,6 +103,7 @@ class _QuerySetBackend:
         return "relaxed_order" if self.has_distance else "strict_order"
 
     def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
+        self.settings = settings
         with connections[self.alias].cursor() as cursor:
             cursor.execute(load_sql("queries/set_for_scan.sql").as_string(None), settings)
             row: Sequence[str | None] = cursor.fetchone()
@@ -124,7 +126,9 @@ class _QuerySetBackend:
         elif self.is_distinct:
             # The row to show need not be among the candidates.
             embeddings = self._embeddings.filter(pk__in=self._first(candidates))
-            nearest = embeddings.values_list("pk", "content_hash")
+            nearest = list(embeddings.values_list("pk", "content_hash"))
+            # The rest is no scan of the HNSW index; with sorts off PostgreSQL would read whole tables in order for it.
+            self.set({**self.settings, "enable_sort": "on"})
             ordered = with_pictures_of(self.queryset, self.target.search.name, nearest)
             ordered = ordered.order_by("distance", "pk")
         elif candidates <= MAX_EF_SEARCH and not self.by_picture:

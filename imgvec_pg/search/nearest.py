@@ -155,7 +155,7 @@ class _Search:
             ),
         }
         if options.distinct:
-            own_parts, own_values = picture_parts(collection, target, schema, shown, without)
+            own_parts, own_values = picture_parts(connection, collection, target, schema, shown, without)
         elif self.is_quantized:
             own_parts, own_values = call_bits(collection, target, schema)
         else:

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
+from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.search.bit_index import call_bits
 from imgvec_pg.search.query_types import Float32Array, RowKey
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.pictures.content_index_state import has_content_index
 from imgvec_pg.store.queue.jobs import Key
 
 Parts = dict[str, sql.Composable]
 
 
 def picture_parts(
+    connection: Connection,
     collection: Collection,
     target: Float32Array | RowKey,
     schema: str,
@@ -33,7 +36,11 @@ def picture_parts(
         known = sql.SQL("NOT ({} OPERATOR(pg_catalog.=) ANY (%(without)s::pg_catalog.jsonb[]))")
         e_key = bindable({"e_key": key.json("e")})["e_key"]
         parts["e_is_other"] = sql.SQL(" AND ").join([parts["e_is_other"], known.format(e_key)])
-    own = {"shown": after_others(shown), "e_equals_n": key.equal("e", "n")}
+    own = {
+        "shown": after_others(shown),
+        "e_equals_n": key.equal("e", "n"),
+        "fence": sql.SQL("OFFSET 0" if has_content_index(connection, collection) else ""),
+    }
     return {**parts, **bindable(own)}, values
 
 

@@ -163,7 +163,7 @@ def _newest_pictures(
     parts: dict[str, sql.Composable],
     limit: int,
 ) -> list[Neighbour]:
-    every = {"condition": sql.SQL("true"), "e_is_other": sql.SQL("true")}
+    every = {"condition": sql.SQL("true"), "e_is_other": sql.SQL("true"), "fence": sql.SQL("")}
     shown = render("collection/shown_pictures.sql", **parts, **every)
     after = {"shown": sql.SQL(", ") + parts["shown"]} if columns else {}
     statement = render("collection/newest_pictures.sql", **{**parts, **after}, shown_pictures=shown)

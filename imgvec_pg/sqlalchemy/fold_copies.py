@@ -93,7 +93,13 @@ def _shown_rows(
     matching: sa.FromClause,
     is_other: Callable[[sa.FromClause], sa.ColumnElement[bool]] | None,
 ) -> sa.Select[Any]:
-    copy = table.alias("imgvec_copy")
+    row = table.alias("imgvec_row")
+    copies_of = sa.select(*(row.c[name] for name in names), row.c.content_hash).where(
+        row.c.content_hash == ranked.c[PICTURE], sa.true() if is_other is None else is_other(row)
+    )
+    # A fence: where sorts are off, as in a scan of the HNSW index, PostgreSQL would rather read a whole index in order than sort
+    # ten rows.
+    copy = copies_of.offset(sa.literal_column("0")).lateral("imgvec_copy")
     keys = [copy.c[name] for name in names]
     # No DISTINCT ON, which SQLAlchemy 2.0 and 2.1 write in different ways.
     place = sa.func.row_number().over(partition_by=copy.c.content_hash, order_by=keys)
@@ -101,13 +107,13 @@ def _shown_rows(
     rows = (
         sa.select(*keys, ranked.c[RANK].label(DISTANCE), copies.label(COPIES), place.label(PLACE))
         .select_from(ranked)
-        .join(copy, copy.c.content_hash == ranked.c[PICTURE])
+        .join(copy, sa.true())
         .where(
             ranked.c[names[0]].is_(None),
             sa.exists().where(*(matching.c[name] == copy.c[name] for name in names)),
         )
     )
-    placed = (rows if is_other is None else rows.where(is_other(copy))).subquery()
+    placed = rows.subquery()
     return sa.select(*(placed.c[name] for name in (*names, DISTANCE, COPIES))).where(placed.c[PLACE] == 1)
 
 
