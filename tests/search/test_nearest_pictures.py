@@ -175,3 +175,25 @@ def test_without_the_index_on_hashes_it_is_the_same(connection: Connection) -> N
     collection = make(connection)
     connection.execute("DROP INDEX imgvec.photo_test_embedding_content_hash")
     assert told(ask(connection, collection, k=2)) == [(3, 4), (2, 2)]
+
+
+def test_rows_of_pictures_are_looked_up_by_the_index_while_sorts_are_off(
+    connection: Connection, island: Collection
+) -> None:
+    if island.quantization is not None:
+        pytest.skip("compares all rows here")
+
+    def entries_read() -> int:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        row = connection.execute(
+            "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'photo_test_embedding_content_hash'"
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    before = entries_read()
+    far = np.array(at(60), np.float32)
+    found = find_nearest(connection, island, far, NearestOptions(k=3, distinct=True))
+    assert found.strategy == "index"
+    # Three pictures of two rows each, and candidates' rows where the index is over pictures; the table has 1,400.
+    assert entries_read() - before < 200
