@@ -1,6 +1,7 @@
 """What a fill costs where rows share pictures, and where none do: an earlier build beside this one.
 
-Run: python benchmarks/copies.py BASE [--share S] [--rounds N] [--table NAME]; BASE is an earlier build's tree (`git worktree add BASE COMMIT`).
+Run: python benchmarks/copies.py BASE [--share S] [--rounds N] [--table NAME]; BASE is an earlier build's tree (`git worktree add
+BASE COMMIT`).
 The shop has 50,000 S rows over 15,551 S pictures: 10,000 S of them once, 5,000 S four times, 500 S twenty times, 50 S a hundred
 times, and one placeholder 5,000 S times; each row names a file of its own. The other table has as many rows as the shop has
 pictures, none twice. The demo model embeds JPEG files of 400 x 300 pixels; both builds take turns, by the command line
@@ -198,7 +199,8 @@ def compare(
             print(
                 f"{table:<16}{build:<9}{last.computed:>9,}{last.vectors:>19,}{rate:>8.1f}"
                 f"{ratio if build == 'this' else 1:>7.2f}"
-                f"{statistics.median(each.cpu_seconds for each in found):>8.1f}{cpu if build == 'this' else 1:>7.2f}{last.table_bytes / 1e6:>10.2f}{last.index_bytes / 1e6:>12.2f}",
+                f"{statistics.median(each.cpu_seconds for each in found):>8.1f}{cpu if build == 'this' else 1:>7.2f}"
+                f"{last.table_bytes / 1e6:>10.2f}{last.index_bytes / 1e6:>12.2f}",
                 flush=True,
             )
 
