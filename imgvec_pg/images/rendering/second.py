@@ -1,6 +1,6 @@
 """Rendering 2: profiles, HDR, samples of any depth, transparency and animations; docs/howto/rendering.md has the rules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -11,6 +11,7 @@ from imgvec_pg.images.rendering.alpha import flatten, is_blank, shows_something
 from imgvec_pg.images.rendering.animation import first_frame, later_frames
 from imgvec_pg.images.rendering.colour import to_srgb
 from imgvec_pg.images.rendering.iso_media import read_nclx
+from imgvec_pg.images.rendering.iso_media_samples import read_deep
 from imgvec_pg.images.rendering.layers import Layers, split, split_png
 from imgvec_pg.images.rendering.notes import BLANK, LATER_FRAME
 from imgvec_pg.images.rendering.png_chunks import PngChunks, read_chunks
@@ -61,10 +62,14 @@ def render(image: ImageFile.ImageFile, name: str, data: bytes) -> tuple[Image.Im
     Raises:
         ImageError: `truncated`: no sample is a finite number.
     """
+    if name == "JPEG" and image.mode == "RGB" and not image.info.get("icc_profile"):
+        # Most photographs, to which no rule applies: asking them all counts beside the decoding of a small one.
+        plain = image._new(image.im)
+        return plain, (BLANK,) if is_blank(plain) else ()
     chunks = read_chunks(data) if name == "PNG" else None
     space = _space_of(image, name, data, chunks)
     first = first_frame(image, data, chunks)
-    layers = _take_apart(first, image, data, chunks, space)
+    layers = _take_apart(first, image, name, data, chunks, space)
     rendered, notes = _finish(layers, space)
     if name in ANIMATIONS and not shows_something(rendered):
         rendered = rendered.copy()  # a reader may decode the next frame into the same memory
@@ -104,7 +109,12 @@ def _space_of(image: Image.Image, name: str, data: bytes, chunks: PngChunks | No
 
 
 def _take_apart(
-    first: Image.Image, image: ImageFile.ImageFile, data: bytes, chunks: PngChunks | None, space: Space
+    first: Image.Image,
+    image: ImageFile.ImageFile,
+    name: str,
+    data: bytes,
+    chunks: PngChunks | None,
+    space: Space,
 ) -> Layers:
     if first is not image:  # composed here, 8 bits a channel
         return split(first)
@@ -112,6 +122,8 @@ def _take_apart(
         return split_tiff(image, data)
     if chunks is not None:
         return split_png(image, data, chunks, space.stretches)
+    if space.stretches:
+        return replace(split(image), deep=read_deep(name, data, image.size))
     return split(image)
 
 
