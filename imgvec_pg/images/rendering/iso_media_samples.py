@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from imgvec_pg.images.rendering.cicp import ROWS_AT_ONCE
 from imgvec_pg.images.rendering.iso_media import read_av1_bits
 from imgvec_pg.settings import more_formats
 
@@ -41,9 +42,13 @@ def read_deep(name: str, data: bytes, size: tuple[int, int]) -> Samples | None:
         samples = np.repeat(samples[..., None], 3, axis=-1)
     if samples.dtype != np.uint16 or samples.shape[:2] != size[::-1] or samples.shape[2] < 3:
         return None
-    # The highest bits once more in the lowest, so that the largest becomes 65,535.
     colours = samples[..., :3]
-    return (colours << (16 - bits) | colours >> (2 * bits - 16)).astype(np.uint16)
+    spread: Samples = colours if colours.flags.writeable else np.empty(colours.shape, np.uint16)
+    for start in range(0, len(colours), ROWS_AT_ONCE):
+        part = colours[start : start + ROWS_AT_ONCE]
+        # The highest bits once more in the lowest, so that the largest becomes 65,535.
+        spread[start : start + ROWS_AT_ONCE] = part << (16 - bits) | part >> (2 * bits - 16)
+    return spread
 
 
 def _heif_samples(data: bytes) -> tuple[npt.NDArray[Any], int] | None:
