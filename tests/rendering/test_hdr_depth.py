@@ -11,9 +11,9 @@ import pytest
 from goldenhdr import HLG, PQ, encode_light, scene, shown
 from PIL import Image
 
+from imgvec_pg.images.decoding.codecs import iso_media_samples
 from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.images.decoding.sandbox import decode_sandboxed
-from imgvec_pg.images.rendering import iso_media_samples
 from imgvec_pg.images.rendering.iso_media import read_av1_bits
 from imgvec_pg.images.rendering.orientation import UPRIGHT
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from PIL import Image, ImageFile
 
 from imgvec_pg.errors import ImageError
+from imgvec_pg.images.decoding.codecs.iso_media_samples import read_deep
 from imgvec_pg.images.decoding.exif import read_exif
 from imgvec_pg.images.decoding.formats import damaged, open_image
 from imgvec_pg.images.decoding.jpeg_end import load_without_end
@@ -53,7 +54,7 @@ def decode_image(
         if rendering == FIRST:
             image = first.to_rgb(encoded)
         else:
-            image, more_notes = second.render(encoded, name, data)
+            image, more_notes = second.render(encoded, name, data, read_deep)
             notes = (*notes, *more_notes)
     except (MemoryError, ImageError):
         raise

@@ -1,8 +1,10 @@
 """Rendering 2: profiles, HDR, samples of any depth, transparency and animations; docs/howto/rendering.md has the rules."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -11,13 +13,14 @@ from imgvec_pg.images.rendering.alpha import flatten, is_blank, shows_something
 from imgvec_pg.images.rendering.animation import first_frame, later_frames
 from imgvec_pg.images.rendering.colour import to_srgb
 from imgvec_pg.images.rendering.iso_media import read_nclx
-from imgvec_pg.images.rendering.iso_media_samples import read_deep
 from imgvec_pg.images.rendering.layers import Layers, split, split_png
 from imgvec_pg.images.rendering.notes import BLANK, LATER_FRAME
 from imgvec_pg.images.rendering.png_chunks import PngChunks, read_chunks
 from imgvec_pg.images.rendering.tiff import split_tiff
 
 Notes = tuple[str, ...]
+ReadDeep = Callable[[str, bytes, tuple[int, int]], npt.NDArray[np.uint16] | None]
+"""All bits of a picture's colours, of a format's name, encoded bytes and size: shape (height, width, 3), spread over 16 bits."""
 ANIMATIONS = ("GIF", "WEBP", "PNG", "AVIF")
 
 
@@ -48,13 +51,16 @@ class Space:
         return self.png is not None and cicp.decoding_exponent(self.png.gamma) is not None
 
 
-def render(image: ImageFile.ImageFile, name: str, data: bytes) -> tuple[Image.Image, Notes]:
+def render(
+    image: ImageFile.ImageFile, name: str, data: bytes, read_deep: ReadDeep | None = None
+) -> tuple[Image.Image, Notes]:
     """Turn a loaded image into sRGB.
 
     Args:
         image: As opened by the reader of its format, and loaded.
         name: Of the format.
         data: Its encoded bytes.
+        read_deep: For HDR of which `image` has 8 bits; None, or what it returns, to do with these.
 
     Returns:
         An image of mode RGB, not turned upright, and codes of `rendering.notes`.
@@ -69,7 +75,9 @@ def render(image: ImageFile.ImageFile, name: str, data: bytes) -> tuple[Image.Im
     chunks = read_chunks(data) if name == "PNG" else None
     space = _space_of(image, name, data, chunks)
     first = first_frame(image, data, chunks)
-    layers = _take_apart(first, image, name, data, chunks, space)
+    layers = _take_apart(first, image, data, chunks, space)
+    if first is image and layers.deep is None and space.stretches and read_deep is not None:
+        layers = replace(layers, deep=read_deep(name, data, image.size))
     rendered, notes = _finish(layers, space)
     if name in ANIMATIONS and not shows_something(rendered):
         rendered = rendered.copy()  # a reader may decode the next frame into the same memory
@@ -109,12 +117,7 @@ def _space_of(image: Image.Image, name: str, data: bytes, chunks: PngChunks | No
 
 
 def _take_apart(
-    first: Image.Image,
-    image: ImageFile.ImageFile,
-    name: str,
-    data: bytes,
-    chunks: PngChunks | None,
-    space: Space,
+    first: Image.Image, image: ImageFile.ImageFile, data: bytes, chunks: PngChunks | None, space: Space
 ) -> Layers:
     if first is not image:  # composed here, 8 bits a channel
         return split(first)
@@ -122,8 +125,6 @@ def _take_apart(
         return split_tiff(image, data)
     if chunks is not None:
         return split_png(image, data, chunks, space.stretches)
-    if space.stretches:
-        return replace(split(image), deep=read_deep(name, data, image.size))
     return split(image)
 
 

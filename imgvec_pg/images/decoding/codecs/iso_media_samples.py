@@ -23,14 +23,15 @@ def read_deep(name: str, data: bytes, size: tuple[int, int]) -> Samples | None:
     """Return the first picture's colours spread over 16 bits; None where it has 8, or nothing here reads more.
 
     Args:
-        name: AVIF or HEIF.
+        name: Of its format; only AVIF and HEIF have such.
         size: Width and height as Pillow has decoded it.
 
     Returns:
         Shape (height, width, 3).
     """
     try:
-        found = _heif_samples(data) if name == "HEIF" else _avif_samples(data)
+        reader = _READERS.get(name)
+        found = None if reader is None else reader(data)
     except MemoryError:
         raise
     except Exception:  # what Pillow has decoded is shown by the 8 bits that it gave
@@ -71,3 +72,6 @@ def _avif_samples(data: bytes) -> tuple[npt.NDArray[Any], int] | None:
 @cache
 def _has_imagecodecs() -> bool:
     return importlib.util.find_spec("imagecodecs") is not None
+
+
+_READERS = {"AVIF": _avif_samples, "HEIF": _heif_samples}
