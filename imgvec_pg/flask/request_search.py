@@ -86,7 +86,7 @@ class Searchable:
         found = next(read_pictures(connection, collection, [row], self.root))
         if isinstance(found, ImageError):
             raise found
-        return thumbnail(found, pixels)
+        return thumbnail(found, pixels, collection.bands)
 
     def require_visible(self, connection: Connection, collection: Collection, key: Key) -> Key:
         """Return the key of an embedded row that meets the condition, as the database has it.

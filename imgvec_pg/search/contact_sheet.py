@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from imgvec_pg.errors import ImageError
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.search.formatting import show_value, times
 from imgvec_pg.search.images import thumbnail
 from imgvec_pg.search.nearest import Neighbour, Neighbours
@@ -56,7 +57,10 @@ class Sheet:
         Args:
             pictures: The encoded picture of each row found, in order, or why there is none.
         """
-        cards = [_card(row, picture) for row, picture in zip(self.found.rows, pictures, strict=True)]
+        cards = [
+            _card(row, picture, self.collection.bands)
+            for row, picture in zip(self.found.rows, pictures, strict=True)
+        ]
         picture = self.query.picture
         content = (
             "<ol>\n" + "\n".join(cards) + "\n</ol>"
@@ -65,7 +69,9 @@ class Sheet:
         )
         return _template().substitute(
             title=escape(f"{self.query.shown} · {self.collection.name}"),
-            picture="" if picture is None else _image(picture, "the picture asked with"),
+            picture=""
+            if picture is None
+            else _image(picture, "the picture asked with", self.collection.bands),
             kind=KINDS[self.query.kind],
             question=escape(self.query.shown),
             facts=self._facts(),
@@ -90,17 +96,17 @@ def data_uri(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
-def _image(picture: bytes | ImageError, label: str) -> str:
+def _image(picture: bytes | ImageError, label: str, bands: Bands) -> str:
     """Return an <img>, or a box that says what is missing."""
     try:
         if isinstance(picture, ImageError):
             raise picture
-        return f'<img src="{data_uri(thumbnail(picture))}" alt="{escape(label)}">'
+        return f'<img src="{data_uri(thumbnail(picture, bands=bands))}" alt="{escape(label)}">'
     except ImageError as error:
         return f'<div class="missing">{MISSING.get(error.code, "not a readable image")}</div>'
 
 
-def _card(row: Neighbour, picture: bytes | ImageError) -> str:
+def _card(row: Neighbour, picture: bytes | ImageError, bands: Bands) -> str:
     key = show_key(row.key)
     label = f"<small>{escape(next(iter(row.key)))}</small> " if len(row.key) == 1 else ""
     # A bar is full at distance 0 and empty at 1, where nothing is alike any more.
@@ -111,7 +117,7 @@ def _card(row: Neighbour, picture: bytes | ImageError) -> str:
             f'<span class="copies" title="{row.copies:,} rows have this picture">{times(row.copies)}</span>'
         )
     return (
-        f"<li><figure>{_image(picture, key)}{copies}</figure>"
+        f"<li><figure>{_image(picture, key, bands)}{copies}</figure>"
         f'<div class="text"><div class="line"><span class="key">{label}{escape(key)}</span>'
         f'<span class="distance" title="cosine distance">{row.distance:.4f}</span></div>'
         f'<div class="bar"><i style="width:{width:.0f}%"></i></div>'

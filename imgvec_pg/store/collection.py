@@ -7,6 +7,7 @@ from psycopg import sql
 
 from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.version import NEWEST
 from imgvec_pg.store.guarded_columns import guarded_column, image_column
 from imgvec_pg.store.key_sql import KeySql
@@ -48,7 +49,7 @@ class Collection:
         key_kinds: Of each key type, as store/guarded_columns.py has them.
         source_key_types: What the source's key columns are now, where they became wider or narrower than key_types.
         is_partitioned: Whether the source is a partitioned table.
-        rendering: Version of the rules by which its pictures are rendered.
+        rendering, bands: By which its pictures are rendered: the version of the rules; of TIFFs the bands, as CollectionSpec's.
         by_picture: Whether searches ask an index over its different pictures, in place of one over its rows.
         rendering_from: The version of rows that `imgvec retry --rendering` has not compared yet; None where it is not under way.
         reads_as: The role whose rights the source is read with, None for this session's own.
@@ -85,6 +86,7 @@ class Collection:
     source_key_types: Sequence[str] = ()
     rendering: int = NEWEST
     rendering_from: int | None = None
+    bands: Bands = ()
     by_picture: bool = False
 
     def spec(self) -> CollectionSpec:
@@ -107,6 +109,7 @@ class Collection:
             quantization=self.quantization,
             partitions=self.partitions,
             prompt=self.prompt,
+            bands=self.bands,
         )
 
     @property
@@ -138,8 +141,7 @@ class Collection:
         """
         if self.source_schema is None or self.source_name is None:
             raise CollectionError(
-                f'the source table of collection "{self.name}" no longer exists; '
-                f"run: imgvec collection drop {self.name}"
+                f'the source table of collection "{self.name}" no longer exists; run: imgvec collection drop {self.name}'
             )
         return sql.Identifier(self.source_schema, self.source_name)
 
@@ -286,11 +288,9 @@ class Collection:
 
     def _differs(self, column: str) -> sql.Composed:
         """Compare bytes as bytes, all else as exact text: not every type has an =, nor every collation an exact one."""
-        if column == self.content_column:
-            comparison = "{} IS DISTINCT FROM {}"
-        else:
-            comparison = '{} COLLATE "C" IS DISTINCT FROM {} COLLATE "C"'
-        return sql.SQL(comparison).format(self._watched("n", column), self._watched("o", column))
+        collation = sql.SQL("" if column == self.content_column else ' COLLATE "C"')
+        new, old = self._watched("n", column), self._watched("o", column)
+        return sql.SQL("{}{collation} IS DISTINCT FROM {}{collation}").format(new, old, collation=collation)
 
     def _watched(self, row: str, column: str) -> sql.Composed:
         """Return the bytes, or text; what is no image column by its type's output function, in brackets."""

@@ -108,6 +108,7 @@ def register(connection: Connection, plan: CollectionPlan) -> Collection:
             "prompt": planned.prompt,
             "url_prefixes": list(planned.url_prefixes),
             "rendering": planned.rendering,
+            "bands": list(planned.bands),
         },
     )
     # The catalogue has no partitions yet.

@@ -599,6 +599,7 @@ def test_the_hint_for_a_table_that_django_does_not_manage_makes_its_collection(
             m=8,
             quantization="bit",
             partitions=2,
+            bands=[8, 4, 3],
             foreign_key=False,
         )
 
@@ -624,7 +625,7 @@ def test_the_hint_for_a_table_that_django_does_not_manage_makes_its_collection(
         8,
     )
     assert made.url_prefixes == ["https://scans.example.com", "s3://scans"]
-    assert (made.quantization, made.partitions) == ("bit", 2)
+    assert (made.quantization, made.partitions, list(made.bands)) == ("bit", 2, [8, 4, 3])
 
 
 @isolate_apps("gallery")

@@ -315,7 +315,7 @@ def test_a_wider_key_keeps_the_index(connection: Connection, partitions: int) ->
 def test_an_earlier_database_is_searched_before_and_after_it_is_migrated(connection: Connection) -> None:
     make(connection)
     connection.execute("ALTER TABLE imgvec.collection DROP COLUMN by_picture")
-    connection.execute("UPDATE imgvec.alembic_version SET version_num = 'imgvec_0005'")
+    connection.execute("UPDATE imgvec.alembic_version SET version_num = 'imgvec_0006'")
     assert not get_collection(connection, "photo_test").by_picture
     check_against_exact(connection, range(0, 600, 201))
     dsn = connection.info.dsn
