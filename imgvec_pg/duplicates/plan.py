@@ -10,7 +10,7 @@ from imgvec_pg.duplicates.projection import Axes, Halves, principal_axes, projec
 SAMPLE_ROWS = 2000
 COUNTS = (4, 6, 8, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 512)
 """Numbers of axes to choose from, and all axes: then nothing is left out, and the first comparison is brute force."""
-COORDINATE_BYTES = 1200
+COORDINATE_BYTES = 1500
 """Enough for the coordinates of one row, by `coordinate_bytes`, in nearly every collection."""
 # Nanoseconds of one processor: of a product's term, of a comparison with the threshold, of fetching a pair's finer coordinates,
 # of one of those, and of a pair computed in full. They choose between ways that give the same pairs.
@@ -28,8 +28,8 @@ class Plan:
 
 
 def coordinate_bytes(coarse: int, fine: int) -> int:
-    """Return what the coordinates of one row take: three times the coarse ones and twice the fine ones, float32."""
-    return 4 * (3 * (coarse + 3) + 2 * (fine + 1))
+    """Return what the coordinates of one row take: five times the coarse ones and twice the fine ones, float32."""
+    return 4 * (5 * (coarse + 3) + 2 * (fine + 1))
 
 
 def plan_pairs(
