@@ -85,7 +85,11 @@ def joined(found: list[Found]) -> Found:
 
 
 class Comparison:
-    """Compares runs of projected rows on this machine's processors."""
+    """Compares runs of projected rows on this machine's processors.
+
+    Attributes:
+        left, right: As `search_form` makes them, `right` with a row for each axis.
+    """
 
     def __init__(self, vectors: Halves, threshold: float, projected: Projected) -> None:
         self.vectors, self.threshold = vectors, threshold
@@ -96,24 +100,24 @@ class Comparison:
 
     def pairs_behind(self, start: int, end: int, low: int, high: int) -> Found:
         """Return the pairs of two runs of places, of those in both each once."""
-        first, second = self.candidates(self.left[start:end], low, high)
+        first, second = self.candidates(slice(start, end), low, high)
         first += start
         behind = first < second
         return self.verified(first[behind], second[behind])
 
     def pairs_of(self, places: Indices, low: int, high: int) -> Found:
         """Return the pairs of some places with a run of them, none with itself."""
-        first, second = self.candidates(self.left[places], low, high)
+        first, second = self.candidates(places, low, high)
         first = places[first]
         others = first != second
         return self.verified(first[others], second[others])
 
-    def candidates(self, left: Floats, low: int, high: int) -> tuple[Indices, Indices]:
-        """Return pairs that the product over few axes does not discard: numbers among `left`, and places."""
-        products = left @ self.right[:, low:high]
+    def candidates(self, places: slice | Indices, low: int, high: int) -> tuple[Indices, Indices]:
+        """Return pairs that the product over few axes does not discard: numbers among `places`, and places."""
+        products = self.left[places] @ self.right[:, low:high]
         marks = products >= np.float32(-self.near_most / 2)
-        places = marked(marks.reshape(-1))
-        return places // (high - low), places % (high - low) + low
+        found = marked(marks.reshape(-1))
+        return found // (high - low), found % (high - low) + low
 
     def verified(self, first: Indices, second: Indices) -> Found:
         """Return the rows of those pairs of places that are near, the lower row first."""

@@ -13,6 +13,7 @@ from imgvec_pg.duplicates.keeper import KeepRule, keep_rules
 from imgvec_pg.duplicates.pairs import Pairs, check_threshold, find_pairs
 from imgvec_pg.duplicates.relations import WrittenDuplicates, only_search, prepare_relations, write_duplicates
 from imgvec_pg.duplicates.resume import Resumed, find_pairs_again
+from imgvec_pg.duplicates.torch_comparison import torch_devices
 from imgvec_pg.duplicates.vector_rows import VectorRows, own_sql, read_vectors
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.code_of_others import refuse_code_of_others
@@ -58,6 +59,7 @@ class DuplicateSearch:
         max_pairs: More are refused.
         fast: Whether some pairs may be missed.
         restart: Compare all again, whatever a run that was stopped has done.
+        device: Where to compare: "cpu", "cuda" (all GPUs) or "cuda:0".
     """
 
     threshold: float = 0.95
@@ -67,6 +69,7 @@ class DuplicateSearch:
     max_pairs: int = 5_000_000
     fast: bool = False
     restart: bool = False
+    device: str = "cpu"
 
 
 def find_duplicates(
@@ -93,12 +96,14 @@ def find_duplicates(
 
     Raises:
         UsageError: An option is out of range, or too many pairs are near.
+        MissingExtraError, ModelError: There is no such device.
         DatabaseError: The role lacks a right, or another run goes on.
         CollectionError: The source is gone, or something has the name of a relation.
     """
     check_threshold(search.threshold)
     if search.max_pairs < 1:
         raise UsageError(f"--max-pairs is {search.max_pairs}; expected 1 or more")
+    devices = torch_devices(search.device)
     rules = keep_rules(connection, collection, search.keep)
     _refuse_code_of_others(connection, collection, search.where, rules)
     needed = f"it takes SELECT on imgvec.{collection.embedding_table}, as imgvec_worker has it"
@@ -111,6 +116,7 @@ def find_duplicates(
         rows = read_vectors(connection, collection, search.where, search.memory_bytes, read)
         pairs = _compare(
             search,
+            devices,
             rows,
             Checkpoint(checkpoint_path(connection, collection), search.threshold),
             compared,
@@ -124,6 +130,7 @@ def find_duplicates(
 
 def _compare(
     search: DuplicateSearch,
+    devices: Sequence[str],
     rows: VectorRows,
     checkpoint: Checkpoint,
     compared: Progress,
@@ -137,11 +144,18 @@ def _compare(
             search.threshold,
             fast=True,
             max_pairs=search.max_pairs,
+            devices=devices,
             bytes_of_coordinates=rows.bytes_of_coordinates,
             progress=compared,
         )
     return find_pairs_again(
-        rows, search.threshold, checkpoint, max_pairs=search.max_pairs, progress=compared, resumed=resumed
+        rows,
+        search.threshold,
+        checkpoint,
+        max_pairs=search.max_pairs,
+        devices=devices,
+        progress=compared,
+        resumed=resumed,
     )
 
 

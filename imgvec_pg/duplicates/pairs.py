@@ -1,12 +1,15 @@
 """All pairs of vectors at a cosine similarity or above: exactly, or fast with a measured recall."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from imgvec_pg.duplicates import torch_comparison
 from imgvec_pg.duplicates.comparison import Comparison, Found, no_pairs, project_rows
 from imgvec_pg.duplicates.comparison import similarities as similarities
 from imgvec_pg.duplicates.fast import fast_pairs
@@ -22,6 +25,7 @@ from imgvec_pg.duplicates.scheduling import (
     run_partition,
 )
 from imgvec_pg.duplicates.scheduling import TooManyPairsError as TooManyPairsError
+from imgvec_pg.duplicates.torch_comparison import TorchComparison, float32_products
 from imgvec_pg.errors import UsageError
 
 Indices = npt.NDArray[np.intp]
@@ -59,8 +63,9 @@ def find_pairs(
     fast: bool = False,
     max_pairs: int = 5_000_000,
     found_before: int = 0,
-    block_rows: int = BLOCK[0],
-    block_columns: int = BLOCK[1],
+    devices: Sequence[str] = (),
+    block_rows: int | None = None,
+    block_columns: int | None = None,
     bytes_of_coordinates: int = COORDINATE_BYTES,
     progress: Progress = lambda done, total: None,
     finished: Finished = lambda rows, found: None,
@@ -74,6 +79,7 @@ def find_pairs(
         fast: Whether some pairs may be missed; how many is measured.
         max_pairs: Stop where there are more.
         found_before: Pairs that count too.
+        devices: Where torch compares, such as "cuda:0"; without any numpy does, on all processors.
         block_rows: Rows compared together, times `block_columns`; they change no result.
         bytes_of_coordinates: What the coordinates of one row may take in memory; more helps where few axes tell little.
         progress: Called with comparisons done and all that are to be done.
@@ -85,14 +91,15 @@ def find_pairs(
         TooManyPairsError: By a sample, or by what was found so far.
     """
     check_threshold(threshold)
+    rows_together, columns_together = torch_comparison.BLOCK if devices else BLOCK
     search = PairSearch(
         threshold,
         max_pairs,
         found_before,
-        (block_rows, block_columns),
+        (block_rows or rows_together, block_columns or columns_together),
         bytes_of_coordinates,
-        Comparison,
-        len(os.sched_getaffinity(0)),
+        partial(TorchComparison, devices=devices) if devices else Comparison,
+        torch_comparison.THREADS_OF_A_DEVICE * len(devices) or processors(),
     )
     given = np.arange(len(vectors)) if among is None else among
     rows = given[with_direction(vectors, given)]
@@ -100,7 +107,7 @@ def find_pairs(
     if len(rows) < 2:
         return as_pairs(no_pairs(), skipped)
     # One product a thread of ours: BLAS's own threads wait for each other, spinning, longer than such short products take.
-    with threadpool_limits(1, user_api="blas"):
+    with threadpool_limits(1, user_api="blas"), float32_products(devices):
         plan = plan_pairs(vectors, rows, search.threshold, search.bytes_of_coordinates)
         refuse_too_many(search, plan.expected_pairs, "by a sample", about=True)
         projected = project_rows(vectors, rows, search.threshold, plan)
@@ -126,14 +133,17 @@ def cross_pairs(
     some, others = (rows[with_direction(vectors, rows)] for rows in (some, others))
     if not len(some) or not len(others):
         return no_pairs()
-    search = PairSearch(
-        threshold, max_pairs, 0, BLOCK, bytes_of_coordinates, Comparison, len(os.sched_getaffinity(0))
-    )
+    search = PairSearch(threshold, max_pairs, 0, BLOCK, bytes_of_coordinates, Comparison, processors())
     rows = np.concatenate([some, others])
     with threadpool_limits(1, user_api="blas"):
         plan = plan_pairs(vectors, rows, threshold, bytes_of_coordinates)
         comparison = Comparison(vectors, threshold, project_rows(vectors, rows, threshold, plan))
         return run_partition(CrossPartition(comparison, len(some), BLOCK), search, progress)
+
+
+def processors() -> int:
+    """Return how many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def with_direction(vectors: Halves, rows: Indices) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """Find pairs so that a run which was killed goes on where it was: rows that changed since are compared with all others."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +75,7 @@ def find_pairs_again(
     checkpoint: Checkpoint,
     *,
     max_pairs: int,
+    devices: Sequence[str] = (),
     progress: Progress,
     resumed: Callable[[Resumed], None] = lambda where: None,
 ) -> Pairs:
@@ -91,7 +92,7 @@ def find_pairs_again(
     try:
         done = checkpoint.read()
         if done is not None and len(done.finished):
-            found = _go_on(rows, threshold, checkpoint, done, max_pairs, progress, resumed)
+            found = _go_on(rows, threshold, checkpoint, done, max_pairs, devices, progress, resumed)
             if found is not None:
                 checkpoint.remove()
                 return found
@@ -99,6 +100,7 @@ def find_pairs_again(
             rows.vectors,
             threshold,
             max_pairs=max_pairs,
+            devices=devices,
             bytes_of_coordinates=rows.bytes_of_coordinates,
             progress=progress,
             finished=_Recorder(checkpoint, rows, None),
@@ -115,6 +117,7 @@ def _go_on(
     checkpoint: Checkpoint,
     done: Done,
     max_pairs: int,
+    devices: Sequence[str],
     progress: Progress,
     resumed: Callable[[Resumed], None],
 ) -> Pairs | None:
@@ -155,6 +158,7 @@ def _go_on(
         rows.vectors,
         threshold,
         max_pairs=max_pairs,
+        devices=devices,
         bytes_of_coordinates=rows.bytes_of_coordinates,
         among=np.setdiff1d(every, finished, assume_unique=True),
         found_before=len(before[0]) + len(across[0]),

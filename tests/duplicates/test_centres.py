@@ -25,7 +25,8 @@ def clustered(seed: int, rows: int, clusters: int, spread: float) -> Halves:
     vectors = inner @ np.linalg.qr(random.normal(size=(48, 12)))[0].T + random.normal(size=(rows, 48)) / 100
     near = random.integers(rows, size=rows // 10)
     vectors[: len(near)] = vectors[near] + random.normal(size=(len(near), 48)) / 20
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    halves: Halves = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    return halves
 
 
 def brute_force(vectors: Halves, threshold: float) -> Keys:
@@ -115,11 +116,11 @@ def test_fast_takes_few_rows(rows: int) -> None:
 
 
 def test_a_reach_has_a_margin_and_more_of_it_where_few_pairs_tell() -> None:
-    many = np.linspace(0, 0.2, 100, dtype=np.float32)
+    many = np.linspace(0, 0.2, 100).astype(np.float32)
     assert choose_reach(many) == pytest.approx(0.26)
     assert choose_reach(many[-10:]) == pytest.approx(0.4)
-    assert choose_reach(many[:0]) > choose_reach(many / 10)
-    assert choose_reach(many * 5) == 1
+    assert choose_reach(many[:0]) > choose_reach(many / np.float32(10))
+    assert choose_reach(many * np.float32(5)) == 1
 
 
 def test_rows_are_compared_with_others_and_not_among_themselves() -> None:

@@ -242,7 +242,8 @@ def test_a_killed_command_goes_on_and_says_so(
     collection = make_photos(connection, rows=6000)
     connection.execute(
         "INSERT INTO imgvec.photo_test_embedding (id, embedding, version, content_hash, precision)"
-        " SELECT i, ARRAY[cos(a) * cos(a / 9), sin(a) * cos(a / 9), sin(a / 9)]::real[]::vector::halfvec, 1, sha256(i::text::bytea), 'fp32'"
+        " SELECT i, ARRAY[cos(a) * cos(a / 9), sin(a) * cos(a / 9), sin(a / 9)]::real[]::vector::halfvec, 1,"
+        " sha256(i::text::bytea), 'fp32'"
         " FROM generate_series(1, 6000) AS i, LATERAL (SELECT (i / 2) * 0.002 AS a)"
     )
     monkeypatch.setenv("IMGVEC_DSN", database)

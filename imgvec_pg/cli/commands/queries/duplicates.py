@@ -77,6 +77,13 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
     is_flag=True,
     help="Compare all again, instead of going on where a run that was killed has been.",
 )
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="DEVICE",
+    help="Where to compare: cpu, cuda (all GPUs, each with its share of the rows) or cuda:0.",
+)
 @json_option
 @dsn_option
 def duplicates(
@@ -88,6 +95,7 @@ def duplicates(
     max_pairs: int,
     exact: bool,
     restart: bool,
+    device: str,
     as_json: bool,
     dsn: str,
 ) -> None:
@@ -107,7 +115,7 @@ def duplicates(
       imgvec duplicates photo_clip
       imgvec duplicates photo_clip --threshold 0.97 --keep pixels --keep "uploaded_at ASC"
     """
-    search = DuplicateSearch(threshold, where, keep, memory, max_pairs, not exact, restart)
+    search = DuplicateSearch(threshold, where, keep, memory, max_pairs, not exact, restart, device)
     with (
         connect(dsn, application_name="imgvec duplicates") as connection,
         connect(dsn, application_name="imgvec duplicates (lock)") as guard,
