@@ -37,9 +37,13 @@ def spectrum(rows: int) -> npt.NDArray[np.float32]:
     scales = np.sqrt(1 / np.arange(1, DIMENSIONS + 1))
     scales /= np.linalg.norm(scales)
     mean = random.normal(size=DIMENSIONS)
-    vectors = random.standard_normal((rows, DIMENSIONS), dtype=np.float32) * scales.astype(np.float32)
-    vectors += (mean / np.linalg.norm(mean)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = random.standard_normal((rows, DIMENSIONS), dtype=np.float32)
+    for first in range(0, rows, BLOCK):
+        block = vectors[first : first + BLOCK]
+        block *= scales.astype(np.float32)
+        block += (mean / np.linalg.norm(mean)).astype(np.float32)
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+    return vectors
 
 
 def planted(vectors: npt.NDArray[np.float32]) -> Halves:
@@ -49,7 +53,11 @@ def planted(vectors: npt.NDArray[np.float32]) -> Halves:
     noise = random.standard_normal((count, DIMENSIONS), dtype=np.float32) / np.float32(np.sqrt(DIMENSIONS))
     noise *= random.uniform(0, 0.4, size=(count, 1)).astype(np.float32)
     vectors[-count:] = vectors[random.integers(0, len(vectors) - count, count)] + noise
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    halves = np.empty(vectors.shape, dtype=np.float16)
+    for first in range(0, len(vectors), BLOCK):
+        block = vectors[first : first + BLOCK]
+        halves[first : first + BLOCK] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    return halves
 
 
 def make(kind: str, rows: int) -> Halves:

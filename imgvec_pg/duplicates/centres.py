@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imgvec_pg.duplicates.comparison import Projected
+from imgvec_pg.duplicates.plan import VISITS_SHARE
 from imgvec_pg.duplicates.projection import UNIT_ROUNDOFF, Floats
 
 Indices = npt.NDArray[np.intp]
@@ -142,7 +143,7 @@ def bytes_of_visits(rows: int, cells: int) -> int:
 def centre_count(rows: int, most_bytes: int) -> int:
     """Return how many centres there shall be, 1 at least, within the memory for each row's visits."""
     count = max(1, min(int(CENTRES_OF_ROOT * rows**0.5), rows))
-    while count > 1 and bytes_of_visits(1, count) > most_bytes:
+    while count > 1 and bytes_of_visits(1, count) > VISITS_SHARE * most_bytes:
         count //= 2
     return count
 

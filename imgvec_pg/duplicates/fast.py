@@ -1,5 +1,6 @@
 """Find most pairs fast: rows visit cells only as far as pairs of a sample take, and another sample tells what was missed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,21 +44,24 @@ class SampledPairs:
     second: Indices
 
 
-def sample_pairs(comparison: Comparison, seed: int, block_rows: int, block_columns: int) -> SampledPairs:
-    """Compare some rows with all others.
+def sample_pairs(
+    vectors: Halves, projected: Projected, search: PairSearch, seeds: Sequence[int]
+) -> list[SampledPairs]:
+    """Compare some rows with all others, others for each seed."""
+    comparison = search.compare(vectors, search.threshold, projected)
+    return [_sample(comparison, seed, search.block) for seed in seeds]
 
-    Args:
-        comparison: Of rows in ascending order.
-    """
-    count = len(comparison.rows)
+
+def _sample(comparison: Comparison, seed: int, block: tuple[int, int]) -> SampledPairs:
+    (rows, columns), count = block, len(comparison.rows)
     places = np.random.default_rng(seed).choice(count, min(SAMPLE_ROWS, count), replace=False)
-    found = []
-    for low in range(0, count, block_columns):
-        for first in range(0, len(places), block_rows):
-            found.append(
-                comparison.pairs_of(places[first : first + block_rows], low, min(low + block_columns, count))
-            )
-    pairs = joined(found)
+    pairs = joined(
+        [
+            comparison.pairs_of(places[first : first + rows], low, min(low + columns, count))
+            for low in range(0, count, columns)
+            for first in range(0, len(places), rows)
+        ]
+    )
     return SampledPairs(
         pairs, np.searchsorted(comparison.rows, pairs[0]), np.searchsorted(comparison.rows, pairs[1])
     )
@@ -98,8 +102,7 @@ def fast_pairs(
         where the sample has none. The search was exact where both are None.
     """
     centres = centres_of(projected, search.bytes_of_coordinates)
-    whole = search.compare(vectors, search.threshold, projected)
-    samples = [sample_pairs(whole, seed, *search.block) for seed in range(2)]
+    samples = sample_pairs(vectors, projected, search, (0, 1))
     taken = reach_taken(projected, centres, samples[0])
     for attempt in range(1, TRIES + 1):
         reach = choose_reach(taken)
@@ -111,7 +114,7 @@ def fast_pairs(
         if recall is None or recall >= TARGET:
             return joined([found, *(sample.found for sample in samples)]), len(check.first), recall
         taken = np.concatenate([taken, reach_taken(projected, centres, check)])
-        samples.append(sample_pairs(whole, attempt + 1, *search.block))
+        samples += sample_pairs(vectors, projected, search, (attempt + 1,))
     partition = exact_partition(vectors, projected, search)
     return run_partition(partition, search, progress, finished), None, None
 
