@@ -17,12 +17,15 @@ Halves = npt.NDArray[np.float16]
 Keys = set[tuple[int, int]]
 
 
-def clustered(seed: int, rows: int, clusters: int, spread: float) -> Halves:
-    """Clusters in 12 dimensions turned into 48, and noise; a tenth are others with a little noise."""
+def clustered(seed: int, rows: int, clusters: int, spread: float, inner_dimensions: int = 12) -> Halves:
+    """Clusters in some dimensions turned into 48, and noise; a tenth are others with a little noise."""
     random = np.random.default_rng(seed)
-    inner = random.normal(size=(clusters, 12))[random.integers(clusters, size=rows)]
-    inner = inner + random.normal(size=(rows, 12)) * spread
-    vectors = inner @ np.linalg.qr(random.normal(size=(48, 12)))[0].T + random.normal(size=(rows, 48)) / 100
+    inner = random.normal(size=(clusters, inner_dimensions))[random.integers(clusters, size=rows)]
+    inner = inner + random.normal(size=inner.shape) * spread
+    vectors = (
+        inner @ np.linalg.qr(random.normal(size=(48, inner_dimensions)))[0].T
+        + random.normal(size=(rows, 48)) / 100
+    )
     near = random.integers(rows, size=rows // 10)
     vectors[: len(near)] = vectors[near] + random.normal(size=(len(near), 48)) / 20
     halves: Halves = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
@@ -46,12 +49,14 @@ def keys(first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]) -> Keys:
     rows=st.integers(2, 300),
     centres=st.integers(1, 40),
     spread=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+    # Of two dimensions pairs lie straight across borders.
+    inner=st.sampled_from([2, 12]),
     threshold=st.sampled_from([0.3, 0.9, 0.97, 1.0]),
 )
 def test_visits_as_far_as_pairs_reach_miss_none(
-    seed: int, rows: int, centres: int, spread: float, threshold: float
+    seed: int, rows: int, centres: int, spread: float, inner: int, threshold: float
 ) -> None:
-    vectors = clustered(seed, rows, 7, spread)
+    vectors = clustered(seed, rows, 7, spread, inner)
     every = np.arange(rows)
     projected = project_rows(vectors, every, threshold, plan_pairs(vectors, every, threshold))
     found = find_centres(projected.fine, min(centres, rows))

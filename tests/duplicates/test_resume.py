@@ -116,9 +116,12 @@ def test_after_any_kills_and_changes_the_pairs_are_those_of_one_moment(
                 assert same(found, find_pairs(as_rows(state).vectors, 0.95)) and not path.exists()
             except KilledError:
                 assert path.stat().st_mode & 0o077 == 0
-                if torn_bytes % 2:
-                    # A machine that went down: what was written last is not all there.
-                    os.truncate(path, max(0, path.stat().st_size - torn_bytes))
+                if torn_bytes % 3:
+                    # A machine that went down: what was written last is not there, or zeros.
+                    size = path.stat().st_size
+                    os.truncate(path, max(0, size - torn_bytes))
+                    if torn_bytes % 3 == 2:
+                        os.truncate(path, size)
             change(random, state, changes)
         found, _ = search(as_rows(state), Checkpoint(path, 0.95))
     assert same(found, find_pairs(as_rows(state).vectors, 0.95))
@@ -195,6 +198,24 @@ def test_a_short_run_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         search(as_rows(state), Checkpoint(tmp_path / "folder" / "checkpoint", 0.95), kill_after=4)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_appended_behind_a_torn_record_can_be_read(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "checkpoint", 0.95)
+    known = digests([b"1", b"2", b"3"], np.eye(3, dtype=np.float16), np.arange(3))
+    checkpoint.begin()
+    checkpoint.append(known, np.arange(0))
+    checkpoint.append(known[:0], np.array([1]))
+    checkpoint.append(known[:0], np.array([0, 2]))
+    checkpoint.close()
+    os.truncate(checkpoint.path, checkpoint.path.stat().st_size - 3)
+    torn = checkpoint.read()
+    assert torn is not None and torn.finished.tolist() == [1]
+    checkpoint.begin(torn.whole_bytes)
+    checkpoint.append(known[:0], np.array([2]))
+    checkpoint.close()
+    again = checkpoint.read()
+    assert again is not None and again.finished.tolist() == [1, 2] and len(again.known) == 3
 
 
 def test_digests_tell_rows_by_key_and_vector() -> None:
