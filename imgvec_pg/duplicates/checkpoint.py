@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from imgvec_pg.duplicates.comparison import Found, joined, no_pairs
+from imgvec_pg.duplicates.pair_search.comparison import Found, joined, no_pairs
 
 Digests = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.intp]

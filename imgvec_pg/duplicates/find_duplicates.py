@@ -10,10 +10,10 @@ from imgvec_pg.database.connect import Connection, needing, vector_schema
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.duplicates.checkpoint import Checkpoint
 from imgvec_pg.duplicates.keeper import KeepRule, keep_rules
+from imgvec_pg.duplicates.pair_search.torch_comparison import torch_devices
 from imgvec_pg.duplicates.pairs import Pairs, check_threshold, find_pairs
 from imgvec_pg.duplicates.relations import WrittenDuplicates, only_search, prepare_relations, write_duplicates
 from imgvec_pg.duplicates.resume import Resumed, find_pairs_again
-from imgvec_pg.duplicates.torch_comparison import torch_devices
 from imgvec_pg.duplicates.vector_rows import VectorRows, own_sql, read_vectors
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.code_of_others import refuse_code_of_others

@@ -1,7 +1,7 @@
 """All pairs of vectors at a cosine similarity or above: exactly, or fast with a measured recall."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from imgvec_pg.duplicates import torch_comparison
-from imgvec_pg.duplicates.comparison import Comparison, Found, no_pairs, project_rows
-from imgvec_pg.duplicates.comparison import similarities as similarities
-from imgvec_pg.duplicates.fast import fast_pairs
-from imgvec_pg.duplicates.partition import CrossPartition
-from imgvec_pg.duplicates.plan import COORDINATE_BYTES, plan_pairs
-from imgvec_pg.duplicates.projection import Halves
-from imgvec_pg.duplicates.scheduling import (
+from imgvec_pg.duplicates.pair_search import torch_comparison
+from imgvec_pg.duplicates.pair_search.comparison import Comparison, Found, no_pairs, project_rows
+from imgvec_pg.duplicates.pair_search.comparison import similarities as similarities
+from imgvec_pg.duplicates.pair_search.fast import fast_pairs
+from imgvec_pg.duplicates.pair_search.partition import CrossPartition
+from imgvec_pg.duplicates.pair_search.scheduling import (
     Finished,
     PairSearch,
     Progress,
@@ -24,8 +22,10 @@ from imgvec_pg.duplicates.scheduling import (
     refuse_too_many,
     run_partition,
 )
-from imgvec_pg.duplicates.scheduling import TooManyPairsError as TooManyPairsError
-from imgvec_pg.duplicates.torch_comparison import TorchComparison, float32_products
+from imgvec_pg.duplicates.pair_search.scheduling import TooManyPairsError as TooManyPairsError
+from imgvec_pg.duplicates.pair_search.torch_comparison import TorchComparison, float32_products
+from imgvec_pg.duplicates.plan import COORDINATE_BYTES, plan_pairs
+from imgvec_pg.duplicates.projection import Halves
 from imgvec_pg.errors import UsageError
 
 Indices = npt.NDArray[np.intp]
@@ -91,16 +91,9 @@ def find_pairs(
         TooManyPairsError: By a sample, or by what was found so far.
     """
     check_threshold(threshold)
-    rows_together, columns_together = torch_comparison.BLOCK if devices else BLOCK
-    search = PairSearch(
-        threshold,
-        max_pairs,
-        found_before,
-        (block_rows or rows_together, block_columns or columns_together),
-        bytes_of_coordinates,
-        partial(TorchComparison, devices=devices) if devices else Comparison,
-        torch_comparison.THREADS_OF_A_DEVICE * len(devices) or processors(),
-    )
+    compare, threads, block = _means(devices)
+    block = block_rows or block[0], block_columns or block[1]
+    search = PairSearch(threshold, max_pairs, found_before, block, bytes_of_coordinates, compare, threads)
     given = np.arange(len(vectors)) if among is None else among
     rows = given[with_direction(vectors, given)]
     skipped = len(given) - len(rows)
@@ -139,6 +132,14 @@ def cross_pairs(
         plan = plan_pairs(vectors, rows, threshold, bytes_of_coordinates)
         comparison = Comparison(vectors, threshold, project_rows(vectors, rows, threshold, plan))
         return run_partition(CrossPartition(comparison, len(some), BLOCK), search, progress)
+
+
+def _means(devices: Sequence[str]) -> tuple[Callable[..., Comparison], int, tuple[int, int]]:
+    """Return what compares, in how many threads, and how many rows and columns together."""
+    if not devices:
+        return Comparison, processors(), BLOCK
+    threads = torch_comparison.THREADS_OF_A_DEVICE * len(devices)
+    return partial(TorchComparison, devices=devices), threads, torch_comparison.BLOCK
 
 
 def processors() -> int:

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from imgvec_pg.duplicates.checkpoint import Checkpoint, Digests, digests, places_of
 from imgvec_pg.duplicates.checkpoint import Progress as Done
-from imgvec_pg.duplicates.comparison import Found, joined
+from imgvec_pg.duplicates.pair_search.comparison import Found, joined
+from imgvec_pg.duplicates.pair_search.scheduling import Progress
 from imgvec_pg.duplicates.pairs import Pairs, as_pairs, cross_pairs, find_pairs
-from imgvec_pg.duplicates.scheduling import Progress
 from imgvec_pg.duplicates.vector_rows import VectorRows
 
 Indices = npt.NDArray[np.intp]

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgvec_pg.duplicates.centres import CentreCells, find_centres
-from imgvec_pg.duplicates.comparison import Comparison, project_rows
-from imgvec_pg.duplicates.fast import choose_reach
+from imgvec_pg.duplicates.pair_search.centres import CentreCells, find_centres
+from imgvec_pg.duplicates.pair_search.comparison import Comparison, project_rows
+from imgvec_pg.duplicates.pair_search.fast import choose_reach
+from imgvec_pg.duplicates.pair_search.partition import CentrePartition
 from imgvec_pg.duplicates.pairs import cross_pairs, find_pairs
-from imgvec_pg.duplicates.partition import CentrePartition
 from imgvec_pg.duplicates.plan import plan_pairs
 
 Halves = npt.NDArray[np.float16]

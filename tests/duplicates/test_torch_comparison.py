@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from imgvec_pg.duplicates.pair_search.torch_comparison import torch_devices
 from imgvec_pg.duplicates.pairs import Pairs, find_pairs
-from imgvec_pg.duplicates.torch_comparison import torch_devices
 from imgvec_pg.errors import ModelError, UsageError
 
 pytest.importorskip("torch")

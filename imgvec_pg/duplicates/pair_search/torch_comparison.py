@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from imgvec_pg.duplicates.comparison import Comparison, Projected
+from imgvec_pg.duplicates.pair_search.comparison import Comparison, Projected
 from imgvec_pg.duplicates.projection import Halves
 from imgvec_pg.embedding.runtime import require_models_extra, resolve_device
 

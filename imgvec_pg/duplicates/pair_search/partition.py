@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imgvec_pg.duplicates.cells import Cells
-from imgvec_pg.duplicates.centres import CentreCells
-from imgvec_pg.duplicates.comparison import Comparison, Found, joined
+from imgvec_pg.duplicates.pair_search.centres import CentreCells
+from imgvec_pg.duplicates.pair_search.comparison import Comparison, Found, joined
 
 Indices = npt.NDArray[np.intp]
 

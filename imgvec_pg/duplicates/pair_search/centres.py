@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from imgvec_pg.duplicates.comparison import Projected
+from imgvec_pg.duplicates.pair_search.comparison import Projected
 from imgvec_pg.duplicates.plan import VISITS_SHARE
 from imgvec_pg.duplicates.projection import UNIT_ROUNDOFF, Floats
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from imgvec_pg.duplicates.centres import ROWS_TOGETHER, Centres, centres_of, share_of_pairs
-from imgvec_pg.duplicates.comparison import Comparison, Found, Projected, joined
-from imgvec_pg.duplicates.projection import Floats, Halves
-from imgvec_pg.duplicates.scheduling import (
+from imgvec_pg.duplicates.pair_search.centres import ROWS_TOGETHER, Centres, centres_of, share_of_pairs
+from imgvec_pg.duplicates.pair_search.comparison import Comparison, Found, Projected, joined
+from imgvec_pg.duplicates.pair_search.scheduling import (
     Finished,
     PairSearch,
     Progress,
@@ -17,6 +16,7 @@ from imgvec_pg.duplicates.scheduling import (
     exact_partition,
     run_partition,
 )
+from imgvec_pg.duplicates.projection import Floats, Halves
 
 Indices = npt.NDArray[np.intp]
 

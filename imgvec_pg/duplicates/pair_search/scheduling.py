@@ -9,9 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from imgvec_pg.duplicates.cells import make_cells
-from imgvec_pg.duplicates.centres import CentreCells, Centres, centres_of, share_of_pairs
-from imgvec_pg.duplicates.comparison import Comparison, Found, Projected, joined
-from imgvec_pg.duplicates.partition import BoxPartition, CentrePartition, Partition, cells_to_compare
+from imgvec_pg.duplicates.pair_search.centres import CentreCells, Centres, centres_of, share_of_pairs
+from imgvec_pg.duplicates.pair_search.comparison import Comparison, Found, Projected, joined
+from imgvec_pg.duplicates.pair_search.partition import (
+    BoxPartition,
+    CentrePartition,
+    Partition,
+    cells_to_compare,
+)
 from imgvec_pg.duplicates.projection import Halves
 from imgvec_pg.errors import UsageError
 
