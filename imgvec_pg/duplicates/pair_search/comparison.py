@@ -44,6 +44,11 @@ class Projected:
         """Return the rows in another order."""
         return Projected(self.rows[order], self.near[order], self.fine[order], self.near_most, self.fine_most)
 
+    def by_fine(self, order: Indices) -> "Projected":
+        """Return the rows in another order, with the finer coordinates only: within a cell the others discard little."""
+        fine = self.fine[order]
+        return Projected(self.rows[order], fine, fine, self.fine_most, self.fine_most)
+
 
 def project_rows(vectors: Halves, rows: Indices, threshold: float, plan: Plan) -> Projected:
     """Project rows to the axes of a plan."""

@@ -74,7 +74,7 @@ def centre_partition(
 ) -> CentrePartition:
     """Let rows visit the cells around centres for a part, the reach, of the distance within which rows are pairs."""
     cells = CentreCells(projected.fine, centres, float(np.sqrt(projected.fine_most)) * reach)
-    comparison = search.compare(vectors, search.threshold, projected.ordered(cells.order))
+    comparison = search.compare(vectors, search.threshold, projected.by_fine(cells.order))
     return CentrePartition(cells, comparison, reach >= 1, search.block)
 
 
