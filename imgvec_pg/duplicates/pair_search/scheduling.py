@@ -25,7 +25,9 @@ Progress = Callable[[int, int], None]
 Finished = Callable[[Indices, Found], None]
 
 WEIGHT_OF_CENTRES = 3
-"""What comparing a row with a centre costs, in comparisons of two rows."""
+"""What comparing a row with a centre costs, in comparisons of two rows of boxes."""
+WEIGHT_OF_VISITS = 2
+"""What comparing a row with a visitor costs, which is gathered first, and of more axes."""
 
 
 class TooManyPairsError(UsageError):
@@ -60,9 +62,8 @@ def exact_partition(vectors: Halves, projected: Projected, search: PairSearch) -
     count = len(projected.rows)
     _, work = cells_to_compare(boxes, projected.near_most)
     centres = centres_of(projected, search.bytes_of_coordinates)
-    by_centres = share_of_pairs(projected, centres, 1.0) * count**2 / 2 + WEIGHT_OF_CENTRES * count * len(
-        centres.places
-    )
+    by_centres = share_of_pairs(projected, centres, 1.0) * count**2 / 2 * WEIGHT_OF_VISITS
+    by_centres += WEIGHT_OF_CENTRES * count * len(centres.places)
     if by_centres < sum(work):
         return centre_partition(vectors, projected, search, centres, 1.0)
     comparison = search.compare(vectors, search.threshold, projected.ordered(boxes.order))
