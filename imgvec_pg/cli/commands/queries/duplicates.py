@@ -8,11 +8,13 @@ from contextlib import contextmanager
 import click
 
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
+from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.output.progress import LogLines, count_progress, stderr_console
 from imgvec_pg.cli.search.shared import where_option
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, FoundDuplicates, find_duplicates
 from imgvec_pg.duplicates.relations import deletion
+from imgvec_pg.duplicates.resume import Resumed
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.search_functions import RELATIONS
@@ -63,6 +65,25 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
     metavar="N",
     help="Refuse a threshold at which there are more pairs.",
 )
+@click.option(
+    "--exact/--fast",
+    "exact",
+    default=True,
+    help="Miss no pair, or compare rows within cells of neighbours only and say what share of a sample's pairs that found.  "
+    "[default: --exact]",
+)
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="Compare all again, instead of going on where a run that was killed has been.",
+)
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="DEVICE",
+    help="Where to compare: cpu, cuda (all GPUs, each with its share of the rows) or cuda:0.",
+)
 @json_option
 @dsn_option
 def duplicates(
@@ -72,6 +93,9 @@ def duplicates(
     keep: tuple[str, ...],
     memory: int,
     max_pairs: int,
+    exact: bool,
+    restart: bool,
+    device: str,
     as_json: bool,
     dsn: str,
 ) -> None:
@@ -81,6 +105,9 @@ def duplicates(
     imgvec.duplicate_group_COLLECTION (a row a picture: its group, and whether it is the one to keep), instead of what an
     earlier run found. In a group every picture is within the threshold of every other. Nothing of yours is deleted.
 
+    A run that was killed, and that had compared for more than a few seconds, goes on where it was when you start it again, with
+    the rows as they are by then.
+
     Pairs that somebody decided with imgvec.decide_duplicate() do not come back.
 
     \b
@@ -88,7 +115,7 @@ def duplicates(
       imgvec duplicates photo_clip
       imgvec duplicates photo_clip --threshold 0.97 --keep pixels --keep "uploaded_at ASC"
     """
-    search = DuplicateSearch(threshold, where, keep, memory, max_pairs)
+    search = DuplicateSearch(threshold, where, keep, memory, max_pairs, not exact, restart, device)
     with (
         connect(dsn, application_name="imgvec duplicates") as connection,
         connect(dsn, application_name="imgvec duplicates (lock)") as guard,
@@ -100,7 +127,9 @@ def duplicates(
             count_progress(stderr_console(), f"{collection.name}: reading, then comparing rows") as read,
             comparison_progress() as compared,
         ):
-            found = find_duplicates(connection, guard, collection, search, read=read, compared=compared)
+            found = find_duplicates(
+                connection, guard, collection, search, read=read, compared=compared, resumed=tell_resumed
+            )
         seconds = time.monotonic() - begun
     if as_json:
         echo_json(as_object(collection, search, found, seconds))
@@ -124,6 +153,16 @@ def comparison_progress() -> Iterator[Callable[[int, int], None]]:
     yield show
 
 
+def tell_resumed(where: Resumed) -> None:
+    """Say that a run goes on where one that was stopped has been."""
+    say(
+        f"going on where a run that was stopped has been: {counted(where.finished, 'row')} compared with all others, "
+        f"{where.changed:,} new or changed since; --restart begins anew",
+        finished=where.finished,
+        changed=where.changed,
+    )
+
+
 def as_object(
     collection: Collection, search: DuplicateSearch, found: FoundDuplicates, seconds: float
 ) -> dict[str, object]:
@@ -139,6 +178,8 @@ def as_object(
         "failed": found.failed,
         "without_direction": found.skipped,
         "changed_meanwhile": found.written.changed,
+        "recall": 1.0 if found.checked is None else found.recall,
+        "recall_measured_by": found.checked,
         "seconds": round(seconds, 2),
         "pair_relation": f"imgvec.{RELATIONS['duplicate_view'].format(collection.name)}",
         "group_relation": f"imgvec.{RELATIONS['duplicate_group_view'].format(collection.name)}",
@@ -153,6 +194,8 @@ def report(collection: Collection, search: DuplicateSearch, found: FoundDuplicat
         f"{collection.name}: {counted(written.pairs, 'pair')} at cosine similarity {search.threshold:g} or above among "
         f"{counted(found.rows, 'row')}; {counted(written.groups, 'group')} of {counted(written.members, 'row')}; {seconds:.1f} s"
     )
+    if found.checked is not None:
+        click.echo(f"  {measured_recall(found.checked, found.recall)}")
     if found.queued or found.failed:
         click.echo(
             f"  not compared: {found.queued:,} queued, {found.failed:,} failed; see imgvec status, and run this again after "
@@ -172,3 +215,13 @@ def report(collection: Collection, search: DuplicateSearch, found: FoundDuplicat
     )
     click.echo(f"  pairs are in {pairs}, groups in {groups}: join them by the key")
     click.echo(f"  nothing was deleted; what is not kept goes with: {deletion(collection)}")
+
+
+def measured_recall(pairs: int, recall: float | None) -> str:
+    """Say what a fast search may have missed."""
+    if recall is None:
+        return "--fast: no sampled row has a pair, so what share of all pairs was found is not known; --exact misses none"
+    return (
+        f"--fast: found {recall:.2%} of {counted(pairs, 'pair')} of sampled rows, each compared with all others; "
+        "--exact misses none"
+    )
