@@ -1,4 +1,4 @@
-"""Sibling collections: others by the same model and with the same rendering, which may have a picture already."""
+"""Sibling collections: others by the same model, with the same rendering and bands, which may have a picture already."""
 
 import time
 
