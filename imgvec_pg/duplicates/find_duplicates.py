@@ -3,11 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from psycopg import sql
+
 from imgvec_pg.database.connect import Connection, needing, vector_schema
 from imgvec_pg.database.sql_templates import render
+from imgvec_pg.duplicates.incremental import follow_last_run
 from imgvec_pg.duplicates.keeper import KeepRule, keep_rules
 from imgvec_pg.duplicates.pairs import check_threshold, find_pairs
 from imgvec_pg.duplicates.relations import WrittenDuplicates, only_search, prepare_relations, write_duplicates
+from imgvec_pg.duplicates.run_state import RunState, add_seen, write_run
+from imgvec_pg.duplicates.sketch import make_sketch
 from imgvec_pg.duplicates.vector_rows import own_sql, read_vectors
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.code_of_others import refuse_code_of_others
@@ -26,6 +31,8 @@ class FoundDuplicates:
         failed: Rows that could not be embedded.
         skipped: Vectors without a direction.
         written: What is in the relations now.
+        compared: Rows that were compared with all others: all in a full run, in a following one those that were new or changed.
+        gone: Rows of the last run that are gone or changed; None where this was a full run.
     """
 
     rows: int
@@ -33,6 +40,8 @@ class FoundDuplicates:
     failed: int
     skipped: int
     written: WrittenDuplicates
+    compared: int
+    gone: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,7 @@ class DuplicateSearch:
         keep: Rules that choose the keeper of a group, as `keep_rules` takes them.
         memory_bytes: What the process may take, about.
         max_pairs: More are refused.
+        full: Compare all rows, even where a following run would do.
     """
 
     threshold: float = 0.95
@@ -52,6 +62,7 @@ class DuplicateSearch:
     keep: Sequence[str] = ()
     memory_bytes: int = 4 * 10**9
     max_pairs: int = 5_000_000
+    full: bool = False
 
 
 def find_duplicates(
@@ -63,7 +74,9 @@ def find_duplicates(
     read: Callable[[int], None] = lambda rows: None,
     compared: Progress = lambda done, total: None,
 ) -> FoundDuplicates:
-    """Find all pairs of near-duplicates of a collection and replace what its relations hold.
+    """Find all pairs of near-duplicates of a collection, so that its relations hold those and no others.
+
+    Where the last run was like this one, only what is new or changed since is compared; the result is the same.
 
     No transaction is open while rows are compared: rows that change meanwhile are left out and counted.
 
@@ -88,7 +101,28 @@ def find_duplicates(
         states = connection.execute(
             render("collection/count_states.sql", **collection.parts(vector_schema(connection)))
         ).fetchone()
-        _, queued, failed = states or (0, 0, 0)
+        queued, failed = map(int, states[1:] if states else (0, 0))
+        if not search.full:
+            followed = follow_last_run(
+                connection,
+                collection,
+                search.threshold,
+                search.where,
+                search.memory_bytes,
+                search.max_pairs,
+                rules,
+                queued + failed,
+            )
+            if followed is not None:
+                return FoundDuplicates(
+                    followed.rows,
+                    queued,
+                    failed,
+                    followed.skipped,
+                    followed.written,
+                    followed.new,
+                    followed.gone,
+                )
         rows = read_vectors(connection, collection, search.where, search.memory_bytes, read)
         pairs = find_pairs(
             rows.vectors,
@@ -97,8 +131,17 @@ def find_duplicates(
             bytes_of_coordinates=rows.bytes_of_coordinates,
             progress=compared,
         )
-        written = write_duplicates(connection, collection, rows, pairs, rules)
-    return FoundDuplicates(len(rows.keys), int(queued), int(failed), pairs.skipped, written)
+        sketch, coordinates = make_sketch(rows.vectors)
+        count = len(rows.keys)
+        run = RunState(search.threshold, search.where, count, count, sketch)
+
+        def note(parts: dict[str, sql.Composable]) -> None:
+            connection.execute(render("collection/empty_seen.sql", **parts))
+            add_seen(connection, parts, 0, rows.keys, rows.versions, rows.times, coordinates)
+            write_run(connection, parts, run, queued + failed)
+
+        written = write_duplicates(connection, collection, rows, pairs, rules, note)
+    return FoundDuplicates(count, queued, failed, pairs.skipped, written, count)
 
 
 def _refuse_code_of_others(

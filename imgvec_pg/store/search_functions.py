@@ -63,6 +63,9 @@ RELATIONS = {
     "duplicate_group_view": "duplicate_group_{}",
     "duplicate_pair_table": "{}_duplicate_pair",
     "duplicate_member_table": "{}_duplicate_member",
+    "duplicate_seen_table": "{}_duplicate_seen",
+    "duplicate_block_table": "{}_duplicate_block",
+    "duplicate_run_table": "{}_duplicate_run",
 }
 """`{parts}` of SQL files, and the names in the schema imgvec that they stand for."""
 

@@ -63,6 +63,9 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
     metavar="N",
     help="Refuse a threshold at which there are more pairs.",
 )
+@click.option(
+    "--full", is_flag=True, help="Compare all rows, not only what is new or changed since the last run."
+)
 @json_option
 @dsn_option
 def duplicates(
@@ -72,6 +75,7 @@ def duplicates(
     keep: tuple[str, ...],
     memory: int,
     max_pairs: int,
+    full: bool,
     as_json: bool,
     dsn: str,
 ) -> None:
@@ -81,6 +85,9 @@ def duplicates(
     imgvec.duplicate_group_COLLECTION (a row a picture: its group, and whether it is the one to keep), instead of what an
     earlier run found. In a group every picture is within the threshold of every other. Nothing of yours is deleted.
 
+    Run again at the same threshold, or a higher one, it compares only rows that are new or changed since the last run
+    with all others, and takes away the pairs of those that went: the result is that of comparing all.
+
     Pairs that somebody decided with imgvec.decide_duplicate() do not come back.
 
     \b
@@ -88,7 +95,7 @@ def duplicates(
       imgvec duplicates photo_clip
       imgvec duplicates photo_clip --threshold 0.97 --keep pixels --keep "uploaded_at ASC"
     """
-    search = DuplicateSearch(threshold, where, keep, memory, max_pairs)
+    search = DuplicateSearch(threshold, where, keep, memory, max_pairs, full)
     with (
         connect(dsn, application_name="imgvec duplicates") as connection,
         connect(dsn, application_name="imgvec duplicates (lock)") as guard,
@@ -132,6 +139,9 @@ def as_object(
         "collection": collection.name,
         "threshold": search.threshold,
         "rows": found.rows,
+        "compared": "all" if found.gone is None else "changes",
+        "rows_compared": found.compared,
+        "rows_gone": found.gone,
         "pairs": found.written.pairs,
         "groups": found.written.groups,
         "rows_in_groups": found.written.members,
@@ -153,6 +163,11 @@ def report(collection: Collection, search: DuplicateSearch, found: FoundDuplicat
         f"{collection.name}: {counted(written.pairs, 'pair')} at cosine similarity {search.threshold:g} or above among "
         f"{counted(found.rows, 'row')}; {counted(written.groups, 'group')} of {counted(written.members, 'row')}; {seconds:.1f} s"
     )
+    if found.gone is not None:
+        click.echo(
+            f"  since the last run: {counted(found.compared, 'row')} new or changed, and compared with all; "
+            f"{found.gone:,} gone or changed"
+        )
     if found.queued or found.failed:
         click.echo(
             f"  not compared: {found.queued:,} queued, {found.failed:,} failed; see imgvec status, and run this again after "
