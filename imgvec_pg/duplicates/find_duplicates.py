@@ -7,6 +7,7 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, needing, vector_schema
 from imgvec_pg.database.sql_templates import render
+from imgvec_pg.duplicates.against import compare_across, prepare_against, require_same_model, write_across
 from imgvec_pg.duplicates.incremental import follow_last_run
 from imgvec_pg.duplicates.keeper import KeepRule, keep_rules
 from imgvec_pg.duplicates.pairs import check_threshold, find_pairs
@@ -102,8 +103,9 @@ def find_duplicates(
             render("collection/count_states.sql", **collection.parts(vector_schema(connection)))
         ).fetchone()
         queued, failed = map(int, states[1:] if states else (0, 0))
+        found = None
         if not search.full:
-            followed = follow_last_run(
+            found = follow_last_run(
                 connection,
                 collection,
                 search.threshold,
@@ -113,35 +115,91 @@ def find_duplicates(
                 rules,
                 queued + failed,
             )
-            if followed is not None:
-                return FoundDuplicates(
-                    followed.rows,
-                    queued,
-                    failed,
-                    followed.skipped,
-                    followed.written,
-                    followed.new,
-                    followed.gone,
-                )
-        rows = read_vectors(connection, collection, search.where, search.memory_bytes, read)
-        pairs = find_pairs(
-            rows.vectors,
-            search.threshold,
-            max_pairs=search.max_pairs,
-            bytes_of_coordinates=rows.bytes_of_coordinates,
-            progress=compared,
-        )
-        sketch, coordinates = make_sketch(rows.vectors)
-        count = len(rows.keys)
-        run = RunState(search.threshold, search.where, count, count, sketch)
+        if found is None:
+            return _compare_all(connection, collection, search, rules, (queued, failed), read, compared)
+    return FoundDuplicates(found.rows, queued, failed, found.skipped, found.written, found.new, found.gone)
 
-        def note(parts: dict[str, sql.Composable]) -> None:
-            connection.execute(render("collection/empty_seen.sql", **parts))
-            add_seen(connection, parts, 0, rows.keys, rows.versions, rows.times, coordinates)
-            write_run(connection, parts, run, queued + failed)
 
-        written = write_duplicates(connection, collection, rows, pairs, rules, note)
-    return FoundDuplicates(count, queued, failed, pairs.skipped, written, count)
+def _compare_all(
+    connection: Connection,
+    collection: Collection,
+    search: DuplicateSearch,
+    rules: Sequence[KeepRule],
+    not_embedded: tuple[int, int],
+    read: Callable[[int], None],
+    compared: Progress,
+) -> FoundDuplicates:
+    """Compare all rows, and note them for a run that follows.
+
+    Args:
+        not_embedded: Rows queued, and failed.
+    """
+    rows = read_vectors(connection, collection, search.where, search.memory_bytes, read)
+    pairs = find_pairs(
+        rows.vectors,
+        search.threshold,
+        max_pairs=search.max_pairs,
+        bytes_of_coordinates=rows.bytes_of_coordinates,
+        progress=compared,
+    )
+    sketch, coordinates = make_sketch(rows.vectors)
+    count = len(rows.keys)
+    run = RunState(search.threshold, search.where, count, count, sketch)
+
+    def note(parts: dict[str, sql.Composable]) -> None:
+        connection.execute(render("collection/empty_seen.sql", **parts))
+        add_seen(connection, parts, 0, rows.keys, rows.versions, rows.times, coordinates)
+        write_run(connection, parts, run, sum(not_embedded))
+
+    written = write_duplicates(connection, collection, rows, pairs, rules, note)
+    return FoundDuplicates(count, *not_embedded, pairs.skipped, written, count)
+
+
+@dataclass(frozen=True)
+class FoundAcross:
+    """What a run against another collection found.
+
+    Attributes:
+        rows: Rows of the collection itself.
+        other_rows: Rows of the other.
+        pairs: Rows of the relation now.
+        changed: Rows of pairs that changed or went meanwhile.
+    """
+
+    rows: int
+    other_rows: int
+    pairs: int
+    changed: int
+
+
+def find_duplicates_across(
+    connection: Connection,
+    guard: Connection,
+    collection: Collection,
+    other: Collection,
+    search: DuplicateSearch,
+    *,
+    read: Callable[[int], None] = lambda rows: None,
+) -> FoundAcross:
+    """Find all near-duplicates that rows of a collection have in another of its model, and replace what their relation holds.
+
+    Args:
+        search: Its condition is over the collection's own source; rules, and `full`, mean nothing here.
+        read: Called with the rows of the other that were compared.
+
+    Raises:
+        UsageError: Models differ, an option is out of range, or too many pairs are near.
+        DatabaseError, CollectionError: As `find_duplicates`.
+    """
+    check_threshold(search.threshold)
+    require_same_model(connection, collection, other)
+    _refuse_code_of_others(connection, collection, search.where, ())
+    with only_search(guard, collection):
+        prepare_against(connection, collection, other)
+        rows = read_vectors(connection, collection, search.where, search.memory_bytes)
+        across = compare_across(connection, other, rows, search.threshold, search.max_pairs, read)
+        pairs, changed = write_across(connection, collection, other, rows, across)
+    return FoundAcross(len(rows.keys), across.compared, pairs, changed)
 
 
 def _refuse_code_of_others(

@@ -16,6 +16,7 @@ from imgvec_pg.duplicates.staging import distances_of, group_rows, stage
 from imgvec_pg.duplicates.vector_rows import VectorRows, own_sql
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.search_functions import RELATIONS, dropping_duplicates, relation_parts
 
 TRIES = 3
@@ -176,22 +177,14 @@ def duplicate_parts(collection: Collection, vector: str) -> dict[str, sql.Compos
     member = ("imgvec", RELATIONS["duplicate_member_table"].format(collection.name))
 
     def equal(left: str, right: tuple[str, ...], names: Sequence[str]) -> sql.Composed:
-        return sql.SQL(" AND ").join(
-            sql.SQL("{} OPERATOR({}.=) {}").format(
-                sql.Identifier(left, own), sql.Identifier(schema), sql.Identifier(*right, name)
-            )
-            for own, name, schema in zip(key.names, names, key.equality_schemas, strict=True)
-        )
+        return keys_equal(key, left, right, names)
 
     def listed(row: str, names: Sequence[str]) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier(row, name) for name in names)
 
     found: dict[str, sql.Composable] = {
         "other_keys": sql.SQL(", ").join(map(sql.Identifier, others)),
-        "other_key_definitions": sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_name))
-            for name, type_name in zip(others, key.source_types or key.type_names, strict=True)
-        ),
+        "other_key_definitions": key_definitions(key, others),
         "p_other_keys": listed("p", others),
         "e_equals_pair": equal("e", pair, key.names),
         "e_equals_other": equal("e", pair, others),
@@ -213,10 +206,32 @@ def duplicate_parts(collection: Collection, vector: str) -> dict[str, sql.Compos
     return {**collection.parts(vector), **tables, **found}
 
 
-def other_columns(names: Sequence[str]) -> list[str]:
-    """Return what the columns of the second key are called: "other_id" for "id"."""
+def keys_equal(key: KeySql, left: str, right: tuple[str, ...], names: Sequence[str]) -> sql.Composed:
+    """`left.a = right.other_a AND …`, with qualified operators."""
+    return sql.SQL(" AND ").join(
+        sql.SQL("{} OPERATOR({}.=) {}").format(
+            sql.Identifier(left, own), sql.Identifier(schema), sql.Identifier(*right, name)
+        )
+        for own, name, schema in zip(key.names, names, key.equality_schemas, strict=True)
+    )
+
+
+def key_definitions(key: KeySql, names: Sequence[str]) -> sql.Composed:
+    """Return the definitions of columns of a key's types, under other names."""
+    return sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_name))
+        for name, type_name in zip(names, key.source_types or key.type_names, strict=True)
+    )
+
+
+def other_columns(names: Sequence[str], beside: Sequence[str] = ()) -> list[str]:
+    """Return what the columns of the second key are called: "other_id" for "id".
+
+    Args:
+        beside: Columns of the first key, where that is another's.
+    """
     prefix = "other_"
-    while any(prefix + name in names for name in names):
+    while any(prefix + name in (*names, *beside) for name in names):
         prefix += "_"
     return [prefix + name for name in names]
 

@@ -3,10 +3,13 @@
 import numpy as np
 import psycopg
 import pytest
+from asking import answering
+from colorshop import make_shop, picture
 from photostore import as_role, embed, make_collection, make_photos, new_role
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.setup.text_relay import install_relay
 
 
 def at(degrees: float) -> list[float]:
@@ -80,3 +83,18 @@ def test_readers_are_counted_the_rows_they_see(connection: Connection) -> None:
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute(NEAR, ["[1,0,0]", 1.0, 3])
+
+
+def test_a_picture_is_checked_in_one_statement_as_it_comes_in(connection: Connection, database: str) -> None:
+    shop = make_shop(connection)
+    install_relay(connection)
+    check = (
+        "SELECT w.id, round(w.distance::numeric, 3) FROM imgvec.within_product_color("
+        "imgvec.embed_image('product_color', %s), 0.05) AS w"
+    )
+    with answering(database, shop):
+        assert connection.execute(check, [picture("red", (9, 9))]).fetchall() == [(1, 0)]
+        assert connection.execute(check, [picture("blue")]).fetchall() == [(5, 0)]
+    connection.execute("SET imgvec.text_timeout = '300 ms'")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="no worker of the model"):
+        connection.execute(check, [picture("red")])

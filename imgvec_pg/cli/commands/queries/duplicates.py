@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import click
 
@@ -11,7 +12,14 @@ from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.progress import LogLines, count_progress, stderr_console
 from imgvec_pg.cli.search.shared import where_option
 from imgvec_pg.database.connect import connect, require_schema
-from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, FoundDuplicates, find_duplicates
+from imgvec_pg.duplicates.against import against_names
+from imgvec_pg.duplicates.find_duplicates import (
+    DuplicateSearch,
+    FoundAcross,
+    FoundDuplicates,
+    find_duplicates,
+    find_duplicates_across,
+)
 from imgvec_pg.duplicates.relations import deletion
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
@@ -66,6 +74,11 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
 @click.option(
     "--full", is_flag=True, help="Compare all rows, not only what is new or changed since the last run."
 )
+@click.option(
+    "--against",
+    metavar="OTHER",
+    help="Compare with the rows of another collection of the same model instead: an upload with the archive.",
+)
 @json_option
 @dsn_option
 def duplicates(
@@ -76,6 +89,7 @@ def duplicates(
     memory: int,
     max_pairs: int,
     full: bool,
+    against: str | None,
     as_json: bool,
     dsn: str,
 ) -> None:
@@ -88,12 +102,15 @@ def duplicates(
     Run again at the same threshold, or a higher one, it compares only rows that are new or changed since the last run
     with all others, and takes away the pairs of those that went: the result is that of comparing all.
 
+    With --against pairs of a row of COLLECTION and one of OTHER are written to imgvec.duplicate_COLLECTION_against_OTHER.
+
     Pairs that somebody decided with imgvec.decide_duplicate() do not come back.
 
     \b
     Example:
       imgvec duplicates photo_clip
       imgvec duplicates photo_clip --threshold 0.97 --keep pixels --keep "uploaded_at ASC"
+      imgvec duplicates upload_clip --against photo_clip
     """
     search = DuplicateSearch(threshold, where, keep, memory, max_pairs, full)
     with (
@@ -103,6 +120,12 @@ def duplicates(
         require_schema(connection)
         collection = get_collection(connection, name)
         begun = time.monotonic()
+        if against is not None:
+            other = get_collection(connection, against)
+            with count_progress(stderr_console(), f"{other.name}: reading and comparing rows") as read:
+                across = find_duplicates_across(connection, guard, collection, other, search, read=read)
+            report_across(collection, other, search, across, time.monotonic() - begun, as_json)
+            return
         with (
             count_progress(stderr_console(), f"{collection.name}: reading, then comparing rows") as read,
             comparison_progress() as compared,
@@ -113,6 +136,29 @@ def duplicates(
         echo_json(as_object(collection, search, found, seconds))
     else:
         report(collection, search, found, seconds)
+
+
+def report_across(
+    collection: Collection,
+    other: Collection,
+    search: DuplicateSearch,
+    found: FoundAcross,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Print a run against another collection."""
+    relation = f"imgvec.{against_names(collection, other)[1]}"
+    if as_json:
+        told = {"collection": collection.name, "against": other.name, "threshold": search.threshold}
+        echo_json({**told, **asdict(found), "seconds": round(seconds, 2), "pair_relation": relation})
+        return
+    click.echo(
+        f"{collection.name} against {other.name}: {counted(found.pairs, 'pair')} at cosine similarity {search.threshold:g} or "
+        f"above, {counted(found.rows, 'row')} with {found.other_rows:,}; {seconds:.1f} s"
+    )
+    if found.changed:
+        click.echo(f"  changed meanwhile, and in no pair: {counted(found.changed, 'row')}; run this again")
+    click.echo(f"  pairs are in {relation}: join it by the keys")
 
 
 @contextmanager
