@@ -2,29 +2,27 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from pathlib import Path
 
 import click
 
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
-from imgvec_pg.cli.output.progress import LogLines, count_progress, stderr_console
+from imgvec_pg.cli.output.progress import count_progress, stderr_console
+from imgvec_pg.cli.search.explain_duplicates import as_object as explanation_as_object
+from imgvec_pg.cli.search.explain_duplicates import echo_explanation, write_examples
+from imgvec_pg.cli.search.report_duplicates import as_object, comparison_progress, report, report_across
 from imgvec_pg.cli.search.shared import where_option
-from imgvec_pg.database.connect import connect, require_schema
-from imgvec_pg.duplicates.against import against_names
+from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.duplicates.find_duplicates import (
     DuplicateSearch,
-    FoundAcross,
-    FoundDuplicates,
     find_duplicates,
     find_duplicates_across,
 )
-from imgvec_pg.duplicates.relations import deletion
+from imgvec_pg.duplicates.thresholds import default_threshold, explain_thresholds
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.operations.calibration import distance_at
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
-from imgvec_pg.store.search_functions import RELATIONS
-from imgvec_pg.text import counted
 
 UNITS = {"M": 10**6, "G": 10**9}
 
@@ -42,10 +40,8 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
 @click.option(
     "--threshold",
     type=float,
-    default=0.95,
-    show_default=True,
     metavar="T",
-    help="Cosine similarity from which on two pictures are a pair, above 0, up to 1.",
+    help="Cosine similarity from which on two pictures are a pair, above 0, up to 1.  [default: 0.95; without words 0.9]",
 )
 @where_option
 @click.option(
@@ -79,17 +75,43 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
     metavar="OTHER",
     help="Compare with the rows of another collection of the same model instead: an upload with the archive.",
 )
+@click.option(
+    "--max-percentile",
+    type=float,
+    metavar="P",
+    help="Instead of a threshold: nearer than all but P per cent of random pairs; imgvec calibrate measures them.",
+)
+@click.option(
+    "--explain", is_flag=True, help="Find nothing; tell from a sample what five thresholds would find."
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="With --explain: write a page with pictures of pairs at each threshold.",
+)
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the pictures of the page lie on this machine  [default: the collection's root]",
+)
 @json_option
 @dsn_option
 def duplicates(
     name: str,
-    threshold: float,
+    threshold: float | None,
     where: str | None,
     keep: tuple[str, ...],
     memory: int,
     max_pairs: int,
     full: bool,
     against: str | None,
+    max_percentile: float | None,
+    explain: bool,
+    html_file: Path | None,
+    root: Path | None,
     as_json: bool,
     dsn: str,
 ) -> None:
@@ -111,125 +133,93 @@ def duplicates(
       imgvec duplicates photo_clip
       imgvec duplicates photo_clip --threshold 0.97 --keep pixels --keep "uploaded_at ASC"
       imgvec duplicates upload_clip --against photo_clip
+      imgvec duplicates photo_clip --explain --html thresholds.html
     """
-    search = DuplicateSearch(threshold, where, keep, memory, max_pairs, full)
+    if html_file is not None and not explain:
+        raise click.UsageError("--html shows pairs of a sample; give --explain with it")
     with (
         connect(dsn, application_name="imgvec duplicates") as connection,
         connect(dsn, application_name="imgvec duplicates (lock)") as guard,
     ):
         require_schema(connection)
         collection = get_collection(connection, name)
-        begun = time.monotonic()
-        if against is not None:
-            other = get_collection(connection, against)
-            with count_progress(stderr_console(), f"{other.name}: reading and comparing rows") as read:
-                across = find_duplicates_across(connection, guard, collection, other, search, read=read)
-            report_across(collection, other, search, across, time.monotonic() - begun, as_json)
-            return
-        with (
-            count_progress(stderr_console(), f"{collection.name}: reading, then comparing rows") as read,
-            comparison_progress() as compared,
-        ):
-            found = find_duplicates(connection, guard, collection, search, read=read, compared=compared)
-        seconds = time.monotonic() - begun
+        chosen, rests_on = choose_threshold(connection, collection, threshold, max_percentile)
+        search = DuplicateSearch(chosen, where, keep, memory, max_pairs, full)
+        if explain:
+            tell_thresholds(connection, collection, search, rests_on, html_file, root, as_json)
+        elif against is not None:
+            search_across(connection, guard, collection, against, search, as_json)
+        else:
+            search_within(connection, guard, collection, search, as_json)
+
+
+def search_within(
+    connection: Connection, guard: Connection, collection: Collection, search: DuplicateSearch, as_json: bool
+) -> None:
+    """Find the pairs of one collection and print how many."""
+    begun = time.monotonic()
+    with (
+        count_progress(stderr_console(), f"{collection.name}: reading, then comparing rows") as read,
+        comparison_progress() as compared,
+    ):
+        found = find_duplicates(connection, guard, collection, search, read=read, compared=compared)
+    seconds = time.monotonic() - begun
     if as_json:
         echo_json(as_object(collection, search, found, seconds))
     else:
         report(collection, search, found, seconds)
 
 
-def report_across(
+def search_across(
+    connection: Connection,
+    guard: Connection,
     collection: Collection,
-    other: Collection,
+    against: str,
     search: DuplicateSearch,
-    found: FoundAcross,
-    seconds: float,
     as_json: bool,
 ) -> None:
-    """Print a run against another collection."""
-    relation = f"imgvec.{against_names(collection, other)[1]}"
+    """Find the pairs of two collections and print how many."""
+    begun = time.monotonic()
+    other = get_collection(connection, against)
+    with count_progress(stderr_console(), f"{other.name}: reading and comparing rows") as read:
+        found = find_duplicates_across(connection, guard, collection, other, search, read=read)
+    report_across(collection, other, search, found, time.monotonic() - begun, as_json)
+
+
+def tell_thresholds(
+    connection: Connection,
+    collection: Collection,
+    search: DuplicateSearch,
+    rests_on: str | None,
+    html_file: Path | None,
+    root: Path | None,
+    as_json: bool,
+) -> None:
+    """Tell what thresholds would find."""
+    with count_progress(stderr_console(), f"{collection.name}: reading rows") as read:
+        told = explain_thresholds(
+            connection, collection, search.threshold, search.where, search.memory_bytes, read
+        )
+    if html_file is not None:
+        write_examples(html_file, connection, collection, told, root)
     if as_json:
-        told = {"collection": collection.name, "against": other.name, "threshold": search.threshold}
-        echo_json({**told, **asdict(found), "seconds": round(seconds, 2), "pair_relation": relation})
-        return
-    click.echo(
-        f"{collection.name} against {other.name}: {counted(found.pairs, 'pair')} at cosine similarity {search.threshold:g} or "
-        f"above, {counted(found.rows, 'row')} with {found.other_rows:,}; {seconds:.1f} s"
-    )
-    if found.changed:
-        click.echo(f"  changed meanwhile, and in no pair: {counted(found.changed, 'row')}; run this again")
-    click.echo(f"  pairs are in {relation}: join it by the keys")
+        echo_json(explanation_as_object(collection, search.threshold, told))
+    else:
+        echo_explanation(collection, told, rests_on)
 
 
-@contextmanager
-def comparison_progress() -> Iterator[Callable[[int, int], None]]:
-    """Give a function that tells, every ten seconds, how much of the comparing is done and how long the rest takes."""
-    lines: list[LogLines] = []
-    begun: list[float] = []
+def choose_threshold(
+    connection: Connection, collection: Collection, threshold: float | None, max_percentile: float | None
+) -> tuple[float, str | None]:
+    """Return the threshold, and what it rests on where nobody gave one.
 
-    def show(done: int, total: int) -> None:
-        if not lines:
-            lines.append(LogLines(total // 10**6, "million pairs"))
-            begun.append(time.monotonic())
-        done_millions = done // 10**6
-        lines[0].update(done_millions, done_millions / max(time.monotonic() - begun[0], 0.001))
-
-    yield show
-
-
-def as_object(
-    collection: Collection, search: DuplicateSearch, found: FoundDuplicates, seconds: float
-) -> dict[str, object]:
-    """Return a run for --json."""
-    return {
-        "collection": collection.name,
-        "threshold": search.threshold,
-        "rows": found.rows,
-        "compared": "all" if found.gone is None else "changes",
-        "rows_compared": found.compared,
-        "rows_gone": found.gone,
-        "pairs": found.written.pairs,
-        "groups": found.written.groups,
-        "rows_in_groups": found.written.members,
-        "queued": found.queued,
-        "failed": found.failed,
-        "without_direction": found.skipped,
-        "changed_meanwhile": found.written.changed,
-        "seconds": round(seconds, 2),
-        "pair_relation": f"imgvec.{RELATIONS['duplicate_view'].format(collection.name)}",
-        "group_relation": f"imgvec.{RELATIONS['duplicate_group_view'].format(collection.name)}",
-        "deletion": deletion(collection),
-    }
-
-
-def report(collection: Collection, search: DuplicateSearch, found: FoundDuplicates, seconds: float) -> None:
-    """Print a run: what was found, what was not seen, and what to do with it."""
-    written = found.written
-    click.echo(
-        f"{collection.name}: {counted(written.pairs, 'pair')} at cosine similarity {search.threshold:g} or above among "
-        f"{counted(found.rows, 'row')}; {counted(written.groups, 'group')} of {counted(written.members, 'row')}; {seconds:.1f} s"
-    )
-    if found.gone is not None:
-        click.echo(
-            f"  since the last run: {counted(found.compared, 'row')} new or changed, and compared with all; "
-            f"{found.gone:,} gone or changed"
-        )
-    if found.queued or found.failed:
-        click.echo(
-            f"  not compared: {found.queued:,} queued, {found.failed:,} failed; see imgvec status, and run this again after "
-            f"imgvec backfill {collection.name}"
-        )
-    if found.skipped:
-        click.echo(
-            f"  not compared: {counted(found.skipped, 'vector')} without a direction; see imgvec verify"
-        )
-    if written.changed:
-        click.echo(f"  changed meanwhile, and in no pair: {counted(written.changed, 'row')}; run this again")
-    if not written.pairs:
-        return
-    pairs, groups = (
-        f"imgvec.{RELATIONS[part].format(collection.name)}"
-        for part in ("duplicate_view", "duplicate_group_view")
-    )
-    click.echo(f"  pairs are in {pairs}, groups in {groups}: join them by the key")
-    click.echo(f"  nothing was deleted; what is not kept goes with: {deletion(collection)}")
+    Raises:
+        UsageError: Both were given.
+    """
+    if threshold is not None and max_percentile is not None:
+        raise UsageError("--threshold and --max-percentile were given; expected one of them")
+    if max_percentile is not None:
+        return 1 - distance_at(connection, collection, max_percentile, "rows"), None
+    if threshold is not None:
+        return threshold, None
+    return default_threshold(collection.model_name)
