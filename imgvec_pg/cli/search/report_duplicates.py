@@ -12,6 +12,7 @@ from imgvec_pg.cli.output.progress import LogLines
 from imgvec_pg.duplicates.against import against_names
 from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, FoundAcross, FoundDuplicates
 from imgvec_pg.duplicates.relations import deletion
+from imgvec_pg.duplicates.same_pixels import SamePixels
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.search_functions import RELATIONS
 from imgvec_pg.text import counted
@@ -57,7 +58,11 @@ def comparison_progress() -> Iterator[Callable[[int, int], None]]:
 
 
 def as_object(
-    collection: Collection, search: DuplicateSearch, found: FoundDuplicates, seconds: float
+    collection: Collection,
+    search: DuplicateSearch,
+    found: FoundDuplicates,
+    same: SamePixels | None,
+    seconds: float,
 ) -> dict[str, object]:
     """Return a run for --json."""
     return {
@@ -74,6 +79,7 @@ def as_object(
         "failed": found.failed,
         "without_direction": found.skipped,
         "changed_meanwhile": found.written.changed,
+        "pixels": None if same is None else asdict(same),
         "seconds": round(seconds, 2),
         "pair_relation": f"imgvec.{RELATIONS['duplicate_view'].format(collection.name)}",
         "group_relation": f"imgvec.{RELATIONS['duplicate_group_view'].format(collection.name)}",
@@ -81,7 +87,13 @@ def as_object(
     }
 
 
-def report(collection: Collection, search: DuplicateSearch, found: FoundDuplicates, seconds: float) -> None:
+def report(
+    collection: Collection,
+    search: DuplicateSearch,
+    found: FoundDuplicates,
+    same: SamePixels | None,
+    seconds: float,
+) -> None:
     """Print a run: what was found, what was not seen, and what to do with it."""
     written = found.written
     click.echo(
@@ -104,6 +116,11 @@ def report(collection: Collection, search: DuplicateSearch, found: FoundDuplicat
         )
     if written.changed:
         click.echo(f"  changed meanwhile, and in no pair: {counted(written.changed, 'row')}; run this again")
+    if same is not None:
+        click.echo(
+            f"  the same pixels: {counted(same.pairs, 'pair')} more, of {counted(same.opened, 'picture')} opened"
+            + (f"; {same.unread:,} could not be read, or are not what was embedded" if same.unread else "")
+        )
     if not written.pairs:
         return
     pairs, groups = (

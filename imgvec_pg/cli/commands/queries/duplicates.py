@@ -18,6 +18,7 @@ from imgvec_pg.duplicates.find_duplicates import (
     find_duplicates,
     find_duplicates_across,
 )
+from imgvec_pg.duplicates.same_pixels import note_same_pixels
 from imgvec_pg.duplicates.thresholds import default_threshold, explain_thresholds
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.operations.calibration import distance_at
@@ -71,6 +72,11 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
     "--full", is_flag=True, help="Compare all rows, not only what is new or changed since the last run."
 )
 @click.option(
+    "--pixels",
+    is_flag=True,
+    help="Open the pictures of pairs at a distance of 0.005 or less, and tell which have the same pixels.",
+)
+@click.option(
     "--against",
     metavar="OTHER",
     help="Compare with the rows of another collection of the same model instead: an upload with the archive.",
@@ -95,7 +101,7 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
     "--root",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where the pictures of the page lie on this machine  [default: the collection's root]",
+    help="Where the pictures to open lie on this machine  [default: the collection's root]",
 )
 @json_option
 @dsn_option
@@ -107,6 +113,7 @@ def duplicates(
     memory: int,
     max_pairs: int,
     full: bool,
+    pixels: bool,
     against: str | None,
     max_percentile: float | None,
     explain: bool,
@@ -150,11 +157,17 @@ def duplicates(
         elif against is not None:
             search_across(connection, guard, collection, against, search, as_json)
         else:
-            search_within(connection, guard, collection, search, as_json)
+            search_within(connection, guard, collection, search, pixels, root, as_json)
 
 
 def search_within(
-    connection: Connection, guard: Connection, collection: Collection, search: DuplicateSearch, as_json: bool
+    connection: Connection,
+    guard: Connection,
+    collection: Collection,
+    search: DuplicateSearch,
+    pixels: bool,
+    root: Path | None,
+    as_json: bool,
 ) -> None:
     """Find the pairs of one collection and print how many."""
     begun = time.monotonic()
@@ -163,11 +176,12 @@ def search_within(
         comparison_progress() as compared,
     ):
         found = find_duplicates(connection, guard, collection, search, read=read, compared=compared)
+    same = note_same_pixels(connection, collection, root) if pixels else None
     seconds = time.monotonic() - begun
     if as_json:
-        echo_json(as_object(collection, search, found, seconds))
+        echo_json(as_object(collection, search, found, same, seconds))
     else:
-        report(collection, search, found, seconds)
+        report(collection, search, found, same, seconds)
 
 
 def search_across(
