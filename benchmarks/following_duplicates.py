@@ -1,8 +1,8 @@
 """`imgvec duplicates` again after 1 % of the rows are new: a run that follows against one that compares all rows.
 
 Run: python -m benchmarks.following_duplicates [--rows N,N] [--rounds N]. Vectors: benchmarks/duplicates.py's "spectrum", 512
-dimensions, 5 % of them near-duplicates, in PostgreSQL. Each round: 1 % of the rows are inserted, 0.1 % changed and 0.1 % deleted; a
-run follows; its pairs and groups are kept; a full run compares all rows; both relations must be equal. Printed: medians of time
+dimensions, 5 % of them near-duplicates, in PostgreSQL. Each round: 1 % of the rows are inserted, 0.1 % changed and 0.1 % deleted;
+a run follows; its pairs and groups are kept; a full run compares all rows; both relations must be equal. Printed: medians of time
 by the clock and of this process's processor time, and their ratio; the server's own time is in the clock's. The table is kept in
 benchmarks/results/following_duplicates.txt.
 """

@@ -96,7 +96,7 @@ BEGIN
         GRANT SELECT ON imgvec.{duplicate_view}, imgvec.{duplicate_group_view} TO imgvec_worker;
         GRANT SELECT, INSERT, DELETE ON imgvec.{duplicate_pair_table}, imgvec.{duplicate_member_table} TO imgvec_worker;
         GRANT UPDATE (why) ON imgvec.{duplicate_pair_table} TO imgvec_worker;
-        GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON imgvec.{duplicate_seen_table}, imgvec.{duplicate_block_table},
+        GRANT SELECT, INSERT, UPDATE, DELETE ON imgvec.{duplicate_seen_table}, imgvec.{duplicate_block_table},
             imgvec.{duplicate_run_table} TO imgvec_worker;
         CREATE POLICY worker_writes ON imgvec.{duplicate_pair_table} TO imgvec_worker USING (true) WITH CHECK (true);
         CREATE POLICY worker_writes ON imgvec.{duplicate_member_table} TO imgvec_worker USING (true) WITH CHECK (true);

@@ -248,6 +248,20 @@ def test_rows_that_change_during_a_following_run_are_seen_by_the_next(
     assert relations(connection) == followed
 
 
+def test_a_dump_that_reads_what_a_run_noted_keeps_no_run_waiting(
+    connection: Connection, photos: Collection
+) -> None:
+    search(connection, photos)
+    with connect(connection.info.dsn) as other, other.transaction():
+        other.execute(
+            "LOCK TABLE imgvec.photo_test_duplicate_seen, imgvec.photo_test_duplicate_pair IN ACCESS SHARE MODE"
+        )
+        connection.execute("SET lock_timeout = '5s'")
+        put(connection, 41, 1, 0.05)
+        assert search(connection, photos).compared == 1
+        assert search(connection, photos, full=True).rows == 41
+
+
 def test_relations_of_an_older_version_are_made_anew(connection: Connection, photos: Collection) -> None:
     search(connection, photos)
     before = relations(connection)
