@@ -11,8 +11,15 @@ from imgvec_pg.duplicates.against import compare_across, prepare_against, requir
 from imgvec_pg.duplicates.incremental import follow_last_run
 from imgvec_pg.duplicates.keeper import KeepRule, keep_rules
 from imgvec_pg.duplicates.pairs import check_threshold, find_pairs
-from imgvec_pg.duplicates.relations import WrittenDuplicates, only_search, prepare_relations, write_duplicates
-from imgvec_pg.duplicates.run_state import RunState, add_seen, write_run
+from imgvec_pg.duplicates.relations import (
+    WrittenDuplicates,
+    duplicate_parts,
+    has_relations,
+    only_search,
+    prepare_relations,
+    write_duplicates,
+)
+from imgvec_pg.duplicates.run_state import RunState, add_seen, read_run, write_run
 from imgvec_pg.duplicates.sketch import make_sketch
 from imgvec_pg.duplicates.vector_rows import own_sql, read_vectors
 from imgvec_pg.errors import UsageError
@@ -144,7 +151,8 @@ def _compare_all(
     )
     sketch, coordinates = make_sketch(rows.vectors)
     count = len(rows.keys)
-    run = RunState(search.threshold, search.where, count, count, sketch)
+    keep = [rule.shown for rule in rules]
+    run = RunState(search.threshold, search.where, keep, count, count, sketch)
 
     def note(parts: dict[str, sql.Composable]) -> None:
         connection.execute(render("collection/empty_seen.sql", **parts))
@@ -153,6 +161,22 @@ def _compare_all(
 
     written = write_duplicates(connection, collection, rows, pairs, rules, note)
     return FoundDuplicates(count, *not_embedded, pairs.skipped, written, count)
+
+
+def search_again(connection: Connection, guard: Connection, collection: Collection) -> FoundDuplicates | None:
+    """Find duplicates as the last run was asked to; None where there never was one.
+
+    Raises:
+        UsageError, DatabaseError, CollectionError: As `find_duplicates`.
+    """
+    if not has_relations(connection, collection):
+        return None
+    last = read_run(connection, collection, duplicate_parts(collection, vector_schema(connection)))
+    if last is None:
+        return None
+    return find_duplicates(
+        connection, guard, collection, DuplicateSearch(last.threshold, last.condition, last.keep)
+    )
 
 
 @dataclass(frozen=True)

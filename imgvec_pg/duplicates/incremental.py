@@ -119,8 +119,9 @@ def follow_last_run(
     except _TooManyChangesError:
         return None
     rows, pairs = found
+    keep = [rule.shown for rule in rules]
     count = last.row_count - len(changes.gone) + len(changes.keys)
-    run = RunState(threshold, where, count, last.next_number + len(changes.keys), sketch)
+    run = RunState(threshold, where, keep, count, last.next_number + len(changes.keys), sketch)
 
     def write(parts: dict[str, sql.Composable]) -> WrittenDuplicates:
         # At the last threshold nothing goes: below a half, 1 - distance is not quite the similarity that was compared.

@@ -23,6 +23,10 @@ TRIES = 3
 NEEDED = "the first run takes the owner of the schema imgvec, later ones imgvec_worker"
 
 
+class AnotherRunError(DatabaseError):
+    """Another run looks for the duplicates of the same collection."""
+
+
 @dataclass(frozen=True)
 class WrittenDuplicates:
     """Counts of one run.
@@ -45,14 +49,14 @@ def only_search(connection: Connection, collection: Collection) -> Iterator[None
     """Hold a connection of its own in a transaction, idle, that tells other runs that one is going on.
 
     Raises:
-        DatabaseError: Another run is.
+        AnotherRunError: Another run is.
     """
     with connection.transaction():
         row = connection.execute(
             load_sql("queries/lock_duplicates.sql"), {"collection_id": collection.id}
         ).fetchone()
         if row is None or not row[0]:
-            raise DatabaseError(
+            raise AnotherRunError(
                 f"another imgvec duplicates {collection.name} runs already; wait for it, or stop that one. Nothing was changed"
             )
         yield
@@ -137,12 +141,7 @@ def prepare_relations(connection: Connection, collection: Collection) -> None:
         CollectionError: Something else has the name of one.
         DatabaseError: The role may not make or fill them, or the schema is older than decisions.
     """
-    names = {part: pattern.format(collection.name) for part, pattern in RELATIONS.items()}
-    values = {
-        "view": names["duplicate_view"],
-        "tables": [name for part, name in names.items() if part.endswith("_table")],
-    }
-    row = connection.execute(load_sql("queries/duplicate_state.sql"), values).fetchone()
+    row = _state(connection, collection)
     if row is None or not row[0]:
         raise DatabaseError(
             "this database's schema has no decisions about duplicates yet; run: imgvec migrate"
@@ -167,6 +166,22 @@ def prepare_relations(connection: Connection, collection: Collection) -> None:
             f"the duplicates of collection {collection.name} cannot be kept ({one_line(error)}); "
             "rename what has that name. Nothing was changed"
         ) from error
+
+
+def has_relations(connection: Connection, collection: Collection) -> bool:
+    """Whether all that a run makes for a collection is there."""
+    row = _state(connection, collection)
+    return row is not None and all((row[0], row[1], row[3]))
+
+
+def _state(connection: Connection, collection: Collection) -> tuple[bool, bool, bool, bool] | None:
+    """Return what queries/duplicate_state.sql tells."""
+    names = {part: pattern.format(collection.name) for part, pattern in RELATIONS.items()}
+    values = {
+        "view": names["duplicate_view"],
+        "tables": [name for part, name in names.items() if part.endswith("_table")],
+    }
+    return connection.execute(load_sql("queries/duplicate_state.sql"), values).fetchone()
 
 
 def duplicate_parts(collection: Collection, vector: str) -> dict[str, sql.Composable]:

@@ -22,12 +22,14 @@ class RunState:
 
     Attributes:
         condition: --where.
+        keep: Rules that chose keepers, as `keep_rules` takes them.
         row_count: Rows compared.
         next_number: Numbers below it were given to rows, of which some are gone.
     """
 
     threshold: float
     condition: str | None
+    keep: list[str]
     row_count: int
     next_number: int
     sketch: Sketch
@@ -38,10 +40,11 @@ def read_run(connection: Connection, collection: Collection, parts: Parts) -> Ru
     row = connection.cursor(binary=True).execute(render("collection/read_run.sql", **parts)).fetchone()
     if row is None:
         return None
-    threshold, condition, row_count, next_number, axes, largest = row
+    threshold, condition, keep, row_count, next_number, axes, largest = row
     return RunState(
         threshold,
         condition,
+        keep,
         row_count,
         next_number,
         Sketch.from_bytes(bytes(axes), collection.dimensions, largest),
@@ -53,6 +56,7 @@ def write_run(connection: Connection, parts: Parts, run: RunState, not_embedded:
     values = {
         "threshold": run.threshold,
         "condition": run.condition,
+        "keep": run.keep,
         "row_count": run.row_count,
         "next_number": run.next_number,
         "not_embedded": not_embedded,

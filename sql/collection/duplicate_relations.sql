@@ -42,6 +42,7 @@ CREATE TABLE imgvec.{duplicate_run_table} (
     is_last boolean PRIMARY KEY DEFAULT true CHECK (is_last),
     threshold double precision NOT NULL,
     condition text,
+    keep text[] NOT NULL,
     row_count bigint NOT NULL,
     next_number integer NOT NULL,
     not_embedded bigint NOT NULL,
