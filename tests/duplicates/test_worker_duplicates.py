@@ -1,10 +1,14 @@
 """`imgvec worker --duplicates`: what is new is compared beside the worker, as the last run was asked to."""
 
+import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from colorshop import make_shop, picture
 from test_following_runs import make_table, put, search
+from workers import running
 
 from imgvec_pg.cli.backfill.duplicate_searches import searching_duplicates
 from imgvec_pg.database.connect import Connection, connect
@@ -86,3 +90,26 @@ def test_a_run_of_another_is_no_trouble(
         with searching_duplicates(database, ["photo_test"], 0.1):
             time.sleep(1)
     assert capsys.readouterr().err == ""
+
+
+def test_a_real_worker_embeds_an_upload_and_finds_what_it_is_a_copy_of(
+    connection: Connection, database: str, plugin_environment: dict[str, str], tmp_path: Path
+) -> None:
+    shop = make_shop(connection)
+    connection.execute("DELETE FROM imgvec.job")
+    search(connection, shop)
+    found = "SELECT id, other_id FROM imgvec.duplicate_product_color"
+    with running(
+        database, plugin_environment, tmp_path, "worker", "product_color", "--duplicates", "1"
+    ) as worker:
+        connection.execute(
+            "INSERT INTO shop.product (id, name, picture) VALUES (90, 'again', %s)", [picture("red", (9, 9))]
+        )
+        assert soon(lambda: connection.execute(found).fetchall() == [(1, 90)]), worker.log.read_text()
+        connection.execute("DELETE FROM shop.product WHERE id = 1")
+        connection.execute(
+            "INSERT INTO shop.product (id, name, picture) VALUES (91, 'third', %s)", [picture("red", (7, 7))]
+        )
+        assert soon(lambda: connection.execute(found).fetchall() == [(90, 91)]), worker.log.read_text()
+        worker.send(signal.SIGTERM)
+        assert worker.wait() == 143
