@@ -1,6 +1,7 @@
 """What a fill costs where rows share pictures, and where none do: an earlier build beside this one.
 
-Run: python benchmarks/copies.py BASE [--share S] [--rounds N]; BASE is an earlier build's tree (`git worktree add BASE COMMIT`).
+Run: python benchmarks/copies.py BASE [--share S] [--rounds N] [--table NAME]; BASE is an earlier build's tree (`git worktree add
+BASE COMMIT`).
 The shop has 50,000 S rows over 15,551 S pictures: 10,000 S of them once, 5,000 S four times, 500 S twenty times, 50 S a hundred
 times, and one placeholder 5,000 S times; each row names a file of its own. The other table has as many rows as the shop has
 pictures, none twice. The demo model embeds JPEG files of 400 x 300 pixels; both builds take turns, by the command line
@@ -12,6 +13,7 @@ import io
 import json
 import os
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -44,10 +46,14 @@ VECTORS = "SELECT count(DISTINCT embedding::text) FROM imgvec.shop_demo_embeddin
 
 @dataclass(frozen=True)
 class Fill:
-    """A fill: rows and seconds after its first batch, pictures embedded, different vectors and bytes in the end."""
+    """A fill: rows and seconds after its first batch, seconds of CPU, pictures embedded, different vectors and bytes in the end.
+
+    CPU seconds are those of the worker, its decoding children and the server: other work on the machine changes them less.
+    """
 
     rows: int
     seconds: float
+    cpu_seconds: float
     computed: int
     vectors: int
     table_bytes: int
@@ -114,7 +120,9 @@ def fill(tree: Path, server: LocalServer, folder: Path, names: Sequence[str]) ->
         "--root",
         str(folder),
     )
+    before = cpu_seconds(dsn)
     told = json.loads(imgvec(tree, dsn, "backfill", NAME, "--json"))
+    used = cpu_seconds(dsn) - before
     assert (told["embedded"], told["failed"]) == (len(names), 0), told
     with connect(dsn) as connection:
         sizes = connection.execute(SIZES).fetchone()
@@ -124,7 +132,20 @@ def fill(tree: Path, server: LocalServer, folder: Path, names: Sequence[str]) ->
     assert vectors is not None
     assert steady is not None
     # The earlier build computes a vector for each row.
-    return Fill(*steady, told.get("computed", len(names)), vectors[0], *sizes)
+    return Fill(*steady, used, told.get("computed", len(names)), vectors[0], *sizes)
+
+
+def cpu_seconds(dsn: str) -> float:
+    """Return what this process's finished children have used, and the server's finished sessions (Linux)."""
+    with connect(dsn) as connection:
+        row = connection.execute("SELECT current_setting('data_directory')").fetchone()
+    assert row is not None
+    postmaster = int((Path(row[0]) / "postmaster.pid").read_text().split()[0])
+    # proc(5): cutime and cstime are fields 16 and 17; the second is in brackets, and may hold blanks.
+    fields = Path(f"/proc/{postmaster}/stat").read_text().rsplit(")", 1)[1].split()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    server = sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")
+    return children.ru_utime + children.ru_stime + server
 
 
 def imgvec(tree: Path, dsn: str, *arguments: str) -> str:
@@ -139,7 +160,9 @@ def imgvec(tree: Path, dsn: str, *arguments: str) -> str:
     ).stdout
 
 
-def compare(base: Path, folder: Path, server: LocalServer, share: float, rounds: int) -> None:
+def compare(
+    base: Path, folder: Path, server: LocalServer, share: float, rounds: int, wanted: str | None
+) -> None:
     """Measure both builds on both tables, in turns, and print the table."""
     times = repeats(share)
     write_pictures(folder, len(times))
@@ -155,22 +178,29 @@ def compare(base: Path, folder: Path, server: LocalServer, share: float, rounds:
         f"{os.cpu_count()} cores; earlier build {commit}"
     )
     print(
-        f"{'table':<16}{'build':<9}{'computed':>9}{'different vectors':>19}{'rows/s':>8}{'ratio':>7}"
+        f"{'table':<16}{'build':<9}{'computed':>9}{'different vectors':>19}{'rows/s':>8}{'ratio':>7}{'CPU s':>8}{'ratio':>7}"
         f"{'table MB':>10}{'indexes MB':>12}"
     )
     for table, names in tables.items():
+        if wanted not in (None, table):
+            continue
         runs: dict[str, list[Fill]] = {"earlier": [], "this": []}
         for _ in range(rounds):
             runs["earlier"].append(fill(base, server, folder, names))
             runs["this"].append(fill(HERE, server, folder, names))
         # Of each pair, which ran one after the other: other work on the machine changes meanwhile.
         ratio = statistics.median(other.rate / one.rate for one, other in zip(*runs.values(), strict=True))
+        cpu = statistics.median(
+            other.cpu_seconds / one.cpu_seconds for one, other in zip(*runs.values(), strict=True)
+        )
         for build, found in runs.items():
             rate = statistics.median(each.rate for each in found)
             last = found[-1]
             print(
                 f"{table:<16}{build:<9}{last.computed:>9,}{last.vectors:>19,}{rate:>8.1f}"
-                f"{ratio if build == 'this' else 1:>7.2f}{last.table_bytes / 1e6:>10.2f}{last.index_bytes / 1e6:>12.2f}",
+                f"{ratio if build == 'this' else 1:>7.2f}"
+                f"{statistics.median(each.cpu_seconds for each in found):>8.1f}{cpu if build == 'this' else 1:>7.2f}"
+                f"{last.table_bytes / 1e6:>10.2f}{last.index_bytes / 1e6:>12.2f}",
                 flush=True,
             )
 
@@ -181,6 +211,7 @@ def main() -> None:
     parser.add_argument("base", type=Path)
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--table", choices=("shop", "without copies"), help="this one only")
     options = parser.parse_args()
     directory = make_temporary_directory("imgvec-benchmark-")
     try:
@@ -188,7 +219,9 @@ def main() -> None:
             tempfile.TemporaryDirectory(prefix="imgvec-copies-") as folder,
             LocalServer(directory, settings={"fsync": "off"}, die_with_parent=True) as server,
         ):
-            compare(options.base.resolve(), Path(folder), server, options.share, options.rounds)
+            compare(
+                options.base.resolve(), Path(folder), server, options.share, options.rounds, options.table
+            )
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

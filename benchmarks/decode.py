@@ -11,7 +11,7 @@ level more or less in a fifth of the pixels makes.
 All ways are run in turn, several times, within one run: shares are those of the medians. CPU is that of a process and of its
 children together, which a busy machine changes less than the clock. The children's start is left out.
 
-    python benchmarks/decode.py [--rounds N] [--beside CHECKOUT]
+    python benchmarks/decode.py [--rounds N] [--beside CHECKOUT [--sizes N ...]]
 """
 
 import argparse
@@ -194,8 +194,8 @@ def with_noise(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return noisy
 
 
-def compare_builds(beside: Path, rounds: int) -> None:
-    """Print the table of another build and this one."""
+def compare_builds(beside: Path, rounds: int, sizes: list[int]) -> None:
+    """Print the table of another build and this one, at these longer sides."""
     builds = {"beside": Build(beside), "this": Build(CHECKOUT)}
     print(
         f"{usable_cpus()} CPUs, {THREADS} threads, load average before the run {os.getloadavg()[0]:.1f}; medians of {rounds} "
@@ -206,7 +206,8 @@ def compare_builds(beside: Path, rounds: int) -> None:
         "of noise"
     )
     with tempfile.TemporaryDirectory() as folder:
-        for side, count in BUILD_SIZES.items():
+        for side in sizes:
+            count = BUILD_SIZES[side]
             paths = []
             for name in BUILD_NAMES:
                 path = Path(folder) / f"{side}-{name}.jpg"
@@ -219,8 +220,8 @@ def compare_builds(beside: Path, rounds: int) -> None:
                 build.ask(ask="pixels", paths=paths, into=into)
                 pixels[name] = np.load(into)
                 build.ask(ask="cost", paths=paths, count=2 * THREADS)
-            for _ in range(rounds):
-                for name, build in builds.items():
+            for turn in range(rounds):
+                for name, build in list(builds.items())[:: -1 if turn % 2 else 1]:
                     found[name].append(build.ask(ask="cost", paths=paths, count=count))
             cost = {
                 (name, kind): statistics.median(turn[kind] for turn in turns)
@@ -249,6 +250,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--beside", type=Path, help="another checkout, to compare this one with")
+    parser.add_argument("--sizes", type=int, nargs="+", choices=BUILD_SIZES, default=[*BUILD_SIZES])
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     rounds = arguments.rounds
@@ -257,7 +259,7 @@ def main() -> None:
         serve()
         return
     if arguments.beside is not None:
-        compare_builds(arguments.beside, rounds)
+        compare_builds(arguments.beside, rounds, arguments.sizes)
         return
     from imgvec_pg.embedding.runtime import import_open_clip
     from imgvec_pg.embedding.torch_models.openclip_network import inference_transform

@@ -1,11 +1,11 @@
-"""All pairs of near-duplicates: `find_pairs` against blocked brute force (numpy, torch) and faiss's range search.
+"""All pairs of near-duplicates: exact and fast, against blocked brute force (numpy, torch) and faiss's range search.
 
-Run: python -m benchmarks.duplicates [--rows N,N] [--rounds N] [--threshold T]; faiss takes the extra `bench`. Vectors: unit, 512
-dimensions, stored as halves. "spectrum": a mean, and axes whose variance falls as 1/i, so that random pairs have cosine
-0.50 +- 0.10; "generator": benchmarks/generator.py's clusters. 5 % of the rows are others with noise, or copies. Each way runs in
-turn, in a process of its own; medians of processor time (of all threads) and of time by the clock are printed, and whether the
-pairs are the same, but for those within 1e-6 of the threshold: the peers' products are float32. The table printed is kept in
-benchmarks/results/duplicates.txt.
+Run: python -m benchmarks.duplicates [--rows N,N] [--rounds N] [--threshold T] [--ways NAME,NAME]; faiss takes the extra `bench`.
+Vectors: unit, 512 dimensions, stored as halves. "spectrum": a mean, and axes whose variance falls as 1/i, so that random pairs
+have cosine 0.50 +- 0.10; "generator": benchmarks/generator.py's clusters. 5 % of the rows are others with noise, or copies.
+Each way runs in turn, in a process of its own; medians of processor time (of all threads) and of time by the clock are printed,
+and recall and precision against the exact pairs, without those within 1e-6 of the threshold: the peers' products are float32.
+The table printed is kept in benchmarks/results/duplicates.txt.
 """
 
 import argparse
@@ -14,9 +14,11 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -37,9 +39,13 @@ def spectrum(rows: int) -> npt.NDArray[np.float32]:
     scales = np.sqrt(1 / np.arange(1, DIMENSIONS + 1))
     scales /= np.linalg.norm(scales)
     mean = random.normal(size=DIMENSIONS)
-    vectors = random.standard_normal((rows, DIMENSIONS), dtype=np.float32) * scales.astype(np.float32)
-    vectors += (mean / np.linalg.norm(mean)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = random.standard_normal((rows, DIMENSIONS), dtype=np.float32)
+    for first in range(0, rows, BLOCK):
+        block = vectors[first : first + BLOCK]
+        block *= scales.astype(np.float32)
+        block += (mean / np.linalg.norm(mean)).astype(np.float32)
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+    return vectors
 
 
 def planted(vectors: npt.NDArray[np.float32]) -> Halves:
@@ -49,7 +55,11 @@ def planted(vectors: npt.NDArray[np.float32]) -> Halves:
     noise = random.standard_normal((count, DIMENSIONS), dtype=np.float32) / np.float32(np.sqrt(DIMENSIONS))
     noise *= random.uniform(0, 0.4, size=(count, 1)).astype(np.float32)
     vectors[-count:] = vectors[random.integers(0, len(vectors) - count, count)] + noise
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    halves = np.empty(vectors.shape, dtype=np.float16)
+    for first in range(0, len(vectors), BLOCK):
+        block = vectors[first : first + BLOCK]
+        halves[first : first + BLOCK] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    return halves
 
 
 def make(kind: str, rows: int) -> Halves:
@@ -60,6 +70,12 @@ def make(kind: str, rows: int) -> Halves:
 def ours(vectors: Halves, threshold: float) -> Found:
     """Find pairs by the bound."""
     pairs = find_pairs(vectors, threshold)
+    return pairs.first, pairs.second
+
+
+def fast(vectors: Halves, threshold: float) -> Found:
+    """Find most pairs, by visits of cells."""
+    pairs = find_pairs(vectors, threshold, fast=True)
     return pairs.first, pairs.second
 
 
@@ -125,11 +141,11 @@ def unit_floats(vectors: Halves) -> npt.NDArray[np.float32]:
     return wide
 
 
-WAYS = {"imgvec": ours, "numpy": with_numpy, "torch": with_torch, "faiss": with_faiss}
+WAYS = {"imgvec": ours, "fast": fast, "numpy": with_numpy, "torch": with_torch, "faiss": with_faiss}
 
 
-def measure(way: str, kind: str, rows: int, threshold: float) -> None:
-    """Run one way once and print what it took, as JSON: the pairs as a hash of those that are not at the threshold itself."""
+def measure(way: str, kind: str, rows: int, threshold: float, out: str) -> None:
+    """Run one way once and print what it took, as JSON; the pairs that are not at the threshold itself go to a file."""
     vectors = make(kind, rows)
     if way == "torch":
         import torch
@@ -140,29 +156,36 @@ def measure(way: str, kind: str, rows: int, threshold: float) -> None:
     seconds, elapsed = time.process_time() - began, time.perf_counter() - clock
     first, second = np.minimum(first, second), np.maximum(first, second)
     clear = np.abs(similarities(vectors, first, second) - threshold) > CLOSE
-    pairs = np.unique(first[clear].astype(np.int64) * rows + second[clear])
-    print(
-        json.dumps(
-            {
-                "cpu": seconds,
-                "clock": elapsed,
-                "pairs": len(first),
-                "at": int((~clear).sum()),
-                "hash": hash(pairs.tobytes()),
-            }
-        )
-    )
+    np.save(out, np.unique(first[clear].astype(np.int64) * rows + second[clear]))
+    print(json.dumps({"cpu": seconds, "clock": elapsed, "pairs": len(first)}))
 
 
-def run_once(way: str, kind: str, rows: int, threshold: float) -> dict[str, float]:
+def run_once(way: str, kind: str, rows: int, threshold: float, out: Path) -> dict[str, float]:
     """Measure in a process of its own: BLAS's threads and faiss's are then each way's own."""
     command = [sys.executable, "-m", "benchmarks.duplicates", "--way", way, "--kind", kind]
-    command += ["--rows", str(rows), "--threshold", str(threshold)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": "0"}
-    )
+    command += ["--rows", str(rows), "--threshold", str(threshold), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def table(ways: list[str], kind: str, rows: int, threshold: float, rounds: int, folder: Path) -> None:
+    """Print the lines of one set of vectors."""
+    runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way in ways:
+            runs[way].append(run_once(way, kind, rows, threshold, folder / f"{way}.npy"))
+    own = statistics.median(run["cpu"] for run in runs["imgvec"])
+    exact = np.load(folder / "imgvec.npy")
+    for way, made in runs.items():
+        cpu, clock = (statistics.median(run[name] for run in made) for name in ("cpu", "clock"))
+        pairs = np.load(folder / f"{way}.npy")
+        common = len(np.intersect1d(exact, pairs, assume_unique=True))
+        print(
+            f"{kind:<12}{rows:>9,}  {way:<8}{cpu:>9.2f}{clock:>9.2f}{made[0]['pairs']:>10,}{cpu / own:>12.2f}"
+            f"{common / max(len(exact), 1):>9.5f}{common / max(len(pairs), 1):>11.5f}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -171,36 +194,29 @@ def main() -> None:
     parser.add_argument("--rows", default="20000")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threshold", type=float, default=0.95)
-    parser.add_argument("--way", choices=WAYS)
+    parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--kind", default="spectrum,generator")
+    parser.add_argument("--way", choices=WAYS, help="only measure this one")
+    parser.add_argument("--out", help="where --way writes its pairs")
     arguments = parser.parse_args()
     if arguments.way:
-        measure(arguments.way, arguments.kind, int(arguments.rows), arguments.threshold)
+        measure(arguments.way, arguments.kind, int(arguments.rows), arguments.threshold, arguments.out)
         return
-    ways = [way for way in WAYS if way in ("imgvec", "numpy") or find_spec(way)]
+    peers = ("torch", "faiss")
+    ways = [way for way in arguments.ways.split(",") if way not in peers or find_spec(way)]
     load = os.getloadavg()[0]
     print(
         f"threshold {arguments.threshold:g}, {os.cpu_count()} processors, load {load:.1f} at the start, "
         f"medians of {arguments.rounds}"
     )
     print(
-        f"{'vectors':<12}{'rows':>9}  {'way':<8}{'CPU s':>9}{'clock s':>9}{'pairs':>10}{'same':>6}{'CPU / ours':>12}"
+        f"{'vectors':<12}{'rows':>9}  {'way':<8}{'CPU s':>9}{'clock s':>9}{'pairs':>10}{'CPU / ours':>12}"
+        f"{'recall':>9}{'precision':>11}"
     )
-    for kind in arguments.kind.split(","):
-        for rows in map(int, arguments.rows.split(",")):
-            runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
-            for _ in range(arguments.rounds):
-                for way in ways:
-                    runs[way].append(run_once(way, kind, rows, arguments.threshold))
-            own = statistics.median(run["cpu"] for run in runs["imgvec"])
-            for way, made in runs.items():
-                cpu, clock = (statistics.median(run[name] for run in made) for name in ("cpu", "clock"))
-                same = all(run["hash"] == runs["imgvec"][0]["hash"] for run in made)
-                print(
-                    f"{kind:<12}{rows:>9,}  {way:<8}{cpu:>9.2f}{clock:>9.2f}{made[0]['pairs']:>10,}"
-                    f"{'yes' if same else 'NO':>6}{cpu / own:>12.1f}",
-                    flush=True,
-                )
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in arguments.kind.split(","):
+            for rows in map(int, arguments.rows.split(",")):
+                table(ways, kind, rows, arguments.threshold, arguments.rounds, Path(folder))
 
 
 if __name__ == "__main__":

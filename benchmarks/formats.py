@@ -1,8 +1,8 @@
-"""What each format costs a decoding child: python benchmarks/formats.py [MEGAPIXELS].
+"""What each format costs a decoding child: python benchmarks/formats.py [MEGAPIXELS [FORMAT ...]].
 
 One picture of each format, 24 megapixels unless told otherwise, goes through a fresh child and is resized there as
 for a model of 224 pixels. The table has the seconds, the child's most resident memory and address space beyond an idle
-child's, and how many megapixels the default of 2 GiB lets pass. Writes benchmarks/results/formats.txt.
+child's, and how many megapixels the default of 2 GiB lets pass. Writes benchmarks/results/formats.txt, where no format is named.
 """
 
 import io
@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 import imagecodecs
 import numpy as np
+import pillow_heif
 from dicom_files import dicom
 from PIL import Image
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit
@@ -50,6 +51,20 @@ def by_pillow(picture: np.ndarray[Any, Any], name: str, **options: object) -> by
     return buffer.getvalue()
 
 
+def heic(samples: np.ndarray[Any, Any], mode: str, **options: object) -> bytes:
+    """Return it as HEIC."""
+    buffer = io.BytesIO()
+    pillow_heif.encode(
+        mode,
+        samples.shape[1::-1],
+        samples.tobytes(),
+        buffer,
+        quality=50,
+        **options,
+    )
+    return buffer.getvalue()
+
+
 def makers(rgb: np.ndarray[Any, Any]) -> dict[str, Callable[[], bytes]]:
     """Return how a file of each format is made."""
     grey = np.ascontiguousarray(rgb[:, :, 1])
@@ -63,10 +78,22 @@ def makers(rgb: np.ndarray[Any, Any]) -> dict[str, Callable[[], bytes]]:
         "compression": "zlib",
     }
     codestream = {"level": 40, "codecformat": "j2k"}
+    hdr = {"level": 60, "speed": 10, "bitspersample": 10, "primaries": 9, "transfer": 16, "matrix": 9}
+    nclx = {
+        "color_primaries": 9,
+        "transfer_characteristics": 16,
+        "matrix_coefficients": 9,
+        "save_nclx_profile": True,
+    }
     return {
         "JPEG": lambda: by_pillow(rgb, "JPEG", quality=90),
         "PNG": lambda: by_pillow(rgb, "PNG", compress_level=1),
         "WebP": lambda: by_pillow(rgb, "WEBP", method=0),
+        "GIF": lambda: by_pillow(grey, "GIF"),
+        "AVIF": lambda: by_pillow(rgb, "AVIF", quality=60, speed=10),
+        "AVIF, 10 bits of HDR": lambda: imagecodecs.avif_encode(rgb.astype(np.uint16) * 4, **hdr),
+        "HEIC": lambda: heic(rgb, "RGB"),
+        "HEIC, 10 bits of HDR": lambda: heic(deep, "RGB;16", **nclx),
         "TIFF, 8 bits": lambda: tiff(rgb, photometric="rgb", compression="zlib"),
         "TIFF, 16 bit RGB": lambda: tiff(deep, photometric="rgb", compression="zlib", rowsperstrip=64),
         "TIFF, 16 bit planes": lambda: tiff(np.moveaxis(deep, 2, 0), compression="zlib", rowsperstrip=64, **planes),
@@ -103,7 +130,7 @@ def measure(data: bytes) -> tuple[float, int, int]:
     child = Decoder()
     try:
         idle, resident = status(child.pid, "VmSize"), status(child.pid, "VmRSS")
-        request = {"describe": False, "compare": None, "resize": vars(CLIP), "rendering": NEWEST}
+        request = {"describe": False, "compare": None, "resize": vars(CLIP), "rendering": NEWEST, "bands": ()}
         began = time.monotonic()
         child.ask(request, data, 3 * 224 * 224)
         seconds = time.monotonic() - began
@@ -117,7 +144,7 @@ def main() -> None:
     megapixels = float(sys.argv[1]) if len(sys.argv) > 1 else 24.0
     rgb = photograph(megapixels)
     count = rgb.shape[0] * rgb.shape[1] / 1e6
-    libraries = ("pillow", "tifffile", "imagecodecs", "rawpy", "pydicom", "openexr")
+    libraries = ("pillow", "pillow_heif", "tifffile", "imagecodecs", "rawpy", "pydicom", "openexr")
     lines = [
         f"One picture of {rgb.shape[1]} x {rgb.shape[0]} pixels ({count:.1f} megapixels) through a fresh child,",
         "resized there to 224.",
@@ -128,7 +155,10 @@ def main() -> None:
         "",
         f"{'format':28}{'file MiB':>10}{'seconds':>9}{'resident MiB':>14}{'address MiB':>13}{'megapixels':>12}",
     ]
+    named = sys.argv[2:]
     for name, make in makers(rgb).items():
+        if named and name not in named:
+            continue
         data = make()
         try:
             seconds, resident, address = measure(data)
@@ -140,7 +170,8 @@ def main() -> None:
                 f"{name:28}{len(data) / MIB:10.1f}{seconds:9.2f}{resident / MIB:14.0f}{address / MIB:13.0f}{most:12.0f}"
             )
         print(lines[-1], flush=True)
-    RESULTS.write_text("\n".join(lines) + "\n")
+    if not named:
+        RESULTS.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -183,6 +183,11 @@ def visit_shop(page: "Page", url: str, steps: Steps, photo: Path) -> None:
 
     steps.step("shop: an uploaded picture finds products", upload)
 
+    steps.step(
+        "shop: a photo of several products comes once and says how many",
+        lambda: page.goto(f"{url}?q=cat") and "× 4" in names(page, ".card .copies"),
+    )
+
     def no_picture() -> bool:
         page.goto(url)
         page.get_by_label("or by a picture").set_input_files(Path(__file__))
@@ -262,6 +267,10 @@ def visit_photos(page: "Page", url: str, steps: Steps, photo: Path) -> None:
         return len(names(page, ".wall span")) == 48
 
     steps.step("photos: an uploaded picture finds photos", upload)
+    steps.step(
+        "photos: a picture that was imported twice comes once",
+        lambda: page.goto(f"{url}?q=face") and "× 2" in names(page, ".wall .copies"),
+    )
     steps.step(
         "photos: JSON answers too",
         lambda: page.goto(f"{url}api/search?q=flower&k=3") and page.content().count("distance") == 3,

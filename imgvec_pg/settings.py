@@ -114,7 +114,7 @@ def fetch_function() -> str:
 
 
 def state_directory() -> Path:
-    """Return the folder for the private server and the demo: IMGVEC_HOME, else ~/.local/share/imgvec."""
+    """Return IMGVEC_HOME, else ~/.local/share/imgvec: the private server, the demo, stopped runs of `duplicates`."""
     value = os.environ.get("IMGVEC_HOME")
     if value:
         return Path(value).expanduser()

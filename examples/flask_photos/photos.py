@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, ForeignKey, func, select
+from sqlalchemy import URL, ForeignKey, Select, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, joinedload, mapped_column, relationship
 
 from imgvec_pg.errors import UsageError
@@ -94,13 +94,15 @@ def library() -> ResponseReturnValue:
         statement = statement.where(Photo.album_id == album)
     if stars:
         statement = statement.where(Photo.stars >= 4)
-    photos, problem = [], ""
+    photos: list[tuple[Photo, int]] = []
+    problem = ""
     try:
         if upload or words:
             asked = upload.read() if upload else words
-            photos = [row.Photo for row in imgvec.search(statement, asked, SHOWN).rows]
+            photos = nearest(statement, asked, SHOWN)
         else:
-            photos = list(db.session.scalars(statement.order_by(Photo.id.desc()).limit(SHOWN)))
+            newest = db.session.scalars(statement.order_by(Photo.id.desc()).limit(SHOWN))
+            photos = [(photo, 1) for photo in newest]
     except UsageError as error:
         problem = str(error)
     counts = select(Album, func.count(Photo.id)).join(Photo).group_by(Album.id).order_by(Album.name)
@@ -120,5 +122,9 @@ def library() -> ResponseReturnValue:
 def photo(key: int) -> ResponseReturnValue:
     """Show one photo, and others like it."""
     shown = db.session.get(Photo, key) or abort(404)
-    alike = [row.Photo for row in imgvec.search(select(Photo), shown, 16).rows]
-    return render_template("photo.html", photo=shown, alike=alike)
+    return render_template("photo.html", photo=shown, alike=nearest(select(Photo), shown, 16))
+
+
+def nearest(statement: Select[Photo], asked: bytes | str | Photo, k: int) -> list[tuple[Photo, int]]:
+    """Return different pictures, nearest first, and how many photos have each: somebody imported a folder twice."""
+    return [(row.Photo, row.copies) for row in imgvec.search(statement, asked, k, distinct=True).rows]

@@ -19,6 +19,8 @@ DUPLICATE_COLUMNS = (
     frozenset({"is_last", "threshold", "not_embedded", "largest_square"}),
 )
 """Of the tables that `imgvec duplicates` makes."""
+PICTURE_COLUMNS = frozenset({"content_hash", "embedding"})
+"""Of the table that a collection with copies has its different pictures in."""
 
 
 def is_collection_table(table: Table) -> bool:
@@ -26,7 +28,9 @@ def is_collection_table(table: Table) -> bool:
     if table.info.get("imgvec") == "collection":
         return True
     columns = set(table.columns.keys())
-    return table.schema == SCHEMA and any(columns >= own for own in (COLLECTION_COLUMNS, *DUPLICATE_COLUMNS))
+    return table.schema == SCHEMA and any(
+        columns >= own for own in (COLLECTION_COLUMNS, PICTURE_COLUMNS, *DUPLICATE_COLUMNS)
+    )
 
 
 def include_imgvec_name(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:

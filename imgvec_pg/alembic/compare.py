@@ -208,7 +208,7 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
     if not changed.keys().isdisjoint(INDEX_OPTIONS):
         name = found.embedding_table
         new = HnswIndex(
-            found.index_name, name, "embedding", SCHEMA, m=spec.m, ef_construction=spec.ef_construction
+            f"{name}_hnsw", name, "embedding", SCHEMA, m=spec.m, ef_construction=spec.ef_construction
         )
         old = replace(new, m=found.m, ef_construction=found.ef_construction)
         upgrade.ops.append(ReplaceHnswIndexOp(new, old))

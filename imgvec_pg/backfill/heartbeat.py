@@ -16,6 +16,7 @@ from imgvec_pg.backfill.partition_watch import PartitionWatch
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import ConnectionFailedError
+from imgvec_pg.store.pictures.picture_table import PictureTidy
 from imgvec_pg.store.queue.queue_stats import read_queue_state
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Heartbeat:
         self._published = ""
         self._queue_polling = PollingLimit()
         self.partitions = PartitionWatch(context.collection)
+        self.pictures = PictureTidy(context.collection)
 
     def __enter__(self) -> None:
         connection = self._connected()
@@ -90,6 +92,7 @@ class Heartbeat:
                 self._poll_queue(connection)
                 if not self.partitions.look(connection):
                     self._say_forgotten()
+                self.pictures.look(connection)
             except psycopg.errors.InsufficientPrivilege as error:
                 # The pipeline meets the same, and says it.
                 log.info("partitions were not compared: %s", one_line(error))
@@ -112,7 +115,7 @@ class Heartbeat:
             )
 
     def _record_rate(self, connection: Connection) -> None:
-        rate = self.stats.steady.per_second()
+        rate = self.stats.computing.per_second()
         if rate is not None:
             connection.execute(
                 "UPDATE imgvec.model SET images_per_second = %s WHERE id = %s",

@@ -135,6 +135,7 @@ class Pipeline:
                 urls,
                 options.fetch,
                 rendering=context.collection.rendering,
+                bands=context.collection.bands,
                 pictures=self._pictures,
             )
 

@@ -78,6 +78,11 @@ class SteadyRate:
             self.seconds += now - self._since
         self._since = now
 
+    def leave_out(self) -> None:
+        """Note a batch that says nothing: neither its images count nor its time."""
+        if self._since is not None:
+            self._since = time.monotonic()
+
     def rest(self) -> None:
         """Note that the time until the next batch is not spent working."""
         self._since = None
@@ -108,6 +113,9 @@ class WorkerStats:
         reconnects: Times that the database was reached again after it was lost.
         written_at: When keys were last taken off the queue, in seconds since 1970; 0 before the first time.
         watches_queue: Whether `queue` is wanted; each heartbeat then reads it.
+        steady: The rate of rows.
+        computing: The rate of computed pictures, which is the model's, for estimates: without batches that were copied for the
+            greater part.
     """
 
     embedded: int = 0
@@ -126,8 +134,10 @@ class WorkerStats:
     queue: QueueState | None = None
     activity: str = IDLE
     steady: SteadyRate = field(default_factory=SteadyRate)
+    computing: SteadyRate = field(default_factory=SteadyRate)
     started: float = field(default_factory=time.monotonic)
     ended_at: float | None = None
+    _noted_computed: int = 0
 
     def add(self, written: Written) -> None:
         """Count what was written."""
@@ -138,18 +148,29 @@ class WorkerStats:
         self.delayed += written.delayed
         self.failure_codes.update(written.failure_codes)
         self.steady.wrote(written.embedded)
+        computed = self.computed - self._noted_computed
+        self._noted_computed = self.computed
+        if 2 * computed >= written.embedded:
+            self.computing.wrote(computed)
+        else:
+            self.computing.leave_out()
         self.written_at = time.time()
 
     def rest(self, activity: str) -> None:
         """Note that there is nothing to do, or that nothing may be done now."""
         self.activity = activity
-        self.steady.rest()
+        self.rest_rates()
 
     def note_connection(self) -> None:
         """Note that the database is there: for the first time, or again."""
-        self.steady.rest()
+        self.rest_rates()
         self.reconnects += self.was_connected and not self.is_connected
         self.is_connected = self.was_connected = True
+
+    def rest_rates(self) -> None:
+        """Note that the time until the next batch says nothing of any rate."""
+        self.steady.rest()
+        self.computing.rest()
 
     def finish(self) -> None:
         """Stop the clock, if it still runs."""

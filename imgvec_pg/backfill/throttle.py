@@ -60,7 +60,7 @@ class Throttle:
         if logged and not context.is_ending():
             log.warning("claiming again")
         while not context.is_ending() and (left := self._next_claim_at - time.monotonic()) > 0:
-            context.stats.steady.rest()  # a rate that was asked for says nothing of the model's
+            context.stats.rest_rates()  # a rate that was asked for says nothing of the model's
             context.pause(min(left, CLAIM_SECONDS))
         return not context.is_ending()
 

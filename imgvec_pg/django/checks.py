@@ -114,6 +114,7 @@ def _creation(search: ImageSearch) -> list[str]:
         ("--ef-construction", given["ef_construction"], 64),
         ("--quantize", given["quantization"], None),
         ("--partitions", given["partitions"], 0),
+        ("--bands", ",".join(map(str, given["bands"])), ""),
     )
     made += [part for name, value, default in options if value != default for part in (name, str(value))]
     return made if given["foreign_key"] else [*made, "--no-fk"]

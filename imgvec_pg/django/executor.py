@@ -3,15 +3,18 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from django.db import connections, transaction
 from django.db.models import F, QuerySet
+from django.db.models.expressions import RawSQL
+from psycopg import sql
 
 from imgvec_pg.database.hnsw import MAX_EF_SEARCH
-from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.django.expressions import CosineDistance, QueryVector
+from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.django.connection_dsn import vector_schema_of
+from imgvec_pg.django.expressions import CosineDistance, QueryVector, with_pictures_of
 from imgvec_pg.django.query import QueryTarget
 from imgvec_pg.errors import CollectionNotFoundError
 from imgvec_pg.search.nearest import MAX_K
@@ -19,7 +22,12 @@ from imgvec_pg.search.strategy import CollectionStats, find
 
 
 def find_complete(
-    queryset: QuerySet, target: QueryTarget, *, has_distance: bool, is_restricted: bool
+    queryset: QuerySet,
+    target: QueryTarget,
+    *,
+    has_distance: bool,
+    is_restricted: bool,
+    is_distinct: bool = False,
 ) -> list[Any]:
     """Return a queryset's slice, nearest first.
 
@@ -27,6 +35,7 @@ def find_complete(
         queryset: Ordered by "distance", with a limit.
         has_distance: Whether each row has it as an attribute; else PostgreSQL's order is kept.
         is_restricted: Whether the queryset has conditions of the application's.
+        is_distinct: Whether it gives different pictures.
 
     Raises:
         CollectionNotFoundError: The migration that makes the collection has not run here.
@@ -38,12 +47,12 @@ def find_complete(
         return list(queryset._iterable_class(queryset))
     whole = queryset._chain()
     whole.query.clear_limits()
-    backend = _QuerySetBackend(whole, alias, target, has_distance, is_restricted)
+    backend = _QuerySetBackend(whole, alias, target, has_distance, is_restricted, is_distinct)
     # atomic() commits only where Django is to commit by itself.
     has_transaction = not connections[alias].get_autocommit()
     # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
     with transaction.atomic(using=alias):
-        before = begin(alias, target.search.collection)
+        before, backend.by_picture = begin(alias, target.search.collection)
         rows, _ = find(backend, limit, before, is_outlived=has_transaction)
     found = list(rows)
     if has_distance:
@@ -52,8 +61,8 @@ def find_complete(
     return found[offset:]
 
 
-def begin(alias: str, collection: str) -> CollectionStats:
-    """Return what a search needs to know first.
+def begin(alias: str, collection: str) -> tuple[CollectionStats, bool]:
+    """Return what a search needs to know first, and whether the collection's index is over its different pictures.
 
     Raises:
         CollectionNotFoundError: There is no such collection.
@@ -65,7 +74,7 @@ def begin(alias: str, collection: str) -> CollectionStats:
         raise CollectionNotFoundError(
             f'collection "{collection}" does not exist in database "{alias}"; run: python manage.py migrate'
         )
-    return CollectionStats.of(row)
+    return CollectionStats.of(row), bool(row[len(fields(CollectionStats))])
 
 
 def by_index(queryset: QuerySet) -> QuerySet:
@@ -75,7 +84,7 @@ def by_index(queryset: QuerySet) -> QuerySet:
     return made
 
 
-@dataclass(frozen=True)
+@dataclass
 class _QuerySetBackend:
     """Runs a queryset in two orders."""
 
@@ -84,6 +93,9 @@ class _QuerySetBackend:
     target: QueryTarget
     has_distance: bool
     is_restricted: bool
+    is_distinct: bool = False
+    by_picture: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def iterative_scan(self) -> str:
@@ -91,6 +103,7 @@ class _QuerySetBackend:
         return "relaxed_order" if self.has_distance else "strict_order"
 
     def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
+        self.settings = settings
         with connections[self.alias].cursor() as cursor:
             cursor.execute(load_sql("queries/set_for_scan.sql").as_string(None), settings)
             row: Sequence[str | None] = cursor.fetchone()
@@ -110,7 +123,15 @@ class _QuerySetBackend:
     def fetch(self, limit: int, candidates: int | None) -> Sequence[Any]:
         if candidates is None:
             ordered = self.queryset.order_by("distance", "pk")
-        elif candidates <= MAX_EF_SEARCH:
+        elif self.is_distinct:
+            # The row to show need not be among the candidates.
+            embeddings = self._embeddings.filter(pk__in=self._first(candidates))
+            nearest = list(embeddings.values_list("pk", "content_hash"))
+            # The rest is no scan of the HNSW index; with sorts off PostgreSQL would read whole tables in order for it.
+            self.set({**self.settings, "enable_sort": "on"})
+            ordered = with_pictures_of(self.queryset, self.target.search.name, nearest)
+            ordered = ordered.order_by("distance", "pk")
+        elif candidates <= MAX_EF_SEARCH and not self.by_picture:
             # Without iterative scans the index gives no more candidates than ef_search.
             ordered = by_index(self.queryset)
         else:
@@ -118,8 +139,19 @@ class _QuerySetBackend:
         ordered.query.set_limits(0, limit)
         return list(ordered._iterable_class(ordered))
 
-    def _first(self, candidates: int) -> QuerySet:
+    def _first(self, candidates: int) -> QuerySet | RawSQL:
         """Return the keys of the nearest rows by the index alone, for the conditions to choose from."""
-        embeddings = self.target.search.embedding_model._default_manager.using(self.alias)
-        distance = CosineDistance(F("embedding"), QueryVector(self.target)).by_index()
-        return embeddings.order_by(distance).values("pk")[:candidates]
+        if not self.by_picture:
+            distance = CosineDistance(F("embedding"), QueryVector(self.target)).by_index()
+            return self._embeddings.order_by(distance).values("pk")[:candidates]
+        near = render(
+            "queries/near_keys.sql",
+            key_column=sql.Identifier(self.target.search.owner._meta.pk.column),
+            near=sql.Identifier(f"near_{self.target.search.collection}"),
+            vector=sql.Identifier(vector_schema_of(self.alias)),
+        )
+        return RawSQL(near.as_string(None), (self.target.vector(self.alias), candidates))  # noqa: S611 - values are bound
+
+    @property
+    def _embeddings(self) -> QuerySet:
+        return self.target.search.embedding_model._default_manager.using(self.alias)

@@ -1,13 +1,32 @@
-"""Cosine distance as Django expressions."""
+"""Cosine distance, and which rows share a picture, as Django expressions."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
-from django.db.models import BooleanField, Expression, FloatField, Func
+from django.db.models import (
+    BigIntegerField,
+    BooleanField,
+    Case,
+    Count,
+    Exists,
+    Expression,
+    FloatField,
+    Func,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
 from pgvector.django import HalfVectorField
 
 from imgvec_pg.django.connection_dsn import vector_schema_of
 from imgvec_pg.django.query import QueryTarget
+
+UNKNOWN = b""
+"""The content_hash of a row whose picture nobody knows: it is one by itself."""
 
 
 class QueryVector(Expression):
@@ -87,3 +106,35 @@ class HasVector(Expression):
         if self.target.vector(connection.alias) is None:
             raise EmptyResultSet
         raise FullResultSet
+
+
+def is_shown(rows: QuerySet, search: str) -> Q:
+    """Whether a row has the lowest primary key of the rows with its picture.
+
+    Args:
+        rows: Those that match, unordered.
+        search: Name of the ImageSearch.
+    """
+    hash_of = f"{search}__content_hash"
+    before = rows.filter(**{hash_of: OuterRef(hash_of)}, pk__lt=OuterRef("pk"))
+    return Q(**{hash_of: UNKNOWN}) | ~Q(Exists(before))
+
+
+def count_copies(rows: QuerySet, search: str) -> Expression:
+    """Return how many of the rows have the picture of one."""
+    hash_of = f"{search}__content_hash"
+    same = rows.filter(**{hash_of: OuterRef(hash_of)}).values(hash_of)
+    counted = Subquery(same.annotate(imgvec_copies=Count("pk", distinct=True)).values("imgvec_copies"))
+    return Case(When(**{hash_of: UNKNOWN}, then=Value(1)), default=counted, output_field=BigIntegerField())
+
+
+def with_pictures_of(rows: QuerySet, search: str, found: Iterable[tuple[object, bytes]]) -> QuerySet:
+    """Return the rows with the pictures of some, which are given by primary key and content_hash."""
+    pictures, alone = set(), set()
+    for key, content_hash in found:
+        if bytes(content_hash) == UNKNOWN:
+            alone.add(key)
+        else:
+            pictures.add(bytes(content_hash))
+    condition = Q(**{f"{search}__content_hash__in": pictures})
+    return rows.filter(condition | Q(**{f"{search}__pk__in": alone}) if alone else condition)

@@ -35,6 +35,7 @@ class ImageSearch:
         ef_construction: Candidates that its build looks at for each row; 2·m or more.
         quantization: "bit" for a binary HNSW index.
         partitions: Hash partitions of the embedding table; 0 for a plain table.
+        bands: Which three bands of TIFFs of more than colours are shown red, green and blue, such as (4, 3, 2).
         foreign_key: False leaves deletions to triggers alone, so that TRUNCATE needs no CASCADE.
 
     Attributes:
@@ -56,6 +57,7 @@ class ImageSearch:
         ef_construction: int = 64,
         quantization: str | None = None,
         partitions: int = 0,
+        bands: Sequence[int] = (),
         foreign_key: bool = True,
     ) -> None:
         self.image = as_tuple(image)
@@ -70,6 +72,7 @@ class ImageSearch:
             "ef_construction": ef_construction,
             "quantization": quantization,
             "partitions": partitions,
+            "bands": bands,
             "foreign_key": foreign_key,
         }
         self.name = ""

@@ -26,6 +26,7 @@ OPTIONS = (
     "ef_construction",
     "quantization",
     "partitions",
+    "bands",
     "foreign_key",
 )
 """Fields of CollectionSpec that a model declares beside its image fields and the embedding model: its table tells the rest."""

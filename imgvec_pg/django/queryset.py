@@ -8,11 +8,11 @@ from django.db.models import F, Manager, Model, Q, QuerySet
 from django.db.models.query import ModelIterable
 
 from imgvec_pg.django.executor import find_complete
-from imgvec_pg.django.expressions import CosineDistance, HasVector, QueryVector
+from imgvec_pg.django.expressions import CosineDistance, HasVector, QueryVector, count_copies, is_shown
 from imgvec_pg.django.image_search import search_of
 from imgvec_pg.django.query import QueryTarget
 
-DISTANCE = "distance"
+DISTANCE, COPIES = "distance", "copies"
 
 
 class ImageSearchQuerySet(QuerySet):
@@ -20,13 +20,21 @@ class ImageSearchQuerySet(QuerySet):
 
     _result_cache: list[Any] | None
     _near: QueryTarget | None = None
+    _is_distinct = False
     _is_complete = True
     _own_conditions = -1
     """How many conditions near() itself has put; -1 where there were others before."""
     # The same without aggregates, for as long as what follows can be said without them too.
     _plain: "ImageSearchQuerySet | None" = None
 
-    def near(self, asked: Any, *, search: str | None = None, complete: bool = True) -> Self:  # noqa: ANN401
+    def near(
+        self,
+        asked: Any,  # noqa: ANN401
+        *,
+        search: str | None = None,
+        complete: bool = True,
+        distinct: bool = False,
+    ) -> Self:
         """Order by nearness, nearest first; each row gets `distance` (cosine, 0 to 2), rows without embedding go.
 
         Lazy, and to be composed with whatever QuerySets can do; slice it last: `near("red shoes").filter(…)[:10]`.
@@ -39,33 +47,41 @@ class ImageSearchQuerySet(QuerySet):
                 or a vector.
             search: Name of the ImageSearch, where the model has several.
             complete: False leaves the plan and its number of rows to PostgreSQL alone: one statement.
+            distinct: Different pictures: of the rows of this QuerySet with one picture that with the lowest primary key, with
+                `copies`, how many they are. So filter before: what follows is about that row alone.
 
         Raises:
             UsageError: Nothing can be searched for like that.
             ValueError: The model has a field "distance"; as Django's annotate() has it.
         """
         found = search_of(self.model, search)
-        if DISTANCE in (self._fields or _field_names(self.model)):
-            raise ValueError(f"The annotation '{DISTANCE}' conflicts with a field on the model.")
+        for taken in (DISTANCE, COPIES) if distinct else (DISTANCE,):
+            if taken in (self._fields or _field_names(self.model)):
+                raise ValueError(f"The annotation '{taken}' conflicts with a field on the model.")
         target = QueryTarget(found, asked)
         # count() leaves the distance out of the statement; what only the database can tell of the vector is told all the same.
         conditions = [HasVector(target)] if target.is_checked_late else []
         conditions += [] if target.key is None else [~Q(pk=target.key)]
+        if distinct:
+            others = self.order_by() if target.key is None else self.order_by().exclude(pk=target.key)
+            conditions.append(is_shown(others, found.name))
         ordered: Self = self.filter(*conditions, **{f"{found.name}__isnull": False})
         # In place: annotate() and order_by() would each copy it again.
         distance = CosineDistance(F(f"{found.name}__embedding"), QueryVector(target))
         ordered.query.add_annotation(distance if complete else distance.by_index(), DISTANCE)
+        if distinct:
+            ordered.query.add_annotation(count_copies(others, found.name), COPIES)
         ordered.query.clear_ordering(force=True, clear_default=False)
         ordered.query.add_ordering(DISTANCE)
         ordered._near = target
         ordered._own_conditions = -1 if self.query.where else len(ordered.query.where.children)
-        ordered._is_complete = complete
+        ordered._is_complete, ordered._is_distinct = complete, distinct
         return ordered
 
     def _clone(self) -> Self:
         made: Self = super()._clone()
         made._near = self._near
-        made._is_complete = self._is_complete
+        made._is_complete, made._is_distinct = self._is_complete, self._is_distinct
         made._own_conditions = self._own_conditions
         made._plain = self._plain
         return made
@@ -119,6 +135,7 @@ class ImageSearchQuerySet(QuerySet):
             self._near,
             has_distance=issubclass(self._iterable_class, ModelIterable),
             is_restricted=self._own_conditions != len(self.query.where.children),
+            is_distinct=self._is_distinct,
         )
 
     def _nearest_aggregated(self) -> list[Any]:

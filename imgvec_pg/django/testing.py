@@ -49,7 +49,10 @@ def _embed(search: ImageSearch, alias: str) -> int:
     for batch in _batches(row for row in rows if has_picture(search, row)):
         pictures = [read_bytes(search, row) for row in batch]
         vectors = embedder.embed_prepared(
-            [prepare_picture(embedder, data, collection.rendering).prepared for data in pictures]
+            [
+                prepare_picture(embedder, data, collection.rendering, collection.bands).prepared
+                for data in pictures
+            ]
         )
         made = [
             search.embedding_model(

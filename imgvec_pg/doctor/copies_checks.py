@@ -13,7 +13,8 @@ from imgvec_pg.doctor.index_and_queue_checks import index_bytes, size
 from imgvec_pg.doctor.source_checks import CollectionFacts
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import index_states
-from imgvec_pg.store.pictures.known_pictures import has_content_index
+from imgvec_pg.store.pictures.content_index_state import has_content_index
+from imgvec_pg.store.pictures.picture_table import PictureCounts
 from imgvec_pg.text import counted
 
 COUNTED_ROWS = 100_000
@@ -67,30 +68,45 @@ def check_copies(connection: Connection, collection: Collection, facts: Collecti
         yield Finding(
             "info",
             name,
-            f"{counted(blank, 'row')} of about {rows:,} {'has' if blank == 1 else 'have'} a blank picture, of one single colour: "
-            "they are embedded and found like all others",
+            f"{counted(blank, 'row')} of about {rows:,} ({blank / rows:.0%}) {'has' if blank == 1 else 'have'} a blank picture, "
+            "of one single colour: they are embedded and found like all others"
+            f"{tell_cost(connection, collection, blank, blank / rows)}",
             f"SELECT * FROM imgvec.noted_pictures WHERE collection = '{name}' AND code = 'blank'",  # noqa: S608 - shown
         )
 
 
 def tell_copies(connection: Connection, collection: Collection, copies: Copies) -> Finding:
-    """Say how many rows share a picture, and what they take in the index."""
+    """Say how many rows share a picture, what they take, and whether the index should be over different pictures."""
     about = "about " if copies.is_sampled else ""
-    in_index = int(index_bytes(index_states(connection, collection)) * copies.share)
-    cost = f"; {size(in_index)} of the index are theirs" if in_index else ""
-    island = copies.most > ISLAND_COPIES
-    warning = (
-        f"; one picture has {copies.most:,} rows{' or more' if copies.most == MOST_COPIES and copies.is_sampled else ''}, and "
-        f"among more than {ISLAND_COPIES} equal vectors an HNSW index misses others"
-    )
     name = collection.name
-    return Finding(
-        "warning" if island else "info",
-        name,
+    shown = (
         f"{about}{copies.share:.0%} of {copies.rows:,} rows are copies: they have {about}{copies.pictures:,.0f} different "
-        f"pictures{cost}{warning if island else ''}",
-        f"SELECT picture, count(*) FROM imgvec.copies_{name}() GROUP BY picture ORDER BY count(*) DESC LIMIT 10",  # noqa: S608
+        f"pictures{tell_cost(connection, collection, round(copies.rows * copies.share), copies.share)}"
     )
+    listing = f"SELECT picture, count(*) FROM imgvec.copies_{name}() GROUP BY picture ORDER BY count(*) DESC LIMIT 10"  # noqa: S608
+    if collection.by_picture:
+        return Finding("info", name, f"{shown}; the index holds each picture once", listing)
+    counts = PictureCounts(copies.rows, round(copies.pictures), copies.most)
+    # An index over bits is always over rows.
+    suits = collection.quantization is None and counts.suit_pictures(now=False)
+    next_step = f"imgvec index rebuild {name}" if suits else listing
+    if copies.most <= ISLAND_COPIES:
+        return Finding("info", name, shown, next_step)
+    most = f"{copies.most:,} rows{' or more' if copies.most == MOST_COPIES and copies.is_sampled else ''}"
+    warning = f"one picture has {most}, and among more than {ISLAND_COPIES} equal vectors an HNSW index misses others"
+    return Finding("warning", name, f"{shown}; {warning}", next_step)
+
+
+def tell_cost(connection: Connection, collection: Collection, rows: int, share: float) -> str:
+    """Say what so many rows, and this share of all, take of the table and of an index over rows.
+
+    A halfvec takes 2 bytes a dimension and 8 more (pgvector 0.8 src/halfvec.h).
+    """
+    vectors = f"; their vectors take {size(rows * (2 * collection.dimensions + 8))}"
+    if collection.by_picture:
+        return vectors
+    in_index = int(index_bytes(index_states(connection, collection)) * share)
+    return f"{vectors}, and {size(in_index)} of the index" if in_index else vectors
 
 
 def count_copies(

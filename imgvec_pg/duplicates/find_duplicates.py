@@ -1,16 +1,21 @@
 """One run of `imgvec duplicates`: read, compare, group, write."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, needing, vector_schema
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.duplicates.against import compare_across, prepare_against, require_same_model, write_across
+from imgvec_pg.duplicates.checkpoint import Checkpoint
 from imgvec_pg.duplicates.incremental import follow_last_run
 from imgvec_pg.duplicates.keeper import KeepRule, keep_rules
-from imgvec_pg.duplicates.pairs import check_threshold, find_pairs
+from imgvec_pg.duplicates.pair_search.torch_comparison import torch_devices
+from imgvec_pg.duplicates.pairs import Pairs, check_threshold, find_pairs
 from imgvec_pg.duplicates.relations import (
     WrittenDuplicates,
     duplicate_parts,
@@ -19,11 +24,13 @@ from imgvec_pg.duplicates.relations import (
     prepare_relations,
     write_duplicates,
 )
+from imgvec_pg.duplicates.resume import Resumed, find_pairs_again
 from imgvec_pg.duplicates.run_state import RunState, add_seen, read_run, write_run
 from imgvec_pg.duplicates.sketch import make_sketch
-from imgvec_pg.duplicates.vector_rows import own_sql, read_vectors
+from imgvec_pg.duplicates.vector_rows import VectorRows, own_sql, read_vectors
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.code_of_others import refuse_code_of_others
+from imgvec_pg.settings import state_directory
 from imgvec_pg.store.collection import Collection
 
 Progress = Callable[[int, int], None]
@@ -41,6 +48,9 @@ class FoundDuplicates:
         written: What is in the relations now.
         compared: Rows that were compared with all others: all in a full run, in a following one those that were new or changed.
         gone: Rows of the last run that are gone or changed; None where this was a full run.
+        checked: Pairs of sampled rows, each compared with all others, by which a fast search was measured; None where none is
+            missed.
+        recall: The share of them that it had found by itself; None without any.
     """
 
     rows: int
@@ -50,6 +60,8 @@ class FoundDuplicates:
     written: WrittenDuplicates
     compared: int
     gone: int | None = None
+    checked: int | None = None
+    recall: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,9 @@ class DuplicateSearch:
         memory_bytes: What the process may take, about.
         max_pairs: More are refused.
         full: Compare all rows, even where a following run would do.
+        fast: Whether some pairs may be missed.
+        restart: Compare all again, whatever a run that was stopped has done.
+        device: Where to compare: "cpu", "cuda" (all GPUs) or "cuda:0".
     """
 
     threshold: float = 0.95
@@ -71,6 +86,9 @@ class DuplicateSearch:
     memory_bytes: int = 4 * 10**9
     max_pairs: int = 5_000_000
     full: bool = False
+    fast: bool = False
+    restart: bool = False
+    device: str = "cpu"
 
 
 def find_duplicates(
@@ -81,10 +99,13 @@ def find_duplicates(
     *,
     read: Callable[[int], None] = lambda rows: None,
     compared: Progress = lambda done, total: None,
+    resumed: Callable[[Resumed], None] = lambda where: None,
 ) -> FoundDuplicates:
     """Find all pairs of near-duplicates of a collection, so that its relations hold those and no others.
 
     Where the last run was like this one, only what is new or changed since is compared; the result is the same.
+
+    What is compared is noted in a file, so that a run that was killed goes on where it was.
 
     No transaction is open while rows are compared: rows that change meanwhile are left out and counted.
 
@@ -92,15 +113,18 @@ def find_duplicates(
         guard: A second connection, which keeps a second run out.
         read: Called with the rows read so far.
         compared: Called with the comparisons done, and all.
+        resumed: Called where a run goes on.
 
     Raises:
         UsageError: An option is out of range, or too many pairs are near.
+        MissingExtraError, ModelError: There is no such device.
         DatabaseError: The role lacks a right, or another run goes on.
         CollectionError: The source is gone, or something has the name of a relation.
     """
     check_threshold(search.threshold)
     if search.max_pairs < 1:
         raise UsageError(f"--max-pairs is {search.max_pairs}; expected 1 or more")
+    devices = torch_devices(search.device)
     rules = keep_rules(connection, collection, search.keep)
     _refuse_code_of_others(connection, collection, search.where, rules)
     needed = f"it takes SELECT on imgvec.{collection.embedding_table}, as imgvec_worker has it"
@@ -111,7 +135,7 @@ def find_duplicates(
         ).fetchone()
         queued, failed = map(int, states[1:] if states else (0, 0))
         found = None
-        if not search.full:
+        if not (search.full or search.fast):
             found = follow_last_run(
                 connection,
                 collection,
@@ -123,7 +147,9 @@ def find_duplicates(
                 queued + failed,
             )
         if found is None:
-            return _compare_all(connection, collection, search, rules, (queued, failed), read, compared)
+            return _compare_all(
+                connection, collection, search, rules, (queued, failed), devices, read, compared, resumed
+            )
     return FoundDuplicates(found.rows, queued, failed, found.skipped, found.written, found.new, found.gone)
 
 
@@ -133,34 +159,43 @@ def _compare_all(
     search: DuplicateSearch,
     rules: Sequence[KeepRule],
     not_embedded: tuple[int, int],
+    devices: Sequence[str],
     read: Callable[[int], None],
     compared: Progress,
+    resumed: Callable[[Resumed], None],
 ) -> FoundDuplicates:
     """Compare all rows, and note them for a run that follows.
 
     Args:
         not_embedded: Rows queued, and failed.
+        devices: As `find_pairs` takes them.
     """
     rows = read_vectors(connection, collection, search.where, search.memory_bytes, read)
-    pairs = find_pairs(
-        rows.vectors,
-        search.threshold,
-        max_pairs=search.max_pairs,
-        bytes_of_coordinates=rows.bytes_of_coordinates,
-        progress=compared,
-    )
+    checkpoint = Checkpoint(checkpoint_path(connection, collection), search.threshold)
+    pairs = _find_pairs(search, devices, rows, checkpoint, compared, resumed)
     sketch, coordinates = make_sketch(rows.vectors)
     count = len(rows.keys)
     keep = [rule.shown for rule in rules]
     run = RunState(search.threshold, search.where, keep, count, count, sketch)
 
     def note(parts: dict[str, sql.Composable]) -> None:
+        if pairs.checked is not None:
+            connection.execute(render("collection/forget_run.sql", **parts))
+            return
         connection.execute(render("collection/empty_seen.sql", **parts))
         add_seen(connection, parts, 0, rows.keys, rows.versions, rows.times, coordinates)
         write_run(connection, parts, run, sum(not_embedded))
 
     written = write_duplicates(connection, collection, rows, pairs, rules, note)
-    return FoundDuplicates(count, *not_embedded, pairs.skipped, written, count)
+    return FoundDuplicates(
+        count,
+        *not_embedded,
+        pairs.skipped,
+        written,
+        count,
+        checked=pairs.checked,
+        recall=pairs.recall,
+    )
 
 
 def search_again(connection: Connection, guard: Connection, collection: Collection) -> FoundDuplicates | None:
@@ -177,6 +212,48 @@ def search_again(connection: Connection, guard: Connection, collection: Collecti
     return find_duplicates(
         connection, guard, collection, DuplicateSearch(last.threshold, last.condition, last.keep)
     )
+
+
+def _find_pairs(
+    search: DuplicateSearch,
+    devices: Sequence[str],
+    rows: VectorRows,
+    checkpoint: Checkpoint,
+    compared: Progress,
+    resumed: Callable[[Resumed], None],
+) -> Pairs:
+    if search.restart:
+        checkpoint.remove()
+    if search.fast:
+        return find_pairs(
+            rows.vectors,
+            search.threshold,
+            fast=True,
+            max_pairs=search.max_pairs,
+            devices=devices,
+            bytes_of_coordinates=rows.bytes_of_coordinates,
+            progress=compared,
+        )
+    return find_pairs_again(
+        rows,
+        search.threshold,
+        checkpoint,
+        max_pairs=search.max_pairs,
+        devices=devices,
+        progress=compared,
+        resumed=resumed,
+    )
+
+
+def checkpoint_path(connection: Connection, collection: Collection) -> Path:
+    """Return where a run notes what it has done: a file for each collection of each database.
+
+    Rows are known again by key and vector, so a file of another collection would do no harm.
+    """
+    info = connection.info
+    place = json.dumps([info.host, info.port, info.dbname, collection.id])
+    name = f"{collection.name}-{hashlib.sha256(place.encode()).hexdigest()[:16]}.checkpoint"
+    return state_directory() / "duplicates" / name
 
 
 @dataclass(frozen=True)

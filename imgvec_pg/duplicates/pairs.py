@@ -1,28 +1,37 @@
-"""All pairs of vectors at a cosine similarity or above, exactly: most are discarded by a bound, the rest computed.
-
-Components of a halfvec are multiples of 2^-24 and a vector's norm is about 1, so every product of two components, and every sum
-of such products, is a multiple of 2^-48 below 2: float64 has it exactly, in whatever order it is added. So the similarity
-of a pair is the same number in every run, on every machine and with any size of blocks.
-"""
+"""All pairs of vectors at a cosine similarity or above: exactly, or fast with a measured recall."""
 
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from imgvec_pg.duplicates.cells import Cells, make_cells
-from imgvec_pg.duplicates.plan import COORDINATE_BYTES, Plan, plan_pairs
-from imgvec_pg.duplicates.projection import Floats, Halves, project, search_form, slack
+from imgvec_pg.duplicates.pair_search import torch_comparison
+from imgvec_pg.duplicates.pair_search.comparison import Comparison, Found, no_pairs, project_rows
+from imgvec_pg.duplicates.pair_search.comparison import similarities as similarities
+from imgvec_pg.duplicates.pair_search.fast import fast_pairs
+from imgvec_pg.duplicates.pair_search.partition import CrossPartition
+from imgvec_pg.duplicates.pair_search.scheduling import (
+    Finished,
+    PairSearch,
+    Progress,
+    exact_partition,
+    refuse_too_many,
+    run_partition,
+)
+from imgvec_pg.duplicates.pair_search.scheduling import TooManyPairsError as TooManyPairsError
+from imgvec_pg.duplicates.pair_search.torch_comparison import TorchComparison, float32_products
+from imgvec_pg.duplicates.plan import COORDINATE_BYTES, plan_pairs
+from imgvec_pg.duplicates.projection import Halves
 from imgvec_pg.errors import UsageError
 
 Indices = npt.NDArray[np.intp]
-Progress = Callable[[int, int], None]
 
-VERIFIED_TOGETHER = 4096
+BLOCK = 512, 1024
+"""Rows and columns whose products stay in a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -34,55 +43,120 @@ class Pairs:
         second: Shape (n,).
         similarities: Cosine similarity, float64.
         skipped: Rows that have no direction: zero, or not finite.
+        checked: Pairs of sampled rows, each compared with all, by which a fast search was measured; None where none is missed.
+        recall: The share of them that it had found by itself; None without any.
     """
 
     first: Indices
     second: Indices
     similarities: npt.NDArray[np.float64]
     skipped: int = 0
-
-
-class TooManyPairsError(UsageError):
-    """More pairs are near than were allowed for."""
+    checked: int | None = None
+    recall: float | None = None
 
 
 def find_pairs(
     vectors: Halves,
     threshold: float,
     *,
+    among: Indices | None = None,
+    fast: bool = False,
     max_pairs: int = 5_000_000,
-    block_rows: int = 512,
-    block_columns: int = 4096,
+    found_before: int = 0,
+    devices: Sequence[str] = (),
+    block_rows: int | None = None,
+    block_columns: int | None = None,
     bytes_of_coordinates: int = COORDINATE_BYTES,
     progress: Progress = lambda done, total: None,
+    finished: Finished = lambda rows, found: None,
 ) -> Pairs:
     """Find every pair of rows whose cosine similarity is `threshold` or more.
 
     Args:
         vectors: Shape (n, d), float16, of about norm 1 as halfvec columns hold them.
         threshold: Above 0, up to 1.
+        among: The rows to compare, ascending; all without.
+        fast: Whether some pairs may be missed; how many is measured.
         max_pairs: Stop where there are more.
+        found_before: Pairs that count too.
+        devices: Where torch compares, such as "cuda:0"; without any numpy does, on all processors.
         block_rows: Rows compared together, times `block_columns`; they change no result.
         bytes_of_coordinates: What the coordinates of one row may take in memory; more helps where few axes tell little.
         progress: Called with comparisons done and all that are to be done.
+        finished: Called, where no pair may be missed, with rows of which every pair has been looked at with each row not
+            finished before, and with the pairs found so.
 
     Raises:
         UsageError: The threshold is out of range.
         TooManyPairsError: By a sample, or by what was found so far.
     """
     check_threshold(threshold)
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float32)
-    rows = np.flatnonzero(np.isfinite(squares) & (squares > 0))
-    skipped = len(vectors) - len(rows)
+    compare, threads, block = _means(devices)
+    block = block_rows or block[0], block_columns or block[1]
+    search = PairSearch(threshold, max_pairs, found_before, block, bytes_of_coordinates, compare, threads)
+    given = np.arange(len(vectors)) if among is None else among
+    rows = given[with_direction(vectors, given)]
+    skipped = len(given) - len(rows)
     if len(rows) < 2:
-        empty = np.empty(0, dtype=np.intp)
-        return Pairs(empty, empty, np.empty(0), skipped)
+        return as_pairs(no_pairs(), skipped)
     # One product a thread of ours: BLAS's own threads wait for each other, spinning, longer than such short products take.
+    with threadpool_limits(1, user_api="blas"), float32_products(devices):
+        plan = plan_pairs(vectors, rows, search.threshold, search.bytes_of_coordinates)
+        refuse_too_many(search, plan.expected_pairs, "by a sample", about=True)
+        projected = project_rows(vectors, rows, search.threshold, plan)
+        if fast:
+            found, checked, recall = fast_pairs(vectors, projected, search, progress, finished)
+            return as_pairs(found, skipped, checked, recall)
+        partition = exact_partition(vectors, projected, search)
+        del projected
+        return as_pairs(run_partition(partition, search, progress, finished), skipped)
+
+
+def cross_pairs(
+    vectors: Halves,
+    threshold: float,
+    some: Indices,
+    others: Indices,
+    *,
+    max_pairs: int = 5_000_000,
+    bytes_of_coordinates: int = COORDINATE_BYTES,
+    progress: Progress = lambda done, total: None,
+) -> Found:
+    """Return the pairs of some rows with others, exactly; arguments as of `find_pairs`."""
+    some, others = (rows[with_direction(vectors, rows)] for rows in (some, others))
+    if not len(some) or not len(others):
+        return no_pairs()
+    search = PairSearch(threshold, max_pairs, 0, BLOCK, bytes_of_coordinates, Comparison, processors())
+    rows = np.concatenate([some, others])
     with threadpool_limits(1, user_api="blas"):
         plan = plan_pairs(vectors, rows, threshold, bytes_of_coordinates)
-        search = _PairSearch(vectors, rows, threshold, plan, block_rows, block_columns)
-        return _sorted(search.run(max_pairs, progress), skipped)
+        comparison = Comparison(vectors, threshold, project_rows(vectors, rows, threshold, plan))
+        return run_partition(CrossPartition(comparison, len(some), BLOCK), search, progress)
+
+
+def _means(devices: Sequence[str]) -> tuple[Callable[..., Comparison], int, tuple[int, int]]:
+    """Return what compares, in how many threads, and how many rows and columns together."""
+    if not devices:
+        return Comparison, processors(), BLOCK
+    threads = torch_comparison.THREADS_OF_A_DEVICE * len(devices)
+    return partial(TorchComparison, devices=devices), threads, torch_comparison.BLOCK
+
+
+def processors() -> int:
+    """Return how many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def with_direction(vectors: Halves, rows: Indices) -> npt.NDArray[np.bool_]:
+    """Say of rows whether they have a direction: not zero, and finite."""
+    found = np.empty(len(rows), dtype=np.bool_)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for first in range(0, len(rows), 8192):
+            part = slice(first, first + 8192)
+            block = vectors[rows[part]].astype(np.float32)
+            squares = np.einsum("ij,ij->i", block, block)
+            found[part] = np.isfinite(squares) & (squares > 0)
+    return found
 
 
 def check_threshold(threshold: float) -> None:
@@ -95,142 +169,11 @@ def check_threshold(threshold: float) -> None:
         raise UsageError(f"the threshold is {threshold:g}; expected a cosine similarity above 0, up to 1")
 
 
-def similarities(vectors: Halves, first: Indices, second: Indices) -> npt.NDArray[np.float64]:
-    """Return the cosine similarity of each pair, as the module's first lines say it is exact up to the final division."""
-    found = np.empty(len(first))
-    for start in range(0, len(first), VERIFIED_TOGETHER):
-        part = slice(start, start + VERIFIED_TOGETHER)
-        left, right = vectors[first[part]].astype(np.float64), vectors[second[part]].astype(np.float64)
-        norms = np.einsum("ij,ij->i", left, left) * np.einsum("ij,ij->i", right, right)
-        found[part] = np.einsum("ij,ij->i", left, right) / np.sqrt(norms)
-    return found
-
-
-def _sorted(found: list[tuple[Indices, Indices, npt.NDArray[np.float64]]], skipped: int) -> Pairs:
-    first, second, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
+def as_pairs(found: Found, skipped: int, checked: int | None = None, recall: float | None = None) -> Pairs:
+    """Sort pairs, and keep each once."""
+    first, second, values = found
     order = np.lexsort((second, first))
-    return Pairs(first[order], second[order], values[order], skipped)
-
-
-class _PairSearch:
-    """One search: rows in the order of their cells, projected twice."""
-
-    def __init__(
-        self,
-        vectors: Halves,
-        rows: Indices,
-        threshold: float,
-        plan: Plan,
-        block_rows: int,
-        block_columns: int,
-    ) -> None:
-        self.vectors, self.threshold = vectors, threshold
-        self.columns, self.expected_pairs = block_columns, plan.expected_pairs
-        (near, self.fine), largest = project(vectors, rows, plan.axes, (plan.coarse, plan.fine))
-        # Of vectors of norm 1 at this similarity.
-        radius = 2 - 2 * threshold
-        self.coarse_most = radius + slack(plan.coarse, largest)
-        self.fine_most = radius + slack(plan.fine, largest)
-        self.cells: Cells = make_cells(near, block_rows)
-        self.fine = self.fine[self.cells.order]
-        self.rows = rows[self.cells.order]
-        self.left, right = search_form(near[self.cells.order])
-        self.right = np.ascontiguousarray(right.T)
-
-    def run(
-        self, max_pairs: int, progress: Progress
-    ) -> list[tuple[Indices, Indices, npt.NDArray[np.float64]]]:
-        """Compare each cell with those behind it, on all processors."""
-        if self.expected_pairs > max_pairs:
-            raise TooManyPairsError(
-                f"about {self.expected_pairs:,.0f} pairs are within the threshold {self.threshold:g}, by a sample; expected at "
-                f"most {max_pairs:,}: raise the threshold, or --max-pairs"
-            )
-        count = len(self.cells.edges) - 1
-        widths = np.diff(self.cells.edges)
-        near = [self.cells.near(cell, self.coarse_most) for cell in range(count)]
-        work = [int(widths[cell] * widths[others].sum()) for cell, others in enumerate(near)]
-        total, done, pairs = sum(work), 0, 0
-        found = [(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0))]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            pending: dict[Future[tuple[Indices, Indices, npt.NDArray[np.float64]]], int] = {}
-            remaining = iter(range(count))
-            try:
-                while True:
-                    for cell in remaining:
-                        pending[pool.submit(self._compare, cell, near[cell])] = cell
-                        if len(pending) >= 4 * (os.cpu_count() or 1):
-                            break
-                    if not pending:
-                        return found
-                    ready, _ = wait(pending, return_when=FIRST_COMPLETED)
-                    for future in ready:
-                        done += work[pending.pop(future)]
-                        found.append(future.result())
-                        pairs += len(found[-1][0])
-                    if pairs > max_pairs:
-                        raise TooManyPairsError(
-                            f"{pairs:,} pairs are within the threshold {self.threshold:g} after {done / max(total, 1):.0%} of "
-                            f"the comparisons; expected at most {max_pairs:,}: raise the threshold, or --max-pairs"
-                        )
-                    progress(done, total)
-            finally:
-                for future in pending:
-                    future.cancel()
-
-    def _compare(self, cell: int, others: Indices) -> tuple[Indices, Indices, npt.NDArray[np.float64]]:
-        """Return the pairs of one cell's rows with their own cell's and the others'."""
-        start, end = int(self.cells.edges[cell]), int(self.cells.edges[cell + 1])
-        found = [self._pairs(start, end, low, high) for low, high in self._runs(others)]
-        first, second, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return first, second, values
-
-    def _pairs(
-        self, start: int, end: int, low: int, high: int
-    ) -> tuple[Indices, Indices, npt.NDArray[np.float64]]:
-        """Return the pairs of two runs of rows."""
-        first, second = self._candidates(start, end, low, high)
-        kept = self._is_near(first, second)
-        first, second = self.rows[first[kept]], self.rows[second[kept]]
-        first, second = np.minimum(first, second), np.maximum(first, second)
-        values = similarities(self.vectors, first, second)
-        near = values >= self.threshold
-        return first[near], second[near], values[near]
-
-    def _runs(self, cells: Indices) -> Iterator[tuple[int, int]]:
-        """Give runs of rows that these cells are, each of at most the block's columns, or one cell."""
-        edges = self.cells.edges
-        low, high = int(edges[cells[0]]), int(edges[cells[0] + 1])
-        for cell in cells[1:]:
-            begin, end = int(edges[cell]), int(edges[cell + 1])
-            if begin != high or end - low > self.columns:
-                yield low, high
-                low = begin
-            high = end
-        yield low, high
-
-    def _candidates(self, start: int, end: int, low: int, high: int) -> tuple[Indices, Indices]:
-        """Return pairs that the product over few axes does not discard."""
-        products = self.left[start:end] @ self.right[:, low:high]
-        marks = products >= np.float32(-self.coarse_most / 2)
-        places = _marked(marks.reshape(-1))
-        first, second = places // (high - low) + start, places % (high - low) + low
-        behind = first < second
-        return first[behind], second[behind]
-
-    def _is_near(self, first: Indices, second: Indices) -> npt.NDArray[np.bool_]:
-        """Say which pairs the distance over more axes does not discard."""
-        kept = np.empty(len(first), dtype=np.bool_)
-        for start in range(0, len(first), VERIFIED_TOGETHER):
-            part = slice(start, start + VERIFIED_TOGETHER)
-            differences: Floats = self.fine[first[part]] - self.fine[second[part]]
-            kept[part] = np.einsum("ij,ij->i", differences, differences) <= self.fine_most
-        return kept
-
-
-def _marked(marks: npt.NDArray[np.bool_]) -> Indices:
-    """Return where marks are set; eight are looked at together, as nearly none is."""
-    whole = len(marks) // 8 * 8
-    words = np.flatnonzero(marks[:whole].view(np.uint64))
-    places = (words[:, None] * 8 + np.arange(8)).reshape(-1)
-    return np.concatenate([places[marks[places]], whole + np.flatnonzero(marks[whole:])])
+    first, second, values = first[order], second[order], values[order]
+    kept = np.ones(len(first), dtype=np.bool_)
+    kept[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    return Pairs(first[kept], second[kept], values[kept], skipped, checked, recall)

@@ -10,8 +10,10 @@ from imgvec_pg.duplicates.projection import Axes, Halves, principal_axes, projec
 SAMPLE_ROWS = 2000
 COUNTS = (4, 6, 8, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 512)
 """Numbers of axes to choose from, and all axes: then nothing is left out, and the first comparison is brute force."""
-COORDINATE_BYTES = 1200
-"""Enough for the coordinates of one row, by `coordinate_bytes`, in nearly every collection."""
+COORDINATE_BYTES = 1500
+"""Enough for the coordinates of one row, and for its visits, in nearly every collection."""
+VISITS_SHARE = 0.2
+"""What of it the visits may take, `centres.bytes_of_visits`; the coordinates have the rest, by `coordinate_bytes`."""
 # Nanoseconds of one processor: of a product's term, of a comparison with the threshold, of fetching a pair's finer coordinates,
 # of one of those, and of a pair computed in full. They choose between ways that give the same pairs.
 TERM, COMPARISON, FETCH, FINE_TERM, FULL = 0.03, 0.4, 60.0, 0.6, 3000.0
@@ -28,8 +30,8 @@ class Plan:
 
 
 def coordinate_bytes(coarse: int, fine: int) -> int:
-    """Return what the coordinates of one row take: three times the coarse ones and twice the fine ones, float32."""
-    return 4 * (3 * (coarse + 3) + 2 * (fine + 1))
+    """Return what the coordinates of one row take: five times the coarse ones and twice the fine ones, float32."""
+    return 4 * (5 * (coarse + 3) + 2 * (fine + 1))
 
 
 def plan_pairs(
@@ -38,11 +40,13 @@ def plan_pairs(
     """Choose the axes that cost least for the share of pairs which they leave.
 
     Args:
-        most_bytes: What the coordinates of one row may take, where that allows for 4 axes.
+        most_bytes: What the coordinates of one row and its visits may take, where that allows for 4 axes.
     """
     dimensions = vectors.shape[1]
     counts = sorted({min(count, dimensions) for count in (*COUNTS, dimensions)})
-    counts = [count for count in counts if coordinate_bytes(count, count) <= most_bytes] or counts[:1]
+    counts = [
+        count for count in counts if coordinate_bytes(count, count) <= (1 - VISITS_SHARE) * most_bytes
+    ] or counts[:1]
     axes = principal_axes(vectors, rows, counts[-1])
     drawn = np.random.default_rng(0).choice(rows, min(SAMPLE_ROWS, len(rows)), replace=False)
     projected, largest = project(vectors, drawn, axes, counts)

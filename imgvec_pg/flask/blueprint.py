@@ -26,6 +26,7 @@ def search_blueprint(
     *,
     columns: Sequence[str] = (),
     where: str | None = None,
+    distinct: bool = True,
     name: str = "imgvec",
 ) -> Blueprint:
     """Make a blueprint with two routes; it asks for no login: guard it with before_request where that is needed.
@@ -39,9 +40,11 @@ def search_blueprint(
         columns: Columns of the source to answer with; no other leaves the database.
         where: SQL condition that each row must meet to be found or shown, such as "is_public". It is the
             application's: never put a visitor's words into it.
+        distinct: Whether rows with the same picture come as one, that with the smallest key of those that meet `where`, with
+            `copies`, their number. ?all_rows=1 asks for each by itself.
     """
     made = Blueprint(name, __name__)
-    searchable = Searchable(collection, columns, where)
+    searchable = Searchable(collection, columns, where, distinct=distinct)
 
     @made.errorhandler(ImgvecError)
     def explain(error: ImgvecError) -> ResponseReturnValue:
@@ -99,6 +102,7 @@ def _row(neighbour: Neighbour) -> dict[str, Any]:
     return {
         "key": json_for_browsers(neighbour.key),
         "distance": neighbour.distance,
+        "copies": neighbour.copies,
         "columns": json_for_browsers(dict(neighbour.columns)),
         "picture": picture,
     }

@@ -12,7 +12,7 @@ from imgvec_pg.flask.blueprint import FORM_BYTES, jpeg
 from imgvec_pg.flask.browse_token import require_token
 from imgvec_pg.flask.request_search import Searchable, key_in_url, status_of
 from imgvec_pg.search.display_columns import TITLES, default_columns
-from imgvec_pg.search.formatting import show_value
+from imgvec_pg.search.formatting import show_value, times
 from imgvec_pg.search.nearest import Neighbour
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES
 from imgvec_pg.search.rows import newest_rows
@@ -81,7 +81,7 @@ def _page(connection: Connection, collection: Collection, searchable: Searchable
         if has_query:
             rows = searchable.answer(connection, request).rows
         else:
-            rows = newest_rows(connection, collection, searchable.columns)
+            rows = newest_rows(connection, collection, searchable.columns, distinct=True)
     except ImgvecError as error:
         problem, status = str(error), status_of(error)
     page = render_template(
@@ -89,6 +89,7 @@ def _page(connection: Connection, collection: Collection, searchable: Searchable
         collection=collection,
         words=words,
         like=like,
+        all_rows=request.values.get("all_rows") == "1",
         upload=upload is not None,
         has_query=has_query,
         cards=[_card(row) for row in rows],
@@ -109,5 +110,7 @@ def _card(row: Neighbour) -> dict[str, object]:
         "key": key,
         "title": title,
         "distance": None if row.distance < 0 else row.distance,
+        "copies": row.copies,
+        "times": times(row.copies),
         "columns": columns,
     }

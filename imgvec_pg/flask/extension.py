@@ -116,6 +116,7 @@ class ImgVec:
         *,
         by: type[EmbeddingMixin] | str | None = None,
         key: Sequence[sa.ColumnElement[Any]] | None = None,
+        distinct: bool = False,
     ) -> Found:
         """Find the k nearest of the rows that a select gives, never fewer while more match.
 
@@ -129,6 +130,8 @@ class ImgVec:
             k: Rows wanted, 1 to 10,000.
             by: The embedding class or the collection's name, where the select's source has several or no class.
             key: The source's key columns in the statement, where it has the source under another name or twice.
+            distinct: k different pictures, each by the row with the smallest key of those that the select gives, with `copies`,
+                how many they are, as the last column.
 
         Returns:
             `.rows`, nearest first, each with what the select has and `distance` last; `.strategy` tells how they were found.
@@ -139,7 +142,7 @@ class ImgVec:
             NoWorkerError, ModelError: The query cannot be embedded.
         """
         with flask_commands():
-            return self._search(statement, question, k, by, key)
+            return self._search(statement, question, k, by, key, distinct=distinct)
 
     def _search(
         self,
@@ -148,6 +151,8 @@ class ImgVec:
         k: int,
         by: type[EmbeddingMixin] | str | None,
         key: Sequence[sa.ColumnElement[Any]] | None,
+        *,
+        distinct: bool,
     ) -> Found:
         # It refuses another database than PostgreSQL by psycopg 3.
         _ = self.engine
@@ -165,7 +170,7 @@ class ImgVec:
             by = by or collection.name
             if is_to_embed:
                 query = self._embed(connection, collection, query)
-        return search(session, statement, query, k, by=by, key=key)
+        return search(session, statement, query, k, by=by, key=key, distinct=distinct)
 
     def _embed(self, connection: Connection, collection: Collection, query: QueryInput) -> QueryInput:
         """Have words or a picture embedded, by whom IMGVEC_EMBED says."""

@@ -29,6 +29,7 @@ class Searchable:
         columns: Columns of the source that answers show.
         where: SQL condition that each row must meet, the application's own and never a visitor's.
         root: Where this machine keeps the pictures, instead of the collection's root.
+        distinct: Whether rows with the same picture come as one; a visitor's ?all_rows=1 has each by itself.
     """
 
     collection: str | None = None
@@ -36,6 +37,7 @@ class Searchable:
     where: str | None = None
     root: Path | None = None
     embedding: Embedding = "auto"
+    distinct: bool = True
 
     def find(self, connection: Connection) -> Collection:
         """Return the collection.
@@ -52,7 +54,8 @@ class Searchable:
             ImgvecError: The query cannot be answered; `status_of` says whose fault that is.
         """
         collection = self.find(connection)
-        options = NearestOptions(k=read_k(request), where=self.where, columns=self.columns)
+        distinct = self.distinct and request.values.get("all_rows") != "1"
+        options = NearestOptions(read_k(request), self.where, self.columns, distinct=distinct)
         words, like = request.values.get("q", ""), request.args.get("like", "")
         upload = request.files.get("image")
         given = [bool(words), bool(like), upload is not None]
@@ -83,7 +86,7 @@ class Searchable:
         found = next(read_pictures(connection, collection, [row], self.root))
         if isinstance(found, ImageError):
             raise found
-        return thumbnail(found, pixels)
+        return thumbnail(found, pixels, collection.bands)
 
     def require_visible(self, connection: Connection, collection: Collection, key: Key) -> Key:
         """Return the key of an embedded row that meets the condition, as the database has it.

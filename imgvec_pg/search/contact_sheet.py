@@ -9,12 +9,13 @@ from pathlib import Path
 from string import Template
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.search.formatting import show_value
+from imgvec_pg.images.rendering.bands import Bands
+from imgvec_pg.search.formatting import show_value, times
 from imgvec_pg.search.images import thumbnail
 from imgvec_pg.search.nearest import Neighbour, Neighbours
 from imgvec_pg.search.query_types import SearchQuery, show_key
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.text import is_path, shorten_path
+from imgvec_pg.text import counted, is_path, shorten_path
 
 KINDS = {"words": "Nearest to the words", "image": "Nearest to the picture", "row": "Nearest to the row"}
 PATH_CHARACTERS = 30
@@ -39,6 +40,7 @@ class Sheet:
 
     Attributes:
         where: The condition of the search.
+        is_rows: Whether each row stands by itself; else different pictures.
         empty: Why there is no row, where there is none.
     """
 
@@ -47,6 +49,7 @@ class Sheet:
     found: Neighbours
     where: str | None = None
     empty: str | None = None
+    is_rows: bool = True
 
     def html(self, pictures: Iterable[bytes | ImageError]) -> str:
         """Return the page.
@@ -54,7 +57,10 @@ class Sheet:
         Args:
             pictures: The encoded picture of each row found, in order, or why there is none.
         """
-        cards = [card(row, picture) for row, picture in zip(self.found.rows, pictures, strict=True)]
+        cards = [
+            card(row, picture, self.collection.bands)
+            for row, picture in zip(self.found.rows, pictures, strict=True)
+        ]
         picture = self.query.picture
         content = (
             "<ol>\n" + "\n".join(cards) + "\n</ol>"
@@ -63,7 +69,9 @@ class Sheet:
         )
         return fill_page(
             title=f"{self.query.shown} · {self.collection.name}",
-            picture="" if picture is None else _image(picture, "the picture asked with"),
+            picture=""
+            if picture is None
+            else _image(picture, "the picture asked with", self.collection.bands),
             kind=KINDS[self.query.kind],
             question=self.query.shown,
             facts=self._facts(),
@@ -73,7 +81,7 @@ class Sheet:
     def _facts(self) -> str:
         count = len(self.found.rows)
         facts = [
-            f"{count:,} {'row' if count == 1 else 'rows'} of {escape(self.collection.shown_source)}",
+            f"{counted(count, 'row' if self.is_rows else 'picture')} of {escape(self.collection.shown_source)}",
             f"model {escape(self.collection.model_name)}",
         ]
         if count:
@@ -88,12 +96,12 @@ def data_uri(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
-def _image(picture: bytes | ImageError, label: str) -> str:
+def _image(picture: bytes | ImageError, label: str, bands: Bands) -> str:
     """Return an <img>, or a box that says what is missing."""
     try:
         if isinstance(picture, ImageError):
             raise picture
-        return f'<img src="{data_uri(thumbnail(picture))}" alt="{escape(label)}">'
+        return f'<img src="{data_uri(thumbnail(picture, bands=bands))}" alt="{escape(label)}">'
     except ImageError as error:
         return f'<div class="missing">{MISSING.get(error.code, "not a readable image")}</div>'
 
@@ -115,14 +123,19 @@ def fill_page(*, title: str, kind: str, question: str, facts: str, content: str,
     )
 
 
-def card(row: Neighbour, picture: bytes | ImageError) -> str:
+def card(row: Neighbour, picture: bytes | ImageError, bands: Bands) -> str:
     """Return the card of a row, with its picture or why there is none."""
     key = show_key(row.key)
     label = f"<small>{escape(next(iter(row.key)))}</small> " if len(row.key) == 1 else ""
     # A bar is full at distance 0 and empty at 1, where nothing is alike any more.
     width = max(0.0, min(1.0, row.similarity)) * 100
+    copies = ""
+    if row.copies > 1:
+        copies = (
+            f'<span class="copies" title="{row.copies:,} rows have this picture">{times(row.copies)}</span>'
+        )
     return (
-        f"<li><figure>{_image(picture, key)}</figure>"
+        f"<li><figure>{_image(picture, key, bands)}{copies}</figure>"
         f'<div class="text"><div class="line"><span class="key">{label}{escape(key)}</span>'
         f'<span class="distance" title="cosine distance">{row.distance:.4f}</span></div>'
         f'<div class="bar"><i style="width:{width:.0f}%"></i></div>'

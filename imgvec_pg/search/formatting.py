@@ -19,6 +19,11 @@ def show_value(value: object) -> str:
     return str(value)
 
 
+def times(copies: int) -> str:
+    """Return "× 12" for a picture that twelve rows have; "" for one row's own."""
+    return f"× {copies:,}" if copies > 1 else ""
+
+
 def show_safely(value: object) -> str:
     """Return a value as text with its control characters escaped, which a terminal would obey."""
     return CONTROL.sub(lambda found: repr(found[0])[1:-1], show_value(value))

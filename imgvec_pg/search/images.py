@@ -15,6 +15,7 @@ from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.fetching.application_fetch import Fetch, find_fetch, read_picture
 from imgvec_pg.images.fetching.url import AllowedUrls
 from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.search.query_types import dump_keys
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
@@ -66,13 +67,16 @@ THUMBNAIL_PIXELS = 240
 JPEG_QUALITY = 82
 
 
-def thumbnail(data: bytes, pixels: int = THUMBNAIL_PIXELS) -> bytes:
+def thumbnail(data: bytes, pixels: int = THUMBNAIL_PIXELS, bands: Bands = ()) -> bytes:
     """Return an encoded picture as a JPEG of at most `pixels` a side.
+
+    Args:
+        bands: Of its collection.
 
     Raises:
         ImageError: It does not decode.
     """
-    image = decode_sandboxed(data)
+    image = decode_sandboxed(data, bands=bands)
     image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.explain import has_ordered_scan
@@ -15,7 +16,8 @@ from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.bit_index import call_bits, candidate_count
 from imgvec_pg.search.code_of_others import json_columns
-from imgvec_pg.search.query_types import Float32Array, RowKey, vector_text
+from imgvec_pg.search.nearest_pictures import nearest_pictures, picture_parts
+from imgvec_pg.search.query_types import Float32Array, RowKey, dump_keys, vector_text
 from imgvec_pg.search.strategy import CollectionStats, Strategy, find
 from imgvec_pg.search.transaction import bracketed, read_only_transaction
 from imgvec_pg.store.collection import Collection
@@ -45,6 +47,8 @@ class NearestOptions:
             pass on one from somebody whom you would not let use psql.
         columns: Columns of the source to return.
         max_distance: Leave out rows further away, 0 to 2.
+        distinct: k different pictures: of the rows with the same picture, among those that match and that the role may see,
+            the one with the smallest key, with the number of them.
 
     Raises:
         UsageError: A value is out of range.
@@ -54,6 +58,7 @@ class NearestOptions:
     where: str | None = None
     columns: Sequence[str] = ()
     max_distance: float | None = None
+    distinct: bool = False
 
     def __post_init__(self) -> None:
         check_k(self.k)
@@ -64,11 +69,16 @@ class NearestOptions:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A row found: key, cosine distance (0 to 2), the columns wanted as JSON values (fractions as Decimal)."""
+    """A row found: key, cosine distance (0 to 2), the columns wanted as JSON values (fractions as Decimal).
+
+    Attributes:
+        copies: Rows with its picture, itself among them, where different pictures were asked for; else 1.
+    """
 
     key: Key
     distance: float
     columns: dict[str, Any]
+    copies: int = 1
 
     @property
     def similarity(self) -> float:
@@ -89,10 +99,15 @@ def find_nearest(
     collection: Collection,
     target: Float32Array | RowKey,
     options: NearestOptions | None = None,
+    *,
+    without: Sequence[Key] = (),
 ) -> Neighbours:
     """Find the nearest rows in a read-only transaction of its own; never fewer than k while more match.
 
-    A row that is searched with is not in its own answer.
+    A row that is searched with is not in its own answer; other rows with its picture are.
+
+    Args:
+        without: Rows to leave out, of different pictures only: they are not counted either.
 
     Raises:
         UsageError: PostgreSQL does not understand the condition or a column.
@@ -100,7 +115,7 @@ def find_nearest(
     """
     options = options or NearestOptions()
     schema = vector_schema(connection)
-    search = _Search(connection, collection, target, options, schema)
+    search = _Search(connection, collection, target, options, schema, without)
     with read_only_transaction(connection, collection, options.where) as cursor:
         # pgvector's settings exist once its library is loaded.
         cursor.execute(sql.SQL("SELECT '[1]'::{}.halfvec").format(sql.Identifier(schema)))
@@ -117,6 +132,7 @@ class _Search:
         target: Float32Array | RowKey,
         options: NearestOptions,
         schema: str,
+        without: Sequence[Key] = (),
     ) -> None:
         self.options = options
         self.is_quantized = collection.quantization is not None
@@ -138,13 +154,17 @@ class _Search:
                 }
             ),
         }
-        if self.is_quantized:
-            bit_parts, bit_values = call_bits(collection, target, schema)
-            self.parts |= bit_parts
-            self.values |= bit_values
-        self.values |= {"k": options.k, "candidates": self.breadth}
+        if options.distinct:
+            own_parts, own_values = picture_parts(connection, collection, target, schema, shown, without)
+        elif self.is_quantized:
+            own_parts, own_values = call_bits(collection, target, schema)
+        else:
+            own_parts, own_values = {}, {}
+        self.parts |= own_parts
+        known = [Jsonb(key, dumps=dump_keys) for key in without]
+        self.values |= {**own_values, "k": options.k, "candidates": self.breadth, "without": known}
         self.ef_search = collection.ef_search
-        self.collection_name = collection.name
+        self.collection = collection
 
     def run(self, cursor: psycopg.Cursor[Any]) -> Neighbours:
         """Run it by the strategy that suits the condition."""
@@ -152,37 +172,44 @@ class _Search:
         if self.is_quantized:
             rows, strategy = self._over_bits(backend)
         else:
-            rows, strategy = find(backend, self.options.k, backend.begin(self.collection_name))
-        nearest = [
-            Neighbour(key, distance, dict(zip(self.columns, values, strict=True)))
-            for key, distance, *values in rows
+            rows, strategy = find(backend, self.options.k, backend.begin(self.collection.name))
+        nearest = [self._neighbour(*row) for row in rows]
+        if self.options.max_distance is not None:
             # Cut off here, not in the scan: an index scan for rows that near would go on to its limits.
-            if self.options.max_distance is None or distance <= self.options.max_distance
-        ]
+            nearest = [row for row in nearest if row.distance <= self.options.max_distance]
         return Neighbours(nearest, strategy)
+
+    def _neighbour(self, key: Key, distance: float, *values: Any) -> Neighbour:  # noqa: ANN401 - any JSON values
+        copies, values = (values[0], values[1:]) if self.options.distinct else (1, values)
+        return Neighbour(key, distance, dict(zip(self.columns, values, strict=True)), copies)
 
     def statement(self, *, exact: bool) -> sql.Composed:
         """Return the statement over all rows, or over %(candidates)s of them in the index's order."""
+        if self.options.distinct:
+            return nearest_pictures(self.parts, self.near_call, self.collection, exact=exact)
+        if self.is_quantized and not exact:
+            return render("collection/nearest_bit.sql", **self.parts)
         if exact:
             order = sql.SQL("{} OPERATOR(pg_catalog.+) 0").format(sql.Identifier("n", "distance"))
-            return render("collection/nearest.sql", **self.parts, near_rows=self.near_call, order=order)
+            return render(
+                "collection/nearest.sql", **{**self.parts, "near_rows": self.near_call, "order": order}
+            )
         near_rows = render("collection/nearest_candidates.sql", near_call=self.near_call)
         order = sql.SQL("{}").format(sql.Identifier("n", "distance"))
-        return render("collection/nearest.sql", **self.parts, near_rows=near_rows, order=order)
+        return render("collection/nearest.sql", **{**self.parts, "near_rows": near_rows, "order": order})
 
     def _over_bits(self, backend: "_CursorBackend") -> tuple[Sequence[tuple[Any, ...]], Strategy]:
         """Scan the index over bits for candidates, then all rows exactly where it gave too few."""
-        cursor, by_bits = backend.cursor, render("collection/nearest_bit.sql", **self.parts)
+        cursor, by_bits = backend.cursor, self.statement(exact=False)
         cursor.execute(
             load_sql("queries/search_settings.sql"), {"k": self.breadth, "ef_search": self.ef_search}
         )
-        explained = cursor.execute(
-            sql.SQL("EXPLAIN (FORMAT JSON) {}").format(by_bits), self.values
-        ).fetchone()
+        values = {**self.values, "limit": self.options.k}
+        explained = cursor.execute(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(by_bits), values).fetchone()
         # Bits without the index would still choose the candidates.
         if explained is None or not has_ordered_scan(explained[0]):
             return backend.fetch(self.options.k, None), "exact"
-        rows = cursor.execute(by_bits, self.values).fetchall()
+        rows = cursor.execute(by_bits, values).fetchall()
         if len(rows) >= self.options.k:
             return rows, "index"
         return backend.fetch(self.options.k, None), "index, then exact"

@@ -98,12 +98,13 @@ def vector_of_image(
         NoWorkerError, ModelError: As for words.
     """
     if isinstance(image, Image):
-        buffer = io.BytesIO()
-        image.convert("RGB").save(buffer, "PNG")
-        image = buffer.getvalue()
+        image = _as_png(image.convert("RGB"))
     try:
         encoded = fetch_bytes(ImageReference(content=image), None, MAX_UPLOAD_BYTES)
-        decode_sandboxed(encoded, rendering=collection.rendering)
+        decoded = decode_sandboxed(encoded, rendering=collection.rendering, bands=collection.bands)
+        if collection.bands:
+            # A request to a worker names the model and no collection: it gets what the collection shows of the picture.
+            image = fetch_bytes(ImageReference(content=_as_png(decoded)), None, MAX_UPLOAD_BYTES)
     except ImageError as error:
         raise UsageError(f"the picture cannot be used: {error}") from error
     with beside(connection) as own:
@@ -111,6 +112,12 @@ def vector_of_image(
     if by_worker is not None:
         return by_worker.vector
     return embed_picture(connection, collection, model_here(connection, collection), encoded)
+
+
+def _as_png(image: Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def model_here(connection: Connection, collection: Collection) -> Embedder:

@@ -143,7 +143,7 @@ def ask_with_image(
     """
     data = read_picture(file)
     try:
-        decode_sandboxed(data, rendering=collection.rendering)
+        decode_sandboxed(data, rendering=collection.rendering, bands=collection.bands)
     except ImageError as error:
         raise UsageError(f"the picture {file} cannot be used: {error}") from error
     embedder = load_collection_model(connection, collection, options)
@@ -179,7 +179,7 @@ def embed_picture(
         ModelError: The model computes other vectors here than at its first use.
     """
     check_golden(connection, collection, embedder, (IMAGE,))
-    image = decode_for(embedder, picture, collection.rendering)
+    image = decode_for(embedder, picture, collection.rendering, collection.bands)
     embedding: Float32Array = embedder.embed_images([image])[0]
     return embedding
 

@@ -128,19 +128,54 @@ def _expected(names: list[str]) -> str:
 
 
 NO_DISTANCE = -1.0
+RECENT_ROWS_PER_PICTURE = 20
+"""Among so many of the newest rows for each picture wanted they are looked for first, then among all."""
 
 
 def newest_rows(
-    connection: Connection, collection: Collection, columns: Sequence[str], limit: int = 48
+    connection: Connection,
+    collection: Collection,
+    columns: Sequence[str],
+    limit: int = 48,
+    *,
+    distinct: bool = False,
 ) -> list[Neighbour]:
-    """Return the rows that were embedded last, newest first; their distance is -1."""
+    """Return the rows that were embedded last, newest first; their distance is -1.
+
+    Args:
+        distinct: Different pictures, as NearestOptions has it.
+    """
     parts = bindable(
         {**collection.parts(vector_schema(connection)), **shown_columns(connection, collection, columns)}
     )
+    if distinct:
+        return _newest_pictures(connection, collection, columns, parts, limit)
     statement = render("collection/newest_rows.sql", **parts)
     with read_only_transaction(connection, collection) as cursor:
         rows = cursor.execute(statement, {"limit": limit}).fetchall()
     return [Neighbour(key, NO_DISTANCE, dict(zip(columns, values, strict=True))) for key, *values in rows]
+
+
+def _newest_pictures(
+    connection: Connection,
+    collection: Collection,
+    columns: Sequence[str],
+    parts: dict[str, sql.Composable],
+    limit: int,
+) -> list[Neighbour]:
+    every = {"condition": sql.SQL("true"), "e_is_other": sql.SQL("true"), "fence": sql.SQL("")}
+    shown = render("collection/shown_pictures.sql", **parts, **every)
+    after = {"shown": sql.SQL(", ") + parts["shown"]} if columns else {}
+    statement = render("collection/newest_pictures.sql", **{**parts, **after}, shown_pictures=shown)
+    with read_only_transaction(connection, collection) as cursor:
+        for among in (RECENT_ROWS_PER_PICTURE * limit, None):
+            rows = cursor.execute(statement, {"limit": limit, "among": among}).fetchall()
+            if len(rows) == limit:
+                break
+    return [
+        Neighbour(key, NO_DISTANCE, dict(zip(columns, values, strict=True)), copies)
+        for key, copies, *values in rows
+    ]
 
 
 def is_visible(connection: Connection, collection: Collection, key: Key, where: str) -> bool:

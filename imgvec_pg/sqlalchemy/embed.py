@@ -12,6 +12,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
 from imgvec_pg.images.decoding.sandbox import decode_for
+from imgvec_pg.images.rendering.bands import check_bands
 from imgvec_pg.images.rendering.version import NEWEST, require_known
 from imgvec_pg.search.query_embedding import check_words
 
@@ -24,6 +25,7 @@ class LocalModel:
         weights: A safetensors file instead of the hub's.
         prompt: The collection's prompt, {} standing for the words.
         rendering: Version of the rules by which the collection's pictures are rendered, as `collection show` has it.
+        bands: Shown of a TIFF of many; likewise.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class LocalModel:
         device: str = "auto",
         prompt: str = "{}",
         rendering: int = NEWEST,
+        bands: Sequence[int] = (),
     ) -> None:
         self.name = name
-        self._rendering = require_known(rendering)
+        check_bands(bands)
+        self._rendering, self._bands = require_known(rendering), tuple(bands)
         self._weights, self._device, self._prompt = weights, device, prompt
         self._embedder: Embedder | None = None
         self._lock = Lock()
@@ -65,7 +69,7 @@ class LocalModel:
         """
         embedder = self._load()
         image = (
-            decode_for(embedder, picture, self._rendering)
+            decode_for(embedder, picture, self._rendering, self._bands)
             if isinstance(picture, bytes)
             else picture.convert("RGB")
         )

@@ -19,12 +19,12 @@ from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import as_unit_vector, vector_text
 from imgvec_pg.search.strategy import Strategy, find
 from imgvec_pg.sqlalchemy.collection_cache import State, forget_state, read_state, run
+from imgvec_pg.sqlalchemy.fold_copies import DISTANCE, select_pictures
 from imgvec_pg.sqlalchemy.select_shape import check_select, forbidden_clause
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
-DISTANCE = "distance"
 AT_ONCE: dict[str, Any] = {"stream_results": False, "yield_per": None}
 """Execution options of what is read whole: a cursor on the server takes no EXPLAIN, and none outside a transaction."""
 VECTOR, CANDIDATES, NAME, ID = "imgvec_vector", "imgvec_candidates", "imgvec_name", "imgvec_id"
@@ -36,7 +36,10 @@ RESTRICTING = ("_where_criteria", "_setup_joins", "_from_obj")
 
 @dataclass(frozen=True)
 class Found:
-    """The rows, nearest first, each with what the select has and `distance` (0 to 2) last; and how they were found."""
+    """The rows, nearest first, each with what the select has and `distance` (0 to 2) last; and how they were found.
+
+    Of different pictures each has `copies` behind it, the rows with its picture.
+    """
 
     rows: "Sequence[sa.Row[*tuple[Any, ...]]]"  # of any columns, as SQLAlchemy 2.1 writes it
     strategy: Strategy
@@ -50,6 +53,7 @@ def search(
     k: int = 10,
     *,
     key: Sequence[sa.ColumnElement[Any]] | None = None,
+    distinct: bool = False,
 ) -> Found:
     """Find the k nearest of the rows that a select gives, by the way that suits its filters.
 
@@ -64,6 +68,7 @@ def search(
         vector: Shape (dimensions,), of any length, from the collection's own model.
         k: Rows wanted, 1 to 10,000.
         key: The source's key columns in the statement, where it has the source under another name or twice.
+        distinct: k different pictures, as search() of this package has it.
 
     Raises:
         UsageError: k, the vector or the select cannot be used.
@@ -74,12 +79,14 @@ def search(
     bound = connection_of(connection, statement)
 
     def find_by(state: State) -> Found:
-        backend = _backend(connection, bound, statement, state, vector, key)
+        backend = _backend(connection, bound, statement, state, vector, key, distinct=distinct)
         try:
             rows, strategy = find(backend, k, state.stats)
         except sa.exc.DBAPIError:
             forget_state(bound, collection)
             raise
+        if distinct:
+            return Found(rows, strategy)
         return Found(sorted(rows, key=lambda row: float(row[-1])), strategy)
 
     return _find_by_cached_state(bound, collection, find_by)
@@ -145,6 +152,8 @@ def _backend(
     state: State,
     vector: npt.ArrayLike,
     key: Sequence[sa.ColumnElement[Any]] | None,
+    *,
+    distinct: bool,
 ) -> "_SelectBackend":
     """Put a search together.
 
@@ -158,7 +167,7 @@ def _backend(
             f'{len(columns)} key columns were given; the key of collection "{state.given_name}" is '
             f"{', '.join(state.key_columns)}"
         )
-    return _SelectBackend(connection, bound, statement, state, columns, text)
+    return _SelectBackend(connection, bound, statement, state, columns, text, distinct)
 
 
 @dataclass(frozen=True)
@@ -171,6 +180,7 @@ class _SelectBackend:
     state: State
     key: Sequence[sa.ColumnElement[Any]]
     vector: str
+    distinct: bool
 
     iterative_scan: ClassVar[str] = "relaxed_order"
 
@@ -192,16 +202,17 @@ class _SelectBackend:
             is_alias=self.state.given_name != self.state.name,
             is_index_asked=candidates is not None,
         )
-        nearest = self.matching.add_columns(near.c[DISTANCE]).where(
-            *(near.c[name] == column for name, column in zip(self.state.key_columns, self.key, strict=True)),
-            is_same,
-        )
+        if self.distinct:
+            names = self.state.key_columns
+            nearest = select_pictures(self.matching, self.state.name, names, self.key, near, is_same, limit)
+        else:
+            pairs = zip(self.state.key_columns, self.key, strict=True)
+            same_key = [near.c[name] == column for name, column in pairs]
+            nearest = self.matching.add_columns(near.c[DISTANCE]).where(*same_key, is_same).order_by(order)
         values: dict[str, object] = {VECTOR: self.vector, NAME: self.state.given_name, ID: self.state.id}
         if candidates is not None:
             values[CANDIDATES] = candidates
-        result = self.connection.execute(
-            nearest.order_by(order).limit(limit), values, execution_options=AT_ONCE
-        )
+        result = self.connection.execute(nearest.limit(limit), values, execution_options=AT_ONCE)
         # Where collections are loaded by a join SQLAlchemy wants to be told to put their rows together; it has limited the
         # entities, not the joined rows. Other rows may be equal, and each counts.
         must_be_unique = getattr(result, "_unique_filter_state", None) is not None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVarTuple
+from typing import Any, Literal, TypeVarTuple, overload
 
 import numpy as np
 import sqlalchemy as sa
@@ -13,9 +13,15 @@ from sqlalchemy.sql.visitors import InternalTraversal
 
 from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.nearest import check_k
+from imgvec_pg.search.nearest import MAX_K, check_k
 from imgvec_pg.search.query_types import vector_text
-from imgvec_pg.sqlalchemy.executor import DISTANCE
+from imgvec_pg.sqlalchemy.fold_copies import (
+    COPIES,
+    DISTANCE,
+    embedding_table,
+    fold_copies,
+    matching_keys,
+)
 from imgvec_pg.sqlalchemy.query import (
     NearQuery,
     Picture,
@@ -41,6 +47,8 @@ CURES = {
     "DISTINCT": "make it distinct outside: select(…).select_from(near(…, k=100).subquery()).distinct()",
 }
 """What to do instead with a clause that would read every row before the LIMIT."""
+ROWS_PER_PICTURE, LEAST_ROWS = 10, 200
+"""How many of the nearest rows near(distinct=True) looks for pictures among."""
 
 
 class NearestFirst(sa.ColumnElement[float]):
@@ -80,6 +88,7 @@ class VectorText(sa.types.UserDefinedType[str]):
         return "'{}'".format
 
 
+@overload
 def near(
     statement: "sa.Select[*Entities]",
     question: QueryInput,
@@ -87,7 +96,31 @@ def near(
     *,
     by: type[EmbeddingMixin] | str | None = None,
     key: Sequence[sa.ColumnElement[Any]] | None = None,
-) -> "sa.Select[*Entities, float]":
+    distinct: Literal[False] = False,
+) -> "sa.Select[*Entities, float]": ...
+
+
+@overload
+def near(
+    statement: "sa.Select[*Entities]",
+    question: QueryInput,
+    k: int | None = 10,
+    *,
+    by: type[EmbeddingMixin] | str | None = None,
+    key: Sequence[sa.ColumnElement[Any]] | None = None,
+    distinct: Literal[True],
+) -> "sa.Select[*Entities, float, int]": ...
+
+
+def near(
+    statement: "sa.Select[*Entities]",
+    question: QueryInput,
+    k: int | None = 10,
+    *,
+    by: type[EmbeddingMixin] | str | None = None,
+    key: Sequence[sa.ColumnElement[Any]] | None = None,
+    distinct: bool = False,
+) -> "sa.Select[*Entities, float] | sa.Select[*Entities, float, int]":
     """Return the select with its rows in order of their distance from a query, the nearest k only.
 
     The rows get the column `distance` (cosine, 0 to 2) last; rows that are not embedded are left out. where(), join(),
@@ -103,6 +136,9 @@ def near(
             rows, which are then compared and sorted.
         by: The embedding class, where the source has several; or a collection's name, together with `key`.
         key: The source's key columns in the select, where it reads the source twice.
+        distinct: Different pictures: of the rows with one picture that the select gives as it is passed, that with the
+            smallest key, and `copies`, how many they are, as the last column. Conditions that follow are about that row alone.
+            They are looked for among the nearest 10 k rows, at least 200; search() goes on where these are too few.
 
     Raises:
         UsageError: The query, the select or k cannot be used.
@@ -112,7 +148,10 @@ def near(
     check_select(statement, "near()")
     _refuse_clauses(statement)
     target, columns = resolve(statement, by, key)
-    found = _neighbours(target, read_query(question, target.source, target.dimensions))
+    query = read_query(question, target.source, target.dimensions)
+    found = _neighbours(target, query)
+    if distinct:
+        return _near_pictures(statement, target, columns, query, found, k)
     same = [found.c[name] == column for (name, _), column in zip(target.key, columns, strict=True)]
     distance = found.c[DISTANCE]
     condition = same[0] if len(same) == 1 else sa.and_(*same)
@@ -120,6 +159,42 @@ def near(
     # A row that is searched with is one of the candidates, and not in its own answer.
     if k is None or k >= DEFAULT_EF_SEARCH:
         nearest = nearest.where(_scan_goes_on(k))
+    return nearest if k is None else nearest.limit(k)
+
+
+def _near_pictures(
+    statement: "sa.Select[*Entities]",
+    target: EmbeddedSource,
+    columns: Sequence[sa.ColumnElement[Any]],
+    query: NearQuery,
+    found: sa.FromClause,
+    k: int | None,
+) -> "sa.Select[*Entities, float, int]":
+    names = [name for name, _ in target.key]
+    asked = query.key(names) if isinstance(query, Row) else vars(query).values()
+    if any(as_column(value) is not None for value in asked):
+        raise UsageError("near(distinct=True) takes no column to search with; expected a value")
+    matching = matching_keys(statement, columns, names)  # type: ignore[arg-type]
+    inner = matching.alias()
+    rows = sa.select(*(found.c[name] for name in names), found.c[DISTANCE]).join(
+        inner, sa.and_(*(found.c[name] == inner.c[name] for name in names))
+    )
+    if k is not None:
+        looked_at = min(MAX_K, max(LEAST_ROWS, ROWS_PER_PICTURE * k))
+        rows = rows.where(_scan_goes_on(looked_at)).order_by(found.c[DISTANCE]).limit(looked_at)
+
+    def is_other(row: sa.FromClause) -> sa.ColumnElement[bool]:
+        if not isinstance(query, Row):
+            return sa.true()
+        values = zip(query.key(names), target.key, strict=True)
+        return sa.not_(sa.and_(*(row.c[name] == _bound(value, type_) for value, (name, type_) in values)))
+
+    table = embedding_table(target.name, target.key)
+    pictures = fold_copies(rows.subquery(), table, names, matching, k=k, is_other=is_other)
+    distance = pictures.c[DISTANCE]
+    same = sa.and_(*(pictures.c[name] == column for name, column in zip(names, columns, strict=True)))
+    nearest = statement.add_columns(distance, pictures.c[COPIES]).join(pictures, same)
+    nearest = nearest.order_by(NearestFirst(distance), *columns)
     return nearest if k is None else nearest.limit(k)
 
 
@@ -182,18 +257,15 @@ def _neighbours(target: EmbeddedSource, query: NearQuery) -> sa.FromClause:
 
 def _by_picture(target: EmbeddedSource, query: Picture) -> sa.FromClause:
     """Compare with one picture: the vector is a scalar sub-select, which is evaluated once, as near_*_text has it."""
-    table: sa.FromClause = target.table if target.table is not None else _bare_table(target)
+    table: sa.FromClause = (
+        target.table if target.table is not None else embedding_table(target.name, target.key)
+    )
     embedded = getattr(sa.func, SCHEMA).embed_image(
         sa.literal(target.name, sa.Text()), sa.literal(query.content, sa.LargeBinary()), type_=HALFVEC()
     )
     vector = sa.select(embedded).scalar_subquery()
     distance = distance_between(table.c.embedding, vector)
     return sa.select(*(table.c[name] for name, _ in target.key), distance.label(DISTANCE)).subquery()
-
-
-def _bare_table(target: EmbeddedSource) -> sa.FromClause:
-    columns: list[sa.ColumnClause[Any]] = [sa.column(name, type_) for name, type_ in target.key]
-    return sa.table(f"{target.name}_embedding", *columns, sa.column("embedding", HALFVEC()), schema=SCHEMA)
 
 
 def _bound(value: Any, type_: sa.types.TypeEngine[Any]) -> sa.ColumnElement[Any]:  # noqa: ANN401

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from imgvec_pg.embedding.catalog import CATALOGUE
 from imgvec_pg.errors import UsageError
-from imgvec_pg.sqlalchemy.executor import DISTANCE
+from imgvec_pg.sqlalchemy.fold_copies import DISTANCE
 from imgvec_pg.store.mixin import CLASSES, SPEC, EmbeddingMixin
 from imgvec_pg.store.spec import CollectionSpec, check_name
 

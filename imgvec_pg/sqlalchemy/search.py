@@ -29,6 +29,7 @@ def search(
     *,
     by: type[EmbeddingMixin] | str | None = None,
     key: Sequence[sa.ColumnElement[Any]] | None = None,
+    distinct: bool = False,
 ) -> Found:
     """Find the k nearest of the rows that a select gives, by the way that suits its conditions.
 
@@ -42,6 +43,8 @@ def search(
         k: Rows wanted, 1 to 10,000.
         by: The embedding class, where the source has several; or a collection's name, which needs no key here.
         key: The source's key columns in the select, where it reads the source twice.
+        distinct: k different pictures: of the rows with one picture that the select gives, that with the smallest key, and
+            `copies`, how many they are, as the last column.
 
     Returns:
         No rows where the row that is searched with is not embedded (yet).
@@ -74,7 +77,7 @@ def search(
     with database_errors_mapped(with_applications_select=True):
         # A key that was looked up is looked up again, should the name mean another collection meanwhile.
         own_key = None if known_key is not key else columns
-        return executor.search(session, statement, target.name, vector, k, key=own_key)
+        return executor.search(session, statement, target.name, vector, k, key=own_key, distinct=distinct)
 
 
 def _source(target: EmbeddedSource, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Table | None:

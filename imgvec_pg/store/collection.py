@@ -7,9 +7,11 @@ from psycopg import sql
 
 from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.version import NEWEST
-from imgvec_pg.store.guarded_columns import guarded
+from imgvec_pg.store.guarded_columns import guarded_column, image_column
 from imgvec_pg.store.key_sql import KeySql
+from imgvec_pg.store.search_functions import object_names, ranking_parts, trigger_function_names
 from imgvec_pg.store.spec import CollectionSpec
 
 KEYS_PER_JOB = 64
@@ -34,6 +36,9 @@ SEARCH_FUNCTIONS = {
 }
 """Files in sql/collection that make a collection's functions, and the names they make."""
 
+SUPERSEDED_SEARCH = "superseded_search_{}"
+"""What sql/collection/supersede_search.sql calls an earlier release's function that a view needs."""
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -45,7 +50,8 @@ class Collection:
         key_kinds: Of each key type, as store/guarded_columns.py has them.
         source_key_types: What the source's key columns are now, where they became wider or narrower than key_types.
         is_partitioned: Whether the source is a partitioned table.
-        rendering: Version of the rules by which its pictures are rendered.
+        rendering, bands: By which its pictures are rendered: the version of the rules; of TIFFs the bands, as CollectionSpec's.
+        by_picture: Whether searches ask an index over its different pictures, in place of one over its rows.
         rendering_from: The version of rows that `imgvec retry --rendering` has not compared yet; None where it is not under way.
         reads_as: The role whose rights the source is read with, None for this session's own.
     """
@@ -81,6 +87,8 @@ class Collection:
     source_key_types: Sequence[str] = ()
     rendering: int = NEWEST
     rendering_from: int | None = None
+    bands: Bands = ()
+    by_picture: bool = False
 
     def spec(self) -> CollectionSpec:
         """Return what would make this collection again; its source is None where it was dropped."""
@@ -102,6 +110,7 @@ class Collection:
             quantization=self.quantization,
             partitions=self.partitions,
             prompt=self.prompt,
+            bands=self.bands,
         )
 
     @property
@@ -110,9 +119,19 @@ class Collection:
         return f"{self.name}_embedding"
 
     @property
+    def picture_table(self) -> str:
+        """Name of the table of its different pictures, which only collections with copies have."""
+        return f"{self.name}_picture"
+
+    @property
+    def indexed_table(self) -> str:
+        """Name of the table that has the HNSW index."""
+        return self.picture_table if self.by_picture else self.embedding_table
+
+    @property
     def index_name(self) -> str:
         """Name of the HNSW index."""
-        return f"{self.name}_embedding_hnsw"
+        return f"{self.indexed_table}_hnsw"
 
     @property
     def source(self) -> sql.Identifier:
@@ -123,8 +142,7 @@ class Collection:
         """
         if self.source_schema is None or self.source_name is None:
             raise CollectionError(
-                f'the source table of collection "{self.name}" no longer exists; '
-                f"run: imgvec collection drop {self.name}"
+                f'the source table of collection "{self.name}" no longer exists; run: imgvec collection drop {self.name}'
             )
         return sql.Identifier(self.source_schema, self.source_name)
 
@@ -185,6 +203,7 @@ class Collection:
             "e_key_after_4": key.after("e", 4),
             "e_key_equals_4": key.equals_value("e", 4),
             "v_key_looked_up": key.looked_up("v"),
+            "e_key_looked_up": key.looked_up("e"),
             **key.found(),
             **{f"{name}_column": key.beside(name) for name in ("picture", "copies", "first_seen")},
             "source": self.rows,
@@ -193,8 +212,8 @@ class Collection:
             "n_has_image": self._has_image("n"),
             "s_has_image": self._has_image("s"),
             "watched_differ": self._watched_differ(key),
-            "path": self._image_column("s", self.path_column, "text"),
-            "content": self._image_column("s", self.content_column, "bytea"),
+            "path": image_column("s", self.path_column, "text"),
+            "content": image_column("s", self.content_column, "bytea"),
             "s_reference_hash": self._reference_hash("s"),
         }
 
@@ -202,25 +221,19 @@ class Collection:
         """Return the `{parts}` that stay known when the source is dropped."""
         name = self.name
         functions = {part: pattern.format(name) for part, pattern in SEARCH_FUNCTIONS.items()}
-        trigger_functions = {
-            f"on_{event}": f"{name}_on_{event}" for event in ("insert", "update", "delete", "truncate")
-        }
+        trigger_functions = trigger_function_names(name)
         names = {
             **functions,
             **trigger_functions,
-            "insert_trigger": f"imgvec_{name}_insert",
-            "update_trigger": f"imgvec_{name}_update",
-            "delete_trigger": f"imgvec_{name}_delete",
-            "truncate_trigger": f"imgvec_{name}_truncate",
-            "embedding_table": self.embedding_table,
+            **object_names(name),
             "index_name": self.index_name,
-            "content_index": f"{self.embedding_table}_content_hash",
-            "constraint_name": f"{name}_embedding_source_fkey",
-            "key_type": f"{name}_key",
             "vector": vector,
         }
         return {
             **{part: sql.Identifier(text) for part, text in names.items()},
+            **ranking_parts(
+                self.embedding_table, self.picture_table, self.key_columns, vector, by_picture=self.by_picture
+            ),
             "create": sql.SQL("CREATE FUNCTION"),
             "function_names": sql.Literal(list(functions.values())),
             "trigger_function_names": sql.Literal(list(trigger_functions.values())),
@@ -239,10 +252,10 @@ class Collection:
         """Whether a row has a picture: NULL is none, nor is '', which applications write for it too."""
         conditions = []
         if self.path_column is not None:
-            path = self._guarded(row, self.path_column, "text")
+            path = guarded_column(row, self.path_column, "text")
             conditions.append(sql.SQL("{} OPERATOR(pg_catalog.<>) ''").format(path))
         if self.content_column is not None:
-            content = self._guarded(row, self.content_column, "bytea")
+            content = guarded_column(row, self.content_column, "bytea")
             conditions.append(sql.SQL("pg_catalog.octet_length({}) OPERATOR(pg_catalog.>) 0").format(content))
         return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions))
 
@@ -276,18 +289,16 @@ class Collection:
 
     def _differs(self, column: str) -> sql.Composed:
         """Compare bytes as bytes, all else as exact text: not every type has an =, nor every collation an exact one."""
-        if column == self.content_column:
-            comparison = "{} IS DISTINCT FROM {}"
-        else:
-            comparison = '{} COLLATE "C" IS DISTINCT FROM {} COLLATE "C"'
-        return sql.SQL(comparison).format(self._watched("n", column), self._watched("o", column))
+        collation = sql.SQL("" if column == self.content_column else ' COLLATE "C"')
+        new, old = self._watched("n", column), self._watched("o", column)
+        return sql.SQL("{}{collation} IS DISTINCT FROM {}{collation}").format(new, old, collation=collation)
 
     def _watched(self, row: str, column: str) -> sql.Composed:
         """Return the bytes, or text; what is no image column by its type's output function, in brackets."""
         if column == self.content_column:
-            return self._guarded(row, column, "bytea")
+            return guarded_column(row, column, "bytea")
         if column == self.path_column:
-            return self._guarded(row, column, "text")
+            return guarded_column(row, column, "text")
         return sql.SQL("ROW({})::pg_catalog.text").format(sql.Identifier(row, column))
 
     def _reference_hash(self, row: str) -> sql.Composed:
@@ -299,22 +310,9 @@ class Collection:
         values = sql.SQL(", ").join(
             sql.SQL("pg_catalog.octet_length({})").format(self._watched(row, column))
             if column == self.content_column
-            else self._guarded(row, column, "text")
+            else guarded_column(row, column, "text")
             if column == self.path_column
             else sql.Identifier(row, column)
             for column in columns
         )
         return sql.SQL("pg_catalog.sha256(pg_catalog.convert_to(ROW({})::text, 'UTF8'))").format(values)
-
-    @staticmethod
-    def _guarded(row: str, column: str, type_name: str) -> sql.Composed:
-        return guarded(sql.Identifier(row, column), f"pg_catalog.{type_name}")
-
-    def _image_column(self, row: str, column: str | None, type_name: str) -> sql.Composed:
-        """Return a row's path or bytes, NULL where it says ''."""
-        if column is None:
-            return sql.SQL("NULL::pg_catalog.{}").format(sql.SQL(type_name))
-        value = self._guarded(row, column, type_name)
-        return sql.SQL(
-            "CASE WHEN pg_catalog.octet_length({value}) OPERATOR(pg_catalog.>) 0 THEN {value} END"
-        ).format(value=value)

@@ -108,6 +108,7 @@ def register(connection: Connection, plan: CollectionPlan) -> Collection:
             "prompt": planned.prompt,
             "url_prefixes": list(planned.url_prefixes),
             "rendering": planned.rendering,
+            "bands": list(planned.bands),
         },
     )
     # The catalogue has no partitions yet.
@@ -174,7 +175,23 @@ def policies(collection: Collection, schema: str, *, hides_rows: bool) -> sql.Co
     parts = collection.parts(schema)
     worker_policy = render("collection/worker_policy.sql", **parts)
     name = "row_security" if hides_rows else "open_source"
-    return render(f"collection/{name}.sql", **parts, worker_policy=worker_policy)
+    of_rows = render(f"collection/{name}.sql", **parts, worker_policy=worker_policy)
+    return of_rows + picture_policies(collection, hides_rows=hides_rows) if collection.by_picture else of_rows
+
+
+def picture_policies(collection: Collection, *, hides_rows: bool) -> sql.Composed:
+    """Return what makes the policies of the table of its different pictures, or makes them anew."""
+    parts = collection.parts("public")
+    of_pictures = {**parts, "embedding_table": parts["picture_table"]}
+    worker_policy = render("collection/worker_policy.sql", **of_pictures)
+    if hides_rows:
+        return render("collection/picture_security.sql", **parts, worker_policy=worker_policy)
+    return render("collection/open_source.sql", **of_pictures, worker_policy=worker_policy)
+
+
+def picture_triggers(collection: Collection, schema: str) -> sql.Composed:
+    """Return what makes the triggers that keep its different pictures in step with its rows, or makes them anew."""
+    return render("collection/picture_trigger_functions.sql", **collection.parts(schema))
 
 
 def trigger_functions(collection: Collection, schema: str) -> sql.Composed:

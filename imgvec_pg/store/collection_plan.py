@@ -70,6 +70,7 @@ def collection_over(source: Source, spec: CollectionSpec) -> Collection:
         is_listed=False,
         url_prefixes=list(spec.url_prefixes),
         partitions=spec.partitions,
+        bands=tuple(spec.bands),
         reads_as=source.reads_as,
         is_partitioned=source.kind == "partitioned table",
     )
@@ -198,6 +199,9 @@ def tell_remedy(name: str, found: Differences, program: str = "imgvec") -> str:
     if set(found).isdisjoint(BY_THE_MODEL):
         reason = "these never change in a collection"
         beside = ""
+        if "bands" in found:
+            bands = ",".join(map(str, found["bands"][1])) or "none"
+            beside = f" (behind an alias: {program} collection switch ALIAS --bands {bands})"
     else:
         reason = "a collection's model never changes"
         beside = f" (behind an alias: {program} collection switch ALIAS --to MODEL)"

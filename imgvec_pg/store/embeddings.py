@@ -18,7 +18,8 @@ from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionChangedError, ImageError
 from imgvec_pg.images.rendering.picture_note import PictureNote
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.pictures.known_pictures import KnownPictures, part_unconfirmed
+from imgvec_pg.store.pictures.known_pictures import Donor, KnownPictures, part_unconfirmed
+from imgvec_pg.store.pictures.siblings import donor_parts
 from imgvec_pg.store.queue.jobs import DelayedKey, Key, delay_keys, finish_jobs
 from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, ROW_ERRORS, read_like_triggers, short_transaction
 
@@ -56,7 +57,7 @@ class EmbeddedKey:
     content_hash: bytes
     reference_hash: bytes | None = None
     note: PictureNote | None = None
-    donor: Key | None = None
+    donor: Donor | None = None
     attempts: int = 0
 
 
@@ -132,12 +133,11 @@ class EmbeddingStore:
             )
             register_vector(connection)
         parts = bindable(collection.parts(vector_schema))
-        parts["is_donor"] = render("collection/donor_condition.sql", **parts)
         self._read = render("collection/read_images.sql", **parts)
         self._read_size = render("collection/read_image_size.sql", **parts)
         self._write = render("collection/write_embeddings.sql", **parts)
-        self._parts = parts
-        self._confirm = render("collection/confirm_known.sql", **parts)
+        self._vector = vector_schema
+        self._confirm = render("collection/confirm_known.sql", **donor_parts(collection, vector_schema))
         self._fail = render("collection/write_failures.sql", **parts)
         self._has_gone = render("collection/has_gone.sql", **parts)
         self._forget_gone = render("collection/forget_gone.sql", **parts)
@@ -176,7 +176,7 @@ class EmbeddingStore:
 
     def known_pictures(self, precision: str) -> KnownPictures:
         """Return what looks pictures up over this connection."""
-        return KnownPictures(self.connection, self.collection, self._parts, precision)
+        return KnownPictures(self.connection, self.collection, self._vector, precision)
 
     def write(
         self,
@@ -209,7 +209,9 @@ class EmbeddingStore:
             ours = finish_jobs(connection, token, ids)
             kept = [outcome for outcome in outcomes if outcome.job_id in ours]
             embedded_keys = [key for o in kept for key in o.embedded]
-            known, lost = part_unconfirmed(connection, self._confirm, embedded_keys, precision)
+            known, lost = part_unconfirmed(
+                connection, self._confirm, embedded_keys, precision, self.collection.rendering
+            )
             embedded = self._write_embedded(known, precision)
             codes = self._write_failed([key for o in kept for key in o.failed])
             later = [key for o in kept for key in o.delayed]

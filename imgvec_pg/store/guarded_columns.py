@@ -135,3 +135,18 @@ def settings_clause(type_names: list[str]) -> sql.Composable:
     return sql.SQL(" ").join(
         sql.SQL("SET {} = {}").format(sql.SQL(name), sql.Literal(value)) for name, value in SETTINGS.items()
     )
+
+
+def guarded_column(row: str, column: str, type_name: str) -> sql.Composed:
+    """Return a row's column as a type of PostgreSQL's own."""
+    return guarded(sql.Identifier(row, column), f"pg_catalog.{type_name}")
+
+
+def image_column(row: str, column: str | None, type_name: str) -> sql.Composed:
+    """Return a row's path or bytes, NULL where it says ''."""
+    if column is None:
+        return sql.SQL("NULL::pg_catalog.{}").format(sql.SQL(type_name))
+    value = guarded_column(row, column, type_name)
+    return sql.SQL(
+        "CASE WHEN pg_catalog.octet_length({value}) OPERATOR(pg_catalog.>) 0 THEN {value} END"
+    ).format(value=value)

@@ -13,6 +13,7 @@ from imgvec_pg.store.aliases import Alias, alias_names, alias_parts, alias_state
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_ddl import (
     embedding_table,
+    picture_triggers,
     policies,
     search_statements,
     trigger_functions,
@@ -128,7 +129,11 @@ def changes(
             for named in [old, *map(alias_names, names)]
         ]
     statements.append(dropping_duplicates(collection.name))
+    if wide.by_picture:  # Its policy asks a table that may be made anew.
+        statements.append(render("collection/drop_picture_policies.sql", **parts))
     statements.append(_table_change(collection, wide, schema))
+    if wide.by_picture:
+        statements.append(picture_triggers(wide, schema))
     if collection.forgets_by_key:
         statements.append(render("collection/foreign_key.sql", **parts, validity=sql.SQL("")))
     if is_composite:

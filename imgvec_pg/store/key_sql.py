@@ -211,6 +211,7 @@ class KeySql:
             "s_keys": self.columns("s"),
             "n_keys": self.columns("n"),
             "w_keys": self.columns("w"),
+            **{f"{row}_keys": self.columns(row) for row in ("d", "f", "r", "v")},
             "s_key": self.json("s"),
             "e_key": self.json("e"),
             "n_key": self.json("n"),
@@ -223,6 +224,9 @@ class KeySql:
             ),
             "s_keys_descending": sql.SQL(", ").join(
                 sql.SQL("{} DESC").format(sql.Identifier("s", name)) for name in self.names
+            ),
+            "e_keys_descending": sql.SQL(", ").join(
+                sql.SQL("{} DESC").format(sql.Identifier("e", name)) for name in self.names
             ),
             "o_is_missing": sql.SQL("({} IS NULL)").format(sql.Identifier("o", self.names[0])),
             "n_equals_o": self.unchanged("n", "o"),

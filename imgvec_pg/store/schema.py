@@ -145,6 +145,8 @@ class CollectionRow(Base):
     rendering_since: Mapped[datetime | None] = mapped_column(TimestampTz)
     rendering_from: Mapped[int | None] = mapped_column(SmallInteger)
     rendering_after: Mapped[Any | None] = mapped_column(JSONB)
+    bands: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{}'::integer[]"))
+    by_picture: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class UnseenChange(Base):

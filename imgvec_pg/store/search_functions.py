@@ -1,4 +1,4 @@
-"""The SQL functions of a collection, from their files with the parts that several of them share; relations of its duplicates."""
+"""The SQL functions of a collection, from their files with the parts that several of them share; names of its relations."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,8 +10,21 @@ from imgvec_pg.database.sql_templates import render
 AMONG = {"search": 3, "search_bit": 3, "page": 5, "classify": 2, "recommend": 4}
 """Files of functions that take `among`, and which of their parameters it is."""
 
+DISTINCT_CANDIDATES = {"search": "distinct_rows", "search_bit": "distinct_rows_bit"}
+"""Files of functions that take `distinct_pictures`, and those of the rows among which they look for pictures."""
+
 LEFT_OUT = 2_147_483_646
 """First subscript of the default of `among`: the largest that PostgreSQL allows an array of one, which none has by accident."""
+
+BURST_ROWS = 20
+"""Nearest rows at least that are looked at for being all of one burst of near copies."""
+
+BURST_DISTANCE = 0.01
+"""Cosine distance within which pictures count as one burst: twice that at which frames of one scene and recompressed copies lie
+(cosine 0.995)."""
+
+BURST_SHARE = 0.75
+"""Share of the nearest rows from which on a burst fills their list."""
 
 PAGE_ROUNDING = 1e-4
 """How far the distance that a page begins after may lie from its row's own to be taken for that, rounded."""
@@ -33,7 +46,29 @@ def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Compo
         "page_rounding": sql.Literal(PAGE_ROUNDING),
         "all_rows": sql.Literal(f"[{LEFT_OUT}:{LEFT_OUT}]={{NULL}}"),
     }
+    if file in DISTINCT_CANDIDATES:
+        by_picture = parts["indexed_table"] == parts["picture_table"]
+        checks |= distinct_parts(file, {**parts, **checks}, by_picture=by_picture)
     return render(f"collection/{file}.sql", **{**scan_parts(), **parts, **checks})
+
+
+def distinct_parts(
+    file: str, parts: Mapping[str, sql.Composable], *, by_picture: bool
+) -> dict[str, sql.Composable]:
+    """Return the `{parts}` by which search_* gives different pictures, and takes the place of an earlier release's."""
+    told = {**parts, "picture_of": render("collection/picture_of.sql", **parts)}
+    candidates = "distinct_pictures" if by_picture else DISTINCT_CANDIDATES[file]
+    told["distinct_candidates"] = render(f"collection/{candidates}.sql", **told)
+    names = (
+        "check_distinct",
+        "distinct_found",
+        "distinct_exact",
+        "supersede_search",
+        "wrap_superseded_search",
+    )
+    burst_vectors = BURST_ROWS // 2 if by_picture else 0
+    rendered = {name: render(f"collection/{name}.sql", **told) for name in names}
+    return {**rendered, "burst_vectors": sql.Literal(burst_vectors)}
 
 
 def scan_parts() -> dict[str, sql.Composable]:
@@ -55,6 +90,9 @@ def scan_parts() -> dict[str, sql.Composable]:
         "candidates_per_expected": sql.Literal(scan_costs.CANDIDATES_PER_EXPECTED),
         "few_rows_per_result": sql.Literal(scan_costs.FEW_ROWS_PER_RESULT),
         "few_rows_min_k": sql.Literal(scan_costs.FEW_ROWS_MIN_K),
+        "burst_rows": sql.Literal(BURST_ROWS),
+        "burst_distance": sql.Literal(BURST_DISTANCE),
+        "burst_share": sql.Literal(BURST_SHARE),
     }
 
 
@@ -97,3 +135,61 @@ def renaming_duplicates(collection_name: str, new_name: str) -> sql.Composed:
 def _dropping_against(collection_names: Sequence[str]) -> sql.Composed:
     names = [f"{name}_embedding" for name in collection_names]
     return render("collection/drop_against.sql", embedding_names=sql.Literal(names))
+
+
+def ranking_parts(
+    embedding_table: str, picture_table: str, key_columns: Sequence[str], vector: str, *, by_picture: bool
+) -> dict[str, sql.Composable]:
+    """Return the `{parts}` that name the table with the HNSW index, its vectors, and rows in the order of their distances.
+
+    Args:
+        vector: The schema that holds the vector extension.
+        by_picture: Whether the index is over different pictures.
+    """
+    rows = sql.SQL("imgvec.{}").format(sql.Identifier(embedding_table))
+    if not by_picture:
+        return {
+            "indexed_table": sql.Identifier(embedding_table),
+            "ranked": sql.SQL("e"),
+            "ranked_rows": sql.SQL("{} AS e").format(rows),
+            "near_keys": sql.SQL(", ").join(map(sql.Identifier, key_columns)),
+            "near_embedding": sql.SQL("embedding"),
+            "near_rows": rows,
+        }
+    # The vectors as a function's arguments: as operands of = PostgreSQL would count on next to no rows. A role under
+    # row-level security gets the index on a column by an operator that leaks nothing, not one on an expression.
+    joined = sql.SQL(
+        "imgvec.{pictures} AS p JOIN {rows} AS e ON e.content_hash OPERATOR(pg_catalog.=) p.content_hash "
+        "AND NOT {vector}.halfvec_ne(e.embedding, p.embedding)"
+    ).format(pictures=sql.Identifier(picture_table), rows=rows, vector=sql.Identifier(vector))
+    return {
+        "indexed_table": sql.Identifier(picture_table),
+        "ranked": sql.SQL("p"),
+        "ranked_rows": joined,
+        "near_keys": sql.SQL(", ").join(sql.Identifier("e", name) for name in key_columns),
+        "near_embedding": sql.SQL("p.embedding"),
+        "near_rows": joined,
+    }
+
+
+def trigger_function_names(name: str) -> dict[str, str]:
+    """Return the names of the functions behind the triggers on its source."""
+    return {f"on_{event}": f"{name}_on_{event}" for event in ("insert", "update", "delete", "truncate")}
+
+
+def object_names(name: str) -> dict[str, str]:
+    """Return the names of all else but its search functions and its HNSW index."""
+    return {
+        "insert_trigger": f"imgvec_{name}_insert",
+        "update_trigger": f"imgvec_{name}_update",
+        "delete_trigger": f"imgvec_{name}_delete",
+        "truncate_trigger": f"imgvec_{name}_truncate",
+        "embedding_table": f"{name}_embedding",
+        "content_index": f"{name}_embedding_content_hash",
+        "picture_table": f"{name}_picture",
+        "picture_key": f"{name}_picture_key",
+        "on_picture": f"{name}_on_picture",
+        "on_unknown_picture": f"{name}_on_unknown_picture",
+        "constraint_name": f"{name}_embedding_source_fkey",
+        "key_type": f"{name}_key",
+    }

@@ -9,6 +9,7 @@ from imgvec_pg.database.hnsw import HnswParams
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.errors import UsageError
 from imgvec_pg.images.fetching.url_rules import parse_prefix
+from imgvec_pg.images.rendering.bands import check_bands
 
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 RESERVED_ENDINGS = ("_row", "_text")
@@ -68,6 +69,7 @@ class CollectionSpec:
         quantization: "bit" for a binary HNSW index, None for one over the vectors.
         partitions: Hash partitions of the embedding table, 0 to 1,024; 0 for a plain table.
         prompt: What a text becomes before it is embedded, {} standing for it.
+        bands: Three bands of TIFFs to show red, green and blue, from 1; () for those that a file names so, else its first.
 
     Raises:
         UsageError: A value cannot be used.
@@ -90,6 +92,7 @@ class CollectionSpec:
     quantization: str | None = None
     partitions: int = 0
     prompt: str = "{}"
+    bands: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         for problem in find_problems(vars(self)):
@@ -97,8 +100,8 @@ class CollectionSpec:
         # One form for each value, so that specs from different ways in can be compared.
         images = as_tuple(self.image)
         object.__setattr__(self, "image", images[0] if len(images) == 1 else images or None)
-        object.__setattr__(self, "url_prefixes", as_tuple(self.url_prefixes))
-        object.__setattr__(self, "watch", as_tuple(self.watch))
+        for field in ("url_prefixes", "watch", "bands"):
+            object.__setattr__(self, field, as_tuple(getattr(self, field)))
         key = dict(self.key) if isinstance(self.key, Mapping) else dict.fromkeys(as_tuple(self.key))
         object.__setattr__(self, "key", KeyTypes(key))
 
@@ -243,6 +246,7 @@ CHECKS: dict[tuple[str, ...], Callable[..., object]] = {
     ("m", "ef_construction"): HnswParams,
     ("quantization",): check_quantization,
     ("partitions",): check_partitions,
+    ("bands",): check_bands,
 }
 """What is checked of a spec's values without a database: fields, and a function of them that raises UsageError."""
 
@@ -291,6 +295,7 @@ TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
     "ef_construction": (is_number, "a whole number"),
     "partitions": (is_number, "a whole number"),
     "prompt": (lambda value: isinstance(value, str), "text"),
+    "bands": (lambda value: isinstance(value, list | tuple) and all(map(is_number, value)), "three numbers"),
 }
 """What a field's value must be before it is checked, and what to say of another; the others' checks see to it."""
 

@@ -5,7 +5,7 @@ from alembic import op
 from imgvec_pg.database.sql_templates import as_alembic_text, pinned_revision_path
 
 revision = "imgvec_0008"
-down_revision = "imgvec_0005"
+down_revision = "imgvec_0007"
 branch_labels = None
 depends_on = None
 

@@ -12,5 +12,5 @@ AS $copies$
            (SELECT pg_catalog.count(*) FROM imgvec.{embedding_table} AS o WHERE o.content_hash OPERATOR(pg_catalog.=) e.content_hash),
            (SELECT pg_catalog.min(o.embedded_at) FROM imgvec.{embedding_table} AS o WHERE o.content_hash OPERATOR(pg_catalog.=) e.content_hash)
     FROM imgvec.{embedding_table} AS e
-    WHERE e.content_hash OPERATOR(pg_catalog.<>) ''::pg_catalog.bytea
+    WHERE pg_catalog.octet_length(e.content_hash) OPERATOR(pg_catalog.<>) ALL ('{{0,33}}'::pg_catalog.int4[])
 $copies$;

@@ -10,11 +10,15 @@ DECLARE
 BEGIN
     FOR routine IN
         SELECT p.oid FROM pg_catalog.pg_proc AS p
-        WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY ({function_names}::text[] || {trigger_function_names}::text[])
+        WHERE p.pronamespace = 'imgvec'::regnamespace AND regexp_replace(p.proname, '^superseded_', '') = ANY ({function_names}::text[] || {trigger_function_names}::text[])
+        ORDER BY starts_with(p.proname, 'superseded_') DESC
     LOOP
         EXECUTE format('DROP FUNCTION %s', routine);
     END LOOP;
 END
 $functions$;
+DROP TABLE IF EXISTS imgvec.{picture_table};
 DROP TABLE IF EXISTS imgvec.{embedding_table};
+DROP FUNCTION IF EXISTS imgvec.{on_picture}();
+DROP FUNCTION IF EXISTS imgvec.{on_unknown_picture}();
 DROP TYPE IF EXISTS imgvec.{key_type};

@@ -5,8 +5,8 @@ RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- PostgreSQL reads this body for each query that it plans: few words, no cast (benchmarks/results/planning.txt).
-    SELECT {keys}, embedding OPERATOR({vector}.<=>) query
-    FROM imgvec.{embedding_table}
+    SELECT {near_keys}, {near_embedding} OPERATOR({vector}.<=>) query
+    FROM {near_rows}
     -- A NULL query, or a zero one, would let the index return arbitrary rows.
     WHERE {vector}.l2_norm(query) OPERATOR(pg_catalog.>) '0'::pg_catalog.float8;
 END;

@@ -6,8 +6,8 @@ RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT {e_keys},
-           e.embedding OPERATOR({vector}.<=>) (SELECT o.embedding FROM imgvec.{embedding_table} AS o WHERE {o_keys_equal_parameters})
-    FROM imgvec.{embedding_table} AS e
+           {ranked}.embedding OPERATOR({vector}.<=>) (SELECT o.embedding FROM imgvec.{embedding_table} AS o WHERE {o_keys_equal_parameters})
+    FROM {ranked_rows}
     WHERE NOT ({e_keys_equal_parameters})
       AND EXISTS (SELECT FROM imgvec.{embedding_table} AS o WHERE {o_keys_equal_parameters});
 END;

@@ -4,6 +4,6 @@
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
 BEGIN ATOMIC
-    SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) (SELECT imgvec.embed_text({collection_name}, {near_text}.words))
-    FROM imgvec.{embedding_table} AS e;
+    SELECT {e_keys}, {ranked}.embedding OPERATOR({vector}.<=>) (SELECT imgvec.embed_text({collection_name}, {near_text}.words))
+    FROM {ranked_rows};
 END;

@@ -1,11 +1,15 @@
--- imgvec.search_<collection>(query, k, among): the k nearest rows, among the given keys; of all rows where among is left out.
--- A NULL among raises.
+-- imgvec.search_<collection>(query, k, among, distinct_pictures): the k nearest rows, among the given keys; of all rows where among is
+-- left out. A NULL among raises. With distinct_pictures, of the rows with one picture only that with the smallest key.
 -- Never fewer than k rows while more match. Few keys are compared one by one. Of many, the HNSW index is asked for so many
 -- candidates that k of them should match; once more, for as many as the first answer suggests; and where fewer than k
--- match, all that match are compared. An iterative scan would go on for longer than that and give the wrong rows.
+-- match, all that match are compared. Where most rows that the index gives are near copies of each other and not of the query, it is
+-- asked for a wider list, and where that is so too, all are compared (not where among is given). An iterative scan would go on for longer than that and give the wrong rows.
 -- imgvec.last_search_strategy() tells which. query must have the collection's dimensions; k is 1 to 10,000.
 -- VOLATILE only in that it sets, and restores, settings of the scan.
-CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT {all_rows})
+{supersede_search}
+CREATE OR REPLACE FUNCTION imgvec.{search}(
+    query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT {all_rows}, distinct_pictures boolean DEFAULT false
+)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -32,10 +36,14 @@ DECLARE
     affordable double precision;
     strategy text := 'exact';
     found_distances double precision[];
+    -- Which share of the candidates listed are near copies of the nearest, and how many are listed at least.
+    burst_share double precision;
+    list_rows integer := {burst_rows};
     {found_declarations}
 BEGIN
     {check_query}
     {check_among}
+    {check_distinct}
     IF is_filtered THEN
         matching := cardinality($3);
     END IF;
@@ -47,7 +55,7 @@ BEGIN
                -- One of all rows and of this distance: with another PostgreSQL would sort all rows for each scan.
                EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
                        JOIN pg_catalog.pg_am AS a ON a.oid = f.opcmethod
-                       WHERE x.indrelid = 'imgvec.{embedding_table}'::regclass AND a.amname = 'hnsw'
+                       WHERE x.indrelid = 'imgvec.{indexed_table}'::regclass AND a.amname = 'hnsw'
                          AND f.opcname = 'halfvec_cosine_ops' AND x.indisvalid AND x.indpred IS NULL),
                (SELECT t.ef_search FROM imgvec.collection AS t WHERE t.id = {collection_id})
         INTO embedded_bytes, embedded_rows, has_index, tuned_ef_search
@@ -66,7 +74,7 @@ BEGIN
         -- The rule, its formula and its costs are told in imgvec_pg/search/strategy.py and database/scan_costs.py.
         affordable := {affordable_candidates};
         scanned := greatest(coalesce(tuned_ef_search, current_setting('hnsw.ef_search')::integer),
-                            CASE WHEN is_narrowed THEN {candidates_per_expected} ELSE 1 END * $2);
+                            CASE WHEN is_narrowed OR $4 THEN {candidates_per_expected} ELSE 1 END * $2);
         -- What a filter takes on average that the query knows nothing of, with a margin.
         expected := {candidates_per_expected}::double precision * $2 * embedded_rows / greatest(matching, 1);
         IF is_narrowed AND expected <= {max_first_scan_share} * affordable THEN
@@ -83,22 +91,33 @@ BEGIN
                     set_config('enable_sort', 'off', true),
                     -- PostgreSQL hashes keys that it has as a constant.
                     set_config('plan_cache_mode', 'force_custom_plan', true);
-            IF NOT is_filtered THEN
+            IF $4 THEN
                 SELECT {found_aggregates} INTO {found_variables}
                 FROM (
-                    SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-                    FROM imgvec.{embedding_table} AS e
-                    ORDER BY e.embedding OPERATOR({vector}.<=>) $1
-                    LIMIT $2
+                    {distinct_found}
+                ) AS f;
+            ELSIF NOT is_filtered THEN
+                -- (Rows of one picture fill no list of an index over pictures.)
+                SELECT {found_aggregates},
+                       CASE WHEN count(DISTINCT f.imgvec_apart) >= {burst_vectors} THEN avg((f.imgvec_apart <= {burst_distance})::integer) END
+                INTO {found_variables}, burst_share
+                FROM (
+                    SELECT c.*, c.imgvec_vector OPERATOR({vector}.<=>) first_value(c.imgvec_vector) OVER () AS imgvec_apart
+                    FROM (
+                        SELECT {e_keys}, {ranked}.embedding OPERATOR({vector}.<=>) $1 AS distance, {ranked}.embedding AS imgvec_vector
+                        FROM {ranked_rows}
+                        ORDER BY {ranked}.embedding OPERATOR({vector}.<=>) $1
+                        LIMIT greatest($2, list_rows)
+                    ) AS c
                 ) AS f;
             ELSE
                 SELECT {found_aggregates} INTO {found_variables}
                 FROM (
                     SELECT v.*
                     FROM (
-                        SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-                        FROM imgvec.{embedding_table} AS e
-                        ORDER BY e.embedding OPERATOR({vector}.<=>) $1
+                        SELECT {e_keys}, {ranked}.embedding OPERATOR({vector}.<=>) $1 AS distance
+                        FROM {ranked_rows}
+                        ORDER BY {ranked}.embedding OPERATOR({vector}.<=>) $1
                         LIMIT scanned
                     ) AS v
                     WHERE {v_key_looked_up}
@@ -106,15 +125,26 @@ BEGIN
                 ) AS f;
             END IF;
             PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
-            strategy := CASE WHEN cardinality(found_distances) >= $2 THEN 'index' ELSE 'index, then exact' END;
-            EXIT WHEN strategy = 'index' OR found_distances IS NULL OR NOT is_narrowed;
+            strategy := CASE WHEN cardinality(found_distances) < $2 OR found_distances IS NULL THEN 'index, then exact'
+                             WHEN list_rows > {burst_rows} THEN 'index, wider' ELSE 'index' END;
+            -- The nearest, and most others, are of one burst of near copies beside the query: a scan may have got caught among them, nearer rows being elsewhere.
+            IF burst_share >= {burst_share} AND found_distances[1] > {burst_distance} AND cardinality(found_distances) >= {burst_rows} THEN
+                strategy := 'index, then exact';
+                EXIT WHEN list_rows > {burst_rows};
+                affordable := affordable - scanned;
+                list_rows := {max_ef_search};
+                scanned := greatest(scanned, {max_ef_search});
+                CONTINUE;
+            END IF;
+            EXIT WHEN strategy <> 'index, then exact' OR found_distances IS NULL OR NOT (is_narrowed OR $4);
             affordable := affordable - scanned;
             scanned := {candidates_per_expected}::double precision * $2 * scanned / cardinality(found_distances);
         END LOOP;
     END IF;
 
-    IF strategy = 'index' THEN
-        RETURN QUERY SELECT u.* FROM unnest({found_variables}) AS u;
+    IF strategy IN ('index', 'index, wider') THEN
+        RETURN QUERY SELECT u.* FROM unnest({found_variables}) AS u LIMIT $2;
+    {distinct_exact}
     ELSIF NOT is_filtered THEN
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
@@ -132,3 +162,4 @@ BEGIN
     PERFORM set_config('imgvec.last_search_strategy', strategy, false);
 END
 $search$;
+{wrap_superseded_search}

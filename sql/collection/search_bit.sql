@@ -1,11 +1,15 @@
--- imgvec.search_<collection>(query, k, among) where the index holds one bit a dimension: it gives the rows nearest by
+-- imgvec.search_<collection>(query, k, among, distinct_pictures) where the index holds one bit a dimension: it gives the rows nearest by
 -- Hamming distance, more of them than asked for, and these are ranked again by their full vectors. Their number is the
 -- collection's ef_search, at least k * {overfetch} and at most 20,000 (pgvector's default hnsw.max_scan_tuples).
 -- Never fewer than k rows while more match: when the index gives fewer, all that match are compared. So they are at once
 -- where that costs no more: without a valid index, in a table not much larger than the candidates, and among up to
 -- 10,000 keys, whose vectors would be read anyway. A NULL among raises. query must have the collection's dimensions; k is 1 to 10,000.
+-- With distinct_pictures, of the rows with one picture only that with the smallest key (as search.sql does).
 -- VOLATILE only in that it sets, and restores, settings of the scan.
-CREATE OR REPLACE FUNCTION imgvec.{search}(query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT {all_rows})
+{supersede_search}
+CREATE OR REPLACE FUNCTION imgvec.{search}(
+    query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT {all_rows}, distinct_pictures boolean DEFAULT false
+)
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -26,6 +30,7 @@ DECLARE
 BEGIN
     {check_query}
     {check_among}
+    {check_distinct}
     SELECT sum(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.relpages > 0 THEN greatest(c.reltuples, 0) / c.relpages
                                                        ELSE 8000.0 / (2 * {dimensions} + 130) END),
            EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
@@ -45,32 +50,45 @@ BEGIN
         PERFORM set_config('hnsw.iterative_scan', 'strict_order', true),
                 set_config('hnsw.ef_search', least(candidates, 1000)::text, true),
                 set_config('enable_sort', 'off', true);
-        RETURN QUERY
-        WITH near_by_bits AS MATERIALIZED (
-            SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-            FROM imgvec.{embedding_table} AS e
-            WHERE NOT is_filtered OR {e_key_among}
-            ORDER BY {vector}.binary_quantize(e.embedding)::bit({dimensions})
-                     OPERATOR({vector}.<~>) {vector}.binary_quantize($1)::bit({dimensions})
-            LIMIT candidates
-        )
-        SELECT a.* FROM near_by_bits AS a
-        WHERE (SELECT count(*) FROM near_by_bits) >= $2
-        ORDER BY distance, {keys}
-        LIMIT $2;
+        IF $4 THEN
+            RETURN QUERY
+            WITH found AS MATERIALIZED (
+                {distinct_found}
+            )
+            SELECT f.* FROM found AS f
+            WHERE (SELECT count(*) FROM found) >= $2
+            ORDER BY f.distance + 0, {f_keys};
+        ELSE
+            RETURN QUERY
+            WITH near_by_bits AS MATERIALIZED (
+                SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
+                FROM imgvec.{embedding_table} AS e
+                WHERE NOT is_filtered OR {e_key_among}
+                ORDER BY {vector}.binary_quantize(e.embedding)::bit({dimensions})
+                         OPERATOR({vector}.<~>) {vector}.binary_quantize($1)::bit({dimensions})
+                LIMIT candidates
+            )
+            SELECT a.* FROM near_by_bits AS a
+            WHERE (SELECT count(*) FROM near_by_bits) >= $2
+            ORDER BY distance, {keys}
+            LIMIT $2;
+        END IF;
         GET DIAGNOSTICS returned_rows = ROW_COUNT;
         PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
         IF returned_rows = 0 THEN
             strategy := 'index, then exact';
         END IF;
     END IF;
-    IF strategy <> 'index' AND NOT is_filtered THEN
+    IF strategy = 'index' THEN
+        NULL;
+    {distinct_exact}
+    ELSIF NOT is_filtered THEN
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
         FROM imgvec.{embedding_table} AS e
         ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0, {e_keys}
         LIMIT $2;
-    ELSIF strategy <> 'index' THEN
+    ELSE
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
         FROM imgvec.{embedding_table} AS e
@@ -81,3 +99,4 @@ BEGIN
     PERFORM set_config('imgvec.last_search_strategy', strategy, false);
 END
 $search$;
+{wrap_superseded_search}

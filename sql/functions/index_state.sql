@@ -1,7 +1,7 @@
--- imgvec.index_state(collection): 'ready' when the embedding table and all its partitions have a valid HNSW index, 'INVALID'
+-- imgvec.index_state(collection): 'ready' when the embedding table and all its partitions, or the table of its pictures, have a valid HNSW index, 'INVALID'
 -- when one was left by a build that was cancelled, else 'none'. One that is being built to replace another does not count.
 -- STABLE.
-CREATE FUNCTION imgvec.index_state(collection text) RETURNS text
+CREATE OR REPLACE FUNCTION imgvec.index_state(collection text) RETURNS text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     WITH tables AS (
@@ -13,7 +13,10 @@ BEGIN ATOMIC
                             CROSS JOIN LATERAL pg_partition_tree(p.oid) AS t
                             WHERE q.nspname = 'imgvec' AND p.relname = $1 || '_embedding'))
     )
-    SELECT CASE WHEN bool_and(coalesce(i.indisvalid, false)) THEN 'ready' WHEN bool_or(NOT i.indisvalid) THEN 'INVALID' ELSE 'none' END
+    SELECT CASE WHEN bool_and(coalesce(i.indisvalid, false)) OR EXISTS (
+                    SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS k ON k.oid = x.indexrelid
+                    WHERE x.indrelid = to_regclass('imgvec.' || quote_ident($1 || '_picture'))::oid AND k.relname = $1 || '_picture_hnsw' AND x.indisvalid
+                ) THEN 'ready' WHEN bool_or(NOT i.indisvalid) THEN 'INVALID' ELSE 'none' END
     FROM tables AS t
     LEFT JOIN LATERAL (
         SELECT x.indisvalid

@@ -36,9 +36,10 @@ BEGIN
     -- Looked up one by one: an OR would read all of pg_class.
     FROM (SELECT embeddings UNION ALL SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = embeddings) AS t (oid)
     JOIN pg_catalog.pg_class AS p ON p.oid = t.oid;
+    -- Over its rows, or over its different pictures.
     has_index := EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
                          JOIN pg_catalog.pg_am AS a ON a.oid = f.opcmethod
-                         WHERE x.indrelid = embeddings AND a.amname = 'hnsw' AND f.opcname = 'halfvec_cosine_ops'
+                         WHERE x.indrelid IN (embeddings, to_regclass('imgvec.' || quote_ident(name || '_picture'))) AND a.amname = 'hnsw' AND f.opcname = 'halfvec_cosine_ops'
                            AND x.indisvalid AND x.indpred IS NULL);
     hides_rows := row_security_active(embeddings)
             AND EXISTS (SELECT FROM pg_catalog.pg_policy AS y WHERE y.polrelid = embeddings AND y.polname = 'follow_source');

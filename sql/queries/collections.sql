@@ -7,7 +7,11 @@ SELECT c.id, c.name, m.id AS model_id, m.name AS model_name, m.dimensions, m.has
        c.has_foreign_key, c.m, c.ef_construction, c.ef_search, c.quantization, c.prompt,
        c.listed_at IS NOT NULL AS is_listed, c.url_prefixes,
        -- By way of jsonb: a schema that is not migrated yet has no such columns, and is searched all the same.
-       coalesce((to_jsonb(c) ->> 'rendering')::smallint, 1) AS rendering, (to_jsonb(c) ->> 'rendering_from')::smallint AS rendering_from, coalesce(r.relkind = 'p', false) AS is_partitioned,
+       coalesce((to_jsonb(c) ->> 'rendering')::smallint, 1) AS rendering, (to_jsonb(c) ->> 'rendering_from')::smallint AS rendering_from,
+       ARRAY(SELECT b.band::integer
+             FROM pg_catalog.jsonb_array_elements_text(coalesce(to_jsonb(c) -> 'bands', '[]')) WITH ORDINALITY AS b(band, place)
+             ORDER BY b.place) AS bands,
+       coalesce((to_jsonb(c) ->> 'by_picture')::boolean, false) AS by_picture, coalesce(r.relkind = 'p', false) AS is_partitioned,
        -- Whose rights a superuser reads a view with: what it calls is its owner's.
        (SELECT o.rolname::text FROM pg_catalog.pg_roles AS o
         WHERE o.oid = r.relowner AND r.relkind = 'v' AND NOT o.rolsuper AND o.rolname <> current_user

@@ -1,4 +1,7 @@
--- imgvec.search_state of a collection or alias: the fields of Before (imgvec_pg/search/strategy.py), then what describes it.
-SELECT embedded_rows, embedded_bytes, has_index, hides_rows, ef_search, session_ef_search,
-       dimensions, key_columns, source_schema, source_name, id, name
-FROM imgvec.search_state(%(name)s);
+-- imgvec.search_state of a collection or alias: the fields of CollectionStats (imgvec_pg/search/strategy.py), whether the index is over the
+-- different pictures, then what describes it.
+SELECT s.embedded_rows, s.embedded_bytes, s.has_index, s.hides_rows, s.ef_search, s.session_ef_search,
+       -- By way of jsonb: a schema that is not migrated yet has no such column.
+       (SELECT coalesce((to_jsonb(c) ->> 'by_picture')::boolean, false) FROM imgvec.collection AS c WHERE c.id = s.id) AS by_picture,
+       s.dimensions, s.key_columns, s.source_schema, s.source_name, s.id, s.name
+FROM imgvec.search_state(%(name)s) AS s;

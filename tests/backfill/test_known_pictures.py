@@ -31,7 +31,9 @@ from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.embeddings import EmbeddingStore
 from imgvec_pg.store.integrity.rendering import bring_to_newest
 from imgvec_pg.store.integrity.verify import enqueue_again, enqueue_doubtful
-from imgvec_pg.store.pictures.known_pictures import KnownPictures, has_content_index
+from imgvec_pg.store.pictures.content_index_state import has_content_index
+from imgvec_pg.store.pictures.known_pictures import KnownPictures
+from imgvec_pg.store.queue.jobs import retry_failures
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -494,3 +496,187 @@ def test_a_worker_of_no_more_than_its_role_copies_too(
         insert(connection, {2: TWO})
         assert work(make_conninfo(database, user=role)) == 0
     assert not check(connection, tmp_path).problems
+
+
+def make_sibling(
+    connection: Connection, name: str = "other", model: str = "color-grid", **changes: Any
+) -> Collection:
+    """A second table of pictures, by the same model."""
+    connection.execute(
+        sql.SQL("CREATE TABLE {} (code text PRIMARY KEY, content bytea)").format(sql.Identifier(name))
+    )
+    return create_collection(connection, CollectionSpec(name, name, ["content"], model, 12, True, **changes))
+
+
+def work_on(database: str, name: str) -> int:
+    embedder, started = Counting(), []
+    Worker(
+        database,
+        name,
+        embedder,
+        PipelineOptions(batch_size=8),
+        on_ready=lambda: started.append(embedder.embedded),
+    ).run()
+    return embedder.embedded - started[0]
+
+
+def test_a_picture_that_another_collection_of_the_model_has_is_not_computed_again(
+    connection: Connection, database: str, tmp_path: Path, decoded: list[bytes]
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    make_sibling(connection)
+    insert(connection, {1: TWO, 2: picture(RED)})
+    assert work(database) == 2
+    connection.execute("INSERT INTO other VALUES ('a', %s), ('b', %s), ('c', %s)", [TWO, picture(RED), OTHER])
+    decoded.clear()
+    assert work_on(database, "other") == 1
+    assert decoded == [OTHER]
+    same = f"""
+        SELECT count(*) FROM imgvec.other_embedding AS o JOIN imgvec.{NAME}_embedding AS e USING (content_hash)
+        WHERE o.embedding = e.embedding
+    """
+    assert connection.execute(same).fetchone() == (2,)
+    noted = connection.execute("SELECT key FROM imgvec.failure WHERE code = 'blank' ORDER BY key").fetchall()
+    assert noted == [({"code": "b"},), ({"id": 2},)]
+
+
+@pytest.mark.parametrize("hindrance", ["another model", "another rendering", "no right", "another precision"])
+def test_what_a_collection_may_not_share_is_computed(
+    connection: Connection, database: str, tmp_path: Path, hindrance: str
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    make_sibling(connection, model="color-grid" if hindrance != "another model" else "lines")
+    insert(connection, {1: TWO})
+    work(database)
+    with new_role(connection, "imgvec_worker", "USAGE ON SCHEMA public", "SELECT ON other") as role:
+        if hindrance == "another rendering":
+            connection.execute("UPDATE imgvec.collection SET rendering = 1 WHERE name = 'other'")
+        elif hindrance == "another precision":
+            connection.execute(f"UPDATE imgvec.{NAME}_embedding SET precision = 'bf16'")
+        elif hindrance == "no right":
+            connection.execute(f"REVOKE SELECT ON imgvec.{NAME}_embedding FROM imgvec_worker")
+        collection = get_collection(connection, "other")
+        with connect(make_conninfo(database, options=f"-c role={role}")) as reading:
+            known = EmbeddingStore(reading, collection, vector_schema(reading)).known_pictures("fp32")
+            assert known.find([hashlib.sha256(TWO).digest()]) == {}
+
+
+def test_a_sibling_is_found_by_a_worker_of_few_rights_and_may_go_meanwhile(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    other = make_sibling(connection)
+    insert(connection, {1: TWO})
+    work(database)
+    wanted = hashlib.sha256(TWO).digest()
+    with (
+        new_role(connection, "imgvec_worker", "USAGE ON SCHEMA public", "SELECT ON other") as role,
+        connect(make_conninfo(database, options=f"-c role={role}")) as reading,
+    ):
+        known = EmbeddingStore(reading, other, vector_schema(reading)).known_pictures("fp32")
+        found = known.find([wanted])[wanted]
+        assert (found.donor.key, found.donor.sibling is None) == ({"id": 1}, False)
+        connection.execute(f"DROP TABLE imgvec.{NAME}_embedding CASCADE")
+        assert known.find([wanted]) == {}
+
+
+def test_a_sibling_that_is_doubted_or_goes_between_lookup_and_write_gives_nothing(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    make_sibling(connection)
+    insert(connection, {1: TWO, 3: OTHER})
+    work(database)
+    connection.execute(
+        f"UPDATE imgvec.{NAME}_embedding SET embedding = (SELECT o.embedding FROM imgvec.{NAME}_embedding AS o WHERE o.id = 3)"
+        " WHERE id = 1"
+    )
+    collection = get_collection(connection, NAME)
+    looked_up: list[bytes] = []
+    find = KnownPictures.find
+
+    def doubt_after(self: KnownPictures, hashes: Sequence[bytes]) -> Any:
+        found = find(self, hashes)
+        if found and not looked_up:
+            looked_up.extend(found)
+            with connect(database) as steward:
+                assert enqueue_doubtful(steward, collection, [({"id": 1}, count_version(steward, 1))]) == 1
+        return found
+
+    connection.execute("INSERT INTO other VALUES ('a', %s)", [TWO])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(KnownPictures, "find", doubt_after)
+        computed = work_on(database, "other")
+    assert looked_up
+    # Where the machine is slow it was tried again at once.
+    connection.execute("UPDATE imgvec.job SET run_after = now()")
+    assert computed + work_on(database, "other") == 1
+    assert work(database) == 0  # It has it from the other one now.
+    assert check(connection, tmp_path).problems.get("stale") is None
+
+
+def test_what_was_copied_into_another_collection_is_doubted_too(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    make_sibling(connection)
+    insert(connection, {1: TWO, 3: OTHER})
+    work(database)
+    connection.execute(
+        f"UPDATE imgvec.{NAME}_embedding SET embedding = (SELECT o.embedding FROM imgvec.{NAME}_embedding AS o WHERE o.id = 3)"
+        " WHERE id = 1"
+    )
+    connection.execute("INSERT INTO other VALUES ('a', %s)", [TWO])
+    assert work_on(database, "other") == 0
+    collection = get_collection(connection, NAME)
+    assert enqueue_doubtful(connection, collection, [({"id": 1}, count_version(connection, 1))]) == 2
+    assert work(database) + work_on(database, "other") == 1
+    copied = "SELECT embedding::text FROM imgvec.other_embedding"
+    assert connection.execute(copied).fetchone() == (vectors(connection)[1],)
+    assert check(connection, tmp_path).problems.get("stale") is None
+
+
+def test_what_is_retried_or_imported_again_beside_its_copies_is_not_computed(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO, 2: TWO, 3: OTHER})
+    connection.execute("INSERT INTO photo (id, path) VALUES (4, 'late.png')")
+    assert work(database) == 2
+    assert connection.execute("SELECT key FROM imgvec.failure").fetchall() == [({"id": 4},)]
+    (tmp_path / "late.png").write_bytes(TWO)
+    assert retry_failures(connection, get_collection(connection, NAME).id) == 1
+    assert work(database) == 0
+    # Deleted and inserted again, by another key too, while a row has the picture.
+    connection.execute("DELETE FROM photo WHERE id IN (1, 2)")
+    insert(connection, {1: TWO, 20: TWO})
+    assert work(database) == 0
+    # A reload of all takes the vectors along.
+    connection.execute("TRUNCATE photo CASCADE")
+    insert(connection, {1: TWO, 2: TWO, 3: OTHER})
+    assert work(database) == 2
+    assert not check(connection, tmp_path).problems
+
+
+def test_a_worker_that_ends_between_computing_and_writing_leaves_nothing_half_known(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, dict.fromkeys(range(1, 21), TWO))
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(EmbeddingStore, "write", die)
+        with pytest.raises(Killed):
+            work(database)
+    assert vectors(connection) == {}
+    # As after its last heartbeat.
+    connection.execute("UPDATE imgvec.job SET lease_until = now() WHERE token IS NOT NULL")
+    assert work(database) == 1
+    assert not check(connection, tmp_path).problems
+    assert len(vectors(connection)) == 20

@@ -126,6 +126,16 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "pictures are removed beside writers",
+        (
+            (
+                "queries/try_lock_pictures.sql",
+                "pg_try_advisory_xact_lock(1768777079, %(collection_id)s)",
+                "%(collection_id)s::integer > 0",
+            ),
+        ),
+    ),
     Mutant("doubtful vectors are found", (("collection/enqueue_doubtful.sql", ", content_hash = ''", ""),)),
 )
 

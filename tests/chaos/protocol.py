@@ -1,7 +1,8 @@
 """The worker's protocol as a state machine: an application, workers that die, stall and come back, one real PostgreSQL.
 
 After each step every committed row must be embedded from the image it has now, failed with a reason that holds, or
-have a job in the queue whose result will count. A result under a lease that was lost must change nothing.
+have a job in the queue whose result will count. A result under a lease that was lost must change nothing. The index is over the
+different pictures: each embedded row must have its own among them, and in the end none may be there that no row has.
 
 Steps run one after the other; transactions overlap. Of an application's transaction and of a worker's write each may stay
 open over any number of steps, and a write may wait for another one that is open.
@@ -36,6 +37,7 @@ from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, FailedKey, Outcome, StoredImage, Written
 from imgvec_pg.store.integrity.verify import enqueue_doubtful
 from imgvec_pg.store.pictures.known_pictures import KnownPictures
+from imgvec_pg.store.pictures.picture_table import PictureTidy, prepare_pictures
 from imgvec_pg.store.queue.jobs import Claim, DelayedKey, Job, Key, claim_jobs, release_jobs, retry_failures
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -102,7 +104,9 @@ class Arena:
             )
             request = CollectionSpec("photo_grid", "photo", ["content"], "color-grid", DIMENSIONS, True)
             collection = create_collection(connection, request)
-            for table in ("photo", "imgvec.photo_grid_embedding", "imgvec.job", "imgvec.failure"):
+            prepare_pictures(connection, replace(collection, by_picture=True))
+            own = ("photo_grid_embedding", "photo_grid_picture", "job", "failure")
+            for table in ("photo", *(f"imgvec.{name}" for name in own)):
                 connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
             return cls(dsn, collection, vector_schema(connection))
 
@@ -125,7 +129,7 @@ class Arena:
         for connection in self.connections.values():
             connection.execute("ROLLBACK")
         self.connection("observer").execute(
-            "TRUNCATE photo CASCADE; DELETE FROM imgvec.job; DELETE FROM imgvec.failure;"
+            "TRUNCATE photo CASCADE; DELETE FROM imgvec.photo_grid_picture; DELETE FROM imgvec.job; DELETE FROM imgvec.failure;"
             "INSERT INTO photo (id, content) VALUES (1, '\\\\x01'), (2, '\\\\x02')"
         )
 
@@ -151,9 +155,19 @@ SELECT (SELECT jsonb_agg(j ORDER BY j.id) FROM imgvec.job AS j),
 """
 
 
+WITHOUT_PICTURE = """
+SELECT e.id FROM imgvec.photo_grid_embedding AS e
+WHERE NOT EXISTS (SELECT FROM imgvec.photo_grid_picture AS p WHERE p.content_hash = e.content_hash AND p.embedding = e.embedding)
+"""
+ORPHANS = """
+SELECT p.content_hash FROM imgvec.photo_grid_picture AS p
+WHERE NOT EXISTS (
+    SELECT FROM imgvec.photo_grid_embedding AS e WHERE e.content_hash = p.content_hash AND e.embedding = p.embedding
+)
+"""
 SPOIL = """
 UPDATE imgvec.photo_grid_embedding SET embedding = '[-0.38268,-0.92388]'
-WHERE id = %s AND content_hash <> '' RETURNING version, content_hash
+WHERE id = %s AND octet_length(content_hash) = 1 RETURNING version, content_hash
 """
 """No image has this vector."""
 RESTORE = "UPDATE imgvec.photo_grid_embedding SET embedding = %s WHERE id = %s AND version = %s"
@@ -307,6 +321,23 @@ class Protocol(RuleBasedStateMachine):
         except psycopg.errors.LockNotAvailable:  # A write that is open has it: nobody has looked yet.
             self.observer.execute(RESTORE, [str(vector_of(picture[0]).tolist()), key, version])
 
+    @rule(key=keys, most=st.integers(1, 3), holds=st.booleans())
+    def lose_last_row(self, key: int, most: int, holds: bool) -> None:
+        """A row gets the picture of another one, which is deleted meanwhile: the last that had it, as far as can be seen."""
+        first = len(self.in_hand)
+        self.change("application 1", "share", key, 0, True)
+        self.take(most, False)
+        if len(self.in_hand) > first:
+            self.write(first, holds)
+        self.change("application 2", "delete", sum(KEYS) - key, 0, True)
+        self.tidy()
+
+    @rule()
+    def tidy(self) -> None:
+        """Remove the pictures that no row has any more."""
+        with suppress(psycopg.errors.LockNotAvailable):
+            PictureTidy(self.arena.collection, 0).look(self.arena.connection("tidy"), seconds=60)
+
     @rule(key=keys, image=images, most=st.integers(1, 3), holds=st.booleans(), follows=st.booleans())
     def be_overtaken(self, key: int, image: int, most: int, holds: bool, follows: bool) -> None:
         """Work is taken, the row changes again, and another worker is quicker with that: it has written, or all but.
@@ -444,8 +475,16 @@ class Protocol(RuleBasedStateMachine):
             )
             assert code is None, f"row {key} is embedded and failed ({code})"
 
+    @invariant()
+    def each_embedded_row_is_found_by_its_picture(self) -> None:
+        for (key,) in self.observer.execute(WITHOUT_PICTURE).fetchall():
+            raise AssertionError(f"row {key} is embedded, and its picture is not in the index")
+
     def teardown(self) -> None:
         for application in sorted(self.open):
             self.end(application, "ROLLBACK")
         if self.held:
             self.end_held("ROLLBACK")
+        self.tidy()
+        orphans = self.observer.execute(ORPHANS).fetchall()
+        assert not orphans, f"pictures {orphans} are there, and no row has them"

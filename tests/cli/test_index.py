@@ -25,7 +25,7 @@ from imgvec_pg.database.hnsw import graph_bytes, index_bytes
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import index_states, running_build
 from imgvec_pg.store.index.swap import leftovers
-from imgvec_pg.store.pictures.known_pictures import has_content_index
+from imgvec_pg.store.pictures.content_index_state import has_content_index
 from imgvec_pg.store.registry import get_collection
 
 Said = tuple[int, str, str]

@@ -43,26 +43,52 @@ def test_pipe_gets_tab_separated_lines(shop: Collection, command: Search) -> Non
     outcome = command("red", "-k", "3", "--where", "price > 15")
     assert (outcome.returncode, outcome.stderr) == (0, "")
     assert [line.split("\t") for line in outcome.stdout.splitlines()] == [
-        ["distance", "id", "name", "price", "in_stock"],
-        ["0.6667", "2", "yellow <shoe>", "20.50", "false"],
-        ["0.6667", "6", "magenta <shoe>", "60.50", "false"],
-        ["0.6667", "8", "black <shoe>", "80.50", "false"],
+        ["distance", "id", "name", "price", "in_stock", "copies"],
+        ["0.6667", "2", "yellow <shoe>", "20.50", "false", "1"],
+        ["0.6667", "6", "magenta <shoe>", "60.50", "false", "1"],
+        ["0.6667", "8", "black <shoe>", "80.50", "false", "1"],
     ]
+
+
+def test_rows_with_one_picture_are_told_as_one_unless_all_are_asked_for(
+    shop: Collection, command: Search, connection: Connection
+) -> None:
+    connection.execute(
+        "UPDATE imgvec.product_color_embedding SET content_hash = sha256('photo'),"
+        " embedding = (SELECT e.embedding FROM imgvec.product_color_embedding AS e WHERE e.id = 1) WHERE id IN (1, 3, 8)"
+    )
+    asked = ("red", "-k", "2", "--columns", "")
+    piped = ["distance\tid\tcopies", "0.0000\t1\t3", "0.6667\t2\t1"]
+    assert command(*asked).stdout.splitlines() == piped
+    assert [row["copies"] for row in json.loads(command(*asked, "--json").stdout)] == [3, 1]
+    assert command(*asked, "--all-rows").stdout.splitlines() == ["distance\tid", "0.0000\t1", "0.0000\t3"]
+    # The row that is asked with is no answer, though its picture is, and a condition chooses what is counted.
+    by_row = command("--like", "1", "--where", "id <> 8", "-k", "1", "--columns", "", "--plus", "0.01", "red")
+    assert by_row.stdout.splitlines()[1].split("\t")[1:] == ["3", "1"]
+    title, _, header, first, _ = on_terminal(command, *asked).splitlines()
+    assert "2 pictures by exact search" in title
+    assert header.split() == ["distance", "copies", "id"]
+    assert first.split() == ["0.0000", "×", "3", "1"]
+
+
+def on_terminal(command: Search, *arguments: str) -> str:
+    """Return what a command prints on a terminal."""
+    leader, follower = pty.openpty()
+    try:
+        command(*arguments, stdout=follower, stderr=follower, capture_output=False)
+        return os.read(leader, 65536).decode()
+    finally:
+        os.close(leader)
+        os.close(follower)
 
 
 def test_terminal_gets_a_table_under_the_question(
     shop: Collection, command: Search, connection: Connection, database: str
 ) -> None:
     connection.execute("UPDATE shop.product SET name = E'evil \\x1b[31m' || repeat('long ', 90) WHERE id = 1")
-    leader, follower = pty.openpty()
-    try:
-        command("red", "-k", "2", stdout=follower, stderr=follower, capture_output=False)
-        text = os.read(leader, 65536).decode()
-    finally:
-        os.close(leader)
-        os.close(follower)
+    text = on_terminal(command, "red", "-k", "2")
     lines = text.splitlines()
-    assert "red · product_color · 2 rows by exact search" in lines[0]
+    assert "red · product_color · 2 pictures by exact search" in lines[0]
     assert r"evil \x1b[31m" in lines[3]
     assert "\x1b[31m" not in text
     assert "…" in lines[3]
@@ -86,7 +112,7 @@ def test_json_has_key_distance_similarity_columns_and_way(shop: Collection, comm
 def test_picture_and_row_are_asked_with(shop: Collection, command: Search, tmp_path: Path) -> None:
     (tmp_path / "cyan.png").write_bytes(picture("cyan"))
     by_picture = command("--image", str(tmp_path / "cyan.png"), "-k", "1", "--columns", "")
-    assert by_picture.stdout.splitlines() == ["distance\tid", "0.0000\t4"]
+    assert by_picture.stdout.splitlines() == ["distance\tid\tcopies", "0.0000\t4\t1"]
     by_row = command("--like", "4", "-k", "7", "--columns", "id,name")
     assert [line.split("\t")[1] for line in by_row.stdout.splitlines()] == [
         "id",

@@ -28,13 +28,14 @@ class ProductClip(EmbeddingMixin, Base):
 def ask(session: Session) -> None:
     assert_type(near(sa.select(Product), "red shoes"), sa.Select[Product, float])
     assert_type(near(sa.select(Product.id, Product.name), Row(7), 5), sa.Select[int, str, float])
+    assert_type(near(sa.select(Product), "red", distinct=True), sa.Select[Product, float, int])
     for product, distance in session.execute(near(sa.select(Product), "red").where(Product.id > 3)):
         assert_type(product, Product)
         assert_type(distance, float)
         if product.clip is not None:
             assert_type(product.clip.source.name, str)
     SearchSettings(ef_search=100, iterative_scan="strict_order").apply(session)
-    search(session, sa.select(Product.id, Product.name), b"...", 5)
+    search(session, sa.select(Product.id, Product.name), b"...", 5, distinct=True)
 
 
 async def ask_async(session: AsyncSession) -> None:

@@ -599,6 +599,7 @@ def test_the_hint_for_a_table_that_django_does_not_manage_makes_its_collection(
             m=8,
             quantization="bit",
             partitions=2,
+            bands=[8, 4, 3],
             foreign_key=False,
         )
 
@@ -624,7 +625,7 @@ def test_the_hint_for_a_table_that_django_does_not_manage_makes_its_collection(
         8,
     )
     assert made.url_prefixes == ["https://scans.example.com", "s3://scans"]
-    assert (made.quantization, made.partitions) == ("bit", 2)
+    assert (made.quantization, made.partitions, list(made.bands)) == ("bit", 2, [8, 4, 3])
 
 
 @isolate_apps("gallery")
@@ -927,3 +928,101 @@ def test_a_test_embeds_in_its_own_transaction_and_process() -> None:
             assert cursor.fetchone() == (0,)
         transaction.set_rollback(True)
     assert Snapshot.objects.near("red", search="look").count() == len(COLORS)
+
+
+@pytest.fixture
+def shared() -> Iterator[Any]:
+    """Items from price 100 on, of whom three each have one picture, the last 300 one between them."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE imgvec.gallery_item_clip_embedding AS e SET content_hash = sha256(o.first::text::bytea), embedding = ("
+            "   SELECT i.embedding FROM imgvec.gallery_item_clip_embedding AS i WHERE i.id = o.first)"
+            " FROM (SELECT id, first_value(id) OVER (PARTITION BY CASE WHEN price < 2800 THEN price / 3 ELSE -1 END ORDER BY id)"
+            " AS first FROM gallery_item WHERE price >= 100) AS o WHERE o.id = e.id"
+        )
+        yield items().filter(price__gte=100)
+        transaction.set_rollback(True)
+
+
+def nearest_pictures(rows: Any, asked: np.ndarray, k: int) -> list[tuple[int, int]]:
+    """Return (primary key, copies) by comparing every row in Python."""
+    pictures: dict[bytes, list[Any]] = {}
+    for row in rows.select_related("clip").order_by("pk"):
+        pictures.setdefault(bytes(row.clip.content_hash) or str(row.pk).encode(), []).append(row)
+    shown = [
+        (1 - float(np.array(copies[0].clip.embedding, float) @ asked), copies[0].pk, len(copies))
+        for copies in pictures.values()
+    ]
+    return [(key, copies) for _, key, copies in sorted(shown)[:k]]
+
+
+def test_distinct_gives_each_picture_once_by_its_lowest_key(shared: Any) -> None:
+    asked = np.random.default_rng(5).normal(size=12)
+    asked /= np.linalg.norm(asked)
+    for rows in (shared, shared.filter(price__gte=2700), shared.filter(price__contains="7")):
+        found = rows.near(asked, distinct=True)
+        truth = nearest_pictures(rows, asked, 20)
+        got = [(row.pk, row.copies) for row in found[:20]]
+        # The index may miss some.
+        assert len(set(got) & set(truth)) >= 18
+        assert [row.distance for row in found[:20]] == sorted(row.distance for row in found[:20])
+        assert [(row.pk, row.copies) for row in found][:20] == truth
+        assert found.count() == len(list(found)) == len(nearest_pictures(rows, asked, 3000))
+    # What follows is about the row shown: price 101 and 103 are first of their pictures.
+    assert {row.price for row in shared.near(asked, distinct=True).filter(price__lt=105)[:9]} == {100, 102}
+
+
+def test_distinct_is_complete_where_one_picture_fills_the_index_scan(shared: Any) -> None:
+    island = shared.get(price=2800)
+    found = list(shared.near(island, distinct=True)[:30])
+    assert len(found) == 30
+    assert (found[0].price, found[0].copies) == (2801, 299)
+    assert found[0].distance == pytest.approx(0, abs=1e-3)
+
+
+def test_an_index_over_different_pictures_is_used(project: str) -> None:
+    from gallery.models import Item
+
+    asked = np.random.default_rng(5).normal(size=12)
+    asked /= np.linalg.norm(asked)
+    name_pictures = (
+        "UPDATE imgvec.gallery_item_clip_embedding AS e SET content_hash = sha256(o.first::text::bytea), embedding = ("
+        "   SELECT i.embedding FROM imgvec.gallery_item_clip_embedding AS i WHERE i.id = o.first)"
+        " FROM (SELECT id, first_value(id) OVER (PARTITION BY price / 3 ORDER BY id) AS first FROM gallery_item"
+        " WHERE price >= 100) AS o WHERE o.id = e.id"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE kept AS SELECT * FROM imgvec.gallery_item_clip_embedding")
+        cursor.execute(name_pictures)
+    try:
+        call_command("imgvec", "index", "rebuild", "gallery_item_clip")
+        rows = Item.objects.filter(price__gte=100)
+        exact = sorted((row.distance for row in rows.near(asked)), key=float)[:20]
+        with CaptureQueriesContext(connection) as captured:
+            found = list(rows.near(asked)[:20])
+        assert [row.distance for row in found] == pytest.approx(exact)
+        (search,) = [query["sql"] for query in captured if "near_gallery_item_clip" in query["sql"]]
+        with connection.cursor() as cursor:
+            cursor.execute("SET enable_sort = off")
+            cursor.execute(f"EXPLAIN {search}")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            cursor.execute("RESET enable_sort")
+        assert "gallery_item_clip_picture" in plan and "hnsw" in plan
+        got = [(row.pk, row.copies) for row in rows.near(asked, distinct=True)[:20]]
+        assert got == nearest_pictures(rows, asked, 20)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE imgvec.gallery_item_clip_embedding AS e SET embedding = k.embedding, content_hash = k.content_hash"
+                " FROM kept AS k WHERE k.id = e.id"
+            )
+            cursor.execute("DROP TABLE kept")
+        call_command("imgvec", "index", "rebuild", "gallery_item_clip")
+
+
+def test_rows_of_unknown_pictures_are_one_each_and_pages_are_whole() -> None:
+    page = Paginator(items().filter(price__gte=100).near([1.0] * 12, distinct=True), 50).page(2)
+    assert page.paginator.count == ROWS
+    assert [row.copies for row in page] == [1] * 50
+    with pytest.raises(ValueError, match="copies"):
+        items().annotate(copies=Count("reviews")).values("copies", "pk").near("red", distinct=True)

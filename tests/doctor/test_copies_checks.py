@@ -3,6 +3,8 @@
 import pytest
 from photostore import embed, make_photos
 
+from imgvec_pg.cli.exit_codes import run
+from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.doctor import copies_checks
 from imgvec_pg.doctor.copies_checks import ISLAND_COPIES, check_copies, count_copies
@@ -10,6 +12,9 @@ from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.run import diagnose
 from imgvec_pg.doctor.source_checks import read_collection_facts
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.pictures.picture_table import PictureCounts
+from imgvec_pg.store.registry import get_collection
 
 # Of 700 rows 500 have a picture of their own, 40 have five between them each by eight, 160 one.
 PICTURE = "CASE WHEN id <= 500 THEN id WHEN id <= 540 THEN 1000 + id % 5 ELSE 2000 END"
@@ -38,7 +43,10 @@ def told(connection: Connection, collection: Collection) -> list[Finding]:
 def test_copies_are_counted(connection: Connection, photos: Collection) -> None:
     (finding,) = told(connection, photos)
     assert finding.level == "info"
-    assert "28% of 700 rows are copies: they have 506 different pictures" in finding.met
+    # 194 rows are not the first of their picture, of 14 bytes each.
+    assert finding.met == (
+        "28% of 700 rows are copies: they have 506 different pictures; their vectors take 3 kB"
+    )
     connection.execute(str(finding.next_step).encode())
     assert finding in diagnose(connection)
 
@@ -67,6 +75,24 @@ def test_an_island_of_one_picture_is_a_warning(connection: Connection) -> None:
     assert f"one picture has {ISLAND_COPIES + 1} rows" in finding.met
 
 
+def test_an_index_over_rows_is_to_be_rebuilt_over_pictures(connection: Connection, database: str) -> None:
+    collection = make_photos(connection, rows=1200)
+    embed(connection, collection, dict.fromkeys(range(1, 1201), (1.0, 0.0, 0.0)))
+    name_pictures = "UPDATE imgvec.photo_test_embedding SET content_hash = sha256((id % 500)::text::bytea)"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(PictureCounts, "suit_pictures", lambda counts, now: False)
+        build_index(connection, collection)
+    connection.execute(name_pictures)
+    connection.execute("ANALYZE imgvec.photo_test_embedding")
+    (finding,) = told(connection, collection)
+    assert finding.next_step == "imgvec index rebuild photo_test"
+    assert "of the index" in finding.met
+    assert run(cli, ["index", "rebuild", "photo_test", "--dsn", database]) == 0
+    (finding,) = told(connection, get_collection(connection, "photo_test"))
+    assert finding.met.endswith("; the index holds each picture once")
+    assert finding.level == "info"
+
+
 def test_without_copies_nothing_is_said(connection: Connection) -> None:
     assert told(connection, make(connection, "id")) == []
 
@@ -85,7 +111,8 @@ def test_blank_pictures_are_told(connection: Connection) -> None:
         [collection.id],
     )
     (finding,) = told(connection, collection)
-    assert finding.met.startswith("70 rows of about 700 have a blank picture")
+    assert finding.met.startswith("70 rows of about 700 (10%) have a blank picture")
+    assert finding.met.endswith("; their vectors take 1 kB")
     assert connection.execute(str(finding.next_step).encode()).rowcount == 70
 
 

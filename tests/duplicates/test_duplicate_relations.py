@@ -14,6 +14,7 @@ from photostore import as_role, make_collection, make_photos, new_role
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from imgvec_pg.cli.commands.queries.duplicates import measured_recall
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
@@ -421,16 +422,39 @@ def test_rows_that_change_during_the_search_are_left_out_and_told(
 ) -> None:
     from imgvec_pg.duplicates import find_duplicates as module
 
-    search = module.find_pairs
+    search = module.find_pairs_again
 
     def while_an_application_writes(*arguments: Any, **options: Any) -> Any:
         put(connection, photos, 5, 0.0, "another")
         connection.execute("DELETE FROM shop.photo WHERE id = 3")
         return search(*arguments, **options)
 
-    monkeypatch.setattr(module, "find_pairs", while_an_application_writes)
+    monkeypatch.setattr(module, "find_pairs_again", while_an_application_writes)
     assert "changed meanwhile, and in no pair: 2 rows" in ask("photo_test")
     assert pairs(connection) == [(1, 2, "near")]
+
+
+def test_a_fast_run_says_what_share_of_sampled_pairs_it_found(
+    connection: Connection, photos: Collection, ask: Ask
+) -> None:
+    exact = json.loads(ask("photo_test", "--json"))
+    assert (exact["recall"], exact["recall_measured_by"]) == (1.0, None)
+    expected = pairs(connection)
+    fast = json.loads(ask("photo_test", "--fast", "--json"))
+    assert pairs(connection) == expected and fast["pairs"] == 3
+    assert fast["recall"] == 1.0
+    assert "--exact misses none" not in ask("photo_test", "--exact")
+
+
+@pytest.mark.parametrize(
+    ("checked", "recall", "said"),
+    [
+        (400, 0.9995, "found 99.95% of 400 pairs of sampled rows"),
+        (0, None, "what share of all pairs was found is not known"),
+    ],
+)
+def test_what_fast_may_have_missed_is_said(checked: int, recall: float | None, said: str) -> None:
+    assert said in measured_recall(checked, recall)
 
 
 def test_relations_follow_the_collection(connection: Connection, photos: Collection, ask: Ask) -> None:

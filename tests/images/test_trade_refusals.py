@@ -4,6 +4,7 @@ import contextlib
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -166,6 +167,19 @@ def test_a_file_cut_short_is_no_other_picture(name: str) -> None:
 def test_a_file_that_lacks_its_second_half_is_damaged(name: str) -> None:
     data = FILES[name]
     assert refusal(lambda: decode_image(data[: len(data) // 2])).code == "truncated"
+
+
+@pytest.mark.parametrize("name", ["JPEG 12 bits", "JPEG-LS", "JPEG-LS 12 bits"])
+def test_a_jpeg_that_lacks_pixels_is_damaged_at_once(name: str) -> None:
+    data = FILES[name]
+    header = data.index(b"\xff\xda")
+    began = time.process_time()
+    for end in (header, header + 40, len(data) // 3, len(data) * 9 // 10, len(data) - 40, len(data) - 2):
+        error = refusal(lambda end=end: decode_image(data[:end]))
+        assert error.code == "truncated", end
+        assert ("before any pixel" in str(error)) == (end == header)
+    assert time.process_time() - began < 2
+    assert decode_image(data + bytes(7)).tobytes() == decode_image(data).tobytes()
 
 
 def test_a_tiff_that_claims_65535_bands_is_refused_from_its_header() -> None:

@@ -124,7 +124,7 @@ def _avif(label: str, codes: Floats, transfer: int) -> Golden:
         matrix=9,
     )
     stored = np.asarray(imagecodecs.avif_decode(data)) / 1023
-    return Golden(f"hdr/avif, {label}", bytes(data), shown(stored, transfer, 9), BY, most_levels=2.5)
+    return Golden(f"hdr/avif, {label}", bytes(data), shown(stored, transfer, 9), BY, most_levels=0.05)
 
 
 def _heic(label: str, codes: Floats, transfer: int) -> Golden:
@@ -143,7 +143,7 @@ def _heic(label: str, codes: Floats, transfer: int) -> Golden:
         save_nclx_profile=True,
     )
     # The only decoder of HEIC here is the one that is used: right is what was encoded.
-    return Golden(f"hdr/heic, {label}", stream.getvalue(), shown(codes, transfer, 9), BY, most_levels=4)
+    return Golden(f"hdr/heic, {label}", stream.getvalue(), shown(codes, transfer, 9), BY, most_levels=1.5)
 
 
 def _absurd() -> Golden:

@@ -80,6 +80,13 @@ def row(number: object, distance: float, **columns: object) -> Neighbour:
     return Neighbour({"id": number}, distance, columns)
 
 
+def test_sheet_says_how_many_rows_have_a_picture() -> None:
+    rows = [Neighbour({"id": 7}, 0.25, {}, 1200), Neighbour({"id": 8}, 0.5, {})]
+    page = Page(sheet(rows, is_rows=False).html([encoded(90, 30), encoded(30, 60)]))
+    assert [text for text in page.texts if "×" in text] == ["× 1,200"]
+    assert "2 pictures of shop.product · model m · by the index" in page.texts
+
+
 def test_sheet_shows_question_pictures_distances_keys_and_columns() -> None:
     rows = [row(7, 0.25, name="Runner", price=Decimal("49.90")), row(8, 1.5, name=None, price=Decimal(3))]
     page = Page(sheet(rows).html([encoded(900, 300), encoded(30, 60, "RGBA")]))

@@ -107,6 +107,27 @@ def test_command_shows_a_line_for_each_setting(items: Collection, imgvec: Imgvec
     assert "in use" in lines[3] and "in use" not in lines[2]
 
 
+def test_rows_in_bursts_of_near_copies_are_told_by_themselves(connection: Connection, imgvec: Imgvec) -> None:
+    items = make_items(connection, ROWS)
+    width = items.dimensions
+    draw = np.random.default_rng(3)
+    middle = draw.standard_normal(width) / width**0.5
+    for key in range(1, 201):
+        frame = middle + 0.05 * draw.standard_normal(width) / width**0.5
+        connection.execute(
+            "UPDATE imgvec.item_test_embedding SET embedding = l2_normalize(%s::halfvec) WHERE id = %s",
+            [str([float(x) for x in frame]), key],
+        )
+    build_index(connection, items)
+    code, out, err = imgvec("recall", "item_test", "--sample", "40", "--ef-search", "40")
+    assert (code, err) == (0, "")
+    assert "in bursts of near copies: recall@10" in out.splitlines()[-1]
+    _, out, _ = imgvec("recall", "item_test", "--sample", "40", "--ef-search", "40", "--json")
+    found = json.loads(out)["bursts"]
+    assert 5 <= found["questions"] <= 40
+    assert 0.5 < found["low"] <= found["recall"] <= found["high"]
+
+
 def test_json_is_the_same_for_the_same_seed(items: Collection, imgvec: Imgvec) -> None:
     def recalls(seed: str) -> list[float]:
         _, out, _ = imgvec(

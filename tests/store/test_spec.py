@@ -50,6 +50,7 @@ def by_command(database: str) -> None:
         "quantization": ["--quantize", "bit"],
         "partitions": ["--partitions", "4"],
         "prompt": ["--prompt", "a photo of {}"],
+        "bands": ["--bands", "4,3,2"],
     }
     said = [word for words in options.values() for word in words]
     assert run(cli, ["collection", "create", SPEC.name, *said, "--dsn", database]) == 0
@@ -203,6 +204,7 @@ OTHERWISE: dict[str, tuple[object, object]] = {
     "quantization": ("bit", "imgvec index rebuild product_all --quantize bit"),
     "partitions": (0, "imgvec collection drop product_all"),
     "prompt": ("{}", "imgvec collection drop product_all"),
+    "bands": ((8, 4, 3), "imgvec collection switch ALIAS --bands 8,4,3"),
 }
 """For each field another value than that of PRESENT, and what autogenerate makes of it: an operation, the option of an
 index that one changes, or the command that its one line names."""
@@ -354,6 +356,12 @@ def test_a_name_alone_stands_for_one() -> None:
         ({"dimensions": 4001, "model": "ours"}, 'model "ours" gives 4,001 dimensions'),
         ({"quantization": "int8"}, "quantization is 'int8'; expected bit, or None"),
         ({"partitions": 1025}, "partitions is 1025; expected 0 to 1,024"),
+        ({"bands": (4, 3)}, "bands 4,3 are 2; expected three different numbers from 1"),
+        ({"bands": (4, 3, 4)}, "bands 4,3,4 have one twice; expected three different numbers"),
+        ({"bands": (0, 1, 2)}, "bands 0,1,2 are not all between 1 and 65535"),
+        ({"bands": (1, 2, 65_536)}, "bands 1,2,65536 are not all between 1 and 65535"),
+        ({"bands": "4,3,2"}, "bands='4,3,2' cannot be used for a collection: it has the wrong type"),
+        ({"bands": 4}, "bands=4 cannot be used for a collection: it has the wrong type"),
         ({"partitions": "4"}, "partitions='4' cannot be used for a collection: it has the wrong type"),
         ({"m": 16.5}, "m=16.5 cannot be used for a collection: it has the wrong type"),
         ({"name": None}, "name=None cannot be used for a collection: it has the wrong type; expected text"),

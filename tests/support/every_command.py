@@ -49,7 +49,7 @@ ASKING = (
     ("collection", "reconcile", "photo"),
     ("collection", "reconcile", "photo", "--contents"),
     ("retry", "photo"),
-    ("collection", "create", "second", *CREATE, "--partitions", "2"),
+    ("collection", "create", "second", *CREATE, "--partitions", "2", "--bands", "4,3,2"),
     ("backfill", "second"),
     ("fuse", "red", "--collections", "photo,second"),
     ("collection", "alias", "shown", "photo"),

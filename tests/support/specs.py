@@ -26,6 +26,7 @@ SPEC = CollectionSpec(
     quantization="bit",
     partitions=4,
     prompt="a photo of {}",
+    bands=(4, 3, 2),
 )
 """Over TABLE."""
 

@@ -103,9 +103,9 @@ VARIABLES = {
         "`imgvec worker`, `imgvec backfill`",
     ),
     "IMGVEC_HOME": (
-        "Folder of the private server and the demo",
+        "Folder of the private server, the demo, and what stopped runs of `imgvec duplicates` have done",
         "`$XDG_DATA_HOME/imgvec`, else `~/.local/share/imgvec`",
-        "`imgvec server`, `imgvec demo`",
+        "`imgvec server`, `imgvec demo`, `imgvec duplicates`",
     ),
     "IMGVEC_WORDS_PASSWORD": (
         "Password that `imgvec words setup --user …` stores in the user mapping",

@@ -25,7 +25,8 @@ def shop(request: HttpRequest) -> HttpResponse:
         found = filtered(found, form.cleaned_data)
     if words:
         try:
-            found = found.near(words)
+            # A product in several sizes has one photo: it is shown once.
+            found = found.near(words, distinct=True)
         except UsageError as error:
             form.add_error("q", str(error))
             found = found.none()
@@ -56,7 +57,9 @@ def filtered(products: QuerySet, wanted: dict[str, Any]) -> QuerySet:
 def product(request: HttpRequest, key: int) -> HttpResponse:
     """Show a product, and others like it that can be had."""
     shown = get_object_or_404(Product.objects.select_related("category"), pk=key)
-    alike = Product.objects.near(shown).filter(in_stock=True).select_related("category")[:12]
+    # Filtered first: of products with one photo it shows one that is in stock.
+    in_stock = Product.objects.filter(in_stock=True).select_related("category")
+    alike = in_stock.near(shown, distinct=True)[:12]
     return render(request, "shop/product.html", {"product": shown, "alike": alike, "form": SearchForm()})
 
 
@@ -68,7 +71,9 @@ def alike(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         try:
             found = list(
-                Product.objects.near(form.cleaned_data["photo"]).select_related("category")[:PER_PAGE]
+                Product.objects.select_related("category").near(form.cleaned_data["photo"], distinct=True)[
+                    :PER_PAGE
+                ]
             )
         except UsageError as error:
             form.add_error("photo", str(error))

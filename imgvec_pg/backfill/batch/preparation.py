@@ -12,6 +12,7 @@ from imgvec_pg.images.decoding.malloc import give_back_memory
 from imgvec_pg.images.fetching.application_fetch import Fetch, read_picture
 from imgvec_pg.images.fetching.url import NO_URLS, AllowedUrls
 from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.version import NEWEST
 from imgvec_pg.store.embeddings import StoredImage
 
@@ -26,6 +27,7 @@ def prepare_image(
     fetch: Fetch | None = None,
     *,
     rendering: int = NEWEST,
+    bands: Bands = (),
     pictures: SharedPictures | None = None,
 ) -> SharedPicture:
     """Fetch, decode and preprocess one picture; runs in a thread.
@@ -33,6 +35,7 @@ def prepare_image(
     Args:
         fetch: Reads a path instead of the file below the root; URLs too where the collection allows none.
         rendering: Version of the rules by which it is rendered: the collection's.
+        bands: Shown of a TIFF of many: the collection's.
         pictures: Those in hand and of the collection, which are not decoded again.
 
     Raises:
@@ -52,11 +55,11 @@ def prepare_image(
         def prepare() -> PreparedPicture:
             nonlocal is_new
             is_new = True
-            return prepare_picture(embedder, data, rendering)
+            return prepare_picture(embedder, data, rendering, bands)
 
         picture = (pictures or SharedPictures()).get(content_hash, prepare)
         if not is_new:
-            pass_over(embedder, content_hash, rendering)
+            pass_over(embedder, content_hash, rendering, bands)
         return picture
     except ImgvecError as error:
         raise _bare(error) from None

@@ -13,6 +13,7 @@ from PIL.Image import Image
 
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.images.decoding.sandbox import decode_for, decode_sandboxed
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.picture_note import PictureNote, note_on
 from imgvec_pg.images.rendering.version import NEWEST
 
@@ -68,19 +69,19 @@ class SharedDecoding:
         return sharing
 
     def prepare(
-        self, model: "SharedDecodingEmbedder", data: bytes, rendering: int = NEWEST
+        self, model: "SharedDecodingEmbedder", data: bytes, rendering: int = NEWEST, bands: Bands = ()
     ) -> PreparedPicture:
         """Return a picture as `model` wants it, decoding it only if no other model had it decoded.
 
         Args:
-            rendering: Of the model's collection. Those of others do not share its pictures.
+            rendering, bands: Of the model's collection. Those of others do not share its pictures.
 
         Raises:
             ImageError: It does not decode.
         """
-        model.rendering = rendering
+        model.rules = (rendering, bands)
         self._wait_for_slower(model)
-        digest = hashlib.sha256(data).digest() + bytes([rendering])
+        digest = _digest(hashlib.sha256(data).digest(), rendering, bands)
         with self._changed:
             model.asked += 1
             model.asked_at = time.monotonic()
@@ -102,13 +103,15 @@ class SharedDecoding:
             with self._changed:
                 self._running.pop(digest).set()
 
-    def pass_over(self, model: "SharedDecodingEmbedder", content_hash: bytes, rendering: int) -> None:
+    def pass_over(
+        self, model: "SharedDecodingEmbedder", content_hash: bytes, rendering: int, bands: Bands = ()
+    ) -> None:
         """Note that a model has a picture already: it is not slow, and what was prepared for it is not needed."""
         with self._changed:
             model.asked += 1
             model.asked_at = time.monotonic()
             self._changed.notify_all()
-            place = (content_hash + bytes([rendering]), model.place)
+            place = (_digest(content_hash, rendering, bands), model.place)
             if place in self._kept:
                 self._take(place)
 
@@ -116,11 +119,10 @@ class SharedDecoding:
         """Decode a picture: resized already, and perhaps shrunk on load, where all models begin with one and the same resize."""
         resizes = {getattr(other.embedder, "first_resize", None) for other in self._models}
         resize = resizes.pop() if len(resizes) == 1 else None
-        image = (
-            self._decode(data, rendering=model.rendering)
-            if resize is None
-            else self._decode(data, resize, rendering=model.rendering)
-        )
+        assert model.rules is not None  # noqa: S101 - set as it asked
+        rendering, bands = model.rules
+        rules = {"rendering": rendering, **({"bands": bands} if bands else {})}
+        image = self._decode(data, *([] if resize is None else [resize]), **rules)
         with self._changed:
             self.decoded += 1
         return image
@@ -135,7 +137,7 @@ class SharedDecoding:
         others = [
             other
             for other in self._models
-            if other is not model and other.rendering in (None, model.rendering) and other.is_working()
+            if other is not model and other.rules in (None, model.rules) and other.is_working()
         ]
         note = note_on(image)
         # A copy for each but the last: a team's own embedder may well change the picture in place (Pillow's thumbnail).
@@ -186,7 +188,7 @@ class SharedDecodingEmbedder:
         place: Its number among those that share.
         asked: Pictures that it asked for.
         asked_at: When it last did, by the monotonic clock.
-        rendering: Of the pictures that it asks for; None before it has.
+        rules: Rendering and bands of the pictures that it asks for; None before it has.
         first_resize: None: SharedDecoding has seen to it, or each model resizes for itself.
     """
 
@@ -200,7 +202,7 @@ class SharedDecodingEmbedder:
         self.place = place
         self.is_working = is_working
         self.asked = 0
-        self.rendering: int | None = None
+        self.rules: tuple[int, Bands] | None = None
         self.asked_at = time.monotonic()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the embedder's own
@@ -212,25 +214,32 @@ def weight(prepared: Any) -> int:  # noqa: ANN401
     return int(getattr(prepared, "nbytes", 0)) or 200_000
 
 
-def prepare_picture(embedder: Embedder, data: bytes, rendering: int = NEWEST) -> PreparedPicture:
+def _digest(content_hash: bytes, rendering: int, bands: Bands) -> bytes:
+    return content_hash + repr((rendering, *bands)).encode()
+
+
+def prepare_picture(
+    embedder: Embedder, data: bytes, rendering: int = NEWEST, bands: Bands = ()
+) -> PreparedPicture:
     """Decode and preprocess one picture, sharing it with other models where the embedder does.
 
     Args:
         rendering: Version of the rules by which it is rendered: the collection's.
+        bands: Shown of a TIFF of many: the collection's.
 
     Raises:
         ImageError: It does not decode.
     """
     shared: SharedDecoding | None = getattr(embedder, "shared_pictures", None)
     if shared is not None:
-        return shared.prepare(cast(SharedDecodingEmbedder, embedder), data, rendering)
-    image = decode_for(embedder, data, rendering)
+        return shared.prepare(cast(SharedDecodingEmbedder, embedder), data, rendering, bands)
+    image = decode_for(embedder, data, rendering, bands)
     note = note_on(image)
     return PreparedPicture(embedder.prepare_image(image), note)
 
 
-def pass_over(embedder: Embedder, content_hash: bytes, rendering: int) -> None:
+def pass_over(embedder: Embedder, content_hash: bytes, rendering: int, bands: Bands = ()) -> None:
     """Have no picture prepared that is known already; where models share, the others learn of it."""
     shared: SharedDecoding | None = getattr(embedder, "shared_pictures", None)
     if shared is not None:
-        shared.pass_over(cast(SharedDecodingEmbedder, embedder), content_hash, rendering)
+        shared.pass_over(cast(SharedDecodingEmbedder, embedder), content_hash, rendering, bands)

@@ -20,8 +20,7 @@ from imgvec_pg.backfill.batch.shared_decoding import PreparedPicture
 from imgvec_pg.database.connect import one_line
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.images.rendering.picture_note import PictureNote
-from imgvec_pg.store.pictures.known_pictures import KnownPicture, KnownPictures
-from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.pictures.known_pictures import Donor, KnownPicture, KnownPictures
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +41,12 @@ class SharedPicture:
         self.prepared: Any = None
         self.note: PictureNote | None = None
         self.embedding: npt.NDArray[np.float32] | None = None
-        self.donor: Key | None = None
+        self.donor: Donor | None = None
         self.is_ready = threading.Event()
         self.has_failed = False
 
     def take(self, known: KnownPicture) -> None:
-        """Be what a row of the collection has."""
+        """Be what a row has."""
         self.embedding, self.note, self.donor = known.embedding, known.note, known.donor
 
     def is_embedded(self, embedding: npt.NDArray[np.float32]) -> None:

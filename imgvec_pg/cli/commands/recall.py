@@ -9,7 +9,7 @@ from imgvec_pg.cli.options import Command, dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.tables import echo_table
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.recall.measure import RecallMeter
+from imgvec_pg.search.recall.measure import BURST_DISTANCE, RecallMeter
 from imgvec_pg.search.recall.measurements import Exact, RecallOptions, Setting
 from imgvec_pg.store.registry import get_collection
 
@@ -67,9 +67,10 @@ def recall(
     """Measure recall and latency of the index.
 
     Rows drawn at random are the queries, by the index and by exact scan; a row is not in its own result. The interval holds
-    the recall over all rows with 95 % confidence. "short" counts answers with fewer rows than there are: searches then
-    compare all rows. Where PostgreSQL's plan does not use the index the way is "exact", and there is no recall to
-    measure. Nothing is written, and each query is a short transaction of its own.
+    the recall over all rows with 95 % confidence. Rows whose neighbours are all near copies, as frames of one scene are, are
+    looked for and told by themselves, without --where. "short" counts answers with fewer rows than there are: searches then
+    compare all rows. Where PostgreSQL's plan does not use the index the way is "exact", and there is no recall to measure.
+    Nothing is written, and each query is a short transaction of its own.
 
     \b
     Example:
@@ -101,10 +102,31 @@ def recall(
                 )
                 break
             settings.append(setting)
+        bursts = meter.ask_bursts() if where is None else None
+        in_bursts = None if bursts is None else meter.measure(bursts, in_use)
     if as_json:
-        echo_json({**as_object(exact, settings, options), "ef_search_in_use": in_use})
+        shown = as_burst_object(bursts, in_bursts)
+        echo_json({**as_object(exact, settings, options), "ef_search_in_use": in_use, "bursts": shown})
         return
     print_settings(name, exact, settings, options, in_use)
+    print_bursts(bursts, in_bursts, k)
+
+
+def print_bursts(bursts: Exact | None, setting: Setting | None, k: int) -> None:
+    """Say what was measured of rows in bursts, where there are some."""
+    if bursts is None or setting is None or setting.recall is None:
+        return
+    click.echo(
+        f"in bursts of near copies: recall@{k} {setting.recall:.4f} (95 % from {setting.low:.4f} to {setting.high:.4f}) at "
+        f"ef_search {setting.ef_search}, {len(bursts.questions)} rows whose {k} nearest lie within {BURST_DISTANCE:g}"
+    )
+
+
+def as_burst_object(bursts: Exact | None, setting: Setting | None) -> dict[str, object] | None:
+    """Return what was measured of rows in bursts as JSON has it, None where there are few."""
+    if bursts is None or setting is None:
+        return None
+    return {"questions": len(bursts.questions), "max_distance": BURST_DISTANCE, **asdict(setting)}
 
 
 def parse_settings(text: str | None) -> list[int] | None:

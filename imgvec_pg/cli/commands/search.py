@@ -1,5 +1,6 @@
 """`imgvec search`: nearest neighbours of words, an image or a row."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -36,7 +37,7 @@ from imgvec_pg.store.registry import get_collection
     help="Collection or alias  [default: the only one there is]",
 )
 @click.option(
-    "-k", "k", type=int, default=10, show_default=True, metavar="N", help="Rows wanted, 1 to 10000."
+    "-k", "k", type=int, default=10, show_default=True, metavar="N", help="Pictures wanted, 1 to 10000."
 )
 @click.option(
     "--where",
@@ -47,6 +48,7 @@ from imgvec_pg.store.registry import get_collection
     "--max-distance", type=float, metavar="D", help="Leave out rows further away than this, 0 to 2."
 )
 @combine_options
+@click.option("--all-rows", is_flag=True, help="Each row by itself, also those with the same picture.")
 @click.option(
     "--columns",
     metavar="A,B",
@@ -80,6 +82,7 @@ def search(
     weight: float | None,
     plus: tuple[tuple[float, str], ...],
     minus: tuple[tuple[float, str], ...],
+    all_rows: bool,
     columns: str | None,
     as_json: bool,
     html_file: Path | None,
@@ -91,7 +94,8 @@ def search(
 ) -> None:
     """Find the nearest pictures to words, a picture or a row.
 
-    Distance is cosine distance, 0 to 2, lower is nearer. There are never fewer than -k rows while more match.
+    Distance is cosine distance, 0 to 2, lower is nearer. There are never fewer than -k pictures while more match.
+    A picture comes once, by the smallest key of the rows that match and have it; "copies" says how many they are.
     On a terminal the answer is a table; into a pipe or file it is tab-separated lines under a line of column
     names, with tabs, line breaks and other control characters escaped as \\t, \\n and so on.
 
@@ -103,39 +107,38 @@ def search(
       imgvec search --like 1042 --weight 0.6 --plus 0.4 "in red" --minus 0.2 "on a white ground"
     """
     check_query(words, image, like)
-    names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
-    options = NearestOptions(k=k, where=where, columns=names or (), max_distance=max_distance)
+    options = NearestOptions(k, where, max_distance=max_distance, distinct=not all_rows)
     model = ModelOptions(weights, device, precision)
     with connect(dsn, application_name="imgvec search") as connection:
         require_schema(connection)
         collection = get_collection(connection, collection_name)
-        options = with_columns(connection, collection, options, names)
-        if like is not None:
-            question = ask_with_row(connection, collection, like, root, with_picture=html_file is not None)
-        else:
+        options = with_columns(connection, collection, options, columns)
+        if like is None:
             question = ask(connection, collection, " ".join(words), image, model)
+        else:
+            question = ask_with_row(connection, collection, like, root, with_picture=html_file is not None)
         options = distance_limit(connection, collection, question, options, max_percentile)
-        combined = add_parts(connection, collection, question, weight, plus, minus, model)
-        found = find_answer(connection, collection, question, combined, options)
-        question = combined
+        asked, question = question, add_parts(connection, collection, question, weight, plus, minus, model)
+        found = find_answer(connection, collection, asked, question, options)
         empty = None if found.rows else why_empty(connection, collection, question.target, options)
         if as_json:
             print_json(found)
         elif found.rows:
-            print_table(collection, question, found, hides_empty=names is None)
+            print_table(collection, question, found, hides_empty=columns is None, counts_copies=not all_rows)
         if html_file is not None:
-            sheet = Sheet(question, collection, found, where, empty)
+            sheet = Sheet(question, collection, found, where, empty, is_rows=all_rows)
             write_sheet(html_file, sheet, connection, root)
     if empty is not None:
         click.echo(f"nothing found: {empty}", err=True)
 
 
 def with_columns(
-    connection: Connection, collection: Collection, options: NearestOptions, names: list[str] | None
+    connection: Connection, collection: Collection, options: NearestOptions, columns: str | None
 ) -> NearestOptions:
-    """Return the options with the columns asked for, or the source's short ones where none were."""
-    if names is None:
+    """Return the options with the columns asked for, "a, b", or the source's short ones where none were."""
+    if columns is None:
         names = default_columns(connection, collection)
     else:
+        names = [name.strip() for name in columns.split(",") if name.strip()]
         check_columns(connection, collection, names)
-    return NearestOptions(options.k, options.where, names, options.max_distance)
+    return replace(options, columns=names)

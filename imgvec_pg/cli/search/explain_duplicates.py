@@ -75,7 +75,9 @@ def write_examples(
     ]
     pictures = read_pictures(connection, collection, keys, root)
     sections = [
-        _section(level, [card(Neighbour(*side, {}), next(pictures)) for side in _sides(level)])
+        _section(
+            level, [card(Neighbour(*side, {}), next(pictures), collection.bands) for side in _sides(level)]
+        )
         for level in found.levels
     ]
     page = fill_page(

@@ -13,12 +13,12 @@ from imgvec_pg.cli.output.tables import echo_table
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.contact_sheet import Sheet
-from imgvec_pg.search.formatting import plain_value, show_safely
+from imgvec_pg.search.formatting import plain_value, show_safely, times
 from imgvec_pg.search.images import read_pictures
 from imgvec_pg.search.nearest import Neighbours
 from imgvec_pg.search.query_types import SearchQuery
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.text import is_path
+from imgvec_pg.text import counted, is_path
 
 SEPARATOR = "  "
 SHORTEST_COLUMN = 8
@@ -26,13 +26,14 @@ SHORTEST_COLUMN = 8
 
 
 def print_json(found: Neighbours) -> None:
-    """Print a list of objects: key, distance, similarity, columns, and the way they were found."""
+    """Print a list of objects: key, distance, similarity, rows with the picture, columns, and the way they were found."""
     echo_json(
         [
             {
                 "key": plain_value(row.key),
                 "distance": row.distance,
                 "similarity": row.similarity,
+                "copies": row.copies,
                 "columns": plain_value(row.columns),
                 "strategy": found.strategy,
             }
@@ -42,15 +43,23 @@ def print_json(found: Neighbours) -> None:
 
 
 def print_table(
-    collection: Collection, question: SearchQuery, found: Neighbours, *, hides_empty: bool = False
+    collection: Collection,
+    question: SearchQuery,
+    found: Neighbours,
+    *,
+    hides_empty: bool = False,
+    counts_copies: bool = False,
 ) -> None:
     """Print a table on a terminal, tab-separated lines with a header elsewhere.
 
     Args:
         hides_empty: Leave out columns that are NULL in all rows; on a terminal only, since programs count columns.
+        counts_copies: Tell how many rows have each picture: in a last column, on a terminal behind the distance, as "× 12" and
+            only where one has several.
     """
+    is_terminal = sys.stdout.isatty()
     shown = [name for name in found.rows[0].columns if name not in collection.key_columns]
-    if hides_empty and sys.stdout.isatty():
+    if hides_empty and is_terminal:
         shown = [name for name in shown if any(row.columns[name] is not None for row in found.rows)]
     header = ["distance", *map(show_safely, [*collection.key_columns, *shown])]
     rows = [
@@ -61,19 +70,30 @@ def print_table(
         ]
         for row in found.rows
     ]
-    if not sys.stdout.isatty():
+    if not is_terminal:
+        if counts_copies:
+            header.append("copies")
+            rows = [[*cells, str(row.copies)] for cells, row in zip(rows, found.rows, strict=True)]
         for cells in [header, *rows]:
             click.echo("\t".join(cells))
         return
-    count = f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}"
-    way = {"index": "by the index", "exact": "by exact search"}.get(
-        found.strategy, "by exact search after the index"
-    )
-    title = f"{show_safely(question.shown)} · {collection.name} · {count} {way}"
-    click.secho(title, bold=True)
+    if counts_copies and any(row.copies > 1 for row in found.rows):
+        header.insert(1, "copies")
+        rows = [
+            [cells[0], times(row.copies), *cells[1:]] for cells, row in zip(rows, found.rows, strict=True)
+        ]
+    click.secho(_title(collection, question, found, is_rows=not counts_copies), bold=True)
     click.echo()
     clipped = fit_lines([header, *rows], shutil.get_terminal_size().columns)
     echo_table(clipped[0], clipped[1:])
+
+
+def _title(collection: Collection, question: SearchQuery, found: Neighbours, *, is_rows: bool) -> str:
+    way = {"index": "by the index", "exact": "by exact search"}.get(
+        found.strategy, "by exact search after the index"
+    )
+    count = counted(len(found.rows), "row" if is_rows else "picture")
+    return f"{show_safely(question.shown)} · {collection.name} · {count} {way}"
 
 
 def fit_lines(lines: Sequence[Sequence[str]], available: int) -> list[list[str]]:

@@ -8,10 +8,12 @@ from dataclasses import asdict
 import click
 
 from imgvec_pg.cli.options import echo_json
+from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.output.progress import LogLines
 from imgvec_pg.duplicates.against import against_names
 from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, FoundAcross, FoundDuplicates
 from imgvec_pg.duplicates.relations import deletion
+from imgvec_pg.duplicates.resume import Resumed
 from imgvec_pg.duplicates.same_pixels import SamePixels
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.search_functions import RELATIONS
@@ -57,6 +59,16 @@ def comparison_progress() -> Iterator[Callable[[int, int], None]]:
     yield show
 
 
+def tell_resumed(where: Resumed) -> None:
+    """Say that a run goes on where one that was stopped has been."""
+    say(
+        f"going on where a run that was stopped has been: {counted(where.finished, 'row')} compared with all others, "
+        f"{where.changed:,} new or changed since; --restart begins anew",
+        finished=where.finished,
+        changed=where.changed,
+    )
+
+
 def as_object(
     collection: Collection,
     search: DuplicateSearch,
@@ -79,6 +91,8 @@ def as_object(
         "failed": found.failed,
         "without_direction": found.skipped,
         "changed_meanwhile": found.written.changed,
+        "recall": 1.0 if found.checked is None else found.recall,
+        "recall_measured_by": found.checked,
         "pixels": None if same is None else asdict(same),
         "seconds": round(seconds, 2),
         "pair_relation": f"imgvec.{RELATIONS['duplicate_view'].format(collection.name)}",
@@ -100,6 +114,8 @@ def report(
         f"{collection.name}: {counted(written.pairs, 'pair')} at cosine similarity {search.threshold:g} or above among "
         f"{counted(found.rows, 'row')}; {counted(written.groups, 'group')} of {counted(written.members, 'row')}; {seconds:.1f} s"
     )
+    if found.checked is not None:
+        click.echo(f"  {measured_recall(found.checked, found.recall)}")
     if found.gone is not None:
         click.echo(
             f"  since the last run: {counted(found.compared, 'row')} new or changed, and compared with all; "
@@ -129,3 +145,13 @@ def report(
     )
     click.echo(f"  pairs are in {pairs}, groups in {groups}: join them by the key")
     click.echo(f"  nothing was deleted; what is not kept goes with: {deletion(collection)}")
+
+
+def measured_recall(pairs: int, recall: float | None) -> str:
+    """Say what a fast search may have missed."""
+    if recall is None:
+        return "--fast: no sampled row has a pair, so what share of all pairs was found is not known; --exact misses none"
+    return (
+        f"--fast: found {recall:.2%} of {counted(pairs, 'pair')} of sampled rows, each compared with all others; "
+        "--exact misses none"
+    )

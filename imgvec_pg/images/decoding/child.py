@@ -53,9 +53,11 @@ def _answer(request: dict[str, Any], data: bytes, memory_bytes: int) -> tuple[di
         if request["describe"]:
             return describe_image(data).as_fields(), b""
         if request["compare"] is not None:
-            return {"difference": compare_renderings(data, *request["compare"])}, b""
+            return {
+                "difference": compare_renderings(data, *request["compare"], bands=request.get("bands", ()))
+            }, b""
         resize = None if request["resize"] is None else Resize(**request["resize"])
-        image = decode_resized(data, resize, request["rendering"])
+        image = decode_resized(data, resize, request["rendering"], request.get("bands", ()))
         return {"size": image.size, "notes": image.info["notes"]}, image.tobytes()
     except ImageError as error:
         if error.code == "truncated" and was_short_of_memory():

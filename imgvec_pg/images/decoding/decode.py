@@ -5,11 +5,13 @@ from collections.abc import Callable
 from PIL import Image, ImageFile
 
 from imgvec_pg.errors import ImageError
+from imgvec_pg.images.decoding.codecs.iso_media_samples import read_deep
 from imgvec_pg.images.decoding.exif import read_exif
 from imgvec_pg.images.decoding.formats import damaged, open_image
 from imgvec_pg.images.decoding.jpeg_end import load_without_end
 from imgvec_pg.images.decoding.trades import decode_by_codec, find_codec
 from imgvec_pg.images.rendering import first, second
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.notes import NO_END
 from imgvec_pg.images.rendering.orientation import UPRIGHT
 from imgvec_pg.images.rendering.tiff import has_plain_planes
@@ -22,6 +24,7 @@ def decode_image(
     data: bytes,
     *,
     rendering: int = NEWEST,
+    bands: Bands = (),
     before_load: BeforeLoad | None = None,
     any_aspect: bool = False,
 ) -> Image.Image:
@@ -29,6 +32,7 @@ def decode_image(
 
     Args:
         rendering: `version.FIRST` to `version.NEWEST`.
+        bands: Shown of a TIFF of many: docs/howto/rendering.md.
         any_aspect: One side may be any number of times the other: whoever asks keeps no more than its middle.
         before_load: Called with the opened image before any pixel is decoded, to have a JPEG decoded smaller.
 
@@ -38,9 +42,9 @@ def decode_image(
     Raises:
         ImageError: `empty`, `unidentified`, `format_denied`, `truncated` or `too_large`.
     """
-    codec = find_codec(data, rendering)
+    codec = find_codec(data, rendering, bands)
     if codec is not None:
-        return decode_by_codec(codec, data, any_aspect=any_aspect)
+        return decode_by_codec(codec, data, bands=bands, any_aspect=any_aspect)
     name, encoded = open_image(data, any_aspect=any_aspect)
     try:
         if before_load is not None:
@@ -50,7 +54,7 @@ def decode_image(
         if rendering == FIRST:
             image = first.to_rgb(encoded)
         else:
-            image, more_notes = second.render(encoded, name, data)
+            image, more_notes = second.render(encoded, name, data, read_deep)
             notes = (*notes, *more_notes)
     except (MemoryError, ImageError):
         raise

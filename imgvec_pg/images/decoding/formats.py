@@ -78,6 +78,8 @@ def open_image(data: bytes, *, any_aspect: bool = False) -> tuple[str, ImageFile
     except Exception as error:  # readers raise anything at all on damaged bytes
         raise damaged(name, error) from error
     check_size(image.size, any_aspect=any_aspect)
+    if name == "JPEG":
+        image.decodermaxblock = len(data)  # all of it lies here: in pieces of 64 KiB it would be copied
     return name, image
 
 

@@ -15,6 +15,7 @@ from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.decoder_process import BYTES_PER_PIXEL, Decoder, KilledError
 from imgvec_pg.images.decoding.header import ImageDescription
 from imgvec_pg.images.limits import decode_memory_bytes, max_aspect, max_image_bytes, max_pixels
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.version import NEWEST, require_known
 from imgvec_pg.settings import more_formats
 
@@ -22,12 +23,15 @@ PICTURES_PER_CHILD = 5000
 """A child is replaced then, should a decoder lose memory."""
 
 
-def decode_sandboxed(data: bytes, resize: Resize | None = None, *, rendering: int = NEWEST) -> Image.Image:
+def decode_sandboxed(
+    data: bytes, resize: Resize | None = None, *, rendering: int = NEWEST, bands: Bands = ()
+) -> Image.Image:
     """Decode an image as `decode_image` does, in a child of limited memory and time.
 
     Args:
         resize: Done to it there, which spares copying all its pixels and, from rendering 2 on, decoding them.
         rendering: Version of the rules, a collection's own where it is embedded or asked for.
+        bands: Shown of a TIFF of many; likewise.
 
     Returns:
         An image of mode RGB, with `notes` in its `info`.
@@ -43,6 +47,7 @@ def decode_sandboxed(data: bytes, resize: Resize | None = None, *, rendering: in
         "compare": None,
         "resize": None if resize is None else vars(resize),
         "rendering": require_known(rendering),
+        "bands": bands,
     }
     fields, pixels = _ask(request, data)
     image = Image.frombytes("RGB", tuple(fields["size"]), pixels)
@@ -50,16 +55,16 @@ def decode_sandboxed(data: bytes, resize: Resize | None = None, *, rendering: in
     return image
 
 
-def decode_for(embedder: Embedder, data: bytes, rendering: int) -> Image.Image:
+def decode_for(embedder: Embedder, data: bytes, rendering: int, bands: Bands = ()) -> Image.Image:
     """Decode an image as a model takes it: resized already where the model says how (`first_resize`).
 
     Args:
-        rendering: Of the collection that it is for.
+        rendering, bands: Of the collection that it is for.
 
     Raises:
         ImageError, DecoderError, UsageError: As `decode_sandboxed`.
     """
-    return decode_sandboxed(data, getattr(embedder, "first_resize", None), rendering=rendering)
+    return decode_sandboxed(data, getattr(embedder, "first_resize", None), rendering=rendering, bands=bands)
 
 
 def describe_sandboxed(data: bytes) -> ImageDescription:
@@ -72,14 +77,14 @@ def describe_sandboxed(data: bytes) -> ImageDescription:
     return ImageDescription.from_fields(fields)
 
 
-def compare_sandboxed(data: bytes, older: int, newer: int = NEWEST) -> float:
+def compare_sandboxed(data: bytes, older: int, newer: int = NEWEST, bands: Bands = ()) -> float:
     """Compare renderings of an image as `compare_renderings` does, in a child of limited memory and time.
 
     Raises:
         ImageError, DecoderError: As `decode_sandboxed`.
     """
     versions = [require_known(older), require_known(newer)]
-    fields, _ = _ask({"describe": False, "compare": versions, "resize": None}, data)
+    fields, _ = _ask({"describe": False, "compare": versions, "resize": None, "bands": bands}, data)
     return float(fields["difference"])
 
 

@@ -13,6 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from imgvec_pg.embedding.resize import Box, Resize, Size
 from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.images.decoding.exif import read_exif
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.version import NEWEST
 
 SHRINKS_FROM = 2
@@ -35,23 +36,27 @@ _EDGES = {
 }
 
 
-def decode_resized(data: bytes, resize: Resize | None, rendering: int = NEWEST) -> Image.Image:
+def decode_resized(
+    data: bytes, resize: Resize | None, rendering: int = NEWEST, bands: Bands = ()
+) -> Image.Image:
     """Decode an image as `decode_image` does and resize it, decoding no more pixels than that takes.
 
     Raises:
         ImageError: As `decode_image`.
     """
     if resize is None:
-        return decode_image(data, rendering=rendering)
+        return decode_image(data, rendering=rendering, bands=bands)
     if rendering < SHRINKS_FROM:
-        return resize.apply(decode_image(data, rendering=rendering))
+        return resize.apply(decode_image(data, rendering=rendering, bands=bands))
     shrunk: list[Shrunk] = []
 
     def before_load(encoded: ImageFile.ImageFile) -> None:
         found = shrink_on_load(encoded, resize)
         shrunk[:] = [] if found is None else [found]
 
-    image = decode_image(data, rendering=rendering, before_load=before_load, any_aspect=resize.crops)
+    image = decode_image(
+        data, rendering=rendering, bands=bands, before_load=before_load, any_aspect=resize.crops
+    )
     # Where a JPEG had to be decoded once more, as one without its end is, it comes whole.
     if not shrunk or image.size == shrunk[0].size:
         return resize.apply(image)

@@ -6,15 +6,19 @@ from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.codecs import codec_registry
 from imgvec_pg.images.decoding.codecs.codec_registry import Codec
 from imgvec_pg.images.decoding.codecs.jpeg_frame import read_frame
-from imgvec_pg.images.decoding.codecs.tiff_variants import is_misread, unread_variant
+from imgvec_pg.images.decoding.codecs.tiff_variants import has_choice_of_bands, is_misread, unread_variant
 from imgvec_pg.images.decoding.formats import TIFF, check_size, damaged, identify, is_tiff_allowed
 from imgvec_pg.images.rendering.alpha import is_blank
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.notes import BLANK
 from imgvec_pg.images.rendering.version import FIRST
 
 
-def find_codec(data: bytes, rendering: int) -> Codec | None:
+def find_codec(data: bytes, rendering: int, bands: Bands = ()) -> Codec | None:
     """Return the codec that decodes these bytes, None where Pillow does.
+
+    Args:
+        bands: Shown of a picture of many, where the collection says so.
 
     Raises:
         ImageError: `format_denied`: one is needed and not installed; `unidentified`.
@@ -33,6 +37,8 @@ def find_codec(data: bytes, rendering: int) -> Codec | None:
         variant = unread_variant(data)
         if variant is not None:
             return _require(codec_registry.TIFF, f"TIFF of {variant}")
+        if bands and has_choice_of_bands(data):
+            return _require(codec_registry.TIFF, "multi-band TIFF")
         if rendering > FIRST and codec_registry.TIFF.is_available and is_misread(data):
             return codec_registry.TIFF
     return None
@@ -56,7 +62,7 @@ def size_by_codec(codec: Codec, data: bytes, *, any_aspect: bool = False) -> tup
     return width, height
 
 
-def decode_by_codec(codec: Codec, data: bytes, *, any_aspect: bool = False) -> Image.Image:
+def decode_by_codec(codec: Codec, data: bytes, *, bands: Bands = (), any_aspect: bool = False) -> Image.Image:
     """Decode to an upright image of mode RGB.
 
     Raises:
@@ -64,7 +70,7 @@ def decode_by_codec(codec: Codec, data: bytes, *, any_aspect: bool = False) -> I
     """
     announced = size_by_codec(codec, data, any_aspect=any_aspect)
     try:
-        image = codec.decode(data)
+        image = codec.decode(data, bands)
     except (MemoryError, ImageError):
         raise
     except (ImportError, NotImplementedError) as error:  # of a variant that the library lacks

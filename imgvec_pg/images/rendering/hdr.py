@@ -37,6 +37,7 @@ _C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
 _A, _B, _C = 0.17883277, 0.28466892, 0.55991073
 _LUMINANCE = np.array([0.2627, 0.6780, 0.0593], np.float32)
 _CURVE_POINTS = 4096
+_GAIN_STEPS = 65536
 
 
 def to_sdr(
@@ -60,15 +61,31 @@ def to_sdr(
     flat = samples.reshape(-1, 3)
     brightest = light(flat[:: max(1, len(flat) // MOST_STATISTICS)]).max(axis=-1)
     peak = min(max(float(np.percentile(brightest, PEAK_PERCENTILE)), USUAL_PEAK), MOST_LIGHT)
-    curve_x, curve_y = tone_curve(peak)
+    # Looked up, not computed, for each pixel: of PQ by the largest of its three codes, of HLG by the largest light.
+    gains = _gains(
+        table if transfer != HLG else np.linspace(0, USUAL_PEAK, _GAIN_STEPS, dtype=np.float32), peak
+    )
     matrix = (matrix_to_srgb(primaries) / WHITE).astype(np.float32).T
     result = np.empty(samples.shape, np.uint8)
     for start in range(0, len(samples), ROWS_AT_ONCE):
-        part = light(samples[start : start + ROWS_AT_ONCE])
-        largest = part.max(axis=-1).clip(min=1e-6)
-        part *= (np.interp(largest, curve_x, curve_y) / largest).astype(np.float32)[..., None]
+        codes_of_part = samples[start : start + ROWS_AT_ONCE]
+        part = light(codes_of_part)
+        if transfer == HLG:
+            at = (part.max(axis=-1) * ((_GAIN_STEPS - 1) / USUAL_PEAK) + 0.5).astype(np.uint32)
+            np.minimum(at, _GAIN_STEPS - 1, out=at)
+        else:
+            at = codes_of_part.max(axis=-1)
+        part *= gains[at][..., None]
         result[start : start + ROWS_AT_ONCE] = encode_srgb(part @ matrix)
     return Image.fromarray(result)
+
+
+def _gains(light: Floats, peak: float) -> Floats:
+    """Return by what a pixel is multiplied whose brightest channel has such a light in cd/m2."""
+    curve_x, curve_y = tone_curve(peak)
+    largest = light.clip(min=1e-6)
+    gains: Floats = (np.interp(largest, curve_x, curve_y) / largest).astype(np.float32)
+    return gains
 
 
 def tone_curve(peak: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -10,25 +10,7 @@ FULL_BOX_BYTES = 4
 
 def read_nclx(data: bytes) -> tuple[int, int] | None:
     """Return the primary picture's primaries and transfer characteristics (ITU-T H.273); None where it has none or a profile."""
-    try:
-        meta = _find(data, 0, len(data), _META)
-        if meta is None:
-            return None
-        start, end = meta[0] + FULL_BOX_BYTES, meta[1]
-        properties = _find(data, start, end, _PROPERTIES)
-        if properties is None:
-            return None
-        container, associations = (_find(data, *properties, kind) for kind in (_CONTAINER, _ASSOCIATIONS))
-        if container is None or associations is None:
-            return None
-        wanted = _of_item(data, *associations, _primary_item(data, start, end))
-        colours = [
-            data[box_start:box_end]
-            for index, (kind, box_start, box_end) in enumerate(_boxes(data, *container), 1)
-            if kind == b"colr" and index in wanted
-        ]
-    except (struct.error, IndexError):
-        return None
+    colours = _properties_of_primary(data, b"colr")
     if any(colour[:4] in (b"prof", b"rICC") for colour in colours):
         return None
     for colour in colours:
@@ -36,6 +18,38 @@ def read_nclx(data: bytes) -> tuple[int, int] | None:
             primaries, transfer = struct.unpack_from(">HH", colour, 4)
             return primaries, transfer
     return None
+
+
+def read_av1_bits(data: bytes) -> int | None:
+    """Return the bits of the primary picture's samples (AV1-ISOBMFF section 2.3.3, `av1C`); None where it does not say."""
+    records = _properties_of_primary(data, b"av1C")
+    if not records or len(records[0]) < 3:
+        return None
+    is_high, is_twelve = records[0][2] & 0x40, records[0][2] & 0x20
+    return (12 if is_twelve else 10) if is_high else 8
+
+
+def _properties_of_primary(data: bytes, wanted_kind: bytes) -> list[bytes]:
+    """Return the contents of the primary picture's properties of a kind; none where the boxes are damaged."""
+    try:
+        meta = _find(data, 0, len(data), _META)
+        if meta is None:
+            return []
+        start, end = meta[0] + FULL_BOX_BYTES, meta[1]
+        properties = _find(data, start, end, _PROPERTIES)
+        if properties is None:
+            return []
+        container, associations = (_find(data, *properties, kind) for kind in (_CONTAINER, _ASSOCIATIONS))
+        if container is None or associations is None:
+            return []
+        wanted = _of_item(data, *associations, _primary_item(data, start, end))
+        return [
+            data[box_start:box_end]
+            for index, (kind, box_start, box_end) in enumerate(_boxes(data, *container), 1)
+            if kind == wanted_kind and index in wanted
+        ]
+    except (struct.error, IndexError):
+        return []
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -1,8 +1,10 @@
 """Rendering 2: profiles, HDR, samples of any depth, transparency and animations; docs/howto/rendering.md has the rules."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -17,6 +19,8 @@ from imgvec_pg.images.rendering.png_chunks import PngChunks, read_chunks
 from imgvec_pg.images.rendering.tiff import split_tiff
 
 Notes = tuple[str, ...]
+ReadDeep = Callable[[str, bytes, tuple[int, int]], npt.NDArray[np.uint16] | None]
+"""All bits of a picture's colours, of a format's name, encoded bytes and size: shape (height, width, 3), spread over 16 bits."""
 ANIMATIONS = ("GIF", "WEBP", "PNG", "AVIF")
 
 
@@ -47,13 +51,16 @@ class Space:
         return self.png is not None and cicp.decoding_exponent(self.png.gamma) is not None
 
 
-def render(image: ImageFile.ImageFile, name: str, data: bytes) -> tuple[Image.Image, Notes]:
+def render(
+    image: ImageFile.ImageFile, name: str, data: bytes, read_deep: ReadDeep | None = None
+) -> tuple[Image.Image, Notes]:
     """Turn a loaded image into sRGB.
 
     Args:
         image: As opened by the reader of its format, and loaded.
         name: Of the format.
         data: Its encoded bytes.
+        read_deep: For HDR of which `image` has 8 bits; None, or what it returns, to do with these.
 
     Returns:
         An image of mode RGB, not turned upright, and codes of `rendering.notes`.
@@ -61,10 +68,16 @@ def render(image: ImageFile.ImageFile, name: str, data: bytes) -> tuple[Image.Im
     Raises:
         ImageError: `truncated`: no sample is a finite number.
     """
+    if name == "JPEG" and image.mode == "RGB" and not image.info.get("icc_profile"):
+        # Most photographs, to which no rule applies: asking them all counts beside the decoding of a small one.
+        plain = image._new(image.im)
+        return plain, (BLANK,) if is_blank(plain) else ()
     chunks = read_chunks(data) if name == "PNG" else None
     space = _space_of(image, name, data, chunks)
     first = first_frame(image, data, chunks)
     layers = _take_apart(first, image, data, chunks, space)
+    if first is image and layers.deep is None and space.stretches and read_deep is not None:
+        layers = replace(layers, deep=read_deep(name, data, image.size))
     rendered, notes = _finish(layers, space)
     if name in ANIMATIONS and not shows_something(rendered):
         rendered = rendered.copy()  # a reader may decode the next frame into the same memory

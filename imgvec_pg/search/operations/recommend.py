@@ -76,6 +76,8 @@ def find_others(
         raise UsageError(
             f"k is {options.k} and {len(known)} rows are left out; expected {MAX_K} together at most"
         )
+    if options.distinct:
+        return find_nearest(connection, collection, vector, options, without=known)
     found = find_nearest(connection, collection, vector, replace(options, k=options.k + len(known)))
     others = [row for row in found.rows if row.key not in known]
     return Neighbours(others[: options.k], found.strategy)

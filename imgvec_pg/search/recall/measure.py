@@ -1,7 +1,7 @@
 """Recall of the HNSW index: its answers against exact search, for queries that are rows of the collection."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +34,12 @@ LADDER = (10, 20, 40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
 EXACT_SHARE = 0.6
 """Of the time, what the exact answers may take; with fewer queries than wanted, should it be too short."""
 WARM_UP = 20
+BURST_DISTANCE = 0.01
+"""Cosine distance within which rows count as near copies of each other (store/search_functions.py)."""
+BURST_DRAWS, LEAST_BURST_ROWS = 5, 5
+"""Rows looked at for each query wanted, and how many in bursts are worth a figure of their own."""
+BURST_SEARCH_SHARE = 0.1
+"""Of the time, what looking for them may take, and what their exact answers."""
 
 
 class RecallMeter:
@@ -85,8 +91,42 @@ class RecallMeter:
             DatabaseError: The time did not suffice for 20 exact answers.
             UsageError: PostgreSQL does not understand the condition.
         """
-        rows = self._draw()
-        deadline = time.monotonic() + EXACT_SHARE * self.options.max_seconds
+        rows = self._draw(self.options.sample)
+        exact = self._answer(rows, EXACT_SHARE * self.options.max_seconds)
+        if len(exact.questions) < min(LEAST_QUESTIONS, len(rows)):
+            raise DatabaseError(
+                f"only {len(exact.questions)} of {len(rows)} exact searches ended in "
+                f"{EXACT_SHARE * self.options.max_seconds:g} s; give more time with --max-seconds"
+            )
+        return exact
+
+    def ask_bursts(self) -> Exact | None:
+        """Look for rows in bursts of near copies, as frames of one scene, and answer these without the index; None for few.
+
+        Their k nearest rows lie within BURST_DISTANCE and not all at 0, as rows with the same picture do.
+        """
+        found: list[RowKey] = []
+        until = time.monotonic() + BURST_SEARCH_SHARE * self.options.max_seconds
+        ef_search = self.ef_search_in_use()
+        try:
+            for row in self._draw(BURST_DRAWS * self.options.sample):
+                with self._reading(ef_search, min(until, self._ends)) as cursor:
+                    distances = self._distances(cursor, row, ef_search=ef_search)
+                is_full = len(distances) == self.options.k
+                if is_full and 1e-6 < distances[-1] <= BURST_DISTANCE:
+                    found.append(row)
+                if len(found) >= self.options.sample:
+                    break
+        except psycopg.errors.QueryCanceled:
+            pass  # What was found until now.
+        if len(found) < LEAST_BURST_ROWS:
+            return None
+        exact = self._answer(found, BURST_SEARCH_SHARE * self.options.max_seconds)
+        return exact if len(exact.questions) >= LEAST_BURST_ROWS else None
+
+    def _answer(self, rows: Sequence[RowKey], max_seconds: float) -> Exact:
+        """Answer them without the index, as many as the time allows."""
+        deadline = time.monotonic() + max_seconds
         questions: list[RecallQuery] = []
         seconds: list[float] = []
         is_cut_off = False
@@ -104,11 +144,6 @@ class RecallMeter:
                 questions.append(RecallQuery(row, distances))
         if not questions and not is_cut_off:
             raise CollectionError(self._nothing())
-        if len(questions) < min(LEAST_QUESTIONS, len(rows)):
-            raise DatabaseError(
-                f"only {len(questions)} of {len(rows)} exact searches ended in "
-                f"{EXACT_SHARE * self.options.max_seconds:g} s; give more time with --max-seconds"
-            )
         return Exact(questions, *percentiles(seconds))
 
     def measure(self, exact: Exact, ef_search: int) -> Setting | None:
@@ -142,21 +177,21 @@ class RecallMeter:
         session = int(row[0]) if row else 0
         return max(self.collection.ef_search or session, self.sql.least_ef_search(self.options.k))
 
-    def _draw(self) -> list[RowKey]:
+    def _draw(self, sample: int) -> list[RowKey]:
         options = self.options
         estimate = self.connection.execute(
             load_sql("queries/estimated_rows.sql"),
             {"table": f"imgvec.{self.collection.embedding_table}", "dimensions": self.collection.dimensions},
         ).fetchone()
         estimated = max(int(estimate[0]) if estimate else 0, 1)
-        percent = min(100.0, 100 * 10 * options.sample / estimated)
+        percent = min(100.0, 100 * 10 * sample / estimated)
         statement = self.sql.sample(matching=options.ask_matching)
         try:
             while True:
                 with self._reading(self.sql.least_ef_search(options.k), self._ends) as cursor:
-                    values = {"percent": percent, "seed": options.seed, "sample": options.sample}
+                    values = {"percent": percent, "seed": options.seed, "sample": sample}
                     rows = [RowKey(key, texts) for key, texts in cursor.execute(statement, values)]
-                if len(rows) >= options.sample or percent >= 100:
+                if len(rows) >= sample or percent >= 100:
                     break
                 percent = min(100.0, percent * 10)
         except psycopg.errors.QueryCanceled as error:

@@ -14,7 +14,9 @@ from imgvec_pg.database.connect import (
     Connection,
     connect,
     is_pooled,
+    lock_timeout,
     one_line,
+    pinned_search_path,
     session_changed,
     vector_schema,
 )
@@ -23,6 +25,13 @@ from imgvec_pg.database.sql_templates import render
 from imgvec_pg.errors import DatabaseError, NotOwnerError, UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import Ending, build_tables, index_states, running_build
+from imgvec_pg.store.pictures.picture_table import (
+    LOCK_MS,
+    adopt_shape,
+    drop_pictures,
+    prepare_pictures,
+    with_fitting_index,
+)
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +95,7 @@ def plan_build(
         UsageError: The memory is no amount that PostgreSQL knows.
     """
     options = options or BuildOptions()
-    table = sql.Identifier(collection.embedding_table)
+    table = sql.Identifier(collection.indexed_table)
     row = connection.execute(render("queries/embedding_count.sql", embedding_table=table)).fetchone()
     largest, rows = row or (0, 0)
     needed = graph_bytes(largest, collection.dimensions, collection.m, collection.quantization)
@@ -134,9 +143,20 @@ def build_index(connection: Connection, collection: Collection, progress: Progre
         NotOwnerError: Only the owner of the embedding table may build.
         DatabaseError: The build was cancelled or refused; running it again repairs.
     """
-    plan = plan_build(connection, collection)
     again = f"imgvec backfill {collection.name}"
-    return run_build(connection, collection, plan, again=again, progress=progress)
+    wanted = collection
+    if not any(state.index_name for state in index_states(connection, collection)):
+        wanted = with_fitting_index(connection, collection)
+    if wanted.by_picture and not collection.by_picture:
+        with telling_refusals(connection, wanted, again):
+            prepare_pictures(connection, wanted)
+    built = run_build(connection, wanted, plan_build(connection, wanted), again=again, progress=progress)
+    if wanted.by_picture != collection.by_picture:
+        with lock_timeout(connection, LOCK_MS), pinned_search_path(connection):
+            adopt_shape(connection, wanted, vector_schema(connection))
+        if not wanted.by_picture:
+            drop_pictures(connection, wanted)
+    return built
 
 
 def run_build(
@@ -173,10 +193,7 @@ def run_build(
                     "needs none, or give the server more (docker: --shm-size)"
                 ) from error
             except psycopg.errors.InsufficientPrivilege as error:
-                raise NotOwnerError(
-                    f"the role {connection.info.user} may not build the index of {collection.name} ({one_line(error)}); "
-                    f"have the owner of imgvec.{collection.embedding_table} run: {again}"
-                ) from error
+                raise not_owner(connection, collection, error, again) from error
             except psycopg.errors.QueryCanceled as error:
                 raise DatabaseError(cancelled(connection, collection, error, again)) from error
             except psycopg.Error as error:
@@ -184,6 +201,25 @@ def run_build(
                     f"the index of {collection.name} was not built ({one_line(error)}); run again: {again}"
                 ) from error
     return False
+
+
+@contextmanager
+def telling_refusals(connection: Connection, collection: Collection, again: str) -> Iterator[None]:
+    """Say who may do what this role may not."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise not_owner(connection, collection, error, again) from error
+
+
+def not_owner(
+    connection: Connection, collection: Collection, error: psycopg.Error, again: str
+) -> NotOwnerError:
+    """Return the error that says so."""
+    return NotOwnerError(
+        f"the role {connection.info.user} may not build the index of {collection.name} ({one_line(error)}); "
+        f"have the owner of imgvec.{collection.embedding_table} run: {again}"
+    )
 
 
 def wait_for_builds(connection: Connection, collection: Collection) -> None:

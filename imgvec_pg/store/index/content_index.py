@@ -7,7 +7,7 @@ from imgvec_pg.database.connect import Connection, execute_alone, lock_timeout, 
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.errors import DatabaseError, NotOwnerError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.pictures.known_pictures import ContentIndex, content_indexes
+from imgvec_pg.store.pictures.content_index_state import ContentIndex, content_indexes
 
 PARENT_LOCK_TIMEOUT_MS = 5000
 """A partitioned table's own index holds no rows; its lock still stands in the way of writes."""

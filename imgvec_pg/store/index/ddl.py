@@ -62,7 +62,7 @@ def index_states(connection: Connection, collection: Collection, ending: Ending 
     with connection.cursor(row_factory=class_row(IndexState)) as cursor:
         return cursor.execute(
             load_sql("queries/index_state.sql"),
-            {"table": f"imgvec.{collection.embedding_table}", "ending": ending},
+            {"table": f"imgvec.{collection.indexed_table}", "ending": ending},
         ).fetchall()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -16,11 +16,16 @@ from imgvec_pg.database.connect import (
 )
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError
-from imgvec_pg.store.aliases import refresh_aliases
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collection_ddl import search_statements
 from imgvec_pg.store.index.build import BuildOptions, BuildPlan, Progress, plan_build, run_build
 from imgvec_pg.store.index.ddl import Ending, drop_indexes, index_states, rename_indexes, running_build
+from imgvec_pg.store.pictures.picture_table import (
+    adopt_shape,
+    drop_pictures,
+    has_pictures,
+    prepare_pictures,
+)
+from imgvec_pg.store.registry import get_collection
 
 TIDY_MS = 10_000
 TEMPORARY: tuple[Ending, ...] = ("next", "old")
@@ -53,6 +58,9 @@ def replace_index(
         DatabaseError: Another session builds here, or PostgreSQL refused; `tidy` says what is left.
     """
     refuse_while_building(connection, wanted)
+    present = get_collection(connection, wanted.name)
+    if wanted.by_picture and not present.by_picture:
+        prepare_pictures(connection, wanted)
     begun = index_states(connection, wanted, "next")
     is_other = any(state.index_name is not None and not state.is_made_as(wanted) for state in begun)
     dropped = drop_indexes(connection, begun) if is_other else []
@@ -63,7 +71,13 @@ def replace_index(
         connection, wanted, plan, again=again, workers=options.workers, ending="next", progress=progress
     )
     swap(connection, wanted)
-    return Replaced(plan, dropped + drop_indexes(connection, index_states(connection, wanted, "old")))
+    dropped += drop_indexes(connection, index_states(connection, wanted, "old"))
+    if present.by_picture and not wanted.by_picture:
+        drop_pictures(connection, wanted)
+        dropped.append(wanted.picture_table)
+    elif wanted.by_picture and not present.by_picture:
+        dropped += drop_indexes(connection, index_states(connection, present))
+    return Replaced(plan, dropped)
 
 
 def swap(connection: Connection, wanted: Collection) -> None:
@@ -81,9 +95,7 @@ def swap(connection: Connection, wanted: Collection) -> None:
                 "collection_id": wanted.id,
             },
         )
-        for statement in search_statements(wanted, schema):
-            connection.execute(statement)
-        refresh_aliases(connection, wanted, schema)
+        adopt_shape(connection, wanted, schema)
 
 
 def refuse_while_building(connection: Connection, collection: Collection) -> None:
@@ -113,7 +125,15 @@ def drop_index(connection: Connection, collection: Collection, *, lock_timeout_m
     if not any(state.index_name for state in states):
         raise CollectionError(f"collection {collection.name} has no HNSW index; nothing was dropped")
     try:
-        return drop_indexes(connection, states, lock_timeout_ms=lock_timeout_ms)
+        dropped = drop_indexes(connection, states, lock_timeout_ms=lock_timeout_ms)
+        if collection.by_picture:
+            # Without an index to the pictures there is no use in a way over them.
+            by_rows = replace(collection, by_picture=False)
+            with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
+                adopt_shape(connection, by_rows, vector_schema(connection))
+            drop_pictures(connection, by_rows, lock_timeout_ms=lock_timeout_ms)
+            dropped.append(collection.picture_table)
+        return dropped
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseError(
             f"the role {connection.info.user} may not drop the index of {collection.name} ({one_line(error)}); "
@@ -122,13 +142,18 @@ def drop_index(connection: Connection, collection: Collection, *, lock_timeout_m
 
 
 def leftovers(connection: Connection, collection: Collection) -> list[str]:
-    """Return the names of indexes that a stopped command left beside the one in use."""
-    return [
+    """Return the names of what a stopped command left beside the index in use: indexes, and pictures that none asks for."""
+    names = [
         state.index_name
         for ending in TEMPORARY
         for state in index_states(connection, collection, ending)
         if state.index_name is not None
     ]
+    unused = not collection.by_picture and has_pictures(connection, collection)
+    if collection.by_picture:
+        rows = index_states(connection, replace(collection, by_picture=False))
+        names += [state.index_name for state in rows if state.index_name is not None]
+    return [*names, *([collection.picture_table] if unused else [])]
 
 
 def tidy(connection: Connection, collection: Collection, *, keep_complete: bool = False) -> list[str]:
@@ -147,4 +172,10 @@ def tidy(connection: Connection, collection: Collection, *, keep_complete: bool 
     ):
         for ending in endings:
             drop_indexes(connection, index_states(connection, collection, ending), lock_timeout_ms=TIDY_MS)
+        collection = get_collection(connection, collection.name)
+        if collection.by_picture:
+            rows = replace(collection, by_picture=False)
+            drop_indexes(connection, index_states(connection, rows), lock_timeout_ms=TIDY_MS)
+        elif not keep_complete and has_pictures(connection, collection):
+            drop_pictures(connection, collection, lock_timeout_ms=TIDY_MS)
     return leftovers(connection, collection)

@@ -14,6 +14,7 @@ from imgvec_pg.store.column_check import check_columns_are_there
 from imgvec_pg.store.integrity.pages import read_page, without_expressions
 from imgvec_pg.store.integrity.partitions import await_sweeps
 from imgvec_pg.store.integrity.renewal import put_back_foreign_key, put_policies, renew, validate_foreign_key
+from imgvec_pg.store.pictures.picture_table import complete_pictures
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.source import Source, describe_source
 from imgvec_pg.store.transactions import ROW_ERRORS, read_like_triggers
@@ -166,6 +167,8 @@ def reconcile(
     await_sweeps(connection, collection)
     enqueued, changed = enqueue_missing(connection, collection, contents=contents)
     orphans = _delete_orphans(connection, collection, parts)
+    if collection.by_picture:
+        complete_pictures(connection, collection)
     with connection.transaction():
         read_like_triggers(connection, collection)
         failures = connection.execute(render("collection/delete_orphan_failures.sql", **parts)).rowcount

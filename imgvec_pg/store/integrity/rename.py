@@ -18,8 +18,13 @@ from imgvec_pg.database.connect import (
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.aliases import alias_parts, alias_statements, find_aliases
-from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
-from imgvec_pg.store.collection_ddl import table_comment, trigger_functions, triggered_tables
+from imgvec_pg.store.collection import SEARCH_FUNCTIONS, SUPERSEDED_SEARCH, Collection
+from imgvec_pg.store.collection_ddl import (
+    picture_triggers,
+    table_comment,
+    trigger_functions,
+    triggered_tables,
+)
 from imgvec_pg.store.registry import find_collections, get_collection
 from imgvec_pg.store.search_functions import dropping_duplicates, renaming_duplicates, render_function
 from imgvec_pg.store.spec import check_name
@@ -93,19 +98,40 @@ class Place:
 def renaming(collection: Collection, name: str, place: Place) -> list[sql.Composed]:
     """Return the statements that rename a collection."""
     renamed = replace(collection, name=name)
+    patterns = [*SEARCH_FUNCTIONS.values(), SUPERSEDED_SEARCH]
     objects = render(
         "collection/rename_objects.sql",
         old_table=sql.Literal(collection.embedding_table),
         new_table=sql.Literal(renamed.embedding_table),
         old_key_type=sql.Literal(f"{collection.name}_key"),
         new_key_type=sql.Literal(f"{name}_key"),
-        old_functions=sql.Literal([pattern.format(collection.name) for pattern in SEARCH_FUNCTIONS.values()]),
-        new_functions=sql.Literal([pattern.format(name) for pattern in SEARCH_FUNCTIONS.values()]),
+        old_functions=sql.Literal([pattern.format(collection.name) for pattern in patterns]),
+        new_functions=sql.Literal([pattern.format(name) for pattern in patterns]),
         new_name=sql.Literal(name),
         collection_id=sql.Literal(collection.id),
     )
     duplicates = renaming_duplicates(collection.name, name)
-    return [*_without_triggers(collection, place), objects, duplicates, *_made_anew(renamed, place)]
+    pictures = _rename_pictures(collection, renamed, place) if collection.by_picture else []
+    return [
+        *_without_triggers(collection, place),
+        objects,
+        duplicates,
+        *pictures,
+        *_made_anew(renamed, place),
+    ]
+
+
+def _rename_pictures(collection: Collection, renamed: Collection, place: Place) -> list[sql.Composed]:
+    """Return the statements that rename its different pictures, and make anew what names them."""
+    functions = ("{}_on_picture", "{}_on_unknown_picture")
+    objects = render(
+        "collection/rename_pictures.sql",
+        old_table=sql.Literal(collection.picture_table),
+        new_table=sql.Literal(renamed.picture_table),
+        old_functions=sql.Literal([pattern.format(collection.name) for pattern in functions]),
+        new_functions=sql.Literal([pattern.format(renamed.name) for pattern in functions]),
+    )
+    return [objects, picture_triggers(renamed, place.vector)]
 
 
 def following(collection: Collection, names: Mapping[str, str], place: Place) -> list[sql.Composed]:

@@ -180,7 +180,7 @@ def _compare(
             if content is None and row.path is not None:
                 content = read_path(row.path)
             data = read_picture(ImageReference(content=content), None)
-            return compare_sandboxed(data, older, NEWEST)
+            return compare_sandboxed(data, older, NEWEST, collection.bands)
         except PicturesAwayError:
             raise
         except ImageError as error:

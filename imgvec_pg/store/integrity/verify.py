@@ -14,6 +14,7 @@ from imgvec_pg.store.column_check import check_columns_are_there
 from imgvec_pg.store.integrity.pages import read_page, without_expressions
 from imgvec_pg.store.integrity.reconcile import tables_without_triggers
 from imgvec_pg.store.integrity.renewal import lacks_foreign_key
+from imgvec_pg.store.pictures.siblings import donor_parts, find_siblings
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.store.source import describe_source
 from imgvec_pg.store.transactions import ROW_ERRORS, read_like_triggers
@@ -215,16 +216,22 @@ def enqueue_again(connection: Connection, collection: Collection, rows: Sequence
 def enqueue_doubtful(connection: Connection, collection: Collection, rows: Sequence[tuple[Key, int]]) -> int:
     """File keys whose vector is not their picture's, and all rows that may have copied it; return how many.
 
-    None of these vectors is copied from then on: workers that found one before are kept from writing it by the collection's lock.
+    Those of other collections by the same model among them, where this role may change their embeddings. None of these vectors is
+    copied from then on: workers that found one before are kept from writing it by the collections' locks.
     """
     if not rows:
         return 0
     values = {"keys": Jsonb([key for key, _ in rows]), "versions": [version for _, version in rows]}
+    statement = render("collection/doubtful_hashes.sql", **donor_parts(collection, vector_schema(connection)))
     with connection.transaction():
-        connection.execute(
-            load_sql("queries/lock_collection_exclusive.sql"), {"collection_id": collection.id}
-        )
-        return _changed(connection, collection, "enqueue_doubtful", values)
+        related = [collection, *find_siblings(connection, collection, "UPDATE")]
+        for each in sorted(related, key=lambda each: each.id):
+            connection.execute(load_sql("queries/lock_collection_exclusive.sql"), {"collection_id": each.id})
+        with connection.transaction():
+            read_like_triggers(connection, collection)
+            found = connection.execute(statement, values).fetchall()
+        hashes: dict[str, object] = {"hashes": [content_hash for (content_hash,) in found]}
+        return sum(_changed(connection, each, "enqueue_doubtful", hashes) for each in related)
 
 
 def replace_bad_vectors(connection: Connection, collection: Collection) -> int:

@@ -141,14 +141,17 @@ def check_sample(
         elif hashlib.sha256(data).digest() != picture.content_hash:
             if not check.reads_all:
                 check.note("changed_bytes", picture)
-        elif cosine_similarity(picture, data, embedder, collection.rendering) < SAME_FROM_COSINE:
+        elif cosine_similarity(picture, data, embedder, collection) < SAME_FROM_COSINE:
             check.note("different_vector", picture)
 
 
-def cosine_similarity(picture: EmbeddedPicture, data: bytes, embedder: Embedder, rendering: int) -> float:
+def cosine_similarity(
+    picture: EmbeddedPicture, data: bytes, embedder: Embedder, collection: Collection
+) -> float:
     """Compare a stored embedding with the one that the model gives now; -1 where it gives none."""
     try:
-        now = embedder.embed_images([decode_for(embedder, data, rendering)])[0].astype(np.float64)
+        image = decode_for(embedder, data, collection.rendering, collection.bands)
+        now = embedder.embed_images([image])[0].astype(np.float64)
     except ImageError:
         return -1.0
     stored = np.array(picture.embedding.strip("[]").split(","), dtype=np.float64)

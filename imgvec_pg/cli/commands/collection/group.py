@@ -106,6 +106,10 @@ def show(name: str, dsn: str, as_json: bool) -> None:
     newer = "" if item.rendering >= NEWEST else f" ({NEWEST} is the newest: imgvec doctor)"
     older = "" if item.rendering_from is None else f"; rows of {item.rendering_from} are still compared"
     click.echo(f"rendering    {item.rendering}{newer}{older}")
+    shown = (
+        ", ".join(map(str, item.bands)) or "those that a file names red, green and blue, else its first three"
+    )
+    click.echo(f"bands        {shown} (of TIFFs with more than colours)")
     if item.prompt != "{}":
         click.echo(f"prompt       {item.prompt}")
     click.echo(

@@ -9,11 +9,32 @@ from typing import Any, TypeVar
 import click
 
 from imgvec_pg.errors import UsageError
+from imgvec_pg.images.rendering.bands import EXPECTED, Bands, check_bands
 from imgvec_pg.store.spec import MAX_PARTITIONS, QUANTIZATIONS, CollectionSpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LIBRARY = "imgvec.image"
+
+
+NO_BANDS = "none"
+
+
+def read_bands(context: click.Context, option: click.Parameter, value: str | None) -> Bands | None:
+    """Return the numbers of "4,3,2", none for "none"; None where nothing is said."""
+    if value is None:
+        return None
+    try:
+        bands = () if value == NO_BANDS else tuple(int(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no choice of bands; {EXPECTED}", context, option) from error
+    try:
+        check_bands(bands)
+    except UsageError as error:
+        raise click.BadParameter(str(error), context, option) from error
+    return bands
+
+
 OPTIONS = (
     click.argument("name"),
     click.option(
@@ -82,6 +103,14 @@ OPTIONS = (
         type=click.IntRange(0, MAX_PARTITIONS),
         default=0,
         help="Hash partitions of the embedding table.",
+    ),
+    click.option(
+        "--bands",
+        metavar="R,G,B",
+        default=NO_BANDS,
+        callback=read_bands,
+        help="Bands of TIFFs with more than colours to show red, green and blue, such as 4,3,2. By default those that a file "
+        "names so, else its first three.",
     ),
     click.option(
         "--prompt",

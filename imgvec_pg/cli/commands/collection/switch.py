@@ -74,7 +74,7 @@ def unalias(name: str, dsn: str) -> None:
 @switch_options
 @click.pass_context
 def switch(context: click.Context, name: str, dsn: str, options: SwitchOptions) -> None:
-    """Change the model behind the alias NAME without downtime.
+    """Change the model behind the alias NAME, or the bands that it sees, without downtime.
 
     A second collection is made over the same source and filled beside the first, which goes on answering; new rows go
     to both. Then a report compares them, and the switch is one transaction: near_NAME and the others keep their names,
@@ -87,6 +87,7 @@ def switch(context: click.Context, name: str, dsn: str, options: SwitchOptions) 
     \b
     Example:
       imgvec collection switch product --to ViT-SO400M-14-SigLIP-384/webli
+      imgvec collection switch scenes --bands 8,4,3
       imgvec collection switch product --back
     """
     with connect(dsn, application_name="imgvec switch") as connection:
@@ -95,8 +96,10 @@ def switch(context: click.Context, name: str, dsn: str, options: SwitchOptions) 
         present = get_collection(connection, alias.collection_name)
         plan = (
             previous(connection, alias)
-            if options.to is None
-            else choose_successor(connection, present, options.to, name, options.collection_name)
+            if options.back
+            else choose_successor(
+                connection, present, options.to, name, options.collection_name, bands=options.bands
+            )
         )
         if options.dry_run:
             print_plan(connection, alias, present, plan, options.weights)

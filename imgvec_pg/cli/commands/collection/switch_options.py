@@ -10,6 +10,7 @@ import click
 
 from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
+from imgvec_pg.cli.commands.collection.spec_options import read_bands
 from imgvec_pg.cli.options import (
     json_option,
     lock_timeout_option,
@@ -20,6 +21,7 @@ from imgvec_pg.cli.options import (
 from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import UsageError
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.settings import lease_seconds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -46,6 +48,12 @@ OPTIONS = (
     ),
     click.option("--back", is_flag=True, help="Switch back to what the alias pointed to before."),
     click.option("--name", "collection_name", metavar="COLLECTION", help="What to call the new collection."),
+    click.option(
+        "--bands",
+        metavar="R,G,B",
+        callback=read_bands,
+        help="Bands of TIFFs that the new collection shows, by the same model where --to is left out; none for the default.",
+    ),
     click.option(
         "--no-fill", is_flag=True, help="Embed nothing here: workers elsewhere fill the new collection."
     ),
@@ -82,12 +90,13 @@ class SwitchOptions:
     """What `imgvec collection switch` is asked to do, each field after its option.
 
     Raises:
-        UsageError: Both or none of `to` and `back` are given.
+        UsageError: Both or none of `back` and what to switch to are given.
     """
 
     to: str | None
     back: bool
     collection_name: str | None
+    bands: Bands | None
     no_fill: bool
     report_only: bool
     sample: int
@@ -108,8 +117,10 @@ class SwitchOptions:
     as_json: bool
 
     def __post_init__(self) -> None:
-        if self.back == (self.to is not None):
-            raise UsageError("say what to switch to, --to MODEL, or --back to what it was before")
+        if self.back == (self.to is not None or self.bands is not None):
+            raise UsageError(
+                "say what to switch to, --to MODEL, or --back to what it was before, or --bands R,G,B alone for the same model"
+            )
 
     def pipeline(self, embedder: Embedder | None) -> PipelineOptions:
         """Return how the worker beside the command fills the new collection; None embeds nothing here."""

@@ -8,11 +8,13 @@ import click
 from rich.console import Console
 
 from imgvec_pg.cli.commands.collection.create import enqueue_rows, print_estimate
+from imgvec_pg.cli.commands.collection.spec_options import NO_BANDS
 from imgvec_pg.cli.output.progress import count_progress
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.weights import MISSING, where_weights_are
 from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.store.aliases import Alias, require_same_source
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
@@ -36,28 +38,42 @@ class Successor:
 
 
 def choose_successor(
-    connection: Connection, present: Collection, to: str, alias: str, name: str | None
+    connection: Connection,
+    present: Collection,
+    to: str | None,
+    alias: str,
+    name: str | None,
+    *,
+    bands: Bands | None = None,
 ) -> Successor:
     """Find the collection that `to`, its name or a model, means, or say what to create; changes nothing.
+
+    Args:
+        to: None for the model of the present one.
+        bands: That the new collection shows; None for those of the present one.
 
     Raises:
         ModelNotFoundError: It is neither.
         CollectionError: It is there and cannot follow.
     """
-    named = find_collections(connection, to)
+    named = [] if to is None else find_collections(connection, to)
+    shown = tuple(present.bands if bands is None else bands)
+    is_same = shown == tuple(present.bands)
     if named:
         target = named[0]
         if target.id == present.id:
             raise CollectionError(f"{alias} points to {present.name} already")
         require_same_source(present, target)
+        if bands is not None:
+            _require_bands(target, bands)
         return Successor(target.model_name, existing=target)
-    model = describe_model(to)
-    if model.name == present.model_name and name is None:
+    model = describe_model(to or present.model_name)
+    if model.name == present.model_name and name is None and is_same:
         raise CollectionError(
             f"{alias} is embedded by {model.name} already ({present.name}); other weights of it are another model: "
             "name them local-dir:/path, or say --name COLLECTION to embed once more"
         )
-    wanted = name or new_name(alias, model.name)
+    wanted = name or new_name(alias, model.name, None if is_same else shown)
     there = find_collections(connection, wanted)
     if there:
         if there[0].model_name != model.name:
@@ -65,17 +81,26 @@ def choose_successor(
                 f"collection {wanted} is embedded by {there[0].model_name}, not by {model.name}; choose a name with --name"
             )
         require_same_source(present, there[0])
+        _require_bands(there[0], shown)
         return Successor(model.name, existing=there[0])
     # The source by its name of today, or the one error that says it is gone.
     source = present.source.as_string(connection)
-    spec = replace(present.spec(), name=wanted, source=source).by_model(model.name)
+    spec = replace(present.spec(), name=wanted, source=source, bands=shown).by_model(model.name)
     # Checks it all, as creating it would.
     estimate_collection(connection, spec)
     return Successor(model.name, spec=spec)
 
 
-def new_name(alias: str, model_name: str) -> str:
-    """Return "product_vit_so400m_14_siglip_384": the alias and the architecture.
+def _require_bands(there: Collection, bands: Bands) -> None:
+    if list(there.bands) != list(bands):
+        has, wanted = (",".join(map(str, shown)) or NO_BANDS for shown in (there.bands, bands))
+        raise CollectionError(
+            f"collection {there.name} has bands {has}, not {wanted}; choose a name with --name"
+        )
+
+
+def new_name(alias: str, model_name: str, bands: Bands | None = None) -> str:
+    """Return "product_vit_so400m_14_siglip_384": the alias, the architecture, and the bands where these are others.
 
     Raises:
         UsageError: That is too long to name a collection.
@@ -84,6 +109,8 @@ def new_name(alias: str, model_name: str) -> str:
     architecture = architecture.split("/")[-1] if "/" in architecture[:1] else architecture.split("/")[0]
     slug = re.sub(r"[^a-z0-9]+", "_", architecture.lower()).strip("_")
     name = f"{alias}_{slug}"
+    if bands is not None:
+        name += f"_bands_{'_'.join(map(str, bands)) or NO_BANDS}"
     if len(name) > LONGEST_NAME:
         raise UsageError(f"say what to call the new collection: --name NAME ({name} would be too long)")
     return name

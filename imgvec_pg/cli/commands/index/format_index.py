@@ -28,8 +28,9 @@ def kind(collection: Collection) -> str:
 
 def announce_plan(collection: Collection, plan: BuildPlan, *, err: bool) -> None:
     """Say what a build will take."""
+    what = "different pictures" if collection.by_picture else "rows"
     lines = [
-        f"{collection.name}: HNSW index of {plan.rows:,} rows, {kind(collection)}, m {collection.m}, "
+        f"{collection.name}: HNSW index of {plan.rows:,} {what}, {kind(collection)}, m {collection.m}, "
         f"ef_construction {collection.ef_construction}",
         f"  memory   {megabytes(plan.graph_bytes)} for the graph, the build gets {megabytes(plan.memory_bytes)}",
         f"  size     about {megabytes(plan.index_bytes)} on disk",
@@ -83,6 +84,8 @@ def print_index(connection: Connection, collection: Collection) -> None:
     """Say how an index is made and how it does."""
     click.echo(f"collection   {collection.name}, {kind(collection)}")
     ef_search = "the session's own" if collection.ef_search is None else collection.ef_search
+    if collection.by_picture:
+        click.echo("indexed      each picture once, however many rows have it")
     click.echo(f"ef_search    {ef_search}; see: imgvec index tune {collection.name}")
     build = running_build(connection, collection)
     for state in index_states(connection, collection):

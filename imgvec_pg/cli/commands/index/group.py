@@ -21,6 +21,7 @@ from imgvec_pg.store.index.build import BuildOptions, plan_build
 from imgvec_pg.store.index.content_index import build_content_index
 from imgvec_pg.store.index.ddl import has_valid_index
 from imgvec_pg.store.index.swap import drop_index, leftovers, replace_index, tidy
+from imgvec_pg.store.pictures.picture_table import count_pictures, has_pictures, with_fitting_index
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.text import counted
 
@@ -160,7 +161,14 @@ def rebuild(name: str, dsn: str, as_json: bool, dry_run: bool, **asked: Any) -> 
 
 def report_plan(connection: Connection, present: Collection, wanted: Wanted, as_json: bool) -> None:
     """Say what a build would take."""
-    collection = wanted.define(present)
+    collection = with_fitting_index(connection, wanted.define(present))
+    if collection.by_picture and not has_pictures(connection, collection):
+        counts = count_pictures(connection, collection)
+        click.echo(
+            f"{present.name}: {counts.pictures:,} different pictures of {counts.rows:,} rows would be indexed, not the rows",
+            err=True,
+        )
+        collection = replace(collection, by_picture=False)
     plan = plan_build(connection, collection, wanted.build_options)
     if as_json:
         echo_json(plan_as_json(collection, plan))
@@ -172,7 +180,8 @@ def report_plan(connection: Connection, present: Collection, wanted: Wanted, as_
 def build(connection: Connection, present: Collection, wanted: Wanted, again: str, as_json: bool) -> None:
     """Build an index as asked for and let it take the place of the present one."""
     add_content_index(connection, present)
-    collection = wanted.define(present)
+    collection = with_fitting_index(connection, wanted.define(present))
+    tell_change(present, collection)
     with stopped_cleanly(connection, present, again), index_progress() as show_progress:
         done = replace_index(
             connection,
@@ -186,7 +195,15 @@ def build(connection: Connection, present: Collection, wanted: Wanted, again: st
         echo_json({**plan_as_json(collection, done.plan), "dropped": done.dropped})
         return
     replaced = f"; dropped {', '.join(done.dropped)}" if done.dropped else ""
-    click.echo(f"{present.name}: the index is ready, {counted(done.plan.rows, 'row')}{replaced}")
+    indexed = counted(done.plan.rows, "picture" if collection.by_picture else "row")
+    click.echo(f"{present.name}: the index is ready, {indexed}{replaced}")
+
+
+def tell_change(present: Collection, wanted: Collection) -> None:
+    """Say what is indexed from now on, where it is something else."""
+    if wanted.by_picture != present.by_picture:
+        what = "its different pictures" if wanted.by_picture else "its rows again"
+        click.echo(f"{present.name}: the index will be over {what}", err=True)
 
 
 def add_content_index(connection: Connection, collection: Collection) -> bool:

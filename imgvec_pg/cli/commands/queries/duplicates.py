@@ -10,7 +10,13 @@ from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.progress import count_progress, stderr_console
 from imgvec_pg.cli.search.explain_duplicates import as_object as explanation_as_object
 from imgvec_pg.cli.search.explain_duplicates import echo_explanation, write_examples
-from imgvec_pg.cli.search.report_duplicates import as_object, comparison_progress, report, report_across
+from imgvec_pg.cli.search.report_duplicates import (
+    as_object,
+    comparison_progress,
+    report,
+    report_across,
+    tell_resumed,
+)
 from imgvec_pg.cli.search.shared import where_option
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.duplicates.find_duplicates import (
@@ -69,6 +75,25 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
     help="Refuse a threshold at which there are more pairs.",
 )
 @click.option(
+    "--exact/--fast",
+    "exact",
+    default=True,
+    help="Miss no pair, or compare rows within cells of neighbours only and say what share of a sample's pairs that found.  "
+    "[default: --exact]",
+)
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="Compare all again, instead of going on where a run that was killed has been.",
+)
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="DEVICE",
+    help="Where to compare: cpu, cuda (all GPUs, each with its share of the rows) or cuda:0.",
+)
+@click.option(
     "--full", is_flag=True, help="Compare all rows, not only what is new or changed since the last run."
 )
 @click.option(
@@ -112,6 +137,9 @@ def duplicates(
     keep: tuple[str, ...],
     memory: int,
     max_pairs: int,
+    exact: bool,
+    restart: bool,
+    device: str,
     full: bool,
     pixels: bool,
     against: str | None,
@@ -133,6 +161,9 @@ def duplicates(
 
     With --against pairs of a row of COLLECTION and one of OTHER are written to imgvec.duplicate_COLLECTION_against_OTHER.
 
+    A run that was killed, and that had compared for more than a few seconds, goes on where it was when you start it again, with
+    the rows as they are by then.
+
     Pairs that somebody decided with imgvec.decide_duplicate() do not come back.
 
     \b
@@ -151,7 +182,7 @@ def duplicates(
         require_schema(connection)
         collection = get_collection(connection, name)
         chosen, rests_on = choose_threshold(connection, collection, threshold, max_percentile)
-        search = DuplicateSearch(chosen, where, keep, memory, max_pairs, full)
+        search = DuplicateSearch(chosen, where, keep, memory, max_pairs, full, not exact, restart, device)
         if explain:
             tell_thresholds(connection, collection, search, rests_on, html_file, root, as_json)
         elif against is not None:
@@ -175,7 +206,9 @@ def search_within(
         count_progress(stderr_console(), f"{collection.name}: reading, then comparing rows") as read,
         comparison_progress() as compared,
     ):
-        found = find_duplicates(connection, guard, collection, search, read=read, compared=compared)
+        found = find_duplicates(
+            connection, guard, collection, search, read=read, compared=compared, resumed=tell_resumed
+        )
     same = note_same_pixels(connection, collection, root) if pixels else None
     seconds = time.monotonic() - begun
     if as_json:

@@ -5,12 +5,13 @@ import importlib.util
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar, cast
 
 from PIL import Image
 
 from imgvec_pg.images.decoding.codecs import recognition
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.settings import more_formats
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ class Codec:
         libraries: Modules that it imports.
         extra: Which installs them; None where it takes none.
         media_type: Of the format.
+        has_bands: Its `decode` takes which bands are shown.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Codec:
     libraries: tuple[str, ...]
     extra: str | None
     media_type: str
+    has_bands: bool = False
 
     @property
     def is_installed(self) -> bool:
@@ -63,20 +66,23 @@ class Codec:
         function = cast(Callable[[bytes], tuple[int, int]], self._function("read_size"))
         return _quietly(function, data)
 
-    def decode(self, data: bytes) -> Image.Image:
+    def decode(self, data: bytes, bands: Bands = ()) -> Image.Image:
         """Decode to an upright image of mode RGB, with `info["notes"]` where there is something to note.
+
+        Args:
+            bands: Shown of a picture of many, where the format has such.
 
         Raises:
             ImageError, Exception: As `read_size`.
         """
-        function = cast(Callable[[bytes], Image.Image], self._function("decode"))
-        return _quietly(function, data)
+        function = cast(Callable[..., Image.Image], self._function("decode"))
+        return _quietly(partial(function, bands=bands) if self.has_bands else function, data)
 
     def _function(self, name: str) -> object:
         return getattr(importlib.import_module(f"{_HERE}.{self.module}"), name)
 
 
-TIFF = Codec("TIFF", "tiff_samples", ("tifffile", "imagecodecs"), "tiff", "image/tiff")
+TIFF = Codec("TIFF", "tiff_samples", ("tifffile", "imagecodecs"), "tiff", "image/tiff", has_bands=True)
 JPEG_VARIANTS = Codec("JPEG", "jpeg_variants", ("imagecodecs",), "tiff", "image/jpeg")
 RAW = Codec(recognition.RAW, "raw", ("rawpy",), "raw", "image/x-raw")
 CODECS = {

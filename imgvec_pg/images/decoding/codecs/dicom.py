@@ -23,6 +23,7 @@ from pydicom.uid import (
 
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.codecs.dicom_window import apply_window
+from imgvec_pg.images.decoding.codecs.jpeg_frame import require_end
 from imgvec_pg.images.decoding.codecs.pixels import Meaning, Samples, to_rgb
 
 # PS3.5 annex A. Others are video, or newer than this.
@@ -110,6 +111,7 @@ def _decode_frame(dataset: Dataset, index: int) -> Samples:
     if syntax in _JPEG_2000:
         samples = imagecodecs.jpeg2k_decode(encoded, numthreads=1)
     elif syntax in _JPEG_LS:
+        require_end(encoded)
         samples = imagecodecs.jpegls_decode(encoded)
     else:
         samples = _decode_jpeg(encoded, str(dataset.PhotometricInterpretation))

@@ -68,6 +68,21 @@ def read_frame(data: bytes) -> JpegFrame | None:
     return None
 
 
+def require_end(data: bytes) -> None:
+    """Refuse a JPEG of any kind that ends before its last scan does.
+
+    Decoders go on with what is there: libjpeg fills the rest with grey, CharLS looks for its end for ten seconds and more.
+
+    Raises:
+        ValueError: Pixels are missing. Neither marker can stand within the bits of a scan: T.81 section B.1.1.2, T.87 A.1.
+    """
+    scan = data.rfind(bytes([0xFF, _SCAN]))
+    if scan < 0:
+        raise ValueError("it ends behind its header, before any pixel")
+    if data.find(bytes([0xFF, _END]), scan) < 0:
+        raise ValueError("its end marker is missing, and pixels with it or not")
+
+
 def _frame(marker: int, body: bytes, exif: bytes | None, profile: bytes | None) -> JpegFrame | None:
     if len(body) < 6:
         return None

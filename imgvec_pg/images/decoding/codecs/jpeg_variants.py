@@ -3,7 +3,7 @@
 import imagecodecs
 from PIL import Image
 
-from imgvec_pg.images.decoding.codecs.jpeg_frame import JpegFrame, read_frame
+from imgvec_pg.images.decoding.codecs.jpeg_frame import JpegFrame, read_frame, require_end
 from imgvec_pg.images.decoding.codecs.pixels import Meaning, to_rgb
 from imgvec_pg.images.decoding.exif import read_exif
 from imgvec_pg.images.rendering.orientation import QUARTER_TURNS, UPRIGHT
@@ -24,9 +24,10 @@ def decode(data: bytes) -> Image.Image:
     """Decode it.
 
     Raises:
-        ValueError: It has no frame.
+        ValueError: It has no frame, or lacks pixels.
     """
     frame = _frame(data)
+    require_end(data)
     samples = imagecodecs.jpegls_decode(data) if frame.is_jpeg_ls else imagecodecs.jpeg8_decode(data)
     if samples.ndim == 3 and samples.shape[2] == 1:
         samples = samples[:, :, 0]

@@ -46,7 +46,8 @@ def _open(data: bytes) -> rawpy.RawPy:
 
 
 def _unknown(error: Exception) -> ImageError:
-    reason = " ".join(str(error).split())
+    told = error.args[0] if error.args else error
+    reason = " ".join((told.decode(errors="replace") if isinstance(told, bytes) else str(told)).split())
     return ImageError(
         "format_denied",
         f"a camera raw file that LibRaw {rawpy.libraw_version[0]}.{rawpy.libraw_version[1]} does not know ({reason}): "

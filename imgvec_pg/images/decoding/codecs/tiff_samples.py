@@ -14,6 +14,8 @@ from tifffile import TIFF, TiffFile, TiffPage
 
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.codecs.pixels import Meaning, Samples, to_rgb
+from imgvec_pg.images.decoding.codecs.tiff_tags import is_choice_of_bands
+from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.orientation import QUARTER_TURNS, UPRIGHT
 
 MAX_PAGES = 16
@@ -21,7 +23,7 @@ MAX_PAGES = 16
 MAX_SEGMENT_BYTES = 512 * 1024**2
 """Of a strip or tile with all its bands: it is decoded whole."""
 SHOWN_BANDS = (0, 1, 2)
-"""Of pictures of more bands than colours, such as those of satellites, where they do not say which are red, green and blue."""
+"""Of pictures of more bands than colours, such as those of satellites, where neither they nor the collection say which."""
 
 MAX_METADATA_CHARACTERS = 1_000_000
 # GDAL's GTiff driver: `<Item name="COLORINTERP" sample="2" role="colorinterp">Red</Item>`.
@@ -61,17 +63,20 @@ def read_size(data: bytes) -> tuple[int, int]:
         return size[::-1] if is_turned else size
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, bands: Bands = ()) -> Image.Image:
     """Decode its first page that is no smaller copy of another.
 
+    Args:
+        bands: Shown of a picture that has a choice of them (`is_choice_of_bands`).
+
     Raises:
-        ImageError: `format_denied`: it is of a kind that tifffile does not read.
+        ImageError: `format_denied`: it is of a kind that tifffile does not read, or has fewer bands.
     """
     with TiffFile(BytesIO(data)) as file:
         page = _shown_page(file)
         _require_readable(page)
-        samples = _read_bands(data, page, _bands(page))
-        image = _render(page, samples)
+        read = _bands(page, bands)
+        image = _render(page, _read_bands(data, page, read), read)
         orientation = page.tags.valueof(ORIENTATION, 1)
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
@@ -113,8 +118,8 @@ def _require_readable(page: TiffPage) -> None:
         )
 
 
-def _bands(page: TiffPage) -> tuple[int, ...]:
-    """Return which bands are read: the colours, and behind them the first band of alpha."""
+def _bands(page: TiffPage, chosen: Bands) -> tuple[int, ...]:
+    """Return which bands are read, from 0: the colours, and behind them the first band of alpha."""
     colours = (
         4
         if page.photometric == SEPARATED
@@ -127,8 +132,21 @@ def _bands(page: TiffPage) -> tuple[int, ...]:
         for place, kind in enumerate(page.extrasamples)
         if kind in (PREMULTIPLIED, STRAIGHT)
     ]
-    shown = (_named_bands(page) or SHOWN_BANDS) if colours == 3 else tuple(range(colours))
+    if chosen and is_choice_of_bands(page.photometric, page.samplesperpixel, page.extrasamples):
+        shown = _chosen_bands(page, chosen)
+    else:
+        shown = (_named_bands(page) or SHOWN_BANDS) if colours == 3 else tuple(range(colours))
     return (*shown, *(band for band in alpha[:1] if band not in shown))
+
+
+def _chosen_bands(page: TiffPage, chosen: Bands) -> tuple[int, ...]:
+    if max(chosen) > page.samplesperpixel:
+        raise ImageError(
+            "format_denied",
+            f"the TIFF image has {page.samplesperpixel} bands, its collection shows bands {', '.join(map(str, chosen))}: "
+            "store it with all of these, or keep such pictures in a collection with bands of their own",
+        )
+    return tuple(band - 1 for band in chosen)
 
 
 def _named_bands(page: TiffPage) -> tuple[int, ...] | None:
@@ -173,8 +191,7 @@ def _segments(data: bytes, page: TiffPage, bands: tuple[int, ...]) -> Iterator[t
             yield part, place
 
 
-def _render(page: TiffPage, samples: Samples) -> Image.Image:
-    bands = _bands(page)
+def _render(page: TiffPage, samples: Samples, bands: tuple[int, ...]) -> Image.Image:
     colours = 4 if page.photometric == SEPARATED else 1 if len(bands) < 3 else 3
     alpha = samples[:, :, colours] if len(bands) > colours else None
     colour = samples[:, :, 0] if colours == 1 else samples[:, :, :colours]

@@ -1,7 +1,7 @@
 """Read a TIFF's directories without a library: what kind of picture it is, and how large, is asked before any decoder runs."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 # TIFF 6.0 and its registered tags.
@@ -9,6 +9,8 @@ REDUCED, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, MAKE = 254, 256, 257, 25
 SAMPLES, PLANAR, SUB_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION = 277, 284, 330, 338, 339, 50706
 TILE_WIDTH, TILE_HEIGHT, ROWS_PER_STRIP = 322, 323, 278
 
+_GREY, _RGB = (0, 1), 2
+_ALPHA = (1, 2)
 _TEXT = 2
 _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _SIZES = {
@@ -61,6 +63,17 @@ class Directory:
     def is_reduced(self) -> bool:
         """Whether it says of itself that it is a smaller copy of another."""
         return bool(self.number(REDUCED) & 1)
+
+
+def is_choice_of_bands(photometric: int, count: int, extra_samples: Sequence[int]) -> bool:
+    """Whether a picture has more bands than a screen shows, or bands of which it does not say that they are colours.
+
+    Alpha is none of them. Pictures of one or two bands, of ink, of a palette, and of red, green and blue alone have no choice.
+    """
+    bands = count - sum(1 for kind in extra_samples if kind in _ALPHA)
+    if photometric == _RGB:
+        return bands > 3
+    return photometric in _GREY and bands >= 3
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,16 @@ def unread_variant(data: bytes) -> str | None:
     return None
 
 
+def has_choice_of_bands(data: bytes) -> bool:
+    """Whether which bands are shown is up to its collection."""
+    directory = shown_directory(data)
+    return directory is not None and tiff_tags.is_choice_of_bands(
+        directory.number(tiff_tags.PHOTOMETRIC, -1),
+        directory.number(tiff_tags.SAMPLES, 1),
+        directory.numbers.get(tiff_tags.EXTRA_SAMPLES, ()),
+    )
+
+
 def is_misread(data: bytes) -> bool:
     """Whether Pillow may show another picture than it is.
 

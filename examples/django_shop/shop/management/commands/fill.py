@@ -1,4 +1,4 @@
-"""`manage.py fill`: the demo's drawings as products."""
+"""`manage.py fill`: the demo's drawings as products, some in several sizes with one photo."""
 
 import random
 from decimal import Decimal
@@ -11,9 +11,14 @@ from private import drawings
 
 from shop.models import Category, Product
 
+ONE_SIZE = ("",)
+SIZES = (", 5 cm", ", 8 cm", ", 12 cm", ", 20 cm")
+IN_SIZES = 0.08
+"""Share of the drawings that come in all sizes."""
+
 
 class Command(BaseCommand):
-    """Adds products until there are as many as asked for."""
+    """Adds products until as many drawings are there as asked for."""
 
     help = "Fill the shop with the demo's drawings."
 
@@ -31,10 +36,18 @@ class Command(BaseCommand):
             dice = random.Random(picture.file)  # noqa: S311 - a shop, no secret
             price = Decimal(dice.randint(80, 1200)) / 100
             category, _ = Category.objects.get_or_create(name=picture.category)
-            made = Product(
-                name=picture.name, category=category, price=price, in_stock=dice.random() < 0.8, photo=photo
-            )
+            in_stock = dice.random() < 0.8
+            sizes = SIZES if dice.random() < IN_SIZES else ONE_SIZE
             if photo not in there:
-                products.append(made)
+                products += [
+                    Product(
+                        name=picture.name + size,
+                        category=category,
+                        price=price + place,
+                        in_stock=in_stock,
+                        photo=photo,
+                    )
+                    for place, size in enumerate(sizes)
+                ]
         Product.objects.bulk_create(products)
         self.stdout.write(f"{len(products)} products added, {Product.objects.count()} in the shop")

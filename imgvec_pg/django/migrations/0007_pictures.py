@@ -1,4 +1,4 @@
-"""What the library's eighth revision adds: a radius search that refuses."""
+"""What the library's seventh revision adds: indexes over different pictures."""
 
 from typing import Any, ClassVar
 
@@ -11,5 +11,5 @@ class Migration(migrations.Migration):
     """Not atomic: the schema is upgraded in a transaction of its own, and again without harm."""
 
     atomic = False
-    dependencies: ClassVar[list[Any]] = [("imgvec_pg", "0005_duplicates")]
-    operations: ClassVar[list[Any]] = [UpgradeSchema("imgvec_0008", "imgvec_0005")]
+    dependencies: ClassVar[list[Any]] = [("imgvec_pg", "0006_bands")]
+    operations: ClassVar[list[Any]] = [UpgradeSchema("imgvec_0007", "imgvec_0006")]

