@@ -14,6 +14,9 @@ COLLECTION_COLUMNS = frozenset({"embedding", "version", "content_hash", "precisi
 DUPLICATE_COLUMNS = (
     frozenset({"content_hash", "other_content_hash", "distance", "why"}),
     frozenset({"group_id", "content_hash", "place", "reason"}),
+    frozenset({"imgvec_number", "version", "embedded_at"}),
+    frozenset({"imgvec_number", "coordinates"}),
+    frozenset({"is_last", "threshold", "not_embedded", "largest_square"}),
 )
 """Of the tables that `imgvec duplicates` makes."""
 PICTURE_COLUMNS = frozenset({"content_hash", "embedding"})

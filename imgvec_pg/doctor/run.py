@@ -6,6 +6,7 @@ import psycopg
 
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.doctor.copies_checks import check_copies
+from imgvec_pg.doctor.duplicates_checks import check_decisions, check_duplicates
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.index_and_queue_checks import (
     check_buffers,
@@ -82,12 +83,15 @@ def check_collections(connection: Connection, server: ServerFacts) -> Iterator[F
             "imgvec collection create NAME --source TABLE --image COLUMN --model MODEL",
         )
     total_bytes = 0
+    kept = []
     for collection in collections:
         facts = read_collection_facts(connection, collection)
         for findings in collection_checks(connection, server, collection, facts):
             yield from report_missing_rights(server, collection.name, findings)
         if facts.embedding_table is not None:
+            kept.append(collection)
             total_bytes += index_bytes(index_states(connection, collection))
+    yield from report_missing_rights(server, "database", check_decisions(connection, kept))
     yield from check_buffers(server, total_bytes)
 
 
@@ -108,6 +112,7 @@ def collection_checks(
     yield check_queue(connection, collection)
     yield check_rendering(collection)
     yield check_copies(connection, collection, facts)
+    yield check_duplicates(connection, collection)
     yield check_words(connection, collection)
 
 

@@ -6,14 +6,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from psycopg import sql
+
 from imgvec_pg.database.connect import Connection, needing, vector_schema
 from imgvec_pg.database.sql_templates import render
+from imgvec_pg.duplicates.against import compare_across, prepare_against, require_same_model, write_across
 from imgvec_pg.duplicates.checkpoint import Checkpoint
+from imgvec_pg.duplicates.incremental import follow_last_run
 from imgvec_pg.duplicates.keeper import KeepRule, keep_rules
 from imgvec_pg.duplicates.pair_search.torch_comparison import torch_devices
 from imgvec_pg.duplicates.pairs import Pairs, check_threshold, find_pairs
-from imgvec_pg.duplicates.relations import WrittenDuplicates, only_search, prepare_relations, write_duplicates
+from imgvec_pg.duplicates.relations import (
+    WrittenDuplicates,
+    duplicate_parts,
+    has_relations,
+    only_search,
+    prepare_relations,
+    write_duplicates,
+)
 from imgvec_pg.duplicates.resume import Resumed, find_pairs_again
+from imgvec_pg.duplicates.run_state import RunState, add_seen, read_run, write_run
+from imgvec_pg.duplicates.sketch import make_sketch
 from imgvec_pg.duplicates.vector_rows import VectorRows, own_sql, read_vectors
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.code_of_others import refuse_code_of_others
@@ -33,6 +46,8 @@ class FoundDuplicates:
         failed: Rows that could not be embedded.
         skipped: Vectors without a direction.
         written: What is in the relations now.
+        compared: Rows that were compared with all others: all in a full run, in a following one those that were new or changed.
+        gone: Rows of the last run that are gone or changed; None where this was a full run.
         checked: Pairs of sampled rows, each compared with all others, by which a fast search was measured; None where none is
             missed.
         recall: The share of them that it had found by itself; None without any.
@@ -43,6 +58,8 @@ class FoundDuplicates:
     failed: int
     skipped: int
     written: WrittenDuplicates
+    compared: int
+    gone: int | None = None
     checked: int | None = None
     recall: float | None = None
 
@@ -57,6 +74,7 @@ class DuplicateSearch:
         keep: Rules that choose the keeper of a group, as `keep_rules` takes them.
         memory_bytes: What the process may take, about.
         max_pairs: More are refused.
+        full: Compare all rows, even where a following run would do.
         fast: Whether some pairs may be missed.
         restart: Compare all again, whatever a run that was stopped has done.
         device: Where to compare: "cpu", "cuda" (all GPUs) or "cuda:0".
@@ -67,6 +85,7 @@ class DuplicateSearch:
     keep: Sequence[str] = ()
     memory_bytes: int = 4 * 10**9
     max_pairs: int = 5_000_000
+    full: bool = False
     fast: bool = False
     restart: bool = False
     device: str = "cpu"
@@ -82,7 +101,9 @@ def find_duplicates(
     compared: Progress = lambda done, total: None,
     resumed: Callable[[Resumed], None] = lambda where: None,
 ) -> FoundDuplicates:
-    """Find all pairs of near-duplicates of a collection and replace what its relations hold.
+    """Find all pairs of near-duplicates of a collection, so that its relations hold those and no others.
+
+    Where the last run was like this one, only what is new or changed since is compared; the result is the same.
 
     What is compared is noted in a file, so that a run that was killed goes on where it was.
 
@@ -112,23 +133,88 @@ def find_duplicates(
         states = connection.execute(
             render("collection/count_states.sql", **collection.parts(vector_schema(connection)))
         ).fetchone()
-        _, queued, failed = states or (0, 0, 0)
-        rows = read_vectors(connection, collection, search.where, search.memory_bytes, read)
-        pairs = _compare(
-            search,
-            devices,
-            rows,
-            Checkpoint(checkpoint_path(connection, collection), search.threshold),
-            compared,
-            resumed,
-        )
-        written = write_duplicates(connection, collection, rows, pairs, rules)
+        queued, failed = map(int, states[1:] if states else (0, 0))
+        found = None
+        if not (search.full or search.fast):
+            found = follow_last_run(
+                connection,
+                collection,
+                search.threshold,
+                search.where,
+                search.memory_bytes,
+                search.max_pairs,
+                rules,
+                queued + failed,
+            )
+        if found is None:
+            return _compare_all(
+                connection, collection, search, rules, (queued, failed), devices, read, compared, resumed
+            )
+    return FoundDuplicates(found.rows, queued, failed, found.skipped, found.written, found.new, found.gone)
+
+
+def _compare_all(
+    connection: Connection,
+    collection: Collection,
+    search: DuplicateSearch,
+    rules: Sequence[KeepRule],
+    not_embedded: tuple[int, int],
+    devices: Sequence[str],
+    read: Callable[[int], None],
+    compared: Progress,
+    resumed: Callable[[Resumed], None],
+) -> FoundDuplicates:
+    """Compare all rows, and note them for a run that follows.
+
+    Args:
+        not_embedded: Rows queued, and failed.
+        devices: As `find_pairs` takes them.
+    """
+    rows = read_vectors(connection, collection, search.where, search.memory_bytes, read)
+    checkpoint = Checkpoint(checkpoint_path(connection, collection), search.threshold)
+    pairs = _find_pairs(search, devices, rows, checkpoint, compared, resumed)
+    sketch, coordinates = make_sketch(rows.vectors)
+    count = len(rows.keys)
+    keep = [rule.shown for rule in rules]
+    run = RunState(search.threshold, search.where, keep, count, count, sketch)
+
+    def note(parts: dict[str, sql.Composable]) -> None:
+        if pairs.checked is not None:
+            connection.execute(render("collection/forget_run.sql", **parts))
+            return
+        connection.execute(render("collection/empty_seen.sql", **parts))
+        add_seen(connection, parts, 0, rows.keys, rows.versions, rows.times, coordinates)
+        write_run(connection, parts, run, sum(not_embedded))
+
+    written = write_duplicates(connection, collection, rows, pairs, rules, note)
     return FoundDuplicates(
-        len(rows.keys), int(queued), int(failed), pairs.skipped, written, pairs.checked, pairs.recall
+        count,
+        *not_embedded,
+        pairs.skipped,
+        written,
+        count,
+        checked=pairs.checked,
+        recall=pairs.recall,
     )
 
 
-def _compare(
+def search_again(connection: Connection, guard: Connection, collection: Collection) -> FoundDuplicates | None:
+    """Find duplicates as the last run was asked to; None where there never was one.
+
+    Raises:
+        UsageError, DatabaseError, CollectionError: As `find_duplicates`.
+    """
+    if not has_relations(connection, collection):
+        return None
+    last = read_run(connection, collection, duplicate_parts(collection, vector_schema(connection)))
+    if last is None:
+        return None
+    return find_duplicates(
+        connection, guard, collection, DuplicateSearch(last.threshold, last.condition, last.keep)
+    )
+
+
+def _find_pairs(
     search: DuplicateSearch,
     devices: Sequence[str],
     rows: VectorRows,
@@ -168,6 +254,53 @@ def checkpoint_path(connection: Connection, collection: Collection) -> Path:
     place = json.dumps([info.host, info.port, info.dbname, collection.id])
     name = f"{collection.name}-{hashlib.sha256(place.encode()).hexdigest()[:16]}.checkpoint"
     return state_directory() / "duplicates" / name
+
+
+@dataclass(frozen=True)
+class FoundAcross:
+    """What a run against another collection found.
+
+    Attributes:
+        rows: Rows of the collection itself.
+        other_rows: Rows of the other.
+        pairs: Rows of the relation now.
+        changed: Rows of pairs that changed or went meanwhile.
+    """
+
+    rows: int
+    other_rows: int
+    pairs: int
+    changed: int
+
+
+def find_duplicates_across(
+    connection: Connection,
+    guard: Connection,
+    collection: Collection,
+    other: Collection,
+    search: DuplicateSearch,
+    *,
+    read: Callable[[int], None] = lambda rows: None,
+) -> FoundAcross:
+    """Find all near-duplicates that rows of a collection have in another of its model, and replace what their relation holds.
+
+    Args:
+        search: Its condition is over the collection's own source; rules, and `full`, mean nothing here.
+        read: Called with the rows of the other that were compared.
+
+    Raises:
+        UsageError: Models differ, an option is out of range, or too many pairs are near.
+        DatabaseError, CollectionError: As `find_duplicates`.
+    """
+    check_threshold(search.threshold)
+    require_same_model(connection, collection, other)
+    _refuse_code_of_others(connection, collection, search.where, ())
+    with only_search(guard, collection):
+        prepare_against(connection, collection, other)
+        rows = read_vectors(connection, collection, search.where, search.memory_bytes)
+        across = compare_across(connection, other, rows, search.threshold, search.max_pairs, read)
+        pairs, changed = write_across(connection, collection, other, rows, across)
+    return FoundAcross(len(rows.keys), across.compared, pairs, changed)
 
 
 def _refuse_code_of_others(

@@ -1,7 +1,7 @@
 """Read a collection's vectors and keys by a binary COPY: one statement, so one moment."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ KEY_BYTES = 160
 """What key, version and hash of one row take in Python, about."""
 BASE_BYTES = 200 * 10**6
 """Modules, blocks of products and buffers."""
+HEADER_BYTES = 4
+"""Of a vector as PostgreSQL sends it: dimensions and an unused number, 16 bits each. Halves follow, big-endian."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class VectorRows:
         keys: JSON objects as text.
         versions: Shape (n,).
         content_hashes: Of the bytes they were embedded from.
+        times: When they were embedded, in microseconds since 2000, shape (n,).
         bytes_of_coordinates: What is left of the memory for the coordinates of one row.
     """
 
@@ -42,7 +45,12 @@ class VectorRows:
     keys: list[bytes]
     versions: npt.NDArray[np.int64]
     content_hashes: list[bytes]
+    times: npt.NDArray[np.int64]
     bytes_of_coordinates: int
+
+    def staged(self, row: int, group: int | None) -> tuple[int, str, int, bytes, int | None]:
+        """Return one row as `staging.stage` takes it."""
+        return row, self.keys[row].decode(), int(self.versions[row]), self.content_hashes[row], group
 
 
 def read_vectors(
@@ -63,15 +71,7 @@ def read_vectors(
         DatabaseError: The role may not read the source.
     """
     parts = collection.parts(vector_schema(connection))
-    restriction = sql.SQL("true")
-    if where is not None:
-        restriction = sql.SQL("EXISTS (SELECT FROM (SELECT * FROM {} WHERE {}) AS s WHERE {})").format(  # type: ignore[assignment]
-            parts["source"], bracketed(where), parts["e_equals_s"]
-        )
-    needed = f"it takes SELECT on imgvec.{collection.embedding_table} and on {collection.shown_source}"
-    with own_sql(where, "condition", collection), needing(connection, needed), connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        _check_condition(connection, collection, where)
+    with one_moment(connection, collection, where) as restriction:
         counted = connection.execute(
             render("collection/count_vectors.sql", **parts, restriction=restriction)
         ).fetchone()
@@ -81,6 +81,29 @@ def read_vectors(
         return _copied(
             connection, statement, (count, collection.dimensions), in_memory, coordinates, progress
         )
+
+
+@contextmanager
+def one_moment(
+    connection: Connection, collection: Collection, where: str | None
+) -> Iterator[sql.SQL | sql.Composed]:
+    """Read in one snapshot; gives the `{restriction}` of embedded rows, e, to those whose source matches a condition.
+
+    Raises:
+        UsageError: PostgreSQL does not take the condition.
+        DatabaseError: The role may not read the source.
+    """
+    restriction: sql.SQL | sql.Composed = sql.SQL("true")
+    if where is not None:
+        parts = collection.parts("public")
+        restriction = sql.SQL("EXISTS (SELECT FROM (SELECT * FROM {} WHERE {}) AS s WHERE {})").format(
+            parts["source"], bracketed(where), parts["e_equals_s"]
+        )
+    needed = f"it takes SELECT on imgvec.{collection.embedding_table} and on {collection.shown_source}"
+    with own_sql(where, "condition", collection), needing(connection, needed), connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        _check_condition(connection, collection, where)
+        yield restriction
 
 
 def share_memory(rows: int, dimensions: int, memory_bytes: int) -> tuple[bool, int]:
@@ -152,27 +175,36 @@ def _copied(
     keys: list[bytes] = []
     hashes: list[bytes] = []
     versions: list[bytes] = []
+    times: list[bytes] = []
     buffer = bytearray()
 
     def store() -> None:
-        # PostgreSQL sends halves, most significant byte first.
-        block = np.frombuffer(bytes(buffer), dtype=">f2").reshape(-1, shape[1])
+        block = halves(buffer, shape[1])
         vectors[len(keys) - len(block) : len(keys)] = block
         buffer.clear()
         progress(len(keys))
 
     with connection.cursor().copy(statement) as copy:
-        for key, version, content_hash, embedding in copy.rows():
+        for key, version, content_hash, time, embedding in copy.rows():
             keys.append(bytes(key))
             versions.append(bytes(version))
             hashes.append(bytes(content_hash))
-            # Two numbers of 16 bits come first: the dimensions, and one unused.
-            buffer += bytes(embedding)[4:]
+            times.append(bytes(time))
+            buffer += bytes(embedding)[HEADER_BYTES:]
             if len(keys) % ROWS_TOGETHER == 0:
                 store()
     store()
-    numbers = np.frombuffer(b"".join(versions), dtype=">i8").astype(np.int64)
-    return VectorRows(vectors, keys, numbers, hashes, coordinates)
+    return VectorRows(vectors, keys, whole_numbers(versions), hashes, whole_numbers(times), coordinates)
+
+
+def halves(sent: bytes | bytearray, dimensions: int) -> Halves:
+    """Return vectors, shape (n, dimensions), as PostgreSQL sends them one behind the other, without their headers."""
+    return np.frombuffer(bytes(sent), dtype=">f2").reshape(-1, dimensions).astype(np.float16)
+
+
+def whole_numbers(sent: Sequence[bytes]) -> npt.NDArray[np.int64]:
+    """Return numbers of eight bytes as PostgreSQL sends them."""
+    return np.frombuffer(b"".join(sent), dtype=">i8").astype(np.int64)
 
 
 def _array(shape: tuple[int, int], in_memory: bool) -> Halves:

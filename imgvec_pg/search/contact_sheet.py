@@ -58,7 +58,7 @@ class Sheet:
             pictures: The encoded picture of each row found, in order, or why there is none.
         """
         cards = [
-            _card(row, picture, self.collection.bands)
+            card(row, picture, self.collection.bands)
             for row, picture in zip(self.found.rows, pictures, strict=True)
         ]
         picture = self.query.picture
@@ -67,13 +67,13 @@ class Sheet:
             if cards
             else f'<p class="empty">{escape(self.empty or "")}</p>'
         )
-        return _template().substitute(
-            title=escape(f"{self.query.shown} · {self.collection.name}"),
+        return fill_page(
+            title=f"{self.query.shown} · {self.collection.name}",
             picture=""
             if picture is None
             else _image(picture, "the picture asked with", self.collection.bands),
             kind=KINDS[self.query.kind],
-            question=escape(self.query.shown),
+            question=self.query.shown,
             facts=self._facts(),
             content=content,
         )
@@ -106,7 +106,25 @@ def _image(picture: bytes | ImageError, label: str, bands: Bands) -> str:
         return f'<div class="missing">{MISSING.get(error.code, "not a readable image")}</div>'
 
 
-def _card(row: Neighbour, picture: bytes | ImageError, bands: Bands) -> str:
+def fill_page(*, title: str, kind: str, question: str, facts: str, content: str, picture: str = "") -> str:
+    """Return a page of its own.
+
+    Args:
+        title, question: Text.
+        facts, content, picture: HTML.
+    """
+    return _template().substitute(
+        title=escape(title),
+        picture=picture,
+        kind=kind,
+        question=escape(question),
+        facts=facts,
+        content=content,
+    )
+
+
+def card(row: Neighbour, picture: bytes | ImageError, bands: Bands) -> str:
+    """Return the card of a row, with its picture or why there is none."""
     key = show_key(row.key)
     label = f"<small>{escape(next(iter(row.key)))}</small> " if len(row.key) == 1 else ""
     # A bar is full at distance 0 and empty at 1, where nothing is alike any more.

@@ -31,6 +31,7 @@ SEARCH_FUNCTIONS = {
     "page": "page_{}",
     "duplicates_of": "duplicates_of_{}",
     "within": "within_{}",
+    "within_at_most": "within_at_most_{}",
     "copies": "copies_{}",
 }
 """Files in sql/collection that make a collection's functions, and the names they make."""

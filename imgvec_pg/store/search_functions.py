@@ -101,6 +101,9 @@ RELATIONS = {
     "duplicate_group_view": "duplicate_group_{}",
     "duplicate_pair_table": "{}_duplicate_pair",
     "duplicate_member_table": "{}_duplicate_member",
+    "duplicate_seen_table": "{}_duplicate_seen",
+    "duplicate_block_table": "{}_duplicate_block",
+    "duplicate_run_table": "{}_duplicate_run",
 }
 """`{parts}` of SQL files, and the names in the schema imgvec that they stand for."""
 
@@ -112,13 +115,26 @@ def relation_parts(collection_name: str) -> dict[str, sql.Composable]:
 
 def dropping_duplicates(collection_name: str) -> sql.Composed:
     """Return the statement that drops a collection's pairs and groups, where there are any; a run makes them again."""
-    return render("collection/drop_duplicates.sql", **relation_parts(collection_name))
+    statements = [
+        _dropping_against([collection_name]),
+        render("collection/drop_duplicates.sql", **relation_parts(collection_name)),
+    ]
+    return sql.SQL("\n").join(statements)
 
 
 def renaming_duplicates(collection_name: str, new_name: str) -> sql.Composed:
     """Return the statement that renames them with their collection."""
     old = {f"old_{part}": name for part, name in relation_parts(collection_name).items()}
-    return render("collection/rename_duplicates.sql", **old, **relation_parts(new_name))
+    statements = [
+        _dropping_against([collection_name, new_name]),
+        render("collection/rename_duplicates.sql", **old, **relation_parts(new_name)),
+    ]
+    return sql.SQL("\n").join(statements)
+
+
+def _dropping_against(collection_names: Sequence[str]) -> sql.Composed:
+    names = [f"{name}_embedding" for name in collection_names]
+    return render("collection/drop_against.sql", embedding_names=sql.Literal(names))
 
 
 def ranking_parts(

@@ -1,4 +1,4 @@
--- What `imgvec duplicates` fills: pairs and members of groups, and the two views that people read. Both views follow row-level security
+-- What `imgvec duplicates` fills: pairs and members of groups, the two views that people read, and what a following run goes on from. Both views follow row-level security
 -- (they are the invoker's, and the tables' policies ask the embedding table, whose policy asks the source), leave out pictures that are
 -- gone or were embedded anew since, and pairs that somebody decided.
 CREATE TABLE imgvec.{duplicate_pair_table} (
@@ -23,6 +23,33 @@ CREATE TABLE imgvec.{duplicate_member_table} (
     FOREIGN KEY ({keys}) REFERENCES imgvec.{embedding_table} ({keys}) ON DELETE CASCADE ON UPDATE CASCADE
 );
 CREATE INDEX ON imgvec.{duplicate_member_table} (group_id);
+-- What the last run has compared, so that the next one compares only what is new: the rows, each at the version and time that it was read at
+-- (an application's own vectors keep version 0), with a number; coordinates of many rows by number (halves, see duplicates/sketch.py), under
+-- the number of the first; and the run itself. Names begin so that no key column has them.
+CREATE TABLE imgvec.{duplicate_seen_table} (
+    imgvec_number integer PRIMARY KEY,
+    {key_definitions},
+    version bigint NOT NULL,
+    embedded_at timestamptz NOT NULL
+);
+CREATE TABLE imgvec.{duplicate_block_table} (
+    imgvec_number integer PRIMARY KEY,
+    coordinates bytea NOT NULL
+);
+-- Halves do not compress: trying to would cost more than the comparison.
+ALTER TABLE imgvec.{duplicate_block_table} ALTER coordinates SET STORAGE EXTERNAL;
+CREATE TABLE imgvec.{duplicate_run_table} (
+    is_last boolean PRIMARY KEY DEFAULT true CHECK (is_last),
+    threshold double precision NOT NULL,
+    condition text,
+    keep text[] NOT NULL,
+    row_count bigint NOT NULL,
+    next_number integer NOT NULL,
+    not_embedded bigint NOT NULL,
+    axes bytea NOT NULL,
+    largest_square double precision NOT NULL,
+    ended_at timestamptz NOT NULL DEFAULT now()
+);
 ALTER TABLE imgvec.{duplicate_pair_table} ENABLE ROW LEVEL SECURITY;
 ALTER TABLE imgvec.{duplicate_member_table} ENABLE ROW LEVEL SECURITY;
 CREATE POLICY follow_embedding ON imgvec.{duplicate_pair_table} FOR SELECT
@@ -64,10 +91,14 @@ BEGIN
     IF to_regrole('imgvec_reader') IS NOT NULL THEN
         GRANT SELECT ON imgvec.{duplicate_pair_table}, imgvec.{duplicate_member_table}, imgvec.{duplicate_view},
             imgvec.{duplicate_group_view} TO imgvec_reader;
+        GRANT SELECT (threshold, ended_at) ON imgvec.{duplicate_run_table} TO imgvec_reader;
     END IF;
     IF to_regrole('imgvec_worker') IS NOT NULL THEN
         GRANT SELECT ON imgvec.{duplicate_view}, imgvec.{duplicate_group_view} TO imgvec_worker;
         GRANT SELECT, INSERT, DELETE ON imgvec.{duplicate_pair_table}, imgvec.{duplicate_member_table} TO imgvec_worker;
+        GRANT UPDATE (why) ON imgvec.{duplicate_pair_table} TO imgvec_worker;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON imgvec.{duplicate_seen_table}, imgvec.{duplicate_block_table},
+            imgvec.{duplicate_run_table} TO imgvec_worker;
         CREATE POLICY worker_writes ON imgvec.{duplicate_pair_table} TO imgvec_worker USING (true) WITH CHECK (true);
         CREATE POLICY worker_writes ON imgvec.{duplicate_member_table} TO imgvec_worker USING (true) WITH CHECK (true);
     END IF;

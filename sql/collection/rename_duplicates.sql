@@ -3,3 +3,6 @@ ALTER TABLE IF EXISTS imgvec.{old_duplicate_view} RENAME TO {duplicate_view};
 ALTER TABLE IF EXISTS imgvec.{old_duplicate_group_view} RENAME TO {duplicate_group_view};
 ALTER TABLE IF EXISTS imgvec.{old_duplicate_pair_table} RENAME TO {duplicate_pair_table};
 ALTER TABLE IF EXISTS imgvec.{old_duplicate_member_table} RENAME TO {duplicate_member_table};
+ALTER TABLE IF EXISTS imgvec.{old_duplicate_seen_table} RENAME TO {duplicate_seen_table};
+ALTER TABLE IF EXISTS imgvec.{old_duplicate_block_table} RENAME TO {duplicate_block_table};
+ALTER TABLE IF EXISTS imgvec.{old_duplicate_run_table} RENAME TO {duplicate_run_table};

@@ -35,6 +35,11 @@ AS $function$
 BEGIN
     IF $1 IS NULL OR $2 IS NULL THEN
         RAISE invalid_parameter_value USING MESSAGE = 'a content hash is NULL; expected those of two pictures';
+    ELSIF octet_length($1) = 0 OR octet_length($2) = 0 THEN
+        -- All such rows have the same hash: what is decided of two would hold for any.
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'a row''s picture is not known, since an application computed its vector; decisions are about pictures',
+            HINT = 'Delete such a vector, and a worker embeds the row from its picture.';
     END IF;
     IF $3 IS NOT NULL AND $3 NOT IN ('same', 'not_the_same', 'keep_both', 'ignore') THEN
         RAISE invalid_parameter_value USING

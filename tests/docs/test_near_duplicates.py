@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pageblocks import DOCS, Block, example, read_blocks
@@ -32,13 +33,21 @@ def shop(module_database: str) -> Iterator[Connection]:
             " FROM generate_series(1, 60) AS i,"
             " LATERAL (SELECT CASE i WHEN 60 THEN pi() ELSE (i / 2) * 0.05 + i * 0.001 END AS a)"
         )
+        connection.execute("CREATE TABLE shop.upload (id bigint PRIMARY KEY, file text)")
+        connection.execute("INSERT INTO shop.upload VALUES (1, 'new.jpg')")
+        make_collection(connection, "shop.upload", "upload_clip")
+        connection.execute(
+            "INSERT INTO imgvec.upload_clip_embedding (id, embedding, version, content_hash, precision)"
+            " SELECT 1, embedding, 1, content_hash, 'fp32' FROM imgvec.photo_clip_embedding WHERE id = 2"
+        )
         yield connection
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.place for block in BLOCKS])
 def test_a_block_runs_and_its_answer_is_not_empty(
-    shop: Connection, module_database: str, block: Block
+    shop: Connection, module_database: str, block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     if block.language == "sh":
         for line in block.text.splitlines():
             arguments = shlex.split(line)

@@ -328,6 +328,12 @@ def test_a_role_without_rights_is_told_in_one_line(
         )
         ask("photo_test", "--dsn", as_worker, "--threshold", "0.999")
         assert pairs(connection) == ALL[2:]
+        # A run that follows, one of all rows, and one that notes pixels write the same tables.
+        put(connection, photos, 6, 91.0, "6")
+        ask("photo_test", "--dsn", as_worker, "--threshold", "0.999")
+        ask("photo_test", "--dsn", as_worker, "--threshold", "0.999", "--full", "--pixels")
+        assert pairs(connection) == [*ALL[2:], (4, 6, "near"), (5, 6, "near")]
+        connection.execute("DELETE FROM shop.photo WHERE id = 6")
         as_reader = make_conninfo(database, options=f"-c role={reader}")
         ask("photo_test", "--dsn", as_reader, code=1, err="may not write the duplicates")
         with as_role(connection, reader), pytest.raises(psycopg.errors.InsufficientPrivilege):

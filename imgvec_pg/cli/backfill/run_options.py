@@ -25,6 +25,7 @@ class RunOptions:
         workers: Processes on this machine.
         limit: Stop after this many rows.
         parent: Process to end with.
+        duplicates_every_seconds: Between runs of imgvec duplicates; None for none.
     """
 
     dsn: str
@@ -47,6 +48,7 @@ class RunOptions:
     no_index: bool = False
     parent: int | None = None
     as_json: bool = False
+    duplicates_every_seconds: float | None = None
 
     def load(self, model_name: str) -> Embedder:
         """Load a model as --weights, --device, --precision and --runtime say.

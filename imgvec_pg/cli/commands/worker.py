@@ -8,6 +8,7 @@ from imgvec_pg.backfill.metrics import serving_metrics, worker_registry
 from imgvec_pg.backfill.startup import StartingWorker
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.worker import Worker, effective_root
+from imgvec_pg.cli.backfill.duplicate_searches import searching_duplicates
 from imgvec_pg.cli.backfill.multi_collection import collections_option, follow_together, say_ready
 from imgvec_pg.cli.backfill.run_options import RunOptions, with_run_options
 from imgvec_pg.cli.options import (
@@ -36,6 +37,13 @@ from imgvec_pg.store.registry import get_collection
 @pipeline_options
 @throttle_options
 @metrics_options
+@click.option(
+    "--duplicates",
+    "duplicates_every_seconds",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="Every so many seconds run imgvec duplicates again where it was run before: new rows are compared with all.",
+)
 @limit_options
 @log_options
 @model_options
@@ -59,10 +67,13 @@ def worker(context: click.Context, name: str | None, options: RunOptions) -> Non
       imgvec worker product_clip
       imgvec worker --collections product_clip,product_dino
       imgvec worker product_clip --rate 20 --max-replica-lag 5 --pause-when "mon-fri 09:00-17:30"
+      imgvec worker product_clip --duplicates 300
       imgvec worker product_clip --log-format json --metrics-port 9464
     """
     if options.collections:
-        context.exit(follow_together(name, options))
+        with searching_duplicates(options.dsn, options.collections, options.duplicates_every_seconds):
+            together = follow_together(name, options)
+        context.exit(together)
     with connect(options.dsn, application_name="imgvec worker") as connection:
         require_schema(connection)
         collection = get_collection(connection, name, say_which="imgvec worker NAME")
@@ -85,7 +96,10 @@ def worker(context: click.Context, name: str | None, options: RunOptions) -> Non
             lines = WorkerLines(followed)
             on_ready = partial(say_ready, collection, followed, starting)
             running = Worker(options.dsn, followed, embedder, pipeline, lines.update, stats, on_ready)
-            with stop_on_signals(running.request_stop) as stopped:
+            with (
+                searching_duplicates(options.dsn, [followed], options.duplicates_every_seconds),
+                stop_on_signals(running.request_stop) as stopped,
+            ):
                 running.run()
         lines.tell(stats)
     if stopped.exit_code is not None:

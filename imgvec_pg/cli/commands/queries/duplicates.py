@@ -2,23 +2,34 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
-from imgvec_pg.cli.output.messages import say
-from imgvec_pg.cli.output.progress import LogLines, count_progress, stderr_console
+from imgvec_pg.cli.output.progress import count_progress, stderr_console
+from imgvec_pg.cli.search.explain_duplicates import as_object as explanation_as_object
+from imgvec_pg.cli.search.explain_duplicates import echo_explanation, write_examples
+from imgvec_pg.cli.search.report_duplicates import (
+    as_object,
+    comparison_progress,
+    report,
+    report_across,
+    tell_resumed,
+)
 from imgvec_pg.cli.search.shared import where_option
-from imgvec_pg.database.connect import connect, require_schema
-from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, FoundDuplicates, find_duplicates
-from imgvec_pg.duplicates.relations import deletion
-from imgvec_pg.duplicates.resume import Resumed
+from imgvec_pg.database.connect import Connection, connect, require_schema
+from imgvec_pg.duplicates.find_duplicates import (
+    DuplicateSearch,
+    find_duplicates,
+    find_duplicates_across,
+)
+from imgvec_pg.duplicates.same_pixels import note_same_pixels
+from imgvec_pg.duplicates.thresholds import default_threshold, explain_thresholds
+from imgvec_pg.errors import UsageError
+from imgvec_pg.search.operations.calibration import distance_at
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
-from imgvec_pg.store.search_functions import RELATIONS
-from imgvec_pg.text import counted
 
 UNITS = {"M": 10**6, "G": 10**9}
 
@@ -36,10 +47,8 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
 @click.option(
     "--threshold",
     type=float,
-    default=0.95,
-    show_default=True,
     metavar="T",
-    help="Cosine similarity from which on two pictures are a pair, above 0, up to 1.",
+    help="Cosine similarity from which on two pictures are a pair, above 0, up to 1.  [default: 0.95; without words 0.9]",
 )
 @where_option
 @click.option(
@@ -84,11 +93,46 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
     metavar="DEVICE",
     help="Where to compare: cpu, cuda (all GPUs, each with its share of the rows) or cuda:0.",
 )
+@click.option(
+    "--full", is_flag=True, help="Compare all rows, not only what is new or changed since the last run."
+)
+@click.option(
+    "--pixels",
+    is_flag=True,
+    help="Open the pictures of pairs at a distance of 0.005 or less, and tell which have the same pixels.",
+)
+@click.option(
+    "--against",
+    metavar="OTHER",
+    help="Compare with the rows of another collection of the same model instead: an upload with the archive.",
+)
+@click.option(
+    "--max-percentile",
+    type=float,
+    metavar="P",
+    help="Instead of a threshold: nearer than all but P per cent of random pairs; imgvec calibrate measures them.",
+)
+@click.option(
+    "--explain", is_flag=True, help="Find nothing; tell from a sample what five thresholds would find."
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="With --explain: write a page with pictures of pairs at each threshold.",
+)
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the pictures to open lie on this machine  [default: the collection's root]",
+)
 @json_option
 @dsn_option
 def duplicates(
     name: str,
-    threshold: float,
+    threshold: float | None,
     where: str | None,
     keep: tuple[str, ...],
     memory: int,
@@ -96,6 +140,13 @@ def duplicates(
     exact: bool,
     restart: bool,
     device: str,
+    full: bool,
+    pixels: bool,
+    against: str | None,
+    max_percentile: float | None,
+    explain: bool,
+    html_file: Path | None,
+    root: Path | None,
     as_json: bool,
     dsn: str,
 ) -> None:
@@ -104,6 +155,11 @@ def duplicates(
     All pairs of rows are looked at, and none is missed. They are written to imgvec.duplicate_COLLECTION (a row a pair) and
     imgvec.duplicate_group_COLLECTION (a row a picture: its group, and whether it is the one to keep), instead of what an
     earlier run found. In a group every picture is within the threshold of every other. Nothing of yours is deleted.
+
+    Run again at the same threshold, or a higher one, it compares only rows that are new or changed since the last run
+    with all others, and takes away the pairs of those that went: the result is that of comparing all.
+
+    With --against pairs of a row of COLLECTION and one of OTHER are written to imgvec.duplicate_COLLECTION_against_OTHER.
 
     A run that was killed, and that had compared for more than a few seconds, goes on where it was when you start it again, with
     the rows as they are by then.
@@ -114,114 +170,103 @@ def duplicates(
     Example:
       imgvec duplicates photo_clip
       imgvec duplicates photo_clip --threshold 0.97 --keep pixels --keep "uploaded_at ASC"
+      imgvec duplicates upload_clip --against photo_clip
+      imgvec duplicates photo_clip --explain --html thresholds.html
     """
-    search = DuplicateSearch(threshold, where, keep, memory, max_pairs, not exact, restart, device)
+    if html_file is not None and not explain:
+        raise click.UsageError("--html shows pairs of a sample; give --explain with it")
     with (
         connect(dsn, application_name="imgvec duplicates") as connection,
         connect(dsn, application_name="imgvec duplicates (lock)") as guard,
     ):
         require_schema(connection)
         collection = get_collection(connection, name)
-        begun = time.monotonic()
-        with (
-            count_progress(stderr_console(), f"{collection.name}: reading, then comparing rows") as read,
-            comparison_progress() as compared,
-        ):
-            found = find_duplicates(
-                connection, guard, collection, search, read=read, compared=compared, resumed=tell_resumed
-            )
-        seconds = time.monotonic() - begun
+        chosen, rests_on = choose_threshold(connection, collection, threshold, max_percentile)
+        search = DuplicateSearch(chosen, where, keep, memory, max_pairs, full, not exact, restart, device)
+        if explain:
+            tell_thresholds(connection, collection, search, rests_on, html_file, root, as_json)
+        elif against is not None:
+            search_across(connection, guard, collection, against, search, as_json)
+        else:
+            search_within(connection, guard, collection, search, pixels, root, as_json)
+
+
+def search_within(
+    connection: Connection,
+    guard: Connection,
+    collection: Collection,
+    search: DuplicateSearch,
+    pixels: bool,
+    root: Path | None,
+    as_json: bool,
+) -> None:
+    """Find the pairs of one collection and print how many."""
+    begun = time.monotonic()
+    with (
+        count_progress(stderr_console(), f"{collection.name}: reading, then comparing rows") as read,
+        comparison_progress() as compared,
+    ):
+        found = find_duplicates(
+            connection, guard, collection, search, read=read, compared=compared, resumed=tell_resumed
+        )
+    same = note_same_pixels(connection, collection, root) if pixels else None
+    seconds = time.monotonic() - begun
     if as_json:
-        echo_json(as_object(collection, search, found, seconds))
+        echo_json(as_object(collection, search, found, same, seconds))
     else:
-        report(collection, search, found, seconds)
+        report(collection, search, found, same, seconds)
 
 
-@contextmanager
-def comparison_progress() -> Iterator[Callable[[int, int], None]]:
-    """Give a function that tells, every ten seconds, how much of the comparing is done and how long the rest takes."""
-    lines: list[LogLines] = []
-    begun: list[float] = []
-
-    def show(done: int, total: int) -> None:
-        if not lines:
-            lines.append(LogLines(total // 10**6, "million pairs"))
-            begun.append(time.monotonic())
-        done_millions = done // 10**6
-        lines[0].update(done_millions, done_millions / max(time.monotonic() - begun[0], 0.001))
-
-    yield show
-
-
-def tell_resumed(where: Resumed) -> None:
-    """Say that a run goes on where one that was stopped has been."""
-    say(
-        f"going on where a run that was stopped has been: {counted(where.finished, 'row')} compared with all others, "
-        f"{where.changed:,} new or changed since; --restart begins anew",
-        finished=where.finished,
-        changed=where.changed,
-    )
+def search_across(
+    connection: Connection,
+    guard: Connection,
+    collection: Collection,
+    against: str,
+    search: DuplicateSearch,
+    as_json: bool,
+) -> None:
+    """Find the pairs of two collections and print how many."""
+    begun = time.monotonic()
+    other = get_collection(connection, against)
+    with count_progress(stderr_console(), f"{other.name}: reading and comparing rows") as read:
+        found = find_duplicates_across(connection, guard, collection, other, search, read=read)
+    report_across(collection, other, search, found, time.monotonic() - begun, as_json)
 
 
-def as_object(
-    collection: Collection, search: DuplicateSearch, found: FoundDuplicates, seconds: float
-) -> dict[str, object]:
-    """Return a run for --json."""
-    return {
-        "collection": collection.name,
-        "threshold": search.threshold,
-        "rows": found.rows,
-        "pairs": found.written.pairs,
-        "groups": found.written.groups,
-        "rows_in_groups": found.written.members,
-        "queued": found.queued,
-        "failed": found.failed,
-        "without_direction": found.skipped,
-        "changed_meanwhile": found.written.changed,
-        "recall": 1.0 if found.checked is None else found.recall,
-        "recall_measured_by": found.checked,
-        "seconds": round(seconds, 2),
-        "pair_relation": f"imgvec.{RELATIONS['duplicate_view'].format(collection.name)}",
-        "group_relation": f"imgvec.{RELATIONS['duplicate_group_view'].format(collection.name)}",
-        "deletion": deletion(collection),
-    }
-
-
-def report(collection: Collection, search: DuplicateSearch, found: FoundDuplicates, seconds: float) -> None:
-    """Print a run: what was found, what was not seen, and what to do with it."""
-    written = found.written
-    click.echo(
-        f"{collection.name}: {counted(written.pairs, 'pair')} at cosine similarity {search.threshold:g} or above among "
-        f"{counted(found.rows, 'row')}; {counted(written.groups, 'group')} of {counted(written.members, 'row')}; {seconds:.1f} s"
-    )
-    if found.checked is not None:
-        click.echo(f"  {measured_recall(found.checked, found.recall)}")
-    if found.queued or found.failed:
-        click.echo(
-            f"  not compared: {found.queued:,} queued, {found.failed:,} failed; see imgvec status, and run this again after "
-            f"imgvec backfill {collection.name}"
+def tell_thresholds(
+    connection: Connection,
+    collection: Collection,
+    search: DuplicateSearch,
+    rests_on: str | None,
+    html_file: Path | None,
+    root: Path | None,
+    as_json: bool,
+) -> None:
+    """Tell what thresholds would find."""
+    with count_progress(stderr_console(), f"{collection.name}: reading rows") as read:
+        told = explain_thresholds(
+            connection, collection, search.threshold, search.where, search.memory_bytes, read
         )
-    if found.skipped:
-        click.echo(
-            f"  not compared: {counted(found.skipped, 'vector')} without a direction; see imgvec verify"
-        )
-    if written.changed:
-        click.echo(f"  changed meanwhile, and in no pair: {counted(written.changed, 'row')}; run this again")
-    if not written.pairs:
-        return
-    pairs, groups = (
-        f"imgvec.{RELATIONS[part].format(collection.name)}"
-        for part in ("duplicate_view", "duplicate_group_view")
-    )
-    click.echo(f"  pairs are in {pairs}, groups in {groups}: join them by the key")
-    click.echo(f"  nothing was deleted; what is not kept goes with: {deletion(collection)}")
+    if html_file is not None:
+        write_examples(html_file, connection, collection, told, root)
+    if as_json:
+        echo_json(explanation_as_object(collection, search.threshold, told))
+    else:
+        echo_explanation(collection, told, rests_on)
 
 
-def measured_recall(pairs: int, recall: float | None) -> str:
-    """Say what a fast search may have missed."""
-    if recall is None:
-        return "--fast: no sampled row has a pair, so what share of all pairs was found is not known; --exact misses none"
-    return (
-        f"--fast: found {recall:.2%} of {counted(pairs, 'pair')} of sampled rows, each compared with all others; "
-        "--exact misses none"
-    )
+def choose_threshold(
+    connection: Connection, collection: Collection, threshold: float | None, max_percentile: float | None
+) -> tuple[float, str | None]:
+    """Return the threshold, and what it rests on where nobody gave one.
+
+    Raises:
+        UsageError: Both were given.
+    """
+    if threshold is not None and max_percentile is not None:
+        raise UsageError("--threshold and --max-percentile were given; expected one of them")
+    if max_percentile is not None:
+        return 1 - distance_at(connection, collection, max_percentile, "rows"), None
+    if threshold is not None:
+        return threshold, None
+    return default_threshold(collection.model_name)
