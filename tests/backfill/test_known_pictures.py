@@ -540,7 +540,9 @@ def test_a_picture_that_another_collection_of_the_model_has_is_not_computed_agai
     assert noted == [({"code": "b"},), ({"id": 2},)]
 
 
-@pytest.mark.parametrize("hindrance", ["another model", "another rendering", "no right", "another precision"])
+@pytest.mark.parametrize(
+    "hindrance", ["another model", "another rendering", "other bands", "no right", "another precision"]
+)
 def test_what_a_collection_may_not_share_is_computed(
     connection: Connection, database: str, tmp_path: Path, hindrance: str
 ) -> None:
@@ -549,6 +551,8 @@ def test_what_a_collection_may_not_share_is_computed(
     insert(connection, {1: TWO})
     work(database)
     with new_role(connection, "imgvec_worker", "USAGE ON SCHEMA public", "SELECT ON other") as role:
+        if hindrance == "other bands":
+            connection.execute("UPDATE imgvec.collection SET bands = '{4,3,2}' WHERE name = 'other'")
         if hindrance == "another rendering":
             connection.execute("UPDATE imgvec.collection SET rendering = 1 WHERE name = 'other'")
         elif hindrance == "another precision":

@@ -121,8 +121,8 @@ class SharedDecoding:
         resize = resizes.pop() if len(resizes) == 1 else None
         assert model.rules is not None  # noqa: S101 - set as it asked
         rendering, bands = model.rules
-        rules = {"rendering": rendering, **({"bands": bands} if bands else {})}
-        image = self._decode(data, *([] if resize is None else [resize]), **rules)
+        resizes_to = [] if resize is None else [resize]
+        image = self._decode(data, *resizes_to, rendering=rendering, **_chosen(bands))
         with self._changed:
             self.decoded += 1
         return image
@@ -214,6 +214,11 @@ def weight(prepared: Any) -> int:  # noqa: ANN401
     return int(getattr(prepared, "nbytes", 0)) or 200_000
 
 
+def _chosen(bands: Bands) -> dict[str, Any]:
+    """Return the argument for decoders, who need to know of no bands where a collection has chosen none."""
+    return {"bands": bands} if bands else {}
+
+
 def _digest(content_hash: bytes, rendering: int, bands: Bands) -> bytes:
     return content_hash + repr((rendering, *bands)).encode()
 
@@ -233,7 +238,7 @@ def prepare_picture(
     shared: SharedDecoding | None = getattr(embedder, "shared_pictures", None)
     if shared is not None:
         return shared.prepare(cast(SharedDecodingEmbedder, embedder), data, rendering, bands)
-    image = decode_for(embedder, data, rendering, bands)
+    image = decode_for(embedder, data, rendering, **_chosen(bands))
     note = note_on(image)
     return PreparedPicture(embedder.prepare_image(image), note)
 
