@@ -12,8 +12,10 @@ from photostore import make_collection
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.duplicates import find_duplicates as find_duplicates_module
 from imgvec_pg.duplicates import incremental
 from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, FoundDuplicates, find_duplicates
+from imgvec_pg.duplicates.pairs import Pairs, find_pairs
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
@@ -268,3 +270,25 @@ def test_relations_of_an_older_version_are_made_anew(connection: Connection, pho
     connection.execute("DROP TABLE imgvec.photo_test_duplicate_block")
     assert search(connection, photos).gone is None
     assert relations(connection) == before
+
+
+def test_no_run_builds_upon_one_that_may_have_missed_pairs(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = make_table(connection)
+    connection.execute("INSERT INTO shop.photo SELECT i, i || '.jpg', i FROM generate_series(1, 6) AS i")
+    for key in range(1, 7):
+        put(connection, key, key % 2, 0.0)
+    assert search(connection, collection).written.pairs == 6
+
+    def missing(vectors: Any, threshold: float, **options: Any) -> Pairs:
+        found = find_pairs(vectors, threshold, **{**options, "fast": False})
+        return Pairs(found.first[1:], found.second[1:], found.similarities[1:], 0, 5, 1.0)
+
+    monkeypatch.setattr(find_duplicates_module, "find_pairs", missing)
+    # It compares all itself, too, though nothing has changed.
+    fast = search(connection, collection, fast=True)
+    assert (fast.written.pairs, fast.gone, fast.checked, fast.recall) == (5, None, 5, 1.0)
+    again = search(connection, collection)
+    assert (again.written.pairs, again.gone) == (6, None)
+    assert search(connection, collection).gone == 0

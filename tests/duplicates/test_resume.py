@@ -37,7 +37,7 @@ def as_rows(state: State) -> VectorRows:
     keys = sorted(state)
     vectors = np.array([state[key] for key in keys], dtype=np.float16).reshape(len(keys), -1)
     versions = np.ones(len(keys), dtype=np.int64)
-    return VectorRows(vectors, keys, versions, [b""] * len(keys), COORDINATE_BYTES)
+    return VectorRows(vectors, keys, versions, [b""] * len(keys), versions, COORDINATE_BYTES)
 
 
 def picture(random: np.random.Generator, state: State) -> Halves:
