@@ -1,7 +1,7 @@
 """Write imported vectors: look up what the file's keys are here, then a binary COPY, batch by batch in transactions of their own.
 
-Nothing is noted of how far an import came: a row that has an embedding is left alone, so that one which was killed goes on when it
-is started anew. The vectors get version 0, as a first fill's do: whatever a trigger noted since goes before them.
+Nothing is noted of how far an import came: a row that has an embedding is left alone, so that one which was killed goes on when
+it is started anew. The vectors get version 0, as a first fill's do: whatever a trigger noted since goes before them.
 """
 
 import json

@@ -24,7 +24,7 @@ from imgvec_pg.transfer.vector_checks import check_vectors
 TRUST = "--trust-model"
 SAMPLE_ROWS = 50
 LEAST_MEDIAN = 0.98
-"""Half precision gives 0.999 and more (embedding/golden.py); another decoder or resize of the same picture may take a little more."""
+"""Half precision gives 0.999 and more (embedding/golden.py); another decoder of the same file may take a little more."""
 LEAST_COSINE = 0.95
 MOST_DISAGREEING = 0.1
 """Share of rows below LEAST_COSINE: more is a mixture of two models."""

@@ -42,7 +42,7 @@ class RowChunk:
 
 
 def arrow_type(type_name: str, *, is_key: bool) -> "pa.DataType":
-    """Return what a column of PostgreSQL's becomes in an export: text where Arrow has no like of it; numeric is a double but in keys."""
+    """Return what a column of PostgreSQL's becomes in an export: text where Arrow has no such; numeric is double but in keys."""
     pa = require_module("pyarrow", "writing an export")
     kinds: dict[str, Any] = {
         "smallint": pa.int16(),
@@ -162,7 +162,7 @@ class PartWriter:
         return pa.schema(fields)
 
     def _how(self) -> dict[str, Any]:
-        """Return how columns are written: to compressors and dictionaries vectors are noise, and statistics say nothing of them."""
+        """Return how columns are written: vectors are noise to compressors and dictionaries, statistics of them say nothing."""
         others = [*self.description.key, CONTENT_HASH, REFERENCE_HASH, *self.description.columns]
         vectors = {} if self.is_npy else {f"{self.description.vector_column}.list.element": "NONE"}
         return {

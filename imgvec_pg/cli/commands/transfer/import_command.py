@@ -175,7 +175,7 @@ def import_(
             place, collection, columns, replace(lookup, strip_prefix=strip_prefix or ""), ids
         )
         require_fitting(collection, reader)
-        needed = f"it takes imgvec_worker, SELECT on {collection.shown_source}, and TEMPORARY in the database unless it owns the tables"
+        needed = f"it takes imgvec_worker, SELECT on {collection.shown_source}, and TEMPORARY in the database unless it owns them"
         stack.enter_context(needing(connection, needed))
         if not trust_model:
             options = ModelOptions(weights, device, precision)
