@@ -1,4 +1,4 @@
-"""imgvec.json: what an export says of itself, so that an import can tell whether its vectors belong here."""
+"""_imgvec.json: what an export says of itself, so that an import can tell whether its vectors belong here."""
 
 import json
 import os
@@ -9,7 +9,8 @@ from typing import Any
 
 from imgvec_pg.errors import UsageError
 
-FILE_NAME = "imgvec.json"
+FILE_NAME = "_imgvec.json"
+"""Readers of a folder of parquet files leave out what begins with "_" or "."."""
 FORMAT_VERSION = 1
 
 

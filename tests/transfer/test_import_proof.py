@@ -91,7 +91,7 @@ def exported(connection: Connection, shop: Collection, imgvec: Imgvec, tmp_path:
 
 
 def described(directory: Path, **changes: object) -> None:
-    path = directory / "imgvec.json"
+    path = directory / "_imgvec.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
@@ -138,13 +138,13 @@ def test_an_export_that_was_cut_off_or_lost_a_part_is_refused(
     connection: Connection, shop: Collection, imgvec: Imgvec, exported: Path
 ) -> None:
     described(exported, rows=9)
-    assert "has 8 rows; imgvec.json says 9: parts are missing" in take_in(imgvec, exported, code=2)
+    assert "has 8 rows; _imgvec.json says 9: parts are missing" in take_in(imgvec, exported, code=2)
     described(exported, is_finished=False)
     assert "was cut off; finish it first with the same imgvec export product_color" in take_in(
         imgvec, exported, code=2
     )
     described(exported, format_version=99)
     assert "written by a newer release" in take_in(imgvec, exported, code=2)
-    (exported / "imgvec.json").write_text("{")
+    (exported / "_imgvec.json").write_text("{")
     assert "is not what imgvec export writes" in take_in(imgvec, exported, code=2)
     assert embedded(connection, shop) == []

@@ -147,7 +147,7 @@ def test_columns_of_the_source_stand_beside_the_vectors(
     first, second = table.slice(0, 2).to_pylist()
     assert (first["name"], first["price"], first["made"]) == ("red", 0.25, None)
     assert second["made"].isoformat() == "2026-01-02T11:00:00+00:00"
-    described = json.loads((tmp_path / "out" / "imgvec.json").read_text())
+    described = json.loads((tmp_path / "out" / "_imgvec.json").read_text())
     assert described["model"] == "color-grid" and described["rows"] == 8 and described["is_finished"] is True
     assert len(described["fingerprint"]) == 64 and np.shape(described["golden"]["image"])[0] == 3
     assert described["key"] == {"id": "integer"} and described["columns"] == ["name", "price", "made"]

@@ -39,7 +39,9 @@ class FaissReader:
         """Return the index that has the vectors and the numbers that an id map gives them; None where it has none."""
         faiss = self._faiss
         try:
-            index = faiss.downcast_index(faiss.read_index(str(path), faiss.IO_FLAG_MMAP))
+            # Kept: what downcast_index and an id map give is freed with the object that owns it.
+            self._owner = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+            index = faiss.downcast_index(self._owner)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[-200:]
             raise UsageError(f"{path} cannot be read as a FAISS index ({reason}); fetch it again") from error
@@ -54,16 +56,10 @@ class FaissReader:
                 "over one: import "
                 "the vectors that it was built from"
             )
-        if kind == "IndexIVFFlat":
-            if numbers is None:
-                numbers = np.concatenate([self._list_numbers(index, number) for number in range(index.nlist)])
-                self._in_lists = True
-            else:
-                self._in_lists = True
-                listed = np.concatenate([self._list_numbers(index, number) for number in range(index.nlist)])
-                numbers = numbers[listed]
-        else:
-            self._in_lists = False
+        self._in_lists = kind == "IndexIVFFlat"
+        if self._in_lists:
+            listed = np.concatenate([self._list_numbers(index, number) for number in range(index.nlist)])
+            numbers = listed if numbers is None else numbers[listed]
         return index, numbers
 
     def _list_numbers(self, index: Any, number: int) -> npt.NDArray[np.int64]:  # noqa: ANN401 - faiss has no types

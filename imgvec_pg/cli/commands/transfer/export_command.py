@@ -50,7 +50,7 @@ def export(
 ) -> None:
     """Export a collection's vectors as parquet or .npy files.
 
-    Into a new folder: keys, vectors of norm 1, the SHA-256 of the pictures that they are of, and imgvec.json, which says
+    Into a new folder: keys, vectors of norm 1, the SHA-256 of the pictures that they are of, and _imgvec.json, which says
     which model made them and of what. DuckDB, LanceDB, pandas and numpy open the files as they are, imgvec import takes them
     back.
 
