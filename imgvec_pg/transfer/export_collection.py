@@ -18,7 +18,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.guarded_columns import printed
 from imgvec_pg.store.integrity.verify import reading_only
 from imgvec_pg.store.model_registry import find_models
-from imgvec_pg.transfer.description import FILE_NAME, ExportDescription, read_description
+from imgvec_pg.transfer.export_description import FILE_NAME, ExportDescription, read_description
 from imgvec_pg.transfer.part_writers import CONTENT_HASH, REFERENCE_HASH, PartWriter, RowChunk, arrow_type
 
 LAYOUTS = ("parquet", "npy")

@@ -15,8 +15,9 @@ from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import index_states
 from imgvec_pg.store.transactions import read_like_triggers, short_transaction
-from imgvec_pg.transfer.import_writer import ImportCounts, ImportWriter, RowLookup
+from imgvec_pg.transfer.import_writer import ImportCounts, ImportWriter
 from imgvec_pg.transfer.repeated_keys import Int64Array, find_repeated, hash_keys
+from imgvec_pg.transfer.row_lookup import RowLookup
 from imgvec_pg.transfer.vector_batch import VectorBatch, VectorReader
 from imgvec_pg.transfer.vector_checks import check_vectors
 

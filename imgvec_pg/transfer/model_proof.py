@@ -17,7 +17,7 @@ from imgvec_pg.search.images import read_pictures
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.model_registry import compare_golden, find_models
 from imgvec_pg.store.queue.jobs import Key
-from imgvec_pg.transfer.description import ExportDescription
+from imgvec_pg.transfer.export_description import ExportDescription
 from imgvec_pg.transfer.vector_batch import VectorBatch, VectorReader
 from imgvec_pg.transfer.vector_checks import check_vectors
 

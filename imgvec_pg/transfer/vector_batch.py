@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from imgvec_pg.transfer.description import ExportDescription
+from imgvec_pg.transfer.export_description import ExportDescription
 
 BATCH_BYTES = 16 << 20
 """Vectors read together, as float32: several batches are in memory at once, beside their copies."""

@@ -10,9 +10,10 @@ from psycopg.conninfo import make_conninfo
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.transfer.import_collection import ImportOptions, import_vectors
-from imgvec_pg.transfer.import_writer import ImportWriter, RowLookup
+from imgvec_pg.transfer.import_writer import ImportWriter
 from imgvec_pg.transfer.readers.columns import ColumnNames
 from imgvec_pg.transfer.readers.parquet_files import ParquetReader
+from imgvec_pg.transfer.row_lookup import RowLookup
 from imgvec_pg.transfer.vector_batch import VectorBatch
 
 ROWS = 150

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.transfer.description import ExportDescription
+from imgvec_pg.transfer.export_description import ExportDescription
 from imgvec_pg.transfer.extras import require_module
 from imgvec_pg.transfer.readers.arrow_values import key_texts
 from imgvec_pg.transfer.readers.columns import ColumnNames, require_columns

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.transfer.description import ExportDescription
+from imgvec_pg.transfer.export_description import ExportDescription
 from imgvec_pg.transfer.extras import require_module
 from imgvec_pg.transfer.readers.arrow_values import key_texts, require_floats, vector_array, vector_width
 from imgvec_pg.transfer.readers.columns import ColumnNames, require_columns

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.transfer.description import ExportDescription
+from imgvec_pg.transfer.export_description import ExportDescription
 from imgvec_pg.transfer.extras import require_module
 from imgvec_pg.transfer.natural_order import in_order, last_number
 from imgvec_pg.transfer.readers.arrow_values import hash_bytes, key_texts

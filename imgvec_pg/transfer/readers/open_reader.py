@@ -5,8 +5,7 @@ from pathlib import Path
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.transfer.description import FILE_NAME, ExportDescription, read_description
-from imgvec_pg.transfer.import_writer import RowLookup
+from imgvec_pg.transfer.export_description import FILE_NAME, ExportDescription, read_description
 from imgvec_pg.transfer.natural_order import in_order
 from imgvec_pg.transfer.readers.columns import ColumnNames
 from imgvec_pg.transfer.readers.faiss_index import FAISS, FaissReader
@@ -14,6 +13,7 @@ from imgvec_pg.transfer.readers.lance_table import LANCE, LanceReader
 from imgvec_pg.transfer.readers.npy_parts import IMAGE_PATH, NpyReader, find_pairs
 from imgvec_pg.transfer.readers.parquet_files import ARROW, PARQUET, ParquetReader
 from imgvec_pg.transfer.readers.qdrant_scroll import QdrantReader
+from imgvec_pg.transfer.row_lookup import RowLookup
 from imgvec_pg.transfer.vector_batch import VectorReader
 
 URLS = ("http://", "https://")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.transfer.description import ExportDescription
+from imgvec_pg.transfer.export_description import ExportDescription
 from imgvec_pg.transfer.extras import require_module
 from imgvec_pg.transfer.readers.arrow_values import (
     first_length,

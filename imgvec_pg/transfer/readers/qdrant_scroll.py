@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 import numpy as np
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.transfer.description import ExportDescription
+from imgvec_pg.transfer.export_description import ExportDescription
 from imgvec_pg.transfer.readers.columns import ColumnNames
 from imgvec_pg.transfer.vector_batch import Texts, VectorBatch, batch_rows
 

@@ -11,7 +11,6 @@ from imgvec_pg.cli.output.progress import image_progress
 from imgvec_pg.database.connect import connect, needing, require_schema
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.text import counted
-from imgvec_pg.transfer.description import FILE_NAME
 from imgvec_pg.transfer.export_collection import (
     LAYOUTS,
     VECTOR_TYPES,
@@ -19,6 +18,7 @@ from imgvec_pg.transfer.export_collection import (
     estimate_rows,
     export_vectors,
 )
+from imgvec_pg.transfer.export_description import FILE_NAME
 
 
 @click.command()

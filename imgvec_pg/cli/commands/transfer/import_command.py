@@ -1,9 +1,8 @@
 """`imgvec import`: bring vectors that exist elsewhere into a collection."""
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +18,12 @@ from imgvec_pg.errors import ModelError
 from imgvec_pg.search.query_embedding import ModelOptions, load_collection_model
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
-from imgvec_pg.transfer.import_collection import ImportOptions, import_vectors, require_fitting
-from imgvec_pg.transfer.import_writer import RowLookup, find_keys
+from imgvec_pg.transfer.import_collection import (
+    Imported,
+    ImportOptions,
+    import_vectors,
+    require_fitting,
+)
 from imgvec_pg.transfer.model_proof import (
     TRUST,
     check_description,
@@ -30,9 +33,30 @@ from imgvec_pg.transfer.model_proof import (
     sample_rows,
 )
 from imgvec_pg.transfer.readers.open_reader import choose_columns, open_reader
+from imgvec_pg.transfer.row_lookup import RowLookup, find_keys
 from imgvec_pg.transfer.vector_batch import VectorReader
 
 Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Options as they were given; names are those of the command."""
+
+    key_columns: list[Pair]
+    match: list[Pair]
+    strip_prefix: str | None
+    vector_column: str | None
+    ids: Path | None
+    trust_model: bool
+    trust_pictures: bool
+    queued: bool
+    dry_run: bool
+    jobs: int
+    root: Path | None
+    weights: Path | None
+    device: str
+    precision: str
 
 
 def parse_pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[Pair]:
@@ -122,26 +146,7 @@ def column_options(command: Command) -> Command:
 @model_options
 @json_option
 @dsn_option
-def import_(
-    name: str,
-    place: str,
-    key_columns: list[Pair],
-    match: list[Pair],
-    strip_prefix: str | None,
-    vector_column: str | None,
-    ids: Path | None,
-    trust_model: bool,
-    trust_pictures: bool,
-    queued: bool,
-    dry_run: bool,
-    jobs: int,
-    root: Path | None,
-    weights: Path | None,
-    device: str,
-    precision: str,
-    as_json: bool,
-    dsn: str,
-) -> None:
+def import_(name: str, place: str, as_json: bool, dsn: str, **given: Any) -> None:  # noqa: ANN401 - the fields of Given
     """Import vectors that exist elsewhere into a collection.
 
     PATH is an export of imgvec's, a folder of clip-retrieval's, .parquet or .arrow files, a .npy file with a .parquet file of the
@@ -160,48 +165,54 @@ def import_(
       imgvec import product_clip /data/embeddings --match photo_path=image_path --strip-prefix /data/photos/
       imgvec import product_clip http://127.0.0.1:6333/collections/products --trust-model
     """
-    if len(match) > 1 or (strip_prefix is not None and not match):
+    wanted = Given(**given)
+    if len(wanted.match) > 1 or (wanted.strip_prefix is not None and not wanted.match):
         raise click.UsageError("--match is given once, and --strip-prefix with it")
     with ExitStack() as stack:
         connections = [
             stack.enter_context(connect(dsn, application_name="imgvec import"))
-            for _ in range(1 if dry_run else jobs)
+            for _ in range(1 if wanted.dry_run else wanted.jobs)
         ]
-        connection = connections[0]
-        require_schema(connection)
-        collection = get_collection(connection, name)
-        columns, lookup = choose_columns(collection, key_columns, match[0] if match else None, vector_column)
-        reader, lookup = open_reader(
-            place, collection, columns, replace(lookup, strip_prefix=strip_prefix or ""), ids
-        )
-        require_fitting(collection, reader)
-        needed = f"it takes imgvec_worker, SELECT on {collection.shown_source}, and TEMPORARY in the database unless it owns them"
-        stack.enter_context(needing(connection, needed))
-        if not trust_model:
-            options = ModelOptions(weights, device, precision)
-            require_model(connection, collection, reader, lookup, options, root, is_dry=dry_run)
+        require_schema(connections[0])
+        collection = get_collection(connections[0], name)
+        begun = time.monotonic()
+        reader, imported = run_import(connections, collection, place, wanted)
+        seconds = time.monotonic() - begun
+    if as_json:
+        echo_json(as_object(collection, reader, imported, seconds, is_dry=wanted.dry_run))
+    else:
+        report(collection, reader, imported, seconds, is_dry=wanted.dry_run)
+    if imported.refused or imported.counts.unknown:
+        raise SomeRowsFailed
+
+
+def run_import(
+    connections: list[Connection], collection: Collection, place: str, wanted: Given
+) -> tuple[VectorReader, Imported]:
+    """Open what is to be imported, ask whether it belongs here, and import it."""
+    connection = connections[0]
+    match = wanted.match[0] if wanted.match else None
+    columns, lookup = choose_columns(collection, wanted.key_columns, match, wanted.vector_column)
+    lookup = replace(lookup, strip_prefix=wanted.strip_prefix or "")
+    reader, lookup = open_reader(place, collection, columns, lookup, wanted.ids)
+    require_fitting(collection, reader)
+    needed = f"it takes imgvec_worker, SELECT on {collection.shown_source}, and TEMPORARY in the database unless it owns them"
+    with needing(connection, needed):
+        if not wanted.trust_model:
+            require_model(connection, collection, reader, lookup, wanted)
         begun = time.monotonic()
         with image_progress(reader.rows, "rows", "importing") as show:
 
             def progress(done: int) -> None:
                 show(done, done / max(time.monotonic() - begun, 0.001))
 
-            imported = import_vectors(
-                connections,
-                collection,
-                reader,
-                ImportOptions(
-                    lookup, takes_queued=queued, compares_references=not trust_pictures, is_dry=dry_run
-                ),
-                progress,
+            options = ImportOptions(
+                lookup,
+                takes_queued=wanted.queued,
+                compares_references=not wanted.trust_pictures,
+                is_dry=wanted.dry_run,
             )
-        seconds = time.monotonic() - begun
-    if as_json:
-        echo_json(as_object(collection, reader, imported, seconds, is_dry=dry_run))
-    else:
-        report(collection, reader, imported, seconds, is_dry=dry_run)
-    if imported.refused or imported.counts.unknown:
-        raise SomeRowsFailed
+            return reader, import_vectors(connections, collection, reader, options, progress)
 
 
 def require_model(
@@ -209,11 +220,7 @@ def require_model(
     collection: Collection,
     reader: VectorReader,
     lookup: RowLookup,
-    options: ModelOptions,
-    root: Path | None,
-    *,
-    is_dry: bool,
-    tell: Callable[[str], None] = lambda line: say(line),
+    wanted: Given,
 ) -> None:
     """Refuse vectors that are not the collection's model's: by an export's own description, else by embedding a sample again.
 
@@ -222,11 +229,13 @@ def require_model(
     """
     if reader.description is not None:
         check_description(connection, collection, reader.description)
-        if not is_dry:
+        if not wanted.dry_run:
             keep_description(connection, collection, reader.description)
         return
     try:
-        embedder = load_collection_model(connection, collection, options)
+        embedder = load_collection_model(
+            connection, collection, ModelOptions(wanted.weights, wanted.device, wanted.precision)
+        )
     except ModelError as error:
         raise ModelError(
             f"{reader.name} does not say which model made its vectors, and {collection.model_name} cannot be loaded to "
@@ -238,4 +247,4 @@ def require_model(
         for batch in sample_rows(reader)
         for place, key in find_keys(connection, collection, lookup, batch)
     ]
-    require_proof(collection, prove_model(connection, collection, embedder, rows, root), tell)
+    require_proof(collection, prove_model(connection, collection, embedder, rows, wanted.root), say)
