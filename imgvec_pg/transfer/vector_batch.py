@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from imgvec_pg.transfer.export_description import ExportDescription
 
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 8 << 20
 """Vectors read together, as float32: several batches are in memory at once, beside their copies."""
 MOST_BATCH_ROWS = 8192
 
