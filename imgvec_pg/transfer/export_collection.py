@@ -25,6 +25,7 @@ LAYOUTS = ("parquet", "npy")
 VECTOR_TYPES = ("float16", "float32")
 PART_BYTES = 64 << 20
 CHUNK_ROWS = 4096
+SHA256_BYTES = 32
 Item = TypeVar("Item")
 
 
@@ -231,14 +232,19 @@ def _chunk(
         keys=[[(value or b"").decode() for value in column] for column in values[:key_count]],
         vectors=halves.astype(np.dtype(description.vector_type)),
         hashes=(
-            [value or b"" for value in values[key_count]],
-            [value or b"" for value in values[key_count + 1]],
+            [_sha256(value) for value in values[key_count]],
+            [_sha256(value) for value in values[key_count + 1]],
         ),
         columns=[
             [None if value is None else value.decode() for value in column]
             for column in values[key_count + 3 :]
         ],
     )
+
+
+def _sha256(value: bytes | None) -> bytes:
+    """Return a hash; what stands in its place for a picture of unknown bytes is none."""
+    return value if value is not None and len(value) == SHA256_BYTES else b""
 
 
 def _ahead(items: Iterator[Item]) -> Iterator[Item]:

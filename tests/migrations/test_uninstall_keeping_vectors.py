@@ -1,6 +1,7 @@
 """imgvec uninstall --keep-vectors: plain tables, found in a dump and in what is restored of it."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from filedrop import Imgvec
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.pictures.picture_table import prepare_pictures
 
 VECTORS = "SELECT md5(string_agg(id || embedding::text || encode(content_hash, 'hex'), ',' ORDER BY id)), count(*) FROM {}"
 OURS = """
@@ -31,6 +33,7 @@ def test_vectors_stay_in_plain_tables_and_go_through_dump_and_restore(
     connection: Connection, database: str, another_database: str, imgvec: Imgvec, tmp_path: Path
 ) -> None:
     collection = make_shop(connection)
+    prepare_pictures(connection, replace(collection, by_picture=True))
     build_index(connection, collection)
     connection.execute("CREATE TABLE shop.pair (a int, b int, picture bytea, PRIMARY KEY (a, b))")
     create_collection(connection, request("pairs", "shop.pair", partitions=2))

@@ -1,7 +1,9 @@
 """What an import does to the queue and to rows that others write, and who may import."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from filedrop import Imgvec, unit_vectors, write_vectors
 from photostore import embedded, enqueued, make_collection, make_photos
@@ -9,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.pictures.picture_table import prepare_pictures
 from imgvec_pg.transfer.import_collection import ImportOptions, import_vectors
 from imgvec_pg.transfer.import_writer import ImportWriter
 from imgvec_pg.transfer.readers.columns import ColumnNames
@@ -217,3 +220,17 @@ def test_with_an_index_rows_go_in_by_small_transactions(
         "SELECT count(DISTINCT embedded_at) FROM imgvec.photo_test_embedding"
     ).fetchone()
     assert batches is not None and batches[0] >= 4
+
+
+def test_pictures_that_are_indexed_once_follow_an_import(
+    connection: Connection, imgvec: Imgvec, file: Path, tmp_path: Path
+) -> None:
+    """An index over the different pictures has a table of its own, which triggers of the embedding table fill."""
+    collection = make_photos(connection, ROWS)
+    prepare_pictures(connection, replace(collection, by_picture=True))
+    imgvec("import", "photo_test", file, "--trust-model")
+    assert connection.execute("SELECT count(*) FROM imgvec.photo_test_picture").fetchone() == (100,)
+    # The name of a vector of unknown bytes is no SHA-256, and is not exported as one.
+    imgvec("export", "photo_test", tmp_path / "out")
+    table = pq.read_table(tmp_path / "out")
+    assert table.column("content_hash").null_count == 100 and table.column("reference_hash").null_count == 0

@@ -42,7 +42,7 @@ def describe(connection: Connection, collection: Collection) -> str:
     by = collection.model_name + (f" (fingerprint {fingerprint})" if fingerprint else "")
     return (
         f"Embeddings of {collection.shown_source} by {by}, each of L2 norm 1: compare them by <=>, the cosine distance. "
-        "content_hash is the SHA-256 of the picture, empty where unknown"
+        "content_hash is the SHA-256 of the picture where it has 32 bytes, else unknown"
     )
 
 
