@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Sequence
+from keyword import iskeyword
 
 import click
 
@@ -42,6 +43,14 @@ COMMANDS = {
         "Measure recall and latency of the index.",
     ),
     "words": ("imgvec_pg.cli.commands.words", "Let plain SQL find words: queries ask a running worker."),
+    "import": (
+        "imgvec_pg.cli.commands.transfer.import_command",
+        "Import vectors that exist elsewhere into a collection.",
+    ),
+    "export": (
+        "imgvec_pg.cli.commands.transfer.export_command",
+        "Export a collection's vectors as parquet or .npy files.",
+    ),
     "search": ("imgvec_pg.cli.commands.search", "Find the nearest pictures to words, a picture or a row."),
     "browse": (
         "imgvec_pg.cli.commands.browse",
@@ -88,7 +97,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
-        command: click.Command = getattr(module, cmd_name)
+        # A word of Python's own, "import", ends in an underscore there.
+        command: click.Command = getattr(module, f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name)
         if ctx and ctx.resilient_parsing:  # a shell asks what could follow
             from imgvec_pg.cli.name_completion import add_names
 

@@ -12,8 +12,13 @@ from imgvec_pg.store.transactions import locked_schema
 @click.command()
 @dsn_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--keep-vectors",
+    is_flag=True,
+    help="Leave keys and vectors as plain tables in the schema imgvec_kept, with nothing of imgvec's on them.",
+)
 @lock_timeout_option
-def uninstall(dsn: str, yes: bool, lock_timeout_ms: int) -> None:
+def uninstall(dsn: str, yes: bool, keep_vectors: bool, lock_timeout_ms: int) -> None:
     """Remove imgvec and all embeddings from a database.
 
     The application's own tables stay, without imgvec's triggers; the schema is then what it was before. The roles
@@ -23,9 +28,13 @@ def uninstall(dsn: str, yes: bool, lock_timeout_ms: int) -> None:
     Dropping triggers takes ACCESS EXCLUSIVE on every source and partition until the end, which takes a moment: readers of
     it wait too. For each of these locks it waits at most --lock-timeout, and those who come meanwhile wait behind it.
 
+    With --keep-vectors the embedding tables stay, without triggers, functions, policies or foreign keys, with their primary
+    keys and HNSW indexes; and so does the extension vector, which their type is of.
+
     \b
     Example:
       imgvec uninstall --dsn postgresql:///shop
+      imgvec uninstall --keep-vectors
     """
     with (
         connect(dsn, application_name="imgvec uninstall") as connection,
@@ -38,11 +47,8 @@ def uninstall(dsn: str, yes: bool, lock_timeout_ms: int) -> None:
             click.echo(f'database "{connection.info.dbname}" has no schema imgvec; nothing to remove')
             return
         if not yes:
-            what = (
-                f"the collections {', '.join(names)} with all their embeddings"
-                if names
-                else "its empty schema"
-            )
+            those = "but not their vectors" if keep_vectors else "with all their embeddings"
+            what = f"the collections {', '.join(names)} {those}" if names else "its empty schema"
             confirm(f'Remove imgvec from database "{connection.info.dbname}": {what}?')
-        for line in remove_everything(connection, lock_timeout_ms=lock_timeout_ms):
+        for line in remove_everything(connection, lock_timeout_ms=lock_timeout_ms, keep_vectors=keep_vectors):
             click.echo(line)

@@ -96,7 +96,9 @@ class WorkerLines:
 
 
 @contextmanager
-def image_progress(total: int, what: str = "images") -> Iterator[Callable[[int, float], None]]:
+def image_progress(
+    total: int, what: str = "images", doing: str = "embedding"
+) -> Iterator[Callable[[int, float], None]]:
     """Give a function to call with (done, per second): a bar on a terminal, log lines elsewhere."""
     console = stderr_console()
     if not console.is_terminal or is_json():
@@ -111,7 +113,7 @@ def image_progress(total: int, what: str = "images") -> Iterator[Callable[[int, 
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("embedding", total=total, rate=0.0)
+        task = bar.add_task(doing, total=total, rate=0.0)
         yield lambda done, rate: bar.update(task, completed=done, total=max(total, done), rate=rate)
 
 

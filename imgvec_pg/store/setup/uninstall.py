@@ -12,15 +12,21 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.registry import find_collections
 from imgvec_pg.store.setup.grants import ROLES
+from imgvec_pg.store.setup.kept_vectors import begin_keeping, end_keeping
 from imgvec_pg.store.setup.text_relay import remove_relay
 
 SHOWN_DEPENDENTS = 5
 
 
-def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> list[str]:
+def remove_everything(
+    connection: Connection, *, lock_timeout_ms: int, keep_vectors: bool = False
+) -> list[str]:
     """Drop all collections, the schema, the extension if a migration made it, and roles nobody uses.
 
     It is one transaction: all of it happens or nothing.
+
+    Args:
+        keep_vectors: Leave the embedding tables as plain tables in the schema imgvec_kept.
 
     Returns:
         A line for each thing done or left, for people to read.
@@ -33,17 +39,21 @@ def remove_everything(connection: Connection, *, lock_timeout_ms: int) -> list[s
         connection.execute(load_sql("queries/lock_schema.sql"))
         if not connection.execute("SELECT FROM pg_namespace WHERE nspname = 'imgvec'").rowcount:
             return ["the schema imgvec is gone: another session removed it meanwhile"]
-        return _remove(connection, lock_timeout_ms)
+        return _remove(connection, lock_timeout_ms, keep_vectors)
 
 
-def _remove(connection: Connection, lock_timeout_ms: int) -> list[str]:
+def _remove(connection: Connection, lock_timeout_ms: int, keep_vectors: bool) -> list[str]:
     lines = []
     with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
         made_extension = _made_extension(connection)
         drop_aliases(connection)
-        for collection in installed_collections(connection):
+        collections = installed_collections(connection)
+        comments = begin_keeping(connection, collections) if keep_vectors else {}
+        for collection in collections:
             drop_collection(connection, collection, lock_timeout_ms=lock_timeout_ms)
             lines.append(f"dropped collection {collection.name}")
+        if keep_vectors:
+            lines += end_keeping(connection, collections, comments)
         _refuse_dependents(connection)
         remove_relay(connection)
         connection.execute("DROP SCHEMA imgvec CASCADE")

@@ -1,0 +1,191 @@
+"""Rows a second of export and import, beside write_embeddings and a plain binary COPY, and how much memory they take.
+
+Run: python benchmarks/transfer.py [--rows 200000] [--dimensions 512]
+
+Each import begins with an empty embedding table: primary key, foreign key, CHECK, the index on hashes, row-level security, no
+HNSW index. The plain COPY goes into the very same table, over one connection, from bytes that were ready before the clock began;
+a bare table has none of those. Commands run as processes of their own, without their start. Only the ratios of one run count.
+The table printed is kept in benchmarks/results/transfer.txt.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+for folder in ("chaos", "support", "plugins"):
+    sys.path.insert(0, str(TESTS / folder))
+
+import sqlalchemy as sa  # noqa: E402
+from filedrop import unit_vectors, write_vectors  # noqa: E402
+from own import own_server  # noqa: E402
+from photostore import make_photos  # noqa: E402
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column  # noqa: E402
+
+from imgvec_pg.database.connect import Connection, connect  # noqa: E402
+from imgvec_pg.sqlalchemy import EmbeddingMixin, write_embeddings  # noqa: E402
+from imgvec_pg.transfer.binary_rows import encode_rows  # noqa: E402
+
+TABLE = "imgvec.photo_test_embedding"
+COPY_ROWS = 8192
+
+
+class Base(DeclarativeBase):
+    """Models of the benchmark."""
+
+    metadata = sa.MetaData(schema="shop")
+
+
+class Photo(Base):
+    """The source."""
+
+    __tablename__ = "photo"
+    id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+    file: Mapped[str | None]
+
+
+class PhotoTest(EmbeddingMixin, Base):
+    """Its embeddings."""
+
+    __source__ = Photo
+    __collection__ = "photo_test"
+
+
+def plain_copy(connection: Connection, pieces: list[bytes], table: str) -> float:
+    """Return the seconds of COPY alone, a transaction each 8,192 rows."""
+    begun = time.perf_counter()
+    for data in pieces:
+        with connection.cursor().copy(
+            f"COPY {table} (id, embedding, version, content_hash, reference_hash, precision) FROM STDIN (FORMAT binary)"
+        ) as copy:
+            copy.write(data)
+    return time.perf_counter() - begun
+
+
+def command(dsn: str, *arguments: object) -> tuple[float, float]:
+    """Run imgvec in a process; return the seconds that it says itself, and the most memory it had, in MB."""
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    code = (
+        "import sys; from pathlib import Path; from imgvec_pg.cli.exit_codes import run; from imgvec_pg.cli.main import cli\n"
+        "code = run(cli, sys.argv[1:])\n"
+        "peak = [line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM')]\n"
+        "print(int(peak[0].split()[1]) // 1024, file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments), "--json", "--dsn", dsn],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(json.loads(done.stdout)["seconds"]), float(done.stderr.split()[-1])
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--dimensions", type=int, default=512)
+    options = parser.parse_args()
+    rows, dimensions = options.rows, options.dimensions
+    root = Path(tempfile.mkdtemp(prefix="imgvec-transfer-"))
+    try:
+        with (
+            own_server(settings={"shared_buffers": "512MB", "max_wal_size": "4GB"}) as own,
+            connect(own.dsn) as connection,
+        ):
+            make_photos(connection, rows, dimensions=dimensions)
+            connection.execute("VACUUM ANALYZE shop.photo")
+            measure(own.dsn, connection, root, rows, dimensions)
+    finally:
+        shutil.rmtree(root)
+
+
+def measure(dsn: str, connection: Connection, root: Path, rows: int, dimensions: int) -> None:
+    """Print a line for each way."""
+    vectors = unit_vectors(rows, dimensions)
+    files = {
+        kind: write_vectors(root / f"{kind}.parquet", range(1, rows + 1), vectors.astype(kind))
+        for kind in ("float16", "float32")
+    }
+    halves, keys = vectors.astype(">f2"), np.arange(1, rows + 1, dtype=">i8")
+    pieces = [
+        encoded(keys[start : start + COPY_ROWS], halves[start : start + COPY_ROWS])
+        for start in range(0, rows, COPY_ROWS)
+    ]
+
+    def emptied(work: Callable[[], float]) -> float:
+        connection.execute(f"TRUNCATE {TABLE}; CHECKPOINT")
+        return rows / work()
+
+    connection.execute(
+        f"CREATE TABLE bare AS SELECT * FROM {TABLE}; ALTER TABLE bare ALTER embedded_at SET DEFAULT now()"
+    )
+    results = [
+        ("COPY into a bare table, no import of ours", rows / plain_copy(connection, pieces, "bare"), 0.0)
+    ]
+    connection.execute("DROP TABLE bare")
+    copy = emptied(lambda: plain_copy(connection, pieces, TABLE))
+    results.append(("COPY into the embedding table", copy, 0.0))
+    results.append(("write_embeddings", emptied(lambda: by_orm(dsn, vectors)), 0.0))
+    del halves
+    for kind, path in files.items():
+        for jobs in (2, 1):
+            memory: list[float] = []
+
+            def take_in(path: Path = path, jobs: int = jobs, memory: list[float] = memory) -> float:
+                seconds, used = command(dsn, "import", "photo_test", path, "--trust-model", "--jobs", jobs)
+                memory.append(used)
+                return seconds
+
+            results.append((f"imgvec import, {kind}, --jobs {jobs}", emptied(take_in), memory[0]))
+    assert connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone() == (rows,)
+    seconds, used = command(dsn, "import", "photo_test", files["float16"], "--trust-model")
+    results.append(("imgvec import again: all are there", rows / seconds, used))
+    for layout in ("parquet", "npy"):
+        for kind in ("float16", "float32"):
+            seconds, used = command(
+                dsn, "export", "photo_test", root / f"{layout}-{kind}", "--format", layout, "--vectors", kind
+            )
+            results.append((f"imgvec export, {layout}, {kind}", rows / seconds, used))
+            shutil.rmtree(root / f"{layout}-{kind}")
+    begun = time.perf_counter()
+    with connection.cursor().copy(
+        f"COPY (SELECT id, embedding FROM {TABLE}) TO STDOUT (FORMAT binary)"
+    ) as out:
+        for _ in out:
+            pass
+    results.append(("COPY out, thrown away", rows / (time.perf_counter() - begun), 0.0))
+    print(f"{rows:,} rows of {dimensions} dimensions\n\n{'':45} rows/s  of COPY  memory")
+    for name, rate, used in results:
+        print(f"{name:42} {rate:9,.0f}  {rate / copy:7.2f}  {f'{used:.0f} MB' if used else ''}")
+
+
+def encoded(keys: np.ndarray, halves: np.ndarray) -> bytes:
+    """Return rows as COPY takes them, with hashes as an import writes them."""
+    count, packed = len(keys), keys.tobytes()
+    split = [packed[start : start + 8] for start in range(0, len(packed), 8)]
+    return b"".join(encode_rows([split], halves, [b""] * count, [bytes(32)] * count))
+
+
+def by_orm(dsn: str, vectors: np.ndarray) -> float:
+    """Return the seconds of write_embeddings in one transaction."""
+    engine = sa.create_engine("postgresql+psycopg://", creator=lambda: connect(dsn, autocommit=False))
+    begun = time.perf_counter()
+    with Session(engine) as session:
+        write_embeddings(session, PhotoTest, range(1, len(vectors) + 1), vectors)
+        session.commit()
+    seconds = time.perf_counter() - begun
+    engine.dispose()
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`imgvec import` and `imgvec export`."""

@@ -1,0 +1,268 @@
+"""Export a collection: parts in the key's order, each of one moment; one that was cut off goes on behind its last whole part."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from psycopg import sql
+from psycopg.types.string import ByteaBinaryLoader
+
+from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.errors import UsageError
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.guarded_columns import printed
+from imgvec_pg.store.integrity.verify import reading_only
+from imgvec_pg.store.model_registry import find_models
+from imgvec_pg.transfer.export_description import FILE_NAME, ExportDescription, read_description
+from imgvec_pg.transfer.part_writers import CONTENT_HASH, REFERENCE_HASH, PartWriter, RowChunk, arrow_type
+
+LAYOUTS = ("parquet", "npy")
+VECTOR_TYPES = ("float16", "float32")
+PART_BYTES = 64 << 20
+CHUNK_ROWS = 4096
+SHA256_BYTES = 32
+Item = TypeVar("Item")
+
+
+def describe_export(
+    connection: Connection, collection: Collection, layout: str, vector_type: str, columns: Sequence[str]
+) -> ExportDescription:
+    """Return what an export of a collection says of itself.
+
+    Raises:
+        UsageError: The source has no such column, or one of them has a name that the export needs.
+    """
+    present = source_types(connection, collection)
+    key = collection.key_columns
+    unknown = [name for name in columns if name not in present]
+    if unknown:
+        raise UsageError(
+            f'{collection.shown_source} has no column "{unknown[0]}"; there are: {", ".join(present)}'
+        )
+    vector_column = "embedding"
+    while vector_column in (*key, *columns):
+        vector_column += "_"
+    taken = [name for name in (*key, *columns) if name in (CONTENT_HASH, REFERENCE_HASH)]
+    if taken:
+        raise UsageError(
+            f'an export has a column "{taken[0]}" of its own; leave out that of {collection.shown_source}'
+        )
+    model = next(
+        model for model in find_models(connection, collection.model_name) if model.id == collection.model_id
+    )
+    images = tuple(name for name in (collection.path_column, collection.content_column) if name is not None)
+    golden: dict[str, list[list[float]]] = {}
+    statement = render("queries/golden_vectors.sql", vector=sql.Identifier(vector_schema(connection)))
+    for kind, embedding in connection.execute(statement, {"model_id": collection.model_id}):
+        golden.setdefault(kind, []).append([float(part) for part in embedding.strip("[]").split(",")])
+    return ExportDescription(
+        collection=collection.name,
+        source=collection.shown_source,
+        layout=layout,
+        key=dict(zip(key, collection.key_types, strict=True)),
+        vector_column=vector_column,
+        vector_type=vector_type,
+        dimensions=collection.dimensions,
+        model=collection.model_name,
+        fingerprint=model.fingerprint,
+        rendering=collection.rendering,
+        image_columns=images,
+        watch_columns=tuple(collection.watch_columns),
+        columns=tuple(name for name in columns if name not in key),
+        golden=golden,
+    )
+
+
+def source_types(connection: Connection, collection: Collection) -> dict[str, str]:
+    """Return the columns of a collection's source and their types."""
+    row = connection.execute("SELECT %s::regclass::oid", [collection.source.as_string(None)]).fetchone()
+    found = connection.execute(load_sql("queries/source_columns.sql"), {"oid": row[0] if row else None})
+    return {str(name): str(kind) for name, kind in found}
+
+
+def estimate_rows(connection: Connection, collection: Collection) -> int:
+    """Return how many rows an export will have, about."""
+    table = sql.Identifier("imgvec", collection.embedding_table).as_string(None)
+    row = connection.execute(
+        load_sql("queries/estimated_rows.sql"), {"table": table, "dimensions": collection.dimensions}
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def export_vectors(
+    connection: Connection,
+    collection: Collection,
+    directory: Path,
+    description: ExportDescription,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> ExportDescription:
+    """Write all embedded rows into a folder; where an export of the same was cut off there, go on.
+
+    Args:
+        progress: Called with the rows written so far.
+
+    Raises:
+        UsageError: The folder holds something else.
+        psycopg.errors.InsufficientPrivilege: The role may not read it all.
+    """
+    types = source_types(connection, collection)
+    arrow = {name: arrow_type(kind, is_key=name in description.key) for name, kind in types.items()}
+    writer = PartWriter(directory, description, arrow)
+    _prepare(directory, description)
+    writer.discard_partial()
+    number, done = len(writer.tables()), writer.count_rows()
+    part_rows = max(1, PART_BYTES // (description.dimensions * np.dtype(description.vector_type).itemsize))
+    progress(done)
+
+    def wrote(rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress(done)
+
+    after = writer.last_key()
+    while True:
+        chunks = _ahead(_read_part(connection, collection, description, types, after, part_rows))
+        written = writer.write(number, chunks, wrote)
+        if written < part_rows:
+            break
+        after = writer.last_key()
+        number += 1
+    finished = replace(description, is_finished=True, rows=writer.count_rows())
+    finished.write(directory)
+    return finished
+
+
+def _prepare(directory: Path, description: ExportDescription) -> None:
+    """Make the folder and say in it what is being written, or check that it is the same."""
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file; expected a folder, new or empty")
+    there = read_description(directory)
+    if there is None:
+        if directory.exists() and any(directory.iterdir()):
+            raise UsageError(
+                f"the folder {directory} is not empty and holds no export; expected a new or empty one"
+            )
+        directory.mkdir(parents=True, exist_ok=True)
+    elif there.is_finished:
+        raise UsageError(
+            f"the folder {directory} holds a finished export of {there.collection}; expected a new or empty one"
+        )
+    elif replace(there, golden={}, fingerprint=None) != replace(description, golden={}, fingerprint=None):
+        raise UsageError(
+            f"the folder {directory} holds an export that was cut off and is of something else ({there.collection} as "
+            f"{there.layout}, "
+            f"{there.vector_type}): finish it as it was begun, or give another folder"
+        )
+    elif there.fingerprint not in (None, description.fingerprint):
+        raise UsageError(f"{directory / FILE_NAME} is of other weights of {there.model}; give another folder")
+    description.write(directory)
+
+
+def _read_part(
+    connection: Connection,
+    collection: Collection,
+    description: ExportDescription,
+    types: dict[str, str],
+    after: Sequence[str] | None,
+    part_rows: int,
+) -> Iterator[RowChunk]:
+    """Give the rows behind a key, at most so many, of one statement: some at a time."""
+    parts = collection.parts(vector_schema(connection))
+    key_count = len(collection.key_columns)
+    behind: sql.Composable = sql.SQL("")
+    if after is not None:
+        values = sql.SQL(", ").join(
+            sql.SQL("{}::{}").format(sql.Literal(text), sql.SQL(kind))
+            for text, kind in zip(after, collection.key_types, strict=True)
+        )
+        behind = sql.SQL("WHERE ({}) > ({})").format(parts["e_keys"], values)
+    join: sql.Composable = sql.SQL("")
+    if description.columns:
+        join = sql.SQL("JOIN {} AS s ON {}").format(parts["source"], parts["e_equals_s"])
+    statement = render(
+        "collection/export_rows.sql",
+        **parts,
+        texts_of_key=sql.SQL(", ").join(
+            printed(sql.Identifier("e", name)) for name in collection.key_columns
+        ),
+        columns=sql.SQL("").join(
+            sql.SQL(", {}").format(_as_text(name, types[name])) for name in description.columns
+        ),
+        join=join,
+        behind=behind,
+        part_rows=sql.Literal(part_rows),
+    )
+    count = key_count + 3 + len(description.columns)
+    with reading_only(connection, collection), connection.cursor() as cursor, cursor.copy(statement) as copy:
+        # Texts arrive in the connection's encoding, which is UTF-8.
+        copy.set_types(["bytea"] * count)
+        cursor.adapters.register_loader("bytea", ByteaBinaryLoader)
+        rows: list[tuple[bytes | None, ...]] = []
+        for row in copy.rows():
+            rows.append(row)
+            if len(rows) == CHUNK_ROWS:
+                yield _chunk(rows, key_count, description)
+                rows = []
+        if rows:
+            yield _chunk(rows, key_count, description)
+
+
+def _as_text(name: str, kind: str) -> sql.Composed:
+    """Return a column of the source as text, NULL for NULL, and for infinite times, which few readers know."""
+    column = sql.Identifier("s", name)
+    condition = sql.SQL("{} IS NOT NULL").format(column)
+    if kind == "date" or kind.startswith("timestamp"):
+        condition = sql.SQL("pg_catalog.isfinite({})").format(column)
+    return sql.SQL("CASE WHEN {} THEN {} END").format(condition, printed(column))
+
+
+def _chunk(
+    rows: Sequence[tuple[bytes | None, ...]], key_count: int, description: ExportDescription
+) -> RowChunk:
+    values = list(zip(*rows, strict=True))
+    # pgvector 0.8 src/halfvec.c, halfvec_send: four bytes come before the halves, most significant byte first.
+    packed = np.frombuffer(b"".join(value or b"" for value in values[key_count + 2]), dtype=np.uint8)
+    halves = packed.reshape(len(rows), -1)[:, 4:].copy().view(">f2")
+    return RowChunk(
+        keys=[[(value or b"").decode() for value in column] for column in values[:key_count]],
+        vectors=halves.astype(np.dtype(description.vector_type)),
+        hashes=(
+            [_sha256(value) for value in values[key_count]],
+            [_sha256(value) for value in values[key_count + 1]],
+        ),
+        columns=[
+            [None if value is None else value.decode() for value in column]
+            for column in values[key_count + 3 :]
+        ],
+    )
+
+
+def _sha256(value: bytes | None) -> bytes:
+    """Return a hash; what stands in its place for a picture of unknown bytes is none."""
+    return value if value is not None and len(value) == SHA256_BYTES else b""
+
+
+def _ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Give items that a thread makes meanwhile, two at most beforehand: reading and writing take turns no longer."""
+    made: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=2)
+
+    def make() -> None:
+        try:
+            for item in items:
+                made.put(item)
+            made.put(None)
+        except BaseException as error:
+            made.put(error)
+
+    thread = threading.Thread(target=make, name="imgvec-export", daemon=True)
+    thread.start()
+    while (item := made.get()) is not None:
+        if isinstance(item, BaseException):
+            raise item
+        yield item
+    thread.join()

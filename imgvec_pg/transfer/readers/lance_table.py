@@ -1,0 +1,66 @@
+"""A table of LanceDB: the folder NAME.lance of its database."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from imgvec_pg.errors import UsageError
+from imgvec_pg.transfer.export_description import ExportDescription
+from imgvec_pg.transfer.extras import require_module
+from imgvec_pg.transfer.readers.arrow_values import key_texts, require_floats, vector_array, vector_width
+from imgvec_pg.transfer.readers.columns import ColumnNames, require_columns
+from imgvec_pg.transfer.vector_batch import Texts, VectorBatch, batch_rows
+
+LANCE = ".lance"
+
+
+class LanceReader:
+    """Reads one version of a table: the newest as it is opened."""
+
+    description: ExportDescription | None = None
+
+    def __init__(self, path: Path, columns: ColumnNames) -> None:
+        lancedb = require_module("lancedb", f"reading the LanceDB table {path}")
+        try:
+            self._table: Any = lancedb.connect(str(path.parent)).open_table(path.stem)
+            schema = self._table.schema
+            self.rows = int(self._table.count_rows())
+        except (ValueError, RuntimeError, OSError) as error:
+            raise UsageError(
+                f"{path} cannot be read as a LanceDB table ({' '.join(str(error).split())[:200]}); expected the folder "
+                "NAME.lance in "
+                "a database's folder"
+            ) from error
+        self.name = f"LanceDB table {path}"
+        self.columns = columns
+        require_columns(schema.names, columns.keys, self.name)
+        found = [field.name for field in schema if vector_width(field.type)]
+        vector = columns.vector or ("vector" if "vector" in found else found[0] if len(found) == 1 else None)
+        if vector is None:
+            which = f"several columns of vectors ({', '.join(found)})" if found else "no column of vectors"
+            raise UsageError(
+                f"{self.name} has {which}; say which one: --vector-column NAME (columns: {', '.join(schema.names)})"
+            )
+        require_columns(schema.names, [vector], self.name)
+        require_floats(schema.field(vector).type, vector)
+        self.vector = vector
+        self.dimensions = int(vector_width(schema.field(vector).type) or 0)
+
+    def _read(self, names: list[str], rows: int) -> Iterator[Any]:
+        # A search without a query is a scan in the order of the table.
+        yield from self._table.search().select(names).limit(self.rows).to_batches(rows)
+
+    def keys(self) -> Iterator[tuple[Texts, ...]]:
+        """Give the keys alone."""
+        names = list(self.columns.keys)
+        for batch in self._read(names, 65_536):
+            yield tuple(key_texts(batch.column(name), name) for name in names)
+
+    def batches(self) -> Iterator[VectorBatch]:
+        """Give all rows."""
+        names = list(self.columns.keys)
+        for batch in self._read([*names, self.vector], batch_rows(self.dimensions)):
+            yield VectorBatch(
+                tuple(key_texts(batch.column(name), name) for name in names),
+                vector_array(batch.column(self.vector), self.dimensions),
+            )
