@@ -14,9 +14,9 @@ from photostore import as_role, make_collection, make_photos, new_role
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from imgvec_pg.cli.commands.queries.duplicates import measured_recall
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
+from imgvec_pg.cli.search.report_duplicates import measured_recall
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.duplicates.pairs import find_pairs
 from imgvec_pg.duplicates.plan import COORDINATE_BYTES
