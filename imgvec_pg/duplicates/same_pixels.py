@@ -53,7 +53,7 @@ def note_same_pixels(connection: Connection, collection: Collection, root: Path 
         pixels: dict[bytes, bytes] = {}
         pictures = read_pictures(connection, collection, list(keys.values()), root)
         for content_hash, picture in zip(keys, pictures, strict=True):
-            found = _pixel_hash(picture, content_hash, collection.rendering)
+            found = _pixel_hash(picture, content_hash, collection)
             if found is not None:
                 pixels[content_hash] = found
         same = [
@@ -66,12 +66,12 @@ def note_same_pixels(connection: Connection, collection: Collection, root: Path 
     return SamePixels(len(keys), len(keys) - len(pixels), noted)
 
 
-def _pixel_hash(picture: bytes | ImageError, content_hash: bytes, rendering: int) -> bytes | None:
+def _pixel_hash(picture: bytes | ImageError, content_hash: bytes, collection: Collection) -> bytes | None:
     """Return the hash of a picture's size and pixels, as a model's preprocessing begins with them; None if they are unknown."""
     if isinstance(picture, ImageError) or hashlib.sha256(picture).digest() != content_hash:
         return None
     try:
-        image = decode_sandboxed(picture, rendering=rendering)
+        image = decode_sandboxed(picture, rendering=collection.rendering, bands=collection.bands)
     except ImageError:
         return None
     return hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).digest()

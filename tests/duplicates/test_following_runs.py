@@ -264,6 +264,13 @@ def test_a_dump_that_reads_what_a_run_noted_keeps_no_run_waiting(
         assert search(connection, photos, full=True).rows == 41
 
 
+def test_no_run_follows_one_that_may_have_missed_pairs(connection: Connection, photos: Collection) -> None:
+    search(connection, photos)
+    search(connection, photos, fast=True)
+    assert search(connection, photos).gone is None
+    assert search(connection, photos).compared == 0
+
+
 def test_relations_of_an_older_version_are_made_anew(connection: Connection, photos: Collection) -> None:
     search(connection, photos)
     before = relations(connection)
