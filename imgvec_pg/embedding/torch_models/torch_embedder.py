@@ -28,6 +28,8 @@ class TorchEmbedder(ABC):
     """An image encoder on one device; subclasses build it and say how it encodes."""
 
     fingerprint: str
+    network: Any
+    """OpenCLIP's or timm's own."""
 
     def __init__(self, model: ModelDescription, weights: Path | None, device: str, precision: str) -> None:
         """Choose device and precision, and find and check the weights."""
