@@ -1,7 +1,7 @@
 -- Adopt the vectors of one page of source rows: copied as unit vectors of version 0, so that any change that a trigger noted goes before
 -- them; of what bytes they are nobody knows. Rows that a worker has written already keep that. Returns the last key looked at (null at
 -- the end), the rows looked at, the vectors adopted, and the rows left out, as a JSON array of key and reason each: those without a
--- picture or a vector are not among them. {p_in_ranges}: whether the key lies in one of the ranges that are the model's, all bounds included.
+-- picture or a vector are not among them. p_in_ranges: whether the key lies in one of the ranges that are the model's, all bounds included.
 WITH page AS MATERIALIZED (
     SELECT {s_keys}, {s_key} AS imgvec_key, {s_has_image} AS imgvec_has_image, {s_reference_hash} AS imgvec_reference_hash,
            {adopted} IS NOT NULL AS imgvec_has_vector, {vector}.vector_dims({adopted}) AS imgvec_dimensions,

@@ -1,6 +1,6 @@
 -- Rows with a picture and a vector of so many dimensions and norm above 0, drawn by a hash of the key and a seed: key, path, bytes, the
 -- vector as text. Keys come first: neither pictures nor vectors of the others are read. %(direction)s and %(least)s: only rows that
--- lie so far along it (null for all); %(known)s: keys to leave out; {s_in_ranges}: as in adopt_page.sql.
+-- lie so far along it (null for all); %(known)s: keys to leave out; s_in_ranges: as in adopt_page.sql.
 WITH drawn AS MATERIALIZED (
     SELECT {s_keys}, pg_catalog.hashtextextended({s_key}::pg_catalog.text, %(seed)s) AS imgvec_order FROM {adopting}
     WHERE {s_has_image} AND {adopted} IS NOT NULL AND NOT {s_key} = ANY (%(known)s::jsonb[])

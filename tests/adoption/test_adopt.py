@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROWS, Outside
-from outside_vectors import embed_outside, write_quickgelu_model
+from outside_vectors import ROWS, Outside, embed_outside, write_quickgelu_model
 from psycopg import sql
-from tinymodel import write_tiny_model
 
 from imgvec_pg.adoption import copying
 from imgvec_pg.cli.exit_codes import run
@@ -165,7 +163,7 @@ def test_column_of_nobody_here_is_refused(connection: Connection, outside: Outsi
 
 def other_weights(outside: Outside, place: Path) -> Vectors:
     """Return what another model of as many dimensions gives for the same pictures."""
-    folder = write_quickgelu_model(place / "other", write_tiny_model, seed=4)
+    folder = write_quickgelu_model(place / "other", seed=4)
     return embed_outside(folder, outside.folder.parent / "photos", place / "other.npz")["right"]
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import Outside
+from outside_vectors import Outside, write_quickgelu_model
 
 from imgvec_pg.adoption.identify import VectorSample, identify
 from imgvec_pg.embedding.load_variants import load_variants
@@ -61,10 +61,7 @@ def test_two_makers_of_one_column_are_both_named(outside: Outside) -> None:
 def test_other_models_of_the_dimension_are_told_apart(
     outside: Outside, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    from outside_vectors import write_quickgelu_model
-    from tinymodel import write_tiny_model
-
-    other = write_quickgelu_model(tmp_path_factory.mktemp("other") / "clip", write_tiny_model, seed=4)
+    other = write_quickgelu_model(tmp_path_factory.mktemp("other") / "clip", seed=4)
     found = identify(samples(outside, outside.vectors["right"]), [f"local-dir:{other}", outside.model])
     assert found.best.model == outside.model
     assert found.itself(f"local-dir:{other}").median < 0.9  # type: ignore[union-attr]

@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,33 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tinymodel import write_tiny_model
 
 from imgvec_pg.embedding.local_dir import CONFIG_NAME
 from imgvec_pg.embedding.weights import FOLDER_WEIGHTS
 
+ROWS = 300
+"""Pictures of the tests' own fixture."""
 SCRIPT = Path(__file__).parents[1] / "adoption" / "outside.py"
 Float32Array = npt.NDArray[np.float32]
 
 
-def write_quickgelu_model(folder: Path, write: Callable[..., Path], *, seed: int = 3, **vision: Any) -> Path:
+@dataclass(frozen=True)
+class Outside:
+    """What somebody else has: pictures and vectors; and the model that made them."""
+
+    folder: Path
+    photos: list[bytes]
+    vectors: dict[str, Float32Array]
+
+    @property
+    def model(self) -> str:
+        return f"local-dir:{self.folder}"
+
+
+def write_quickgelu_model(
+    folder: Path, write: Callable[..., Path] = write_tiny_model, *, seed: int = 3, **vision: Any
+) -> Path:
     """Write a small CLIP with QuickGELU, whose pictures differ and for which plain GELU gives a cosine of about 0.98.
 
     Args:
