@@ -61,5 +61,5 @@ def test_altered_photographs_are_recognised(
     assert {row[0] for row in run_example(connection, DUPLICATES).rows} == {"rocket"}
     assert run_example(connection, MORE_LIKE_THIS).rows[0][0] == "cat"
     capsys.readouterr()
-    assert run(cli, ["search", "a cat", "--collection", COLLECTION, *options]) == 1
+    assert run(cli, ["search", "a cat", "--collection", COLLECTION, *options]) == 2
     assert "no text tower" in capsys.readouterr().err
