@@ -1,6 +1,8 @@
 """Make vectors as a script of somebody else's does, with open_clip alone and in a process without imgvec_pg.
 
-Usage: python outside.py MODEL_FOLDER PICTURES OUT.npz   (PICTURES is a folder of JPEG files, taken in the order of their names)
+Usage: python outside.py MODEL_FOLDER PICTURES OUT.npz [right]
+
+PICTURES is a folder of JPEG files, taken in the order of their names.
 
 Writes three arrays of shape (n, dimensions), float32: `right`, `plain` (GELU where the weights want QuickGELU) and `other_mean`
 (another mean and std than the weights want), none of them normalised.
@@ -50,9 +52,12 @@ def load(folder: Path, **changes: Any) -> tuple[Any, Any]:
 
 
 def main() -> None:
-    folder, pictures, out = map(Path, sys.argv[1:])
+    folder, pictures, out = map(Path, sys.argv[1:4])
     paths = sorted(pictures.iterdir())
     torch.set_num_threads(2)
+    if sys.argv[4:] == ["right"]:
+        np.savez(out, right=embed(*load(folder), paths))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         # What "ViT-B-32" instead of "ViT-B-32-quickgelu" does.
         plain = Path(temporary) / "plain"

@@ -91,10 +91,10 @@ def write_photos(folder: Path, count: int, seed: int = 1) -> list[bytes]:
     return photos
 
 
-def embed_outside(model: Path, photos: Path, out: Path) -> dict[str, Float32Array]:
-    """Return what open_clip gives in a process of its own: `right`, `plain`, `other_mean`."""
+def embed_outside(model: Path, photos: Path, out: Path, only: str = "") -> dict[str, Float32Array]:
+    """Return what open_clip gives in a process of its own: `right`, `plain`, `other_mean`, or only one of them."""
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(model), str(photos), str(out)],
+        [sys.executable, str(SCRIPT), str(model), str(photos), str(out), *([only] if only else [])],
         capture_output=True,
         text=True,
         check=False,
