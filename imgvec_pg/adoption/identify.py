@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imgvec_pg.embedding.golden import GOLDEN_COSINE
-from imgvec_pg.embedding.load_variants import load_variants
-from imgvec_pg.embedding.variants import ITSELF, ModelVariants
+from imgvec_pg.embedding.load import load_variants
+from imgvec_pg.embedding.torch_models.variants import ITSELF, ModelVariants
 from imgvec_pg.errors import ImageError, ModelError
 from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.rendering.version import NEWEST

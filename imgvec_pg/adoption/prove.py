@@ -28,8 +28,8 @@ from imgvec_pg.adoption.identify import (
 from imgvec_pg.adoption.separate import Separation, find_outliers, find_runs, separate, unit
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.embedding.golden import GOLDEN_COSINE
-from imgvec_pg.embedding.load_variants import load_variants
-from imgvec_pg.embedding.variants import ITSELF, ModelVariants
+from imgvec_pg.embedding.load import load_variants
+from imgvec_pg.embedding.torch_models.variants import ITSELF, ModelVariants
 from imgvec_pg.errors import CollectionError, ImageError
 from imgvec_pg.images.fetching.application_fetch import find_fetch, read_picture
 from imgvec_pg.images.fetching.url import AllowedUrls

@@ -63,7 +63,7 @@ def packaged_weights(name: str) -> Path | None:
     if source is None:
         return None
     require_models_extra(f"converting the weights of {name}")
-    folder = settings.state_directory() / "models" / name.replace("/", "--")
+    folder = settings.cache_directory() / "weights" / name.replace("/", "--")
     if (folder / SUMS_NAME).is_file() and (folder / _CONVERTED).is_file():
         return folder / _CONVERTED
     found = sha256_of(source)
@@ -77,7 +77,7 @@ def packaged_weights(name: str) -> Path | None:
     except OSError as error:
         raise ModelError(
             f"the weights of {name} cannot be kept in {folder} ({error.strerror or one_line(error)}): make it writable, or name "
-            "another place by IMGVEC_HOME"
+            "another place by IMGVEC_CACHE_DIR"
         ) from error
 
 

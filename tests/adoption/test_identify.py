@@ -5,7 +5,7 @@ import pytest
 from outside_vectors import Outside, write_quickgelu_model
 
 from imgvec_pg.adoption.identify import VectorSample, identify
-from imgvec_pg.embedding.load_variants import load_variants
+from imgvec_pg.embedding.load import load_variants
 from imgvec_pg.errors import ModelError
 
 SAMPLE = 40

@@ -49,7 +49,7 @@ def test_altered_photographs_are_recognised(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("IMGVEC_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("IMGVEC_CACHE_DIR", str(tmp_path / "cache"))
     rows = write_photographs(tmp_path / "photographs")
     open_photographs(connection, rows, tmp_path / "photographs")
     options = ["--device", "cpu", "--precision", "fp32", "--dsn", database]

@@ -20,10 +20,10 @@ ASTRONAUT, COFFEE, ROCKET = range(3)
 
 
 @pytest.fixture(autouse=True)
-def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.delenv("IMGVEC_MODEL_DIR", raising=False)
-    monkeypatch.setenv("IMGVEC_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+    monkeypatch.setenv("IMGVEC_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 def test_features_are_those_of_the_authors_own_network(
@@ -47,9 +47,9 @@ def test_features_are_those_of_the_authors_own_network(
     assert (ours * np.roll(theirs, 1, axis=0)).sum(axis=1).max() < 0.7
 
 
-def test_weights_are_converted_once_and_recorded(own_home: Path) -> None:
+def test_weights_are_converted_once_and_recorded(own_cache: Path) -> None:
     found = find_weights(describe_model(LITE))
-    assert found == own_home / "models" / "timm--tf_efficientnet_lite0.in1k" / "model.safetensors"
+    assert found == own_cache / "weights" / "timm--tf_efficientnet_lite0.in1k" / "model.safetensors"
     assert recorded_sha256(found) == sha256_of(found)
     before = found.stat().st_mtime_ns
     assert find_weights(describe_model(LITE)) == found

@@ -15,7 +15,7 @@ from imgvec_pg.embedding.torch_models.openclip_network import inference_transfor
 from imgvec_pg.embedding.torch_models.preprocess import DeviceInput, pixels_of, split_transform
 from imgvec_pg.embedding.torch_models.timm_embedder import timm_transform
 from imgvec_pg.embedding.torch_models.torch_embedder import IMAGES_AT_ONCE, TorchEmbedder
-from imgvec_pg.embedding.variants import BGR, KNOWN_NORMALISATIONS, Variant
+from imgvec_pg.embedding.torch_models.variants import BGR, KNOWN_NORMALISATIONS, Variant
 from imgvec_pg.errors import ModelError
 
 RESIZES = {"shortest": "resized to its shorter side and cropped", "squash": "squashed to the square"}
@@ -114,7 +114,7 @@ class TorchVariants:
         return Preparation(resize, apply, self._input(mean, std))
 
     def _input(self, mean: Sequence[float], std: Sequence[float]) -> DeviceInput:
-        return DeviceInput(mean, std, self._torch.device, self._torch.dtype)
+        return self._torch.make_input(mean, std)
 
     def _activations(self) -> list[tuple[torch.nn.Module, str]]:
         """Return where OpenCLIP's own image tower has its activation: the module around it and its name there."""
