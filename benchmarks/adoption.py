@@ -1,6 +1,6 @@
 """What adopting a column of 20,000 vectors takes, says and gives, beside embedding the rows.
 
-Run: python benchmarks/adoption.py [--rows N] [--pictures N]
+Run: python benchmarks/adoption.py [--rows N] [--pictures N] [--columns NAME ...]
 A small CLIP with QuickGELU and seeded weights (112 pixels, 6 layers of 256), from which plain GELU is as far as from real
 weights, stands for a real one. open_clip alone, in a process of its own, makes the vectors of each picture in three ways, and
 once more with other weights. Each row has bytes of its own, several the same picture. Both ways run in this process, the model
@@ -99,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--pictures", type=int, default=400)
+    parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=list(COLUMNS))
     arguments = parser.parse_args()
     directory = make_temporary_directory("imgvec-adoption-")
     try:
@@ -113,12 +114,12 @@ def main() -> None:
             with connect(server.dsn()) as connection:
                 upgrade(connection)
                 fill(connection, photos, made, arguments.rows)
-            measure(server.dsn(), f"local-dir:{model}", arguments.rows, arguments.pictures)
+            measure(server.dsn(), f"local-dir:{model}", arguments.rows, arguments.pictures, arguments.columns)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def measure(dsn: str, model: str, rows: int, few: int) -> None:
+def measure(dsn: str, model: str, rows: int, few: int, columns: list[str]) -> None:
     """Embed some rows, adopt each column, compare."""
     create = ("collection", "create", "--image", "photo", "--model", model)
     code, said, _ = imgvec(dsn, *create, "few_clip", "--source", "few")
@@ -128,7 +129,7 @@ def measure(dsn: str, model: str, rows: int, few: int) -> None:
     embedding = seconds * rows / few
     print(f"embedding {few:,} rows: {seconds:.1f} s, so {rows:,} take {embedding:.0f} s\n")
     print(f"{'column':<15}{'adopted':>8}{'wrong':>7}{'queued':>8}{'seconds':>9}{'faster':>8}  what was said")
-    for name in COLUMNS:
+    for name in columns:
         code, said, seconds = imgvec(dsn, *create, f"c_{name}", "--source", "item", "--adopt", f"item.{name}")
         line = next((x for x in said.splitlines() if "made by" in x or "by none" in x), said)
         with connect(dsn) as connection:
