@@ -5,7 +5,7 @@ A small CLIP with QuickGELU and seeded weights (112 pixels, 6 layers of 256), fr
 weights, stands for a real one. open_clip alone, in a process of its own, makes the vectors of each picture in three ways, and
 once more with other weights. Each row has bytes of its own, several the same picture. Both ways run in this process, the model
 in memory already is loaded anew by each; embedding is measured over as many rows as there are pictures, all different, without
-its index. The table printed is kept in benchmarks/results/adoption.txt.
+its index.
 """
 
 import argparse
