@@ -21,6 +21,7 @@ MEDIAN_LINES = (90, 160)
 COMMAND = "a command, and the package that does its work"
 FRAMEWORKS = "the same for SQLAlchemy and for Django"
 TWINS = {
+    "adopt": COMMAND,
     "browse": "a command, and the Flask pages that it serves",
     "classify": COMMAND,
     "collection_ops": "operations of a migration, for Alembic and for Django",
@@ -28,6 +29,7 @@ TWINS = {
     "executor": FRAMEWORKS,
     "group": "`imgvec collection`, `imgvec index` and `imgvec model`: each a group of commands",
     "multi_collection": COMMAND,
+    "photographs": COMMAND,
     "query": FRAMEWORKS,
     "recommend": COMMAND,
     "search": "`imgvec search`, and search() for SQLAlchemy",

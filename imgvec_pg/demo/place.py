@@ -32,6 +32,7 @@ class DemoPlace:
         self.path = directory.expanduser().absolute()
         self.server = self.path / "server"
         self.photos = self.path / "photos"
+        self.photographs = self.path / "photographs"
         self.sheet = self.path / "contact-sheet.html"
         self.script = self.path / "questions.sql"
         self._marker = self.path / MARKER
@@ -91,8 +92,9 @@ class DemoPlace:
                 if (self.server / data_dir.MARKER).is_file():
                     LocalServer(self.server).stop()
                 shutil.rmtree(self.server)
-            if self.photos.is_dir():
-                shutil.rmtree(self.photos)
+            for folder in (self.photos, self.photographs):
+                if folder.is_dir():
+                    shutil.rmtree(folder)
             self.sheet.unlink(missing_ok=True)
             self.script.unlink(missing_ok=True)
 

@@ -114,7 +114,7 @@ def open_collection(connection: Connection, photos: Path) -> Collection:
     return collection
 
 
-def embed_products(
+def embed_waiting(
     server: LocalServer,
     dsn: str,
     connection: Connection,
@@ -123,7 +123,7 @@ def embed_products(
     photos: Path,
     show: Callable[[int, float], None],
 ) -> WorkerStats:
-    """Embed every product that waits.
+    """Embed every row that waits.
 
     Args:
         show: Called with the photos done and the photos per second.

@@ -50,12 +50,19 @@ def _clip(
     )
 
 
-def _timm(name: str, dimensions: int, pixels: int, crop_share: float, facts: ModelFacts) -> ModelDescription:
+def _timm(
+    name: str,
+    dimensions: int,
+    pixels: int,
+    crop_share: float,
+    facts: ModelFacts,
+    preprocessing: Preprocessing = IMAGENET,
+) -> ModelDescription:
     return timm_description(
         name,
         dimensions=dimensions,
         pixels=(pixels, pixels),
-        preprocessing=IMAGENET,
+        preprocessing=preprocessing,
         crop_share=crop_share,
         hub=f"timm/{name}",
         facts=facts,
@@ -228,6 +235,16 @@ CATALOGUE = {
             224,
             0.875,
             ModelFacts("likeness at the least cost; no words", "Apache-2.0", 0.8, 4.0, 4.0, "EfficientNet"),
+        ),
+        _timm(
+            "tf_efficientnet_lite0.in1k",
+            1280,
+            224,
+            0.875,
+            ModelFacts(
+                "likeness without a hub (extra lite); no words", "Apache-2.0", 0.8, 3.4, 3.4, "EfficientNet"
+            ),
+            LAION_L,
         ),
     )
 }

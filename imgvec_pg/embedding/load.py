@@ -5,12 +5,13 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from imgvec_pg.embedding.catalog import describe_model
-from imgvec_pg.embedding.description import TIMM, ModelDescription
+from imgvec_pg.embedding.description import PLUGIN, TIMM, ModelDescription
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.light_embedder import TEST_NAME, LightEmbedder
 from imgvec_pg.embedding.onnx_models.choose import load_by_fastest
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
 from imgvec_pg.embedding.runtime import has_models_extra, require_models_extra
+from imgvec_pg.embedding.torch_models.variants import ModelVariants, PlainVariants
 from imgvec_pg.errors import UsageError
 
 
@@ -56,6 +57,21 @@ def load_embedder(
         _refuse_weights(name, weights)
     file = Path(weights).expanduser() if weights is not None else None
     return load_by_fastest(model, file, device, precision, runtime, may_export=may_export)
+
+
+def load_variants(name: str, *, device: str = "auto") -> ModelVariants:
+    """Load a model with its known wrong variants, in float32: half precision would hide how near two of them are.
+
+    Raises:
+        As load_embedder.
+    """
+    embedder = load_embedder(name, device=device, precision="fp32", runtime="torch")
+    model = describe_model(name)
+    if model.library == PLUGIN:
+        return PlainVariants(embedder)
+    from imgvec_pg.embedding.torch_models.torch_variants import TorchVariants  # torch, only now
+
+    return TorchVariants(embedder, model)
 
 
 def is_loadable(name: str) -> bool:

@@ -9,6 +9,7 @@ from imgvec_pg.embedding.description import PLUGIN, TIMM, ModelDescription
 from imgvec_pg.embedding.hub import HubUnavailableError, cached_file, download_file
 from imgvec_pg.embedding.local_dir import CONFIG_NAME, read_folder_config
 from imgvec_pg.embedding.openclip_names import architecture_config
+from imgvec_pg.embedding.packaged_weights import INSTALL_LITE, LITE, packaged_source, packaged_weights
 from imgvec_pg.embedding.runtime import require_models_extra
 from imgvec_pg.errors import ImgvecError, MissingExtraError, ModelError, WeightsMissingError
 
@@ -23,8 +24,8 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 def find_weights(model: ModelDescription, given: Path | None = None) -> Path:
     """Return the safetensors file of a model.
 
-    Looked for in this order: the file given, the model's own folder, IMGVEC_MODEL_DIR, the hub's cache, the
-    hub.
+    Looked for in this order: the file given, the model's own folder, IMGVEC_MODEL_DIR, an installed package, the hub's cache,
+    the hub.
 
     Raises:
         WeightsMissingError: None of them has it; the message says how to get it.
@@ -37,6 +38,8 @@ def find_weights(model: ModelDescription, given: Path | None = None) -> Path:
     if model.folder is not None:
         return weights_in_folder(model.name, model.folder, FOLDER_WEIGHTS)
     found = find_in_model_directory(model)
+    if found is None:
+        found = packaged_weights(model.name)
     if found is not None:
         return found
     if not model.hub_repository:
@@ -45,9 +48,10 @@ def find_weights(model: ModelDescription, given: Path | None = None) -> Path:
         return Path(download_file(model.hub_repository, model.hub_filename))
     except HubUnavailableError as error:
         raise WeightsMissingError(
-            f"the weights of {model.name} are not on this machine ({error}): on one with a network run "
-            f"'imgvec model fetch {model.name} --to DIR', carry DIR here and set IMGVEC_MODEL_DIR to it; "
-            "or give a file with --weights"
+            f"the weights of {model.name} are not on this machine ({error}): "
+            + (f"{INSTALL_LITE} brings them; or " if model.name == LITE else "")
+            + f"on one with a network run 'imgvec model fetch {model.name} --to DIR', carry DIR here and set IMGVEC_MODEL_DIR to "
+            "it; or give a file with --weights"
         ) from error
 
 
@@ -170,7 +174,7 @@ def where_weights_are(model: ModelDescription) -> str:
     try:
         if model.folder is not None:
             return str(weights_in_folder(model.name, model.folder, weights_names(model)))
-        found = find_in_model_directory(model)
+        found = find_in_model_directory(model) or packaged_source(model.name)
     except ImgvecError as error:
         return str(error)
     if found is not None:

@@ -24,7 +24,8 @@ page AS MATERIALIZED (
     SELECT p.*, e.version AS imgvec_version, e.reference_hash IS DISTINCT FROM p.imgvec_reference_hash AS imgvec_is_moved
     FROM page AS p JOIN imgvec.{embedding_table} AS e ON {e_equals_p}
     WHERE p.imgvec_has_image
-      AND (e.reference_hash <> p.imgvec_reference_hash OR e.content_hash <> p.imgvec_content_hash)
+      -- An empty hash says that nobody knows of what bytes the vector is, as of one that was adopted.
+      AND (e.reference_hash <> p.imgvec_reference_hash OR e.content_hash <> p.imgvec_content_hash AND e.content_hash <> '')
       AND NOT EXISTS (SELECT FROM queued AS q WHERE q.key = p.imgvec_key)
 ), tried_again AS MATERIALIZED (
     SELECT f.key, f.version, f.reference_hash <> p.imgvec_reference_hash AS is_moved

@@ -57,7 +57,7 @@ def test_commands_work(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(commands) == 6
     for block, command in commands:
         arguments = command.replace("product_clip", "product_color").replace("100", "1").split()[1:]
-        # The shop's embeddings carry no hash of their pictures, which --contents finds.
+        # The shop's embeddings are none of a model, which --sample finds.
         expected = (0, 4) if "--contents" in arguments or "--sample" in arguments else (0,)
         with example(block):
             assert run(cli, arguments) in expected, (command, capsys.readouterr().err)

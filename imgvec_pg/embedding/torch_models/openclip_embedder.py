@@ -61,23 +61,23 @@ class OpenClipEmbedder(TorchEmbedder):
         self._tokenizer_folder = model.folder or model_directory_folder(model)
         self._tokenizer: Tokenizer | None = None
         tokenizer = tokenizer_identity(model.name, self._text_config, model.folder)
-        self._network = self.folded(build_network(model, self.weights, self.device, self.precision))
-        preprocessing = self._network.visual.preprocess_cfg
+        self.network = self.folded(build_network(model, self.weights, self.device, self.precision))
+        preprocessing = self.network.visual.preprocess_cfg
         self.fingerprint = fingerprint_model(self.weights_sha256, config, preprocessing, tokenizer)
         self.use_transform(inference_transform(preprocessing))
         self.first_resize = first_resize(preprocessing)
-        self.logit_scale = float(self._network.logit_scale.float().exp())
-        bias = self._network.logit_bias
+        self.logit_scale = float(self.network.logit_scale.float().exp())
+        bias = self.network.logit_bias
         self.logit_bias = None if bias is None else float(bias.float())
 
     def image_encoder(self) -> torch.nn.Module:
         """Return OpenCLIP's image tower."""
-        tower: torch.nn.Module = self._network.visual
+        tower: torch.nn.Module = self.network.visual
         return tower
 
     def encode(self, batch: torch.Tensor) -> torch.Tensor:
         """Return OpenCLIP's image features of a normalised batch."""
-        features: torch.Tensor = self._network.encode_image(batch)
+        features: torch.Tensor = self.network.encode_image(batch)
         return features
 
     def embed_texts(self, texts: Sequence[str]) -> Float32Array:
@@ -94,7 +94,7 @@ class OpenClipEmbedder(TorchEmbedder):
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = list(texts[start : start + TEXTS_AT_ONCE])
             with torch.inference_mode(), device_errors(self.name, len(some), self.device, self.precision):
-                parts.append(self.normalised(self._network.encode_text(tokenizer(some).to(self.device))))
+                parts.append(self.normalised(self.network.encode_text(tokenizer(some).to(self.device))))
         return np.concatenate(parts)
 
     def text_length(self, text: str) -> TextLength:

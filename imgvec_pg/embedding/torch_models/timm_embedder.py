@@ -29,8 +29,8 @@ class TimmEmbedder(TorchEmbedder):
     ) -> None:
         """Load a model; see OpenClipEmbedder."""
         super().__init__(model, weights, device, precision)
-        self._network = self.folded(build_timm_network(model, self.weights).eval())
-        self._network = in_precision(self._network, self.dtype).to(self.device).eval().requires_grad_(False)
+        self.network = self.folded(build_timm_network(model, self.weights).eval())
+        self.network = in_precision(self.network, self.dtype).to(self.device).eval().requires_grad_(False)
         transform = timm_transform(model)
         self.use_transform(transform)
         self.first_resize = shorter_side_resize(transform)
@@ -44,12 +44,12 @@ class TimmEmbedder(TorchEmbedder):
 
     def image_encoder(self) -> torch.nn.Module:
         """Return the network."""
-        network: torch.nn.Module = self._network
+        network: torch.nn.Module = self.network
         return network
 
     def encode(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the pooled features of a normalised batch."""
-        features: torch.Tensor = self._network(batch)
+        features: torch.Tensor = self.network(batch)
         return features
 
 

@@ -28,6 +28,8 @@ class TorchEmbedder(ABC):
     """An image encoder on one device; subclasses build it and say how it encodes."""
 
     fingerprint: str
+    network: Any
+    """OpenCLIP's or timm's own."""
 
     def __init__(self, model: ModelDescription, weights: Path | None, device: str, precision: str) -> None:
         """Choose device and precision, and find and check the weights."""
@@ -49,7 +51,11 @@ class TorchEmbedder(ABC):
     def use_transform(self, transform: Any) -> None:  # noqa: ANN401 - OpenCLIP's or timm's own
         """Prepare pictures by this transform, whose last two steps are done on the device."""
         self._resize, mean, std = split_transform(self.name, transform)
-        self.input = DeviceInput(mean, std, self.device, self.dtype, channels_last=self._is_channels_last)
+        self.input = self.make_input(mean, std)
+
+    def make_input(self, mean: Sequence[float], std: Sequence[float]) -> DeviceInput:
+        """Return what makes batches for this network on its device."""
+        return DeviceInput(mean, std, self.device, self.dtype, channels_last=self._is_channels_last)
 
     def folded(self, network: Any) -> Any:  # noqa: ANN401
         """Return the network with its training branches folded into single convolutions, where it has such.

@@ -138,7 +138,7 @@ def check_sample(
         check.verified.pictures_read += 1
         if isinstance(data, ImageError):
             check.note("unreadable", picture)
-        elif hashlib.sha256(data).digest() != picture.content_hash:
+        elif picture.content_hash and hashlib.sha256(data).digest() != picture.content_hash:
             if not check.reads_all:
                 check.note("changed_bytes", picture)
         elif cosine_similarity(picture, data, embedder, collection) < SAME_FROM_COSINE:

@@ -6,6 +6,8 @@ import click
 import psycopg
 from rich.console import Console
 
+from imgvec_pg.adoption.adopt import Adoption, check_named
+from imgvec_pg.cli.commands.collection.adopt import adopt_column, adopt_options, examine_column
 from imgvec_pg.cli.commands.collection.spec_options import spec_options
 from imgvec_pg.cli.options import dsn_option, lock_timeout_option
 from imgvec_pg.cli.output.progress import count_progress
@@ -23,9 +25,17 @@ from imgvec_pg.text import counted, size
 @click.command()
 @dsn_option
 @spec_options
+@adopt_options
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what it would take.")
 @lock_timeout_option
-def create(spec: CollectionSpec, dsn: str, dry_run: bool, lock_timeout_ms: int) -> None:
+def create(
+    spec: CollectionSpec,
+    dsn: str,
+    adoption: Adoption | None,
+    left_out: Path | None,
+    dry_run: bool,
+    lock_timeout_ms: int,
+) -> None:
     """Create the collection NAME: its embedding table, triggers and search functions.
 
     On a live table: SHARE ROW EXCLUSIVE is taken on the source for a moment (reading goes on, writes wait), and given
@@ -33,26 +43,44 @@ def create(spec: CollectionSpec, dsn: str, dry_run: bool, lock_timeout_ms: int) 
     they are and leaves deletions to triggers and `imgvec collection reconcile`. Then every row is enqueued to be embedded
     by `imgvec backfill`, without locking.
 
+    --adopt takes over vectors that the application has already, once a sample of them, embedded again, has shown that the
+    model made them; the rest is enqueued. Stopped, the same command goes on.
+
     \b
     Example:
       imgvec collection create product_clip --source shop.product --image photo_path \\
           --root /srv/photos --model ViT-B-32/laion2b_s34b_b79k
       imgvec collection create image --library --model demo
+      imgvec collection create item_clip --source public.item --image photo --adopt public.item.embedding --model auto
     """
+    if adoption is None:
+        check_named(spec)
     with connect(dsn, application_name="imgvec collection") as connection:
         require_schema(connection)
+        if adoption is not None:
+            found = examine_column(connection, spec, adoption)
+            if dry_run:
+                click.echo(f"collection {spec.name}: nothing was changed")
+                return
+            adopt_column(connection, found, adoption, left_out, lock_timeout_ms, tell_made, enqueue_rows)
+            return
         if dry_run:
             print_estimate(estimate_collection(connection, spec), spec)
             return
         made = create_collection(connection, spec, lock_timeout_ms=lock_timeout_ms)
-        click.echo(
-            f"collection {made.name}: {made.shown_source} by {made.model_name} ({made.dimensions} dimensions)"
-        )
-        if made.forgets_by_key:
-            click.echo(f"  TRUNCATE and DROP of {made.shown_source} now need CASCADE (--no-fk avoids that)")
-        warn_blind_spots(connection, made)
+        tell_made(connection, made)
         enqueued = enqueue_rows(connection, made)
     click.echo(f"  {counted(enqueued, 'row')} enqueued; embed them with: imgvec backfill {made.name}")
+
+
+def tell_made(connection: Connection, made: Collection) -> None:
+    """Say what was made, and what it means for the source."""
+    click.echo(
+        f"collection {made.name}: {made.shown_source} by {made.model_name} ({made.dimensions} dimensions)"
+    )
+    if made.forgets_by_key:
+        click.echo(f"  TRUNCATE and DROP of {made.shown_source} now need CASCADE (--no-fk avoids that)")
+    warn_blind_spots(connection, made)
 
 
 def enqueue_rows(connection: Connection, made: Collection) -> int:

