@@ -31,7 +31,7 @@ MOST_DISAGREEING = 0.1
 
 
 @dataclass(frozen=True)
-class Proof:
+class ModelProof:
     """Cosines between a file's vectors and what the model makes of the same rows' pictures.
 
     Attributes:
@@ -133,7 +133,7 @@ def prove_model(
     embedder: Embedder,
     rows: Sequence[tuple[Key, Float32Array]],
     root: Path | None = None,
-) -> Proof:
+) -> ModelProof:
     """Embed rows of the source by a model and compare with vectors that are said to be its.
 
     Args:
@@ -153,10 +153,10 @@ def prove_model(
             continue
         unit = check_vectors(np.asarray(vector, dtype=np.float32)[None])
         cosines.append(lowest_cosine(made, unit.halves.astype(np.float32)) if unit.is_good.all() else -1.0)
-    return Proof(tuple(cosines), len(reasons), reasons[0] if reasons else "")
+    return ModelProof(tuple(cosines), len(reasons), reasons[0] if reasons else "")
 
 
-def require_proof(collection: Collection, proof: Proof, report: Callable[[str], None]) -> None:
+def require_proof(collection: Collection, proof: ModelProof, report: Callable[[str], None]) -> None:
     """Refuse vectors that the model does not make.
 
     Raises:
