@@ -194,11 +194,13 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
         return
     present = found.spec()
     changed = differences(present, replace(spec, source=_same_source(connection, present, spec)))
+    is_hnsw = (found.index_method, spec.index_method) == ("hnsw", "hnsw")
     in_place = {
         *ALTERABLE,
-        *(INDEX_OPTIONS if (found.quantization, spec.quantization) == (None, None) else ()),
+        *(INDEX_OPTIONS if (found.quantization, spec.quantization) == (None, None) and is_hnsw else ()),
     }
-    # Of an index over bits, op.replace_hnsw_index would build one over the vectors, which its searches do not read.
+    # Of an index over bits, op.replace_hnsw_index would build one over the vectors, which its searches do not read; of another
+    # method, one of HNSW.
     if refused := {field: pair for field, pair in changed.items() if field not in in_place}:
         raise MigrationError(
             f'collection "{spec.name}" is not as declared: {tell_differences(refused)}; {tell_remedy(spec.name, refused)}'

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.models import F, QuerySet
 
-from imgvec_pg.database.hnsw import MAX_EF_SEARCH
+from imgvec_pg.database.index_methods.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.django.expressions import CosineDistance, QueryVector
 from imgvec_pg.django.query import QueryTarget
@@ -38,12 +38,14 @@ def find_complete(
         return list(queryset._iterable_class(queryset))
     whole = queryset._chain()
     whole.query.clear_limits()
-    backend = _QuerySetBackend(whole, alias, target, has_distance, is_restricted)
     # atomic() commits only where Django is to commit by itself.
     has_transaction = not connections[alias].get_autocommit()
     # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
     with transaction.atomic(using=alias):
         before = begin(alias, target.search.collection)
+        backend = _QuerySetBackend(
+            whole, alias, target, has_distance, is_restricted, has_lists=before.has_lists
+        )
         rows, _ = find(backend, limit, before, is_outlived=has_transaction)
     found = list(rows)
     if has_distance:
@@ -69,7 +71,7 @@ def begin(alias: str, collection: str) -> CollectionStats:
 
 
 def by_index(queryset: QuerySet) -> QuerySet:
-    """Return a queryset of near() whose order the HNSW index can give; it may then be short."""
+    """Return a queryset of near() whose order the index can give; it may then be short."""
     made = queryset._chain()
     made.query.annotations["distance"] = made.query.annotations["distance"].by_index()
     return made
@@ -84,17 +86,18 @@ class _QuerySetBackend:
     target: QueryTarget
     has_distance: bool
     is_restricted: bool
+    has_lists: bool
 
     @property
     def iterative_scan(self) -> str:
         # Without the distance, the rows cannot be put in order afterwards.
         return "relaxed_order" if self.has_distance else "strict_order"
 
-    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
+    def set(self, settings: Mapping[str, str]) -> Mapping[str, str | None]:
         with connections[self.alias].cursor() as cursor:
-            cursor.execute(load_sql("queries/set_for_scan.sql").as_string(None), settings)
-            row: Sequence[str | None] = cursor.fetchone()
-        return row[: len(settings)]
+            values = {"settings": json.dumps(settings)}
+            cursor.execute(load_sql("queries/set_for_scan.sql").as_string(None), values)
+            return {name: was for name, was, _ in cursor.fetchall()}
 
     def expect_rows(self) -> float:
         if not self.is_restricted:
@@ -110,8 +113,8 @@ class _QuerySetBackend:
     def fetch(self, limit: int, candidates: int | None) -> Sequence[Any]:
         if candidates is None:
             ordered = self.queryset.order_by("distance", "pk")
-        elif candidates <= MAX_EF_SEARCH:
-            # Without iterative scans the index gives no more candidates than ef_search.
+        elif candidates <= MAX_EF_SEARCH and not self.has_lists:
+            # Without iterative scans an HNSW index gives no more candidates than ef_search.
             ordered = by_index(self.queryset)
         else:
             ordered = self.queryset.filter(pk__in=self._first(candidates))

@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import InternalTraversal
 
-from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
+from imgvec_pg.database.index_methods.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import vector_text

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
+from imgvec_pg.database.index_methods.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.images.rendering.version import NEWEST
 from imgvec_pg.store.guarded_columns import guarded
@@ -45,6 +45,9 @@ class Collection:
         source_key_types: What the source's key columns are now, where they became wider or narrower than key_types.
         is_partitioned: Whether the source is a partitioned table.
         rendering: Version of the rules by which its pictures are rendered.
+        index_method: The access method that its index is built with: "hnsw" or "ivfflat".
+        lists: Of an IVFFlat index; None for as many as suit the rows at each build.
+        probes: How many of them searches read; None for the root of the lists.
         rendering_from: The version of rows that `imgvec retry --rendering` has not compared yet; None where it is not under way.
         reads_as: The role whose rights the source is read with, None for this session's own.
     """
@@ -80,6 +83,9 @@ class Collection:
     source_key_types: Sequence[str] = ()
     rendering: int = NEWEST
     rendering_from: int | None = None
+    index_method: str = "hnsw"
+    lists: int | None = None
+    probes: int | None = None
 
     def spec(self) -> CollectionSpec:
         """Return what would make this collection again; its source is None where it was dropped."""
@@ -99,6 +105,8 @@ class Collection:
             m=self.m,
             ef_construction=self.ef_construction,
             quantization=self.quantization,
+            index_method=self.index_method,
+            lists=self.lists,
             partitions=self.partitions,
             prompt=self.prompt,
         )

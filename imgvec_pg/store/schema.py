@@ -145,6 +145,9 @@ class CollectionRow(Base):
     rendering_since: Mapped[datetime | None] = mapped_column(TimestampTz)
     rendering_from: Mapped[int | None] = mapped_column(SmallInteger)
     rendering_after: Mapped[Any | None] = mapped_column(JSONB)
+    index_method: Mapped[str] = mapped_column(Text, server_default=text("'hnsw'"))
+    lists: Mapped[int | None] = mapped_column(Integer)
+    probes: Mapped[int | None] = mapped_column(Integer)
 
 
 class UnseenChange(Base):

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
-from imgvec_pg.database.hnsw import HnswParams
+from imgvec_pg.database.index_methods.hnsw import HnswParams
+from imgvec_pg.database.index_methods.ivfflat import check_lists
+from imgvec_pg.database.index_methods.methods import BUILT_HERE
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.errors import UsageError
 from imgvec_pg.images.fetching.url_rules import parse_prefix
@@ -66,6 +68,8 @@ class CollectionSpec:
         foreign_key: Whether a foreign key points to the source, so that TRUNCATE and DROP of it need CASCADE.
         m, ef_construction: Of the HNSW index.
         quantization: "bit" for a binary HNSW index, None for one over the vectors.
+        index_method: "hnsw" or "ivfflat".
+        lists: Of an IVFFlat index, 1 to 32,768; None for as many as suit the rows at each build.
         partitions: Hash partitions of the embedding table, 0 to 1,024; 0 for a plain table.
         prompt: What a text becomes before it is embedded, {} standing for it.
 
@@ -88,6 +92,8 @@ class CollectionSpec:
     m: int = 16
     ef_construction: int = 64
     quantization: str | None = None
+    index_method: str = "hnsw"
+    lists: int | None = None
     partitions: int = 0
     prompt: str = "{}"
 
@@ -225,6 +231,23 @@ def check_quantization(quantization: str | None) -> None:
         raise UsageError(f"quantization is {quantization!r}; expected {' or '.join(QUANTIZATIONS)}, or None")
 
 
+def check_index_method(method: str, lists: int | None, quantization: str | None) -> None:
+    """Refuse a method that is not built here, or options of another one.
+
+    Raises:
+        UsageError: Neither "hnsw" nor "ivfflat"; lists without "ivfflat"; bits with it.
+    """
+    if method not in BUILT_HERE:
+        raise UsageError(f"the index method is {method!r}; expected {' or '.join(BUILT_HERE)}")
+    check_lists(lists)
+    if method != "ivfflat" and lists is not None:
+        raise UsageError(f"lists are of the index method ivfflat, this is {method}; leave them out")
+    if method == "ivfflat" and quantization is not None:
+        raise UsageError(
+            f"the quantization {quantization} is of the index method hnsw, this is {method}; expected none"
+        )
+
+
 def check_partitions(partitions: int) -> None:
     """Refuse a number of partitions that PostgreSQL would not handle well.
 
@@ -242,6 +265,7 @@ CHECKS: dict[tuple[str, ...], Callable[..., object]] = {
     ("url_prefixes",): check_url_prefixes,
     ("m", "ef_construction"): HnswParams,
     ("quantization",): check_quantization,
+    ("index_method", "lists", "quantization"): check_index_method,
     ("partitions",): check_partitions,
 }
 """What is checked of a spec's values without a database: fields, and a function of them that raises UsageError."""
@@ -289,6 +313,8 @@ TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
     "foreign_key": (lambda value: isinstance(value, bool), "True or False"),
     "m": (is_number, "a whole number"),
     "ef_construction": (is_number, "a whole number"),
+    "index_method": (lambda value: isinstance(value, str), "text"),
+    "lists": (lambda value: value is None or is_number(value), "a whole number"),
     "partitions": (is_number, "a whole number"),
     "prompt": (lambda value: isinstance(value, str), "text"),
 }

@@ -7,7 +7,9 @@ SELECT c.id, c.name, m.id AS model_id, m.name AS model_name, m.dimensions, m.has
        c.has_foreign_key, c.m, c.ef_construction, c.ef_search, c.quantization, c.prompt,
        c.listed_at IS NOT NULL AS is_listed, c.url_prefixes,
        -- By way of jsonb: a schema that is not migrated yet has no such columns, and is searched all the same.
-       coalesce((to_jsonb(c) ->> 'rendering')::smallint, 1) AS rendering, (to_jsonb(c) ->> 'rendering_from')::smallint AS rendering_from, coalesce(r.relkind = 'p', false) AS is_partitioned,
+       coalesce((to_jsonb(c) ->> 'rendering')::smallint, 1) AS rendering, (to_jsonb(c) ->> 'rendering_from')::smallint AS rendering_from,
+       coalesce(to_jsonb(c) ->> 'index_method', 'hnsw') AS index_method, (to_jsonb(c) ->> 'lists')::integer AS lists,
+       (to_jsonb(c) ->> 'probes')::integer AS probes, coalesce(r.relkind = 'p', false) AS is_partitioned,
        -- Whose rights a superuser reads a view with: what it calls is its owner's.
        (SELECT o.rolname::text FROM pg_catalog.pg_roles AS o
         WHERE o.oid = r.relowner AND r.relkind = 'v' AND NOT o.rolsuper AND o.rolname <> current_user

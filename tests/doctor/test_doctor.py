@@ -187,7 +187,7 @@ def test_a_view_is_a_blind_spot(connection: Connection, shop: Collection) -> Non
 
 def test_what_is_estimated_is_not_said_to_be_counted(connection: Connection, shop: Collection) -> None:
     connection.execute("ANALYZE")
-    assert "(about 8 embeddings)" in found(connection, "no HNSW index yet").met
+    assert "(about 8 embeddings)" in found(connection, "no index yet").met
 
 
 def test_a_subscription_is_a_blind_spot(connection: Connection, shop: Collection) -> None:

@@ -47,8 +47,12 @@ def measuring_options(command: Command) -> Command:
 )
 @click.option("--sample", type=int, default=200, show_default=True, help="Rows used as queries.", metavar="N")
 @click.option(
-    "--ef-search", "ef_search", metavar="A,B", help="Settings to measure  [default: from k to 1000]"
+    "--ef-search",
+    "ef_search",
+    metavar="A,B",
+    help="Settings of an HNSW index to measure  [default: from k to 1000]",
 )
+@click.option("--probes", metavar="A,B", help="The same of an IVFFlat index  [default: from 1 to all lists]")
 @measuring_options
 @json_option
 @dsn_option
@@ -58,6 +62,7 @@ def recall(
     ask_matching: bool,
     sample: int,
     ef_search: str | None,
+    probes: str | None,
     k: int,
     seed: int,
     max_seconds: float,
@@ -84,27 +89,30 @@ def recall(
         seed=seed,
         max_seconds=max_seconds,
         ef_searches=parse_settings(ef_search),
+        probes=parse_settings(probes),
     )
     with connect(dsn, application_name="imgvec recall") as connection:
         require_schema(connection)
         meter = RecallMeter(connection, get_collection(connection, name), options)
         meter.check()
         exact = meter.ask_exactly()
-        in_use = meter.ef_search_in_use()
+        in_use = meter.value_in_use()
+        is_asked = ef_search is not None or probes is not None
         settings: list[Setting] = []
-        for step in sorted({*meter.ladder(), in_use} if ef_search is None else meter.ladder()):
+        for step in meter.ladder() if is_asked else sorted({*meter.ladder(), in_use}):
             setting = meter.measure(exact, step)
             if setting is None:
                 click.echo(
-                    f"the time is over; from ef_search {step} on nothing was measured: give more with --max-seconds",
+                    f"the time is over; from {meter.method.tuned} {step} on nothing was measured: give more with --max-seconds",
                     err=True,
                 )
                 break
             settings.append(setting)
     if as_json:
-        echo_json({**as_object(exact, settings, options), "ef_search_in_use": in_use})
+        in_use_now = {} if meter.method.tuned is None else {f"{meter.method.tuned}_in_use": in_use}
+        echo_json({**as_object(meter, exact, settings), **in_use_now})
         return
-    print_settings(name, exact, settings, options, in_use)
+    print_settings(meter, exact, settings, in_use)
 
 
 def parse_settings(text: str | None) -> list[int] | None:
@@ -123,9 +131,13 @@ def parse_settings(text: str | None) -> list[int] | None:
         ) from error
 
 
-def as_object(exact: Exact, settings: list[Setting], options: RecallOptions) -> dict[str, object]:
+def as_object(meter: RecallMeter, exact: Exact, settings: list[Setting]) -> dict[str, object]:
     """Return what was measured as JSON has it."""
+    options, measured = meter.options, [asdict(setting) for setting in settings]
+    for setting in measured:
+        setting[meter.method.tuned or "setting"] = setting.pop("value")
     return {
+        "method": meter.method.label,
         "k": options.k,
         "where": options.where,
         "asked_with": "matching rows" if options.ask_matching else "any rows",
@@ -135,21 +147,19 @@ def as_object(exact: Exact, settings: list[Setting], options: RecallOptions) -> 
         "confidence": 0.95,
         "exact_p50_ms": None if math.isnan(exact.p50_ms) else exact.p50_ms,
         "exact_p95_ms": None if math.isnan(exact.p95_ms) else exact.p95_ms,
-        "settings": [asdict(setting) for setting in settings],
+        "settings": measured,
     }
 
 
-def print_settings(
-    name: str, exact: Exact, settings: list[Setting], options: RecallOptions, in_use: int
-) -> None:
+def print_settings(meter: RecallMeter, exact: Exact, settings: list[Setting], in_use: int) -> None:
     """Print a table of settings, that in use marked."""
+    options = meter.options
     condition = "" if options.where is None else f", neighbours where {options.where}"
     asked = f"{len(exact.questions)} {'matching ' if options.ask_matching else ''}rows"
-    click.echo(
-        f"{name}: {asked} as queries{condition}; exact search takes {exact.p50_ms:.1f} ms (p95 {exact.p95_ms:.1f})"
-    )
+    times = f"{exact.p50_ms:.1f} ms (p95 {exact.p95_ms:.1f})"
+    click.echo(f"{meter.collection.name}: {asked} as queries{condition}; exact search takes {times}")
     header = (
-        "ef_search",
+        meter.method.tuned or f"{meter.method.label}, the session's settings",
         "strategy",
         f"recall@{options.k}",
         "95 % from",
@@ -170,11 +180,11 @@ def row_of(setting: Setting, in_use: int) -> list[object]:
     """Return one line of the table."""
     bounds = (setting.recall, setting.low, setting.high)
     return [
-        setting.ef_search,
+        setting.value or "",
         setting.strategy,
         *("" if bound is None else f"{bound:.4f}" for bound in bounds),
         f"{setting.p50_ms:.2f}",
         f"{setting.p95_ms:.2f}",
         setting.short if setting.strategy == "index" else "",
-        "in use" if setting.ef_search == in_use else "",
+        "in use" if setting.value == in_use else "",
     ]

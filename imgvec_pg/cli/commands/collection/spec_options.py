@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from imgvec_pg.database.index_methods.methods import BUILT_HERE
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.spec import MAX_PARTITIONS, QUANTIZATIONS, CollectionSpec
 
@@ -76,6 +77,17 @@ OPTIONS = (
         "quantization",
         type=click.Choice(QUANTIZATIONS),
         help="bit: index one bit a dimension and rank the finds again by the full vectors, for collections beyond memory.",
+    ),
+    click.option(
+        "--method",
+        "index_method",
+        type=click.Choice(list(BUILT_HERE)),
+        default="hnsw",
+        show_default=True,
+        help="How the index is built.",
+    ),
+    click.option(
+        "--lists", type=int, help="IVFFlat: lists  [default: as many as suit the rows at each build]"
     ),
     click.option(
         "--partitions",
