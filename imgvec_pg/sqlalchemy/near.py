@@ -158,6 +158,8 @@ def _scan_goes_on(k: int | None) -> sa.ColumnElement[bool]:
         present = sa.cast(sa.func.current_setting("hnsw.ef_search", True), sa.Integer)
         wanted = sa.func.greatest(present, min(k + 1, MAX_EF_SEARCH))
         settings = settings + set_to("hnsw.ef_search", sa.cast(wanted, sa.Text), True)
+    # An IVFFlat index goes on in relaxed order only: the rows of the next lists come after those of the nearest.
+    settings = settings + set_to("ivfflat.iterative_scan", "relaxed_order", True)
     return sa.select(settings).scalar_subquery().is_not(None)
 
 

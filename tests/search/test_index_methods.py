@@ -18,6 +18,7 @@ from vectorstore import make_items, vectors
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.doctor.query_checks import advise
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.index.ddl import index_states
@@ -333,3 +334,17 @@ def test_doctor_says_that_the_lists_are_outgrown(connection: Connection, imgvec:
     connection.execute("ANALYZE shop.item; ANALYZE imgvec.item_test_embedding")
     _, out, _ = imgvec("doctor")
     assert "were found among 1,000 rows, there are about 3,000 now" in out
+
+
+def test_doctor_computes_what_a_scan_of_lists_gives(listed: Connection) -> None:
+    near = f"SELECT id FROM imgvec.near_item_test('{query()}') ORDER BY distance LIMIT 500"
+    with listed.transaction(force_rollback=True):
+        listed.execute("SET LOCAL ivfflat.probes = 1")
+        told = [finding.met for finding in advise(listed, near)]
+        assert any("ends after some 100, of 1 of 80 lists" in met for met in told), told
+        assert len(listed.execute(near).fetchall()) < 500  # type: ignore[arg-type]
+    listed.execute("SET ivfflat.iterative_scan = relaxed_order")
+    told = [finding.met for finding in advise(listed, near)]
+    assert told == ["reads the IVFFlat index in order of distance"]
+    assert len(listed.execute(near).fetchall()) == 500  # type: ignore[arg-type]
+    listed.execute("RESET ivfflat.iterative_scan")
