@@ -1,9 +1,10 @@
-"""HNSW and IVFFlat side by side: build time and memory, size, recall@10 and latency by setting, insertion, and search_* under filters.
+"""HNSW and IVFFlat side by side: build time, size, recall@10 and latency by setting, insertion, and search_* under filters.
 
 Run: python benchmarks/index_methods.py [--rows 100000] [--queries 200] [--json FILE]. The table printed is kept in
-benchmarks/results/index_methods.txt. Data: benchmarks/generator.py, and as many vectors without clusters ("even"), to which lists
-fit least; queries are held out; truth is the exact order in SQL. Churn: a tenth of the rows is written after the build, from another
-part of the space, and recall is measured again. Exit code 1 when search_* is short, or compares all rows without a filter.
+benchmarks/results/index_methods.txt. Data: benchmarks/generator.py, and as many vectors without clusters ("even"), to which
+lists fit least; queries are held out; truth is the exact order in SQL. Churn: a tenth of the rows is written after the build,
+half of it from another part of the space, and recall is measured again. Exit code 1 when search_* is short, or compares all rows
+without a filter.
 """
 
 import argparse
@@ -90,7 +91,8 @@ def measure(dsn: str, stored: Vectors, queries: Vectors) -> dict[str, Any]:
         request = CollectionSpec("item", "item", ["picture"], "generated", DIMENSIONS, False)
         collection = create_collection(connection, request)
         copy_embeddings(connection, collection, stored[:first])
-        connection.execute("VACUUM ANALYZE imgvec.item_embedding; ANALYZE item")
+        connection.execute("VACUUM ANALYZE imgvec.item_embedding")
+        connection.execute("ANALYZE item")
         questions = [HalfVector(query) for query in queries]
         truth, exact_ms = ask(connection, EXACT, questions)
         print(f"exact search, no index, {first:,} rows: {shown(exact_ms)}", flush=True)
@@ -150,7 +152,8 @@ def measure_method(
         short = sum(len(answer) < len(wanted) for answer, wanted in zip(found, true, strict=True))
         filtered[share] = {"recall": recall(found, true), "ms": milliseconds, "short": short, "way": ways}
         print(
-            f"  search_* {share:>6}: recall@10 {filtered[share]['recall']:.4f}  {shown(milliseconds)}  {short} short, {(ways or ('?',))[0]}",
+            f"  search_* {share:>6}: recall@10 {filtered[share]['recall']:.4f}  {shown(milliseconds)}  {short} short, "
+            f"{(ways or ('?',))[0]}",
             flush=True,
         )
         if short or (share == "all" and ways != ("index",)):
