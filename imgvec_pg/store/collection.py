@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from imgvec_pg.database.index_methods.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.images.rendering.version import NEWEST
 from imgvec_pg.store.guarded_columns import guarded
@@ -117,11 +116,6 @@ class Collection:
         return f"{self.name}_embedding"
 
     @property
-    def index_name(self) -> str:
-        """Name of the HNSW index."""
-        return f"{self.name}_embedding_hnsw"
-
-    @property
     def source(self) -> sql.Identifier:
         """The source relation, quoted with its schema.
 
@@ -220,7 +214,6 @@ class Collection:
             "delete_trigger": f"imgvec_{name}_delete",
             "truncate_trigger": f"imgvec_{name}_truncate",
             "embedding_table": self.embedding_table,
-            "index_name": self.index_name,
             "content_index": f"{self.embedding_table}_content_hash",
             "constraint_name": f"{name}_embedding_source_fkey",
             "key_type": f"{name}_key",
@@ -238,8 +231,6 @@ class Collection:
             "m": sql.Literal(self.m),
             "ef_construction": sql.Literal(self.ef_construction),
             "overfetch": sql.Literal(BIT_OVERFETCH),
-            "max_ef_search": sql.Literal(MAX_EF_SEARCH),
-            "max_candidates": sql.Literal(MAX_CANDIDATES),
         }
 
     def _has_image(self, row: str) -> sql.Composed:

@@ -6,8 +6,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 from imgvec_pg.database.index_methods.hnsw import HnswParams
-from imgvec_pg.database.index_methods.ivfflat import check_lists
-from imgvec_pg.database.index_methods.methods import BUILT_HERE
+from imgvec_pg.database.index_methods.methods import check_index_method, check_quantization
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.errors import UsageError
 from imgvec_pg.images.fetching.url_rules import parse_prefix
@@ -20,7 +19,6 @@ MAX_PROMPT_BYTES = 500
 MAX_DIMENSIONS = 4000
 """pgvector src/hnsw.h: HNSW_MAX_DIM 2000 floats, twice that in halfvec."""
 MAX_PARTITIONS = 1024
-QUANTIZATIONS = ("bit",)
 
 
 class KeyTypes(Mapping[str, str | None]):
@@ -219,33 +217,6 @@ def check_url_prefixes(prefixes: str | Sequence[str]) -> None:
                 f"{prefix!r} is no beginning of URLs; expected texts such as https://images.example.com"
             )
         parse_prefix(prefix)
-
-
-def check_quantization(quantization: str | None) -> None:
-    """Refuse an unknown kind of index.
-
-    Raises:
-        UsageError: Neither "bit" nor None.
-    """
-    if quantization is not None and quantization not in QUANTIZATIONS:
-        raise UsageError(f"quantization is {quantization!r}; expected {' or '.join(QUANTIZATIONS)}, or None")
-
-
-def check_index_method(method: str, lists: int | None, quantization: str | None) -> None:
-    """Refuse a method that is not built here, or options of another one.
-
-    Raises:
-        UsageError: Neither "hnsw" nor "ivfflat"; lists without "ivfflat"; bits with it.
-    """
-    if method not in BUILT_HERE:
-        raise UsageError(f"the index method is {method!r}; expected {' or '.join(BUILT_HERE)}")
-    check_lists(lists)
-    if method != "ivfflat" and lists is not None:
-        raise UsageError(f"lists are of the index method ivfflat, this is {method}; leave them out")
-    if method == "ivfflat" and quantization is not None:
-        raise UsageError(
-            f"the quantization {quantization} is of the index method hnsw, this is {method}; expected none"
-        )
 
 
 def check_partitions(partitions: int) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from imgvec_pg.embedding.remote.answers import told_by
-from imgvec_pg.embedding.remote.connection import Answer, NotServedError, ServerConnection
+from imgvec_pg.embedding.remote.connection import NotServedError, Reply, ServerConnection
 from imgvec_pg.errors import ModelAwayError, ModelError
 from imgvec_pg.settings import embedder_key, whole_number
 
@@ -91,7 +91,7 @@ class Client:
             time.sleep(pause)
         raise self._refusal(answer)
 
-    def _post(self, path: str, body: bytes) -> Answer:
+    def _post(self, path: str, body: bytes) -> Reply:
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -101,7 +101,7 @@ class Client:
         finally:
             self._idle.append(connection)
 
-    def _refusal(self, answer: Answer) -> ModelError:
+    def _refusal(self, answer: Reply) -> ModelError:
         said = told_by(answer.body)
         if key := embedder_key():
             said = said.replace(key, "***")

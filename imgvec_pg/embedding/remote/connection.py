@@ -26,7 +26,7 @@ class NotServedError(ModelAnswerError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """What a server said."""
 
     status: int
@@ -49,7 +49,7 @@ class ServerConnection:
         self.shown = f"{self.scheme}://{parts.netloc}{self.path}"
         self._open: http.client.HTTPConnection | None = None
 
-    def post(self, path: str, body: bytes, seconds: float) -> Answer:
+    def post(self, path: str, body: bytes, seconds: float) -> Reply:
         """Send a JSON body and return the answer, once more on a new connection where a kept one was closed meanwhile.
 
         Raises:
@@ -95,7 +95,7 @@ class ServerConnection:
             f"the server {self.shown} cannot be reached ({' '.join(str(reason).split())[:80]})"
         )
 
-    def _post(self, path: str, body: bytes, deadline: float) -> Answer:
+    def _post(self, path: str, body: bytes, deadline: float) -> Reply:
         if self._open is None:
             self._open = self._connect(deadline)
         connection = self._open
@@ -124,7 +124,7 @@ class ServerConnection:
                 raise http.client.IncompleteRead(b"", response.length)
         if response.will_close:
             self.close()
-        return Answer(
+        return Reply(
             response.status, {name.lower(): value for name, value in response.headers.items()}, bytes(data)
         )
 

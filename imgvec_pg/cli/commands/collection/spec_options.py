@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from imgvec_pg.database.index_methods.methods import BUILT_HERE
+from imgvec_pg.database.index_methods.methods import BUILT_HERE, QUANTIZATIONS
 from imgvec_pg.errors import UsageError
-from imgvec_pg.store.spec import MAX_PARTITIONS, QUANTIZATIONS, CollectionSpec
+from imgvec_pg.store.spec import MAX_PARTITIONS, CollectionSpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -15,7 +15,7 @@ from imgvec_pg.cli.output.messages import complain
 from imgvec_pg.cli.output.progress import index_progress
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.database.index_methods.hnsw import HnswParams
-from imgvec_pg.database.index_methods.methods import BUILT_HERE
+from imgvec_pg.database.index_methods.methods import BUILT_HERE, check_index_method
 from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import BuildOptions, plan_build
@@ -23,7 +23,6 @@ from imgvec_pg.store.index.content_index import build_content_index
 from imgvec_pg.store.index.ddl import has_valid_index, index_states
 from imgvec_pg.store.index.swap import drop_index, leftovers, replace_index, tidy
 from imgvec_pg.store.registry import get_collection
-from imgvec_pg.store.spec import check_index_method
 from imgvec_pg.text import counted
 
 QUANTIZATIONS = {"none": None, "bit": "bit"}
