@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.index_methods.ivfflat import default_probes
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.server_checks import ServerFacts
@@ -64,7 +65,7 @@ def check_index(
         yield Finding("info", name, f"no index yet (about {rows:,} embeddings); the first backfill builds it")
     else:
         yield Finding("ok", name, f"the {states[-1].label} index is valid ({size(index_bytes(states))})")
-        yield from _check_lists(name, states, rows)
+        yield from _check_lists(connection, collection, states, rows)
     needed, _, _ = needed_bytes(collection, rows, rows)
     if needed > max(server.maintenance_work_mem, RAISED_BYTES):
         yield Finding(
@@ -76,8 +77,22 @@ def check_index(
         )
 
 
-def _check_lists(name: str, states: list[IndexState], rows: int) -> Iterator[Finding]:
-    """Check that an IVFFlat index was built of about the rows that there are: its centres stay as they were then."""
+def _check_lists(
+    connection: Connection, collection: Collection, states: list[IndexState], rows: int
+) -> Iterator[Finding]:
+    """Check that near_* read as many lists of an IVFFlat index as search_* do, and that it was built of about these rows."""
+    name, lists = collection.name, states[-1].lists
+    if lists is None:
+        return
+    probes = connection.execute(load_sql("queries/session_probes.sql")).fetchone()
+    read, wanted = probes[0] if probes else 1, collection.probes or default_probes(lists)
+    if read < wanted:
+        yield Finding(
+            "warning",
+            name,
+            f"near_* read {read} of {lists} lists (ivfflat.probes), where search_* read {wanted}: they find fewer of the nearest",
+            f"ALTER DATABASE {connection.info.dbname} SET ivfflat.probes = {wanted}, for new sessions; imgvec index tune {name}",
+        )
     built = sum(state.built[0] for state in states if state.lists is not None and state.built is not None)
     if built and rows > OUTGROWN * built:
         yield Finding(

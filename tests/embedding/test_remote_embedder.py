@@ -306,6 +306,7 @@ def test_the_server_may_be_elsewhere_from_here(server: FaultyServer, monkeypatch
 def test_large_pictures_are_shrunk_and_small_ones_are_sent_as_they_are(server: FaultyServer) -> None:
     remote = RemoteEmbedder(server.name)
     assert embedserver.picture(remote.prepare_image(Image.new("RGB", (3000, 1500)))).size == (1536, 768)
+    assert embedserver.picture(remote.prepare_image(Image.new("RGB", (9000, 900)))).size == (4096, 410)
     assert embedserver.picture(remote.prepare_image(Image.new("RGB", (640, 480)))).size == (640, 480)
 
 

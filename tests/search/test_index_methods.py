@@ -325,6 +325,11 @@ def test_doctor_says_that_the_lists_are_outgrown(connection: Connection, imgvec:
     assert imgvec("index", "create", "item_test")[0] == 0
     _, out, _ = imgvec("doctor")
     assert "the IVFFlat index is valid" in out and "were found among" not in out
+    assert "near_* read 1 of 10 lists (ivfflat.probes), where search_* read 4" in out
+    connection.execute(
+        sql.SQL("ALTER DATABASE {} SET ivfflat.probes = 4").format(sql.Identifier(connection.info.dbname))
+    )
+    assert "where search_* read" not in imgvec("doctor")[1]
     connection.execute("INSERT INTO shop.item SELECT i, 'x', i FROM generate_series(1001, 3000) AS i")
     connection.execute(
         "INSERT INTO imgvec.item_test_embedding (id, embedding, version, content_hash, precision)"

@@ -17,8 +17,8 @@ from imgvec_pg.embedding.remote.model_name import RemoteName, parse_remote
 from imgvec_pg.errors import ModelAnswerError, ModelAwayError
 from imgvec_pg.settings import embedder_url
 
-SHORTER_SIDE = 768
-"""Pixels that a picture's shorter side is sent with at most; models that take more are few, and each pixel travels as PNG."""
+SHORTER_SIDE, LONGER_SIDE = 768, 4096
+"""Pixels that a picture's sides are sent with at most; models that take more are few, and each pixel travels as PNG."""
 MAX_REQUEST_BYTES = 8 << 20
 TEXTS_PER_REQUEST = 64
 CHECK_PICTURES, CHECK_SECONDS = 64, 30.0
@@ -52,9 +52,9 @@ class RemoteEmbedder:
 
     def prepare_image(self, image: Image) -> str:
         """Shrink a large picture and return it as a data URL."""
-        shorter = min(image.size)
-        if shorter > SHORTER_SIDE:
-            size = [max(1, round(side * SHORTER_SIDE / shorter)) for side in image.size]
+        share = min(SHORTER_SIDE / min(image.size), LONGER_SIDE / max(image.size))
+        if share < 1:
+            size = [max(1, round(side * share)) for side in image.size]
             image = image.resize((size[0], size[1]), Resampling.LANCZOS, reducing_gap=3.0)
         return data_url(image)
 
@@ -172,5 +172,12 @@ def fingerprint_of(name: RemoteName, dimensions: int) -> str:
 
     Of the weights nothing is known; golden vectors and the known picture tell when they change.
     """
-    parts = ("remote 1", name.model, name.query, name.document, str(SHORTER_SIDE), str(dimensions))
+    parts = (
+        "remote 1",
+        name.model,
+        name.query,
+        name.document,
+        f"{SHORTER_SIDE} {LONGER_SIDE}",
+        str(dimensions),
+    )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
