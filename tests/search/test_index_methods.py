@@ -206,14 +206,14 @@ def test_commands_of_an_index_that_is_ivfflat(connection: Connection, imgvec: Im
     assert (collection.index_method, collection.lists) == ("ivfflat", None)
     code, out, err = imgvec("index", "create", "item_test")
     assert code == 1 and "has a valid IVFFlat index" in err
-    code, out, err = imgvec("index", "rebuild", "item_test", "--lists", "40")
+    code, out, err = imgvec("index", "rebuild", "item_test", "--lists", "200")
     assert code == 0 and "dropped item_test_embedding_old" in out, err
     code, out, err = imgvec("index", "show", "item_test")
-    assert "item_test_embedding_ivfflat (IVFFlat, lists 40" in out and "probes       7, the root" in out
+    assert "item_test_embedding_ivfflat (IVFFlat, lists 200" in out and "probes       15, the root" in out
     code, out, err = imgvec("recall", "item_test", "--json", "--sample", "50")
     measured = json.loads(out)
-    assert measured["method"] == "IVFFlat" and measured["probes_in_use"] == 7
-    assert [setting["probes"] for setting in measured["settings"]] == [1, 2, 4, 7, 8, 16, 32, 40]
+    assert measured["method"] == "IVFFlat" and measured["probes_in_use"] == 15
+    assert [setting["probes"] for setting in measured["settings"]] == [1, 2, 4, 8, 15, 16, 32, 64, 128, 200]
     recalls = [setting["recall"] for setting in measured["settings"]]
     assert recalls == sorted(recalls) and recalls[-1] > 0.99 > recalls[0]
     assert {setting["strategy"] for setting in measured["settings"]} == {"index"}
