@@ -162,7 +162,7 @@ def test_an_invalid_index_is_an_error(connection: Connection, shop: Collection) 
     build_index(connection, shop)
     connection.execute(
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass",
-        [f"imgvec.{shop.index_name}"],
+        [f"imgvec.{shop.embedding_table}_hnsw"],
     )
     finding = found(connection, "INVALID")
     assert (finding.level, finding.next_step) == ("error", f"imgvec backfill {NAME}")
