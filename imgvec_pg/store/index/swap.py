@@ -1,4 +1,4 @@
-"""Replace an HNSW index online: build the new one concurrently, then swap the names."""
+"""Replace an index online: build the new one concurrently, then swap the names."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -68,7 +68,13 @@ def replace_index(
     plan = plan_build(connection, wanted, options)
     announce(plan)
     run_build(
-        connection, wanted, plan, again=again, workers=options.workers, ending="next", progress=progress
+        connection,
+        plan.define(wanted),
+        plan,
+        again=again,
+        workers=options.workers,
+        ending="next",
+        progress=progress,
     )
     swap(connection, wanted)
     dropped += drop_indexes(connection, index_states(connection, wanted, "old"))
@@ -84,14 +90,16 @@ def swap(connection: Connection, wanted: Collection) -> None:
     """Rename the complete new index to the name of the present one, and note how it is made."""
     schema = vector_schema(connection)
     with lock_timeout(connection, TIDY_MS), pinned_search_path(connection):
-        rename_indexes(connection, index_states(connection, wanted), "old")
-        rename_indexes(connection, index_states(connection, wanted, "next"), "hnsw")
+        rename_indexes(connection, wanted, index_states(connection, wanted), "old")
+        rename_indexes(connection, wanted, index_states(connection, wanted, "next"), "current")
         connection.execute(
             load_sql("queries/define_index.sql"),
             {
                 "m": wanted.m,
                 "ef_construction": wanted.ef_construction,
                 "quantization": wanted.quantization,
+                "index_method": wanted.index_method,
+                "lists": wanted.lists,
                 "collection_id": wanted.id,
             },
         )
@@ -120,10 +128,10 @@ def drop_index(connection: Connection, collection: Collection, *, lock_timeout_m
         DatabaseError: The role may not, or a lock was not had in time.
     """
     refuse_while_building(connection, collection)
-    endings: tuple[Ending, ...] = ("hnsw", *TEMPORARY)
+    endings: tuple[Ending, ...] = ("current", *TEMPORARY)
     states = [state for ending in endings for state in index_states(connection, collection, ending)]
     if not any(state.index_name for state in states):
-        raise CollectionError(f"collection {collection.name} has no HNSW index; nothing was dropped")
+        raise CollectionError(f"collection {collection.name} has no index; nothing was dropped")
     try:
         dropped = drop_indexes(connection, states, lock_timeout_ms=lock_timeout_ms)
         if collection.by_picture:
