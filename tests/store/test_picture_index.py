@@ -20,6 +20,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.index.ddl import has_valid_index
+from imgvec_pg.store.index.swap import leftovers, tidy
 from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.integrity.rename import rename_collection
 from imgvec_pg.store.key_change import look_up_changes
@@ -431,3 +432,19 @@ def test_an_index_of_lists_is_over_the_rows_and_one_of_hnsw_over_the_pictures_ag
     assert state(connection) == (True, "hnsw", None, "ready")
     check_against_exact(connection, range(0, 600, 101))
     capsys.readouterr()
+
+
+def test_an_index_that_somebody_made_over_the_rows_is_not_taken_for_a_leftover(
+    connection: Connection, copies: Collection
+) -> None:
+    options = "USING ivfflat (embedding halfvec_cosine_ops) WITH (lists = 6)"
+    connection.execute(f"CREATE INDEX mine ON imgvec.photo_test_embedding {options}".encode())
+    assert leftovers(connection, copies) == []
+    assert tidy(connection, copies) == []
+    assert rows(connection, "SELECT to_regclass('imgvec.mine')::text") == [("imgvec.mine",)]
+    assert state(connection) == (True, "hnsw", None, "ready")
+    # What a killed rebuild leaves is.
+    connection.execute("ALTER INDEX imgvec.mine RENAME TO photo_test_embedding_ivfflat")
+    assert leftovers(connection, copies) == ["photo_test_embedding_ivfflat"]
+    assert tidy(connection, copies) == []
+    assert rows(connection, "SELECT to_regclass('imgvec.photo_test_embedding_ivfflat')") == [(None,)]

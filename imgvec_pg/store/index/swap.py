@@ -18,7 +18,14 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import BuildOptions, BuildPlan, Progress, plan_build, run_build
-from imgvec_pg.store.index.ddl import Ending, drop_indexes, index_states, rename_indexes, running_build
+from imgvec_pg.store.index.ddl import (
+    Ending,
+    IndexState,
+    drop_indexes,
+    index_states,
+    rename_indexes,
+    running_build,
+)
 from imgvec_pg.store.pictures.picture_table import (
     adopt_shape,
     drop_pictures,
@@ -159,9 +166,15 @@ def leftovers(connection: Connection, collection: Collection) -> list[str]:
     ]
     unused = not collection.by_picture and has_pictures(connection, collection)
     if collection.by_picture:
-        rows = index_states(connection, replace(collection, by_picture=False))
+        rows = own_indexes_of_rows(connection, collection)
         names += [state.index_name for state in rows if state.index_name is not None]
     return [*names, *([collection.picture_table] if unused else [])]
+
+
+def own_indexes_of_rows(connection: Connection, collection: Collection) -> list[IndexState]:
+    """Return the states of the indexes over rows that have imgvec's names; others somebody made for purposes of their own."""
+    states = index_states(connection, replace(collection, by_picture=False))
+    return [state for state in states if state.index_name == f"{state.table_name}_{state.method}"]
 
 
 def tidy(connection: Connection, collection: Collection, *, keep_complete: bool = False) -> list[str]:
@@ -182,8 +195,8 @@ def tidy(connection: Connection, collection: Collection, *, keep_complete: bool 
             drop_indexes(connection, index_states(connection, collection, ending), lock_timeout_ms=TIDY_MS)
         collection = get_collection(connection, collection.name)
         if collection.by_picture:
-            rows = replace(collection, by_picture=False)
-            drop_indexes(connection, index_states(connection, rows), lock_timeout_ms=TIDY_MS)
+            rows = own_indexes_of_rows(connection, collection)
+            drop_indexes(connection, rows, lock_timeout_ms=TIDY_MS)
         elif not keep_complete and has_pictures(connection, collection):
             drop_pictures(connection, collection, lock_timeout_ms=TIDY_MS)
     return leftovers(connection, collection)
