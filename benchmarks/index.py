@@ -23,7 +23,7 @@ from psycopg.errors import Diagnostic
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.hnsw import graph_bytes
+from imgvec_pg.database.index_methods.hnsw import graph_bytes
 from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.store.collection import Collection

@@ -76,6 +76,14 @@ class DeviceMemoryError(ModelError):
     """The device has no memory for even one image: no image is to blame, and another time there may be."""
 
 
+class ModelAwayError(ModelError):
+    """The server that embeds is away or overloaded: no image is to blame, and another time it may answer."""
+
+
+class ModelAnswerError(ModelError):
+    """The server that embeds answers what is no embedding of what was sent, or refuses the key: no image is to blame."""
+
+
 class ServerError(ImgvecError):
     """The private PostgreSQL server cannot be started or stopped."""
 

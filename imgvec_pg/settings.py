@@ -92,6 +92,16 @@ def allowed_networks() -> tuple[Network, ...]:
         ) from error
 
 
+def embedder_key() -> str:
+    """Return IMGVEC_EMBEDDER_KEY, what a server that embeds wants to be shown, or "" when unset; it is in no message."""
+    return os.environ.get("IMGVEC_EMBEDDER_KEY", "").strip()
+
+
+def embedder_url() -> str:
+    """Return IMGVEC_EMBEDDER_URL: where the server of the models http:NAME@URL is from here, or "" for what they say."""
+    return os.environ.get("IMGVEC_EMBEDDER_URL", "").strip()
+
+
 def model_directory() -> Path | None:
     """Return IMGVEC_MODEL_DIR, where weights are looked for before any hub, or None when unset."""
     value = os.environ.get("IMGVEC_MODEL_DIR")

@@ -194,11 +194,12 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
         return
     present = found.spec()
     changed = differences(present, replace(spec, source=_same_source(connection, present, spec)))
+    is_hnsw = (found.index_method, spec.index_method) == ("hnsw", "hnsw")
     in_place = {
         *ALTERABLE,
-        *(INDEX_OPTIONS if (found.quantization, spec.quantization) == (None, None) else ()),
+        *(INDEX_OPTIONS if (found.quantization, spec.quantization) == (None, None) and is_hnsw else ()),
     }
-    # Of an index over bits, op.replace_hnsw_index would build one over the vectors, which its searches do not read.
+    # Of an index over bits or of another method, op.replace_hnsw_index would build one of HNSW over the vectors.
     if refused := {field: pair for field, pair in changed.items() if field not in in_place}:
         raise MigrationError(
             f'collection "{spec.name}" is not as declared: {tell_differences(refused)}; {tell_remedy(spec.name, refused)}'
@@ -207,10 +208,9 @@ def _compare_collection(context: "AutogenContext", upgrade: ops.UpgradeOps, tabl
     _alter(upgrade, spec, {field: pair for field, pair in changed.items() if field in ALTERABLE}, found)
     if not changed.keys().isdisjoint(INDEX_OPTIONS):
         name = found.embedding_table
-        new = HnswIndex(
-            f"{name}_hnsw", name, "embedding", SCHEMA, m=spec.m, ef_construction=spec.ef_construction
-        )
-        old = replace(new, m=found.m, ef_construction=found.ef_construction)
+        index = HnswIndex(f"{name}_hnsw", name, "embedding", SCHEMA)
+        new = replace(index, m=spec.m, ef_construction=spec.ef_construction)
+        old = replace(index, m=found.m, ef_construction=found.ef_construction)
         upgrade.ops.append(ReplaceHnswIndexOp(new, old))
 
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import TextClause
 
 from imgvec_pg.alembic.migration_errors import MigrationError, telling
-from imgvec_pg.database.hnsw import HnswParams
+from imgvec_pg.database.index_methods.hnsw import HnswParams
 from imgvec_pg.database.sql_templates import as_alembic_text
 
 # Below Alembic's own, which is the one that an alembic.ini shows.

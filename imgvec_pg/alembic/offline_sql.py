@@ -174,7 +174,7 @@ def _supposed_source(spec: CollectionSpec) -> Source:
 def _registered(collection: Collection) -> dict[str, sql.Composable]:
     names = (
         "key_columns key_types key_equality_schemas path_column content_column watch_columns root has_foreign_key m "
-        "ef_construction quantization prompt url_prefixes rendering bands dimensions has_text"
+        "ef_construction quantization index_method lists prompt url_prefixes rendering bands dimensions has_text"
     )
     values = {name: sql.Literal(getattr(collection, name)) for name in names.split()}
     return {

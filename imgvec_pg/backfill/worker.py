@@ -30,6 +30,7 @@ from imgvec_pg.errors import (
     CollectionReplacedError,
     DeviceMemoryError,
     ImgvecError,
+    ModelAwayError,
     ModelError,
     PicturesAwayError,
 )
@@ -103,6 +104,7 @@ class Worker:
             PicturesAwayError: Without `follow`: the folder with the pictures is gone.
             ModelError: The model is not the one the collection was embedded with.
             DeviceMemoryError: Not even one image fitted on the device for 15 minutes.
+            ModelAwayError: The server that embeds did not answer for 15 minutes.
             UsageError: A later release's rendering is the collection's.
         """
         backoff = Backoff(self.stop)
@@ -119,7 +121,7 @@ class Worker:
                 log.warning("%s; going on with it", error)
             except CollectionChangedError as error:
                 log.warning("%s; going on with what it is now", error)
-            except (*CONNECTION_LOST, CollectionNotFoundError, DeviceMemoryError) as error:
+            except (*CONNECTION_LOST, CollectionNotFoundError, DeviceMemoryError, ModelAwayError) as error:
                 self._after_outage = isinstance(error, CONNECTION_LOST)
                 if isinstance(error, CollectionNotFoundError) and not self._may_come_back():
                     raise

@@ -37,7 +37,7 @@ COMMANDS = {
         "imgvec_pg.cli.commands.verify",
         "Check that rows, embeddings, failures and queue agree, and say what does not.",
     ),
-    "index": ("imgvec_pg.cli.commands.index.group", "Build, tune and look at a collection's HNSW index."),
+    "index": ("imgvec_pg.cli.commands.index.group", "Build, tune and look at a collection's index."),
     "recall": (
         "imgvec_pg.cli.commands.recall",
         "Measure recall and latency of the index.",

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 from collections.abc import Iterator, Mapping
 
 PACKAGE = Path(__file__).resolve().parent.parent
+SHARED = {part: f"index_methods/{part}.sql" for part in ("distance_indexes", "index_lists", "index_probes")}
+"""`{parts}` that any file may use, and the files that they are."""
 
 
 def shipped_directory(name: str) -> Path:
@@ -51,7 +53,8 @@ def _incomplete(path: Path) -> InstallationError:
 
 def render(name: str, **parts: sql.Composable) -> sql.Composed:
     """Return the statement in `sql/<name>` with its `{parts}` filled in; %(values)s stay bound parameters."""
-    return load_sql(name).format(**parts)
+    shared = {part: load_sql(file) for part, file in SHARED.items()}
+    return load_sql(name).format(**{**shared, **parts})
 
 
 def as_alembic_text(name: str, **parts: sql.Composable) -> "TextClause":

@@ -113,6 +113,8 @@ def _creation(search: ImageSearch) -> list[str]:
         ("--m", given["m"], 16),
         ("--ef-construction", given["ef_construction"], 64),
         ("--quantize", given["quantization"], None),
+        ("--method", given["index_method"], "hnsw"),
+        ("--lists", given["lists"], None),
         ("--partitions", given["partitions"], 0),
         ("--bands", ",".join(map(str, given["bands"])), ""),
     )

@@ -73,8 +73,7 @@ class DropLater:
 
     def is_renamed_to(self, spec: CollectionSpec) -> bool:
         """Whether a collection has but another name, and what can change while there are embeddings."""
-        changeable: dict[str, Any] = {"m": spec.m, "ef_construction": spec.ef_construction}
-        changeable |= {name: getattr(spec, name) for name in ALTERABLE}
+        changeable: dict[str, Any] = {name: getattr(spec, name) for name in CHANGEABLE}
         return replace(self.spec, name=spec.name, **changeable) == spec
 
     def __str__(self) -> str:
@@ -187,7 +186,8 @@ def drops_to_come(editor: "BaseDatabaseSchemaEditor") -> list[DropLater]:
     return [entry for entry in editor.deferred_sql if isinstance(entry, DropLater)]
 
 
-CHANGEABLE = {*ALTERABLE, "m", "ef_construction"}
+INDEX_OPTIONS = ("m", "ef_construction", "index_method", "lists")
+CHANGEABLE = {*ALTERABLE, *INDEX_OPTIONS}
 """Fields of a CollectionSpec that can change while a collection holds embeddings."""
 
 
@@ -217,17 +217,19 @@ def _refuse_change_under_data(
 def change_settings(connection: Connection, found: Collection, spec: CollectionSpec) -> None:
     """Give a collection what can change while it holds embeddings."""
     connection.execute(alteration(found.name, {name: getattr(spec, name) for name in ALTERABLE}))
-    if (found.m, found.ef_construction) != (spec.m, spec.ef_construction):
+    if any(getattr(found, name) != getattr(spec, name) for name in INDEX_OPTIONS):
         define_index(connection, found, spec)
 
 
 def define_index(connection: Connection, found: Collection, spec: CollectionSpec) -> None:
-    """Put other HNSW options on record; the index itself is rebuilt beside running searches, by a command."""
+    """Put other options of the index on record; the index itself is rebuilt beside running searches, by a command."""
     connection.execute(
         load_sql("queries/define_index.sql"),
         {
             "m": spec.m,
             "ef_construction": spec.ef_construction,
+            "index_method": spec.index_method,
+            "lists": spec.lists,
             "quantization": found.quantization,
             "collection_id": found.id,
         },

@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 from django.db.models.expressions import RawSQL
 from psycopg import sql
 
-from imgvec_pg.database.hnsw import MAX_EF_SEARCH
+from imgvec_pg.database.index_methods.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.django.connection_dsn import vector_schema_of
 from imgvec_pg.django.expressions import CosineDistance, QueryVector, with_pictures_of
@@ -47,12 +47,21 @@ def find_complete(
         return list(queryset._iterable_class(queryset))
     whole = queryset._chain()
     whole.query.clear_limits()
-    backend = _QuerySetBackend(whole, alias, target, has_distance, is_restricted, is_distinct)
     # atomic() commits only where Django is to commit by itself.
     has_transaction = not connections[alias].get_autocommit()
     # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
     with transaction.atomic(using=alias):
-        before, backend.by_picture = begin(alias, target.search.collection)
+        before, by_picture = begin(alias, target.search.collection)
+        backend = _QuerySetBackend(
+            whole,
+            alias,
+            target,
+            has_distance,
+            is_restricted,
+            is_distinct,
+            by_picture,
+            has_lists=before.has_lists,
+        )
         rows, _ = find(backend, limit, before, is_outlived=has_transaction)
     found = list(rows)
     if has_distance:
@@ -78,7 +87,7 @@ def begin(alias: str, collection: str) -> tuple[CollectionStats, bool]:
 
 
 def by_index(queryset: QuerySet) -> QuerySet:
-    """Return a queryset of near() whose order the HNSW index can give; it may then be short."""
+    """Return a queryset of near() whose order the index can give; it may then be short."""
     made = queryset._chain()
     made.query.annotations["distance"] = made.query.annotations["distance"].by_index()
     return made
@@ -95,6 +104,7 @@ class _QuerySetBackend:
     is_restricted: bool
     is_distinct: bool = False
     by_picture: bool = False
+    has_lists: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -102,12 +112,12 @@ class _QuerySetBackend:
         # Without the distance, the rows cannot be put in order afterwards.
         return "relaxed_order" if self.has_distance else "strict_order"
 
-    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
+    def set(self, settings: Mapping[str, str]) -> Mapping[str, str | None]:
         self.settings = settings
         with connections[self.alias].cursor() as cursor:
-            cursor.execute(load_sql("queries/set_for_scan.sql").as_string(None), settings)
-            row: Sequence[str | None] = cursor.fetchone()
-        return row[: len(settings)]
+            values = {"settings": json.dumps(settings)}
+            cursor.execute(load_sql("queries/set_for_scan.sql").as_string(None), values)
+            return {name: was for name, was, _ in cursor.fetchall()}
 
     def expect_rows(self) -> float:
         if not self.is_restricted:
@@ -127,12 +137,12 @@ class _QuerySetBackend:
             # The row to show need not be among the candidates.
             embeddings = self._embeddings.filter(pk__in=self._first(candidates))
             nearest = list(embeddings.values_list("pk", "content_hash"))
-            # The rest is no scan of the HNSW index; with sorts off PostgreSQL would read whole tables in order for it.
+            # The rest is no scan of the index; with sorts off PostgreSQL would read whole tables in order for it.
             self.set({**self.settings, "enable_sort": "on"})
             ordered = with_pictures_of(self.queryset, self.target.search.name, nearest)
             ordered = ordered.order_by("distance", "pk")
-        elif candidates <= MAX_EF_SEARCH and not self.by_picture:
-            # Without iterative scans the index gives no more candidates than ef_search.
+        elif candidates <= MAX_EF_SEARCH and not self.by_picture and not self.has_lists:
+            # Without iterative scans an HNSW index gives no more candidates than ef_search.
             ordered = by_index(self.queryset)
         else:
             ordered = self.queryset.filter(pk__in=self._first(candidates))

@@ -34,6 +34,8 @@ class ImageSearch:
         m: Links that the HNSW index keeps for each row.
         ef_construction: Candidates that its build looks at for each row; 2·m or more.
         quantization: "bit" for a binary HNSW index.
+        index_method: "hnsw" or "ivfflat".
+        lists: Of an IVFFlat index; None for as many as suit the rows.
         partitions: Hash partitions of the embedding table; 0 for a plain table.
         bands: Which three bands of TIFFs of more than colours are shown red, green and blue, such as (4, 3, 2).
         foreign_key: False leaves deletions to triggers alone, so that TRUNCATE needs no CASCADE.
@@ -56,6 +58,8 @@ class ImageSearch:
         m: int = 16,
         ef_construction: int = 64,
         quantization: str | None = None,
+        index_method: str = "hnsw",
+        lists: int | None = None,
         partitions: int = 0,
         bands: Sequence[int] = (),
         foreign_key: bool = True,
@@ -71,6 +75,8 @@ class ImageSearch:
             "m": m,
             "ef_construction": ef_construction,
             "quantization": quantization,
+            "index_method": index_method,
+            "lists": lists,
             "partitions": partitions,
             "bands": bands,
             "foreign_key": foreign_key,

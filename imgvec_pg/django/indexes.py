@@ -25,6 +25,8 @@ OPTIONS = (
     "m",
     "ef_construction",
     "quantization",
+    "index_method",
+    "lists",
     "partitions",
     "bands",
     "foreign_key",

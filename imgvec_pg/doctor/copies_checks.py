@@ -87,10 +87,11 @@ def tell_copies(connection: Connection, collection: Collection, copies: Copies) 
     if collection.by_picture:
         return Finding("info", name, f"{shown}; the index holds each picture once", listing)
     counts = PictureCounts(copies.rows, round(copies.pictures), copies.most)
-    # An index over bits is always over rows.
-    suits = collection.quantization is None and counts.suit_pictures(now=False)
+    is_graph = collection.index_method == "hnsw"
+    # An index over bits or of lists is always over rows.
+    suits = is_graph and collection.quantization is None and counts.suit_pictures(now=False)
     next_step = f"imgvec index rebuild {name}" if suits else listing
-    if copies.most <= ISLAND_COPIES:
+    if copies.most <= ISLAND_COPIES or not is_graph:
         return Finding("info", name, shown, next_step)
     most = f"{copies.most:,} rows{' or more' if copies.most == MOST_COPIES and copies.is_sampled else ''}"
     warning = f"one picture has {most}, and among more than {ISLAND_COPIES} equal vectors an HNSW index misses others"

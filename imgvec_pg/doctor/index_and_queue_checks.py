@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.hnsw import graph_bytes
+from imgvec_pg.database.index_methods.ivfflat import default_probes
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.server_checks import ServerFacts
 from imgvec_pg.doctor.source_checks import CollectionFacts
 from imgvec_pg.images.rendering.version import NEWEST
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.index.build import RAISED_BYTES
+from imgvec_pg.store.index.build import RAISED_BYTES, needed_bytes
 from imgvec_pg.store.index.ddl import IndexState, index_states
 from imgvec_pg.text import counted
 
 WORTH_AN_INDEX_ROWS = 10_000
 """Below this an exact search takes a few milliseconds."""
+OUTGROWN = 2
+"""Growth since its build from which an IVFFlat index is worth building anew."""
 LATE_SECONDS = 120
 
 
@@ -38,7 +40,7 @@ class QueueFacts:
 def check_index(
     connection: Connection, collection: Collection, facts: CollectionFacts, server: ServerFacts
 ) -> Iterator[Finding]:
-    """Check that there is a valid HNSW index, and memory to build and to search it."""
+    """Check that there is a valid index, of whatever method, and memory to build and to search it."""
     name = collection.name
     states = index_states(connection, collection)
     backfill = f"imgvec backfill {name}"
@@ -57,15 +59,14 @@ def check_index(
         )
     elif missing and rows >= WORTH_AN_INDEX_ROWS:
         yield Finding(
-            "warning", name, f"no HNSW index: each search reads all of about {rows:,} embeddings", backfill
+            "warning", name, f"no index: each search reads all of about {rows:,} embeddings", backfill
         )
     elif missing:
-        yield Finding(
-            "info", name, f"no HNSW index yet (about {rows:,} embeddings); the first backfill builds it"
-        )
+        yield Finding("info", name, f"no index yet (about {rows:,} embeddings); the first backfill builds it")
     else:
-        yield Finding("ok", name, f"the HNSW index is valid ({size(index_bytes(states))})")
-    needed = graph_bytes(rows, collection.dimensions, collection.m, collection.quantization)
+        yield Finding("ok", name, f"the {states[-1].label} index is valid ({size(index_bytes(states))})")
+        yield from _check_lists(connection, collection, states, rows)
+    needed, _, _ = needed_bytes(collection, rows, rows)
     if needed > max(server.maintenance_work_mem, RAISED_BYTES):
         yield Finding(
             "warning",
@@ -73,6 +74,33 @@ def check_index(
             f"building the index wants {size(needed)} of maintenance_work_mem, the server gives "
             f"{size(server.maintenance_work_mem)}: it will be slow",
             f"ALTER SYSTEM SET maintenance_work_mem = '{-(-needed // (1 << 20))}MB'; SELECT pg_reload_conf()",
+        )
+
+
+def _check_lists(
+    connection: Connection, collection: Collection, states: list[IndexState], rows: int
+) -> Iterator[Finding]:
+    """Check that near_* read as many lists of an IVFFlat index as search_* do, and that it was built of about these rows."""
+    name, lists = collection.name, states[-1].lists
+    if lists is None:
+        return
+    probes = connection.execute(load_sql("queries/session_probes.sql")).fetchone()
+    read, wanted = probes[0] if probes else 1, collection.probes or default_probes(lists)
+    if read < wanted:
+        yield Finding(
+            "warning",
+            name,
+            f"near_* read {read} of {lists} lists (ivfflat.probes), where search_* read {wanted}: they find fewer of the nearest",
+            f"ALTER DATABASE {connection.info.dbname} SET ivfflat.probes = {wanted}, for new sessions; imgvec index tune {name}",
+        )
+    built = sum(state.built[0] for state in states if state.lists is not None and state.built is not None)
+    if built and rows > OUTGROWN * built:
+        yield Finding(
+            "warning",
+            name,
+            f"the lists of the IVFFlat index were found among {built:,} rows, there are about {rows:,} now: each search reads "
+            "more of them, and recall may have changed",
+            f"imgvec index rebuild {name}, then: imgvec recall {name}",
         )
 
 
@@ -87,7 +115,7 @@ def check_buffers(server: ServerFacts, total_bytes: int) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "server",
-            f"the HNSW indexes take {size(total_bytes)}, shared_buffers is {size(server.shared_buffers)}: searches wait for disk",
+            f"the indexes take {size(total_bytes)}, shared_buffers is {size(server.shared_buffers)}: searches wait for disk",
             f"ALTER SYSTEM SET shared_buffers = '{-(-total_bytes * 5 // (4 << 20))}MB' if memory allows, then restart the server",
         )
 

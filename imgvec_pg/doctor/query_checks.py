@@ -4,10 +4,13 @@ import psycopg
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
+from imgvec_pg.database.explain import nodes
+from imgvec_pg.database.index_methods.methods import index_method
+from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.query_estimates import judge_estimates
 from imgvec_pg.doctor.query_reach import judge_reach, read_scan_settings
-from imgvec_pg.doctor.query_shapes import judge
+from imgvec_pg.doctor.query_shapes import Node, judge
 from imgvec_pg.errors import UsageError
 
 
@@ -47,8 +50,17 @@ def advise(connection: Connection, query: str) -> list[Finding]:
             "PostgreSQL does not plan the query: it has no plan; expected one statement that reads rows"
         )
     plan = entry["Plan"]
-    shapes = judge(plan, iterative_scan=settings.iterative_scan)
+    shapes = judge(plan, iterative_scan=settings.iterative_scan, method=_method(connection, plan))
     reach = list(judge_reach(connection, plan, settings))
     if any(finding.level == "warning" for finding in reach):
         shapes = [finding for finding in shapes if finding.level != "ok"]
     return [*shapes, *reach, *judge_estimates(connection, plan)]
+
+
+def _method(connection: Connection, plan: Node) -> str:
+    """Return the method of the index that a plan reads in order of the distance, HNSW where it reads none."""
+    names = [str(node["Index Name"]) for node in nodes(plan) if "Order By" in node and "Index Name" in node]
+    if not names:
+        return "HNSW"
+    row = connection.execute(load_sql("queries/method_of_index.sql"), {"name": names[0]}).fetchone()
+    return index_method(str(row[0])).label if row else "HNSW"

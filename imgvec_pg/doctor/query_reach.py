@@ -1,4 +1,4 @@
-"""How many rows a query asks a scan of the HNSW index for, and how many that scan gives before it ends."""
+"""How many rows a query asks a scan of the index for, and how many that scan gives before it ends."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -31,10 +31,13 @@ class ScanSettings:
     max_scan_tuples: int
     scan_mem_multiplier: float
     work_mem_bytes: int
+    list_scan: str
+    probes: int
+    max_probes: int
 
     @property
     def reach(self) -> int:
-        """Rows after which a scan ends, about; with an iterative scan, by tuples or by memory."""
+        """Rows after which a scan of an HNSW index ends, about; with an iterative scan, by tuples or by memory."""
         if self.iterative_scan == "off":
             return self.ef_search
         memory = self.work_mem_bytes * self.scan_mem_multiplier
@@ -80,7 +83,12 @@ def judge_reach(connection: Connection, plan: Node, settings: ScanSettings) -> I
         row = connection.execute(
             load_sql("queries/scanned_collection.sql"), {"name": scan.collection}
         ).fetchone()
-        rows, own_ef_search, has_index = row or (0.0, None, False)
+        rows, own_ef_search, has_index, method, lists = row or (0.0, None, False, "hnsw", 1)
+        if method == "ivfflat":
+            yield from _judge_lists(scan, settings, rows, lists)
+            continue
+        if method != "hnsw":
+            continue
         if scan.by_index:
             finding = _judge(scan, settings, rows=rows)
         elif has_index and settings.iterative_scan == "off" and (scan.wanted or 0) > settings.ef_search:
@@ -135,6 +143,27 @@ def _judge(scan: OrderedScan, settings: ScanSettings, *, rows: float) -> Finding
             "hnsw.max_scan_tuples and hnsw.scan_mem_multiplier together",
         )
     return None
+
+
+def _judge_lists(scan: OrderedScan, settings: ScanSettings, rows: float, lists: int) -> Iterator[Finding]:
+    """Say where a scan of an IVFFlat index has read its lists before it has given what the query asks for."""
+    probes = settings.probes if settings.list_scan == "off" else max(settings.probes, settings.max_probes)
+    reach = round(rows * min(1.0, probes / lists))
+    wanted = rows if scan.wanted is None else max(scan.wanted, int(scan.share * rows))
+    if not scan.by_index or wanted <= reach:
+        return
+    setting = (
+        "ivfflat.probes; ivfflat.iterative_scan is off"
+        if settings.list_scan == "off"
+        else "ivfflat.max_probes"
+    )
+    yield Finding(
+        "warning",
+        "query",
+        f"asks for {scan.wanted or 'all'} rows of the index and may have to look at {wanted:,.0f}; its scan ends after some "
+        f"{reach:,}, of {min(probes, lists)} of {lists} lists ({setting})",
+        f"FROM imgvec.search_{scan.collection}(query, k), which never gives fewer; or SET ivfflat.iterative_scan = relaxed_order",
+    )
 
 
 def _later(scan: OrderedScan, settings: ScanSettings) -> Finding:

@@ -1,4 +1,4 @@
-"""Query shapes that cannot use the HNSW index, recognised by their plan; docs/howto/fast-queries.md has each with its fix."""
+"""Query shapes that cannot use the index, recognised by their plan; docs/howto/fast-queries.md has each with its fix."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -70,7 +70,7 @@ COLUMN_VECTOR = re.compile(r"<=> \(?\"?[a-z_]\w*\"?\.")
 SIMILARITY = re.compile(r"- \(?[^()]*<=>")
 
 
-def judge(plan: Node, *, iterative_scan: str) -> list[Finding]:
+def judge(plan: Node, *, iterative_scan: str, method: str = "HNSW") -> list[Finding]:
     """Name the shapes in a plan that cannot use the index, EXPLAIN (VERBOSE, FORMAT JSON)'s; else say how it searches."""
     everything = list(nodes(plan))
     if not any(_reads_embeddings(node) or _is_near(node) for node in everything):
@@ -91,14 +91,14 @@ def judge(plan: Node, *, iterative_scan: str) -> list[Finding]:
     findings = [Finding("warning", "query", *FIXES[name]) for name in found]
     ordered = [node for node in everything if "Order By" in node]
     if ordered and not found:
-        findings.append(Finding("ok", "query", "reads the HNSW index in order of distance"))
+        findings.append(Finding("ok", "query", f"reads the {method} index in order of distance"))
     elif not found:
         findings.append(
             Finding(
                 "ok", "query", "compares all rows that match, which is exact and for few rows the fastest"
             )
         )
-    if ordered and iterative_scan == "off" and _is_filtered(plan, ordered):
+    if ordered and method == "HNSW" and iterative_scan == "off" and _is_filtered(plan, ordered):
         findings.append(
             Finding(
                 "warning",

@@ -16,6 +16,8 @@ from imgvec_pg.embedding.openclip_names import (
     nearest,
 )
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
+from imgvec_pg.embedding.remote.model_name import is_remote, parse_remote
+from imgvec_pg.embedding.remote.remote_embedder import RemoteEmbedder
 from imgvec_pg.embedding.runtime import has_models_extra, require_models_extra
 from imgvec_pg.embedding.timm_names import TIMM_PREFIX, describe_timm_model
 from imgvec_pg.errors import ImgvecError, ModelNotFoundError
@@ -29,17 +31,19 @@ def describe_model(name: str) -> ModelDescription:
     """Describe the model of this name, without its weights.
 
     A catalogued name, `demo` and `local-dir:/path` need no torch; another name of OpenCLIP or timm imports it. A team's
-    own embedder (entry point group imgvec_pg.embedders) is loaded, since only it knows its dimensions.
+    own embedder (entry point group imgvec_pg.embedders) is loaded, and a server asked, since only they know its dimensions.
 
     Args:
-        name: "architecture/pretrained", "timm/architecture.tag", "demo", "test", "local-dir:/path" or the name of an entry
-            point.
+        name: "architecture/pretrained", "timm/architecture.tag", "demo", "test", "local-dir:/path", "http:NAME@URL" or the name
+            of an entry point.
 
     Raises:
         ModelNotFoundError: No such model; the nearest names are told.
         MissingExtraError: The catalogue has no such model, and OpenCLIP and timm are not installed.
         ModelError: The name is known, but the model behind it cannot be trusted.
     """
+    if is_remote(name):
+        return _describe_remote(name)
     if name.startswith(LOCAL_DIR_PREFIX):
         path = name.removeprefix(LOCAL_DIR_PREFIX)
         if not path:
@@ -59,6 +63,19 @@ def describe_model(name: str) -> ModelDescription:
     if architecture not in architecture_names():
         raise ModelNotFoundError(f"OpenCLIP has no architecture {architecture!r}: {_offer(architecture)}")
     return describe_open_clip_model(architecture, tag)
+
+
+def _describe_remote(name: str) -> ModelDescription:
+    """Describe the model of a server, which is asked for it: only it knows its dimensions."""
+    embedder = RemoteEmbedder(name)
+    return ModelDescription(
+        name=name,
+        architecture=name,
+        pretrained="",
+        dimensions=embedder.dimensions,
+        has_text=embedder.has_text,
+        library=PLUGIN,
+    )
 
 
 def _catalogued(name: str) -> ModelDescription | None:
@@ -134,6 +151,9 @@ def describe_known(name: str) -> ModelDescription | None:
     Raises:
         ModelNotFoundError: There is no such model, architecture or folder.
     """
+    if is_remote(name):
+        parse_remote(name)
+        return None
     architecture, slash, _ = name.partition("/")
     if slash and not name.startswith(LOCAL_DIR_PREFIX):
         is_catalogued = _catalogued(name) is not None

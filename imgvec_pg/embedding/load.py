@@ -10,6 +10,8 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.light_embedder import TEST_NAME, LightEmbedder
 from imgvec_pg.embedding.onnx_models.choose import load_by_fastest
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
+from imgvec_pg.embedding.remote.model_name import is_remote
+from imgvec_pg.embedding.remote.remote_embedder import RemoteEmbedder
 from imgvec_pg.embedding.runtime import has_models_extra, require_models_extra
 from imgvec_pg.embedding.torch_models.variants import ModelVariants, PlainVariants
 from imgvec_pg.errors import UsageError
@@ -27,8 +29,8 @@ def load_embedder(
     """Load the model of this name with its weights.
 
     Args:
-        name: "architecture/pretrained", "timm/architecture.tag", "demo", "test", "local-dir:/path" or the name of an
-            entry point in the group imgvec_pg.embedders.
+        name: "architecture/pretrained", "timm/architecture.tag", "demo", "test", "local-dir:/path", "http:NAME@URL" or the
+            name of an entry point in the group imgvec_pg.embedders.
         weights: A safetensors file to use instead of the published weights; `name` then says which
             architecture it is for and whose preprocessing belongs to it. The fingerprint tells them apart.
         device: "auto", "cpu", "cuda" or "cuda:n".
@@ -44,6 +46,9 @@ def load_embedder(
         WeightsMissingError: Its weights are not on this machine and cannot be fetched.
         ModelError: It cannot be loaded as asked.
     """
+    if is_remote(name):
+        _refuse_weights(name, weights)
+        return RemoteEmbedder(name)
     plugin = _plugin_of(name)
     if plugin is not None:
         _refuse_weights(name, weights)
@@ -76,7 +81,7 @@ def load_variants(name: str, *, device: str = "auto") -> ModelVariants:
 
 def is_loadable(name: str) -> bool:
     """Return whether this installation has the packages that load a model: the extra `models`, or a team's own."""
-    return name == TEST_NAME or _plugin_of(name) is not None or has_models_extra()
+    return name == TEST_NAME or is_remote(name) or _plugin_of(name) is not None or has_models_extra()
 
 
 def check_loadable(name: str) -> None:
@@ -85,7 +90,7 @@ def check_loadable(name: str) -> None:
     Raises:
         MissingExtraError: It takes the extra `models`, which is not installed.
     """
-    if name != TEST_NAME and _plugin_of(name) is None:
+    if not (name == TEST_NAME or is_remote(name)) and _plugin_of(name) is None:
         require_models_extra(f"loading the model {name}")
 
 

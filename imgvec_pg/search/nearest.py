@@ -1,5 +1,6 @@
 """The nearest rows to a query, together with their own columns."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The rows found, nearest first, and the way they were found: by the HNSW index or by comparing all that match."""
+    """The rows found, nearest first, and the way they were found: by the index or by comparing all that match."""
 
     rows: Sequence[Neighbour]
     strategy: Strategy
@@ -230,12 +231,11 @@ class _CursorBackend:
 
     iterative_scan: ClassVar[str] = "relaxed_order"
 
-    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
-        row: Sequence[str | None] | None = self.cursor.execute(
-            load_sql("queries/set_for_scan.sql"), settings
-        ).fetchone()
-        assert row is not None  # noqa: S101 - it gives one row
-        return row[: len(settings)]
+    def set(self, settings: Mapping[str, str]) -> Mapping[str, str | None]:
+        values = {"settings": json.dumps(settings)}
+        return {
+            name: was for name, was, _ in self.cursor.execute(load_sql("queries/set_for_scan.sql"), values)
+        }
 
     def expect_rows(self) -> float:
         if self.search.options.where is None:

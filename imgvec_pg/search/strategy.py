@@ -1,12 +1,14 @@
 """Choose index scan or exact scan for a search, which PostgreSQL's planner cannot: it does not know how far an HNSW scan must go.
 
     index scan of c candidates:  start_scan + c * visit_candidate     nearest first, then filtered: may find too few
+                                 of IVFFlat start_scan are all centres and the rows of the lists that are read at least
     exact scan of m rows:        m * compare_row                      filtered first, then sorted by distance
     affordable candidates:       (MAX_SCAN_SHARE * m * compare_row - start_scan) / visit_candidate
 
 1. N rows are embedded, m match: as EXPLAIN of the filter expects, or the number of keys given.
-2. Without an HNSW index over all rows, or of few rows, the exact scan is best.
-3. A first index scan takes max(ef_search, 2 * k) candidates; 2 * k * N / m, which a filter independent of the query needs,
+2. Without an index over all rows, or of few rows, the exact scan is best.
+3. A first index scan takes max(ef_search, 2 * k) candidates, of IVFFlat 2 * k; 2 * k * N / m, which a filter that the query
+   knows nothing of needs,
    where that is at most a quarter of what is affordable.
 4. It found k rows: done, "index". It found f: the next one takes 2 * k * c / f, out of what is left of the affordable ones.
 5. No more is affordable: the exact scan over all that match, "index, then exact", or "exact" where none was tried.
@@ -21,10 +23,13 @@ No iterative scan: it stops after hnsw.max_scan_tuples, and one that goes on mis
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Protocol, Self, TypeVar
 
-from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_CANDIDATES, MAX_EF_SEARCH
+from imgvec_pg.database.index_methods import ivfflat
+from imgvec_pg.database.index_methods.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
+from imgvec_pg.database.index_methods.methods import index_method
+from imgvec_pg.database.index_methods.scan import IndexFacts
 from imgvec_pg.database.scan_costs import (
     CANDIDATES_PER_EXPECTED,
     FEW_ROWS_MIN_K,
@@ -37,16 +42,6 @@ from imgvec_pg.database.scan_costs import (
 Strategy = Literal["index", "exact", "index, then exact"]
 Row = TypeVar("Row", covariant=True)
 
-DEFAULT_SCAN_SETTINGS = {
-    "hnsw.iterative_scan": "off",
-    "hnsw.ef_search": str(DEFAULT_EF_SEARCH),
-    "hnsw.max_scan_tuples": "20000",
-    "hnsw.scan_mem_multiplier": "1",
-    "enable_sort": "on",
-}
-"""The settings of a scan, in the order of sql/queries/set_for_scan.sql, and what they are where PostgreSQL does not know them: in
-a session that has not loaded pgvector's library yet."""
-
 
 @dataclass(frozen=True)
 class CollectionStats:
@@ -54,10 +49,12 @@ class CollectionStats:
 
     Attributes:
         embedded_rows: Rows of the embedding tables, estimated.
-        has_index: Whether a valid HNSW index holds them all.
+        has_index: Whether a valid index gives them all by their distance.
         hides_rows: Whether row-level security keeps rows of the embedding tables from the role.
         ef_search: The collection's own, or None for the session's.
         session_ef_search: The session's.
+        method: The index's access method; None in a schema of an older release, which knows HNSW only.
+        lists, probes: Of an IVFFlat index; how many of them a search reads at least.
     """
 
     embedded_rows: float
@@ -66,6 +63,37 @@ class CollectionStats:
     hides_rows: bool
     ef_search: int | None
     session_ef_search: int
+    method: str | None = None
+    lists: int | None = None
+    probes: int | None = None
+
+    @property
+    def index(self) -> IndexFacts:
+        """The index as its method's module takes it."""
+        return IndexFacts(self.method or "hnsw", self.embedded_rows, self.lists or 1, self.probes or 1)
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether the index keeps lists, and a scan therefore reads at least `probes` of them."""
+        return self.lists is not None
+
+    @property
+    def least_candidates(self) -> float:
+        """With how many candidates a first scan begins, beside what k and a filter need."""
+        if not self.has_lists:
+            return self.ef_search or self.session_ef_search
+        # Rows that are hidden are left out while the lists are read.
+        if not self.hides_rows:
+            return 1
+        read = self.index.probes * self.embedded_rows / self.index.lists
+        return read / ivfflat.ROWS_PER_CANDIDATE
+
+    @property
+    def most_candidates(self) -> float:
+        """How many a scan may take: HNSW's iterative scan remembers each, and would go on over rows that are hidden."""
+        if self.has_lists:
+            return self.embedded_rows
+        return MAX_EF_SEARCH if self.hides_rows else MAX_CANDIDATES
 
     @classmethod
     def of(cls, row: Sequence[Any]) -> Self:
@@ -80,9 +108,8 @@ class QueryBackend(Protocol[Row]):
     def iterative_scan(self) -> str:
         """How pgvector may go on beyond one scan's list."""
 
-    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
-        """Set the settings of a scan for the running transaction; return what they were, in the order of DEFAULT_SCAN_SETTINGS
-        and None where PostgreSQL does not know them."""
+    def set(self, settings: Mapping[str, str]) -> Mapping[str, str | None]:
+        """Set settings of a scan for the running transaction; return what they were, None where PostgreSQL does not know them."""
 
     def expect_rows(self) -> float:
         """Return how many rows of the source match, as PostgreSQL expects them."""
@@ -102,23 +129,20 @@ def find(
         is_outlived: Whether the transaction goes on after the search; else the settings may go with it.
     """
     strategy: Strategy = "exact"
+    method = index_method(stats.index.method)
+    # A scan that is unfinished when its rows are hidden reads them all.
+    iterative_scan = "off" if stats.has_lists and stats.hides_rows else backend.iterative_scan
+    unset = {**method.unknown_settings, "enable_sort": "on"}
     for scan in _scans(backend, k, stats):
         candidates = math.ceil(scan.candidates)
         settings = {
-            # Beyond one scan's list an iterative scan goes on, without its usual ends: after these it would give what it had
-            # discarded.
-            "hnsw.iterative_scan": "off" if candidates <= MAX_EF_SEARCH else backend.iterative_scan,
-            "hnsw.ef_search": str(min(MAX_EF_SEARCH, candidates)),
-            "hnsw.max_scan_tuples": "2147483647",
-            "hnsw.scan_mem_multiplier": "1000",
+            **method.scan_settings(stats.index, candidates, iterative_scan),
             # Else PostgreSQL would weigh the index's price, which it does not know.
             "enable_sort": "off",
         }
-        earlier = {
-            name: value or DEFAULT_SCAN_SETTINGS[name]
-            for name, value in zip(DEFAULT_SCAN_SETTINGS, backend.set(settings), strict=True)
-        }
-        if stats.ef_search is None and candidates < (session := int(earlier["hnsw.ef_search"])):
+        earlier = {name: value or unset[name] for name, value in backend.set(settings).items()}
+        session = int(earlier.get("hnsw.ef_search", 0))
+        if stats.ef_search is None and candidates < session:
             # It was raised since it was looked up.
             backend.set({**settings, "hnsw.ef_search": str(session)})
             scan.candidates = candidates = session
@@ -148,23 +172,23 @@ class _Scan:
 
 def _scans(backend: QueryBackend[Row], k: int, stats: CollectionStats) -> Iterator[_Scan]:
     """Give the index scans to try, one after the other."""
-    ef_search = stats.ef_search or stats.session_ef_search
+    least = stats.least_candidates
     # Where not even a scan for all rows would be worth it, how many match need not be known.
     if (
         not stats.has_index
         or stats.embedded_rows <= FEW_ROWS_PER_RESULT * max(k, FEW_ROWS_MIN_K)
-        or _affordable_candidates(stats.embedded_rows, stats) < max(ef_search, k)
+        or _affordable_candidates(stats.embedded_rows, stats) < max(least, k)
     ):
         return
     matching = min(max(1.0, backend.expect_rows()), stats.embedded_rows)
     affordable = _affordable_candidates(matching, stats)
     is_filtered = stats.hides_rows or matching < 0.95 * stats.embedded_rows
-    scan = _Scan(max(ef_search, CANDIDATES_PER_EXPECTED * k if is_filtered else k))
+    scan = _Scan(max(least, CANDIDATES_PER_EXPECTED * k if is_filtered else k))
     # What a filter takes on average that the query knows nothing of, with a margin.
     expected = CANDIDATES_PER_EXPECTED * k * stats.embedded_rows / matching
     if is_filtered and expected <= MAX_FIRST_SCAN_SHARE * affordable:
         scan.candidates = max(scan.candidates, expected)
-    while scan.candidates <= min(affordable, MAX_EF_SEARCH if stats.hides_rows else MAX_CANDIDATES):
+    while scan.candidates <= min(affordable, stats.most_candidates):
         yield scan
         if not scan.found:
             return
@@ -174,5 +198,9 @@ def _scans(backend: QueryBackend[Row], k: int, stats: CollectionStats) -> Iterat
 
 def _affordable_candidates(matching: float, stats: CollectionStats) -> float:
     costs = ScanCosts.of_table(stats.embedded_bytes)
+    start_scan = costs.start_scan
+    if stats.has_lists:
+        costs = replace(costs, visit_candidate=ivfflat.CANDIDATE_MICROSECONDS)
+        start_scan = ivfflat.start_microseconds(stats.index)
     exact_scan = costs.compare_joined_row * matching
-    return costs.affordable_candidates(exact_scan, costs.start_scan + SCAN_STATEMENTS_MICROSECONDS)
+    return costs.affordable_candidates(exact_scan, start_scan + SCAN_STATEMENTS_MICROSECONDS)

@@ -1,5 +1,6 @@
 """search(): the nearest rows of any SQLAlchemy select over a collection's source, never fewer than k while more match."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -184,8 +185,9 @@ class _SelectBackend:
 
     iterative_scan: ClassVar[str] = "relaxed_order"
 
-    def set(self, settings: Mapping[str, str]) -> Sequence[str | None]:
-        return run(self.bound, "queries/set_for_scan.sql", settings)[0][: len(settings)]
+    def set(self, settings: Mapping[str, str]) -> Mapping[str, str | None]:
+        values = {"settings": json.dumps(settings)}
+        return {name: was for name, was, _ in run(self.bound, "queries/set_for_scan.sql", values)}
 
     def expect_rows(self) -> float:
         if not any(getattr(self.matching, name) for name in RESTRICTING):

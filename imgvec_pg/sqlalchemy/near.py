@@ -11,7 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import InternalTraversal
 
-from imgvec_pg.database.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
+from imgvec_pg.database.index_methods.hnsw import DEFAULT_EF_SEARCH, MAX_EF_SEARCH
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.nearest import MAX_K, check_k
 from imgvec_pg.search.query_types import vector_text
@@ -233,6 +233,8 @@ def _scan_goes_on(k: int | None) -> sa.ColumnElement[bool]:
         present = sa.cast(sa.func.current_setting("hnsw.ef_search", True), sa.Integer)
         wanted = sa.func.greatest(present, min(k + 1, MAX_EF_SEARCH))
         settings = settings + set_to("hnsw.ef_search", sa.cast(wanted, sa.Text), True)
+    # An IVFFlat index goes on in relaxed order only: the rows of the next lists come after those of the nearest.
+    settings = settings + set_to("ivfflat.iterative_scan", "relaxed_order", True)
     return sa.select(settings).scalar_subquery().is_not(None)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from imgvec_pg.database.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.version import NEWEST
@@ -51,7 +50,10 @@ class Collection:
         source_key_types: What the source's key columns are now, where they became wider or narrower than key_types.
         is_partitioned: Whether the source is a partitioned table.
         rendering, bands: By which its pictures are rendered: the version of the rules; of TIFFs the bands, as CollectionSpec's.
-        by_picture: Whether searches ask an index over its different pictures, in place of one over its rows.
+        by_picture: Whether searches ask an index over its different pictures, in place of one over its rows; of HNSW only.
+        index_method: The access method that its index is built with: "hnsw" or "ivfflat".
+        lists: Of an IVFFlat index; None for as many as suit the rows at each build.
+        probes: How many of them searches read; None for the root of the lists.
         rendering_from: The version of rows that `imgvec retry --rendering` has not compared yet; None where it is not under way.
         reads_as: The role whose rights the source is read with, None for this session's own.
     """
@@ -89,6 +91,9 @@ class Collection:
     rendering_from: int | None = None
     bands: Bands = ()
     by_picture: bool = False
+    index_method: str = "hnsw"
+    lists: int | None = None
+    probes: int | None = None
 
     def spec(self) -> CollectionSpec:
         """Return what would make this collection again; its source is None where it was dropped."""
@@ -108,6 +113,8 @@ class Collection:
             m=self.m,
             ef_construction=self.ef_construction,
             quantization=self.quantization,
+            index_method=self.index_method,
+            lists=self.lists,
             partitions=self.partitions,
             prompt=self.prompt,
             bands=self.bands,
@@ -125,13 +132,8 @@ class Collection:
 
     @property
     def indexed_table(self) -> str:
-        """Name of the table that has the HNSW index."""
+        """Name of the table that has the index."""
         return self.picture_table if self.by_picture else self.embedding_table
-
-    @property
-    def index_name(self) -> str:
-        """Name of the HNSW index."""
-        return f"{self.indexed_table}_hnsw"
 
     @property
     def source(self) -> sql.Identifier:
@@ -226,7 +228,6 @@ class Collection:
             **functions,
             **trigger_functions,
             **object_names(name),
-            "index_name": self.index_name,
             "vector": vector,
         }
         return {
@@ -244,8 +245,6 @@ class Collection:
             "m": sql.Literal(self.m),
             "ef_construction": sql.Literal(self.ef_construction),
             "overfetch": sql.Literal(BIT_OVERFETCH),
-            "max_ef_search": sql.Literal(MAX_EF_SEARCH),
-            "max_candidates": sql.Literal(MAX_CANDIDATES),
         }
 
     def _has_image(self, row: str) -> sql.Composed:

@@ -105,6 +105,8 @@ def register(connection: Connection, plan: CollectionPlan) -> Collection:
             "m": planned.m,
             "ef_construction": planned.ef_construction,
             "quantization": planned.quantization,
+            "index_method": planned.index_method,
+            "lists": planned.lists,
             "prompt": planned.prompt,
             "url_prefixes": list(planned.url_prefixes),
             "rendering": planned.rendering,

@@ -66,6 +66,8 @@ def collection_over(source: Source, spec: CollectionSpec) -> Collection:
         ef_construction=spec.ef_construction,
         ef_search=None,
         quantization=spec.quantization,
+        index_method=spec.index_method,
+        lists=spec.lists,
         prompt=spec.prompt,
         is_listed=False,
         url_prefixes=list(spec.url_prefixes),
@@ -152,7 +154,7 @@ MEANINGS: dict[str, Callable[[CollectionSpec], object]] = {
     "url_prefixes": lambda spec: set(spec.url_prefixes),
 }
 """What is compared of a field, where its value can be written in several ways that mean the same."""
-BY_REBUILDING = ("m", "ef_construction", "quantization")
+BY_REBUILDING = ("m", "ef_construction", "quantization", "index_method", "lists")
 """Fields that `imgvec index rebuild` changes."""
 BY_THE_MODEL = ("model", "dimensions", "has_text")
 
@@ -193,6 +195,10 @@ def tell_remedy(name: str, found: Differences, program: str = "imgvec") -> str:
             for field in ("m", "ef_construction")
             if field in wanted
         ]
+        if "index_method" in wanted:
+            words.append(f"--method {wanted['index_method']}")
+        if wanted.get("lists") is not None:
+            words.append(f"--lists {wanted['lists']}")
         if "quantization" in wanted:
             words.append(f"--quantize {wanted['quantization'] or 'none'}")
         return f"run first: {program} index rebuild {name} {' '.join(words)}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, vector_schema
-from imgvec_pg.database.hnsw import index_bytes
+from imgvec_pg.database.index_methods import hnsw, ivfflat
 from imgvec_pg.store.collection_plan import plan_collection
 from imgvec_pg.store.spec import CollectionSpec
 from imgvec_pg.store.transactions import read_as_owner
@@ -58,7 +58,9 @@ def estimate_collection(connection: Connection, spec: CollectionSpec) -> Estimat
         rows=rows,
         is_estimated=estimated,
         table_bytes=rows * (vector_bytes + ROW_OVERHEAD_BYTES + PRIMARY_KEY_BYTES),
-        index_bytes=index_bytes(rows, planned.dimensions, planned.m, planned.quantization),
+        index_bytes=hnsw.index_bytes(rows, planned.dimensions, planned.m, planned.quantization)
+        if planned.index_method == "hnsw"
+        else ivfflat.index_bytes(rows, planned.dimensions, planned.lists or ivfflat.default_lists(rows)),
         images_per_second=per_second,
         hours=None if not per_second else rows / per_second / 3600,
     )

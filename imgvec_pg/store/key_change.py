@@ -47,8 +47,8 @@ def alter_key(
     """Give the embedding table, the functions and the registry other types of the key, in one transaction.
 
     The embedding table is locked meanwhile, and written anew where PostgreSQL stores the new type otherwise (bigint for
-    integer; not text for varchar). Its HNSW index then goes, that of a partitioned table always, to be built again by the next
-    backfill: searches compare all rows until then.
+    integer; not text for varchar). Its index over vectors then goes, that of a partitioned table always, to be built again by
+    the next backfill: searches compare all rows until then.
 
     Args:
         key_types: Of each key column, as format_type() names it: those of the source now, or in this transaction's end.

@@ -147,6 +147,9 @@ class CollectionRow(Base):
     rendering_after: Mapped[Any | None] = mapped_column(JSONB)
     bands: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{}'::integer[]"))
     by_picture: Mapped[bool] = mapped_column(server_default=text("false"))
+    index_method: Mapped[str] = mapped_column(Text, server_default=text("'hnsw'"))
+    lists: Mapped[int | None] = mapped_column(Integer)
+    probes: Mapped[int | None] = mapped_column(Integer)
 
 
 class UnseenChange(Base):

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from psycopg import sql
 
 from imgvec_pg.database import scan_costs
+from imgvec_pg.database.index_methods import ivfflat
+from imgvec_pg.database.index_methods.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
+from imgvec_pg.database.index_methods.methods import BUILT_HERE
 from imgvec_pg.database.sql_templates import render
 
 AMONG = {"search": 3, "search_bit": 3, "page": 5, "classify": 2, "recommend": 4}
@@ -73,6 +76,12 @@ def distinct_parts(
 
 def scan_parts() -> dict[str, sql.Composable]:
     """Return the `{parts}` by which search_* choose between an index scan and an exact scan, as search/strategy.py does."""
+    list_start = render(
+        "index_methods/ivfflat_start.sql", visit_row=sql.Literal(ivfflat.VISIT_ROW_MICROSECONDS)
+    )
+    list_candidate = sql.SQL("CASE WHEN index_lists IS NOT NULL THEN {} END").format(
+        sql.Literal(ivfflat.CANDIDATE_MICROSECONDS)
+    )
     by_size = [
         render(
             "collection/affordable_candidates.sql",
@@ -81,18 +90,42 @@ def scan_parts() -> dict[str, sql.Composable]:
             compare_key=sql.Literal(costs.compare_key),
             start_scan=sql.Literal(costs.start_scan),
             visit_candidate=sql.Literal(costs.visit_candidate),
+            list_start=list_start,
+            list_candidate=list_candidate,
         )
         for costs in scan_costs.SCAN_COSTS_MICROSECONDS
     ]
     return {
+        **_method_parts(),
         "affordable_candidates": sql.SQL("CASE {} END").format(sql.SQL(" ").join(by_size)),
         "max_first_scan_share": sql.Literal(scan_costs.MAX_FIRST_SCAN_SHARE),
         "candidates_per_expected": sql.Literal(scan_costs.CANDIDATES_PER_EXPECTED),
         "few_rows_per_result": sql.Literal(scan_costs.FEW_ROWS_PER_RESULT),
         "few_rows_min_k": sql.Literal(scan_costs.FEW_ROWS_MIN_K),
+        "max_ef_search": sql.Literal(MAX_EF_SEARCH),
         "burst_rows": sql.Literal(BURST_ROWS),
         "burst_distance": sql.Literal(BURST_DISTANCE),
         "burst_share": sql.Literal(BURST_SHARE),
+    }
+
+
+def _method_parts() -> dict[str, sql.Composable]:
+    """Return the `{parts}` that depend on the method of the index, each from its file in sql/index_methods."""
+    limits = {
+        "max_ef_search": sql.Literal(MAX_EF_SEARCH),
+        "max_candidates": sql.Literal(MAX_CANDIDATES),
+        "max_lists": sql.SQL(str(ivfflat.MAX_LISTS)),
+        "rows_per_candidate": sql.Literal(ivfflat.ROWS_PER_CANDIDATE),
+    }
+    names = [name for method in BUILT_HERE.values() for name in method.unknown_settings]
+    scans = [render(f"index_methods/{method}_scan.sql", **limits) for method in BUILT_HERE]
+    return {
+        "scan_setting_names": sql.Literal([*names, "enable_sort", "plan_cache_mode"]),
+        "scan_settings": sql.SQL(", ").join(scans),
+        **{
+            part: render(f"index_methods/{part}.sql", **limits)
+            for part in ("least_candidates", "most_candidates")
+        },
     }
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
-from imgvec_pg.database.hnsw import HnswParams
+from imgvec_pg.database.index_methods.hnsw import HnswParams
+from imgvec_pg.database.index_methods.methods import check_index_method, check_quantization
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.errors import UsageError
 from imgvec_pg.images.fetching.url_rules import parse_prefix
@@ -19,7 +20,6 @@ MAX_PROMPT_BYTES = 500
 MAX_DIMENSIONS = 4000
 """pgvector src/hnsw.h: HNSW_MAX_DIM 2000 floats, twice that in halfvec."""
 MAX_PARTITIONS = 1024
-QUANTIZATIONS = ("bit",)
 
 
 class KeyTypes(Mapping[str, str | None]):
@@ -67,6 +67,8 @@ class CollectionSpec:
         foreign_key: Whether a foreign key points to the source, so that TRUNCATE and DROP of it need CASCADE.
         m, ef_construction: Of the HNSW index.
         quantization: "bit" for a binary HNSW index, None for one over the vectors.
+        index_method: "hnsw" or "ivfflat".
+        lists: Of an IVFFlat index, 1 to 32,768; None for as many as suit the rows at each build.
         partitions: Hash partitions of the embedding table, 0 to 1,024; 0 for a plain table.
         prompt: What a text becomes before it is embedded, {} standing for it.
         bands: Three bands of TIFFs to show red, green and blue, from 1; () for those that a file names so, else its first.
@@ -90,6 +92,8 @@ class CollectionSpec:
     m: int = 16
     ef_construction: int = 64
     quantization: str | None = None
+    index_method: str = "hnsw"
+    lists: int | None = None
     partitions: int = 0
     prompt: str = "{}"
     bands: Sequence[int] = ()
@@ -218,16 +222,6 @@ def check_url_prefixes(prefixes: str | Sequence[str]) -> None:
         parse_prefix(prefix)
 
 
-def check_quantization(quantization: str | None) -> None:
-    """Refuse an unknown kind of index.
-
-    Raises:
-        UsageError: Neither "bit" nor None.
-    """
-    if quantization is not None and quantization not in QUANTIZATIONS:
-        raise UsageError(f"quantization is {quantization!r}; expected {' or '.join(QUANTIZATIONS)}, or None")
-
-
 def check_partitions(partitions: int) -> None:
     """Refuse a number of partitions that PostgreSQL would not handle well.
 
@@ -245,6 +239,7 @@ CHECKS: dict[tuple[str, ...], Callable[..., object]] = {
     ("url_prefixes",): check_url_prefixes,
     ("m", "ef_construction"): HnswParams,
     ("quantization",): check_quantization,
+    ("index_method", "lists", "quantization"): check_index_method,
     ("partitions",): check_partitions,
     ("bands",): check_bands,
 }
@@ -293,6 +288,8 @@ TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
     "foreign_key": (lambda value: isinstance(value, bool), "True or False"),
     "m": (is_number, "a whole number"),
     "ef_construction": (is_number, "a whole number"),
+    "index_method": (lambda value: isinstance(value, str), "text"),
+    "lists": (lambda value: value is None or is_number(value), "a whole number"),
     "partitions": (is_number, "a whole number"),
     "prompt": (lambda value: isinstance(value, str), "text"),
     "bands": (lambda value: isinstance(value, list | tuple) and all(map(is_number, value)), "three numbers"),

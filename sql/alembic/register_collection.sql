@@ -5,7 +5,9 @@ IF NOT EXISTS (SELECT FROM imgvec.model AS m WHERE m.name = {model} AND m.dimens
 END IF;
 INSERT INTO imgvec.collection
     (name, model_id, source, key_columns, key_types, key_equality_schemas, path_column, content_column,
-     watch_columns, root, has_foreign_key, m, ef_construction, quantization, prompt, url_prefixes, rendering, bands)
+     watch_columns, root, has_foreign_key, m, ef_construction, quantization, prompt, url_prefixes, rendering, bands,
+     index_method, lists)
 SELECT {collection_name}, m.id, {source}::regclass, {key_columns}, {key_types}, {key_equality_schemas}, {path_column}, {content_column},
-       {watch_columns}, {root}, {has_foreign_key}, {m}, {ef_construction}, {quantization}, {prompt}, {url_prefixes}, {rendering}, {bands}
+       {watch_columns}, {root}, {has_foreign_key}, {m}, {ef_construction}, {quantization}, {prompt}, {url_prefixes}, {rendering}, {bands},
+       {index_method}, {lists}
 FROM imgvec.model AS m WHERE m.name = {model};

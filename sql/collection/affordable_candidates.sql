@@ -1,1 +1,1 @@
-WHEN embedded_bytes <= {max_table_bytes} THEN ({max_scan_share} * {compare_key} * matching - {start_scan}) / {visit_candidate}
+WHEN embedded_bytes <= {max_table_bytes} THEN ({max_scan_share} * {compare_key} * matching - coalesce({list_start}, {start_scan})) / coalesce({list_candidate}, {visit_candidate})

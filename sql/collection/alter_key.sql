@@ -1,5 +1,5 @@
 -- Give the key columns of an embedding table other types: {columns} are ALTER COLUMN ... TYPE ..., {old_types} and {types} their names.
--- Where the table is written anew its HNSW index would be built while it is locked: that goes.
+-- Where the table is written anew its index over vectors would be built while it is locked: that goes.
 ALTER TABLE imgvec.{embedding_table} DROP CONSTRAINT IF EXISTS {constraint_name};
 DROP POLICY IF EXISTS follow_source ON imgvec.{embedding_table};
 DO $index$
@@ -13,9 +13,7 @@ BEGIN
                           AND c.casttarget = to_regtype(t.after)::oid AND c.castmethod = 'b')
     ) THEN
         FOR found IN
-            SELECT x.indexrelid FROM pg_catalog.pg_index AS x
-            JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid JOIN pg_catalog.pg_am AS a ON a.oid = i.relam
-            WHERE x.indrelid = 'imgvec.{embedding_table}'::regclass::oid AND a.amname = 'hnsw'
+            SELECT i.index_oid FROM (SELECT 'imgvec.{embedding_table}'::regclass::oid) AS t (oid) CROSS JOIN LATERAL {distance_indexes} AS i
         LOOP
             EXECUTE pg_catalog.format('DROP INDEX %s', found);
         END LOOP;

@@ -26,9 +26,7 @@ BEGIN
     END LOOP;
     DROP TABLE imgvec.{embedding_table};
     FOR found IN
-        SELECT x.indexrelid FROM pg_catalog.pg_index AS x
-        JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid JOIN pg_catalog.pg_am AS a ON a.oid = i.relam
-        WHERE x.indrelid = ANY (parts) AND a.amname = 'hnsw'
+        SELECT i.index_oid FROM pg_catalog.unnest(parts) AS t (oid) CROSS JOIN LATERAL {distance_indexes} AS i
     LOOP
         EXECUTE pg_catalog.format('DROP INDEX %s', found);
     END LOOP;

@@ -1,3 +1,2 @@
 -- The index of a partitioned embedding table: a frame on the parent, filled by attaching the partitions' own.
-CREATE INDEX {index} ON ONLY imgvec.{table}
-    USING hnsw ({indexed}) WITH (m = {m}, ef_construction = {ef_construction});
+CREATE INDEX {index} ON ONLY imgvec.{table} USING {method} ({indexed}) WITH ({options});

@@ -1,6 +1,6 @@
 -- imgvec.search_<collection>(query, k, among, distinct_pictures): the k nearest rows, among the given keys; of all rows where among is
 -- left out. A NULL among raises. With distinct_pictures, of the rows with one picture only that with the smallest key.
--- Never fewer than k rows while more match. Few keys are compared one by one. Of many, the HNSW index is asked for so many
+-- Never fewer than k rows while more match. Few keys are compared one by one. Of many, the index is asked for so many
 -- candidates that k of them should match; once more, for as many as the first answer suggests; and where fewer than k
 -- match, all that match are compared. Where most rows that the index gives are near copies of each other and not of the query, it is
 -- asked for a wider list, and where that is so too, all are compared (not where among is given). An iterative scan would go on for longer than that and give the wrong rows.
@@ -19,7 +19,7 @@ AS $search$
 #variable_conflict use_column
 DECLARE
     k_hint constant text := 'Ask for 1 to 10000 rows; for all, read near_* with ORDER BY distance + 0, page by page page_*.';
-    setting_names constant text[] := '{{hnsw.iterative_scan,hnsw.ef_search,hnsw.max_scan_tuples,hnsw.scan_mem_multiplier,enable_sort,plan_cache_mode}}';
+    setting_names constant text[] := {scan_setting_names};
     caller_settings text[];
     is_filtered boolean;
     -- By among, or by row-level security.
@@ -30,7 +30,11 @@ DECLARE
     embedded_rows double precision;
     embedded_bytes double precision;
     has_index boolean;
+    -- Of an IVFFlat index; null of others.
+    index_lists double precision;
+    index_probes double precision;
     tuned_ef_search smallint;
+    tuned_probes integer;
     scanned double precision;
     expected double precision;
     affordable double precision;
@@ -52,19 +56,20 @@ BEGIN
         SELECT sum(pg_relation_size(c.oid)),
                sum(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.relpages > 0 THEN greatest(c.reltuples, 0) / c.relpages
                                                            ELSE 8000.0 / (2 * {dimensions} + 130) END),
-               -- One of all rows and of this distance: with another PostgreSQL would sort all rows for each scan.
-               EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
-                       JOIN pg_catalog.pg_am AS a ON a.oid = f.opcmethod
-                       WHERE x.indrelid = 'imgvec.{indexed_table}'::regclass AND a.amname = 'hnsw'
-                         AND f.opcname = 'halfvec_cosine_ops' AND x.indisvalid AND x.indpred IS NULL),
-               (SELECT t.ef_search FROM imgvec.collection AS t WHERE t.id = {collection_id})
-        INTO embedded_bytes, embedded_rows, has_index, tuned_ef_search
+               (SELECT t.ef_search FROM imgvec.collection AS t WHERE t.id = {collection_id}),
+               (SELECT t.probes FROM imgvec.collection AS t WHERE t.id = {collection_id})
+        INTO embedded_bytes, embedded_rows, tuned_ef_search, tuned_probes
         -- Looked up one by one: an OR would read all of pg_class.
         FROM (SELECT 'imgvec.{embedding_table}'::regclass::oid
               UNION ALL
               SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h
               WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass) AS p (oid)
         JOIN pg_catalog.pg_class AS c ON c.oid = p.oid;
+        -- One of all rows and of this distance: with another PostgreSQL would sort all rows for each scan.
+        SELECT count(*) > 0, {index_lists} INTO has_index, index_lists
+        FROM (SELECT 'imgvec.{indexed_table}'::regclass::oid) AS t (oid) CROSS JOIN LATERAL {distance_indexes} AS i
+        WHERE i.is_valid AND i.quantization IS NULL;
+        index_probes := {index_probes};
     END IF;
     IF has_index THEN
         hides_rows := row_security_active('imgvec.{embedding_table}'::regclass)
@@ -73,7 +78,7 @@ BEGIN
         matching := coalesce(matching, embedded_rows);
         -- The rule, its formula and its costs are told in imgvec_pg/search/strategy.py and database/scan_costs.py.
         affordable := {affordable_candidates};
-        scanned := greatest(coalesce(tuned_ef_search, current_setting('hnsw.ef_search')::integer),
+        scanned := greatest({least_candidates},
                             CASE WHEN is_narrowed OR $4 THEN {candidates_per_expected} ELSE 1 END * $2);
         -- What a filter takes on average that the query knows nothing of, with a margin.
         expected := {candidates_per_expected}::double precision * $2 * embedded_rows / greatest(matching, 1);
@@ -81,13 +86,10 @@ BEGIN
             scanned := greatest(scanned, expected);
         END IF;
         caller_settings := ARRAY(SELECT current_setting(s) FROM unnest(setting_names) AS s);
-        WHILE scanned <= least(affordable, CASE WHEN hides_rows THEN {max_ef_search} ELSE {max_candidates} END) LOOP
+        WHILE scanned <= least(affordable, {most_candidates}) LOOP
             -- Beyond one scan's list an iterative scan goes on, without its usual ends: after these it would give what it had
             -- discarded.
-            PERFORM set_config('hnsw.iterative_scan', CASE WHEN scanned <= {max_ef_search} THEN 'off' ELSE 'relaxed_order' END, true),
-                    set_config('hnsw.ef_search', least({max_ef_search}, scanned)::integer::text, true),
-                    set_config('hnsw.max_scan_tuples', '2147483647', true),
-                    set_config('hnsw.scan_mem_multiplier', '1000', true),
+            PERFORM {scan_settings},
                     set_config('enable_sort', 'off', true),
                     -- PostgreSQL hashes keys that it has as a constant.
                     set_config('plan_cache_mode', 'force_custom_plan', true);
@@ -127,8 +129,9 @@ BEGIN
             PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
             strategy := CASE WHEN cardinality(found_distances) < $2 OR found_distances IS NULL THEN 'index, then exact'
                              WHEN list_rows > {burst_rows} THEN 'index, wider' ELSE 'index' END;
-            -- The nearest, and most others, are of one burst of near copies beside the query: a scan may have got caught among them, nearer rows being elsewhere.
-            IF burst_share >= {burst_share} AND found_distances[1] > {burst_distance} AND cardinality(found_distances) >= {burst_rows} THEN
+            -- The nearest, and most others, are of one burst of near copies beside the query: a scan may have got caught among them, nearer
+            -- rows being elsewhere. Of a graph, that is: lists are read whole.
+            IF index_lists IS NULL AND burst_share >= {burst_share} AND found_distances[1] > {burst_distance} AND cardinality(found_distances) >= {burst_rows} THEN
                 strategy := 'index, then exact';
                 EXIT WHEN list_rows > {burst_rows};
                 affordable := affordable - scanned;

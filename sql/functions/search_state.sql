@@ -1,13 +1,16 @@
 -- imgvec.search_state(collection): what a search from outside needs to know first: of a collection, by its name or alias,
 -- what describes it, how large its embedding tables are (the partitions together, rows as the planner estimates them),
--- whether a valid HNSW index holds all their vectors by cosine distance (one that holds bits does not), whether row-level
--- security hides rows of them from the caller, its own ef_search and the session's. The source's names are null when its table
+-- whether a valid index gives all their vectors by cosine distance (one that holds bits does not) and of which method, whether
+-- row-level security hides rows of them from the caller, its own ef_search and the session's, and of an IVFFlat index its lists
+-- and how many of them a search reads. The source's names are null when its table
 -- is gone; no row for an unknown collection. A collection that is dropped and created again has another id.
 -- In plpgsql, which keeps its plans: to plan this takes four times as long as to run it.
-CREATE OR REPLACE FUNCTION imgvec.search_state(collection text)
+-- An older release's has fewer columns.
+DROP FUNCTION IF EXISTS imgvec.search_state(text);
+CREATE FUNCTION imgvec.search_state(collection text)
 RETURNS TABLE (name text, dimensions integer, key_columns text[], ef_search smallint, source_schema text, source_name text,
                embedded_rows double precision, embedded_bytes double precision, has_index boolean, hides_rows boolean, session_ef_search integer,
-               id integer)
+               id integer, index_method text, index_lists integer, index_probes integer)
 LANGUAGE plpgsql STABLE ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $state$
@@ -15,10 +18,13 @@ AS $state$
 DECLARE
     source oid;
     embeddings oid;
+    indexed oid;
+    tuned_probes integer;
 BEGIN
-    SELECT c.id, c.name, m.dimensions, c.key_columns, c.ef_search, c.source,
-           to_regclass('imgvec.' || quote_ident(c.name || '_embedding'))
-    INTO id, name, dimensions, key_columns, ef_search, source, embeddings
+    SELECT c.id, c.name, m.dimensions, c.key_columns, c.ef_search, c.probes, c.source,
+           to_regclass('imgvec.' || quote_ident(c.name || '_embedding')),
+           to_regclass('imgvec.' || quote_ident(c.name || CASE WHEN c.by_picture THEN '_picture' ELSE '_embedding' END))
+    INTO id, name, dimensions, key_columns, ef_search, tuned_probes, source, embeddings, indexed
     FROM imgvec.collection AS c
     JOIN imgvec.model AS m ON m.id = c.model_id
     WHERE c.name = $1 OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = $1);
@@ -36,11 +42,12 @@ BEGIN
     -- Looked up one by one: an OR would read all of pg_class.
     FROM (SELECT embeddings UNION ALL SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = embeddings) AS t (oid)
     JOIN pg_catalog.pg_class AS p ON p.oid = t.oid;
-    -- Over its rows, or over its different pictures.
-    has_index := EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
-                         JOIN pg_catalog.pg_am AS a ON a.oid = f.opcmethod
-                         WHERE x.indrelid IN (embeddings, to_regclass('imgvec.' || quote_ident(name || '_picture'))) AND a.amname = 'hnsw' AND f.opcname = 'halfvec_cosine_ops'
-                           AND x.indisvalid AND x.indpred IS NULL);
+    -- Of its rows, or of its different pictures.
+    SELECT {index_lists}, (array_agg(i.method ORDER BY i.method = 'ivfflat', i.name))[1] INTO index_lists, index_method
+    FROM (SELECT indexed) AS t (oid) CROSS JOIN LATERAL {distance_indexes} AS i
+    WHERE i.is_valid AND i.quantization IS NULL;
+    has_index := index_method IS NOT NULL;
+    index_probes := {index_probes};
     hides_rows := row_security_active(embeddings)
             AND EXISTS (SELECT FROM pg_catalog.pg_policy AS y WHERE y.polrelid = embeddings AND y.polname = 'follow_source');
     -- Unknown before pgvector's library is loaded, whose default is 40.

@@ -14,7 +14,7 @@ from own import Own, free_port
 from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import connect
-from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
+from imgvec_pg.database.index_methods.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.database.local_server.unprivileged import choose_user, make_temporary_directory
 from imgvec_pg.errors import ConnectionFailedError
 

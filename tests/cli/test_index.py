@@ -21,7 +21,7 @@ from vectorstore import make_items, vectors, writer_holding
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.hnsw import graph_bytes, index_bytes
+from imgvec_pg.database.index_methods.hnsw import graph_bytes, index_bytes
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import index_states, running_build
 from imgvec_pg.store.index.swap import leftovers
@@ -316,7 +316,7 @@ def test_what_is_wrong_gets_one_line(connection: Connection, imgvec: Imgvec) -> 
     complains(imgvec("index", "create", "item_test", "--memory", "much"), 2, "expected one such as 4GB")
     complains(imgvec("index", "create", "item_test", "--memory", "1kB"), 2, "expected 64MB")
     complains(imgvec("index", "create", "item_test", "--quantize", "pq"), 2, "'bit'")
-    complains(imgvec("index", "drop", "item_test", "--yes"), 1, "has no HNSW index")
+    complains(imgvec("index", "drop", "item_test", "--yes"), 1, "has no index")
 
 
 def test_a_role_without_rights_gets_one_line_and_leaves_nothing(

@@ -37,6 +37,7 @@ import imgvec_pg.django.connection_dsn
 import imgvec_pg.django.indexes
 from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.database.index_methods.hnsw import HnswMethod
 from imgvec_pg.database.migrations import newest_revision
 from imgvec_pg.django import ImageSearch, ImageSearchManager
 from imgvec_pg.django.admin import ImageSearchAdmin
@@ -48,9 +49,9 @@ from imgvec_pg.django.storages import FETCH
 from imgvec_pg.django.testing import embed_now
 from imgvec_pg.embedding.runtime import has_models_extra
 from imgvec_pg.errors import NoWorkerError, UsageError
-from imgvec_pg.search.strategy import DEFAULT_SCAN_SETTINGS
 from imgvec_pg.store.registry import get_collection
 
+DEFAULT_SCAN_SETTINGS = {**HnswMethod.unknown_settings, "enable_sort": "on"}
 ROWS = 3000
 """Further items, embedded without pictures: an index is worth it among them."""
 
@@ -340,7 +341,9 @@ def test_groups_by_values_are_of_the_nearest_rows() -> None:
 
 def test_more_candidates_than_one_scan_gives_are_taken_from_the_index_alone() -> None:
     near = items().near("red").filter(price__gt=500)
-    backend = _QuerySetBackend(near, "default", near._near, has_distance=True, is_restricted=True)
+    backend = _QuerySetBackend(
+        near, "default", near._near, has_distance=True, is_restricted=True, has_lists=False
+    )
     with transaction.atomic():
         backend.set(
             {**DEFAULT_SCAN_SETTINGS, "hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "1000"}

@@ -162,7 +162,7 @@ def test_an_invalid_index_is_an_error(connection: Connection, shop: Collection) 
     build_index(connection, shop)
     connection.execute(
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass",
-        [f"imgvec.{shop.index_name}"],
+        [f"imgvec.{shop.embedding_table}_hnsw"],
     )
     finding = found(connection, "INVALID")
     assert (finding.level, finding.next_step) == ("error", f"imgvec backfill {NAME}")
@@ -187,7 +187,7 @@ def test_a_view_is_a_blind_spot(connection: Connection, shop: Collection) -> Non
 
 def test_what_is_estimated_is_not_said_to_be_counted(connection: Connection, shop: Collection) -> None:
     connection.execute("ANALYZE")
-    assert "(about 8 embeddings)" in found(connection, "no HNSW index yet").met
+    assert "(about 8 embeddings)" in found(connection, "no index yet").met
 
 
 def test_a_subscription_is_a_blind_spot(connection: Connection, shop: Collection) -> None:

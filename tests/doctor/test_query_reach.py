@@ -7,7 +7,7 @@ import pytest
 from photostore import make_collection
 
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
+from imgvec_pg.database.index_methods.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.query_checks import advise
 from imgvec_pg.errors import UsageError

@@ -14,10 +14,10 @@ from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.fetching.host_backoff import HostCircuitBreakers
 from imgvec_pg.images.fetching.http_client import LaterError
 from imgvec_pg.images.fetching.http_connection import HostError
-from imgvec_pg.images.fetching.ssrf import is_allowed
 from imgvec_pg.images.fetching.url import AllowedUrls, fetch_url
 from imgvec_pg.images.fetching.url_rules import check_url, parse_prefix, parse_url
 from imgvec_pg.images.reference import ImageReference
+from imgvec_pg.network_addresses import is_allowed
 
 PICTURE = b"\xff\xd8\xff picture" * 100
 LOOPBACK = "127.0.0.0/8"

@@ -13,7 +13,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, check_pgvector_version, connect
-from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
+from imgvec_pg.database.index_methods.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.images.rendering.version import FIRST, NEWEST
 from imgvec_pg.store.collection_ddl import create_collection

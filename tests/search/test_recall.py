@@ -249,7 +249,7 @@ def test_what_is_wrong_gets_one_line(connection: Connection, imgvec: Imgvec) -> 
     complains(imgvec("recall", "nope"), 1, "no collection yet")
     make_items(connection, 100)
     complains(imgvec("recall", "nope"), 1, '"nope" does not exist')
-    complains(imgvec("recall", "item_test"), 1, "no valid HNSW index", "imgvec index create item_test")
+    complains(imgvec("recall", "item_test"), 1, "no valid index", "imgvec index create item_test")
     assert imgvec("index", "create", "item_test")[0] == 0
     for arguments, word in (
         (["-k", "0"], "k is 0"),

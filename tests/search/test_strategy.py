@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import psycopg
 import pytest
 from photostore import as_role, make_collection, make_photos, new_role
 
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.index_methods import ivfflat
+from imgvec_pg.database.index_methods.scan import IndexFacts
 from imgvec_pg.database.scan_costs import ScanCosts
 from imgvec_pg.store.index.build import build_index
 
@@ -132,16 +135,24 @@ def test_each_way_is_planned_as_it_is_called(
 
 @pytest.mark.parametrize("table_bytes", [0, 32 << 20, (32 << 20) + 1, 512 << 20, (512 << 20) + 1, 10 << 30])
 @pytest.mark.parametrize("matching", [1, 160, 1000, 10_000, 1_000_000])
-def test_sql_and_python_afford_the_same_scans(cloud: Connection, table_bytes: int, matching: int) -> None:
+@pytest.mark.parametrize("lists", [None, 100])
+def test_sql_and_python_afford_the_same_scans(
+    cloud: Connection, table_bytes: int, matching: int, lists: int | None
+) -> None:
     row = cloud.execute("SELECT prosrc FROM pg_proc WHERE proname = 'search_cloud'").fetchone()
     assert row is not None
     [expression] = re.findall(r"affordable := (CASE .*? END);", row[0], re.DOTALL)
     afforded = cloud.execute(
-        f"SELECT ({expression})::float8 FROM (VALUES (%s::float8, %s::float8)) AS v (embedded_bytes, matching)",
-        [table_bytes, matching],
+        f"SELECT ({expression})::float8 FROM (VALUES (%s::float8, %s::float8, %s::float8, 10::float8, 1e6::float8))"
+        " AS v (embedded_bytes, matching, index_lists, index_probes, embedded_rows)",
+        [table_bytes, matching, lists],
     ).fetchone()
     costs = ScanCosts.of_table(table_bytes)
-    by_keys = costs.affordable_candidates(costs.compare_key * matching, costs.start_scan)
+    start = costs.start_scan
+    if lists is not None:
+        start = ivfflat.start_microseconds(IndexFacts("ivfflat", 1e6, lists, 10))
+        costs = replace(costs, visit_candidate=ivfflat.CANDIDATE_MICROSECONDS)
+    by_keys = costs.affordable_candidates(costs.compare_key * matching, start)
     assert afforded == (pytest.approx(by_keys, rel=1e-9),)
     assert costs.compare_key < costs.compare_joined_row
 

@@ -1,13 +1,16 @@
 """Bursts of near copies, as frames of one scene: an index scan that got caught in one is noticed, and searched on."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from photostore import make_collection
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.search_functions import BURST_DISTANCE
 
 DIMENSIONS = 64
 
@@ -36,11 +39,13 @@ def text(vector: npt.NDArray[np.float64]) -> str:
     return str([float(x) for x in vector])
 
 
-def test_a_picture_beside_a_burst_is_found_by_its_near_copy(connection: Connection) -> None:
+def fill(
+    connection: Connection, draw: np.random.Generator
+) -> tuple[Collection, npt.NDArray[np.float64], list[int]]:
+    """Make a collection of them in random order, without an index; return it with the vectors by key, and keys beside bursts."""
     connection.execute("CREATE SCHEMA shop")
     connection.execute("CREATE TABLE shop.photo (id bigint PRIMARY KEY, file text)")
     collection = make_collection(connection, dimensions=DIMENSIONS)
-    draw = np.random.default_rng(1)
     vectors, beside = make_bursts(draw)
     order = draw.permutation(len(vectors))
     connection.execute(
@@ -51,7 +56,13 @@ def test_a_picture_beside_a_burst_is_found_by_its_near_copy(connection: Connecti
         " SELECT u.id, u.v::halfvec, 1, sha256(u.id::text::bytea), 'fp32' FROM unnest(%s::bigint[], %s::text[]) AS u (id, v)",
         [order.tolist(), [text(vectors[place]) for place in order]],
     )
-    build_index(connection, collection)
+    return collection, vectors, beside
+
+
+def ask(
+    connection: Connection, draw: np.random.Generator, vectors: npt.NDArray[np.float64], beside: list[int]
+) -> tuple[Counter[bool], Counter[bool], Counter[str]]:
+    """Ask with near copies of the pictures beside bursts; count whether near_* and search_* find these, and how."""
     connection.execute("SET enable_seqscan = off; SET enable_sort = off")
     plain, missed, ways = Counter[bool](), Counter[bool](), Counter[str]()
     for place in beside:
@@ -68,7 +79,32 @@ def test_a_picture_beside_a_burst_is_found_by_its_near_copy(connection: Connecti
         way = connection.execute("SELECT imgvec.last_search_strategy()").fetchone()
         assert way is not None
         ways[way[0]] += 1
+    return plain, missed, ways
+
+
+def test_a_picture_beside_a_burst_is_found_by_its_near_copy(connection: Connection) -> None:
+    draw = np.random.default_rng(1)
+    collection, vectors, beside = fill(connection, draw)
+    build_index(connection, collection)
+    plain, missed, ways = ask(connection, draw, vectors, beside)
     # The index alone misses some; whoever was caught is told from those who were not.
     assert plain[False] > 0, plain
     assert 5 * missed[False] <= plain[False], (plain, missed, ways)
     assert ways["index"] > ways["index, then exact"] + ways["index, wider"] > 0, ways
+
+
+def test_lists_are_read_whole_so_no_search_gets_caught_in_a_burst(connection: Connection) -> None:
+    draw = np.random.default_rng(1)
+    collection, vectors, beside = fill(connection, draw)
+    build_index(connection, replace(collection, index_method="ivfflat", lists=90))
+    _, missed, ways = ask(connection, draw, vectors, beside)
+    assert missed[False] == 0, missed
+    assert ways == {"index": len(beside)}, ways
+    # Nor where all that is near is of a burst, of which one in a graph would be searched on.
+    among = vectors[beside[0] - 1]
+    query = text(unit(among + 0.3 * unit(draw.standard_normal(DIMENSIONS))))
+    found = connection.execute(
+        "SELECT distance FROM imgvec.search_photo_test(%s::halfvec, 20)", [query]
+    ).fetchall()
+    assert len(found) == 20 and found[0][0] > BURST_DISTANCE
+    assert connection.execute("SELECT imgvec.last_search_strategy()").fetchone() == ("index",)

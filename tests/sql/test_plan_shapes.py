@@ -12,7 +12,7 @@ import pytest
 from photostore import as_role, make_collection, new_role
 
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.hnsw import HnswParams
+from imgvec_pg.database.index_methods.hnsw import HnswParams
 from imgvec_pg.store.aliases import create_alias, get_alias, point_alias
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.registry import get_collection

@@ -11,8 +11,8 @@ from photostore import make_collection
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship
 
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.index_methods.hnsw import HnswMethod
 from imgvec_pg.errors import CollectionError, UsageError
-from imgvec_pg.search.strategy import DEFAULT_SCAN_SETTINGS
 from imgvec_pg.sqlalchemy.collection_cache import forget_state, read_state
 from imgvec_pg.sqlalchemy.executor import search
 from imgvec_pg.store.aliases import create_alias, drop_alias, get_alias, point_alias
@@ -21,6 +21,7 @@ from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.setup.stale_functions import refresh_functions
 
+DEFAULT_SCAN_SETTINGS = {**HnswMethod.unknown_settings, "enable_sort": "on"}
 ROWS, DIMENSIONS = 6000, 8
 QUERY = np.eye(DIMENSIONS, dtype=np.float32)[0]
 

@@ -1,5 +1,6 @@
 """A source whose key became wider is followed in place; until then only keys that do not fit fail."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.aliases import create_alias
 from imgvec_pg.store.embeddings import EmbeddedKey, Outcome
+from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.index.ddl import index_states
 from imgvec_pg.store.integrity.reconcile import list_source, reconcile
 from imgvec_pg.store.integrity.renewal import has_outdated_triggers
 from imgvec_pg.store.integrity.verify import drop_empty_jobs, verify_collection
@@ -83,6 +86,22 @@ def test_a_wider_key_is_followed_without_embedding_anew(
     assert verify_collection(scratch, after).is_in_step
     scratch.execute("DELETE FROM shop.photo")
     assert embedded(scratch, after) == []
+
+
+@pytest.mark.parametrize("partitions", [0, 2])
+@pytest.mark.parametrize("method", ["hnsw", "ivfflat"])
+def test_an_index_of_any_method_goes_rather_than_be_built_under_the_lock(
+    connection: Connection, method: str, partitions: int
+) -> None:
+    connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.photo (id integer PRIMARY KEY, file text)")
+    collection = make_collection(connection, partitions=partitions)
+    build_index(
+        connection, replace(collection, index_method=method, lists=1 if method == "ivfflat" else None)
+    )
+    assert all(state.is_valid for state in index_states(connection, collection))
+    connection.execute("ALTER TABLE shop.photo ALTER id TYPE bigint")
+    after = follow_key(connection, get_collection(connection, "photo_test"))
+    assert [state.index_name for state in index_states(connection, after)] == [None] * (1 + partitions)
 
 
 def test_a_key_that_does_not_fit_fails_alone(connection: Connection) -> None:

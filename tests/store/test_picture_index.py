@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.index.ddl import has_valid_index
+from imgvec_pg.store.index.swap import leftovers, tidy
 from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.integrity.rename import rename_collection
 from imgvec_pg.store.key_change import look_up_changes
@@ -312,9 +314,21 @@ def test_a_wider_key_keeps_the_index(connection: Connection, partitions: int) ->
     check_against_exact(connection, range(0, 600, 101))
 
 
+def as_an_earlier_release_made_it(connection: Connection) -> None:
+    """Take away the columns of the revisions from 0007 on, and what the functions ask of them."""
+    for function in ("imgvec.search_photo_test", "imgvec.search_state"):
+        ((definition,),) = rows(connection, f"SELECT pg_get_functiondef('{function}'::regproc)")
+        earlier = re.sub(r"\(SELECT t\.probes FROM [^)]*\)|\bc\.probes\b", "NULL::integer", definition)
+        earlier = re.sub(r"\bc\.by_picture\b", "false", earlier)
+        assert earlier != definition
+        connection.execute(earlier.encode())
+    for column in ("by_picture", "index_method", "lists", "probes"):
+        connection.execute(f"ALTER TABLE imgvec.collection DROP COLUMN {column}".encode())
+
+
 def test_an_earlier_database_is_searched_before_and_after_it_is_migrated(connection: Connection) -> None:
     make(connection)
-    connection.execute("ALTER TABLE imgvec.collection DROP COLUMN by_picture")
+    as_an_earlier_release_made_it(connection)
     connection.execute("UPDATE imgvec.alembic_version SET version_num = 'imgvec_0006'")
     assert not get_collection(connection, "photo_test").by_picture
     check_against_exact(connection, range(0, 600, 201))
@@ -387,3 +401,50 @@ def test_what_a_killed_change_left_is_told_and_dropped(connection: Connection, c
     triggers = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'imgvec.photo_test_embedding'::regclass AND NOT tgisinternal"
     assert rows(connection, triggers) == [(0,)]
     check_against_exact(connection, range(9000, 9001))
+
+
+def state(connection: Connection) -> tuple[Any, ...]:
+    """Return what searches ask: whether an index serves, its method and lists, and whether imgvec calls it ready."""
+    (found,) = rows(
+        connection,
+        "SELECT has_index, index_method, index_lists, imgvec.index_state(name) FROM imgvec.search_state('photo_test')",
+    )
+    return tuple(found)
+
+
+def test_an_index_of_lists_is_over_the_rows_and_one_of_hnsw_over_the_pictures_again(
+    connection: Connection, copies: Collection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dsn = connection.info.dsn
+    assert copies.by_picture
+    assert state(connection) == (True, "hnsw", None, "ready")
+    options = ["index", "rebuild", "photo_test", "--dsn", dsn]
+    assert run(cli, [*options, "--method", "ivfflat", "--lists", "6"]) == 0
+    listed = get_collection(connection, "photo_test")
+    assert (listed.by_picture, listed.index_method, listed.lists) == (False, "ivfflat", 6)
+    assert state(connection) == (True, "ivfflat", 6, "ready")
+    assert rows(connection, "SELECT to_regclass('imgvec.photo_test_picture')") == [(None,)]
+    assert "photo_test_embedding_ivfflat" in plan(connection, NEAR.format(7))
+    assert len(rows(connection, SEARCH.format(7, ""))) == 10
+    assert rows(connection, "SELECT imgvec.last_search_strategy()") == [("index",)]
+    assert run(cli, [*options, "--method", "hnsw"]) == 0
+    assert get_collection(connection, "photo_test").by_picture
+    assert state(connection) == (True, "hnsw", None, "ready")
+    check_against_exact(connection, range(0, 600, 101))
+    capsys.readouterr()
+
+
+def test_an_index_that_somebody_made_over_the_rows_is_not_taken_for_a_leftover(
+    connection: Connection, copies: Collection
+) -> None:
+    options = "USING ivfflat (embedding halfvec_cosine_ops) WITH (lists = 6)"
+    connection.execute(f"CREATE INDEX mine ON imgvec.photo_test_embedding {options}".encode())
+    assert leftovers(connection, copies) == []
+    assert tidy(connection, copies) == []
+    assert rows(connection, "SELECT to_regclass('imgvec.mine')::text") == [("imgvec.mine",)]
+    assert state(connection) == (True, "hnsw", None, "ready")
+    # What a killed rebuild leaves is.
+    connection.execute("ALTER INDEX imgvec.mine RENAME TO photo_test_embedding_ivfflat")
+    assert leftovers(connection, copies) == ["photo_test_embedding_ivfflat"]
+    assert tidy(connection, copies) == []
+    assert rows(connection, "SELECT to_regclass('imgvec.photo_test_embedding_ivfflat')") == [(None,)]

@@ -15,7 +15,7 @@ from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.migration import MigrationContext
 from alembic.operations import Operations, ops
 from ormshop import sqlalchemy_url
-from specs import SPEC, TABLE, registered, sayable
+from specs import LISTED, SPEC, TABLE, registered, sayable
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import imgvec_pg.alembic.compare  # noqa: F401 - with the renderers
@@ -31,7 +31,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.sqlalchemy import CollectionSpec, EmbeddingMixin
 from imgvec_pg.store.collection_ddl import create_collection
-from imgvec_pg.store.collection_plan import NOT_COMPARED, differences
+from imgvec_pg.store.collection_plan import NOT_COMPARED, differences, tell_remedy
 from imgvec_pg.store.registry import get_collection
 
 
@@ -52,6 +52,9 @@ def by_command(database: str) -> None:
         "prompt": ["--prompt", "a photo of {}"],
         "bands": ["--bands", "4,3,2"],
     }
+    if SPEC is LISTED:
+        options.pop("quantization")
+        options |= {"index_method": ["--method", "ivfflat"], "lists": ["--lists", "7"]}
     said = [word for words in options.values() for word in words]
     assert run(cli, ["collection", "create", SPEC.name, *said, "--dsn", database]) == 0
     assert {parameter.name for parameter in create.params} >= sayable("imgvec collection create")
@@ -146,7 +149,17 @@ WAYS: dict[str, Callable[[str], None]] = {
 
 def test_no_field_of_the_spec_of_these_tests_has_its_default() -> None:
     plain = CollectionSpec("plain")
-    assert [f.name for f in fields(CollectionSpec) if getattr(SPEC, f.name) == getattr(plain, f.name)] == []
+    default = {f.name: getattr(plain, f.name) for f in fields(CollectionSpec)}
+    assert [
+        name for name, value in default.items() if value in (getattr(SPEC, name), getattr(LISTED, name))
+    ] == [
+        "quantization",
+        "index_method",
+        "lists",
+    ]
+    assert [
+        name for name, value in default.items() if getattr(SPEC, name) == getattr(LISTED, name) == value
+    ] == []
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -154,6 +167,16 @@ def test_every_field_arrives_in_the_database(way: str, connection: Connection, d
     connection.execute(TABLE)
     WAYS[way](database)
     assert registered(connection) == vars(SPEC)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_options_of_another_index_method_arrive(
+    way: str, connection: Connection, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "SPEC", LISTED)
+    connection.execute(TABLE)
+    WAYS[way](database)
+    assert registered(connection) == vars(LISTED)
 
 
 def test_show_prints_every_field_and_the_spec_can_be_read_from_it(
@@ -202,6 +225,7 @@ OTHERWISE: dict[str, tuple[object, object]] = {
     "m": (16, ("m", 8, 16)),
     "ef_construction": (64, ("ef_construction", 40, 64)),
     "quantization": ("bit", "imgvec index rebuild product_all --quantize bit"),
+    "index_method": ("ivfflat", "imgvec index rebuild product_all --method ivfflat"),
     "partitions": (0, "imgvec collection drop product_all"),
     "prompt": ("{}", "imgvec collection drop product_all"),
     "bands": ((8, 4, 3), "imgvec collection switch ALIAS --bands 8,4,3"),
@@ -211,7 +235,11 @@ index that one changes, or the command that its one line names."""
 
 
 def test_every_field_is_compared_or_has_a_reason_not_to_be() -> None:
-    assert OTHERWISE.keys() | NOT_COMPARED.keys() == {field.name for field in fields(CollectionSpec)}
+    # Lists are of IVFFlat, and PRESENT is not.
+    assert differences(LISTED, replace(LISTED, lists=9)) == {"lists": (7, 9)}
+    assert tell_remedy("x", {"lists": (7, 9)}) == "run first: imgvec index rebuild x --lists 9"
+    compared = {"lists", *OTHERWISE, *NOT_COMPARED}
+    assert compared == {field.name for field in fields(CollectionSpec)}
     assert OTHERWISE.keys().isdisjoint(NOT_COMPARED)
     for name, (value, _) in OTHERWISE.items():
         [(changed, pair)] = differences(PRESENT, replace(PRESENT, **{name: value})).items()  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """A spec in which no field has its default, and which fields the ways to declare a collection do without."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.registry import get_collection
@@ -29,6 +29,8 @@ SPEC = CollectionSpec(
     bands=(4, 3, 2),
 )
 """Over TABLE."""
+LISTED = replace(SPEC, quantization=None, index_method="ivfflat", lists=7)
+"""The same with the options of another index method, which exclude those of HNSW."""
 
 BY_THE_MODEL = dict.fromkeys(("dimensions", "has_text"), "looked up by the model's name")
 WITHOUT: dict[str, dict[str, str]] = {

@@ -35,6 +35,27 @@ VARIABLES = {
         "none: the hub and its cache",
         "whatever loads a model",
     ),
+    "IMGVEC_EMBEDDER_KEY": (
+        "The key that the server of a model `http:NAME@URL` wants to be shown, as `Authorization: Bearer …`. It is neither "
+        "stored nor told",
+        "none",
+        "whatever loads such a model",
+    ),
+    "IMGVEC_EMBEDDER_URL": (
+        "Where the server of the models `http:NAME@URL` is from here, in place of their URL",
+        "the model's own",
+        "whatever loads such a model",
+    ),
+    "IMGVEC_EMBEDDER_REQUESTS": (
+        "Requests to the server of a model that may be under way at once: 1 to 64",
+        "4",
+        "whatever loads such a model",
+    ),
+    "IMGVEC_EMBEDDER_SECONDS": (
+        "How long the server of a model may take for an answer: 1 to 3600 seconds",
+        "60",
+        "whatever loads such a model",
+    ),
     "IMGVEC_EMBED": (
         "Who embeds words and pictures that are not cached: `auto` (a running worker, else this process), `worker`, `process`. "
         "A key of Flask's `app.config`; Django's is `IMGVEC = {\"EMBED\": …}` in the settings",
@@ -42,7 +63,8 @@ VARIABLES = {
         "Flask and Django applications",
     ),
     "IMGVEC_ALLOW_NETWORKS": (
-        "Networks that are not public and that pictures may still be fetched from, such as `10.1.2.0/24,fd00:1::/64` "
+        "Networks that are not public and that pictures may still be fetched from, and servers of models asked at, such as "
+        "`10.1.2.0/24,fd00:1::/64` "
         "([images](../howto/images.md#what-a-url-cannot-do))",
         "none",
         "`imgvec worker`, `imgvec backfill`",

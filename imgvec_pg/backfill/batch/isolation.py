@@ -11,7 +11,7 @@ from PIL import Image
 from imgvec_pg.database.connect import one_line
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import NORM_TOLERANCE
-from imgvec_pg.errors import DeviceMemoryError, ImageError, ModelError
+from imgvec_pg.errors import DeviceMemoryError, ImageError, ModelAnswerError, ModelAwayError, ModelError
 
 log = logging.getLogger(__name__)
 
@@ -101,10 +101,13 @@ def embed_each(prepared: Sequence[Any], embedder: Embedder) -> list[EmbeddedOrEr
         For each image a vector of shape (dimensions,), float32, L2 norm 1, or why it has none.
 
     Raises:
+        ModelAwayError, ModelAnswerError: The server that embeds is to blame.
         Exception: What the model raised when it cannot embed a plain grey image either, or had no memory.
     """
     try:
         embeddings = embedder.embed_prepared(prepared)
+    except (ModelAwayError, ModelAnswerError):
+        raise
     except Exception as error:
         if is_out_of_memory(error) or not works(embedder):
             raise

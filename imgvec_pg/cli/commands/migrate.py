@@ -5,7 +5,7 @@ import click
 from imgvec_pg.cli.options import dsn_option
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect, needing
-from imgvec_pg.database.hnsw import CURSOR_DEFAULT, DATABASE_DEFAULTS
+from imgvec_pg.database.index_methods.hnsw import CURSOR_DEFAULT, DATABASE_DEFAULTS
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.setup.database_defaults import (
     CursorPlans,

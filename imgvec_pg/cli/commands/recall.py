@@ -47,8 +47,12 @@ def measuring_options(command: Command) -> Command:
 )
 @click.option("--sample", type=int, default=200, show_default=True, help="Rows used as queries.", metavar="N")
 @click.option(
-    "--ef-search", "ef_search", metavar="A,B", help="Settings to measure  [default: from k to 1000]"
+    "--ef-search",
+    "ef_search",
+    metavar="A,B",
+    help="Settings of an HNSW index to measure  [default: from k to 1000]",
 )
+@click.option("--probes", metavar="A,B", help="The same of an IVFFlat index  [default: from 1 to all lists]")
 @measuring_options
 @json_option
 @dsn_option
@@ -58,6 +62,7 @@ def recall(
     ask_matching: bool,
     sample: int,
     ef_search: str | None,
+    probes: str | None,
     k: int,
     seed: int,
     max_seconds: float,
@@ -85,48 +90,61 @@ def recall(
         seed=seed,
         max_seconds=max_seconds,
         ef_searches=parse_settings(ef_search),
+        probes=parse_settings(probes),
     )
     with connect(dsn, application_name="imgvec recall") as connection:
         require_schema(connection)
         meter = RecallMeter(connection, get_collection(connection, name), options)
         meter.check()
         exact = meter.ask_exactly()
-        in_use = meter.ef_search_in_use()
+        in_use = meter.value_in_use()
+        is_asked = ef_search is not None or probes is not None
         settings: list[Setting] = []
-        for step in sorted({*meter.ladder(), in_use} if ef_search is None else meter.ladder()):
+        for step in meter.ladder() if is_asked else sorted({*meter.ladder(), in_use}):
             setting = meter.measure(exact, step)
             if setting is None:
                 click.echo(
-                    f"the time is over; from ef_search {step} on nothing was measured: give more with --max-seconds",
+                    f"the time is over; from {meter.method.tuned} {step} on nothing was measured: give more with --max-seconds",
                     err=True,
                 )
                 break
             settings.append(setting)
-        bursts = meter.ask_bursts() if where is None else None
-        in_bursts = None if bursts is None else meter.measure(bursts, in_use)
+        bursts = measure_bursts(meter, in_use) if where is None else None
     if as_json:
-        shown = as_burst_object(bursts, in_bursts)
-        echo_json({**as_object(exact, settings, options), "ef_search_in_use": in_use, "bursts": shown})
+        in_use_now = {} if meter.method.tuned is None else {f"{meter.method.tuned}_in_use": in_use}
+        echo_json({**as_object(meter, exact, settings), **in_use_now, **bursts_as_object(meter, bursts)})
         return
-    print_settings(name, exact, settings, options, in_use)
-    print_bursts(bursts, in_bursts, k)
+    print_settings(meter, exact, settings, in_use)
+    print_bursts(meter, bursts)
 
 
-def print_bursts(bursts: Exact | None, setting: Setting | None, k: int) -> None:
+def measure_bursts(meter: RecallMeter, in_use: int) -> tuple[Exact, Setting] | None:
+    """Return the exact answers of rows in bursts of near copies and what the setting in use gives; None where there are few."""
+    bursts = meter.ask_bursts()
+    setting = None if bursts is None else meter.measure(bursts, in_use)
+    return None if bursts is None or setting is None else (bursts, setting)
+
+
+def print_bursts(meter: RecallMeter, measured: tuple[Exact, Setting] | None) -> None:
     """Say what was measured of rows in bursts, where there are some."""
-    if bursts is None or setting is None or setting.recall is None:
+    if measured is None or measured[1].recall is None:
         return
+    bursts, setting = measured
+    k = meter.options.k
+    how = f"{meter.method.tuned} {setting.value}" if meter.method.tuned else "the session's settings"
     click.echo(
         f"in bursts of near copies: recall@{k} {setting.recall:.4f} (95 % from {setting.low:.4f} to {setting.high:.4f}) at "
-        f"ef_search {setting.ef_search}, {len(bursts.questions)} rows whose {k} nearest lie within {BURST_DISTANCE:g}"
+        f"{how}, {len(bursts.questions)} rows whose {k} nearest lie within {BURST_DISTANCE:g}"
     )
 
 
-def as_burst_object(bursts: Exact | None, setting: Setting | None) -> dict[str, object] | None:
-    """Return what was measured of rows in bursts as JSON has it, None where there are few."""
-    if bursts is None or setting is None:
-        return None
-    return {"questions": len(bursts.questions), "max_distance": BURST_DISTANCE, **asdict(setting)}
+def bursts_as_object(meter: RecallMeter, measured: tuple[Exact, Setting] | None) -> dict[str, object]:
+    """Return what was measured of rows in bursts as JSON has it, under "bursts"; null where there are few."""
+    if measured is None:
+        return {"bursts": None}
+    bursts, setting = measured
+    shown = {"questions": len(bursts.questions), "max_distance": BURST_DISTANCE}
+    return {"bursts": {**shown, **setting_as_object(meter, setting)}}
 
 
 def parse_settings(text: str | None) -> list[int] | None:
@@ -145,9 +163,11 @@ def parse_settings(text: str | None) -> list[int] | None:
         ) from error
 
 
-def as_object(exact: Exact, settings: list[Setting], options: RecallOptions) -> dict[str, object]:
+def as_object(meter: RecallMeter, exact: Exact, settings: list[Setting]) -> dict[str, object]:
     """Return what was measured as JSON has it."""
+    options = meter.options
     return {
+        "method": meter.method.label,
         "k": options.k,
         "where": options.where,
         "asked_with": "matching rows" if options.ask_matching else "any rows",
@@ -157,21 +177,25 @@ def as_object(exact: Exact, settings: list[Setting], options: RecallOptions) -> 
         "confidence": 0.95,
         "exact_p50_ms": None if math.isnan(exact.p50_ms) else exact.p50_ms,
         "exact_p95_ms": None if math.isnan(exact.p95_ms) else exact.p95_ms,
-        "settings": [asdict(setting) for setting in settings],
+        "settings": [setting_as_object(meter, setting) for setting in settings],
     }
 
 
-def print_settings(
-    name: str, exact: Exact, settings: list[Setting], options: RecallOptions, in_use: int
-) -> None:
+def setting_as_object(meter: RecallMeter, setting: Setting) -> dict[str, object]:
+    """Return what one setting gave as JSON has it, its value under the setting's own name."""
+    measured = asdict(setting)
+    return {meter.method.tuned or "setting": measured.pop("value"), **measured}
+
+
+def print_settings(meter: RecallMeter, exact: Exact, settings: list[Setting], in_use: int) -> None:
     """Print a table of settings, that in use marked."""
+    options = meter.options
     condition = "" if options.where is None else f", neighbours where {options.where}"
     asked = f"{len(exact.questions)} {'matching ' if options.ask_matching else ''}rows"
-    click.echo(
-        f"{name}: {asked} as queries{condition}; exact search takes {exact.p50_ms:.1f} ms (p95 {exact.p95_ms:.1f})"
-    )
+    times = f"{exact.p50_ms:.1f} ms (p95 {exact.p95_ms:.1f})"
+    click.echo(f"{meter.collection.name}: {asked} as queries{condition}; exact search takes {times}")
     header = (
-        "ef_search",
+        meter.method.tuned or f"{meter.method.label}, the session's settings",
         "strategy",
         f"recall@{options.k}",
         "95 % from",
@@ -192,11 +216,11 @@ def row_of(setting: Setting, in_use: int) -> list[object]:
     """Return one line of the table."""
     bounds = (setting.recall, setting.low, setting.high)
     return [
-        setting.ef_search,
+        setting.value or "",
         setting.strategy,
         *("" if bound is None else f"{bound:.4f}" for bound in bounds),
         f"{setting.p50_ms:.2f}",
         f"{setting.p95_ms:.2f}",
         setting.short if setting.strategy == "index" else "",
-        "in use" if setting.ef_search == in_use else "",
+        "in use" if setting.value == in_use else "",
     ]

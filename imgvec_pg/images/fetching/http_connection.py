@@ -12,9 +12,9 @@ from threading import Thread
 from typing import Any
 
 from imgvec_pg.errors import ImageError
-from imgvec_pg.images.fetching.ssrf import is_allowed
 from imgvec_pg.images.fetching.url_rules import WEB, Url
 from imgvec_pg.images.limits import CONNECT_SECONDS
+from imgvec_pg.network_addresses import is_allowed
 from imgvec_pg.settings import Network
 
 MAX_ADDRESSES = 4

@@ -22,8 +22,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from imgvec_pg.images.fetching.http_connection import HostConnection
-from imgvec_pg.images.fetching.ssrf import is_allowed
 from imgvec_pg.images.fetching.url_rules import Url
+from imgvec_pg.network_addresses import is_allowed
 from imgvec_pg.settings import Network
 
 MAX_IDLE_PER_HOST = 4

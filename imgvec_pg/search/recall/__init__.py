@@ -1,1 +1,1 @@
-"""Recall of the HNSW index against exact search, and tuning ef_search by it."""
+"""Recall of the index against exact search, and tuning it by that."""

@@ -1,5 +1,6 @@
-"""Recall of the HNSW index: its answers against exact search, for queries that are rows of the collection."""
+"""Recall of the index: its answers against exact search, for queries that are rows of the collection."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +11,10 @@ import psycopg
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.explain import has_ordered_scan
-from imgvec_pg.database.hnsw import MAX_EF_SEARCH
+from imgvec_pg.database.index_methods import ivfflat
+from imgvec_pg.database.index_methods.methods import index_method
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.errors import CollectionError, DatabaseError
+from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
 from imgvec_pg.search.code_of_others import refuse_code_of_others
 from imgvec_pg.search.error_mapping import condition_error
 from imgvec_pg.search.query_types import RowKey
@@ -28,9 +30,8 @@ from imgvec_pg.search.recall.measurements import (
 )
 from imgvec_pg.search.recall.statements import RecallSql
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.index.ddl import has_valid_index, running_build
+from imgvec_pg.store.index.ddl import index_states, running_build
 
-LADDER = (10, 20, 40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
 EXACT_SHARE = 0.6
 """Of the time, what the exact answers may take; with fewer queries than wanted, should it be too short."""
 WARM_UP = 20
@@ -51,6 +52,10 @@ class RecallMeter:
         self.options = options
         self.sql = RecallSql(collection, vector_schema(connection), options.where)
         self._ends = time.monotonic() + options.max_seconds
+        # The parent of partitions, or the table itself.
+        self._state = index_states(connection, collection)[-1]
+        self.method = index_method(self._state.method or "hnsw")
+        self.lists = self._state.lists or 1
 
     def check(self) -> None:
         """Refuse what cannot be measured.
@@ -65,23 +70,32 @@ class RecallMeter:
             raise condition_error(error, self.collection, str(self.options.where)) from error
         name = self.collection.name
         build = running_build(self.connection, self.collection)
-        if has_valid_index(self.connection, self.collection):
+        if self._state.is_valid:
+            asked = {"ef_search": self.options.ef_searches, "probes": self.options.probes}
+            for setting, values in asked.items():
+                if values is not None and setting != self.method.tuned:
+                    raise UsageError(
+                        f"the index of {name} is {self.method.label}, which has no {setting}; "
+                        f"expected {self.method.tuned or 'no setting: it is measured as the session has it'}"
+                    )
             return
         if build is not None:
             raise CollectionError(
                 f"the index of {name} is being built ({build.phase}); measure when it is ready: imgvec index show {name}"
             )
         raise CollectionError(
-            f"collection {name} has no valid HNSW index, so every search compares all rows; build it with: "
+            f"collection {name} has no valid index, so every search compares all rows; build it with: "
             f"imgvec index create {name}"
         )
 
     def ladder(self) -> list[int]:
         """Return the settings to measure: as asked for, or steps from the least that a search for k rows sets."""
+        if self.method.tuned != "ef_search":
+            asked = self.options.probes or self.method.steps(self.options.k, self.lists)
+            return sorted({min(value, self.lists) for value in asked})
         least = self.sql.least_ef_search(self.options.k)
-        if self.options.ef_searches is not None:
-            return sorted({max(ef_search, least) for ef_search in self.options.ef_searches})
-        return sorted({max(step, least) for step in LADDER if step <= MAX_EF_SEARCH})
+        steps = self.options.ef_searches or self.method.steps(self.options.k, self.lists)
+        return sorted({max(step, least) for step in steps})
 
     def ask_exactly(self) -> Exact:
         """Draw the queries and answer them without the index, as many as the time allows.
@@ -107,11 +121,11 @@ class RecallMeter:
         """
         found: list[RowKey] = []
         until = time.monotonic() + BURST_SEARCH_SHARE * self.options.max_seconds
-        ef_search = self.ef_search_in_use()
+        value = self.value_in_use()
         try:
             for row in self._draw(BURST_DRAWS * self.options.sample):
-                with self._reading(ef_search, min(until, self._ends)) as cursor:
-                    distances = self._distances(cursor, row, ef_search=ef_search)
+                with self._reading(value, min(until, self._ends)) as cursor:
+                    distances = self._distances(cursor, row, value=value)
                 is_full = len(distances) == self.options.k
                 if is_full and 1e-6 < distances[-1] <= BURST_DISTANCE:
                     found.append(row)
@@ -132,7 +146,7 @@ class RecallMeter:
         is_cut_off = False
         for row in rows:
             try:
-                with self._reading(self.sql.least_ef_search(self.options.k), deadline) as cursor:
+                with self._reading(None, deadline) as cursor:
                     began = time.monotonic()
                     distances = self._distances(cursor, row, exactly=True)
             except psycopg.errors.QueryCanceled:
@@ -146,18 +160,18 @@ class RecallMeter:
             raise CollectionError(self._nothing())
         return Exact(questions, *percentiles(seconds))
 
-    def measure(self, exact: Exact, ef_search: int) -> Setting | None:
+    def measure(self, exact: Exact, value: int) -> Setting | None:
         """Ask through the index with one setting; None when the time is over."""
         hits: list[float] = []
         seconds: list[float] = []
         short = 0
         try:
-            with self._reading(ef_search, self._ends) as cursor:
-                uses_index = self._uses_index(cursor, exact.questions[0].row, ef_search)
+            with self._reading(value, self._ends) as cursor:
+                uses_index = self._uses_index(cursor, exact.questions[0].row, value)
             for position, question in enumerate([*exact.questions[:WARM_UP], *exact.questions]):
-                with self._reading(ef_search, self._ends) as cursor:
+                with self._reading(value, self._ends) as cursor:
                     began = time.monotonic()
-                    found = self._distances(cursor, question.row, ef_search=ef_search)
+                    found = self._distances(cursor, question.row, value=value)
                     taken = time.monotonic() - began
                 if position >= min(WARM_UP, len(exact.questions)):
                     seconds.append(taken)
@@ -167,15 +181,22 @@ class RecallMeter:
             return None
         p50, p95 = percentiles(seconds)
         if not uses_index:
-            return Setting(ef_search, "exact", None, None, None, p50, p95, 0)
+            return Setting(value, "exact", None, None, None, p50, p95, 0)
         low, high = mean_interval(hits)
-        return Setting(ef_search, "index", float(np.mean(hits)), low, high, p50, p95, short)
+        return Setting(value, "index", float(np.mean(hits)), low, high, p50, p95, short)
 
-    def ef_search_in_use(self) -> int:
-        """Return what a search of this collection for k rows sets now."""
+    def value_in_use(self) -> int:
+        """Return what a search of this collection for k rows sets now, 0 where it sets nothing."""
+        if self.method.tuned is None:
+            return 0
+        if self.method.tuned == "probes":
+            self.connection.execute(self.sql.session_ef_search())
+            session = self.connection.execute("SELECT current_setting('ivfflat.probes')").fetchone()
+            least = max(int(session[0]) if session else 1, ivfflat.default_probes(self.lists))
+            return min(self.lists, self.collection.probes or least)
         row = self.connection.execute(self.sql.session_ef_search()).fetchone()
-        session = int(row[0]) if row else 0
-        return max(self.collection.ef_search or session, self.sql.least_ef_search(self.options.k))
+        ef_search = self.collection.ef_search or (int(row[0]) if row else 0)
+        return max(ef_search, self.sql.least_ef_search(self.options.k))
 
     def _draw(self, sample: int) -> list[RowKey]:
         options = self.options
@@ -188,7 +209,7 @@ class RecallMeter:
         statement = self.sql.sample(matching=options.ask_matching)
         try:
             while True:
-                with self._reading(self.sql.least_ef_search(options.k), self._ends) as cursor:
+                with self._reading(None, self._ends) as cursor:
                     values = {"percent": percent, "seed": options.seed, "sample": sample}
                     rows = [RowKey(key, texts) for key, texts in cursor.execute(statement, values)]
                 if len(rows) >= sample or percent >= 100:
@@ -209,8 +230,8 @@ class RecallMeter:
         return f"no embedded row of {name} matches the condition {self.options.where!r}; nothing was measured"
 
     @contextmanager
-    def _reading(self, ef_search: int, ends: float) -> Iterator[psycopg.Cursor[Any]]:
-        """Give a cursor in a read-only transaction with the settings of a search."""
+    def _reading(self, value: int | None, ends: float) -> Iterator[psycopg.Cursor[Any]]:
+        """Give a cursor in a read-only transaction with the settings of a search by the index; of an exact one for None."""
         left = int(1000 * (ends - time.monotonic()))
         if left <= 0:
             raise psycopg.errors.QueryCanceled("the time is over")
@@ -218,9 +239,9 @@ class RecallMeter:
             with self.connection.transaction(), self.connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION READ ONLY")
                 cursor.execute(self.sql.session_ef_search())
-                cursor.execute(
-                    load_sql("queries/recall_settings.sql"), {"ef_search": ef_search, "timeout_ms": left}
-                )
+                settings = {} if value is None else self.method.measured_settings(value)
+                settings["statement_timeout"] = f"{left}ms"
+                cursor.execute(load_sql("queries/set_for_scan.sql"), {"settings": json.dumps(settings)})
                 yield cursor
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseError(
@@ -235,14 +256,14 @@ class RecallMeter:
             raise condition_error(error, self.collection, self.options.where) from error
 
     def _distances(
-        self, cursor: psycopg.Cursor[Any], row: RowKey, *, exactly: bool = False, ef_search: int = 0
+        self, cursor: psycopg.Cursor[Any], row: RowKey, *, exactly: bool = False, value: int = 0
     ) -> list[float]:
         statement, values = self.sql.nearest(row, exactly=exactly)
-        values |= {"k": self.options.k, "candidates": max(ef_search, self.sql.candidates(self.options.k))}
+        values |= {"k": self.options.k, "candidates": max(value, self.sql.candidates(self.options.k))}
         return [distance for (distance,) in cursor.execute(statement, values, prepare=False)]
 
-    def _uses_index(self, cursor: psycopg.Cursor[Any], row: RowKey, ef_search: int) -> bool:
+    def _uses_index(self, cursor: psycopg.Cursor[Any], row: RowKey, value: int) -> bool:
         statement, values = self.sql.nearest(row, exactly=False)
-        values |= {"k": self.options.k, "candidates": max(ef_search, self.sql.candidates(self.options.k))}
+        values |= {"k": self.options.k, "candidates": max(value, self.sql.candidates(self.options.k))}
         explained = cursor.execute(self.sql.explain(statement), values, prepare=False).fetchone()
         return explained is not None and has_ordered_scan(explained[0])

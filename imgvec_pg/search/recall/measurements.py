@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imgvec_pg.database.hnsw import MAX_EF_SEARCH
+from imgvec_pg.database.index_methods.hnsw import MAX_EF_SEARCH
+from imgvec_pg.database.index_methods.ivfflat import MAX_LISTS
+from imgvec_pg.database.index_methods.scan import check_range
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query_types import RowKey
 
@@ -24,7 +26,8 @@ class RecallOptions:
         sample: Queries, 20 to 100,000.
         seed: Draws the queries.
         max_seconds: When to stop, at least 1.
-        ef_searches: Settings, 1 to 1000; None for a ladder from k up.
+        ef_searches: Settings of an HNSW index, 1 to 1000; None for a ladder from k up.
+        probes: Settings of an IVFFlat index, 1 to 32,768; None for 1, 2, 4, … up to all lists.
 
     Raises:
         UsageError: A value is out of range.
@@ -37,6 +40,7 @@ class RecallOptions:
     seed: int = 0
     max_seconds: float = 120
     ef_searches: Sequence[int] | None = None
+    probes: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= MAX_K:
@@ -54,22 +58,24 @@ class RecallOptions:
         if self.ask_matching and self.where is None:
             raise UsageError("there is no condition that rows could match; add --where")
         for ef_search in self.ef_searches or ():
-            if not 1 <= ef_search <= MAX_EF_SEARCH:
-                raise UsageError(f"ef_search is {ef_search}; expected 1 to {MAX_EF_SEARCH}")
+            check_range("ef_search", ef_search, 1, MAX_EF_SEARCH)
+        for probes in self.probes or ():
+            check_range("probes", probes, 1, MAX_LISTS)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What one ef_search gives.
+    """What one setting of the index gives.
 
     Attributes:
+        value: ef_search of an HNSW index, probes of an IVFFlat index, 0 of one that is measured as the session has it.
         strategy: "index", or "exact" where PostgreSQL's plan does not use the index: there is no recall to measure then.
         recall: Mean over the queries of the share of the k nearest that were found; low and high bound it at 95 %.
         short: Queries that the index answered with fewer rows than there are; searches then compare all rows.
         p50_ms: Time of a query as the client sees it, with planning; p95_ms likewise.
     """
 
-    ef_search: int
+    value: int
     strategy: str
     recall: float | None
     low: float | None

@@ -1,4 +1,4 @@
-"""Choosing hnsw.ef_search for a collection by the recall that it is measured to give."""
+"""Choosing ef_search or probes for a collection by the recall that it is measured to give."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -43,18 +43,25 @@ def questions_for(recall: float) -> int:
     return max(200, SAMPLE_FACTOR * perfect_answers_needed(recall))
 
 
-def find_ef_search(
+def find_setting(
     meter: RecallMeter, recall: float, report: Callable[[Setting], None] = lambda setting: None
 ) -> Tuned:
     """Measure settings from the cheapest up, until the lower bound of the recall (95 %, two-sided) reaches what is wanted.
 
     Raises:
-        CollectionError: No setting reaches it, the plan does not use the index, or the index cannot be measured.
+        CollectionError: No setting reaches it, the index's method has none that is known here, the plan does not use the index,
+            or the index cannot be measured.
         DatabaseError: The time was over before.
     """
     meter.check()
+    name, label = meter.collection.name, meter.method.tuned
+    if label is None:
+        raise CollectionError(
+            f"the index of {name} is of the method {meter.method.label}, whose settings imgvec does not know: set them for the "
+            f"role or database (ALTER ROLE … SET …) and look at: imgvec recall {name}"
+        )
     exact = meter.ask_exactly()
-    name, asked = meter.collection.name, len(exact.questions)
+    asked = len(exact.questions)
     needed = perfect_answers_needed(recall)
     if asked < needed:
         raise DatabaseError(
@@ -62,15 +69,15 @@ def find_ef_search(
             "more time (--max-seconds), or a lower --recall"
         )
     measured: list[Setting] = []
-    for ef_search in meter.ladder():
-        setting = meter.measure(exact, ef_search)
+    for value in meter.ladder():
+        setting = meter.measure(exact, value)
         if setting is None:
             raise DatabaseError(
-                f"the time was over before ef_search {ef_search} was measured{best(measured)}; give more with --max-seconds"
+                f"the time was over before {label} {value} was measured{best(label, measured)}; give more with --max-seconds"
             )
         if setting.low is None:
             raise CollectionError(
-                f"PostgreSQL answers exactly, without the index of {name}, at ef_search {ef_search}{best(measured)}: "
+                f"PostgreSQL answers exactly, without the index of {name}, at {label} {value}{best(label, measured)}: "
                 "there is nothing to tune; a small or never analyzed table is read faster whole (ANALYZE "
                 f"imgvec.{meter.collection.embedding_table})"
             )
@@ -78,18 +85,23 @@ def find_ef_search(
         measured.append(setting)
         if setting.low >= recall:
             return Tuned(exact, measured)
+    denser = f"--m {min(2 * meter.collection.m, 100)} --ef-construction 200"
+    cure = (
+        f"build a denser index: imgvec index rebuild {name} {denser}, or give"
+        if label == "ef_search"
+        else "give"
+    )
     raise CollectionError(
-        f"no ef_search up to {measured[-1].ef_search} shows a recall of {recall:g}{best(measured)}; build a denser index: "
-        f"imgvec index rebuild {name} --m {min(2 * meter.collection.m, 100)} --ef-construction 200, or give a larger --sample"
+        f"no {label} up to {measured[-1].value} shows a recall of {recall:g}{best(label, measured)}; {cure} a larger --sample"
     )
 
 
-def best(measured: list[Setting]) -> str:
+def best(label: str, measured: list[Setting]) -> str:
     """Return "; ef_search 400 has 0.981 (0.975 to 0.987)" of the best, or nothing."""
     if not measured:
         return ""
     top = max(measured, key=lambda setting: setting.low or 0)
-    return f"; ef_search {top.ef_search} has {top.recall:.4f} ({top.low:.4f} to {top.high:.4f})"
+    return f"; {label} {top.value} has {top.recall:.4f} ({top.low:.4f} to {top.high:.4f})"
 
 
 def tuning_options(recall: float, k: int, sample: int | None, seed: int, max_seconds: float) -> RecallOptions:
@@ -99,7 +111,7 @@ def tuning_options(recall: float, k: int, sample: int | None, seed: int, max_sec
     return options if sample is None else replace(options, sample=sample)
 
 
-def store_ef_search(connection: Connection, collection: Collection, ef_search: int) -> None:
+def store_setting(connection: Connection, collection: Collection, label: str, value: int) -> None:
     """Store what searches of this collection set from now on.
 
     Raises:
@@ -107,10 +119,10 @@ def store_ef_search(connection: Connection, collection: Collection, ef_search: i
     """
     try:
         connection.execute(
-            load_sql("queries/store_ef_search.sql"), {"ef_search": ef_search, "collection_id": collection.id}
+            load_sql(f"queries/store_{label}.sql"), {"value": value, "collection_id": collection.id}
         )
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseError(
-            f"the role {connection.info.user} may not store ef_search {ef_search} for {collection.name} "
+            f"the role {connection.info.user} may not store {label} {value} for {collection.name} "
             f"({one_line(error)}); run it as the owner of imgvec.collection, or with --dry-run"
         ) from error

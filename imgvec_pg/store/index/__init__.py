@@ -1,1 +1,1 @@
-"""HNSW indexes: their DDL, building them, replacing them online."""
+"""Indexes by distance: their DDL, building them, replacing them online."""

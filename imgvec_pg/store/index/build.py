@@ -1,11 +1,11 @@
-"""Build HNSW indexes: memory and disk needed, session settings, progress."""
+"""Build indexes: memory and disk needed, session settings, progress."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -20,7 +20,7 @@ from imgvec_pg.database.connect import (
     session_changed,
     vector_schema,
 )
-from imgvec_pg.database.hnsw import graph_bytes, index_bytes
+from imgvec_pg.database.index_methods import hnsw, ivfflat
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.errors import DatabaseError, NotOwnerError, UsageError
 from imgvec_pg.store.collection import Collection
@@ -65,7 +65,9 @@ class BuildPlan:
     """Estimate of a build. Bytes of memory are those of the largest table or partition, one being built at a time.
 
     Attributes:
+        graph_bytes: What the build needs: the graph of an HNSW index; the sample and centres of an IVFFlat one.
         memory_bytes: The maintenance_work_mem that the build gets.
+        lists: Of an IVFFlat index, as asked for or as suits the rows; None of others.
         rows_per_second: As measured at this collection's last build, None before one.
     """
 
@@ -74,6 +76,11 @@ class BuildPlan:
     memory_bytes: int
     index_bytes: int
     rows_per_second: float | None
+    lists: int | None = None
+
+    def define(self, wanted: Collection) -> Collection:
+        """Return the collection with all options of its index known."""
+        return replace(wanted, lists=self.lists)
 
     @property
     def fits(self) -> bool:
@@ -98,16 +105,32 @@ def plan_build(
     table = sql.Identifier(collection.indexed_table)
     row = connection.execute(render("queries/embedding_count.sql", embedding_table=table)).fetchone()
     largest, rows = row or (0, 0)
-    needed = graph_bytes(largest, collection.dimensions, collection.m, collection.quantization)
+    needed, size, lists = needed_bytes(collection, largest, rows)
     rate = [s.built for s in index_states(connection, collection) if s.built and s.is_made_as(collection)]
     seconds = sum(seconds for _, seconds in rate)
     return BuildPlan(
         rows=rows,
         graph_bytes=needed,
         memory_bytes=granted_memory(connection, needed, options.memory),
-        index_bytes=index_bytes(rows, collection.dimensions, collection.m, collection.quantization),
+        index_bytes=size,
         rows_per_second=sum(rows for rows, _ in rate) / seconds if seconds else None,
+        lists=lists,
     )
+
+
+def needed_bytes(collection: Collection, largest: int, rows: int) -> tuple[int, int, int | None]:
+    """Return memory to build a collection's index, its size, and the lists of an IVFFlat one.
+
+    Args:
+        largest: Rows of the largest table, one being built at a time; `rows` are those of all.
+    """
+    dimensions = collection.dimensions
+    if collection.index_method == "ivfflat":
+        lists = collection.lists or ivfflat.default_lists(largest)
+        needed = ivfflat.build_bytes(largest, dimensions, lists)
+        return needed, ivfflat.index_bytes(rows, dimensions, lists), lists
+    made = (dimensions, collection.m, collection.quantization)
+    return hnsw.graph_bytes(largest, *made), hnsw.index_bytes(rows, *made), None
 
 
 def granted_memory(connection: Connection, needed: int, memory: str | None) -> int:
@@ -135,7 +158,7 @@ def server_memory(connection: Connection) -> int:
 
 
 def build_index(connection: Connection, collection: Collection, progress: Progress | None = None) -> bool:
-    """Build what is missing of a collection's HNSW index, CONCURRENTLY, and return whether anything was built.
+    """Build what is missing of a collection's index, CONCURRENTLY, and return whether anything was built.
 
     An index left INVALID by a cancelled build is dropped and built anew.
 
@@ -150,7 +173,8 @@ def build_index(connection: Connection, collection: Collection, progress: Progre
     if wanted.by_picture and not collection.by_picture:
         with telling_refusals(connection, wanted, again):
             prepare_pictures(connection, wanted)
-    built = run_build(connection, wanted, plan_build(connection, wanted), again=again, progress=progress)
+    plan = plan_build(connection, wanted)
+    built = run_build(connection, plan.define(wanted), plan, again=again, progress=progress)
     if wanted.by_picture != collection.by_picture:
         with lock_timeout(connection, LOCK_MS), pinned_search_path(connection):
             adopt_shape(connection, wanted, vector_schema(connection))
@@ -166,7 +190,7 @@ def run_build(
     *,
     again: str,
     workers: int | None = None,
-    ending: Ending = "hnsw",
+    ending: Ending = "current",
     progress: Progress | None = None,
 ) -> bool:
     """Build the missing and the invalid indexes of this ending, and return whether there were any.

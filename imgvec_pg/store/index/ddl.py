@@ -1,8 +1,8 @@
-"""DDL of HNSW indexes: list, name, create and drop them."""
+"""DDL of a collection's index: list, name, create and drop it."""
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,32 +10,63 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from imgvec_pg.database.connect import Connection, execute_alone, lock_timeout
+from imgvec_pg.database.index_methods.ivfflat import DEFAULT_LISTS
+from imgvec_pg.database.index_methods.methods import index_method
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.store.collection import Collection
 
-Ending = Literal["hnsw", "next", "old"]
-"""Indexes are named <table>_hnsw; one built to replace it is <table>_next, one that was replaced <table>_old."""
+Ending = Literal["current", "next", "old"]
+"""Indexes are named <table>_hnsw or <table>_ivfflat; one built to replace it <table>_next, one that was replaced <table>_old."""
 
 BUILT = re.compile(r"imgvec: (\d+) rows in (\d+\.\d+) s")
 
 
 @dataclass(frozen=True)
 class IndexState:
-    """An embedding table or partition and its HNSW index, None where there is none."""
+    """An embedding table or partition and its index by distance, None where there is none.
+
+    Attributes:
+        method: The access method, of whatever kind: its name in pg_am.
+        options: What was given in WITH (…), as text by name.
+    """
 
     table_name: str
     index_name: str | None
     is_valid: bool
     index_bytes: int
     is_parent: bool
-    m: int
-    ef_construction: int
+    method: str | None
+    options: Mapping[str, str]
     quantization: str | None
     comment: str | None
 
+    @property
+    def m(self) -> int:
+        """Of an HNSW index, pgvector's default where none was given."""
+        return int(self.options.get("m", 16))
+
+    @property
+    def ef_construction(self) -> int:
+        """Of an HNSW index, pgvector's default where none was given."""
+        return int(self.options.get("ef_construction", 64))
+
+    @property
+    def lists(self) -> int | None:
+        """Of an IVFFlat index; None of others."""
+        return int(self.options.get("lists", DEFAULT_LISTS)) if self.method == "ivfflat" else None
+
+    @property
+    def label(self) -> str:
+        """What people call the method."""
+        return index_method(self.method or "hnsw").label
+
     def is_made_as(self, wanted: Collection) -> bool:
         """Whether there is an index, valid or not, with the collection's options."""
-        return self.index_name is not None and (self.m, self.ef_construction, self.quantization) == (
+        if self.index_name is None or self.method != wanted.index_method:
+            return False
+        if self.method == "ivfflat":
+            return wanted.lists in (None, self.lists)
+        return (self.m, self.ef_construction, self.quantization) == (
             wanted.m,
             wanted.ef_construction,
             wanted.quantization,
@@ -57,17 +88,19 @@ class RunningBuild:
     total: int
 
 
-def index_states(connection: Connection, collection: Collection, ending: Ending = "hnsw") -> list[IndexState]:
+def index_states(
+    connection: Connection, collection: Collection, ending: Ending = "current"
+) -> list[IndexState]:
     """Return the state of each table of a collection, partitions before their parent."""
     with connection.cursor(row_factory=class_row(IndexState)) as cursor:
         return cursor.execute(
-            load_sql("queries/index_state.sql"),
+            render("queries/index_state.sql"),
             {"table": f"imgvec.{collection.indexed_table}", "ending": ending},
         ).fetchall()
 
 
 def has_valid_index(connection: Connection, collection: Collection) -> bool:
-    """Whether every table of the collection has an HNSW index that PostgreSQL uses."""
+    """Whether every table of the collection has an index that PostgreSQL uses."""
     return all(state.is_valid for state in index_states(connection, collection))
 
 
@@ -80,7 +113,7 @@ def running_build(connection: Connection, collection: Collection) -> RunningBuil
 
 
 def build_tables(
-    connection: Connection, collection: Collection, schema: str, ending: Ending = "hnsw"
+    connection: Connection, collection: Collection, schema: str, ending: Ending = "current"
 ) -> bool:
     """Build the missing and the invalid indexes of all tables of a collection; whether there were any.
 
@@ -102,7 +135,7 @@ def build_one(
         return False
     if state.index_name is not None:
         execute_alone(connection, render("collection/drop_index.sql", index=sql.Identifier(state.index_name)))
-    name = f"{state.table_name}_{ending}"
+    name = index_name(state.table_name, collection, ending)
     index = sql.Identifier(name)
     began = time.monotonic()
     execute_alone(
@@ -122,21 +155,27 @@ def build_one(
 
 
 def definition_parts(collection: Collection, schema: str) -> dict[str, sql.Composable]:
-    """Return the `{parts}` that define a collection's index."""
+    """Return the `{parts}` that define a collection's index; the lists of an IVFFlat index must be known."""
     parts = collection.parts_without_source(schema)
     kind = collection.quantization or "halfvec"
+    options = {**parts, "lists": sql.Literal(collection.lists)}
     return {
         "indexed": render(f"collection/indexed_{kind}.sql", **parts),
-        "m": parts["m"],
-        "ef_construction": parts["ef_construction"],
+        "method": sql.Identifier(collection.index_method),
+        "options": render(f"index_methods/{collection.index_method}_options.sql", **options),
     }
+
+
+def index_name(table: str, collection: Collection, ending: Ending) -> str:
+    """Return the name of a table's index: by its method, or by its place in a replacement."""
+    return f"{table}_{collection.index_method if ending == 'current' else ending}"
 
 
 def attach_partitions(
     connection: Connection, collection: Collection, parent: IndexState, schema: str, ending: Ending
 ) -> None:
     """Make the index of a partitioned table out of its partitions' indexes."""
-    index = sql.Identifier(f"{parent.table_name}_{ending}")
+    index = sql.Identifier(index_name(parent.table_name, collection, ending))
     if parent.index_name is None:
         # The parent holds no rows; its lock still stands in the way of writes, so it must not queue for long.
         with lock_timeout(connection, 5000):
@@ -159,7 +198,9 @@ def attach_partitions(
             )
 
 
-def rename_indexes(connection: Connection, states: Sequence[IndexState], ending: Ending) -> None:
+def rename_indexes(
+    connection: Connection, collection: Collection, states: Sequence[IndexState], ending: Ending
+) -> None:
     """Give the indexes of these tables the names of another ending."""
     for state in states:
         if state.index_name is not None:
@@ -167,7 +208,7 @@ def rename_indexes(connection: Connection, states: Sequence[IndexState], ending:
                 render(
                     "collection/rename_index.sql",
                     index=sql.Identifier(state.index_name),
-                    new_name=sql.Identifier(f"{state.table_name}_{ending}"),
+                    new_name=sql.Identifier(index_name(state.table_name, collection, ending)),
                 )
             )
 

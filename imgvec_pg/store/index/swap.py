@@ -1,4 +1,4 @@
-"""Replace an HNSW index online: build the new one concurrently, then swap the names."""
+"""Replace an index online: build the new one concurrently, then swap the names."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +18,14 @@ from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import BuildOptions, BuildPlan, Progress, plan_build, run_build
-from imgvec_pg.store.index.ddl import Ending, drop_indexes, index_states, rename_indexes, running_build
+from imgvec_pg.store.index.ddl import (
+    Ending,
+    IndexState,
+    drop_indexes,
+    index_states,
+    rename_indexes,
+    running_build,
+)
 from imgvec_pg.store.pictures.picture_table import (
     adopt_shape,
     drop_pictures,
@@ -68,7 +75,13 @@ def replace_index(
     plan = plan_build(connection, wanted, options)
     announce(plan)
     run_build(
-        connection, wanted, plan, again=again, workers=options.workers, ending="next", progress=progress
+        connection,
+        plan.define(wanted),
+        plan,
+        again=again,
+        workers=options.workers,
+        ending="next",
+        progress=progress,
     )
     swap(connection, wanted)
     dropped += drop_indexes(connection, index_states(connection, wanted, "old"))
@@ -84,14 +97,16 @@ def swap(connection: Connection, wanted: Collection) -> None:
     """Rename the complete new index to the name of the present one, and note how it is made."""
     schema = vector_schema(connection)
     with lock_timeout(connection, TIDY_MS), pinned_search_path(connection):
-        rename_indexes(connection, index_states(connection, wanted), "old")
-        rename_indexes(connection, index_states(connection, wanted, "next"), "hnsw")
+        rename_indexes(connection, wanted, index_states(connection, wanted), "old")
+        rename_indexes(connection, wanted, index_states(connection, wanted, "next"), "current")
         connection.execute(
             load_sql("queries/define_index.sql"),
             {
                 "m": wanted.m,
                 "ef_construction": wanted.ef_construction,
                 "quantization": wanted.quantization,
+                "index_method": wanted.index_method,
+                "lists": wanted.lists,
                 "collection_id": wanted.id,
             },
         )
@@ -120,10 +135,10 @@ def drop_index(connection: Connection, collection: Collection, *, lock_timeout_m
         DatabaseError: The role may not, or a lock was not had in time.
     """
     refuse_while_building(connection, collection)
-    endings: tuple[Ending, ...] = ("hnsw", *TEMPORARY)
+    endings: tuple[Ending, ...] = ("current", *TEMPORARY)
     states = [state for ending in endings for state in index_states(connection, collection, ending)]
     if not any(state.index_name for state in states):
-        raise CollectionError(f"collection {collection.name} has no HNSW index; nothing was dropped")
+        raise CollectionError(f"collection {collection.name} has no index; nothing was dropped")
     try:
         dropped = drop_indexes(connection, states, lock_timeout_ms=lock_timeout_ms)
         if collection.by_picture:
@@ -151,9 +166,15 @@ def leftovers(connection: Connection, collection: Collection) -> list[str]:
     ]
     unused = not collection.by_picture and has_pictures(connection, collection)
     if collection.by_picture:
-        rows = index_states(connection, replace(collection, by_picture=False))
+        rows = own_indexes_of_rows(connection, collection)
         names += [state.index_name for state in rows if state.index_name is not None]
     return [*names, *([collection.picture_table] if unused else [])]
+
+
+def own_indexes_of_rows(connection: Connection, collection: Collection) -> list[IndexState]:
+    """Return the states of the indexes over rows that have imgvec's names; others somebody made for purposes of their own."""
+    states = index_states(connection, replace(collection, by_picture=False))
+    return [state for state in states if state.index_name == f"{state.table_name}_{state.method}"]
 
 
 def tidy(connection: Connection, collection: Collection, *, keep_complete: bool = False) -> list[str]:
@@ -174,8 +195,8 @@ def tidy(connection: Connection, collection: Collection, *, keep_complete: bool 
             drop_indexes(connection, index_states(connection, collection, ending), lock_timeout_ms=TIDY_MS)
         collection = get_collection(connection, collection.name)
         if collection.by_picture:
-            rows = replace(collection, by_picture=False)
-            drop_indexes(connection, index_states(connection, rows), lock_timeout_ms=TIDY_MS)
+            rows = own_indexes_of_rows(connection, collection)
+            drop_indexes(connection, rows, lock_timeout_ms=TIDY_MS)
         elif not keep_complete and has_pictures(connection, collection):
             drop_pictures(connection, collection, lock_timeout_ms=TIDY_MS)
     return leftovers(connection, collection)

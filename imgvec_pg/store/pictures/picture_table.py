@@ -70,8 +70,12 @@ def count_pictures(connection: Connection, collection: Collection) -> PictureCou
 
 
 def with_fitting_index(connection: Connection, collection: Collection) -> Collection:
-    """Return the collection with its index over what suits it: the different pictures, or the rows."""
-    if collection.quantization is not None or collection.source_name is None:
+    """Return the collection with its index over what suits it: the different pictures, or the rows.
+
+    An index of another method than HNSW is over the rows: equal vectors lie in one list.
+    """
+    is_over_vectors = collection.index_method == "hnsw" and collection.quantization is None
+    if not is_over_vectors or collection.source_name is None:
         return replace(collection, by_picture=False)
     counts = count_pictures(connection, collection)
     return replace(collection, by_picture=counts.suit_pictures(now=collection.by_picture))

@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
-from imgvec_pg.database.hnsw import CURSOR_DEFAULT, DATABASE_DEFAULTS
+from imgvec_pg.database.index_methods.hnsw import CURSOR_DEFAULT, DATABASE_DEFAULTS
 from imgvec_pg.database.migrations import again_after_races
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import DatabaseError

@@ -4,7 +4,7 @@ import psycopg
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, lock_timeout, one_line, pinned_search_path
-from imgvec_pg.database.hnsw import DATABASE_DEFAULTS
+from imgvec_pg.database.index_methods.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.aliases import drop_aliases

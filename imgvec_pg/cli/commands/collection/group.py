@@ -119,7 +119,7 @@ def show(name: str, dsn: str, as_json: bool) -> None:
     click.echo(f"ef_search    {ef_search}")
     for state in states:
         kind = (
-            "no HNSW index yet"
+            "no index yet"
             if state.index_name is None
             else f"{state.index_name}{' of bits' if state.quantization else ''}, {state.index_bytes:,} bytes"
         )

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import click
 
 from imgvec_pg.adoption.candidates import AUTO
+from imgvec_pg.database.index_methods.methods import BUILT_HERE, QUANTIZATIONS
 from imgvec_pg.errors import UsageError
 from imgvec_pg.images.rendering.bands import EXPECTED, Bands, check_bands
-from imgvec_pg.store.spec import MAX_PARTITIONS, QUANTIZATIONS, CollectionSpec
+from imgvec_pg.store.spec import MAX_PARTITIONS, CollectionSpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -100,6 +101,17 @@ OPTIONS = (
         "quantization",
         type=click.Choice(QUANTIZATIONS),
         help="bit: index one bit a dimension and rank the finds again by the full vectors, for collections beyond memory.",
+    ),
+    click.option(
+        "--method",
+        "index_method",
+        type=click.Choice(list(BUILT_HERE)),
+        default="hnsw",
+        show_default=True,
+        help="How the index is built.",
+    ),
+    click.option(
+        "--lists", type=int, help="IVFFlat: lists  [default: as many as suit the rows at each build]"
     ),
     click.option(
         "--partitions",

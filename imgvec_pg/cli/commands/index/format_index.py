@@ -5,6 +5,8 @@ from dataclasses import asdict
 import click
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.index_methods.ivfflat import default_probes
+from imgvec_pg.database.index_methods.methods import index_method
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import BuildPlan
 from imgvec_pg.store.index.ddl import IndexState, index_states, running_build
@@ -28,11 +30,13 @@ def kind(collection: Collection) -> str:
 
 def announce_plan(collection: Collection, plan: BuildPlan, *, err: bool) -> None:
     """Say what a build will take."""
+    label = index_method(collection.index_method).label
+    is_graph = collection.index_method == "hnsw"
+    kept = "the graph" if is_graph else "the centres of the lists and the sample they are found in"
     what = "different pictures" if collection.by_picture else "rows"
     lines = [
-        f"{collection.name}: HNSW index of {plan.rows:,} {what}, {kind(collection)}, m {collection.m}, "
-        f"ef_construction {collection.ef_construction}",
-        f"  memory   {megabytes(plan.graph_bytes)} for the graph, the build gets {megabytes(plan.memory_bytes)}",
+        f"{collection.name}: {label} index of {plan.rows:,} {what}, {kind(collection)}, {options_of(collection, plan)}",
+        f"  memory   {megabytes(plan.graph_bytes)} for {kept}, the build gets {megabytes(plan.memory_bytes)}",
         f"  size     about {megabytes(plan.index_bytes)} on disk",
         f"  time     {time_needed(plan)}",
     ]
@@ -40,11 +44,20 @@ def announce_plan(collection: Collection, plan: BuildPlan, *, err: bool) -> None
         share = round(100 * plan.memory_bytes / plan.graph_bytes)
         lines.insert(
             2,
-            f"           only the first {share} % of the rows fit, the rest is added on disk, many times slower; "
+            f"           PostgreSQL refuses to build with less: --memory {-(-plan.graph_bytes // MIB)}MB, or fewer --lists"
+            if not is_graph
+            else f"           only the first {share} % of the rows fit, the rest is added on disk, many times slower; "
             f"if the machine has it: --memory {-(-plan.graph_bytes // MIB)}MB",
         )
     for line in lines:
         click.echo(line, err=err)
+
+
+def options_of(collection: Collection, plan: BuildPlan) -> str:
+    """Return what stands in WITH (…), for people."""
+    if collection.index_method == "hnsw":
+        return f"m {collection.m}, ef_construction {collection.ef_construction}"
+    return f"lists {plan.lists}" + ("" if collection.lists else ", as suit the rows")
 
 
 def time_needed(plan: BuildPlan) -> str:
@@ -61,6 +74,7 @@ def plan_as_json(collection: Collection, plan: BuildPlan) -> dict[str, object]:
         "m": collection.m,
         "ef_construction": collection.ef_construction,
         "quantization": collection.quantization,
+        "method": collection.index_method,
         **asdict(plan),
         "fits_memory": plan.fits,
         "seconds": plan.seconds,
@@ -72,9 +86,14 @@ def index_as_json(connection: Connection, collection: Collection) -> dict[str, o
     build = running_build(connection, collection)
     return {
         "collection": collection.name,
+        "method": collection.index_method,
         "ef_search": collection.ef_search,
+        "probes": collection.probes,
         "quantization": collection.quantization,
-        "indexes": [asdict(state) for state in index_states(connection, collection)],
+        "indexes": [
+            {**asdict(state), "m": state.m, "ef_construction": state.ef_construction, "lists": state.lists}
+            for state in index_states(connection, collection)
+        ],
         "building": None if build is None else asdict(build),
         "leftovers": leftovers(connection, collection),
     }
@@ -83,12 +102,12 @@ def index_as_json(connection: Connection, collection: Collection) -> dict[str, o
 def print_index(connection: Connection, collection: Collection) -> None:
     """Say how an index is made and how it does."""
     click.echo(f"collection   {collection.name}, {kind(collection)}")
-    ef_search = "the session's own" if collection.ef_search is None else collection.ef_search
     if collection.by_picture:
         click.echo("indexed      each picture once, however many rows have it")
-    click.echo(f"ef_search    {ef_search}; see: imgvec index tune {collection.name}")
+    states = index_states(connection, collection)
+    click.echo(tuned_line(collection, states[-1]))
     build = running_build(connection, collection)
-    for state in index_states(connection, collection):
+    for state in states:
         click.echo(f"index        {describe(state, collection, is_building=build is not None)}")
     if build is not None:
         share = f" {100 * build.done // build.total} %" if build.total else ""
@@ -97,12 +116,24 @@ def print_index(connection: Connection, collection: Collection) -> None:
         click.echo(f"left over    {', '.join(left)}; drop with: imgvec index create {collection.name}")
 
 
+def tuned_line(collection: Collection, state: IndexState) -> str:
+    """Return the setting that trades time for recall, in a line."""
+    see = f"see: imgvec index tune {collection.name}"
+    if state.lists is not None:
+        probes = collection.probes or f"{default_probes(state.lists)}, the root of the lists"
+        return f"probes       {probes}; {see}"
+    if state.method is not None and index_method(state.method).tuned is None:
+        return f"settings     the session's own of {state.method}; see: imgvec recall {collection.name}"
+    ef_search = "the session's own" if collection.ef_search is None else collection.ef_search
+    return f"ef_search    {ef_search}; {see}"
+
+
 def describe(state: IndexState, collection: Collection, *, is_building: bool) -> str:
     """Return one table's index in a line."""
     if state.index_name is None:
         wanted = "" if is_building else f"; build it with: imgvec index create {collection.name}"
-        return f"{state.table_name} has no HNSW index{wanted}"
-    how = f"m {state.m}, ef_construction {state.ef_construction}"
+        return f"{state.table_name} has no index{wanted}"
+    how = made_as(state)
     size = "" if state.is_parent else f", {state.index_bytes:,} bytes"
     if state.is_valid:
         condition = ""
@@ -112,3 +143,13 @@ def describe(state: IndexState, collection: Collection, *, is_building: bool) ->
         condition = f", INVALID: a build was stopped; repair with: imgvec index create {collection.name}"
     built = "" if state.built is None else f", {state.built[0]:,} rows built in {clock(state.built[1])}"
     return f"{state.index_name} ({how}{size}{built}{condition})"
+
+
+def made_as(state: IndexState) -> str:
+    """Return an index's method where it is not HNSW, and its options."""
+    if state.method == "hnsw":
+        return f"m {state.m}, ef_construction {state.ef_construction}"
+    if state.lists is not None:
+        return f"{state.label}, lists {state.lists}"
+    options = [f"{name} {value}" for name, value in state.options.items()]
+    return ", ".join([state.label, *options])

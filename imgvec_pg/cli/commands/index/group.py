@@ -2,68 +2,34 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from imgvec_pg.cli.commands.index.format_index import announce_plan, index_as_json, plan_as_json, print_index
 from imgvec_pg.cli.commands.index.tune import tune
+from imgvec_pg.cli.commands.index.wanted import QUANTIZATIONS, Wanted
 from imgvec_pg.cli.exit_codes import INTERRUPTED, TERMINATED, Terminated
 from imgvec_pg.cli.options import Command, dsn_option, echo_json, json_option, lock_timeout_option
 from imgvec_pg.cli.output.messages import complain
 from imgvec_pg.cli.output.progress import index_progress
 from imgvec_pg.database.connect import Connection, connect, require_schema
-from imgvec_pg.database.hnsw import HnswParams
+from imgvec_pg.database.index_methods.methods import BUILT_HERE
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.index.build import BuildOptions, plan_build
+from imgvec_pg.store.index.build import plan_build
 from imgvec_pg.store.index.content_index import build_content_index
-from imgvec_pg.store.index.ddl import has_valid_index
+from imgvec_pg.store.index.ddl import has_valid_index, index_states
 from imgvec_pg.store.index.swap import drop_index, leftovers, replace_index, tidy
 from imgvec_pg.store.pictures.picture_table import count_pictures, has_pictures, with_fitting_index
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.text import counted
 
-QUANTIZATIONS = {"none": None, "bit": "bit"}
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Options of an index build as given; None keeps the collection's own."""
-
-    m: int | None
-    ef_construction: int | None
-    quantize: str | None
-    memory: str | None
-    workers: int | None
-
-    @property
-    def build_options(self) -> BuildOptions:
-        """The settings of the session that builds."""
-        return BuildOptions(self.memory, self.workers)
-
-    def define(self, present: Collection) -> Collection:
-        """Return the collection with the index options asked for.
-
-        Raises:
-            UsageError: m or ef_construction is out of range.
-        """
-        params = HnswParams(
-            present.m if self.m is None else self.m,
-            present.ef_construction if self.ef_construction is None else self.ef_construction,
-        )
-        return replace(
-            present,
-            m=params.m,
-            ef_construction=params.ef_construction,
-            quantization=present.quantization if self.quantize is None else QUANTIZATIONS[self.quantize],
-        )
-
 
 @click.group()
 def index() -> None:
-    """Build, tune and look at a collection's HNSW index.
+    """Build, tune and look at a collection's index.
 
     \b
     Example:
@@ -75,6 +41,16 @@ def index() -> None:
 def build_options(command: Command) -> Command:
     """Add the options that say how an index is made."""
     options = (
+        click.option(
+            "--method",
+            type=click.Choice(list(BUILT_HERE)),
+            help="How it is built  [default: the collection's, hnsw at first]",
+        ),
+        click.option(
+            "--lists",
+            type=int,
+            help="IVFFlat: lists  [default: rows / 1000, beyond a million rows their square root]",
+        ),
         click.option("--m", type=int, help="HNSW: links per node  [default: the collection's, 16 at first]"),
         click.option(
             "--ef-construction",
@@ -107,7 +83,7 @@ def build_options(command: Command) -> Command:
 @dsn_option
 @json_option
 def create(name: str, dsn: str, as_json: bool, dry_run: bool, **asked: Any) -> None:  # noqa: ANN401
-    """Build a collection's HNSW index, beside running searches and writes.
+    """Build a collection's index, beside running searches and writes.
 
     Memory, size and time are printed first. An index that a stopped build left INVALID is repaired. Stopped at any moment,
     it leaves nothing behind or says what to run. Where an earlier release made the collection, it gets the small index on
@@ -117,6 +93,7 @@ def create(name: str, dsn: str, as_json: bool, dry_run: bool, **asked: Any) -> N
     Example:
       imgvec index create product_clip --memory 8GB --workers 7
       imgvec index create product_clip --quantize bit
+      imgvec index create product_clip --method ivfflat
     """
     with connect(dsn, application_name="imgvec index") as connection:
         require_schema(connection)
@@ -132,8 +109,9 @@ def create(name: str, dsn: str, as_json: bool, dry_run: bool, **asked: Any) -> N
             # A run was killed after the new index took its place.
             finish(connection, present)
         else:
+            label = index_states(connection, present)[-1].label
             raise CollectionError(
-                f"collection {present.name} has a valid HNSW index; to make it anew: imgvec index rebuild {present.name}"
+                f"collection {present.name} has a valid {label} index; to make it anew: imgvec index rebuild {present.name}"
             )
 
 
@@ -260,7 +238,7 @@ def stopped_cleanly(connection: Connection, collection: Collection, again: str) 
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @lock_timeout_option
 def drop(name: str, dsn: str, yes: bool, lock_timeout_ms: int) -> None:
-    """Drop a collection's HNSW index; searches then compare all rows, exactly and slowly.
+    """Drop a collection's index; searches then compare all rows, exactly and slowly.
 
     \b
     Example:
@@ -270,7 +248,7 @@ def drop(name: str, dsn: str, yes: bool, lock_timeout_ms: int) -> None:
         require_schema(connection)
         collection = get_collection(connection, name)
         if not yes:
-            click.confirm(f"Drop the HNSW index of {collection.name}?", abort=True)
+            click.confirm(f"Drop the index of {collection.name}?", abort=True)
         dropped = drop_index(connection, collection, lock_timeout_ms=lock_timeout_ms)
     click.echo(f"dropped {', '.join(dropped)}; build it again with: imgvec index create {collection.name}")
 

@@ -1,4 +1,4 @@
-"""`imgvec index tune`: find the smallest ef_search that reaches a recall."""
+"""`imgvec index tune`: find the cheapest setting that reaches a recall."""
 
 import click
 
@@ -7,7 +7,7 @@ from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.search.recall.measure import RecallMeter
 from imgvec_pg.search.recall.measurements import Setting
-from imgvec_pg.search.recall.tune import find_ef_search, store_ef_search, tuning_options
+from imgvec_pg.search.recall.tune import find_setting, store_setting, tuning_options
 from imgvec_pg.store.registry import get_collection
 
 
@@ -34,7 +34,7 @@ def tune(
     as_json: bool,
     dsn: str,
 ) -> None:
-    """Find the cheapest ef_search that reaches a recall, and store it for all searches of the collection.
+    """Find the cheapest ef_search (HNSW) or probes (IVFFlat) that reaches a recall, and store it for all searches.
 
     It is the first setting whose whole 95 % interval, as `imgvec recall` shows it, lies at or above --recall: so not one
     that was lucky on the sample. Searches from Python and search_* use it from then on.
@@ -48,21 +48,22 @@ def tune(
         require_schema(connection)
         collection = get_collection(connection, name)
         meter = RecallMeter(connection, collection, options)
-        tuned = find_ef_search(meter, wanted, show_setting)
-        ef_search = tuned.chosen.ef_search
+        label = str(meter.method.tuned)
+        tuned = find_setting(meter, wanted, lambda setting: show_setting(label, setting))
+        value = tuned.chosen.value
         if not dry_run:
-            store_ef_search(connection, collection, ef_search)
+            store_setting(connection, collection, label, value)
     if as_json:
-        measured = as_object(tuned.exact, tuned.settings, options)
-        echo_json({**measured, "ef_search": ef_search, "stored": not dry_run})
+        measured = as_object(meter, tuned.exact, tuned.settings)
+        echo_json({**measured, label: value, "stored": not dry_run})
     else:
-        click.echo(f"{collection.name}: ef_search {ef_search} {'would be' if dry_run else 'is'} stored")
+        click.echo(f"{collection.name}: {label} {value} {'would be' if dry_run else 'is'} stored")
 
 
-def show_setting(setting: Setting) -> None:
+def show_setting(label: str, setting: Setting) -> None:
     """Say what one setting gave."""
     click.echo(
-        f"ef_search {setting.ef_search}: recall {setting.recall:.4f} ({setting.low:.4f} to {setting.high:.4f}), "
+        f"{label} {setting.value}: recall {setting.recall:.4f} ({setting.low:.4f} to {setting.high:.4f}), "
         f"p50 {setting.p50_ms:.2f} ms",
         err=True,
     )

@@ -1,4 +1,4 @@
-"""Which addresses pictures are never fetched from: this machine, its networks, and whatever leads there under another name."""
+"""Which addresses are never connected to at the word of others: this machine, its networks, and what leads there otherwise."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ COMPATIBLE = ipaddress.ip_network("::/96")  # RFC 4291 section 2.5.5.1
 
 
 def is_allowed(address: str, networks: Sequence[Network] = ()) -> bool:
-    """Whether pictures may be fetched from an IP address.
+    """Whether pictures may be fetched from an IP address, and a server that embeds be asked there.
 
     Args:
         networks: Addresses allowed though they are not public.

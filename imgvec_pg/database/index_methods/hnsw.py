@@ -1,7 +1,9 @@
-"""HNSW parameters within pgvector's bounds."""
+"""HNSW: parameters within pgvector's bounds, settings of a scan, memory and size of an index."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from imgvec_pg.database.index_methods.scan import IndexFacts
 from imgvec_pg.errors import UsageError
 
 # pgvector 0.8 src/hnsw.h: HNSW_MIN_M, HNSW_MAX_M, HNSW_MIN_EF_CONSTRUCTION, HNSW_MAX_EF_CONSTRUCTION.
@@ -45,6 +47,44 @@ class HnswParams:
             raise UsageError(
                 f"ef_construction is {self.ef_construction}; expected {lowest} (2 * m) to {EF_CONSTRUCTION_RANGE[1]}"
             )
+
+
+LADDER = (10, 20, 40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
+
+
+class HnswMethod:
+    """Settings of a scan (pgvector 0.8 src/hnsw.c)."""
+
+    label = "HNSW"
+    tuned = "ef_search"
+    largest = MAX_EF_SEARCH
+    unknown_settings: Mapping[str, str] = {
+        "hnsw.iterative_scan": "off",
+        "hnsw.ef_search": str(DEFAULT_EF_SEARCH),
+        "hnsw.max_scan_tuples": "20000",
+        "hnsw.scan_mem_multiplier": "1",
+    }
+
+    def scan_settings(self, index: IndexFacts, candidates: int, iterative_scan: str) -> dict[str, str]:
+        """Keep a list of so many candidates.
+
+        Beyond the longest list an iterative scan goes on, without its usual ends: after these it would give what it had
+        discarded.
+        """
+        return {
+            "hnsw.iterative_scan": "off" if candidates <= MAX_EF_SEARCH else iterative_scan,
+            "hnsw.ef_search": str(min(MAX_EF_SEARCH, candidates)),
+            "hnsw.max_scan_tuples": "2147483647",
+            "hnsw.scan_mem_multiplier": "1000",
+        }
+
+    def measured_settings(self, value: int) -> dict[str, str]:
+        """Go on until LIMIT is met, nearest first."""
+        return {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": str(value)}
+
+    def steps(self, k: int, lists: int) -> Sequence[int]:
+        """Return steps from the least that a search for k rows sets."""
+        return sorted({max(step, min(k, MAX_EF_SEARCH)) for step in LADDER})
 
 
 BLOCK_BYTES = 8192

@@ -1,0 +1,2 @@
+-- What stands in WITH (...) of an IVFFlat index.
+lists = {lists}
