@@ -1,6 +1,6 @@
 -- imgvec.within_found(row_count, most, distance): true where no more rows were found than a caller of within_at_most_<collection> allows; else it raises
 -- with their number. IMMUTABLE.
-CREATE FUNCTION imgvec.within_found(row_count bigint, most integer, distance double precision) RETURNS boolean
+CREATE OR REPLACE FUNCTION imgvec.within_found(row_count bigint, most integer, distance double precision) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$

@@ -229,11 +229,13 @@ def run_build(
 
 @contextmanager
 def telling_refusals(connection: Connection, collection: Collection, again: str) -> Iterator[None]:
-    """Say who may do what this role may not."""
+    """Say who may do what this role may not, and which limit ended what was begun."""
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
         raise not_owner(connection, collection, error, again) from error
+    except psycopg.errors.QueryCanceled as error:
+        raise DatabaseError(cancelled(connection, collection, error, again)) from error
 
 
 def not_owner(
