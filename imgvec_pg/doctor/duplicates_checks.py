@@ -23,7 +23,9 @@ def check_duplicates(connection: Connection, collection: Collection) -> Iterator
     name = collection.name
     tables = [RELATIONS[part].format(name) for part in ("duplicate_run_table", "duplicate_seen_table")]
     present = [
-        connection.execute("SELECT pg_catalog.to_regclass('imgvec.' || pg_catalog.quote_ident(%s::text))", [table]).fetchone()
+        connection.execute(
+            "SELECT pg_catalog.to_regclass('imgvec.' || pg_catalog.quote_ident(%s::text))", [table]
+        ).fetchone()
         for table in tables
     ]
     if any(row is None or row[0] is None for row in present):
