@@ -3,7 +3,7 @@
 -- whole table; 'next' is one being built to replace it, 'old' one that was replaced.
 SELECT t.relname AS table_name, i.name AS index_name, coalesce(i.is_valid, false) AS is_valid,
        coalesce(pg_relation_size(i.index_oid), 0) AS index_bytes, t.relkind = 'p' AS is_parent,
-       i.method, coalesce(i.options, jsonb_build_object()) AS options, i.quantization, obj_description(i.index_oid, 'pg_class') AS comment
+       i.method, coalesce(i.options, jsonb_build_object())::text AS options, i.quantization, obj_description(i.index_oid, 'pg_class') AS comment
 FROM pg_class AS t
 LEFT JOIN LATERAL (
     SELECT d.*

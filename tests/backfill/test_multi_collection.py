@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import re
 import threading
 from dataclasses import replace
 from typing import Any
@@ -90,8 +91,10 @@ def test_collections_of_several_sources_share_the_model_and_no_pictures(
     environment = {**plugin_environment, "IMGVEC_COLLECTIONS": "grid,lines,elsewhere"}
     done = imgvec(database, environment, "backfill", "--json")
     assert done.returncode == 0, done.stderr
-    # 20 of each source: within one, five rows have a picture that another row has.
-    assert "40 pictures decoded for 65 embeddings" in done.stderr
+    # At most 20 of each source: within one, five rows have a picture that another row has, and what the other source's
+    # collections have by then is copied.
+    decoded = re.search(r"(\d+) pictures decoded for 65 embeddings", done.stderr)
+    assert decoded is not None and 20 <= int(decoded[1]) <= 40, done.stderr
     assert [(one["collection"], one["embedded"]) for one in json.loads(done.stdout)] == [
         ("grid", 20),
         ("lines", 20),

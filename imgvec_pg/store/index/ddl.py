@@ -1,8 +1,9 @@
 """DDL of a collection's index: list, name, create and drop it."""
 
+import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +28,7 @@ class IndexState:
 
     Attributes:
         method: The access method, of whatever kind: its name in pg_am.
-        options: What was given in WITH (…), as text by name.
+        options: What was given in WITH (…): a JSON object as text, since Django's connections do not read jsonb.
     """
 
     table_name: str
@@ -36,24 +37,33 @@ class IndexState:
     index_bytes: int
     is_parent: bool
     method: str | None
-    options: Mapping[str, str]
+    options: str
     quantization: str | None
     comment: str | None
 
     @property
+    def given_options(self) -> dict[str, str]:
+        """What was given in WITH (…), by name."""
+        given: dict[str, str] = json.loads(self.options)
+        return given
+
+    def _option(self, name: str, default: int) -> int:
+        return int(self.given_options.get(name, default))
+
+    @property
     def m(self) -> int:
         """Of an HNSW index, pgvector's default where none was given."""
-        return int(self.options.get("m", 16))
+        return self._option("m", 16)
 
     @property
     def ef_construction(self) -> int:
         """Of an HNSW index, pgvector's default where none was given."""
-        return int(self.options.get("ef_construction", 64))
+        return self._option("ef_construction", 64)
 
     @property
     def lists(self) -> int | None:
         """Of an IVFFlat index; None of others."""
-        return int(self.options.get("lists", DEFAULT_LISTS)) if self.method == "ivfflat" else None
+        return self._option("lists", DEFAULT_LISTS) if self.method == "ivfflat" else None
 
     @property
     def label(self) -> str:

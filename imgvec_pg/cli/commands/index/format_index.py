@@ -151,5 +151,5 @@ def made_as(state: IndexState) -> str:
         return f"m {state.m}, ef_construction {state.ef_construction}"
     if state.lists is not None:
         return f"{state.label}, lists {state.lists}"
-    options = [f"{name} {value}" for name, value in state.options.items()]
+    options = [f"{name} {value}" for name, value in state.given_options.items()]
     return ", ".join([state.label, *options])
