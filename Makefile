@@ -4,9 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # One stamp per set of inputs: an interrupted install leaves no stamp, so the next run repeats it.
 STAMP := $(VENV)/.installed
-# Three processes, each with a private server, since many tests wait; in the order of their files, since those that wait longest
-# have few tests and would come last otherwise. Roles of a given server are shared, so there one after the other.
-IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 3 --dist loadfile --no-loadscope-reorder)
+# Two processes, each with a private server; roles of a given server are shared, so there one after the other.
+IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
 
 .PHONY: demo test chaos lint types layers pytest docs docs-serve shop photos browser fuzz matrix wheel wheel-check audit clean help
 
