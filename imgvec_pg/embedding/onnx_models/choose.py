@@ -96,9 +96,9 @@ def recorded_export(
     """
     half = resolve_precision(precision, "cpu", model.half)
     weights_sha256 = verified_sha256(find_weights(model, weights))
-    key = cache_key(model, weights_sha256)
+    key = cache_key(model, weights_sha256, half)
     export = read_export(key)
-    if export is not None and export.torch_precision == half:
+    if export is not None:
         return export
     return _export(model, weights, key, half) if may_export else None
 
@@ -143,7 +143,7 @@ def _export(model: ModelDescription, weights: Path | None, key: str, half: str) 
     try:
         with alone(key):
             found = read_export(key)
-            if found is not None and found.torch_precision == half:
+            if found is not None:
                 return found
             logger.info("exporting %s for ONNX Runtime, once on this machine", model.name)
             embedder = load_by_torch(model, weights, "cpu", "fp32")

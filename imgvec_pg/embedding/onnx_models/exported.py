@@ -76,9 +76,10 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def cache_key(model: ModelDescription, weights_sha256: str) -> str:
-    """Return SHA-256 (hex) over all that an export depends on."""
-    parts = [model.name if model.folder is None else "", weights_sha256, *map(_version, PACKAGES)]
+def cache_key(model: ModelDescription, weights_sha256: str, torch_precision: str) -> str:
+    """Return SHA-256 (hex) over all that an export, and whether it is used beside torch in this precision, depends on."""
+    name = model.name if model.folder is None else ""
+    parts = [name, weights_sha256, torch_precision, *map(_version, PACKAGES)]
     if model.folder is not None:
         # The configuration and the tokenizer of a folder may change beside the same weights.
         files = sorted(path for path in model.folder.iterdir() if path.is_file())
@@ -144,7 +145,10 @@ def delete_superseded(export: Export) -> None:
             stored = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        same = (stored.get("model"), stored.get("weights_sha256")) == (export.model, export.weights_sha256)
+        same = all(
+            stored.get(name) == getattr(export, name)
+            for name in ("model", "weights_sha256", "torch_precision")
+        )
         if same and stored.get("key") != export.key:
             for suffix in (".json", ".onnx", ".lock"):
                 path.with_suffix(suffix).unlink(missing_ok=True)
