@@ -173,6 +173,8 @@ def test_other_numbers_are_never_used(
     [record] = [json.loads(path.read_text()) for path in cache.glob("*.json")]
     assert record["cosine"] < 0.99999
     assert record["reason"].startswith("its vectors have cosine 0.")
+    with pytest.raises(ModelError, match="cannot be computed by ONNX Runtime: its vectors have cosine 0"):
+        load_embedder(tiny, precision="fp32", runtime="onnx")
 
 
 def test_an_export_of_other_versions_is_made_anew_and_the_old_one_goes(

@@ -13,6 +13,7 @@ from imgvec_pg.embedding.onnx_models.exported import (
     cache_key,
     delete_export,
     delete_superseded,
+    has_exports,
     has_onnx_extra,
     read_export,
     write_export,
@@ -94,6 +95,8 @@ def recorded_export(
     Args:
         precision: "auto" or "fp32"; for fp32, torch's half precision is no rival.
     """
+    if not may_export and not has_exports():
+        return None  # without a second look at gigabytes of weights
     half = resolve_precision(precision, "cpu", model.half)
     weights_sha256 = verified_sha256(find_weights(model, weights))
     key = cache_key(model, weights_sha256, half)

@@ -91,7 +91,9 @@ def export_and_compare(embedder: TorchEmbedder, key: str, rival: TorchEmbedder |
     except ModelError as error:
         return replace(tried, reason=str(error))
     if found.cosine < LEAST_COSINE:
-        return replace(found, reason=f"its vectors have cosine {found.cosine:.6f} to torch's")
+        model_path(key).unlink(missing_ok=True)
+        reason = f"its vectors have cosine {found.cosine:.6f} to torch's"
+        return replace(tried, cosine=found.cosine, reason=reason)
     onnx_rate, torch_rate = _race(ours, rival)
     reason = (
         ""

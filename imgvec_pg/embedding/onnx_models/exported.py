@@ -37,7 +37,7 @@ class Export:
         cosine: The least to torch in fp32 on the golden pictures.
         onnx_rate: Images a second, prepared, on this CPU.
         torch_rate: Those of torch, in `torch_precision`.
-        sha256: Of the exported file.
+        sha256: Of the exported file; "" where there is none that may be used, under whatever runtime is asked for.
         reason: Why there is no export, or why it is not used; "" where it may be.
     """
 
@@ -99,6 +99,11 @@ def _version(package: str) -> str:
 def model_path(key: str) -> Path:
     """Return where the exported file of a key is, or would be."""
     return settings.cache_directory() / "onnx" / f"{key[:32]}.onnx"
+
+
+def has_exports() -> bool:
+    """Return whether anything was ever exported into the cache."""
+    return model_path("").parent.is_dir()
 
 
 def read_export(key: str) -> Export | None:
