@@ -246,12 +246,10 @@ def count_version(connection: Connection, number: int) -> int:
     return int(row[0])
 
 
-def test_a_vector_doubted_between_lookup_and_write_is_not_written(
-    connection: Connection, database: str, tmp_path: Path
-) -> None:
-    make_table(connection, tmp_path, model="color-grid")
-    insert(connection, {1: TWO, 3: OTHER})
-    work(database)
+def doubting_once(
+    connection: Connection, database: str
+) -> tuple[Callable[[KnownPictures, Sequence[bytes]], Any], list[bytes]]:
+    """Give row 1 the vector of row 3, and a look-up after whose first finding row 1 is doubted; with what it had found."""
     connection.execute(
         f"UPDATE imgvec.{NAME}_embedding SET embedding = (SELECT o.embedding FROM imgvec.{NAME}_embedding AS o WHERE o.id = 3)"
         " WHERE id = 1"
@@ -268,6 +266,16 @@ def test_a_vector_doubted_between_lookup_and_write_is_not_written(
                 assert enqueue_doubtful(steward, collection, [({"id": 1}, count_version(steward, 1))]) == 1
         return found
 
+    return doubt_after, looked_up
+
+
+def test_a_vector_doubted_between_lookup_and_write_is_not_written(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO, 3: OTHER})
+    work(database)
+    doubt_after, looked_up = doubting_once(connection, database)
     insert(connection, {2: TWO})
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(KnownPictures, "find", doubt_after)
@@ -591,22 +599,7 @@ def test_a_sibling_that_is_doubted_or_goes_between_lookup_and_write_gives_nothin
     make_sibling(connection)
     insert(connection, {1: TWO, 3: OTHER})
     work(database)
-    connection.execute(
-        f"UPDATE imgvec.{NAME}_embedding SET embedding = (SELECT o.embedding FROM imgvec.{NAME}_embedding AS o WHERE o.id = 3)"
-        " WHERE id = 1"
-    )
-    collection = get_collection(connection, NAME)
-    looked_up: list[bytes] = []
-    find = KnownPictures.find
-
-    def doubt_after(self: KnownPictures, hashes: Sequence[bytes]) -> Any:
-        found = find(self, hashes)
-        if found and not looked_up:
-            looked_up.extend(found)
-            with connect(database) as steward:
-                assert enqueue_doubtful(steward, collection, [({"id": 1}, count_version(steward, 1))]) == 1
-        return found
-
+    doubt_after, looked_up = doubting_once(connection, database)
     connection.execute("INSERT INTO other VALUES ('a', %s)", [TWO])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(KnownPictures, "find", doubt_after)
