@@ -46,6 +46,12 @@ class FaultyServer(ThreadingHTTPServer):
         """The model as imgvec is told it."""
         return f"http:test@http://127.0.0.1:{self.server_address[1]}/v1"
 
+    def wait_for_company(self, seconds: float) -> None:
+        """Return once two requests have been under way together, or after this long."""
+        deadline = time.monotonic() + seconds
+        while self.most_at_once < 2 and time.monotonic() < deadline:
+            time.sleep(0.005)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing."""
 
