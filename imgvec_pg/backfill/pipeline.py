@@ -64,7 +64,7 @@ class Pipeline:
         precision = context.embedder.precision
         self._pictures = SharedPictures(None if looking_up is None else looking_up.known_pictures(precision))
         self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=BATCHES_AHEAD)
-        self._done: queue.Queue[tuple[Claim, list[Outcome]] | None] = queue.Queue(maxsize=BATCHES_AHEAD)
+        self._done: queue.Queue[tuple[Claim, list[Outcome], int] | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._errors: list[BaseException] = []
 
     def run(self) -> None:
@@ -93,9 +93,9 @@ class Pipeline:
                 new = {id(each): each for each in batch.pictures() if each.embedding is None}
                 with context.stats.stages.timed(EMBED):
                     outcomes = embed_batch(batch, context.embedder, context.batch_size, mounted)
-                context.stats.computed += sum(each.embedding is not None for each in new.values())
+                computed = sum(each.embedding is not None for each in new.values())
                 self._pictures.keep(batch.claim.token, batch.pictures())
-                put(self._done, (batch.claim, outcomes), context.broken)
+                put(self._done, (batch.claim, outcomes, computed), context.broken)
                 if is_delayed_whole(batch, outcomes):
                     context.stop.wait(LATE_SECONDS)
         except ReadingStopped:
@@ -207,12 +207,12 @@ class Pipeline:
 
     def _write_batches(self) -> None:
         context = self.context
-        for claim, outcomes in drain(self._done, context.broken):
+        for claim, outcomes, computed in drain(self._done, context.broken):
             with context.stats.stages.timed(WRITE):
                 written = write_outcomes(self.writing, claim, outcomes, context.embedder.precision)
             self._pictures.release(claim.token)
             context.leases.discard(claim.token)
-            context.stats.add(written)
+            context.stats.add(written, computed)
             context.on_progress(context.stats)
 
 

@@ -137,10 +137,10 @@ class WorkerStats:
     computing: SteadyRate = field(default_factory=SteadyRate)
     started: float = field(default_factory=time.monotonic)
     ended_at: float | None = None
-    _noted_computed: int = 0
 
-    def add(self, written: Written) -> None:
-        """Count what was written."""
+    def add(self, written: Written, computed: int) -> None:
+        """Count a batch that was written, and the pictures that the model embedded for it."""
+        self.computed += computed
         self.embedded += written.embedded
         self.failed += written.failed
         self.finished += written.finished
@@ -148,8 +148,6 @@ class WorkerStats:
         self.delayed += written.delayed
         self.failure_codes.update(written.failure_codes)
         self.steady.wrote(written.embedded)
-        computed = self.computed - self._noted_computed
-        self._noted_computed = self.computed
         if 2 * computed >= written.embedded:
             self.computing.wrote(computed)
         else:

@@ -143,6 +143,7 @@ def test_limit_is_exact_and_leaves_the_rest_untouched(shop: Shop) -> None:
     assert queued_keys(shop.connection) == 140
     summary = shop.backfill("--limit", "71", "--workers", "2")
     assert (summary["embedded"], summary["waiting"], summary["index_built"]) == (71, 69, False)
+    assert summary["computed"] == 71
     assert count(shop.connection, "imgvec.job WHERE attempts > 0 OR token IS NOT NULL") == 0
     shop.run_inside()
     shop.must_be_current()

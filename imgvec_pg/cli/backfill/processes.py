@@ -59,6 +59,11 @@ class WorkerProcesses:
     _died_in_vain: int = 0
     _shortest: float = math.inf
 
+    @property
+    def counts_are_lost(self) -> bool:
+        """Whether a process died, and its counts with it."""
+        return self.died > 0
+
     def start(self, arguments: Sequence[str] = ()) -> None:
         """Start one process."""
         self.running.append(
@@ -89,6 +94,7 @@ class WorkerProcesses:
             summary = json.loads(output)
             self.stats.embedded += summary["embedded"]
             self.stats.failed += summary["failed"]
+            self.stats.computed += summary["computed"]
         elif process.returncode in ENDED_BY_THEMSELVES:
             self.first_error = self.first_error or process.returncode
         else:

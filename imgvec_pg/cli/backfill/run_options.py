@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import lease_seconds, own_collections
 
 
@@ -25,6 +27,11 @@ class RunOptions:
         workers: Processes on this machine.
         limit: Stop after this many rows.
         parent: Process to end with.
+        engine: "local", or "ray" for actors of a cluster.
+        address: Of the Ray cluster; None for RAY_ADDRESS, else one of this machine for this command.
+        actors: Workers on the cluster.
+        cpus_per_actor: CPUs that the cluster keeps for each.
+        gpus_per_actor: GPUs, or a part of one, that it keeps for each.
         duplicates_every_seconds: Between runs of imgvec duplicates; None for none.
     """
 
@@ -48,6 +55,11 @@ class RunOptions:
     no_index: bool = False
     parent: int | None = None
     as_json: bool = False
+    engine: str = "local"
+    address: str | None = None
+    actors: int = 1
+    cpus_per_actor: float = 1.0
+    gpus_per_actor: float = 0.0
     duplicates_every_seconds: float | None = None
 
     def load(self, model_name: str) -> Embedder:
@@ -77,6 +89,75 @@ class RunOptions:
             lease_seconds=lease_seconds(),
             allowance=Allowance(rate, self.max_replica_lag_seconds, self.pause_when),
         )
+
+
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --engine and what belongs to Ray."""
+    options = (
+        click.option(
+            "--engine",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Where workers run: on this machine, or as actors of a Ray cluster, with the extra [ray].",
+        ),
+        click.option(
+            "--address",
+            metavar="ADDRESS",
+            help="The Ray cluster: auto, HOST:PORT or ray://HOST:PORT  [default: RAY_ADDRESS, else one of its own]",
+        ),
+        click.option(
+            "--actors",
+            type=click.IntRange(1, 1024),
+            default=1,
+            show_default=True,
+            help="Workers on the cluster.",
+        ),
+        click.option(
+            "--cpus-per-actor",
+            type=click.FloatRange(min=0, min_open=True),
+            default=1.0,
+            show_default=True,
+            help="CPUs that Ray keeps for each.",
+        ),
+        click.option(
+            "--gpus-per-actor",
+            type=click.FloatRange(min=0),
+            default=0.0,
+            show_default=True,
+            help="GPUs that Ray keeps for each; 0.5 has two share one.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def require_one_engine(context: click.Context, options: RunOptions) -> None:
+    """Refuse options of the engine that was not chosen, and one port for several processes.
+
+    Raises:
+        UsageError: One of them was given.
+    """
+    if options.workers > 1 and options.metrics_port is not None:
+        raise UsageError(
+            "--metrics-port serves one process, --workers starts several; start a backfill for each port"
+        )
+    given = {
+        name
+        for name in ("address", "actors", "cpus_per_actor", "gpus_per_actor", "workers")
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+    }
+    if options.engine == "local" and given - {"workers"}:
+        option = sorted(given - {"workers"})[0].replace("_", "-")
+        raise UsageError(f"--{option} is for --engine ray; here are --workers processes on this machine")
+    if options.engine == "ray":
+        if "workers" in given:
+            raise UsageError("--workers is for this machine; with --engine ray give --actors")
+        if options.collections or options.metrics_port is not None:
+            raise UsageError(
+                "--engine ray works on one collection and serves no metrics: leave out --collections and --metrics-port"
+            )
 
 
 def with_run_options(

@@ -25,6 +25,7 @@ class BackfillSummary:
     Attributes:
         waiting: Keys still in the queue.
         index_problem: Why the index was not built, None where it was or need not be.
+        knows_computed: False where processes that died took the number of computed pictures along.
     """
 
     collection_name: str
@@ -32,6 +33,7 @@ class BackfillSummary:
     waiting: int
     index_built: bool = False
     index_problem: str | None = None
+    knows_computed: bool = True
 
     def complete_index(self, connection: Connection, collection: Collection) -> None:
         """Build the index once nothing waits, if it is not there.
@@ -56,7 +58,7 @@ class BackfillSummary:
         return {
             "collection": self.collection_name,
             "embedded": stats.embedded,
-            "computed": stats.computed,
+            "computed": stats.computed if self.knows_computed else None,
             "failed": stats.failed,
             "waiting": self.waiting,
             "seconds": round(stats.seconds(), 1),
@@ -73,7 +75,8 @@ class BackfillSummary:
         else:
             mean, steady = stats.images_per_second(), stats.steady.per_second()
             after_start = f", {steady:.1f}/s after the start" if steady and steady > 1.1 * mean else ""
-            shared = f", {stats.computed:,} of them computed" if stats.computed < stats.embedded else ""
+            tells = self.knows_computed and stats.computed < stats.embedded
+            shared = f", {stats.computed:,} of them computed" if tells else ""
             click.echo(
                 f"{self.collection_name}: {stats.embedded:,} images embedded in {clock(seconds)} "
                 f"({mean:.1f}/s{after_start}){shared}, {stats.failed:,} failed, {self.waiting:,} waiting"

@@ -13,7 +13,13 @@ from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.backfill.multi_collection import backfill_together, collections_option
 from imgvec_pg.cli.backfill.processes import WorkerProcesses, run_processes
-from imgvec_pg.cli.backfill.run_options import RunOptions, with_run_options
+from imgvec_pg.cli.backfill.ray_engine import RayActors, run_actors
+from imgvec_pg.cli.backfill.run_options import (
+    RunOptions,
+    engine_options,
+    require_one_engine,
+    with_run_options,
+)
 from imgvec_pg.cli.backfill.summary import BackfillSummary, report_dry_run
 from imgvec_pg.cli.exit_codes import SomeRowsFailed
 from imgvec_pg.cli.options import (
@@ -59,6 +65,7 @@ from imgvec_pg.store.transactions import flush_commits
 )
 @click.option("--no-index", is_flag=True, help="Do not build the HNSW index at the end.")
 @click.option("--parent", type=int, hidden=True, help="End with this process: for those of --workers.")
+@engine_options
 @pipeline_options
 @throttle_options
 @metrics_options
@@ -84,12 +91,10 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
       imgvec backfill product_clip
       imgvec backfill product_clip --device cuda --batch-size 256
       imgvec backfill --collections product_clip,product_dino
+      imgvec backfill product_clip --engine ray --address auto --actors 8 --gpus-per-actor 1
       imgvec backfill product_clip --rate 20 --pause-when "mon-fri 09:00-17:30"
     """
-    if options.workers > 1 and options.metrics_port is not None:
-        raise UsageError(
-            "--metrics-port serves one process, --workers starts several; start a backfill for each port"
-        )
+    require_one_engine(context, options)
     if options.collections:
         context.exit(backfill_together(name, options))
     # Behind a pooler the next statement may be another session's: nothing is prepared.
@@ -109,9 +114,12 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
         began = database_time(connection)
     # No connection of this command's own stays open for the hours that follow: it would not live through a restart.
     expected = waiting if options.limit is None else min(waiting, options.limit)
-    fleet: WorkerProcesses | None = None
+    fleet: WorkerProcesses | RayActors | None = None
     stats = WorkerStats()
-    if waiting and options.workers > 1:
+    if waiting and options.engine == "ray":
+        fleet = run_actors(context, collection, options, expected)
+        stats = fleet.stats
+    elif waiting and options.workers > 1:
         fleet = run_processes(context, collection, options, expected)
         stats = fleet.stats
     elif waiting:
@@ -119,7 +127,9 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
     stats.finish()
     still_waiting = conclude(collection, options, stats, fleet, began)
     if fleet is not None and fleet.first_error is not None:
-        say(f"a worker process ended in error: {fleet.complaint}")
+        say(
+            f"{'an actor' if options.engine == 'ray' else 'a worker process'} ended in error: {fleet.complaint}"
+        )
         if still_waiting:
             context.exit(fleet.first_error)
     if stats.failed:
@@ -146,16 +156,17 @@ def conclude(
     collection: Collection,
     options: RunOptions,
     stats: WorkerStats,
-    fleet: WorkerProcesses | None,
+    fleet: WorkerProcesses | RayActors | None,
     began: datetime,
 ) -> int:
     """Build the index, report, and return how many keys still wait. `stats` are corrected for processes that died."""
     with connect(options.dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
         require_same_collection(connection, collection.name, collection)
-        if fleet is not None and fleet.died:
+        if fleet is not None and fleet.counts_are_lost:
             stats.embedded, stats.failed = count_done(connection, collection, began)
         flush_commits(connection)
         summary = BackfillSummary(collection.name, stats, queue_depth(connection, collection.id).waiting)
+        summary.knows_computed = fleet is None or not fleet.counts_are_lost
         try:
             if not options.no_index:
                 summary.complete_index(connection, collection)
