@@ -41,7 +41,7 @@ from imgvec_pg.database.local_server.launcher import die_with
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.load import check_loadable
-from imgvec_pg.errors import ImgvecError, UsageError
+from imgvec_pg.errors import ImgvecError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.key_change import follow_key, may_change_key
