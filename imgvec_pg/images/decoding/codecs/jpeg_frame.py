@@ -68,6 +68,11 @@ def read_frame(data: bytes) -> JpegFrame | None:
     return None
 
 
+def has_scan(data: bytes) -> bool:
+    """Return whether anything of its pixels is there."""
+    return bytes([0xFF, _SCAN]) in data
+
+
 def require_end(data: bytes) -> None:
     """Refuse a JPEG of any kind that ends before its last scan does.
 

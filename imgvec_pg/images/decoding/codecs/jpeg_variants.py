@@ -3,7 +3,7 @@
 import imagecodecs
 from PIL import Image
 
-from imgvec_pg.images.decoding.codecs.jpeg_frame import JpegFrame, read_frame, require_end
+from imgvec_pg.images.decoding.codecs.jpeg_frame import JpegFrame, has_scan, read_frame, require_end
 from imgvec_pg.images.decoding.codecs.pixels import Meaning, to_rgb
 from imgvec_pg.images.decoding.exif import read_exif
 from imgvec_pg.images.rendering.orientation import QUARTER_TURNS, UPRIGHT
@@ -24,9 +24,12 @@ def decode(data: bytes) -> Image.Image:
     """Decode it.
 
     Raises:
+        NotImplementedError: It has a header and no pixels, as the first part of a file sent in parts has: nothing shows damage.
         ValueError: It has no frame, or lacks pixels.
     """
     frame = _frame(data)
+    if not has_scan(data):
+        raise NotImplementedError(f"{frame.variant}, of which nothing but the header is here")
     require_end(data)
     samples = imagecodecs.jpegls_decode(data) if frame.is_jpeg_ls else imagecodecs.jpeg8_decode(data)
     if samples.ndim == 3 and samples.shape[2] == 1:
