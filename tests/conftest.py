@@ -11,13 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 from fresh_databases import Server, fresh_database
+from memory_disk import make_server_directory
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.local_server.binaries import find_binaries
 from imgvec_pg.database.local_server.server import LocalServer
-from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.errors import ImgvecError
 
@@ -40,6 +40,9 @@ FAST_SETTINGS = {
     "full_page_writes": "off",
     "synchronous_commit": "off",
     "max_connections": "60",
+    # In memory each file of WAL is kept in it.
+    "max_wal_size": "128MB",
+    "min_wal_size": "32MB",
 }
 
 
@@ -93,7 +96,7 @@ def server() -> Iterator[Server]:
     if given:
         yield GivenServer(given)
         return
-    directory = make_temporary_directory("imgvec-tests-")
+    directory = make_server_directory("imgvec-tests-")
     try:
         with LocalServer(directory, settings=FAST_SETTINGS, die_with_parent=True) as private:
             yield private

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from memory_disk import make_server_directory
 from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import connect
@@ -46,13 +47,16 @@ def own_server(
         directory: Where, instead of a new folder that is removed at the end.
         tcp: Listen on a port of loopback too.
     """
-    made = None if directory else make_temporary_directory("imgvec-chaos-")
+    settings = {**SETTINGS, **(settings or {})}
+    # A server that syncs shows what its disk takes.
+    make = make_server_directory if settings["fsync"] == "off" else make_temporary_directory
+    made = None if directory else make("imgvec-chaos-")
     where = directory or made
     assert where is not None
     try:
         with LocalServer(
             where,
-            settings={**SETTINGS, **(settings or {})},
+            settings=settings,
             die_with_parent=True,
             port=free_port() if tcp else None,
         ) as server:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from colorshop import make_shop, picture
+from memory_disk import make_server_directory
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -17,7 +18,6 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.local_server.server import LocalServer
-from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 
 # What a half-made collection would leave: relations, functions, types, triggers, rows of the registries.
 CATALOGUE = """
@@ -475,7 +475,7 @@ def password_server() -> Iterator[LocalServer]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    directory = make_temporary_directory("imgvec-test-")
+    directory = make_server_directory("imgvec-test-")
     try:
         with LocalServer(directory, settings={"fsync": "off"}, die_with_parent=True, port=port) as local:
             yield local

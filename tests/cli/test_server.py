@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from memory_disk import make_server_directory
 
 from imgvec_pg.cli.commands.server import server as command
 from imgvec_pg.database.local_server.server import LocalServer
-from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.errors import ConnectionFailedError, ServerError
 
 CLIENT = """
@@ -22,7 +22,7 @@ with psycopg.connect() as connection:
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    path = make_temporary_directory("imgvec-test-")
+    path = make_server_directory("imgvec-test-")
     monkeypatch.setenv("IMGVEC_HOME", str(path))
     yield path
     if (path / "server").exists():

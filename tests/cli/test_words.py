@@ -11,6 +11,7 @@ import pytest
 from asking import answering, embed_text, logged_in_reader
 from colorshop import embedding, make_shop, picture
 from imgvec_test_embedder import ColorGrid
+from memory_disk import make_server_directory
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from standby import await_replay, connect_soon, run_primary_and_standby
@@ -21,7 +22,6 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.local_server.server import LocalServer
-from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.run import diagnose
 from imgvec_pg.errors import DatabaseError
@@ -134,7 +134,7 @@ def owned() -> Iterator[Owned]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    directory = make_temporary_directory("imgvec-words-")
+    directory = make_server_directory("imgvec-words-")
     try:
         with LocalServer(directory, settings={"fsync": "off"}, die_with_parent=True, port=port) as server:
             with connect(server.dsn()) as connection:

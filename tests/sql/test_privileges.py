@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import psycopg
 import pytest
+from memory_disk import make_server_directory
 from photostore import (
     X,
     Y,
@@ -24,7 +25,6 @@ from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import Connection, connect, vector_schema
 from imgvec_pg.database.local_server.server import LocalServer
-from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
 from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.store.collection import Collection
@@ -275,7 +275,7 @@ def test_a_worker_lists_the_source_and_says_that_it_lives(
 @pytest.fixture(scope="module")
 def bare_dsn() -> Iterator[str]:
     """Give a database without imgvec's roles in the cluster, as an owner who may not create roles."""
-    directory = make_temporary_directory("imgvec-bare-")
+    directory = make_server_directory("imgvec-bare-")
     try:
         with LocalServer(directory, settings={"fsync": "off"}, die_with_parent=True) as bare:
             with connect(bare.dsn()) as connection:

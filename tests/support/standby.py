@@ -6,19 +6,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from memory_disk import make_server_directory
 from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.local_server.binaries import find_binaries
 from imgvec_pg.database.local_server.server import LocalServer
 from imgvec_pg.database.local_server.server_process import ENVIRONMENT
-from imgvec_pg.database.local_server.unprivileged import choose_user, make_temporary_directory
+from imgvec_pg.database.local_server.unprivileged import choose_user
 
 
 @contextmanager
 def run_primary_and_standby() -> Iterator[tuple[LocalServer, str]]:
     """Give a primary and the connection string of a streaming standby of it, made by pg_basebackup."""
-    directory = make_temporary_directory("imgvec-standby-")
+    directory = make_server_directory("imgvec-standby-")
     user = choose_user(directory)
     socket = directory / "standby-socket"
     data = directory / "standby"
