@@ -1,6 +1,9 @@
-"""What an application at full speed notices of two workers beside it, by the priority of the workers' processes.
+"""What an application notices of two workers beside it, by the priority of the workers' processes and by their throttles.
 
-Run: python benchmarks/priorities.py [--rounds N] [--seconds S]
+Run: python benchmarks/priorities.py [--rounds N] [--seconds S] [--pace STATEMENTS/S]
+
+Without --pace two clients ask without a pause, which takes every core of two. With it so many statements a second come at random,
+whatever the earlier ones take, as from people: the time of each is from when it was due.
 
 Phases without workers and with those of each kind take turns, so that what else the machine does meets all alike. The ratio
 of a kind is the median, over the rounds, of the application's p99 with its workers by that of the same round without. What the
@@ -19,6 +22,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
@@ -33,13 +37,22 @@ from workers import Running, make_table  # noqa: E402
 from imgvec_pg.database.connect import Connection, connect  # noqa: E402
 
 WITHOUT = "no workers"
+NICE = ("nice", "-n", "19")
+# Linux weighs sessions before processes (sched_autogroup_enabled), and each of PostgreSQL's processes has a session of its own.
+LOWEST = ("setsid", "sh", "-c", 'echo 19 > /proc/self/autogroup; exec nice -n 19 "$@"', "sh")
 KINDS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "as they are": ((), ()),
-    "nice 19": (("nice", "-n", "19"), ()),
-    "nice 19, SCHED_BATCH": (("nice", "-n", "19", "chrt", "--batch", "0"), ()),
+    "nice 19": (NICE, ()),
+    "nice 19, SCHED_BATCH": ((*NICE, "chrt", "--batch", "0"), ()),
     "SCHED_IDLE": (("chrt", "--idle", "0"), ()),
-    "SCHED_IDLE, batches of 8": (("chrt", "--idle", "0"), ("--batch-size", "8")),
-    "SCHED_IDLE, 20 images/s each": (("chrt", "--idle", "0"), ("--rate", "20")),
+    "session 19": (LOWEST, ()),
+    "session 19, batches of 8": (LOWEST, ("--batch-size", "8")),
+    "session 19, 20 images/s each": (LOWEST, ("--rate", "20")),
+    "nice 19, share 4 % each": (NICE, ("--server-share", "4")),
+    "nice 19, share 1 % each": (NICE, ("--server-share", "1")),
+    "session 19, share 10 % each": (LOWEST, ("--server-share", "10")),
+    "session 19, share 4 % each": (LOWEST, ("--server-share", "4")),
+    "session 19, share 1 % each": (LOWEST, ("--server-share", "1")),
 }
 """How each kind of worker is started: the command before it, its own options."""
 
@@ -84,17 +97,22 @@ def wal_so_far(connection: Connection) -> float:
     return float(row[0])
 
 
-def written_so_far(connection: Connection) -> int:
-    """Return the vectors inserted and updated since the statistics began."""
+def written_since(connection: Connection, began: datetime) -> int:
+    """Return the rows whose vector was written since; the statistics of PostgreSQL come seconds later."""
     row = connection.execute(
-        "SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'photo_grid_embedding'"
+        "SELECT count(*) FROM imgvec.photo_grid_embedding WHERE embedded_at >= %s", [began]
     ).fetchone()
     assert row is not None
     return int(row[0])
 
 
 def measure(
-    rounds: int, seconds: float, kinds: Sequence[str], rows: int = 2000, clients: int = 2
+    rounds: int,
+    seconds: float,
+    kinds: Sequence[str],
+    pace: float | None = None,
+    rows: int = 2000,
+    clients: int = 2,
 ) -> dict[str, list[Phase]]:
     """Let the application and each kind of worker take turns."""
     folder = Path(tempfile.mkdtemp(prefix="imgvec-priorities-"))
@@ -127,7 +145,7 @@ def measure(
                 draw.shuffle(turns)
                 for name in turns:
                     found[name].append(
-                        turn(own.dsn, connection, workers[name], seconds, clients, rows, number)
+                        turn(own.dsn, connection, workers[name], seconds, clients, rows, number, pace)
                     )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -142,18 +160,21 @@ def turn(
     clients: int,
     rows: int,
     seed: int,
+    pace: float | None,
 ) -> Phase:
     """Run one phase: the same statements in each of a round."""
     set_running(connection, workers, True)
     time.sleep(SETTLE_SECONDS)
-    before, used, began = written_so_far(connection), server_seconds(connection), time.monotonic()
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    used, began = server_seconds(connection), time.monotonic()
     wal = wal_so_far(connection)
-    times = play(dsn, seconds, clients, rows, seed)
+    times = play(dsn, seconds, clients, rows, seed, pace)
     took, used = time.monotonic() - began, server_seconds(connection) - used
     wal = wal_so_far(connection) - wal
     set_running(connection, workers, False)
     time.sleep(0.2)
-    return Phase(times, took, written_so_far(connection) - before, used, wal)
+    return Phase(times, took, written_since(connection, row[0]), used, wal)
 
 
 def table(found: dict[str, list[Phase]]) -> str:
@@ -191,13 +212,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument(
+        "--pace", type=float, help="statements a second, of all clients; as many as they can by default"
+    )
+    parser.add_argument("--clients", type=int, help="2 at full speed, 4 at a pace")
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="only this one; may be repeated")
     options = parser.parse_args()
     before = os.getloadavg()[0]
-    found = measure(options.rounds, options.seconds, options.kind or list(KINDS))
+    clients = options.clients or (4 if options.pace else 2)
+    kinds = options.kind or list(KINDS)
+    found = measure(options.rounds, options.seconds, kinds, options.pace, clients=clients)
+    speed = f"{options.pace:g} statements/s" if options.pace else "full speed"
     print(
-        f"Two clients at full speed, two workers; {options.rounds} rounds of {options.seconds:g} s a kind, in turns; quartiles "
-        f"in brackets; {os.cpu_count()} cores, load {before:.1f} before"
+        f"{clients} clients at {speed}, two workers; {options.rounds} rounds of {options.seconds:g} s a kind, in turns; "
+        f"quartiles in brackets; {os.cpu_count()} cores, load {before:.1f} before"
     )
     print(table(found))
 

@@ -3,13 +3,13 @@
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 
 from imgvec_pg.backfill.context import WorkerContext
 from imgvec_pg.backfill.stats import CLAIM, IDLE, WORKING
-from imgvec_pg.backfill.throttle import Throttle
+from imgvec_pg.backfill.throttle import Throttle, asked_seconds
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.store.queue.jobs import (
     BEGINNING,
@@ -36,13 +36,16 @@ class JobClaimer:
 
     Args:
         connection: The one that claims and reads.
+        asked: Seconds that the worker's statements have taken so far; by default those of `connection`.
     """
 
-    def __init__(self, context: WorkerContext, connection: Connection) -> None:
+    def __init__(
+        self, context: WorkerContext, connection: Connection, asked: Callable[[], float] | None = None
+    ) -> None:
         self.context = context
         self.connection = connection
         self.leases = context.leases
-        self.throttle = Throttle(context)
+        self.throttle = Throttle(context, asked or (lambda: asked_seconds([connection])))
         self.left = context.options.limit
         self._waiting_job: int | None = None
         self._watch = CollectionWatch(context.name, context.collection)

@@ -19,17 +19,19 @@ from imgvec_pg.store.collection import Collection
 
 @dataclass(frozen=True)
 class Allowance:
-    """Limits of a worker: rate, replica lag, quiet hours.
+    """Limits of a worker: rate, replica lag, quiet hours, share of the server's time.
 
     Attributes:
         rate: Images a second, on average; None for as many as it can.
         max_replica_lag_seconds: Claim nothing while a connected standby is further behind.
         pause_when: Claim nothing in these hours, by the database's clock.
+        server_share: At most this part of the time is spent in statements that read and write rows, in (0, 1]; None for no bound.
     """
 
     rate: float | None = None
     max_replica_lag_seconds: float | None = None
     pause_when: tuple[Hours, ...] = ()
+    server_share: float | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from imgvec_pg.backfill.batch.writer import write_outcomes
 from imgvec_pg.backfill.claiming import POLL_SECONDS, JobClaimer
 from imgvec_pg.backfill.context import WorkerContext
 from imgvec_pg.backfill.stats import EMBED, READ, WAIT, WRITE
+from imgvec_pg.backfill.throttle import asked_seconds
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.fetching.url import AllowedUrls
 from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, StoredImage
@@ -60,6 +61,9 @@ class Pipeline:
         self.reading = reading
         self.writing = writing
         has_content = context.collection.content_column is not None
+        self._connections = [
+            store.connection for store in (reading, writing, looking_up) if store is not None
+        ]
         self._reader = ImageReader(reading, CONTENT_ROWS_PER_READ if has_content else sys.maxsize)
         precision = context.embedder.precision
         self._pictures = SharedPictures(None if looking_up is None else looking_up.known_pictures(precision))
@@ -140,7 +144,9 @@ class Pipeline:
             )
 
         with ImageLoader(prepare, options.decode_threads) as pool:
-            for claim in JobClaimer(context, self.reading.connection):
+            for claim in JobClaimer(
+                context, self.reading.connection, lambda: asked_seconds(self._connections)
+            ):
                 # Had a worker died with it in company, the company would be under suspicion next.
                 if claim.is_quarantined and not context.leases.wait_until_only(
                     claim.token, context.is_ending

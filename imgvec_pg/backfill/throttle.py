@@ -1,4 +1,4 @@
-"""Throttle claims: rate limit, replica lag, quiet hours.
+"""Throttle claims: rate limit, replica lag, quiet hours, share of the server's time.
 
 It only delays claims: what is claimed is finished, and no lease is held while a worker waits here for long.
 """
@@ -6,12 +6,14 @@ It only delays claims: what is claimed is finished, and no lease is held while a
 import logging
 import math
 import time
+from collections.abc import Callable, Iterable
 
 from imgvec_pg.backfill.context import WorkerContext
 from imgvec_pg.backfill.quiet_hours import pause_ends_at
 from imgvec_pg.backfill.stats import PAUSED, WAITING_FOR_REPLICAS
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.database.timeouts import WatchedConnection
 from imgvec_pg.errors import DatabaseError
 
 log = logging.getLogger(__name__)
@@ -19,21 +21,56 @@ log = logging.getLogger(__name__)
 CLAIM_SECONDS = 1.0
 """At a low rate a claim holds no more than the images of so long: then work comes evenly, and no lease waits."""
 LOOK_AGAIN_SECONDS = 1.0
+KEYS_AT_A_SHARE = 8
+"""With a share of the server's time a claim holds no more: 8 rows are some 5 ms of one statement with an HNSW index
+(benchmarks/results/worker_cost.txt), 64 are 40 ms, during which a core of the server serves nobody else."""
+
+
+class ServerShare:
+    """Keeps the time spent in statements to a share of all time.
+
+    Every second that passes pays for `share` seconds in statements. Nothing is saved up, so a rest is followed by no burst;
+    and since a busy server takes longer for the same statements, it is asked less.
+
+    Args:
+        asked: Seconds spent in statements so far.
+    """
+
+    def __init__(self, share: float, asked: Callable[[], float]) -> None:
+        self.share = share
+        self._asked = asked
+        self._noted, self._noted_at = asked(), time.monotonic()
+        self._owed = 0.0
+
+    def left_seconds(self) -> float:
+        """Return how long to ask nothing, until what was asked is paid for; 0 or less for not at all."""
+        asked, now = self._asked(), time.monotonic()
+        paid = (now - self._noted_at) * self.share
+        self._owed = max(self._owed - paid, 0.0) + asked - self._noted
+        self._noted, self._noted_at = asked, now
+        return self._owed / self.share
 
 
 class Throttle:
-    """Delays the claims of one worker by rate limit, replica lag and quiet hours."""
+    """Delays the claims of one worker by rate limit, replica lag, quiet hours and share of the server's time.
 
-    def __init__(self, context: WorkerContext) -> None:
+    Args:
+        asked: Seconds that the worker's statements have taken so far; needed for a share of the server's time.
+    """
+
+    def __init__(self, context: WorkerContext, asked: Callable[[], float] = lambda: 0.0) -> None:
         self.context = context
         self.allowance = context.options.allowance
+        share = self.allowance.server_share
+        self._share = None if share is None else ServerShare(share, asked)
         self._next_claim_at = time.monotonic()
         self._allowed_at = -math.inf
 
     def keys_at_once(self) -> int | None:
         """Return the most keys to claim together, None for no bound."""
         rate = self.allowance.rate
-        return None if rate is None else max(1, math.floor(rate * CLAIM_SECONDS))
+        bounds = [] if rate is None else [max(1, math.floor(rate * CLAIM_SECONDS))]
+        return min(bounds if self._share is None else [*bounds, KEYS_AT_A_SHARE], default=None)
 
     def took(self, keys: int) -> None:
         """Note a claim."""
@@ -59,10 +96,15 @@ class Throttle:
             context.pause(LOOK_AGAIN_SECONDS)
         if logged and not context.is_ending():
             log.warning("claiming again")
-        while not context.is_ending() and (left := self._next_claim_at - time.monotonic()) > 0:
+        while not context.is_ending() and (left := self._left_seconds()) > 0:
             context.stats.rest_rates()  # a rate that was asked for says nothing of the model's
             context.pause(min(left, CLAIM_SECONDS))
         return not context.is_ending()
+
+    def _left_seconds(self) -> float:
+        """Return the seconds until the rate and the share of the server's time allow a claim."""
+        by_share = 0.0 if self._share is None else self._share.left_seconds()
+        return max(self._next_claim_at - time.monotonic(), by_share)
 
     def _reason(self, connection: Connection) -> tuple[str, str] | None:
         """Return why nothing may be claimed now: an activity and a sentence. An answer holds for a moment."""
@@ -94,6 +136,11 @@ class Throttle:
             return None
         why = f"waiting for replicas: a standby is {lag:.1f} s behind (--max-replica-lag {limit:g})"
         return WAITING_FOR_REPLICAS, why
+
+
+def asked_seconds(connections: Iterable[Connection]) -> float:
+    """Return the seconds that connections of a worker have spent in statements."""
+    return sum(each.asked_seconds for each in connections if isinstance(each, WatchedConnection))
 
 
 def replica_lag_seconds(connection: Connection) -> float | None:

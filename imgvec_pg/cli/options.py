@@ -263,13 +263,20 @@ def parse_each_hours(
 
 
 def throttle_options(command: Command) -> Command:
-    """Add --rate, --max-replica-lag and --pause-when: what a worker may ask of the database."""
+    """Add --rate, --server-share, --max-replica-lag and --pause-when: what a worker may ask of the database."""
     options = (
         click.option(
             "--rate",
             type=click.FloatRange(min=0, min_open=True),
             metavar="IMAGES/S",
             help="At most this many images a second on average, all of --workers together.",
+        ),
+        click.option(
+            "--server-share",
+            "server_share_percent",
+            type=click.FloatRange(min=0, max=100, min_open=True),
+            metavar="PERCENT",
+            help="Spend at most this much of the time in the server, in small statements, all of --workers together.",
         ),
         click.option(
             "--max-replica-lag",

@@ -35,9 +35,11 @@ class WatchedConnection(OwnConnection):
 
     Attributes:
         silence: Shared by the connections of one session; None watches nothing.
+        asked_seconds: Time spent on exchanges so far, from each statement's sending to its answer.
     """
 
     silence: Silence | None = None
+    asked_seconds: float = 0.0
 
     @classmethod
     def watched_by(cls, silence: Silence) -> type[Self]:
@@ -53,12 +55,15 @@ class WatchedConnection(OwnConnection):
         silence = self.silence
         if silence is None:
             return super().wait(gen, *args, **options)
+        began = time.monotonic()
         try:
             return super().wait(until_silent(gen, silence), *args, **options)
         except SilentServerError:
             silence.was_met()
             self.pgconn.finish()
             raise
+        finally:
+            self.asked_seconds += time.monotonic() - began
 
 
 class SilentServerError(psycopg.OperationalError):

@@ -1,4 +1,4 @@
-"""Hours in which a worker rests, and how a rate spreads its claims."""
+"""Hours in which a worker rests, and how a rate or a share of the server's time spreads its claims."""
 
 import time
 from datetime import datetime
@@ -6,9 +6,12 @@ from datetime import datetime
 import pytest
 from worker_context import context_of
 
+from imgvec_pg.backfill import throttle
+from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.quiet_hours import parse_hours, pause_ends_at, require_time_to_work
-from imgvec_pg.backfill.throttle import Throttle
+from imgvec_pg.backfill.throttle import KEYS_AT_A_SHARE, ServerShare, Throttle, asked_seconds
+from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import UsageError
 
 
@@ -90,3 +93,58 @@ def test_a_low_rate_takes_few_keys_at_once_and_makes_up_for_no_pause() -> None:
     fast.took(40)
     fast.took(40)
     assert 0.5 < fast._next_claim_at - time.monotonic() < 1.5
+
+
+class Clock:
+    """Stands for the module time: moves when told to."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_statements_are_paid_for_by_pauses_in_proportion_and_no_rest_is_saved_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, asked = Clock(), [0.0]
+    monkeypatch.setattr(throttle, "time", clock)
+    share = ServerShare(0.05, lambda: asked[0])
+    assert share.left_seconds() <= 0
+    asked[0] += 0.1  # a tenth of a second in statements is two seconds at 5 %
+    assert share.left_seconds() == pytest.approx(2)
+    clock.now += 1.5
+    assert share.left_seconds() == pytest.approx(0.5)
+    asked[0] += 0.01  # the writer's, meanwhile
+    assert share.left_seconds() == pytest.approx(0.7)
+    clock.now += 3600
+    assert share.left_seconds() <= 0
+    asked[0] += 0.1
+    assert share.left_seconds() == pytest.approx(2)
+
+
+def test_a_share_claims_few_keys_at_once_and_waits_for_the_later_of_share_and_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, asked = Clock(), [0.0]
+    monkeypatch.setattr(throttle, "time", clock)
+    allowance = Allowance(rate=100, server_share=0.01)
+    claims = Throttle(context_of(None, PipelineOptions(allowance=allowance)), lambda: asked[0])
+    assert claims.keys_at_once() == KEYS_AT_A_SHARE
+    claims.took(8)
+    asked[0] += 0.02
+    assert claims._left_seconds() == pytest.approx(2)
+    alone = Throttle(context_of(None, PipelineOptions(allowance=Allowance(server_share=0.01))))
+    assert (alone.keys_at_once(), alone._left_seconds()) == (KEYS_AT_A_SHARE, 0)
+    slower = Throttle(context_of(None, PipelineOptions(allowance=Allowance(rate=2, server_share=0.01))))
+    assert slower.keys_at_once() == 2
+
+
+def test_what_a_worker_asks_is_counted_from_each_statement_to_its_answer(database: str) -> None:
+    with connect_worker(database, "read") as reading, connect(database) as other:
+        before = asked_seconds([reading])
+        time.sleep(0.2)
+        assert asked_seconds([reading]) == before
+        reading.execute("SELECT pg_sleep(0.1)")
+        other.execute("SELECT pg_sleep(0.1)")
+        assert asked_seconds([reading, other]) >= before + 0.1

@@ -104,8 +104,15 @@ def set_running(connection: Connection, running: Sequence[Running], works: bool)
         time.sleep(0.005)
 
 
-def play(dsn: str, seconds: float, clients: int, rows: int, seed: int) -> list[float]:
-    """Run clients without a pause between statements; return the milliseconds of each."""
+def play(
+    dsn: str, seconds: float, clients: int, rows: int, seed: int, pace: float | None = None
+) -> list[float]:
+    """Run clients; return the milliseconds of each statement.
+
+    Args:
+        pace: Statements a second that are due of all clients together, at random intervals; None for no pause between them. A
+            statement that is late since others took long is counted from when it was due.
+    """
     times: list[float] = []
 
     def client(place: int) -> None:
@@ -113,7 +120,12 @@ def play(dsn: str, seconds: float, clients: int, rows: int, seed: int) -> list[f
         pictures = [random_picture(draw) for _ in range(20)]
         with connect(dsn) as application:
             until = time.monotonic() + seconds
+            due = time.monotonic()
             while (began := time.monotonic()) < until:
+                if pace is not None:
+                    due += draw.expovariate(pace / clients)
+                    time.sleep(max(due - time.monotonic(), 0))
+                    began = due
                 what, number = draw.random(), draw.randrange(1, rows)
                 if what < 0.6:
                     application.execute("UPDATE photo SET price = price + 1 WHERE id = %s", [number])

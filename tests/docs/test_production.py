@@ -59,6 +59,7 @@ def test_its_commands_are_understood(
         "sun 02:00-04:00",
     ]
     assert (context.params["rate"], context.params["max_replica_lag_seconds"]) == (20.0, 5.0)
+    assert context.params["server_share_percent"] == 2.0
 
 
 @pytest.mark.parametrize(

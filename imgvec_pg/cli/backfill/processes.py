@@ -190,6 +190,8 @@ def child_command(options: RunOptions, collection: Collection) -> list[str]:
             command += [f"--{option.replace('_', '-')}", str(value)]
     if options.rate is not None:
         command += ["--rate", str(options.rate / options.workers)]
+    if options.server_share_percent is not None:
+        command += ["--server-share", str(options.server_share_percent / options.workers)]
     if options.max_replica_lag_seconds is not None:
         command += ["--max-replica-lag", str(options.max_replica_lag_seconds)]
     for hours in options.pause_when:

@@ -41,6 +41,7 @@ class RunOptions:
     decode_threads: int
     root: Path | None
     rate: float | None
+    server_share_percent: float | None
     max_replica_lag_seconds: float | None
     pause_when: tuple[Hours, ...]
     metrics_port: int | None
@@ -78,8 +79,10 @@ class RunOptions:
         )
 
     def pipeline(self, batch_size: int, *, follow: bool, share: int = 1) -> PipelineOptions:
-        """Return how each of `share` workers works; the rate is theirs together."""
+        """Return how each of `share` workers works; the rate and the server's time are theirs together."""
         rate = None if self.rate is None else self.rate / share
+        percent = self.server_share_percent
+        server_share = None if percent is None else percent / 100 / share
         return PipelineOptions(
             batch_size=batch_size,
             decode_threads=self.decode_threads,
@@ -87,7 +90,7 @@ class RunOptions:
             limit=self.limit,
             root=self.root,
             lease_seconds=lease_seconds(),
-            allowance=Allowance(rate, self.max_replica_lag_seconds, self.pause_when),
+            allowance=Allowance(rate, self.max_replica_lag_seconds, self.pause_when, server_share),
         )
 
 

@@ -93,6 +93,7 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
       imgvec backfill --collections product_clip,product_dino
       imgvec backfill product_clip --engine ray --address auto --actors 8 --gpus-per-actor 1
       imgvec backfill product_clip --rate 20 --pause-when "mon-fri 09:00-17:30"
+      imgvec backfill product_clip --server-share 2
     """
     require_one_engine(context, options)
     if options.collections:

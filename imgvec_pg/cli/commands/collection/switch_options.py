@@ -108,6 +108,7 @@ class SwitchOptions:
     decode_threads: int
     root: Path | None
     rate: float | None
+    server_share_percent: float | None
     max_replica_lag_seconds: float | None
     pause_when: tuple[Hours, ...]
     weights: Path | None
@@ -134,6 +135,7 @@ class SwitchOptions:
                 rate=self.rate,
                 max_replica_lag_seconds=self.max_replica_lag_seconds,
                 pause_when=self.pause_when,
+                server_share=None if self.server_share_percent is None else self.server_share_percent / 100,
             ),
         )
 
