@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from imgvec_faulty_embedder import BREAKER, KILLER, NOT_A_NUMBER, RAISER, load
+from imgvec_faulty_embedder import BREAKER, KILLER, NOT_A_NUMBER, RAISER, FaultyGrid, load
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from workers import (
     NAME,
@@ -39,7 +39,7 @@ from workers import (
     wait_until,
 )
 
-from imgvec_pg.backfill import backoff, heartbeat
+from imgvec_pg.backfill import backoff, heartbeat, pipeline
 from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.worker import Worker
@@ -135,6 +135,29 @@ def test_backfill_embeds_files_and_bytes_and_builds_the_index(shop: Shop) -> Non
     rate = shop.connection.execute("SELECT images_per_second FROM imgvec.model").fetchone()
     assert rate is not None and rate[0] > 0
     assert count(shop.connection, "imgvec.worker") == 0
+
+
+def test_the_models_rate_counts_each_batch_however_late_it_is_written(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_table(shop.connection, shop.root, 150)
+    write, embed, ahead = pipeline.write_outcomes, FaultyGrid.embed_prepared, threading.Event()
+    batches: list[int] = []
+
+    def embed_ahead(model: FaultyGrid, prepared: Sequence[Any]) -> Any:
+        batches.append(len(prepared))
+        if batches[-3:-1] == [64, 64]:  # two batches are done, and none is written
+            ahead.set()
+        return embed(model, prepared)
+
+    def write_late(*arguments: Any) -> Any:
+        assert ahead.wait(300)
+        return write(*arguments)
+
+    monkeypatch.setattr(FaultyGrid, "embed_prepared", embed_ahead)
+    monkeypatch.setattr(pipeline, "write_outcomes", write_late)
+    stats = shop.run_inside()
+    assert (stats.computed, stats.computing.images) == (150, 150 - 64)
 
 
 def test_limit_is_exact_and_leaves_the_rest_untouched(shop: Shop) -> None:

@@ -1,6 +1,8 @@
 """docs/howto/production.md: its SQL runs, its commands work, and its numbers are those of the code."""
 
 import shlex
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -44,7 +46,7 @@ def test_its_commands_are_understood(
     database: str, connection: Connection, plugin_environment: dict[str, str], tmp_path: Path
 ) -> None:
     make_table(connection, tmp_path, 2)
-    (block,) = [block.text for block in read_blocks(PAGE) if block.language == ""]
+    block, lowest = [block.text for block in read_blocks(PAGE) if block.language == ""]
     backfill, worker = (shlex.split(line)[1:] for line in block.splitlines() if line)
     done = imgvec(
         database, plugin_environment, *[NAME if word == "product_clip" else word for word in backfill]
@@ -60,6 +62,11 @@ def test_its_commands_are_understood(
     ]
     assert (context.params["rate"], context.params["max_replica_lag_seconds"]) == (20.0, 5.0)
     assert context.params["server_share_percent"] == 2.0
+    ran = lowest.replace("imgvec worker product_clip", f"{sys.executable} -m imgvec_pg backfill {NAME}")
+    with example(lowest):
+        assert ran != lowest
+        environment = {**plugin_environment, "IMGVEC_DSN": database}
+        subprocess.run(ran, shell=True, check=True, timeout=900, env=environment)  # noqa: S602 - the page's own line
 
 
 @pytest.mark.parametrize(
