@@ -23,7 +23,9 @@ server has to choose a victim. Where the server's is shorter, so is this: a quar
 
 
 @contextmanager
-def short_transaction(connection: Connection, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> Iterator[None]:
+def short_transaction(
+    connection: Connection, lock_timeout_ms: int = LOCK_TIMEOUT_MS, idle_ms: int = IDLE_IN_TRANSACTION_MS
+) -> Iterator[None]:
     """Run one transaction that steps back from a lock that the application holds.
 
     Within a transaction that is open already it is a savepoint, and sets the lock timeout alone: the other limits
@@ -39,7 +41,7 @@ def short_transaction(connection: Connection, lock_timeout_ms: int = LOCK_TIMEOU
             load_sql("queries/transaction_limits.sql"),
             {
                 "statement_ms": STATEMENT_MS if is_outermost else None,
-                "idle_in_transaction_ms": IDLE_IN_TRANSACTION_MS if is_outermost else None,
+                "idle_in_transaction_ms": idle_ms if is_outermost else None,
                 "lock_ms": lock_timeout_ms,
                 "is_outermost": is_outermost,
             },

@@ -28,6 +28,8 @@ from imgvec_pg.transfer.vector_checks import CheckedVectors, as_given, check_vec
 IMPORTABLE, EMBEDDED, NO_IMAGE, FAILED_SINCE, CHANGED = range(5)
 """States of find_importable.sql, and of a row whose picture is another than the export's."""
 LOCK_TIMEOUT_MS = 1000
+ENCODING_MS = 60_000
+"""Between look-up and COPY a batch is encoded here, within its transaction: on a machine with other work that takes seconds."""
 TRIES = 8
 FIRST_PAUSE_SECONDS = 0.1
 AGAIN = (*RETRIED_ERRORS, psycopg.errors.UniqueViolation)
@@ -150,7 +152,7 @@ class ImportWriter:
     def _write(self, batch: VectorBatch, checked: CheckedVectors) -> ImportCounts:
         counts = ImportCounts(normalised=checked.normalised, bad=dict(checked.reasons))
         counts.note("bad", batch, np.flatnonzero(~checked.is_good))
-        with short_transaction(self.connection, LOCK_TIMEOUT_MS):
+        with short_transaction(self.connection, LOCK_TIMEOUT_MS, ENCODING_MS):
             read_like_triggers(self.connection, self.collection)
             self._lock_collection()
             found = self._look_up(batch)

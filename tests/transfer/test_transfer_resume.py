@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,7 +17,8 @@ from photostore import embedded, make_photos
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.transfer import export_collection
+from imgvec_pg.store.transactions import IDLE_IN_TRANSACTION_MS
+from imgvec_pg.transfer import export_collection, import_writer
 from imgvec_pg.transfer.export_collection import describe_export, export_vectors
 
 ROWS = 60_000
@@ -81,6 +83,21 @@ def test_an_import_that_was_killed_goes_on(
     assert sums is not None
     found = np.array([float(part) for part in sums[0].strip("[]").split(",")])
     assert np.abs(found - vectors.astype(np.float16).astype(np.float64).sum(axis=0)).max() < 0.1
+
+
+def test_a_machine_that_takes_seconds_to_encode_a_batch_imports_it(
+    connection: Connection, imgvec: Imgvec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_photos(connection, 10, dimensions=DIMENSIONS)
+    path = write_vectors(tmp_path / "v.parquet", list(range(1, 11)), unit_vectors(10, DIMENSIONS))
+    encode = import_writer.ImportWriter._encode
+
+    def encode_slowly(*arguments: Any) -> Any:
+        time.sleep(IDLE_IN_TRANSACTION_MS / 1000 + 0.5)
+        return encode(*arguments)
+
+    monkeypatch.setattr(import_writer.ImportWriter, "_encode", encode_slowly)
+    assert "10 of 10 rows imported" in imgvec("import", "photo_test", path, "--trust-model")
 
 
 @pytest.mark.parametrize("layout", ["parquet", "npy"])
