@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # One stamp per set of inputs: an interrupted install leaves no stamp, so the next run repeats it.
 STAMP := $(VENV)/.installed
-# Two processes, each with a private server; roles of a given server are shared, so there one after the other.
-IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 2 --dist loadfile)
+# Three processes for two cores, each with a private server, since many tests wait; in the order that tests/support/longest_first.py
+# gives. Roles of a given server are shared, so there one after the other.
+IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 3 --dist loadfile --no-loadscope-reorder)
 
 .PHONY: demo test chaos lint types layers pytest docs docs-serve shop photos browser fuzz matrix wheel wheel-check audit clean help
 

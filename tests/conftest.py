@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from fresh_databases import Server, fresh_database
+from longest_first import place_of
 from memory_disk import make_server_directory
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -61,6 +62,11 @@ class GivenServer:
 def own_log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo what a command that ran within this process did to the log: caplog listens at the root."""
     monkeypatch.setattr(logging.getLogger("imgvec_pg"), "propagate", True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    items.sort(key=lambda item: place_of(item.path))
 
 
 def pytest_report_header() -> str:
