@@ -39,12 +39,15 @@ from imgvec_pg.database.connect import Connection, connect  # noqa: E402
 WITHOUT = "no workers"
 NICE = ("nice", "-n", "19")
 # Linux weighs sessions before processes (sched_autogroup_enabled), and each of PostgreSQL's processes has a session of its own.
+LOW = ("setsid", "sh", "-c", 'echo 10 > /proc/self/autogroup; exec nice -n 10 "$@"', "sh")
 LOWEST = ("setsid", "sh", "-c", 'echo 19 > /proc/self/autogroup; exec nice -n 19 "$@"', "sh")
 KINDS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
     "as they are": ((), ()),
     "nice 19": (NICE, ()),
     "nice 19, SCHED_BATCH": ((*NICE, "chrt", "--batch", "0"), ()),
     "SCHED_IDLE": (("chrt", "--idle", "0"), ()),
+    "session 10": (LOW, ()),
+    "session 10, share 4 % each": (LOW, ("--server-share", "4")),
     "session 19": (LOWEST, ()),
     "session 19, batches of 8": (LOWEST, ("--batch-size", "8")),
     "session 19, 20 images/s each": (LOWEST, ("--rate", "20")),
