@@ -96,6 +96,49 @@ def test_rows_attached_again_while_their_embeddings_are_forgotten_are_embedded_a
     assert sorted(enqueued(connection)) == [2, 101]
 
 
+@pytest.mark.parametrize("ends", ["COMMIT", "ROLLBACK"])
+def test_a_truncated_partition_not_yet_committed_beside_one_attached_and_a_reconcile(
+    connection: Connection, database: str, ends: str
+) -> None:
+    collection = make_partitioned(connection)
+    embed(connection, collection, {1: X, 2: Y, 101: Y})
+    connection.execute("DELETE FROM imgvec.job")
+    connection.execute("CREATE TABLE shop.photo_3 (id bigint PRIMARY KEY, file text)")
+    connection.execute("INSERT INTO shop.photo_3 VALUES (201, 'd.jpg')")
+    failed: list[psycopg.Error] = []
+
+    def reconcile_once(reconciling: Connection) -> None:
+        try:
+            reconcile(reconciling, collection)
+        except psycopg.errors.LockNotAvailable as error:  # it steps back from the application, as it says
+            failed.append(error)
+
+    with connect(database) as application, connect(database) as reconciling:
+        application.execute("BEGIN")
+        application.execute("TRUNCATE shop.photo_1")
+        connection.execute(
+            "ALTER TABLE shop.photo ATTACH PARTITION shop.photo_3 FOR VALUES FROM (200) TO (300)"
+        )
+        thread = threading.Thread(target=reconcile_once, args=(reconciling,))
+        thread.start()
+        blocked = "SELECT cardinality(pg_blocking_pids(%s)) > 0"
+        while thread.is_alive() and connection.execute(
+            blocked, [reconciling.info.backend_pid]
+        ).fetchone() != (True,):
+            time.sleep(0.01)
+        application.execute(ends)
+        thread.join()
+    if failed:
+        reconcile(connection, collection)
+    assert embedded(connection, collection) == ([101] if ends == "COMMIT" else [1, 2, 101])
+    assert 201 in enqueued(connection)
+    assert verify_collection(connection, collection).differences.keys() <= {"missing"}
+    # The triggers came with the reconcile: what happens to the new partition is seen.
+    connection.execute("DELETE FROM imgvec.job")
+    connection.execute("UPDATE shop.photo SET file = 'e.jpg' WHERE id = 201")
+    assert enqueued(connection) == [201]
+
+
 def test_a_foreign_key_that_was_dropped_is_put_back(scratch: Connection) -> None:
     collection = make_photos(scratch, rows=3)
     embed(scratch, collection, {1: X, 2: Y})
