@@ -1,6 +1,7 @@
 """Web application of `imgvec browse`: one collection as pages, for this machine."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from flask import Flask, Response, abort, render_template, request
@@ -11,6 +12,7 @@ from imgvec_pg.errors import ImgvecError
 from imgvec_pg.flask.blueprint import FORM_BYTES, jpeg
 from imgvec_pg.flask.browse_token import require_token
 from imgvec_pg.flask.request_search import Searchable, key_in_url, status_of
+from imgvec_pg.flask.review import review_blueprint
 from imgvec_pg.search.display_columns import TITLES, default_columns
 from imgvec_pg.search.formatting import show_value, times
 from imgvec_pg.search.nearest import Neighbour
@@ -21,7 +23,10 @@ from imgvec_pg.store.collection import Collection
 LARGE_PIXELS = 1600
 PATHS = ("uri", "path", "file", "file_name", "photo", "image")
 HOSTS = ["127.0.0.1", "localhost", "[::1]"]
-POLICY = "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+POLICY = (
+    "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
 
 
 def browse_app(dsn: str, token: str, collection: str | None = None, root: Path | None = None) -> Flask:
@@ -68,6 +73,10 @@ def browse_app(dsn: str, token: str, collection: str | None = None, root: Path |
             except ImgvecError:
                 abort(404)
 
+    connecting = partial(connect, dsn, application_name="imgvec browse")
+    app.register_blueprint(
+        review_blueprint(connecting, found, searchable.columns, root), url_prefix="/review"
+    )
     return app
 
 
