@@ -41,9 +41,11 @@ PHOTOGRAPHS = (
     "astronaut brick camera cell chelsea clock_motion coffee coins grass gravel hubble_deep_field ihc moon"
 )
 PHOTOGRAPHS += " motorcycle_left page retina rocket text"
-DEFAULTS = {"ours": 0.95, "immich": 0.99}
-"""Cosine similarity. immich 2.x: machineLearning.duplicateDetection.maxDistance 0.01, for its default CLIP ViT-B/32."""
-SIMILARITIES = (0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.975, 0.985, 0.99, 0.995)
+DEFAULTS = {"photographs": 0.9, "drawings": 0.95}
+"""Cosine similarity: ours, for a model of images alone and for one with words (imgvec_pg/duplicates/thresholds.py)."""
+IMMICH_DEFAULT = 0.99
+"""immich 2.x: machineLearning.duplicateDetection.maxDistance 0.01, for its default CLIP ViT-B/32."""
+SIMILARITIES = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.975, 0.985, 0.99, 0.995)
 HASH_DISTANCES = (0, 2, 4, 6, 8, 10, 12, 16)
 NEAREST = 64
 
@@ -270,8 +272,8 @@ def compare(
 ) -> None:
     """Print the lines of one set of pictures."""
     ways: dict[str, tuple[Callable[[float], tuple[Pairs, Groups]], float, Sequence[float]]] = {
-        "ours": (lambda t: ours(vectors, t), DEFAULTS["ours"], SIMILARITIES),
-        "immich": (lambda t: immich(vectors, t), DEFAULTS["immich"], SIMILARITIES),
+        "ours": (lambda t: ours(vectors, t), DEFAULTS[name.partition(",")[0]], SIMILARITIES),
+        "immich": (lambda t: immich(vectors, t), IMMICH_DEFAULT, SIMILARITIES),
     }
     if find_spec("imagededup"):
         for method in ("PHash", "DHash", "WHash", "AHash"):

@@ -12,7 +12,7 @@ from imgvec_pg.errors import ImgvecError
 from imgvec_pg.flask.blueprint import FORM_BYTES, jpeg
 from imgvec_pg.flask.browse_token import require_token
 from imgvec_pg.flask.request_search import Searchable, key_in_url, status_of
-from imgvec_pg.flask.review import review_blueprint
+from imgvec_pg.flask.review_page import Reviewed, review_blueprint
 from imgvec_pg.search.display_columns import TITLES, default_columns
 from imgvec_pg.search.formatting import show_value, times
 from imgvec_pg.search.nearest import Neighbour
@@ -74,9 +74,8 @@ def browse_app(dsn: str, token: str, collection: str | None = None, root: Path |
                 abort(404)
 
     connecting = partial(connect, dsn, application_name="imgvec browse")
-    app.register_blueprint(
-        review_blueprint(connecting, found, searchable.columns, root), url_prefix="/review"
-    )
+    reviewed = Reviewed(connecting, found, searchable.columns, root)
+    app.register_blueprint(review_blueprint(reviewed), url_prefix="/review")
     return app
 
 

@@ -54,6 +54,7 @@ def test_the_wheel_holds_the_package_with_its_sql_and_migrations_and_nothing_els
         "imgvec_pg/demo/pictures/pictures.zip",
         "imgvec_pg/django/templates/admin/imgvec_pg/similar.html",
         "imgvec_pg/flask/static/browse.css",
+        "imgvec_pg/flask/static/review.js",
         "imgvec_pg/search/contact_sheet.html",
     ):
         assert needed in found

@@ -42,75 +42,87 @@ class Card:
     values: Mapping[str, str]
 
 
-def review_blueprint(
-    connecting: Connecting, collection: Collection, columns: Sequence[str], root: Path | None
-) -> Blueprint:
-    """Make the pages. They decide by the rights of the role that `connecting` gives, and write nothing but decisions.
+@dataclass(frozen=True)
+class Reviewed:
+    """What is reviewed.
 
-    GET /: the group ?group=N, else the first open one behind ?after=N. POST /: decide about one. A decision names the state
-    that its page showed, which nobody knows who did not see that page: another site's form cannot decide.
-
-    Args:
-        connecting: Opens a connection.
+    Attributes:
+        connecting: Opens a connection, of the role by whose rights the pages read and decide.
         columns: Columns of the source to compare.
         root: Where this machine keeps the pictures, instead of the collection's root.
     """
-    made = Blueprint("review", __name__)
 
-    def show(connection: Connection, group: int | None, after: int, problem: str = "") -> str:
-        state, open_groups, hidden = None, 0, 0
-        cards: list[Card] = []
-        same: dict[str, str] = {}
-        try:
-            first, open_groups = review.next_question(connection, collection, after)
-            group = first if group is None else group
-            # Before the members: what is decided between both statements is then told, not overwritten.
-            state = None if group is None else review.group_state(connection, collection, group)
-            if group is not None:
-                members = review.read_members(connection, collection, group, columns)
-                cards, same = _cards(connection, collection, members[:SHOWN], root)
-                hidden = len(members) - len(cards)
-        except ImgvecError as error:
-            problem = problem or str(error)
-        return render_template(
-            "imgvec/review.html",
-            collection=collection,
-            group=group,
-            state=state,
-            cards=cards,
-            same=same,
-            hidden=hidden,
-            open_groups=open_groups,
-            counted=review.COUNTED,
-            choices=CHOICES,
-            words=WORDS,
-            problem=problem,
-            deletion=review.deletion_of_decided(collection),
-        )
+    connecting: Connecting
+    collection: Collection
+    columns: Sequence[str]
+    root: Path | None
+
+
+def review_blueprint(reviewed: Reviewed) -> Blueprint:
+    """Make the pages, which write nothing but decisions.
+
+    GET /: the group ?group=N, else the first open one behind ?after=N. POST /: decide about one. A decision names the state
+    that its page showed, which nobody knows who did not see that page: another site's form cannot decide.
+    """
+    made = Blueprint("review", __name__)
 
     @made.get("/")
     def page() -> ResponseReturnValue:
-        with connecting() as connection:
-            return show(connection, _number("group"), _number("after") or 0)
+        with reviewed.connecting() as connection:
+            return _page(connection, reviewed, _number("group"), _number("after") or 0)
 
     @made.post("/")
     def decide() -> ResponseReturnValue:
         group, decision = _number("group"), request.form.get("decision", "")
-        with connecting() as connection:
+        with reviewed.connecting() as connection:
             try:
                 if group is None:
                     raise UsageError("no group is named; expected group=NUMBER")
                 seen = request.form.get("seen", "")
-                state = review.decide_group(connection, collection, group, decision or None, seen)
-            except review.DecidedMeanwhileError as error:
-                return show(connection, group, 0, str(error)), 409
+                state = review.decide_group(connection, reviewed.collection, group, decision or None, seen)
             except ImgvecError as error:
-                return show(connection, group, 0, str(error)), status_of(error)
+                status = 409 if isinstance(error, review.DecidedMeanwhileError) else status_of(error)
+                return _page(connection, reviewed, group, 0, str(error)), status
         if not decision:
             return redirect(url_for(".page", group=group), 303)
         return redirect(url_for(".page", after=group, done=group, decision=decision, state=state.digest), 303)
 
     return made
+
+
+def _page(
+    connection: Connection, reviewed: Reviewed, group: int | None, after: int, problem: str = ""
+) -> str:
+    state, open_groups, hidden = None, 0, 0
+    cards: list[Card] = []
+    same: dict[str, str] = {}
+    collection = reviewed.collection
+    try:
+        first, open_groups = review.next_question(connection, collection, after)
+        group = first if group is None else group
+        if group is not None:
+            # Before the members: what is decided between both statements is then told, not overwritten.
+            state = review.group_state(connection, collection, group)
+            members = review.read_members(connection, collection, group, reviewed.columns)
+            cards, same = _cards(connection, collection, members[:SHOWN], reviewed.root)
+            hidden = len(members) - len(cards)
+    except ImgvecError as error:
+        problem = problem or str(error)
+    return render_template(
+        "imgvec/review.html",
+        collection=collection,
+        group=group,
+        state=state,
+        cards=cards,
+        same=same,
+        hidden=hidden,
+        open_groups=open_groups,
+        counted=review.COUNTED,
+        choices=CHOICES,
+        words=WORDS,
+        problem=problem,
+        deletion=review.deletion_of_decided(collection),
+    )
 
 
 def _number(name: str) -> int | None:
