@@ -45,7 +45,24 @@ DEFAULTS = {"photographs": 0.9, "drawings": 0.95}
 """Cosine similarity: ours, for a model of images alone and for one with words (imgvec_pg/duplicates/thresholds.py)."""
 IMMICH_DEFAULT = 0.99
 """immich 2.x: machineLearning.duplicateDetection.maxDistance 0.01, for its default CLIP ViT-B/32."""
-SIMILARITIES = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.975, 0.985, 0.99, 0.995)
+SIMILARITIES = (
+    0.5,
+    0.55,
+    0.6,
+    0.65,
+    0.7,
+    0.75,
+    0.8,
+    0.85,
+    0.9,
+    0.925,
+    0.95,
+    0.965,
+    0.975,
+    0.985,
+    0.99,
+    0.995,
+)
 HASH_DISTANCES = (0, 2, 4, 6, 8, 10, 12, 16)
 NEAREST = 64
 

@@ -197,12 +197,13 @@ def _ago(seconds: float) -> str:
 
 def _parts(connection: Connection, collection: Collection) -> dict[str, sql.Composable]:
     key = collection.key_sql
-    return {
-        **bindable(duplicate_parts(collection, vector_schema(connection))),
+    parts = {
+        **duplicate_parts(collection, vector_schema(connection)),
         "g_key": key.json("g"),
         "m_equals_g": key.equal("m", "g"),
         "e_equals_g": key.equal("e", "g"),
     }
+    return bindable(parts)
 
 
 def _first(cursor: psycopg.Cursor[Any]) -> Any:  # noqa: ANN401 - as the statement has it

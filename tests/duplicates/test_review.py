@@ -195,3 +195,24 @@ def test_a_reader_looks_and_may_not_decide(connection: Connection, found: Collec
         with pytest.raises(DatabaseError, match="imgvec_worker decides about duplicates"):
             review.decide_group(connection, found, 1, "same", state.digest)
     assert decisions(connection) == []
+
+
+def test_keys_of_several_columns_with_odd_names(connection: Connection) -> None:
+    connection.execute(
+        'CREATE SCHEMA shop; CREATE TABLE shop.photo ("a % b" int, "Id" text, picture bytea, PRIMARY KEY ("a % b", "Id"))'
+    )
+    connection.execute("INSERT INTO shop.photo SELECT 1, i::text, NULL FROM generate_series(1, 3) AS i")
+    collection = make_collection(connection, image=["picture"], root=None)
+    connection.execute(
+        'INSERT INTO imgvec.photo_test_embedding ("a % b", "Id", embedding, version, content_hash, precision)'
+        " SELECT 1, i::text, '[1,0,0]', 1, sha256(i::text::bytea), 'fp32' FROM generate_series(1, 3) AS i"
+    )
+    search(connection, collection, threshold=0.99)
+    assert review.next_question(connection, collection) == (1, 1)
+    members = review.read_members(connection, collection, 1, ["Id"])
+    assert [member.key for member in members] == [{"a % b": 1, "Id": str(number)} for number in (1, 2, 3)]
+    assert "%22a+%25+b%22" in visitor(connection.info.dsn).get("/review/").text.replace("%20", "+")
+    state = review.group_state(connection, collection, 1)
+    assert state is not None
+    assert review.decide_group(connection, collection, 1, "same", state.digest).decision == "same"
+    assert connection.execute(review.deletion_of_decided(collection).encode()).rowcount == 2
