@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlencode
 
-from flask import Flask, Response, abort, render_template, request
+from flask import Flask, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.flask.blueprint import FORM_BYTES, jpeg
 from imgvec_pg.flask.browse_token import require_token
-from imgvec_pg.flask.request_search import Searchable, key_in_url, status_of
+from imgvec_pg.flask.request_search import MAX_SHOWN, Searchable, key_in_url, read_k, status_of
 from imgvec_pg.flask.review_page import Reviewed, review_blueprint
 from imgvec_pg.search.display_columns import TITLES, default_columns
+from imgvec_pg.search.filters import PREFIXES, condition, find_filters
 from imgvec_pg.search.formatting import show_value, times
 from imgvec_pg.search.nearest import Neighbour
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES
@@ -21,6 +23,8 @@ from imgvec_pg.search.rows import newest_rows
 from imgvec_pg.store.collection import Collection
 
 LARGE_PIXELS = 1600
+NEWEST = 48
+MORE = 48
 PATHS = ("uri", "path", "file", "file_name", "photo", "image")
 HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 POLICY = (
@@ -80,18 +84,31 @@ def browse_app(dsn: str, token: str, collection: str | None = None, root: Path |
 
 
 def _page(connection: Connection, collection: Collection, searchable: Searchable) -> ResponseReturnValue:
-    """Return the page of a request: the nearest rows to its query, or without one the newest."""
+    """Return the page of a request: the nearest rows to its query, or without one the newest, of those that its filters leave."""
     words, like = request.values.get("q", "").strip(), request.args.get("like", "")
     upload = request.files.get("image")
-    has_query, problem, status = bool(words or like or upload), "", 200
+    given = list(request.args.items(multi=True))
+    # A form sends its empty fields too, and the row that was asked about beside words typed since.
+    kept = [(name, value) for name, value in given if value.strip() and not (name == "like" and words)]
+    if request.method == "GET" and kept != given:
+        return redirect(_address(kept), 303)
+    chosen = [(name, value) for name, value in given if name.startswith(PREFIXES)]
+    has_query, problem, status, limit = bool(words or like or upload), "", 200, NEWEST
     rows: Sequence[Neighbour] = ()
+    where = None
+    filters = find_filters(connection, collection)
     try:
+        where = condition(connection, filters, chosen)
+        limit = read_k(request) if has_query or "k" in request.args else NEWEST
         if has_query:
-            rows = searchable.answer(connection, request).rows
+            rows = searchable.answer(connection, request, where).rows
         else:
-            rows = newest_rows(connection, collection, searchable.columns, distinct=True)
+            rows = newest_rows(connection, collection, searchable.columns, limit, distinct=True, where=where)
     except ImgvecError as error:
         problem, status = str(error), status_of(error)
+    more = [(name, value) for name, value in given if name != "k"] + [
+        ("k", str(min(limit + MORE, MAX_SHOWN)))
+    ]
     page = render_template(
         "imgvec/browse.html",
         collection=collection,
@@ -102,8 +119,17 @@ def _page(connection: Connection, collection: Collection, searchable: Searchable
         has_query=has_query,
         cards=[_card(row) for row in rows],
         problem=problem,
+        filters=filters,
+        chosen=chosen,
+        where=where,
+        more=_address(more) if len(rows) == limit < MAX_SHOWN and upload is None else None,
+        filtered=lambda **changes: _address([*changes.items(), *chosen]),
     )
     return page, status
+
+
+def _address(arguments: Sequence[tuple[str, object]]) -> str:
+    return f"{url_for('page')}?{urlencode(arguments)}" if arguments else url_for("page")
 
 
 def _card(row: Neighbour) -> dict[str, object]:

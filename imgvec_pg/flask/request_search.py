@@ -47,15 +47,25 @@ class Searchable:
         """
         return get_collection(connection, self.collection, say_which="collection=NAME")
 
-    def answer(self, connection: Connection, request: Request) -> Neighbours:
+    def answer(self, connection: Connection, request: Request, chosen: str | None = None) -> Neighbours:
         """Answer ?q=WORDS, ?like=KEY or an uploaded picture, at most ?k=N rows.
+
+        Args:
+            chosen: A condition that answers must meet besides `where`; a row that is searched with need not.
 
         Raises:
             ImgvecError: The query cannot be answered; `status_of` says whose fault that is.
         """
         collection = self.find(connection)
         distinct = self.distinct and request.values.get("all_rows") != "1"
-        options = NearestOptions(read_k(request), self.where, self.columns, distinct=distinct)
+        where = (
+            self.where
+            if chosen is None
+            else chosen
+            if self.where is None
+            else f"({self.where}\n) AND ({chosen}\n)"
+        )
+        options = NearestOptions(read_k(request), where, self.columns, distinct=distinct)
         words, like = request.values.get("q", ""), request.args.get("like", "")
         upload = request.files.get("image")
         given = [bool(words), bool(like), upload is not None]

@@ -139,17 +139,22 @@ def newest_rows(
     limit: int = 48,
     *,
     distinct: bool = False,
+    where: str | None = None,
 ) -> list[Neighbour]:
     """Return the rows that were embedded last, newest first; their distance is -1.
 
     Args:
         distinct: Different pictures, as NearestOptions has it.
+        where: As NearestOptions has it, of different pictures only.
+
+    Raises:
+        UsageError: PostgreSQL does not understand the condition.
     """
     parts = bindable(
         {**collection.parts(vector_schema(connection)), **shown_columns(connection, collection, columns)}
     )
     if distinct:
-        return _newest_pictures(connection, collection, columns, parts, limit)
+        return _newest_pictures(connection, collection, columns, parts, limit, where)
     statement = render("collection/newest_rows.sql", **parts)
     with read_only_transaction(connection, collection) as cursor:
         rows = cursor.execute(statement, {"limit": limit}).fetchall()
@@ -162,12 +167,17 @@ def _newest_pictures(
     columns: Sequence[str],
     parts: dict[str, sql.Composable],
     limit: int,
+    where: str | None,
 ) -> list[Neighbour]:
-    every = {"condition": sql.SQL("true"), "e_is_other": sql.SQL("true"), "fence": sql.SQL("")}
+    every = bindable({"condition": bracketed(where), "e_is_other": sql.SQL("true"), "fence": sql.SQL("")})
     shown = render("collection/shown_pictures.sql", **parts, **every)
     after = {"shown": sql.SQL(", ") + parts["shown"]} if columns else {}
-    statement = render("collection/newest_pictures.sql", **{**parts, **after}, shown_pictures=shown)
-    with read_only_transaction(connection, collection) as cursor:
+    statement = render(
+        "collection/newest_pictures.sql",
+        **{**parts, **after, "condition": every["condition"]},
+        shown_pictures=shown,
+    )
+    with read_only_transaction(connection, collection, where) as cursor:
         for among in (RECENT_ROWS_PER_PICTURE * limit, None):
             rows = cursor.execute(statement, {"limit": limit, "among": among}).fetchall()
             if len(rows) == limit:
