@@ -2,12 +2,12 @@
 
 Run: python benchmarks/copies_search.py BASE [--case CASE] [--share S]; BASE is an earlier build's tree. Cases: `shop` has
 50,000 S rows over 15,551 S pictures (benchmarks/copies.py), `islands` 60 pictures of 400 S rows each, `distinct` 20,000 S rows
-without a copy, `bursts` 20,000 S rows beside bursts of 10, 50, 200 and 1,000 pictures of cosine >= 0.995 to each other; `build`
-compares the CPU time and size of an index over the shop's rows and over its pictures by themselves. Vectors have 512
-dimensions, around 500 centres. Each query is a near copy of a picture (cosine 0.98), asked at the default ef_search; the exact
-answers are computed outside PostgreSQL. `own` is the share of queries whose picture is among the ten rows found, `recall` that
-of the ten nearest rows. Churn updates, deletes and inserts a fifteenth of the rows each, 64 a statement. The tables printed are
-kept in benchmarks/results/copies_search.txt.
+without a copy (benchmarks/copies_absent.py asks both builds in turns), `bursts` 20,000 S rows beside bursts of 10, 50, 200 and
+1,000 pictures of cosine >= 0.995 to each other; `build` compares the CPU time and size of an index over the shop's rows and over
+its pictures by themselves. Vectors have 512 dimensions, around 500 centres. Each query is a near copy of a picture (cosine
+0.98), asked at the default ef_search; the exact answers are computed outside PostgreSQL. `own` is the share of queries whose
+picture is among the ten rows found, `recall` that of the ten nearest rows. Churn updates, deletes and inserts a fifteenth of the
+rows each, 64 a statement. The tables printed are kept in benchmarks/results/copies_search.txt.
 """
 
 import argparse
@@ -180,8 +180,8 @@ def ask(connection: Connection, shop: Shop, call: str, asked: int) -> tuple[floa
     return statistics.mean(own), statistics.mean(recall), 1000 * statistics.median(seconds)
 
 
-def measure(tree: Path, name: str, server: LocalServer, shop: Shop, *, with_churn: bool) -> None:
-    """Fill and index a new database by the build in this tree, ask it, and print."""
+def prepare(tree: Path, server: LocalServer, shop: Shop) -> tuple[str, float]:
+    """Fill and index a new database by the build in this tree, and return its name and the seconds that the index took."""
     database = f"copies_{time.time_ns()}"
     with connect(server.dsn()) as connection:
         connection.execute(f"CREATE DATABASE {database}")
@@ -200,7 +200,13 @@ def measure(tree: Path, name: str, server: LocalServer, shop: Shop, *, with_chur
         connection.execute("VACUUM ANALYZE")
         began = time.monotonic()
         command(tree, "-m", "imgvec_pg", "index", "create", "shop", "--dsn", dsn)
-        taken = time.monotonic() - began
+        return database, time.monotonic() - began
+
+
+def measure(tree: Path, name: str, server: LocalServer, shop: Shop, *, with_churn: bool) -> None:
+    """Fill and index a new database by the build in this tree, ask it, and print."""
+    database, taken = prepare(tree, server, shop)
+    with connect(server.dsn(database)) as connection:
         index, total = connection.execute(SIZES).fetchone() or (0, 0)
         built = connection.execute(
             "SELECT obj_description(i.oid, 'pg_class') FROM pg_class AS i WHERE i.relname LIKE 'shop%hnsw'"

@@ -69,9 +69,14 @@ def distinct_parts(
         "supersede_search",
         "wrap_superseded_search",
     )
-    burst_vectors = BURST_ROWS // 2 if by_picture else 0
     rendered = {name: render(f"collection/{name}.sql", **told) for name in names}
-    return {**rendered, "burst_vectors": sql.Literal(burst_vectors)}
+    share = render("collection/share_in_burst.sql", **told, burst_distance=sql.Literal(BURST_DISTANCE))
+    if by_picture:
+        # Rows of one picture fill no list of an index over pictures.
+        share = sql.SQL("CASE WHEN count(DISTINCT f.imgvec_apart) >= {} THEN {} END").format(
+            sql.Literal(BURST_ROWS // 2), share
+        )
+    return {**rendered, "share_in_burst": share}
 
 
 def scan_parts() -> dict[str, sql.Composable]:
@@ -117,11 +122,14 @@ def _method_parts() -> dict[str, sql.Composable]:
         "max_lists": sql.SQL(str(ivfflat.MAX_LISTS)),
         "rows_per_candidate": sql.Literal(ivfflat.ROWS_PER_CANDIDATE),
     }
-    names = [name for method in BUILT_HERE.values() for name in method.unknown_settings]
-    scans = [render(f"index_methods/{method}_scan.sql", **limits) for method in BUILT_HERE]
+    scan = {method: render(f"index_methods/{method}_scan.sql", **limits) for method in BUILT_HERE}
     return {
-        "scan_setting_names": sql.Literal([*names, "enable_sort", "plan_cache_mode"]),
-        "scan_settings": sql.SQL(", ").join(scans),
+        "scan_setting_names": sql.Literal(
+            [*BUILT_HERE["hnsw"].unknown_settings, "enable_sort", "plan_cache_mode"]
+        ),
+        "scan_settings": scan["hnsw"],
+        "list_setting_names": sql.Literal([*BUILT_HERE["ivfflat"].unknown_settings]),
+        "list_settings": scan["ivfflat"],
         **{
             part: render(f"index_methods/{part}.sql", **limits)
             for part in ("least_candidates", "most_candidates")

@@ -3,7 +3,7 @@
 -- Never fewer than k rows while more match. Few keys are compared one by one. Of many, the index is asked for so many
 -- candidates that k of them should match; once more, for as many as the first answer suggests; and where fewer than k
 -- match, all that match are compared. Where most rows that the index gives are near copies of each other and not of the query, it is
--- asked for a wider list, and where that is so too, all are compared (not where among is given). An iterative scan would go on for longer than that and give the wrong rows.
+-- asked for a wider list, and where that is so too, all are compared; of the rows in among, where one list holds enough of them. An iterative scan would go on for longer than that and give the wrong rows.
 -- imgvec.last_search_strategy() tells which. query must have the collection's dimensions; k is 1 to 10,000.
 -- VOLATILE only in that it sets, and restores, settings of the scan.
 {supersede_search}
@@ -19,7 +19,7 @@ AS $search$
 #variable_conflict use_column
 DECLARE
     k_hint constant text := 'Ask for 1 to 10000 rows; for all, read near_* with ORDER BY distance + 0, page by page page_*.';
-    setting_names constant text[] := {scan_setting_names};
+    setting_names text[] := {scan_setting_names};
     caller_settings text[];
     is_filtered boolean;
     -- By among, or by row-level security.
@@ -65,11 +65,21 @@ BEGIN
               SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h
               WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass) AS p (oid)
         JOIN pg_catalog.pg_class AS c ON c.oid = p.oid;
-        -- One of all rows and of this distance: with another PostgreSQL would sort all rows for each scan.
-        SELECT count(*) > 0, {index_lists} INTO has_index, index_lists
-        FROM (SELECT 'imgvec.{indexed_table}'::regclass::oid) AS t (oid) CROSS JOIN LATERAL {distance_indexes} AS i
-        WHERE i.is_valid AND i.quantization IS NULL;
-        index_probes := {index_probes};
+        -- One of all rows and of this distance: with another PostgreSQL would sort all rows for each scan. Most have the one that
+        -- is looked for first; the look at indexes of whatever method takes a tenth of a whole search in a small table.
+        has_index := EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
+                             JOIN pg_catalog.pg_am AS m ON m.oid = f.opcmethod
+                             WHERE x.indrelid = 'imgvec.{indexed_table}'::regclass AND x.indisvalid AND x.indpred IS NULL AND x.indkey[0] > 0
+                               AND f.opcname = 'halfvec_cosine_ops' AND m.amname = 'hnsw');
+        IF NOT has_index THEN
+            SELECT count(*) > 0, {index_lists} INTO has_index, index_lists
+            FROM (SELECT 'imgvec.{indexed_table}'::regclass::oid) AS t (oid) CROSS JOIN LATERAL {distance_indexes} AS i
+            WHERE i.is_valid AND i.quantization IS NULL;
+            index_probes := {index_probes};
+            IF index_lists IS NOT NULL THEN
+                setting_names := setting_names || {list_setting_names}::text[];
+            END IF;
+        END IF;
     END IF;
     IF has_index THEN
         hides_rows := row_security_active('imgvec.{embedding_table}'::regclass)
@@ -93,15 +103,16 @@ BEGIN
                     set_config('enable_sort', 'off', true),
                     -- PostgreSQL hashes keys that it has as a constant.
                     set_config('plan_cache_mode', 'force_custom_plan', true);
+            IF index_lists IS NOT NULL THEN
+                PERFORM {list_settings};
+            END IF;
             IF $4 THEN
                 SELECT {found_aggregates} INTO {found_variables}
                 FROM (
                     {distinct_found}
                 ) AS f;
             ELSIF NOT is_filtered THEN
-                -- (Rows of one picture fill no list of an index over pictures.)
-                SELECT {found_aggregates},
-                       CASE WHEN count(DISTINCT f.imgvec_apart) >= {burst_vectors} THEN avg((f.imgvec_apart <= {burst_distance})::integer) END
+                SELECT {found_aggregates}, {share_in_burst}
                 INTO {found_variables}, burst_share
                 FROM (
                     SELECT c.*, c.imgvec_vector OPERATOR({vector}.<=>) first_value(c.imgvec_vector) OVER () AS imgvec_apart
@@ -113,17 +124,22 @@ BEGIN
                     ) AS c
                 ) AS f;
             ELSE
-                SELECT {found_aggregates} INTO {found_variables}
+                -- More than k are looked at for a burst only where one list holds them all, which makes them cheap.
+                SELECT {found_aggregates}, {share_in_burst}
+                INTO {found_variables}, burst_share
                 FROM (
-                    SELECT v.*
+                    SELECT c.*, c.imgvec_vector OPERATOR({vector}.<=>) first_value(c.imgvec_vector) OVER () AS imgvec_apart
                     FROM (
-                        SELECT {e_keys}, {ranked}.embedding OPERATOR({vector}.<=>) $1 AS distance
-                        FROM {ranked_rows}
-                        ORDER BY {ranked}.embedding OPERATOR({vector}.<=>) $1
-                        LIMIT scanned
-                    ) AS v
-                    WHERE {v_key_looked_up}
-                    LIMIT $2
+                        SELECT v.*
+                        FROM (
+                            SELECT {e_keys}, {ranked}.embedding OPERATOR({vector}.<=>) $1 AS distance, {ranked}.embedding AS imgvec_vector
+                            FROM {ranked_rows}
+                            ORDER BY {ranked}.embedding OPERATOR({vector}.<=>) $1
+                            LIMIT scanned
+                        ) AS v
+                        WHERE {v_key_looked_up}
+                        LIMIT CASE WHEN scanned <= {max_ef_search} THEN greatest($2, list_rows) ELSE $2 END
+                    ) AS c
                 ) AS f;
             END IF;
             PERFORM set_config(u.name, u.value, true) FROM unnest(setting_names, caller_settings) AS u (name, value);
