@@ -1,11 +1,12 @@
 """Does whoever has no copies pay for those of others? An earlier build beside this one, the same vectors, asked in turns.
 
 Run: python benchmarks/copies_absent.py BASE [--rows 20000] [--rounds 800]; BASE is an earlier build's tree. Each build fills and
-indexes a database of its own, on one server; then each statement goes to one and to the other, the first by turns. Vectors and
-calls are those of benchmarks/copies_search.py (512 dimensions, no two alike; `filter` leaves 1 % of the rows). Medians at the
-client, medians of the processor time of the server's process (schedstat), and this build's in units of the earlier one's;
-"planned only" is EXPLAIN of the same. Tables are kept in benchmarks/results/copies_absent.txt. The fill without copies is a
-table of benchmarks/copies.py.
+indexes a database of its own, on one server (the graphs of two HNSW indexes differ by chance, and near_* and search_* with them:
+what a search takes beyond near_* is told by itself); then each statement goes to one and to the other, the first by turns.
+Vectors and calls are those of benchmarks/copies_search.py (512 dimensions, no two alike; `filter` leaves 1 % of the rows).
+Medians at the client, medians of the processor time of the server's process (schedstat), and this build's in units of the
+earlier one's; "planned only" is EXPLAIN of the same. Tables are kept in benchmarks/results/copies_absent.txt. The fill without
+copies is a table of benchmarks/copies.py.
 """
 
 import argparse
@@ -39,19 +40,26 @@ def compare_in_turns(server: LocalServer, shop: Shop, base: Path, rounds: int) -
             session.execute("VACUUM ANALYZE")
             session.prepare_threshold = None
         queries = [text(query) for query in shop.queries()[:QUERIES]]
+        medians: dict[tuple[str, int, str], float] = {}
         for call, statement in CALLS.items():
             turns = rounds if call in ("near", "search") else rounds // 4
             asked = [statement.format(q=queries[turn % len(queries)]) for turn in range(turns)]
             for kind, prefix in (("", ""), (", planned only", "EXPLAIN ")):
                 taken = take_turns(sessions, [prefix + one for one in asked])
                 for clock, unit, place in (("", "ms", 0), (", server's CPU", "ms", 1)):
-                    old, new = (
-                        1000 * statistics.median(one[place] for one in taken[name])
-                        for name in ("earlier", "this")
-                    )
+                    for name in sessions:
+                        medians[call + kind, place, name] = 1000 * statistics.median(
+                            one[place] for one in taken[name]
+                        )
+                    old, new = (medians[call + kind, place, name] for name in ("earlier", "this"))
                     print(
                         f"{call + kind + clock:<38}{old:>8.3f}{new:>8.3f} {unit}{new / old:>8.3f}", flush=True
                     )
+        for place, clock in enumerate(("", ", server's CPU")):
+            old, new = (
+                medians["search", place, name] - medians["near", place, name] for name in ("earlier", "this")
+            )
+            print(f"{'search beyond near' + clock:<38}{old:>8.3f}{new:>8.3f} ms{new / old:>8.3f}")
 
 
 def take_turns(

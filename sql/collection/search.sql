@@ -56,15 +56,15 @@ BEGIN
         SELECT sum(pg_relation_size(c.oid)),
                sum(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.relpages > 0 THEN greatest(c.reltuples, 0) / c.relpages
                                                            ELSE 8000.0 / (2 * {dimensions} + 130) END),
-               (SELECT t.ef_search FROM imgvec.collection AS t WHERE t.id = {collection_id}),
-               (SELECT t.probes FROM imgvec.collection AS t WHERE t.id = {collection_id})
+               max(t.ef_search), max(t.probes)
         INTO embedded_bytes, embedded_rows, tuned_ef_search, tuned_probes
         -- Looked up one by one: an OR would read all of pg_class.
         FROM (SELECT 'imgvec.{embedding_table}'::regclass::oid
               UNION ALL
               SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h
               WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass) AS p (oid)
-        JOIN pg_catalog.pg_class AS c ON c.oid = p.oid;
+        JOIN pg_catalog.pg_class AS c ON c.oid = p.oid
+        LEFT JOIN imgvec.collection AS t ON t.id = {collection_id};
         -- One of all rows and of this distance: with another PostgreSQL would sort all rows for each scan. Most have the one that
         -- is looked for first; the look at indexes of whatever method takes a tenth of a whole search in a small table.
         has_index := EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
@@ -82,8 +82,12 @@ BEGIN
         END IF;
     END IF;
     IF has_index THEN
-        hides_rows := row_security_active('imgvec.{embedding_table}'::regclass)
-            AND EXISTS (SELECT FROM pg_catalog.pg_policy AS y WHERE y.polrelid = 'imgvec.{embedding_table}'::regclass AND y.polname = 'follow_source');
+        -- By itself no statement but an expression, which costs next to nothing.
+        hides_rows := row_security_active('imgvec.{embedding_table}'::regclass);
+        IF hides_rows THEN
+            hides_rows := EXISTS (SELECT FROM pg_catalog.pg_policy AS y
+                                  WHERE y.polrelid = 'imgvec.{embedding_table}'::regclass AND y.polname = 'follow_source');
+        END IF;
         is_narrowed := is_filtered OR hides_rows;
         matching := coalesce(matching, embedded_rows);
         -- The rule, its formula and its costs are told in imgvec_pg/search/strategy.py and database/scan_costs.py.

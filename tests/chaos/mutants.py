@@ -166,4 +166,14 @@ NO_SCHEMA_LOCK = Mutant(
     (("queries/lock_schema.sql", "SELECT pg_advisory_xact_lock(1768777078, 0);", "SELECT 0;"),),
     environment=(("IMGVEC_TEST_RACE_TRIES", "0"),),
 )
+PICTURES_OF_ROWS_REMOVED = Mutant(
+    "pictures are removed whose rows have this very vector",
+    (
+        (
+            "collection/tidy_pictures.sql",
+            "e.content_hash = p.content_hash AND NOT {vector}.halfvec_ne(e.embedding, p.embedding)",
+            "e.content_hash = p.content_hash AND {vector}.halfvec_ne(e.embedding, p.embedding)",
+        ),
+    ),
+)
 NO_LEASE_CHECK = MUTANTS[2]

@@ -9,6 +9,7 @@ from elements import Element, Migrates, OddSettings, Partitions, Pooled, WiderKe
 from own import own_server
 from pgbouncer import pooled
 from promotion import Promotion
+from shared_pictures import SharedPictures
 from standby import connect_soon, run_primary_and_standby
 
 from imgvec_pg.database.local_server.server import LocalServer
@@ -70,6 +71,7 @@ ELEMENTS: dict[str, Callable[..., Element]] = {
     "wider key": WiderKey,
     "odd settings": OddSettings,
     "migrates": Migrates,
+    "shared pictures": SharedPictures,
 }
 OWN_SERVERS = ("pgbouncer", "standby promoted")
 NAMES = (*ELEMENTS, *OWN_SERVERS)
@@ -78,6 +80,7 @@ SEEN = (
     ("wider key", mutants.CHANGE_UNSEEN),
     ("odd settings", mutants.KEYS_AS_PRINTED),
     ("migrates", mutants.NO_SCHEMA_LOCK),
+    ("shared pictures", mutants.PICTURES_OF_ROWS_REMOVED),
     ("pgbouncer", mutants.LIMITS_OF_SESSION),
 )
 """Mutants that an element sees, by its name."""
