@@ -51,6 +51,15 @@ def look_up(operations: Operations, spec: CollectionSpec) -> Registered | None:
     return None if found is None else Registered(*found)
 
 
+def find_picture_table(operations: Operations, collection_name: str) -> str | None:
+    """Return the name of a collection's table of different pictures, where its index is over these."""
+    statement = text(load_sql("alembic/picture_table.sql").as_string(None).rstrip().removesuffix(";"))
+    found: str | None = (
+        operations.get_bind().execute(statement, {"name": collection_name}).scalar_one_or_none()
+    )
+    return found
+
+
 @contextmanager
 def keeping_settings(connection: Connection) -> Iterator[None]:
     """Put back what the library sets for its own transaction, which is part of the migration's here."""

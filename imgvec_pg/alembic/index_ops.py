@@ -13,6 +13,7 @@ from alembic.operations import MigrateOperation, Operations
 from psycopg import sql
 from sqlalchemy import TextClause
 
+from imgvec_pg.alembic.bound_database import find_picture_table
 from imgvec_pg.alembic.migration_errors import MigrationError, telling
 from imgvec_pg.database.index_methods.hnsw import HnswParams
 from imgvec_pg.database.sql_templates import as_alembic_text
@@ -258,8 +259,10 @@ def create(operations: Operations, operation: CreateHnswIndexOp) -> None:
 
 @Operations.implementation_for(ReplaceHnswIndexOp)
 def replace_index(operations: Operations, operation: ReplaceHnswIndexOp) -> None:
-    index, beside = operation.index, operation.index.beside
     as_sql = operations.migration_context.as_sql
+    # Printed SQL cannot look where the index is.
+    index = operation.index if as_sql else _where_it_is(operations, operation.index)
+    beside = index.beside
     found, begun = (None, None) if as_sql else (_existing(operations, name) for name in (index, beside))
     if found is not None and found.is_valid and index.is_made_as(found):
         log.info("index %s is made so already", index.name)
@@ -271,7 +274,13 @@ def replace_index(operations: Operations, operation: ReplaceHnswIndexOp) -> None
             # Killed from here on, there is the new one under its other name, which searches use as well.
             operations.execute(_text("drop_index", index))
             operations.execute(_text("rename_index", beside, new_name=sql.Identifier(index.name)))
-    _register(operations, index)
+    _register(operations, operation.index)
+
+
+def _where_it_is(operations: Operations, index: HnswIndex) -> HnswIndex:
+    """Return the index over a collection's different pictures instead, where this database has that."""
+    pictures = None if index.collection is None else find_picture_table(operations, index.collection)
+    return index if pictures is None else replace(index, name=f"{pictures}_hnsw", table=pictures)
 
 
 def _register(operations: Operations, index: HnswIndex) -> None:

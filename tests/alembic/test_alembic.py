@@ -156,6 +156,31 @@ def test_changes_of_an_index_are_seen_and_undone(
     assert index_definition(rows) == before
 
 
+def test_the_index_over_different_pictures_is_replaced_where_a_database_has_that(
+    app: App, rows: Connection
+) -> None:
+    rows.execute(
+        "INSERT INTO product (id, name, photo, look) SELECT i, 'name ' || i, i || '.jpg', p.look"
+        " FROM generate_series(1001, 2100) AS i CROSS JOIN (SELECT look FROM product LIMIT 1) AS p"
+    )
+    rows.execute(
+        "INSERT INTO imgvec.product_clip_embedding (id, embedding, version, content_hash, precision)"
+        " SELECT i, e.embedding, 0, sha256('one'), 'fp32' FROM generate_series(1001, 2100) AS i"
+        " CROSS JOIN (SELECT embedding FROM imgvec.product_clip_embedding LIMIT 1) AS e"
+    )
+    assert run(cli, ["index", "rebuild", "product_clip", "--dsn", rows.info.dsn + password(rows)]) == 0
+    app.change('model="demo"', 'model="demo", m=8, ef_construction=40')
+    app.autogenerate("smaller")
+    for direction, options in (("upgrade", "m='8', ef_construction='40'"), ("downgrade", "m='16'")):
+        app.alembic(direction, "head" if direction == "upgrade" else "-1")
+        assert options in index_definition(rows, "product_clip_picture_hnsw")
+        # No search would read one over the rows.
+        assert index_definition(rows, "product_clip_embedding_hnsw") == ""
+        assert f"m='{find_collections(rows)[0].m}'" in options
+        if direction == "upgrade":
+            app.alembic("check")
+
+
 def test_a_change_of_a_collections_index_is_seen_built_and_registered(app: App, rows: Connection) -> None:
     app.change('model="demo"', 'model="demo", m=8, ef_construction=40')
     text = app.autogenerate("smaller")
