@@ -318,7 +318,7 @@ def as_an_earlier_release_made_it(connection: Connection) -> None:
     """Take away the columns of the revisions from 0007 on, and what the functions ask of them."""
     for function in ("imgvec.search_photo_test", "imgvec.search_state"):
         ((definition,),) = rows(connection, f"SELECT pg_get_functiondef('{function}'::regproc)")
-        earlier = re.sub(r"\(SELECT t\.probes FROM [^)]*\)|\bc\.probes\b", "NULL::integer", definition)
+        earlier = re.sub(r"max\(t\.probes\)|\bc\.probes\b", "NULL::integer", definition)
         earlier = re.sub(r"\bc\.by_picture\b", "false", earlier)
         assert earlier != definition
         connection.execute(earlier.encode())
