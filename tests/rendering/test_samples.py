@@ -30,6 +30,20 @@ def test_any_samples_become_levels_in_their_order(samples: np.ndarray, white_is_
 
 
 @pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([0.0, -2.2e-313, -4.4e-313], [255, 128, 0]),
+        ([8.9e307, 0.0, 4.45e307], [253, 0, 127]),
+        ([-1.7e308, 0.0, 1.7e308], [0, 128, 255]),
+        ([1.7e308, 0.0, -2.2e-313], [255, 0, 0]),
+    ],
+)
+def test_ranges_at_the_ends_of_64_bits_are_spread_too(samples: list[float], expected: list[int]) -> None:
+    levels = to_eight_bits(np.array([samples]))
+    assert np.abs(levels.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize(
     ("samples", "told", "expected"),
     [
         ([0, 512, 1023], {}, [0, 128, 255]),

@@ -36,6 +36,9 @@ MOST_STATISTICS = 1_000_000
 """Samples that percentiles are taken of, at even distances."""
 INKS = 4
 ROWS_AT_ONCE = 256
+LARGEST_EXPONENT = 1024
+FAR = 64
+"""Ranges within 2**64 of the ends of what 64 bits hold are moved inwards by as much."""
 FEW_BITS_LEVEL = 64
 """The upper byte of a sample of 14 bits in 16 is below this."""
 
@@ -109,7 +112,10 @@ def value_range(
             return 0.0, 2.0**bits - 1
         if samples.ndim == 3 and samples.shape[2] == INKS and samples.dtype.kind == "u":
             return 0.0, 2.0**width - 1
-        return 0.0, 127.0 if samples.dtype == np.int8 else 2.0 ** bits_of(highest) - 1
+        used = bits_of(highest)
+        if samples.dtype == np.int8:
+            return 0.0, 127.0
+        return 0.0, 2.0**used - 1 if used < LARGEST_EXPONENT else highest
     if not is_whole:
         if lowest >= -OVERSHOOT and FAINTEST <= highest <= 1 + OVERSHOOT:
             return 0.0, 1.0
@@ -126,14 +132,27 @@ def bits_of(highest: float) -> float:
 def spread(samples: Samples, low: float, high: float) -> Levels:
     """Map `low` to 0 and `high` to 255, rounded, and clip beyond them; NaN becomes 0."""
     levels = np.empty(samples.shape, np.uint8)
+    unit = _unit(low, high)
+    low, high = low * unit, high * unit
     scale = 255.0 / (high - low) if high > low else 0.0
     # Fractions of a large picture in 64 bits would take eight times its bytes at once.
     for start in range(0, len(samples), ROWS_AT_ONCE):
         part = samples[start : start + ROWS_AT_ONCE].astype(np.float64)
         if samples.dtype.kind == "f":
-            part[~np.isfinite(part)] = low
+            missing = ~np.isfinite(part)
+            if unit != 1.0:
+                with np.errstate(over="ignore"):  # far beyond white
+                    part *= unit
+            part[missing] = low
         levels[start : start + ROWS_AT_ONCE] = ((part - low) * scale).clip(0, 255) + 0.5
     return levels
+
+
+def _unit(low: float, high: float) -> float:
+    """Return the power of two by which a range at an end of what 64 bits hold is multiplied: length and scale are finite then."""
+    if max(abs(low), abs(high)) > 2.0 ** (LARGEST_EXPONENT - FAR):
+        return 2.0**-FAR
+    return 2.0**FAR if 0 < high - low < 2.0 ** (FAR - LARGEST_EXPONENT) else 1.0
 
 
 def _extremes(samples: Samples) -> tuple[float, float, bool]:
@@ -165,7 +184,8 @@ def _percentiles(samples: Samples) -> tuple[float, float]:
     flat = flat[np.isfinite(flat)]
     if not flat.size:
         return _extremes(samples)[:2]
-    low, high = np.percentile(flat, PERCENTILES)
+    unit = _unit(float(flat.min()), float(flat.max()))
+    low, high = np.percentile(flat * unit, PERCENTILES) / unit
     if high <= low:
         low, high = flat.min(), flat.max()
     return float(low), float(high)
