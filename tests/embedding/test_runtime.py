@@ -62,9 +62,13 @@ def test_precision_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_precision("bf16", "cpu") == "bf16"
     with pytest.raises(UsageError, match="use auto, fp32, bf16, fp16"):
         resolve_precision("int8", "cpu")
-    monkeypatch.setattr(runtime, "_cpu_computes_in", lambda precision: False)
-    with pytest.raises(ModelError, match="cannot compute in fp16 on a CPU"):
+    with pytest.raises(
+        ModelError, match=r"fp16 is for GPUs: .* slower than fp32 on a CPU; use --precision auto"
+    ):
         resolve_precision("fp16", "cpu")
+    monkeypatch.setattr(runtime, "_cpu_computes_in", lambda precision: False)
+    with pytest.raises(ModelError, match="cannot compute in bf16 on a CPU"):
+        resolve_precision("bf16", "cpu")
 
 
 @pytest.mark.parametrize(("has_bf16", "expected"), [(True, "bf16"), (False, "fp16")])
