@@ -153,7 +153,7 @@ def resolve_precision(precision: str, device: str, half: str = "bf16") -> str:
     Raises:
         UsageError: Not a known precision.
         ModelError: The device cannot compute in it, or is a CPU asked for fp16: torch 2.13 took 14 times the processor
-            time of fp32 for convolutions of 64 channels, three times for a transformer's linear layers (AVX-512 without FP16).
+            time of fp32 for convolutions of 64 channels, three times for a transformer's linear layers.
     """
     if precision != "auto" and precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is unknown: use auto, {', '.join(PRECISIONS)}")

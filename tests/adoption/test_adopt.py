@@ -318,11 +318,13 @@ def test_interrupted_adoption_goes_on(
     assert "exists already and its rows are enqueued: fill it with imgvec backfill item_clip" in err
 
 
-def test_adopted_rows_follow_their_pictures(
+def test_adopted_rows_follow_their_pictures_with_the_old_column_dropped(
     connection: Connection, outside: Outside, create: Create, backfill: Callable[[], str]
 ) -> None:
     make_items(connection, outside, outside.vectors["right"])
     assert create()[0] == 0
+    connection.execute("ALTER TABLE item DROP COLUMN embedding")
+    assert precisions(connection) == {"adopted": len(outside.photos)}
     connection.execute("UPDATE item SET photo = %s WHERE id = 7", [outside.photos[99]])
     assert queued(connection) == [7]
     backfill()
