@@ -56,6 +56,7 @@ def test_the_wheel_holds_the_package_with_its_sql_and_migrations_and_nothing_els
         "imgvec_pg/flask/static/browse.css",
         "imgvec_pg/flask/static/review.js",
         "imgvec_pg/search/contact_sheet.html",
+        "imgvec_pg/search/similarity_page.html",
     ):
         assert needed in found
 
