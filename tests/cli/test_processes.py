@@ -3,7 +3,7 @@
 import tempfile
 import time
 
-from imgvec_pg.cli.backfill.processes import WorkerProcesses
+from imgvec_pg.cli.backfill.processes import Deaths, WorkerProcesses
 
 CRASH = ["/bin/sh", "-c", "exit 77"]
 MAY_DIE = 3
@@ -20,8 +20,8 @@ def die_once(fleet: WorkerProcesses) -> None:
 
 def test_processes_that_die_are_replaced_until_so_many_died_in_vain() -> None:
     with tempfile.TemporaryFile("w+") as complaints:
-        fleet = WorkerProcesses(CRASH, {}, complaints, MAY_DIE)
-        fleet.note_waiting(100)
+        fleet = WorkerProcesses(CRASH, {}, complaints, Deaths(MAY_DIE))
+        fleet.deaths.note_waiting(100)
         fleet.start()
         while fleet.running:
             die_once(fleet)
@@ -31,16 +31,16 @@ def test_processes_that_die_are_replaced_until_so_many_died_in_vain() -> None:
 
 def test_deaths_after_which_the_queue_is_shorter_are_not_counted() -> None:
     with tempfile.TemporaryFile("w+") as complaints:
-        fleet = WorkerProcesses(CRASH, {}, complaints, MAY_DIE)
+        fleet = WorkerProcesses(CRASH, {}, complaints, Deaths(MAY_DIE))
         fleet.start()
         for left in range(100, 80, -1):
-            fleet.note_waiting(left)
-            fleet.note_waiting(left + 5)  # an application files more
+            fleet.deaths.note_waiting(left)
+            fleet.deaths.note_waiting(left + 5)  # an application files more
             die_once(fleet)
         assert len(fleet.running) == 1
         assert fleet.first_error is None
         for _ in range(MAY_DIE):
-            fleet.note_waiting(81)
+            fleet.deaths.note_waiting(81)
             die_once(fleet)
         assert not fleet.running
         assert fleet.died == 20 + MAY_DIE

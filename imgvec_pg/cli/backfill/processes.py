@@ -34,6 +34,32 @@ ENDED_BY_THEMSELVES = (0, 1, 2, 3, 4, 130, 143)
 
 
 @dataclass
+class Deaths:
+    """Deaths of workers in a row while the queue gets no shorter: enough for a deadly picture in the hands of each, and then none
+    is started again; a model that crashes as it is loaded should not take for ever.
+    """
+
+    may_die: int
+    _in_vain: int = 0
+    _shortest: float = math.inf
+
+    def note_waiting(self, keys: int) -> None:
+        """Note how many keys wait: fewer than ever before mean that those who died did not die in vain."""
+        if keys < self._shortest:
+            self._shortest, self._in_vain = keys, 0
+
+    def note(self) -> bool:
+        """Note a death; return whether another worker may be started."""
+        self._in_vain += 1
+        return self._in_vain <= self.may_die
+
+
+def deaths_of(workers: int) -> Deaths:
+    """Return what so many workers may die of: one death more than those alone, as the first is in company."""
+    return Deaths(MAX_DEATHS * (workers + 1))
+
+
+@dataclass
 class WorkerProcesses:
     """Worker processes of one command.
 
@@ -41,14 +67,12 @@ class WorkerProcesses:
         first_error: Exit code of the first process that ended in error, None while none did.
         complaint: What that process said of it.
         died: Processes that were killed or crashed.
-        may_die: Processes that may die in a row while the queue gets no shorter: enough for a deadly picture in the hands of
-            each; a model that crashes as it is loaded should not take for ever.
     """
 
     command: Sequence[str]
     environment: dict[str, str]
     complaints: IO[str]
-    may_die: int
+    deaths: Deaths
     stats: WorkerStats = field(default_factory=WorkerStats)
     running: list["subprocess.Popen[str]"] = field(default_factory=list)
     first_error: int | None = None
@@ -56,8 +80,6 @@ class WorkerProcesses:
     died: int = 0
     is_stopping: bool = False
     started: int = 0
-    _died_in_vain: int = 0
-    _shortest: float = math.inf
 
     @property
     def counts_are_lost(self) -> bool:
@@ -77,11 +99,6 @@ class WorkerProcesses:
         )
         self.started += 1
 
-    def note_waiting(self, keys: int) -> None:
-        """Note how many keys wait: fewer than ever before mean that those who died did not die in vain."""
-        if keys < self._shortest:
-            self._shortest, self._died_in_vain = keys, 0
-
     def look(self, can_restart: bool) -> None:
         """Collect the results of processes that have ended, and start another for each that died."""
         for process in [process for process in self.running if process.poll() is not None]:
@@ -99,8 +116,7 @@ class WorkerProcesses:
             self.first_error = self.first_error or process.returncode
         else:
             self.died += 1
-            self._died_in_vain += 1
-            again = can_restart and not self.is_stopping and self._died_in_vain <= self.may_die
+            again = self.deaths.note() and can_restart and not self.is_stopping
             self.first_error = self.first_error or (None if again else 1)
             say(
                 f"a worker process died ({shown_end(process.returncode)}); its rows are taken by others"
@@ -222,9 +238,9 @@ def run_processes(
     limit = options.limit
     watch = QueueWatch(options.dsn, collection)
     with tempfile.TemporaryFile("w+") as complaints:
-        # One death more than those alone: the first is in company.
-        may_die = MAX_DEATHS * (workers + 1)
-        fleet = WorkerProcesses(child_command(options, collection), environment, complaints, may_die)
+        fleet = WorkerProcesses(
+            child_command(options, collection), environment, complaints, deaths_of(workers)
+        )
 
         def leave() -> None:
             fleet.kill()
@@ -241,7 +257,7 @@ def run_processes(
                     fleet.look(can_restart=limit is None)
                     left = watch.waiting()
                     if left is not None:
-                        fleet.note_waiting(left)
+                        fleet.deaths.note_waiting(left)
                         done = max(waiting - left, 0)
                         show(done, done / fleet.stats.seconds())
         finally:

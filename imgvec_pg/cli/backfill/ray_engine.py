@@ -19,7 +19,7 @@ import click
 
 from imgvec_pg import __version__
 from imgvec_pg.backfill.stats import WorkerStats
-from imgvec_pg.cli.backfill.processes import WATCH_SECONDS, QueueWatch, shares
+from imgvec_pg.cli.backfill.processes import WATCH_SECONDS, Deaths, QueueWatch, deaths_of, shares
 from imgvec_pg.cli.backfill.ray_actor import ActorEnd, RayWorker
 from imgvec_pg.cli.backfill.run_options import RunOptions
 from imgvec_pg.cli.output.messages import say
@@ -28,7 +28,6 @@ from imgvec_pg.cli.signals import leave_at_once, stop_on_signals
 from imgvec_pg.database.connect import one_line
 from imgvec_pg.errors import MissingExtraError, UsageError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.queue.jobs import MAX_DEATHS
 
 CARRIED_VARIABLES = (
     "IMGVEC_FORMATS",
@@ -62,7 +61,6 @@ class RayActors:
     """The actors of one command.
 
     Attributes:
-        may_die: Actors that may die in a row while the queue gets no shorter, as in `WorkerProcesses`.
         first_error: Exit code of the first actor that ended in error, None while none did.
         complaint: What that actor said of it.
     """
@@ -70,7 +68,7 @@ class RayActors:
     ray: Ray
     collection: Collection
     options: RunOptions
-    may_die: int
+    deaths: Deaths
     stats: WorkerStats = field(default_factory=WorkerStats)
     actors: list[Actor] = field(default_factory=list)
     first_error: int | None = None
@@ -78,8 +76,6 @@ class RayActors:
     counts_are_lost: bool = True
     started: int = 0
     is_stopping: bool = False
-    _died_in_vain: int = 0
-    _shortest: float = float("inf")
 
     def start(self, limit: int | None = None) -> None:
         """Ask for one more actor; it begins when the cluster has a place for it."""
@@ -102,11 +98,6 @@ class RayActors:
         )
         self.actors.append(Actor(handle, handle.process_id.remote(), handle.run.remote()))
         self.started += 1
-
-    def note_waiting(self, keys: int) -> None:
-        """Note how many keys wait: fewer than ever before mean that those who died did not die in vain."""
-        if keys < self._shortest:
-            self._shortest, self._died_in_vain = keys, 0
 
     def look(self, can_restart: bool) -> None:
         """Collect what has ended, and start another actor for each that died."""
@@ -146,8 +137,7 @@ class RayActors:
                 "a node of the cluster lacks imgvec-pg or a package that it needs: install the same there"
             )
             return
-        self._died_in_vain += 1
-        again = can_restart and self._died_in_vain <= self.may_die
+        again = self.deaths.note() and can_restart
         self.first_error = self.first_error or (None if again else 1)
         self.complaint = self.complaint or ("" if again else f"actors die: {one_line(error)}")
         say("an actor died; its rows are taken by others" + (", another is started" if again else ""))
@@ -255,8 +245,7 @@ def run_actors(
     """Run the actors until the queue is empty or the limit is reached, and return what became of them."""
     watch = QueueWatch(options.dsn, collection)
     with cluster(options.address) as ray:
-        # One death more than those alone: the first is in company.
-        actors = RayActors(ray, collection, options, MAX_DEATHS * (options.actors + 1))
+        actors = RayActors(ray, collection, options, deaths_of(options.actors))
         limits = shares(options.limit, options.actors) if options.limit else [None] * options.actors
         try:
             with (
@@ -284,7 +273,7 @@ def follow_actors(actors: RayActors, watch: QueueWatch, waiting: int, show: Any)
         actors.look(can_restart=actors.options.limit is None)
         left = watch.waiting()
         if left is not None:
-            actors.note_waiting(left)
+            actors.deaths.note_waiting(left)
             done = max(waiting - left, 0)
             show(done, done / actors.stats.seconds())
         had_place = had_place or bool(actors.at_work)
