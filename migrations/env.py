@@ -6,6 +6,7 @@ from psycopg import sql
 from imgvec_pg.alembic.autogenerate import include_imgvec_name, include_imgvec_object
 from imgvec_pg.database.migrations import prepare_database
 from imgvec_pg.database.sql_templates import as_alembic_text, render
+from imgvec_pg.shards import shard_tables  # noqa: F401 - its tables are of Base
 from imgvec_pg.store.schema import Base
 from imgvec_pg.store.setup.grants import grant_rights
 

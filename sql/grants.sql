@@ -13,6 +13,10 @@ BEGIN
         IF to_regclass('imgvec.duplicate_decision') IS NOT NULL THEN
             GRANT SELECT (content_hash, other_content_hash, decision) ON imgvec.duplicate_decision TO imgvec_reader;
         END IF;
+        -- Comes with revision 0010.
+        IF to_regclass('imgvec.shard') IS NOT NULL THEN
+            GRANT SELECT ON imgvec.shard, imgvec.sharded_collection TO imgvec_reader;
+        END IF;
         -- An application's own Alembic tree keeps its versions elsewhere.
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
             GRANT SELECT ON imgvec.alembic_version TO imgvec_reader;
@@ -42,6 +46,10 @@ BEGIN
         -- Comes with revision 0005; who decided, and when, is not for readers.
         IF to_regclass('imgvec.duplicate_decision') IS NOT NULL THEN
             GRANT SELECT, INSERT, UPDATE, DELETE ON imgvec.duplicate_decision TO imgvec_worker;
+        END IF;
+        -- Comes with revision 0010.
+        IF to_regclass('imgvec.shard') IS NOT NULL THEN
+            GRANT SELECT ON imgvec.shard, imgvec.sharded_collection TO imgvec_worker;
         END IF;
         IF to_regclass('imgvec.alembic_version') IS NOT NULL THEN
             GRANT SELECT ON imgvec.alembic_version TO imgvec_worker;

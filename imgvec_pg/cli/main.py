@@ -43,6 +43,7 @@ COMMANDS = {
         "Measure recall and latency of the index.",
     ),
     "words": ("imgvec_pg.cli.commands.words", "Let plain SQL find words: queries ask a running worker."),
+    "shard": ("imgvec_pg.cli.commands.shard", "Search a collection whose rows lie on several servers."),
     "import": (
         "imgvec_pg.cli.commands.transfer.import_command",
         "Import vectors that exist elsewhere into a collection.",

@@ -67,6 +67,11 @@ def get_collection(
         raise UsageError(f"there are {len(found)} collections ({names}); say which: {say_which}")
     if found:
         return found[0]
+    if name is not None and _spans_shards(connection, name):
+        raise CollectionNotFoundError(
+            f'the rows of "{name}" lie on other servers, which this command does not ask; '
+            f"search them with: imgvec shard search {name}"
+        )
     others = ", ".join(c.name for c in find_collections(connection))
     aliases = connection.execute(
         load_sql("queries/aliases.sql"), {"name": None, "collection_id": None}
@@ -76,6 +81,14 @@ def get_collection(
     if name is None or not others:
         raise CollectionNotFoundError("there is no collection yet; make one with: imgvec collection create")
     raise CollectionNotFoundError(f'collection "{name}" does not exist; there are: {others}')
+
+
+def _spans_shards(connection: Connection, name: str) -> bool:
+    row = connection.execute("SELECT to_regclass('imgvec.sharded_collection') IS NOT NULL").fetchone()
+    if row is None or not row[0]:
+        return False
+    found = connection.execute("SELECT FROM imgvec.sharded_collection WHERE name = %s", [name])
+    return found.fetchone() is not None
 
 
 def require_same_collection(connection: Connection, name: str, collection: Collection) -> Collection:

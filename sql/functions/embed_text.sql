@@ -9,7 +9,15 @@ DECLARE
     question record;
     found_embedding {vector}.halfvec;
     found_note text;
+    -- The rows lie on shards, which have the model too.
+    spans_shards boolean := false;
 BEGIN
+    IF to_regclass('imgvec.sharded_collection') IS NOT NULL THEN
+        spans_shards := EXISTS (SELECT FROM imgvec.sharded_collection AS h WHERE h.name = $1);
+    END IF;
+    IF spans_shards THEN
+        RETURN imgvec.vector_from_shards($1, format('imgvec.embed_text(%L, %L)', $1, $2));
+    END IF;
     SELECT q.model_id, q.prompted INTO question FROM imgvec.text_query($1, $2) AS q;
     SELECT t.embedding, t.note INTO found_embedding, found_note
     FROM imgvec.text_embedding AS t WHERE t.model_id = question.model_id AND t.text = question.prompted;

@@ -7,8 +7,19 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     found record;
+    -- The rows lie on shards, which have the model too.
+    spans_shards boolean := false;
 BEGIN
-    SELECT f.embedding, f.key_object INTO found FROM imgvec.find_embedding($1, to_jsonb($2)) AS f;
+    IF to_regclass('imgvec.sharded_collection') IS NOT NULL THEN
+        spans_shards := EXISTS (SELECT FROM imgvec.sharded_collection AS h WHERE h.name = $1);
+    END IF;
+    IF spans_shards THEN
+        SELECT imgvec.vector_from_shards($1, format('(imgvec.find_embedding(%L, %L)).embedding', $1, to_jsonb($2))) AS embedding,
+               to_jsonb($2) AS key_object
+        INTO found;
+    ELSE
+        SELECT f.embedding, f.key_object INTO found FROM imgvec.find_embedding($1, to_jsonb($2)) AS f;
+    END IF;
     IF found.embedding IS NULL THEN
         RAISE no_data_found USING MESSAGE = format('collection "%s" has no embedding for key %s', $1, found.key_object),
             HINT = 'The row may be queued, failed or gone: see imgvec status and imgvec failures.';

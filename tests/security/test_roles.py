@@ -32,6 +32,8 @@ TABLES = {
         "failures": READ,
         "noted_pictures": READ,
         "photo_test_embedding": READ,
+        "shard": READ,
+        "sharded_collection": READ,
         # Not who decided, nor when.
         **{
             f"duplicate_decision.{column}": READ
@@ -69,6 +71,8 @@ TABLES = {
         "failures": READ,
         "noted_pictures": READ,
         "duplicate_decision": ALL,
+        "shard": READ,
+        "sharded_collection": READ,
         "calibration": {"SELECT", "INSERT", "UPDATE"},
         "golden_vector": {"SELECT", "INSERT"},
         "unseen_change": {"SELECT", "DELETE"},

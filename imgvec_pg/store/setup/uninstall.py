@@ -56,6 +56,7 @@ def _remove(connection: Connection, lock_timeout_ms: int, keep_vectors: bool) ->
             lines += end_keeping(connection, collections, comments)
         _refuse_dependents(connection)
         remove_relay(connection)
+        connection.execute(load_sql("shards/remove_servers.sql"))
         connection.execute("DROP SCHEMA imgvec CASCADE")
         lines.append("dropped schema imgvec")
         lines += _reset_database_defaults(connection, is_ours=made_extension)

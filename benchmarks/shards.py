@@ -1,0 +1,279 @@
+"""Search over shards beside one server that holds all rows: time, recall, filters, a slow network, a shard that stops.
+
+Run: python benchmarks/shards.py [--rows N] [--dimensions D] [--queries N] [--rounds N]. Three servers of a third of the rows each,
+one with all rows and a coordinator, private ones on this machine, over TCP on loopback. Vectors: normal ones about 200
+centres, seeded. In turns; p50 of the client's time for one statement. The table printed is kept in benchmarks/results/shards.txt.
+"""
+
+import argparse
+import shutil
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from imgvec_pg.database import migrations
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.local_server.unprivileged import make_temporary_directory
+from imgvec_pg.shards.coordinator import span_collection
+from imgvec_pg.shards.servers import add_shard
+from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.index.build import build_index
+from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.spec import CollectionSpec
+
+Vectors = npt.NDArray[np.float32]
+Servers = Mapping[str, tuple[LocalServer, int]]
+
+SHARDS = ("a", "b", "c")
+PASSWORD = "benchmark"  # noqa: S105 - of a server that ends with this run
+DELAY_MS = 5.0
+SETTINGS = {"shared_buffers": "1GB", "maintenance_work_mem": "2GB", "fsync": "off", "max_wal_size": "4GB"}
+
+
+def make_vectors(rows: int, dimensions: int, seed: int) -> npt.NDArray[np.float32]:
+    """Return unit vectors around 200 centres, shape (rows, dimensions)."""
+    centres = np.random.default_rng(1).normal(size=(200, dimensions)).astype(np.float32)
+    random = np.random.default_rng(seed)
+    found = centres[random.integers(200, size=rows)]
+    found = found + random.normal(size=(rows, dimensions)).astype(np.float32)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def fill(dsn: str, keys: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]) -> None:
+    """Make the table and its collection, with vectors as they are, and build the index."""
+    with connect(dsn) as connection:
+        migrations.upgrade(connection)
+        connection.execute("CREATE TABLE item (id bigint PRIMARY KEY, picture bytea, tenant integer)")
+        with connection.cursor().copy("COPY item FROM STDIN") as copy:
+            for key in keys:
+                copy.write_row((int(key), "x", int(key) % 10))
+        spec = CollectionSpec("item_test", "item", ["picture"], "test/vectors", vectors.shape[1], True)
+        made = create_collection(connection, spec)
+        with connection.cursor().copy(
+            sql.SQL("COPY {} (id, embedding, version, content_hash, precision) FROM STDIN").format(
+                sql.Identifier("imgvec", made.embedding_table)
+            )
+        ) as copy:
+            for key, vector in zip(keys, vectors, strict=True):
+                copy.write_row((int(key), str(vector.tolist()), 1, "", "fp32"))
+        build_index(connection, get_collection(connection, made.name))
+        connection.execute("ANALYZE")
+
+
+class Proxy:
+    """Passes bytes on between a client and a server, DELAY_MS later in each direction."""
+
+    def __init__(self, port: int, delay_ms: float) -> None:
+        self._port, self._delay = port, delay_ms / 1000
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._socket.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._port))
+            for here, there in ((client, server), (server, client)):
+                here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                threading.Thread(target=self._pass, args=(here, there), daemon=True).start()
+
+    def _pass(self, here: socket.socket, there: socket.socket) -> None:
+        while True:
+            try:
+                data = here.recv(1 << 16)
+                if not data:
+                    there.shutdown(socket.SHUT_WR)
+                    return
+                time.sleep(self._delay)
+                there.sendall(data)
+            except OSError:
+                return
+
+
+@contextmanager
+def server(stack: ExitStack) -> Iterator[tuple[LocalServer, int]]:
+    """Give a private server and its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    directory = make_temporary_directory("imgvec-shards-")
+    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    made = stack.enter_context(LocalServer(directory, settings=SETTINGS, die_with_parent=True, port=port))
+    with connect(made.dsn()) as connection:
+        connection.execute(f"CREATE ROLE asker LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
+    yield made, port
+
+
+def p50(ask: Callable[[int], Any], queries: int) -> float:
+    """Return the median milliseconds of a call."""
+    times = []
+    for place in range(queries):
+        began = time.perf_counter()
+        ask(place)
+        times.append(1000 * (time.perf_counter() - began))
+    return statistics.median(times)
+
+
+FILTERS = {"none": None, "50 %": 2, "1 %": 100, "0.01 %": 10_000}
+
+
+def ask_with(
+    connection: Connection, queries: list[str], every: int | None, k: int = 10
+) -> Callable[[int], list[Any]]:
+    """Return a call that asks the k nearest among the rows whose key a number divides."""
+
+    def ask(place: int) -> list[Any]:
+        if every is None:
+            return connection.execute(
+                f"SELECT id, distance FROM imgvec.search_item_test(%s, {k})", [queries[place % len(queries)]]
+            ).fetchall()
+        return connection.execute(
+            f"SELECT id, distance FROM imgvec.search_item_test(%s, {k}, %s)",
+            [queries[place % len(queries)], connection.keys[every]],  # type: ignore[attr-defined]
+        ).fetchall()
+
+    return ask
+
+
+def truth(
+    vectors: npt.NDArray[np.float32], query: npt.NDArray[np.float32], every: int | None, k: int
+) -> set[int]:
+    """Return the keys, from 1, of the k nearest."""
+    distances = 1 - vectors @ query
+    keys = np.arange(1, len(vectors) + 1)
+    if every is not None:
+        distances, keys = distances[keys % every == 0], keys[keys % every == 0]
+    return set(keys[np.argsort(distances, kind="stable")[:k]].tolist())
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=300_000)
+    parser.add_argument("--dimensions", type=int, default=512)
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    vectors = make_vectors(given.rows, given.dimensions, 2)
+    asked = make_vectors(given.queries, given.dimensions, 3)
+    queries = [str(query.tolist()) for query in asked]
+    keys = np.arange(1, given.rows + 1)
+    with ExitStack() as stack:
+        whole, _ = stack.enter_context(server(stack))
+        here, _ = stack.enter_context(server(stack))
+        shards = {name: stack.enter_context(server(stack)) for name in SHARDS}
+        began = time.perf_counter()
+        fill(whole.dsn(), keys, vectors)
+        print(
+            f"{given.rows:,} rows of {given.dimensions} dimensions; one server filled in {time.perf_counter() - began:.0f} s"
+        )
+        began = time.perf_counter()
+        for place, (made, _) in enumerate(shards.values()):
+            fill(made.dsn(), keys[place::3], vectors[place::3])
+        print(f"three shards filled one after the other in {time.perf_counter() - began:.0f} s")
+        proxies = {name: Proxy(port, DELAY_MS) for name, (_, port) in shards.items()}
+        with connect(here.dsn()) as coordinator:
+            migrations.upgrade(coordinator)
+            for name, (_, port) in shards.items():
+                login = make_conninfo(
+                    "", host="127.0.0.1", port=port, dbname="postgres", user="asker", password=PASSWORD
+                )
+                add_shard(coordinator, name, login)
+            span_collection(coordinator, "item_test", SHARDS)
+        with connect(whole.dsn()) as one, connect(here.dsn()) as many:
+            for connection in (one, many):
+                connection.keys = {n: keys[keys % n == 0].tolist() for n in FILTERS.values() if n}  # type: ignore[attr-defined]
+            compare(one, many, queries, asked, vectors, given.rounds)
+        slow_network(here.dsn(), proxies, shards, queries)
+        stopped(here.dsn(), shards, queries)
+
+
+def compare(
+    one: Connection, many: Connection, queries: list[str], asked: Vectors, vectors: Vectors, rounds: int
+) -> None:
+    """Print times and recall by filter, in turns."""
+    print(
+        f"{'among':8} {'one p50':>9} {'shards p50':>11} {'ratio':>6} {'one recall':>11} {'recall':>7} {'short':>6}"
+    )
+    for label, every in FILTERS.items():
+        first, second = ask_with(one, queries, every), ask_with(many, queries, every)
+        ratios, times = [], []
+        for _ in range(rounds):
+            pair = p50(first, len(queries)), p50(second, len(queries))
+            times.append(pair)
+            ratios.append(pair[1] / pair[0])
+        hits, short = [0, 0], 0
+        wanted = 0
+        for place, query in enumerate(asked):
+            expected = truth(vectors, query, every, 10)
+            wanted += len(expected)
+            for which, ask in enumerate((first, second)):
+                found = [row[0] for row in ask(place)]
+                hits[which] += len(expected & set(found))
+                short += which == 1 and len(found) < len(expected)
+        print(
+            f"{label:8} {statistics.median(t[0] for t in times):6.2f} ms {statistics.median(t[1] for t in times):8.2f} ms "
+            f"{statistics.median(ratios):6.2f} {hits[0] / wanted:11.3f} {hits[1] / wanted:7.3f} {short:6}",
+            flush=True,
+        )
+
+
+def slow_network(dsn: str, proxies: Mapping[str, Proxy], shards: Servers, queries: list[str]) -> None:
+    """Print what a delay on each connection adds: once, or once a shard."""
+    with connect(dsn) as admin:
+        near = p50(ask_with(admin, queries, None), len(queries))
+        for name in shards:
+            admin.execute(f"ALTER SERVER imgvec_shard_{name} OPTIONS (SET port '{proxies[name].port}')")
+    with connect(dsn) as far:
+        slow = p50(ask_with(far, queries, None), len(queries))
+    added = (slow - near) / (2 * DELAY_MS)
+    print(f"{2 * DELAY_MS:.0f} ms there and back: {near:.2f} -> {slow:.2f} ms, {added:.2f} of it added")
+    with connect(dsn) as admin:
+        for name, (_, port) in shards.items():
+            admin.execute(f"ALTER SERVER imgvec_shard_{name} OPTIONS (SET port '{port}')")
+
+
+def stopped(dsn: str, shards: Servers, queries: list[str]) -> None:
+    """Print how long a stopped shard takes to be told, what partial gives, and whether answers are whole afterwards."""
+    with connect(dsn) as asker:
+        ask = ask_with(asker, queries, None)
+        expected = [ask(place) for place in range(len(queries))]
+        made, _ = shards["b"]
+        made.stop()
+        began = time.perf_counter()
+        try:
+            ask(0)
+            told = "NOT TOLD"
+        except Exception as error:
+            told = str(error).splitlines()[0]
+        took = time.perf_counter() - began
+        partial = asker.execute(
+            "SELECT * FROM imgvec.search_item_test(%s, 10, partial => true)", [queries[0]]
+        ).fetchall()
+        way = asker.execute("SELECT imgvec.last_search_strategy()").fetchone()
+        print(f"a shard stopped: after {took:.3f} s: {told}")
+        print(f"partial: {len(partial)} rows, {way and way[0]}")
+        made.start()
+        same = sum(ask(place % len(queries)) == expected[place % len(queries)] for place in range(1000))
+        print(f"started again: {same} of 1,000 answers whole, as before")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Collections whose rows lie on several servers: the servers, and the functions by which their coordinator searches them."""

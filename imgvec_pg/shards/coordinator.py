@@ -1,0 +1,267 @@
+"""Search functions of a coordinator: a collection that spans shards, once all describe it alike."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from imgvec_pg.database.connect import Connection, one_line, pinned_search_path, vector_schema
+from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.errors import CollectionError, CollectionNotFoundError, UsageError
+from imgvec_pg.shards.servers import as_json, close_shards, dblink_schema, describe_shard, find_shards
+from imgvec_pg.store.key_sql import KeySql
+from imgvec_pg.store.registry import find_collections
+from imgvec_pg.store.search_functions import LEFT_OUT
+from imgvec_pg.store.spec import check_name
+
+SAME = ("key_columns", "key_types", "dimensions", "model", "fingerprint", "prompt", "rendering", "bands")
+"""What shards must say alike of a collection: else distances of one are not those of another."""
+
+SEARCH_ARGUMENTS = 4
+"""Arguments of search_* of one server, since distinct_pictures."""
+
+
+def span_collection(
+    connection: Connection, name: str, shards: Sequence[str], *, passed_settings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Make, or make anew, the function imgvec.search_<name> that asks these shards, and return how they describe the collection.
+
+    Args:
+        name: The collection's name on each shard, and here.
+        shards: Names of shards, in the order in which they are asked.
+        passed_settings: Settings of the asking session that are set on the shards too, such as app.tenant.
+
+    Raises:
+        UsageError: No shard, one named twice, or a setting without a prefix.
+        CollectionError: A shard does not exist, has no such collection, or describes it otherwise; or this
+            database has a collection of that name itself.
+        DatabaseError: A shard does not answer.
+    """
+    check_name(name)
+    _check(connection, name, shards, passed_settings)
+    described = {shard: _describe(connection, shard, name) for shard in shards}
+    model = _require_same(name, described)
+    key = KeySql(model["key_columns"], model["key_types"], ["pg_catalog"] * len(model["key_columns"]))
+    try:
+        with connection.transaction():
+            connection.execute(load_sql("queries/lock_schema.sql"))
+            _drop_functions(connection, name)
+            values = {
+                "name": name,
+                "shards": list(shards),
+                "key_columns": model["key_columns"],
+                "key_types": model["key_types"],
+                "dimensions": model["dimensions"],
+                "model_name": model["model"],
+                "fingerprint": model["fingerprint"],
+                "passed_settings": list(passed_settings),
+            }
+            connection.execute(load_sql("shards/span.sql"), values)
+            parts = _parts(connection, name, key, model["dimensions"], passed_settings)
+            with pinned_search_path(connection):
+                if len(key.names) > 1:
+                    connection.execute(render("collection/key_type.sql", **parts))
+                connection.execute(render("shards/search.sql", **parts))
+                connection.execute(
+                    render("shards/grant_search.sql", search_name=sql.Literal(f"search_{name}"))
+                )
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise CollectionError(
+            f"the role {connection.info.user} may not do this ({one_line(error)}); it must own the schema imgvec"
+        ) from error
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise CollectionError(
+            f"a view or function needs imgvec.search_{name} ({one_line(error)}); drop that first. Nothing was changed"
+        ) from error
+    return model
+
+
+def unspan_collection(connection: Connection, name: str) -> None:
+    """Drop a coordinator's search function; the collection stays on its shards.
+
+    Raises:
+        CollectionNotFoundError: No collection of this name spans shards.
+        CollectionError: A view needs the function.
+    """
+    row = connection.execute("SELECT FROM imgvec.sharded_collection WHERE name = %s", [name]).fetchone()
+    if row is None:
+        raise CollectionNotFoundError(
+            f'no collection "{name}" spans shards here; imgvec shard list shows those that do'
+        )
+    try:
+        with connection.transaction():
+            _drop_functions(connection, name)
+            connection.execute("DELETE FROM imgvec.sharded_collection WHERE name = %s", [name])
+            close_shards(connection)
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise CollectionError(
+            f"a view or function needs imgvec.search_{name} ({one_line(error)}); drop that first. Nothing was changed"
+        ) from error
+
+
+def _check(connection: Connection, name: str, shards: Sequence[str], passed_settings: Sequence[str]) -> None:
+    if not shards:
+        raise UsageError("name at least one shard: --shards eu,us")
+    if twice := sorted({shard for shard in shards if list(shards).count(shard) > 1}):
+        raise UsageError(f"shard {twice[0]} is named twice: its rows would be found twice")
+    for setting in passed_settings:
+        if "." not in setting:
+            raise UsageError(
+                f'"{setting}" is no setting of an application; expected a name with a prefix, such as app.tenant'
+            )
+    present = [shard.name for shard in find_shards(connection)]
+    if missing := [shard for shard in shards if shard not in present]:
+        raise CollectionError(
+            f'shard "{missing[0]}" does not exist; there are: {", ".join(present) or "none; add one: imgvec shard add"}'
+        )
+    if find_collections(connection, name):
+        raise CollectionError(
+            f'"{name}" is a collection or alias of this database itself, whose functions have those names; '
+            "a coordinator's database has none of that name"
+        )
+
+
+def _describe(connection: Connection, shard: str, name: str) -> dict[str, Any]:
+    found = describe_shard(connection, shard, name)["collection"]
+    if found is None:
+        raise CollectionError(
+            f'shard "{shard}" has no collection "{name}"; make it there first: imgvec collection create'
+        )
+    if found["arguments"] != SEARCH_ARGUMENTS:
+        raise CollectionError(
+            f'shard "{shard}" has functions of another imgvec-pg release; run imgvec migrate there with this release'
+        )
+    return dict(found)
+
+
+def _require_same(name: str, described: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    first, *others = described
+    for other in others:
+        for part in SAME:
+            ours, theirs = described[first][part], described[other][part]
+            # A model that no worker has loaded there yet has no fingerprint.
+            if ours != theirs and not (part == "fingerprint" and None in (ours, theirs)):
+                raise CollectionError(
+                    f"{name} differs between shards: {part.replace('_', ' ')} is {as_json(ours)} on {first} and "
+                    f"{as_json(theirs)} on {other}; distances of one are not those of the other. Nothing was changed"
+                )
+    known = [each["fingerprint"] for each in described.values() if each["fingerprint"] is not None]
+    return {**described[first], "fingerprint": known[0] if known else None}
+
+
+def _drop_functions(connection: Connection, name: str) -> None:
+    connection.execute(
+        render("collection/drop_functions.sql", function_names=sql.Literal([f"search_{name}"]))
+    )
+    connection.execute(
+        sql.SQL("DROP TYPE IF EXISTS imgvec.{} RESTRICT").format(sql.Identifier(f"{name}_key"))
+    )
+
+
+def _parts(
+    connection: Connection, name: str, key: KeySql, dimensions: int, passed_settings: Sequence[str]
+) -> dict[str, sql.Composable]:
+    """Return the `{parts}` of sql/shards/search.sql."""
+    is_composite = len(key.names) > 1
+    key_type = sql.Identifier("imgvec", f"{name}_key") if is_composite else key.types
+    parts: dict[str, sql.Composable] = {
+        **key.parts(),
+        "create": sql.SQL("CREATE FUNCTION"),
+        "search": sql.Identifier(f"search_{name}"),
+        "key_type": sql.Identifier(f"{name}_key"),
+        "collection_name": sql.Literal(name),
+        "dimensions": sql.Literal(dimensions),
+        "vector": sql.Identifier(vector_schema(connection)),
+        "dblink": sql.Identifier(dblink_schema(connection)),
+        "among_type": key_type,
+        "all_rows": sql.Literal(f"[{LEFT_OUT}:{LEFT_OUT}]={{NULL}}"),
+        "u_keys": key.columns("u"),
+        "key_names": sql.SQL(", ").join(map(sql.Identifier, key.names)),
+        **_arrays(key),
+        **_statement(connection, name, key),
+        **_passed(passed_settings, connection),
+    }
+    checks = {
+        "check_query": render("collection/check_query.sql", **parts),
+        "check_among": render(
+            "collection/check_among.sql", among=sql.SQL("$3"), left_out=sql.Literal(LEFT_OUT)
+        ),
+        "check_distinct": render("collection/check_distinct.sql", **parts),
+    }
+    return {**parts, **checks}
+
+
+def _arrays(key: KeySql) -> dict[str, sql.Composable]:
+    """Return the `{parts}` by which plpgsql holds a shard's rows and those of all, an array a column."""
+    numbers = range(1, len(key.names) + 1)
+    types = [*key.type_names, "double precision"]
+    found = [sql.Identifier(f"found_{number}") for number in numbers] + [sql.Identifier("found_distances")]
+    everything = [sql.Identifier(f"all_{number}") for number in numbers] + [sql.Identifier("all_distances")]
+    columns = [*(sql.Identifier("f", column) for column in key.names), sql.SQL("f.distance")]
+    order = sql.SQL("f.distance, {}").format(key.columns("f"))
+
+    def declared(names: Sequence[sql.Composable]) -> sql.Composed:
+        return sql.SQL(" ").join(
+            sql.SQL("{} {}[];").format(each, sql.SQL(kind)) for each, kind in zip(names, types, strict=True)
+        )
+
+    return {
+        "found_declarations": declared(found),
+        "all_declarations": declared(everything),
+        "found_variables": sql.SQL(", ").join(found),
+        "all_variables": sql.SQL(", ").join(everything),
+        "found_aggregates": sql.SQL(", ").join(
+            sql.SQL("array_agg({} ORDER BY {}) FILTER (WHERE f.imgvec_told IS NULL)").format(column, order)
+            for column in [*columns, sql.SQL("f.imgvec_hash")]
+        ),
+        "all_from_found": sql.SQL(" ").join(
+            sql.SQL("{0} := {0} || {1};").format(one, other)
+            for one, other in zip(everything, found, strict=True)
+        ),
+    }
+
+
+def _statement(connection: Connection, name: str, key: KeySql) -> dict[str, sql.Composable]:
+    """Return the `{parts}` that are literals of what is sent to a shard, before and behind the arguments."""
+    same_row = sql.SQL(" AND ").join(
+        sql.SQL("e.{0} OPERATOR(pg_catalog.=) s.{0}").format(sql.Identifier(column)) for column in key.names
+    )
+    joined = sql.SQL(" LEFT JOIN imgvec.{} AS e ON {}").format(sql.Identifier(f"{name}_embedding"), same_row)
+    nothing = sql.SQL(", ").join([sql.SQL("NULL")] * (len(key.names) + 2))
+
+    def head(content_hash: str) -> sql.Literal:
+        text = sql.SQL("SELECT s.*, {}, NULL FROM imgvec.{}(").format(
+            sql.SQL(content_hash), sql.Identifier(f"search_{name}")
+        )
+        return sql.Literal(text.as_string(connection))
+
+    def tail(join: sql.Composable) -> sql.Literal:
+        text = sql.SQL(") AS s{} UNION ALL SELECT {}, ").format(join, nothing)
+        return sql.Literal(text.as_string(connection))
+
+    return {
+        "head": head("NULL::pg_catalog.bytea"),
+        "tail": tail(sql.SQL("")),
+        "distinct_head": head("e.content_hash"),
+        "distinct_tail": tail(joined),
+    }
+
+
+def _passed(settings: Sequence[str], connection: Connection) -> dict[str, sql.Composable]:
+    """Return the `{parts}` by which settings of the asking session are set on a shard before it is asked."""
+    if not settings:
+        return {"settings": sql.SQL("''"), "settings_answer": sql.SQL("")}
+    calls = sql.SQL(" || ").join(
+        sql.SQL(
+            "format('pg_catalog.set_config(%L, %L, false), ', {0}, coalesce(current_setting({0}, true), ''))"
+        ).format(sql.Literal(setting))
+        for setting in settings
+    )
+    dblink = sql.Identifier(dblink_schema(connection))
+    return {
+        "settings": sql.SQL("'SELECT pg_catalog.concat(' || {} || 'NULL); '").format(calls),
+        "settings_answer": sql.SQL(
+            "PERFORM FROM {}.dblink_get_result('imgvec_shard_' || shard.name) AS s (nothing text);"
+        ).format(dblink),
+    }

@@ -1,0 +1,242 @@
+"""Shards as foreign servers of the coordinator: added, asked by dblink, removed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import class_row
+
+from imgvec_pg.database.connect import (
+    Connection,
+    create_extension,
+    one_line,
+    pinned_search_path,
+    vector_schema,
+)
+from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
+from imgvec_pg.store.spec import check_name
+
+DEFAULT_TIMEOUT_MS = 5_000
+LINK = "imgvec_shard_{}"
+"""Names of the foreign server of a shard, and of the connection to it that a session keeps."""
+
+LOOKS_BEFORE_SLEEP = 300
+"""How often an answer is looked for before PostgreSQL sleeps between looks, which lasts a millisecond at least. A look takes
+about 2 microseconds; benchmarks/results/shards.txt has what this saves."""
+
+NOT_OF_A_SERVER = frozenset({"user", "password", "passfile", "service", "servicefile"})
+"""libpq's parameters that say who logs in, and those that dblink takes from no server."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard as registered. Field names are the query's columns.
+
+    Attributes:
+        address: host:port/database, of its foreign server.
+        timeout_ms: How long an answer may take, in milliseconds.
+        collections: Names of the collections that span it.
+    """
+
+    name: str
+    timeout_ms: int
+    address: str
+    collections: list[str]
+
+
+def find_shards(connection: Connection) -> list[Shard]:
+    """Return all shards of a coordinator, by name."""
+    with connection.cursor(row_factory=class_row(Shard)) as cursor:
+        return cursor.execute(load_sql("shards/shards.sql")).fetchall()
+
+
+def add_shard(connection: Connection, name: str, dsn: str, *, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> Shard:
+    """Register a shard, as whom this role logs in there, and prove that it answers; all of it or nothing.
+
+    Args:
+        name: 1 to 40 of a-z, 0-9 and _.
+        dsn: libpq connection string or URL of the shard's database. User and password become the user mapping of this role.
+        timeout_ms: How long an answer may take, in milliseconds, 10 to 3,600,000.
+
+    Raises:
+        UsageError: Not a name, not a connection string, or a parameter that no foreign server takes.
+        CollectionError: A shard has that name already, or is that database.
+        DatabaseError: The extensions cannot be had, this role may not do it, or the shard does not answer.
+    """
+    check_name(name)
+    server, mapping = _options(dsn, timeout_ms)
+    parts = {
+        "server": sql.Identifier(LINK.format(name)),
+        "server_options": _as_options(server),
+        "mapping_options": _as_options(mapping),
+    }
+    present = {shard.name for shard in find_shards(connection)}
+    if name in present:
+        raise CollectionError(
+            f'a shard "{name}" is there already; choose another name, or: imgvec shard remove {name}'
+        )
+    try:
+        with connection.transaction():
+            connection.execute(load_sql("queries/lock_schema.sql"))
+            dblink = _ensure_extensions(connection)
+            with pinned_search_path(connection):
+                connection.execute(
+                    render(
+                        "shards/functions.sql",
+                        dblink=sql.Identifier(dblink),
+                        vector=sql.Identifier(vector_schema(connection)),
+                        looks_before_sleep=sql.Literal(LOOKS_BEFORE_SLEEP),
+                    )
+                )
+                connection.execute(render("shards/add_server.sql", **parts))
+                connection.execute(
+                    "INSERT INTO imgvec.shard (name, timeout_ms) VALUES (%s, %s)", [name, timeout_ms]
+                )
+            described = describe_shard(connection, name, "")
+            for other in present:
+                if describe_shard(connection, other, "")["database"] == described["database"]:
+                    raise CollectionError(
+                        f'this database is shard "{other}" already: its rows would be found twice; nothing was changed'
+                    )
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseError(
+            f"the role {connection.info.user} may not add a shard ({one_line(error)}); it must own the schema imgvec; as a "
+            "superuser run: GRANT USAGE ON FOREIGN DATA WRAPPER postgres_fdw TO "
+            + sql.Identifier(connection.info.user).as_string(None)
+        ) from error
+    return next(shard for shard in find_shards(connection) if shard.name == name)
+
+
+def remove_shard(connection: Connection, name: str) -> None:
+    """Forget a shard with its server and user mappings; its rows stay where they are.
+
+    Raises:
+        CollectionError: There is none of this name, or a collection spans it.
+    """
+    found = {shard.name: shard for shard in find_shards(connection)}
+    if name not in found:
+        raise CollectionError(f'shard "{name}" does not exist; there are: {", ".join(found) or "none"}')
+    if found[name].collections:
+        first = found[name].collections[0]
+        raise CollectionError(
+            f"{first} spans shard {name}; leave it out first: imgvec shard span {first} --shards "
+            "with the others, or drop the span: imgvec shard unspan " + first
+        )
+    with connection.transaction():
+        close_shards(connection)
+        connection.execute(
+            sql.SQL("DROP SERVER IF EXISTS {} CASCADE").format(sql.Identifier(LINK.format(name)))
+        )
+        connection.execute("DELETE FROM imgvec.shard WHERE name = %s", [name])
+
+
+def close_shards(connection: Connection) -> None:
+    """End a session's connections to shards."""
+    connection.execute("SELECT imgvec.close_shards()")
+
+
+def describe_shard(connection: Connection, name: str, collection: str) -> dict[str, Any]:
+    """Return what a shard says of itself and of a collection, as sql/shards/describe.sql has it.
+
+    Raises:
+        DatabaseError: It does not answer, or has no schema imgvec that this role may read.
+    """
+    return dict(_ask(connection, name, render("shards/describe.sql", collection=sql.Literal(collection))))
+
+
+def shard_status(connection: Connection, name: str) -> list[dict[str, Any]]:
+    """Return the rows of a shard's imgvec.status.
+
+    Raises:
+        DatabaseError: It does not answer, or this role may not read it.
+    """
+    return list(_ask(connection, name, load_sql("shards/state.sql")) or [])
+
+
+def dblink_schema(connection: Connection) -> str:
+    """Return the schema that holds the extension dblink.
+
+    Raises:
+        DatabaseError: It is missing.
+    """
+    row = connection.execute(
+        "SELECT n.nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace"
+        " WHERE e.extname = 'dblink'"
+    ).fetchone()
+    if row is None:
+        raise DatabaseError("the extension dblink is missing here; run: imgvec shard add")
+    return str(row[0])
+
+
+def _ask(connection: Connection, name: str, statement: sql.Composable) -> Any:  # noqa: ANN401
+    call = sql.SQL("SELECT r.answer::jsonb FROM {}.dblink(%s, %s) AS r (answer text)").format(
+        sql.Identifier(dblink_schema(connection))
+    )
+    try:
+        # A transaction, so that one that is under way goes on after an error.
+        with connection.transaction():
+            row = connection.execute(call, [LINK.format(name), statement.as_string(connection)]).fetchone()
+    except psycopg.Error as error:
+        detail = " ".join((error.diag.message_detail or "").split())
+        raise DatabaseError(
+            f'shard "{name}" gives no answer: {one_line(error)}{f" ({detail})" if detail else ""}'
+        ) from error
+    return None if row is None else row[0]
+
+
+def _ensure_extensions(connection: Connection) -> str:
+    for extension in ("dblink", "postgres_fdw"):
+        try:
+            create_extension(connection, extension)
+        except psycopg.errors.FeatureNotSupported as error:
+            raise DatabaseError(
+                f"this server does not offer the extension {extension} ({one_line(error)}); install PostgreSQL's contrib package"
+            ) from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise DatabaseError(
+                f"the role {connection.info.user} may not create the extension {extension}; have a superuser run "
+                f"CREATE EXTENSION {extension} in this database, then try again"
+            ) from error
+    return dblink_schema(connection)
+
+
+def _options(dsn: str, timeout_ms: int) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the options of a foreign server and those of a user mapping.
+
+    Raises:
+        UsageError: Not a connection string.
+    """
+    try:
+        given = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
+    except psycopg.ProgrammingError as error:
+        raise UsageError(
+            "--at is no connection string; expected host=… dbname=… user=… or postgresql://user@host/database"
+        ) from error
+    if "dbname" not in given:
+        raise UsageError(
+            "--at names no database; expected host=… dbname=… user=… or postgresql://user@host/database"
+        )
+    mapping = {key: value for key, value in given.items() if key in ("user", "password")}
+    server = {key: value for key, value in given.items() if key not in NOT_OF_A_SERVER}
+    own = (
+        f"-c search_path=pg_catalog -c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1"
+        f" -c bytea_output=hex -c statement_timeout={2 * timeout_ms}"
+    )
+    server["options"] = f"{own} {server['options']}" if "options" in server else own
+    return {"application_name": "imgvec shard", "connect_timeout": "2", **server}, mapping
+
+
+def _as_options(values: Mapping[str, str]) -> sql.Composed:
+    return sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(key), sql.Literal(value)) for key, value in values.items()
+    )
+
+
+def as_json(value: object) -> str:
+    """Return a value of a description as one line of text."""
+    return json.dumps(value, ensure_ascii=False)

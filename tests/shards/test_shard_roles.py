@@ -1,0 +1,114 @@
+"""Who asks a shard: roles that are no superusers, with a password and a user mapping, under the shard's row-level security."""
+
+import shutil
+import socket
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from memory_disk import make_server_directory
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from vectorstore import make_items, vectors
+
+from imgvec_pg.cli.exit_codes import run
+from imgvec_pg.cli.main import cli
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.local_server.server import LocalServer
+from imgvec_pg.database.migrations import upgrade
+
+SEARCH = "SELECT id FROM imgvec.search_item_test(%s, 1000)"
+
+
+@pytest.fixture(scope="module")
+def databases() -> Iterator[tuple[str, str]]:
+    """Give a coordinator and its shard, whose roles see their tenant's items, on a server that asks for passwords."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    directory = make_server_directory("imgvec-shards-")
+    try:
+        with LocalServer(directory, settings={"fsync": "off"}, die_with_parent=True, port=port) as server:
+            with connect(server.dsn()) as connection:
+                for name in ("coordinator", "shard"):
+                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            for name in ("coordinator", "shard"):
+                with connect(server.dsn(name)) as connection:
+                    upgrade(connection)
+            with connect(server.dsn("shard")) as connection:
+                make_items(connection, 200)
+                connection.execute(
+                    "ALTER TABLE shop.item ENABLE ROW LEVEL SECURITY; GRANT USAGE ON SCHEMA shop TO imgvec_reader;"
+                    "GRANT SELECT ON shop.item TO imgvec_reader;"
+                    "CREATE POLICY tenant ON shop.item USING (price % 3 = current_setting('app.tenant')::integer)"
+                )
+                for role in ("asker", "there"):
+                    connection.execute(
+                        sql.SQL("CREATE ROLE {} LOGIN IN ROLE imgvec_reader PASSWORD 'it''s'").format(
+                            sql.Identifier(role)
+                        )
+                    )
+                connection.execute("ALTER ROLE asker SET DateStyle = 'German'")
+            assert run(cli, ["collection", "reconcile", "item_test", "--dsn", server.dsn("shard")]) == 0
+            yield server.dsn("coordinator"), make_conninfo(server.dsn("shard"), host="127.0.0.1", port=port)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def coordinator(databases: tuple[str, str]) -> Iterator[Connection]:
+    here, there = databases
+    login = make_conninfo(there, user="there", password="it's")
+    assert run(cli, ["shard", "add", "one", "--at", login, "--dsn", here]) == 0
+    words = ["shard", "span", "item_test", "--shards", "one", "--pass-setting", "app.tenant", "--dsn", here]
+    assert run(cli, words) == 0
+    with connect(here) as connection:
+        yield connection
+
+
+def query() -> str:
+    return str(vectors(1, 3)[0].tolist())
+
+
+def test_a_role_sees_there_what_its_mapping_and_setting_show(
+    databases: tuple[str, str], coordinator: Connection
+) -> None:
+    del coordinator
+    with connect(databases[0]) as admin:
+        listing = admin.execute(
+            "SELECT option_name FROM pg_user_mappings, pg_options_to_table(umoptions) ORDER BY 1"
+        ).fetchall()
+        assert listing == [("password",), ("user",)]
+        with connect(make_conninfo(databases[0], user="asker", password="it's")) as asker:
+            with pytest.raises(
+                psycopg.errors.UndefinedObject, match='shard "one": user mapping not found'
+            ) as raised:
+                asker.execute(SEARCH, [query()])
+            assert "CREATE USER MAPPING FOR asker SERVER imgvec_shard_one" in str(raised.value)
+            admin.execute(
+                "CREATE USER MAPPING FOR asker SERVER imgvec_shard_one OPTIONS (user 'asker', password 'it''s')"
+            )
+            for tenant in (0, 1, 2):
+                asker.execute("SELECT set_config('app.tenant', %s, false)", [str(tenant)])
+                found = {row[0] for row in asker.execute(SEARCH, [query()])}
+                assert found == {key for key in range(1, 201) if key % 3 == tenant}
+            # Not what its mapping says, nor anybody's else.
+            hidden = asker.execute(
+                "SELECT umoptions FROM pg_user_mappings WHERE usename <> 'asker'"
+            ).fetchall()
+            assert {row[0] for row in hidden} == {None}
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                asker.execute("INSERT INTO imgvec.shard (name) VALUES ('two')")
+
+
+def test_no_password_is_shown(
+    databases: tuple[str, str], coordinator: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del coordinator
+    wrong = make_conninfo(databases[1], user="there", password="hunter2")
+    assert run(cli, ["shard", "add", "two", "--at", wrong, "--dsn", databases[0]]) == 1
+    told = capsys.readouterr()
+    assert "password authentication failed" in told.err and "hunter2" not in told.err + told.out
+    assert run(cli, ["shard", "list", "--json", "--dsn", databases[0]]) == 0
+    assert "it's" not in capsys.readouterr().out
+    assert conninfo_to_dict(databases[1])["host"] == "127.0.0.1"

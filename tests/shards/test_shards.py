@@ -1,0 +1,364 @@
+"""A collection over three databases, searched through a fourth, against the same rows in one."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import psycopg
+import pytest
+from fresh_databases import Server, fresh_database
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from vectorstore import DIMENSIONS, vectors
+
+from imgvec_pg.cli.exit_codes import run
+from imgvec_pg.cli.main import cli
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.spec import CollectionSpec
+
+ROWS = 900
+NAMES = ("east", "north", "west")
+TENANT = "app.tenant"
+
+
+@dataclass
+class Cluster:
+    """Connection strings, and each row's vector by its key."""
+
+    coordinator: str
+    shards: dict[str, str]
+    whole: str
+
+
+def fill(dsn: str, keys: list[int], *, name: str = "item_test", model: str = "test/48") -> None:
+    """Make shop.item of these keys with its collection; every tenth picture is that of key 10, the others each their own."""
+    with connect(dsn) as connection:
+        connection.execute("CREATE SCHEMA shop")
+        connection.execute(
+            "CREATE TABLE shop.item (tenant integer, id bigint, picture bytea, PRIMARY KEY (id, tenant))"
+        )
+        connection.execute(
+            "INSERT INTO shop.item SELECT i %% 3, i, 'x' FROM unnest(%s::bigint[]) AS i", [keys]
+        )
+        made = create_collection(
+            connection, CollectionSpec(name, "shop.item", ["picture"], model, DIMENSIONS, True)
+        )
+        everything = vectors(ROWS)
+        with connection.cursor().copy(
+            sql.SQL("COPY {} (id, tenant, embedding, version, content_hash, precision) FROM STDIN").format(
+                sql.Identifier("imgvec", made.embedding_table)
+            )
+        ) as copy:
+            for key in keys:
+                picture = 10 if key % 10 == 0 else key
+                vector = str(everything[picture - 1].tolist())
+                copy.write_row((key, key % 3, vector, 1, picture.to_bytes(4, "big"), "fp32"))
+        connection.execute("GRANT imgvec_reader TO CURRENT_USER")
+
+
+def imgvec(dsn: str, *words: str) -> int:
+    return run(cli, [*words, "--dsn", dsn])
+
+
+@pytest.fixture(scope="module")
+def cluster(server: Server, template: str) -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        made = Cluster(
+            stack.enter_context(fresh_database(server, template)),
+            {name: stack.enter_context(fresh_database(server, template)) for name in NAMES},
+            stack.enter_context(fresh_database(server, template)),
+        )
+        fill(made.whole, list(range(1, ROWS + 1)))
+        for place, (name, dsn) in enumerate(made.shards.items()):
+            fill(dsn, list(range(1 + place, ROWS + 1, 3)))
+            assert imgvec(made.coordinator, "shard", "add", name, "--at", dsn) == 0
+        spanned = imgvec(
+            made.coordinator,
+            "shard",
+            "span",
+            "item_test",
+            "--shards",
+            ",".join(NAMES),
+            "--pass-setting",
+            TENANT,
+        )
+        assert spanned == 0
+        yield made
+
+
+@pytest.fixture
+def coordinator(cluster: Cluster) -> Iterator[Connection]:
+    with connect(cluster.coordinator) as connection:
+        yield connection
+
+
+def query(seed: int = 3) -> str:
+    return str(vectors(1, seed)[0].tolist())
+
+
+def rows(connection: Connection, statement: str, *values: object) -> list[tuple[object, ...]]:
+    return connection.execute(statement, values or None).fetchall()  # type: ignore[arg-type]
+
+
+def way(connection: Connection) -> str:
+    return str(rows(connection, "SELECT imgvec.last_search_strategy()")[0][0])
+
+
+@contextmanager
+def away(cluster: Cluster, name: str, server: Server) -> Iterator[None]:
+    """Have a shard's database end all sessions and take no new ones."""
+    database = sql.Identifier(str(conninfo_to_dict(cluster.shards[name])["dbname"]))
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(database))
+        end_sessions(connection, cluster, name)
+        try:
+            yield
+        finally:
+            connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(database))
+
+
+def end_sessions(connection: psycopg.Connection, cluster: Cluster, name: str) -> None:
+    """End them, and see that they have gone."""
+    database = conninfo_to_dict(cluster.shards[name])["dbname"]
+    ended = connection.execute(
+        "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity"
+        " WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+        [database],
+    ).fetchall()
+    assert all(row[0] for row in ended)
+
+
+SHAPES = {
+    "all": "SELECT * FROM imgvec.search_item_test(%s, 20)",
+    "more than there are": "SELECT * FROM imgvec.search_item_test(%s, 2000)",
+    "among": "SELECT * FROM imgvec.search_item_test(%s, 20, ARRAY(SELECT ROW(i, i %% 3)::imgvec.item_test_key"
+    " FROM generate_series(1, 900, 7) AS i))",
+    "among few": "SELECT * FROM imgvec.search_item_test(%s, 20, ARRAY[ROW(5, 2), ROW(7, 1)]::imgvec.item_test_key[])",
+    "among none": "SELECT * FROM imgvec.search_item_test(%s, 20, ARRAY[]::imgvec.item_test_key[])",
+    "different pictures": "SELECT * FROM imgvec.search_item_test(%s, 900, distinct_pictures => true)",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_it_answers_as_one_server_does(cluster: Cluster, coordinator: Connection, shape: str) -> None:
+    with connect(cluster.whole) as whole:
+        for seed in (3, 4):
+            expected = rows(whole, SHAPES[shape], query(seed))
+            assert rows(coordinator, SHAPES[shape], query(seed)) == expected
+    assert way(coordinator) == "exact (3 of 3 shards)"
+
+
+def test_ten_rows_of_one_picture_on_three_shards_are_one(coordinator: Connection) -> None:
+    [(found, distance)] = rows(
+        coordinator,
+        "SELECT id, distance FROM imgvec.search_item_test(%s, 1, distinct_pictures => true)",
+        str(vectors(ROWS)[9].tolist()),
+    )
+    assert (found, distance) == (10, pytest.approx(0, abs=1e-3))
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("(%s, 0)", "k must be 1 to 10000, not 0"),
+        ("('[1,2]')", "the query vector has 2 dimensions, the collection 48"),
+        ("(%s, 5, NULL)", "among is NULL, which is no list of keys"),
+        ("(%s, 5, partial => NULL)", "partial is NULL"),
+        ("(%s, 5, distinct_pictures => NULL)", "distinct_pictures is NULL"),
+    ],
+)
+def test_bad_arguments_are_told_as_by_one_server(coordinator: Connection, call: str, told: str) -> None:
+    values = [query()] if "%s" in call else []
+    with pytest.raises(psycopg.Error, match=told):
+        rows(coordinator, f"SELECT * FROM imgvec.search_item_test{call}", *values)
+
+
+def test_the_vector_of_a_row_comes_from_the_shard_that_has_it(
+    cluster: Cluster, coordinator: Connection
+) -> None:
+    statement = "SELECT imgvec.embedding_of('item_test', '{\"id\": 5, \"tenant\": 2}')::text"
+    with connect(cluster.whole) as whole:
+        assert rows(coordinator, statement) == rows(whole, statement)
+    with pytest.raises(psycopg.errors.NoDataFound, match='"item_test" has no embedding for key'):
+        rows(coordinator, statement.replace("5", "5000"))
+
+
+def test_a_shard_that_is_away_raises_with_its_name_and_the_next_answer_is_whole(
+    cluster: Cluster, coordinator: Connection, server: Server
+) -> None:
+    expected = rows(coordinator, SHAPES["all"], query())
+    with away(cluster, "north", server):
+        for _ in range(3):
+            with pytest.raises(psycopg.Error, match='shard "north" is away') as raised:
+                rows(coordinator, SHAPES["all"], query())
+        assert "partial => true" in str(raised.value)
+        partial = rows(coordinator, "SELECT * FROM imgvec.search_item_test(%s, 20, partial => true)", query())
+        assert len(partial) == 20 and not {row[0] % 3 for row in partial} & {2}  # type: ignore[operator]
+        assert way(coordinator) == "exact (2 of 3 shards; away: north)"
+    assert rows(coordinator, SHAPES["all"], query()) == expected
+
+
+def test_a_kept_connection_that_died_meanwhile_is_opened_again(
+    cluster: Cluster, coordinator: Connection, server: Server
+) -> None:
+    expected = rows(coordinator, SHAPES["all"], query())
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        for name in NAMES:
+            end_sessions(admin, cluster, name)
+            assert rows(coordinator, SHAPES["all"], query()) == expected
+            assert way(coordinator) == "exact (3 of 3 shards)"
+
+
+def test_all_shards_away_is_no_empty_answer(
+    cluster: Cluster, coordinator: Connection, server: Server
+) -> None:
+    with ExitStack() as stack:
+        for name in NAMES:
+            stack.enter_context(away(cluster, name, server))
+        with pytest.raises(psycopg.Error, match="no shard of item_test answers"):
+            rows(coordinator, "SELECT * FROM imgvec.search_item_test(%s, 20, partial => true)", query())
+
+
+def test_a_search_that_was_cancelled_leaves_nothing_to_the_next(
+    cluster: Cluster, coordinator: Connection
+) -> None:
+    expected = rows(coordinator, SHAPES["all"], query(5))
+    with stopped_session(cluster, coordinator, "west"):
+        coordinator.execute("SET statement_timeout = 200")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            rows(coordinator, SHAPES["all"], query(4))
+        coordinator.execute("RESET statement_timeout")
+    assert rows(coordinator, SHAPES["all"], query(5)) == expected
+
+
+def test_a_shard_that_hangs_is_away_after_its_time(cluster: Cluster, coordinator: Connection) -> None:
+    expected = rows(coordinator, SHAPES["all"], query())
+    coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 400 WHERE name = 'west'")
+    try:
+        with stopped_session(cluster, coordinator, "west"):
+            began = time.monotonic()
+            partial = rows(
+                coordinator, "SELECT * FROM imgvec.search_item_test(%s, 20, partial => true)", query()
+            )
+            assert time.monotonic() - began > 0.4
+        assert len(partial) == 20
+        assert way(coordinator) == "exact (2 of 3 shards; away: west)"
+    finally:
+        coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 5000 WHERE name = 'west'")
+    assert rows(coordinator, SHAPES["all"], query()) == expected
+
+
+@contextmanager
+def stopped_session(cluster: Cluster, coordinator: Connection, name: str) -> Iterator[None]:
+    """Stop the process behind the connection that a session keeps to a shard."""
+    rows(coordinator, SHAPES["all"], query())
+    statement = sql.SQL("SELECT pid FROM {}.dblink(%s, 'SELECT pg_backend_pid()') AS r (pid integer)")
+    row = coordinator.execute(statement.format(sql.Identifier("public")), [f"imgvec_shard_{name}"]).fetchone()
+    assert row is not None
+    os.kill(row[0], signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(row[0], signal.SIGCONT)
+
+
+def test_row_security_of_a_shard_follows_the_setting_that_is_passed(
+    cluster: Cluster, coordinator: Connection
+) -> None:
+    statement = "SELECT pg_catalog.current_setting('app.tenant', true)"
+    for tenant in ("7", "it's", ""):
+        coordinator.execute("SELECT set_config(%s, %s, false)", [TENANT, tenant])
+        rows(coordinator, SHAPES["all"], query())
+        link = "SELECT r.v FROM public.dblink('imgvec_shard_east', %s) AS r (v text)"
+        assert rows(coordinator, link, statement) == [(tenant,)]
+
+
+def test_searches_again_and_again_are_whole(coordinator: Connection) -> None:
+    generator = np.random.default_rng(1)
+    for _ in range(50):
+        k = int(generator.integers(1, 200))
+        found = rows(coordinator, f"SELECT id FROM imgvec.search_item_test(%s, {k})", query(k))
+        assert len({row[0] for row in found}) == k
+
+
+def test_a_list_shows_every_part(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], server: Server
+) -> None:
+    assert imgvec(cluster.coordinator, "shard", "list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "shard",
+        "address",
+        "collection",
+        "embedded",
+        "waiting",
+        "failed",
+        "index",
+    ]
+    assert [line.split()[0] for line in lines[1:]] == list(NAMES)
+    assert all("item_test" in line and "300" in line for line in lines[1:])
+    with away(cluster, "east", server):
+        assert imgvec(cluster.coordinator, "shard", "list") == 1
+    assert 'shard "east" gives no answer' in capsys.readouterr().err
+
+
+def test_the_command_shows_keys_and_says_what_is_not_whole(
+    cluster: Cluster, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("shard", "search", "item_test", "--like", '{"id": 5, "tenant": 2}', "-k", "3")
+    assert imgvec(cluster.coordinator, *words) == 0
+    header, nearest, *_ = capsys.readouterr().out.splitlines()
+    assert header.split() == ["distance", "id", "tenant"] and nearest.split()[1:] == ["5", "2"]
+    with away(cluster, "west", server):
+        assert imgvec(cluster.coordinator, *words) == 1
+        assert 'shard "west" is away' in capsys.readouterr().err
+        assert imgvec(cluster.coordinator, *words, "--partial", "--json") == 0
+        shown = capsys.readouterr()
+        assert len(json.loads(shown.out)) == 3
+        assert shown.err.strip() == "not whole: exact (2 of 3 shards; away: west)"
+    assert imgvec(cluster.coordinator, "shard", "search", "other", "red") == 1
+    assert 'no collection "other" spans shards' in capsys.readouterr().err
+    assert imgvec(cluster.coordinator, "search", "--collection", "item_test", "--like", "5") == 1
+    assert "imgvec shard search item_test" in capsys.readouterr().err
+
+
+def test_bad_requests_are_refused_and_change_nothing(
+    cluster: Cluster, server: Server, template: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*words: str) -> str:
+        assert imgvec(cluster.coordinator, "shard", *words) != 0
+        return capsys.readouterr().err
+
+    east = cluster.shards["east"]
+    assert 'a shard "east" is there already' in told("add", "east", "--at", east)
+    assert 'this database is shard "east" already' in told("add", "east2", "--at", east)
+    assert "no connection string" in told("add", "south", "--at", "nonsense")
+    assert "gives no answer" in told("add", "south", "--at", east + " connect_timeout=2 port=1")
+    assert "item_test spans shard east" in told("remove", "east")
+    assert "named twice" in told("span", "item_test", "--shards", "east,east")
+    assert 'shard "south" does not exist' in told("span", "item_test", "--shards", "east,south")
+    assert 'no collection "other"' in told("span", "other", "--shards", "east")
+    assert "no setting of an application" in told(
+        "span", "item_test", "--shards", "east", "--pass-setting", "role"
+    )
+    assert 'no collection "other" spans shards' in told("unspan", "other")
+    with fresh_database(server, template) as other:
+        fill(other, [1, 2, 3], model="another/48")
+        assert imgvec(cluster.coordinator, "shard", "add", "south", "--at", other) == 0
+        capsys.readouterr()
+        assert 'model is "test/48" on east and "another/48" on south' in told(
+            "span", "item_test", "--shards", "east,south"
+        )
+        assert imgvec(cluster.coordinator, "shard", "remove", "south") == 0
+    with connect(cluster.coordinator) as connection:
+        found = rows(
+            connection,
+            "SELECT name FROM imgvec.shard UNION SELECT srvname FROM pg_foreign_server ORDER BY 1",
+        )
+    assert {row[0] for row in found} == {*NAMES, *(f"imgvec_shard_{name}" for name in NAMES)}
