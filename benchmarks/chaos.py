@@ -34,7 +34,7 @@ import squall  # noqa: E402
 import stages  # noqa: E402
 import storm  # noqa: E402
 import workers  # noqa: E402
-from hypothesis import HealthCheck, Phase, Verbosity, settings  # noqa: E402
+from hypothesis import HealthCheck, Verbosity, settings  # noqa: E402
 from hypothesis.stateful import run_state_machine_as_test  # noqa: E402
 from imgvec_faulty_embedder import KILLER, load  # noqa: E402
 from own import own_server  # noqa: E402
@@ -119,16 +119,9 @@ def run_protocol(at: Place) -> Iterator[Line]:
             with mutants.sql_from(mutant.write(at.logs / mutant.name)):
                 # Rendered with the changed SQL.
                 arena.stores.clear()
-                try:
-                    run_state_machine_as_test(
-                        machine(arena),
-                        settings=settings(
-                            drawn, max_examples=mutants.EXAMPLES, phases=[Phase.generate], derandomize=True
-                        ),
-                    )
-                    seen, kept = "not caught", False
-                except AssertionError as error:
-                    seen, kept = f"caught in run {runs[0]}: {' '.join(str(error).split())[:44]}", True
+                caught = mutants.first_caught(machine(arena), mutant, drawn)
+            kept = caught is not None
+            seen = f"caught in run {runs[0]}: {' '.join(caught.split())[:44]}" if caught else "not caught"
             yield Line(f"  mutant: {mutant.name}", "caught", seen, kept)
         arena.close()
 

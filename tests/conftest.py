@@ -29,6 +29,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # An export takes longer than most tests, and what this machine's cache holds must not matter; see tests/embedding/test_onnx.py.
 os.environ["IMGVEC_RUNTIME"] = "torch"
 os.environ["IMGVEC_CACHE_DIR"] = os.devnull
+# Threads of a model that wait for each other sleep. By default they spin, which is most of their CPU time where processes
+# share few cores. No number depends on it. Read when torch is loaded, here and in each process that a test starts.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 TEMPLATE = "imgvec_template"
 # Also on pytest's own path, see pyproject.toml.

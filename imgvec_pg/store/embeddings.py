@@ -23,9 +23,6 @@ from imgvec_pg.store.pictures.siblings import donor_parts
 from imgvec_pg.store.queue.jobs import DelayedKey, Key, delay_keys, finish_jobs
 from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, ROW_ERRORS, read_like_triggers, short_transaction
 
-UNCONFIRMED_DELAY_SECONDS = 1.0
-"""When to try a row again whose vector was that of another row, which has changed meanwhile."""
-
 
 @dataclass(frozen=True)
 class StoredImage:
@@ -119,7 +116,13 @@ class Written:
 
 
 class EmbeddingStore:
-    """Reads and writes one collection over one connection."""
+    """Reads and writes one collection over one connection.
+
+    Attributes:
+        unconfirmed_delay_seconds: When to try a row again whose vector was that of another row, which has changed meanwhile.
+    """
+
+    unconfirmed_delay_seconds = 1.0
 
     def __init__(self, connection: Connection, collection: Collection, vector_schema: str) -> None:
         self.connection = connection
@@ -216,7 +219,7 @@ class EmbeddingStore:
             codes = self._write_failed([key for o in kept for key in o.failed])
             later = [key for o in kept for key in o.delayed]
             later += [
-                DelayedKey(row.key, row.version, row.attempts, UNCONFIRMED_DELAY_SECONDS) for row in lost
+                DelayedKey(row.key, row.version, row.attempts, self.unconfirmed_delay_seconds) for row in lost
             ]
             delay_keys(connection, self.collection.id, later)
         finished = sum(ours.values()) - len(later)

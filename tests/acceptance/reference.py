@@ -1,7 +1,8 @@
 """OpenCLIP's own vectors for a list of pictures; imports nothing of imgvec_pg.
 
-Usage: reference.py seed FOLDER ARCHITECTURE        writes a model folder with seeded weights
-       reference.py embed FOLDER LIST OUTPUT.npy    embeds the files named in LIST, one a line
+Usage: reference.py FOLDER ARCHITECTURE LIST OUTPUT.npy
+
+Writes a model folder with seeded weights, reads it as OpenCLIP does and embeds the files named in LIST, one a line.
 """
 
 import io
@@ -85,8 +86,6 @@ def embed(folder: Path, names: Path, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    action, *arguments = sys.argv[1:]
-    if action == "seed":
-        seed(Path(arguments[0]), arguments[1])
-    else:
-        embed(*map(Path, arguments))
+    model_folder, architecture_name, list_of_names, output_file = sys.argv[1:]
+    seed(Path(model_folder), architecture_name)
+    embed(Path(model_folder), Path(list_of_names), Path(output_file))

@@ -15,6 +15,8 @@ import pytest
 from fresh_databases import Server, fresh_database
 from photographs import write_photographs
 
+from imgvec_pg.cli.exit_codes import run
+from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 
 ARCHITECTURE = "ViT-S-32-alt"
@@ -37,51 +39,36 @@ class Shop:
         return 1 - self.vectors @ self.vectors[row - 1]
 
 
-def run(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def imgvec(*arguments: str) -> None:
+    assert run(cli, arguments) == 0, arguments
 
 
 @pytest.fixture(scope="module")
 def shop(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("photographs")
     files = write_photographs(folder / "photos")
-    reference = str(Path(__file__).with_name("reference.py"))
-    run(reference, "seed", str(folder / "model"), ARCHITECTURE)
     names = folder / "names.txt"
     names.write_text("\n".join(map(str, files)))
-    run(reference, "embed", str(folder / "model"), str(names), str(folder / "vectors.npy"))
+    reference = [str(Path(__file__).with_name("reference.py")), str(folder / "model"), ARCHITECTURE]
+    done = subprocess.run(
+        [sys.executable, *reference, str(names), str(folder / "vectors.npy")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
     raw = np.load(folder / "vectors.npy")
     stored = raw.astype(np.float16).astype(np.float64)
     stored /= np.linalg.norm(stored, axis=1, keepdims=True)
     with fresh_database(server) as dsn:
-        model = f"local-dir:{folder / 'model'}"
-        run("-m", "imgvec_pg", "migrate", "--dsn", dsn)
+        imgvec("migrate", "--dsn", dsn)
         with connect(dsn) as connection:
             fill_tables(connection, files)
-            create = [
-                "collection",
-                "create",
-                "product_clip",
-                "--source",
-                "shop.product",
-                "--image",
-                "photo_path",
-            ]
-            run("-m", "imgvec_pg", *create, "--root", str(folder / "photos"), "--model", model, "--dsn", dsn)
+            source = ("--source", "shop.product", "--image", "photo_path", "--root", str(folder / "photos"))
+            model = f"local-dir:{folder / 'model'}"
+            imgvec("collection", "create", "product_clip", *source, "--model", model, "--dsn", dsn)
             # The comparison's bounds are those of fp32, which is not the default where a CPU has bf16 instructions.
-            run(
-                "-m",
-                "imgvec_pg",
-                "backfill",
-                "product_clip",
-                "--workers",
-                "2",
-                "--precision",
-                "fp32",
-                "--dsn",
-                dsn,
-            )
+            imgvec("backfill", "product_clip", "--workers", "2", "--precision", "fp32", "--dsn", dsn)
             yield Shop(connection, files, stored, raw)
 
 

@@ -6,22 +6,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+from forked_python import run_forked
 from psycopg.conninfo import conninfo_to_dict
 
 from imgvec_pg.database.connect import connect
 
 
 class Project:
-    """A project with one app, on a database of its own."""
+    """A project with one app, on a database of its own.
 
-    def __init__(self, folder: Path, dsn: str, models: str, tests: str = "") -> None:
+    Its commands run in forks of a process that has imported Django, or in new processes where `forks` is false.
+    """
+
+    def __init__(self, folder: Path, dsn: str, models: str, tests: str = "", *, forks: bool = True) -> None:
+        self.forks = forks
         self.folder = folder
         self.dsn = dsn
         plugins = str(Path(__file__).parents[1] / "plugins")
         path = os.pathsep.join([plugins, os.environ.get("PYTHONPATH", "")])
         self.environment = {**os.environ, "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "mysite.settings"}
-        for arguments in (("startproject", "mysite", "."), ("startapp", "shop")):
-            subprocess.run([sys.executable, "-m", "django", *arguments], cwd=folder, check=True)
+        for arguments in ("'startproject', 'mysite', '.'", "'startapp', 'shop'"):
+            self.python(
+                "-c", f"import django.core.management as m; m.execute_from_command_line(['', {arguments}])"
+            )
         parts = conninfo_to_dict(dsn)
         keys = {"NAME": "dbname", "USER": "user", "HOST": "host", "PORT": "port", "PASSWORD": "password"}
         database = {key: str(parts[name]) for key, name in keys.items() if parts.get(name)}
@@ -38,16 +45,19 @@ class Project:
         return self.python("manage.py", *arguments, code=code, answers=answers)
 
     def python(self, *arguments: str, code: int | None = 0, answers: str = "") -> str:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", *arguments],
-            input=answers,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
+        if self.forks:
+            done = run_forked(arguments, folder=self.folder, environment=self.environment, answers=answers)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-W", "error", *arguments],
+                input=answers,
+                cwd=self.folder,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=900,
+                check=False,
+            )
         assert code in (None, done.returncode), done.stdout + done.stderr
         return done.stdout + done.stderr
 

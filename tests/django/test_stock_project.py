@@ -49,7 +49,7 @@ class Serving(Rows, LiveServerTestCase): pass
 
 @pytest.fixture(scope="module")
 def project(empty_module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = Project(tmp_path_factory.mktemp("stock"), empty_module_database, MODELS, TESTS)
+    made = Project(tmp_path_factory.mktemp("stock"), empty_module_database, MODELS, TESTS, forks=False)
     made.manage("makemigrations", "shop")
     made.manage("migrate")
     with connect(made.dsn) as connection, connection.cursor() as cursor:
