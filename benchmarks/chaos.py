@@ -293,7 +293,7 @@ def run_poison(at: Place) -> Iterator[Line]:
         for number in (4001, 4002):
             workers.put_file(connection, at.root, number, workers.picture(KILLER))
         environment = {**at.environment, "IMGVEC_LEASE_SECONDS": "3", "OMP_NUM_THREADS": "1"}
-        done = workers.imgvec(own.dsn, environment, "backfill", workers.NAME, "--workers", "2", timeout=400)
+        done = workers.imgvec(own.dsn, environment, "backfill", workers.NAME, "--workers", "2")
         failed = workers.failures(connection)
         embedded = workers.count(connection, "imgvec.photo_grid_embedding")
     seen = f"{failed}, {embedded:,} embedded, exit {done.returncode}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from colorshop import COLORS, picture
+from forked_python import run_forked
 from pageblocks import DOCS, Block, example, read_blocks
 from psycopg.conninfo import conninfo_to_dict
 
@@ -72,10 +73,9 @@ class Project:
         )
 
     def manage(self, *arguments: str, code: int = 0) -> str:
-        process = self.begin(*arguments)
-        output, _ = process.communicate(timeout=900)
-        assert process.returncode == code, output
-        return output
+        done = run_forked(["manage.py", *arguments], folder=self.folder, environment=self.environment)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
     def write(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text.replace(MODEL, STAND_IN))

@@ -1,8 +1,8 @@
 """Python processes forked from one that has imported Django and this package: a start takes a tenth of the CPU time.
 
-`run_forked` is `subprocess.run` for tests that run many commands of a project one after the other and are not about how a process
-starts; tests/django/test_stock_project.py has processes of the ordinary kind. Each fork is a process of its own: folder,
-environment, arguments, files and whatever is imported from the project's folder.
+`run_forked` is `subprocess.run` for tests that run many commands one after the other and are not about how a process starts
+(tests/django/test_stock_project.py is). Each fork is a process of its own: folder, environment, arguments, files and whatever is
+imported from its folder.
 """
 
 import atexit
@@ -36,6 +36,7 @@ IMPORTED = (
     "sqlalchemy.dialects.postgresql.psycopg",
 )
 """What needs no settings and takes long; no torch, whose threads do not survive a fork and which some tests want absent."""
+ONE_AT_A_TIME = threading.Lock()
 
 
 @cache
@@ -55,11 +56,11 @@ def origin() -> "subprocess.Popen[str]":
 def run_forked(
     arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], answers: str = ""
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `python -W error ARGUMENTS…` in a folder: a script, or -c and code; give its exit code, output and errors."""
+    """Run `python -W error ARGUMENTS…` in a folder: a script, -m and a module, or -c and code; one at a time."""
     process = origin()
     assert process.stdin is not None
     assert process.stdout is not None
-    with tempfile.TemporaryDirectory() as place:
+    with ONE_AT_A_TIME, tempfile.TemporaryDirectory() as place:
         files = [Path(place, name) for name in ("input", "output", "errors")]
         files[0].write_text(answers)
         request = {
@@ -113,6 +114,10 @@ def run(arguments: list[str]) -> int:
             sys.path.insert(0, "")
             sys.argv = ["-c", *arguments[2:]]
             exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - of a test
+        elif arguments[0] == "-m":
+            sys.path.insert(0, str(Path.cwd()))
+            sys.argv = arguments[1:]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         else:
             sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
             sys.argv = arguments

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from forked_python import run_forked
 from imgvec_test_embedder import DIMENSIONS, ColorGrid
 from PIL import Image
 from psycopg import sql
@@ -130,17 +131,10 @@ def change_picture(application: Connection, root: Path, number: int, draw: rando
     application.execute("UPDATE photo SET path = %s, content = %s WHERE id = %s", values)
 
 
-def imgvec(
-    database: str, environment: dict[str, str], *arguments: str, timeout: float = PATIENCE_SECONDS
-) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "imgvec_pg", *arguments, "--dsn", database],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
+def imgvec(database: str, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, in a process of its own; one at a time."""
+    return run_forked(
+        ["-m", "imgvec_pg", *arguments, "--dsn", database], folder=Path.cwd(), environment=environment
     )
 
 
