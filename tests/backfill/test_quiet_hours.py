@@ -84,15 +84,18 @@ def test_what_names_no_hours_is_refused_in_one_line(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_low_rate_takes_few_keys_at_once_and_makes_up_for_no_pause() -> None:
+def test_a_low_rate_takes_few_keys_at_once_and_makes_up_for_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(throttle, "time", clock)
     slow, fast = (
         Throttle(context_of(None, PipelineOptions(allowance=Allowance(rate=rate)))) for rate in (0.5, 40.0)
     )
     assert (slow.keys_at_once(), fast.keys_at_once()) == (1, 40)
-    fast._next_claim_at = time.monotonic() - 3600
+    fast._next_claim_at = clock.now - 3600
     fast.took(40)
     fast.took(40)
-    assert 0.5 < fast._next_claim_at - time.monotonic() < 1.5
+    # Two claims' time from one look ago.
+    assert fast._next_claim_at - clock.now == pytest.approx(2 - throttle.CLAIM_SECONDS)
 
 
 class Clock:

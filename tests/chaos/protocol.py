@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,10 @@ SELECT (SELECT jsonb_agg(j ORDER BY j.id) FROM imgvec.job AS j),
 """
 
 
+WAIT = """
+SELECT waitstart FROM pg_locks
+WHERE pid = %s AND NOT granted AND waitstart IS NOT NULL AND cardinality(pg_blocking_pids(pid)) > 0
+"""
 WITHOUT_PICTURE = """
 SELECT e.id FROM imgvec.photo_grid_embedding AS e
 WHERE NOT EXISTS (SELECT FROM imgvec.photo_grid_picture AS p WHERE p.content_hash = e.content_hash AND p.embedding = e.embedding)
@@ -402,15 +407,20 @@ class Protocol(RuleBasedStateMachine):
         while waiting.is_alive() and not self.is_blocked(pid):
             time.sleep(0.001)
         self.end_held("COMMIT")
+        ended: set[datetime] = set()
         while waiting.is_alive():
-            self.step_back(pid)
+            self.step_back(pid, ended)
             time.sleep(0.001)
 
-    def step_back(self, pid: int) -> None:
-        """End the wait for an application, which takes no step meanwhile."""
-        self.observer.execute(
-            "SELECT pg_cancel_backend(%(pid)s) WHERE cardinality(pg_blocking_pids(%(pid)s)) > 0", {"pid": pid}
-        )
+    def step_back(self, pid: int, ended: set[datetime]) -> None:
+        """End a wait for an application, which takes no step meanwhile; each wait once.
+
+        A second signal for one wait might come when that is over, and end the statement after it.
+        """
+        for (began,) in self.observer.execute(WAIT, [pid]).fetchall():
+            if began not in ended:
+                ended.add(began)
+                self.observer.execute("SELECT pg_cancel_backend(%s)", [pid])
 
     def write_or_die(self, store: ImpatientStore, batch: Batch) -> None:
         """Write; a conflict that lasts ends a worker's session, and its lease stays."""

@@ -41,8 +41,9 @@ def shop(connection: Connection) -> Collection:
 
 @pytest.fixture
 def relay(connection: Connection, shop: Collection) -> Collection:
-    """Set words up, with no worker running."""
+    """Set words up, with no worker running; on a busy machine one that runs may take longer than the usual two seconds."""
     install_relay(connection)
+    connection.execute("SET imgvec.text_timeout = '60 s'")
     return shop
 
 
@@ -93,7 +94,8 @@ def test_words_are_answered_while_a_backfill_runs(
 ) -> None:
     make_table(connection, tmp_path, rows=400)
     install_relay(connection)
-    environment = {**plugin_environment, "IMGVEC_TEST_PREPARE_SECONDS": "0.05"}
+    connection.execute("SET imgvec.text_timeout = '60 s'")
+    environment = {**plugin_environment, "IMGVEC_TEST_PREPARE_SECONDS": "0.1"}
     arguments = ("backfill", PHOTOS, "--decode-threads", "1", "--batch-size", "16")
     with running(database, environment, tmp_path, *arguments) as backfill:
         wait_until(lambda: count(connection, "imgvec.photo_grid_embedding"), "the first batch")

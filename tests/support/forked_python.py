@@ -31,11 +31,15 @@ IMPORTED = (
     "django.db.models",
     "django.urls",
     "imgvec_pg.backfill.worker",
-    "imgvec_pg.cli.main",
+    "imgvec_pg.cli.commands.backfill",
+    "imgvec_pg.cli.commands.collection.group",
+    "imgvec_pg.cli.commands.verify",
+    "imgvec_pg.cli.exit_codes",
     "imgvec_pg.django",
     "sqlalchemy.dialects.postgresql.psycopg",
 )
-"""What needs no settings and takes long; no torch, whose threads do not survive a fork and which some tests want absent."""
+"""What needs no settings and takes long; no torch, whose threads do not survive a fork and which some tests want absent, and not
+`imgvec_pg.cli.main`, the module that hides the function which `imgvec` calls."""
 ONE_AT_A_TIME = threading.Lock()
 
 
@@ -142,7 +146,7 @@ if __name__ == "__main__":
         become(asked)
         result = run(asked["arguments"])
         # All that a user's code is told of the end; to take the modules apart is most of what a short process costs.
-        threading._shutdown()
+        threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -288,6 +289,7 @@ def other_files() -> list[TradeFile]:
     ]
 
 
-def all_files() -> list[TradeFile]:
-    """Return every file whose pixels are known by construction."""
-    return [*tiff_files(), *other_files(), *(TradeFile(*parts) for parts in dicom_files(CAT))]
+@cache
+def all_files() -> tuple[TradeFile, ...]:
+    """Return every file whose pixels are known by construction; made once in each process."""
+    return (*tiff_files(), *other_files(), *(TradeFile(*parts) for parts in dicom_files(CAT)))
