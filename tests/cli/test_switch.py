@@ -5,11 +5,14 @@ import random
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import psycopg
 import pytest
+from fresh_databases import Server, fresh_database
 from imgvec_test_embedder import ColorGrid
+from psycopg.conninfo import conninfo_to_dict
 from workers import imgvec, random_picture
 
 from imgvec_pg.backfill.context import PipelineOptions
@@ -40,21 +43,37 @@ def embed_all(database: str, name: str) -> None:
     Worker(database, name, ColorGrid(), PipelineOptions(decode_threads=2)).run()
 
 
+@pytest.fixture(scope="module")
+def filled(server: Server, template: str) -> Iterator[str]:
+    """Give the name of a database with an indexed collection photo_grid and the alias product, to be copied."""
+    with fresh_database(server, template) as dsn:
+        with connect(dsn) as connection:
+            connection.execute(
+                "CREATE TABLE photo (id integer PRIMARY KEY, content bytea, price integer DEFAULT 0)"
+            )
+            fill_photos(connection)
+            request = CollectionSpec("photo_grid", "photo", ["content"], "color-grid", 12, has_text=True)
+            list_source(connection, create_collection(connection, request))
+            embed_all(dsn, "photo_grid")
+            connection.execute(
+                "CREATE INDEX photo_grid_embedding_hnsw ON imgvec.photo_grid_embedding"
+                " USING hnsw (embedding halfvec_cosine_ops)"
+            )
+            create_alias(connection, "product", "photo_grid")
+        yield str(conninfo_to_dict(dsn)["dbname"])
+
+
 @pytest.fixture
-def product(connection: Connection, database: str) -> Connection:
-    """Give a connection to a database with an indexed collection photo_grid and the alias product."""
-    connection.execute("CREATE TABLE photo (id integer PRIMARY KEY, content bytea, price integer DEFAULT 0)")
-    fill_photos(connection)
-    request = CollectionSpec(
-        name="photo_grid", source="photo", image=["content"], model="color-grid",
-        dimensions=12, has_text=True,
-    )  # fmt: skip
-    list_source(connection, create_collection(connection, request))
-    embed_all(database, "photo_grid")
-    connection.execute(
-        "CREATE INDEX photo_grid_embedding_hnsw ON imgvec.photo_grid_embedding USING hnsw (embedding halfvec_cosine_ops)"
-    )
-    create_alias(connection, "product", "photo_grid")
+def database(request: pytest.FixtureRequest, server: Server, template: str) -> Iterator[str]:
+    """Give a database of the test's own: migrated, and filled for those that ask for `product`."""
+    of = request.getfixturevalue("filled") if "product" in request.fixturenames else template
+    with fresh_database(server, of) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def product(connection: Connection) -> Connection:
+    """Give a connection to a copy of the filled database."""
     return connection
 
 
