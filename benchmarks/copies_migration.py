@@ -2,10 +2,10 @@
 
 Run: python benchmarks/copies_migration.py BASE [--rows 1000000] [--dimensions 64]; BASE is an earlier build's tree. That build
 makes the database, COPY fills it: each picture is of four rows in a row, vectors around 500 centres. It gets the earlier build's
-HNSW index only where --index is given, which takes minutes for a million rows; the rebuild makes the index on content_hash, the
-pictures and their HNSW index anyway. BASE is a build whose revisions were those of a release: d784fbe's 0001 was still changed.
-A reader asks near_* by a filter, and a writer changes a vector, in a loop each, in a transaction for each statement; the longest
-statement of both is told for each step, and which locks the step's sessions held on the embedding table (pg_locks, looked at
+HNSW index only where --index is given, which takes minutes for a million rows (--rows 200000 --index: four minutes); the rebuild makes
+the index on content_hash, the pictures and their HNSW index anyway. BASE is a build whose revisions were those of a release: d784fbe's 0001 was still changed.
+A reader asks near_* by a filter, and a writer changes a vector, in a loop each, in a transaction for each statement, with --index
+near_* by the index and search_* too; the longest statement of each is told for each step, and which locks the step's sessions held on the embedding table (pg_locks, looked at
 every 20 ms). Every step is a command as a user runs it. Tables are kept in benchmarks/results/copies_migration.txt.
 """
 
@@ -115,7 +115,7 @@ def fill(dsn: str, rows: int, dimensions: int) -> None:
         connection.execute("ANALYZE")
 
 
-def measure(base: Path, dsn: str, rows: int, dimensions: int) -> None:
+def measure(dsn: str, rows: int, dimensions: int, *, has_index: bool) -> None:
     """Run the steps and print a line for each."""
     vector = text(unit(np.random.default_rng(5).standard_normal((1, dimensions)))[0])
     reading = (
@@ -128,6 +128,12 @@ def measure(base: Path, dsn: str, rows: int, dimensions: int) -> None:
         " WHERE id = 7"
     )
     loops = {"reader": Loop(dsn, reading, 0.002), "writer": Loop(dsn, writing, 0.01)}
+    if has_index:
+        by_index = f"SELECT id FROM imgvec.near_shop('{vector}'::public.halfvec) ORDER BY distance LIMIT 10"
+        loops["near_*"] = Loop(dsn, by_index, 0.005)
+        loops["search_*"] = Loop(
+            dsn, f"SELECT id FROM imgvec.search_shop('{vector}'::public.halfvec, 10)", 0.005
+        )
     for loop in loops.values():
         loop.start()
     time.sleep(3)
@@ -198,7 +204,7 @@ def main() -> None:
             if options.index:
                 imgvec(base, dsn, "index", "create", "shop")
             print(f"{options.rows:,} rows of {options.dimensions} dimensions; load {os.getloadavg()[0]:.1f}")
-            measure(base, dsn, options.rows, options.dimensions)
+            measure(dsn, options.rows, options.dimensions, has_index=options.index)
     finally:
         with suppress(OSError):
             shutil.rmtree(directory)

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connections, transaction
@@ -17,6 +17,7 @@ from imgvec_pg.django.connection_dsn import vector_schema_of
 from imgvec_pg.django.expressions import CosineDistance, QueryVector, with_pictures_of
 from imgvec_pg.django.query import QueryTarget
 from imgvec_pg.errors import CollectionNotFoundError
+from imgvec_pg.search.bursts import ListHead, list_head_statement
 from imgvec_pg.search.nearest import MAX_K
 from imgvec_pg.search.strategy import CollectionStats, find
 
@@ -51,7 +52,7 @@ def find_complete(
     has_transaction = not connections[alias].get_autocommit()
     # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
     with transaction.atomic(using=alias):
-        before, by_picture = begin(alias, target.search.collection)
+        before = begin(alias, target.search.collection)
         backend = _QuerySetBackend(
             whole,
             alias,
@@ -59,7 +60,7 @@ def find_complete(
             has_distance,
             is_restricted,
             is_distinct,
-            by_picture,
+            before.by_picture,
             has_lists=before.has_lists,
         )
         rows, _ = find(backend, limit, before, is_outlived=has_transaction)
@@ -70,8 +71,8 @@ def find_complete(
     return found[offset:]
 
 
-def begin(alias: str, collection: str) -> tuple[CollectionStats, bool]:
-    """Return what a search needs to know first, and whether the collection's index is over its different pictures.
+def begin(alias: str, collection: str) -> CollectionStats:
+    """Return what a search needs to know first.
 
     Raises:
         CollectionNotFoundError: There is no such collection.
@@ -83,7 +84,7 @@ def begin(alias: str, collection: str) -> tuple[CollectionStats, bool]:
         raise CollectionNotFoundError(
             f'collection "{collection}" does not exist in database "{alias}"; run: python manage.py migrate'
         )
-    return CollectionStats.of(row), bool(row[len(fields(CollectionStats))])
+    return CollectionStats.of(row)
 
 
 def by_index(queryset: QuerySet) -> QuerySet:
@@ -148,6 +149,27 @@ class _QuerySetBackend:
             ordered = self.queryset.filter(pk__in=self._first(candidates))
         ordered.query.set_limits(0, limit)
         return list(ordered._iterable_class(ordered))
+
+    def distances(self, rows: Sequence[Any]) -> Sequence[float] | None:
+        return [float(row.distance) for row in rows] if self.has_distance else None
+
+    def read_list_head(self, rows: int) -> ListHead:
+        search, key = self.target.search, self.target.key
+        values: dict[str, object] = {"list_rows": rows}
+        if key is None:
+            values["query"] = self.target.vector(self.alias)
+            call = sql.SQL("imgvec.{near}(%(query)s::{vector}.halfvec)").format(
+                near=sql.Identifier(f"near_{search.collection}"),
+                vector=sql.Identifier(vector_schema_of(self.alias)),
+            )
+        else:
+            values["key"] = key
+            call = sql.SQL("imgvec.{}(%(key)s)").format(sql.Identifier(f"near_{search.collection}_row"))
+        column = search.owner._meta.pk.column
+        statement = list_head_statement(call, f"{search.collection}_embedding", [column])
+        with connections[self.alias].cursor() as cursor:
+            cursor.execute(statement.as_string(None), values)
+            return ListHead(*cursor.fetchone())
 
     def _first(self, candidates: int) -> QuerySet | RawSQL:
         """Return the keys of the nearest rows by the index alone, for the conditions to choose from."""

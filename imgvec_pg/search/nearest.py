@@ -16,6 +16,7 @@ from imgvec_pg.database.explain import has_ordered_scan
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.bit_index import call_bits, candidate_count
+from imgvec_pg.search.bursts import ListHead, list_head_statement
 from imgvec_pg.search.code_of_others import json_columns
 from imgvec_pg.search.nearest_pictures import nearest_pictures, picture_parts
 from imgvec_pg.search.query_types import Float32Array, RowKey, dump_keys, vector_text
@@ -199,6 +200,11 @@ class _Search:
         order = sql.SQL("{}").format(sql.Identifier("n", "distance"))
         return render("collection/nearest.sql", **{**self.parts, "near_rows": near_rows, "order": order})
 
+    def list_head(self) -> sql.Composed:
+        """Return the statement that tells what the first %(list_rows)s rows of the index have in common."""
+        collection = self.collection
+        return list_head_statement(self.near_call, collection.embedding_table, collection.key_columns)
+
     def _over_bits(self, backend: "_CursorBackend") -> tuple[Sequence[tuple[Any, ...]], Strategy]:
         """Scan the index over bits for candidates, then all rows exactly where it gave too few."""
         cursor, by_bits = backend.cursor, self.statement(exact=False)
@@ -250,6 +256,15 @@ class _CursorBackend:
     def fetch(self, limit: int, candidates: int | None) -> list[tuple[Any, ...]]:
         values = {**self.search.values, "limit": limit, "candidates": candidates}
         return self.cursor.execute(self.search.statement(exact=candidates is None), values).fetchall()
+
+    def distances(self, rows: Sequence[tuple[Any, ...]]) -> Sequence[float]:
+        return [float(row[1]) for row in rows]
+
+    def read_list_head(self, rows: int) -> ListHead:
+        values = {**self.search.values, "list_rows": rows}
+        row = self.cursor.execute(self.search.list_head(), values).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate gives one row
+        return ListHead(*row)
 
 
 def _call_near(

@@ -12,6 +12,8 @@
    where that is at most a quarter of what is affordable.
 4. It found k rows: done, "index". It found f: the next one takes 2 * k * c / f, out of what is left of the affordable ones.
 5. No more is affordable: the exact scan over all that match, "index, then exact", or "exact" where none was tried.
+   A list of an HNSW index that is filled by one burst of near copies (search/bursts.py) is as one that was too short: the widest
+   is asked for, "index, wider", and where a burst fills that too, all that match are compared.
 6. So index scans in vain add at most 0.6 of the exact scan's time, and one that is left out would have taken at least that.
 
 The costs are those of database/scan_costs.py, by the size of the embedding table. search_* in SQL follow the same rule
@@ -38,8 +40,9 @@ from imgvec_pg.database.scan_costs import (
     SCAN_STATEMENTS_MICROSECONDS,
     ScanCosts,
 )
+from imgvec_pg.search.bursts import ListHead, list_rows, may_be_burst
 
-Strategy = Literal["index", "exact", "index, then exact"]
+Strategy = Literal["index", "index, wider", "exact", "index, then exact"]
 Row = TypeVar("Row", covariant=True)
 
 
@@ -55,6 +58,7 @@ class CollectionStats:
         session_ef_search: The session's.
         method: The index's access method; None in a schema of an older release, which knows HNSW only.
         lists, probes: Of an IVFFlat index; how many of them a search reads at least.
+        by_picture: Whether the index is over different pictures.
     """
 
     embedded_rows: float
@@ -66,6 +70,7 @@ class CollectionStats:
     method: str | None = None
     lists: int | None = None
     probes: int | None = None
+    by_picture: bool = False
 
     @property
     def index(self) -> IndexFacts:
@@ -117,6 +122,12 @@ class QueryBackend(Protocol[Row]):
     def fetch(self, limit: int, candidates: int | None) -> Sequence[Row]:
         """Run it; return at most `limit` rows in an order that no index has, or of the first candidates in the index's order."""
 
+    def distances(self, rows: Sequence[Any]) -> Sequence[float] | None:
+        """Return the cosine distances of fetched rows from the query; None where they are not among what was selected."""
+
+    def read_list_head(self, rows: int) -> ListHead:
+        """Ask the index for so many rows, whatever matches, and what they have in common."""
+
 
 def find(
     backend: QueryBackend[Row], k: int, stats: CollectionStats, *, is_outlived: bool = True
@@ -129,45 +140,77 @@ def find(
         is_outlived: Whether the transaction goes on after the search; else the settings may go with it.
     """
     strategy: Strategy = "exact"
-    method = index_method(stats.index.method)
-    # A scan that is unfinished when its rows are hidden reads them all.
-    iterative_scan = "off" if stats.has_lists and stats.hides_rows else backend.iterative_scan
-    unset = {**method.unknown_settings, "enable_sort": "on"}
     for scan in _scans(backend, k, stats):
-        candidates = math.ceil(scan.candidates)
-        settings = {
-            **method.scan_settings(stats.index, candidates, iterative_scan),
-            # Else PostgreSQL would weigh the index's price, which it does not know.
-            "enable_sort": "off",
-        }
-        earlier = {name: value or unset[name] for name, value in backend.set(settings).items()}
-        session = int(earlier.get("hnsw.ef_search", 0))
-        if stats.ef_search is None and candidates < session:
-            # It was raised since it was looked up.
-            backend.set({**settings, "hnsw.ef_search": str(session)})
-            scan.candidates = candidates = session
-        try:
-            rows = backend.fetch(k, candidates)
-        except BaseException:
-            # What failed on this side leaves a transaction that goes on. One that the server has aborted refuses this; its
-            # settings go with it or with the savepoint.
-            with suppress(Exception):
-                backend.set(earlier)
-            raise
-        if is_outlived or len(rows) < k:
-            backend.set(earlier)
-        if len(rows) >= k:
-            return rows, "index"
+        rows = _fetch_by_index(backend, k, stats, scan, is_outlived=is_outlived)
+        if len(rows) >= k and not scan.is_caught:
+            return rows, "index, wider" if scan.is_wide else "index"
         scan.found, strategy = len(rows), "index, then exact"
     return backend.fetch(k, None), strategy
 
 
+def _fetch_by_index(
+    backend: QueryBackend[Row], k: int, stats: CollectionStats, scan: "_Scan", *, is_outlived: bool
+) -> Sequence[Row]:
+    """Run one index scan with its settings; tell the scan how many candidates it took, and whether a burst caught it."""
+    method = index_method(stats.index.method)
+    # A scan that is unfinished when its rows are hidden reads them all.
+    iterative_scan = "off" if stats.has_lists and stats.hides_rows else backend.iterative_scan
+    unset = {**method.unknown_settings, "enable_sort": "on"}
+    candidates = math.ceil(scan.candidates)
+    settings = {
+        **method.scan_settings(stats.index, candidates, iterative_scan),
+        # Else PostgreSQL would weigh the index's price, which it does not know.
+        "enable_sort": "off",
+    }
+    earlier = {name: value or unset[name] for name, value in backend.set(settings).items()}
+    session = int(earlier.get("hnsw.ef_search", 0))
+    if stats.ef_search is None and candidates < session:
+        # It was raised since it was looked up.
+        backend.set({**settings, "hnsw.ef_search": str(session)})
+        scan.candidates = candidates = session
+    try:
+        rows = backend.fetch(k, candidates)
+        if len(rows) >= k:
+            scan.is_caught = _is_caught(backend, rows, k, stats, scan)
+    except BaseException:
+        # What failed on this side leaves a transaction that goes on. One that the server has aborted refuses this; its
+        # settings go with it or with the savepoint.
+        with suppress(Exception):
+            backend.set(earlier)
+        raise
+    if is_outlived or len(rows) < k or scan.is_caught:
+        backend.set(earlier)
+    return rows
+
+
+def _is_caught(
+    backend: QueryBackend[Row], rows: Sequence[Row], k: int, stats: CollectionStats, scan: "_Scan"
+) -> bool:
+    """Whether one burst fills the scan's list. Lists of IVFFlat are read whole, and beyond one list a scan has left a burst."""
+    if stats.has_lists or scan.candidates > MAX_EF_SEARCH:
+        return False
+    distances = backend.distances(rows)
+    if distances is not None and not may_be_burst(distances):
+        return False
+    head = backend.read_list_head(list_rows(k, is_wide=scan.is_wide))
+    return head.is_burst(by_picture=stats.by_picture)
+
+
 @dataclass
 class _Scan:
-    """An index scan: its number of candidates, and how many rows it found; fewer than wanted, or it was the last."""
+    """An index scan.
+
+    Attributes:
+        candidates: How many it takes.
+        is_wide: Whether it, or one before it, was widened because of a burst.
+        found: How many rows it found; fewer than wanted, or it was caught, or it was the last.
+        is_caught: Whether one burst fills its list.
+    """
 
     candidates: float
+    is_wide: bool = False
     found: int = 0
+    is_caught: bool = False
 
 
 def _scans(backend: QueryBackend[Row], k: int, stats: CollectionStats) -> Iterator[_Scan]:
@@ -190,10 +233,13 @@ def _scans(backend: QueryBackend[Row], k: int, stats: CollectionStats) -> Iterat
         scan.candidates = max(scan.candidates, expected)
     while scan.candidates <= min(affordable, stats.most_candidates):
         yield scan
-        if not scan.found:
-            return
         affordable -= scan.candidates
-        scan = _Scan(CANDIDATES_PER_EXPECTED * k * scan.candidates / scan.found)
+        if scan.is_caught and not scan.is_wide:
+            scan = _Scan(max(scan.candidates, MAX_EF_SEARCH), is_wide=True)
+        elif scan.is_caught or not scan.found:
+            return
+        else:
+            scan = _Scan(CANDIDATES_PER_EXPECTED * k * scan.candidates / scan.found, scan.is_wide)
 
 
 def _affordable_candidates(matching: float, stats: CollectionStats) -> float:

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +18,8 @@ from imgvec_pg.search.strategy import CollectionStats
 
 PLACEHOLDER = re.compile(r"%\(([\w.]+)\)s")
 KEPT_SECONDS = 5.0
+UNTYPED = "untyped_text"
+"""Name of a value whose type is for PostgreSQL to find."""
 KEPT = "imgvec_states"
 """The states' key in the `info` that SQLAlchemy keeps as long as a driver's connection, so for one database and login."""
 
@@ -72,17 +74,24 @@ def forget_state(connection: sa.Connection, collection: str) -> None:
 
 
 def run(connection: sa.Connection, name: str, values: Mapping[str, object]) -> Sequence[Sequence[Any]]:
-    """Run one of the library's own statements on the driver's connection and return its rows.
+    """Run one of the library's own statements, by its file, as run_text() does."""
+    return run_text(connection, _text(name), values)
+
+
+def run_text(
+    connection: sa.Connection, statement: str, values: Mapping[str, object]
+) -> Sequence[Sequence[Any]]:
+    """Run a statement with %(values)s on the driver's connection and return its rows.
 
     SQLAlchemy's own result would take three times as long as the statement, and is taken for drivers that write values
     in another way than psycopg, such as asyncpg.
     """
     if connection.dialect.paramstyle != "pyformat":
         named = {_parameter(key): value for key, value in values.items()}
-        return connection.execute(_clause(name), named).all()
+        return connection.execute(_clause(statement), named).all()
     cursor = connection.connection.cursor()
     try:
-        cursor.execute(_text(name), values)
+        cursor.execute(statement, values)
         return cursor.fetchall()
     finally:
         cursor.close()
@@ -93,10 +102,13 @@ def _text(name: str) -> str:
     return load_sql(name).as_string(None)
 
 
-@cache
-def _clause(name: str) -> sa.TextClause:
-    plain = PLACEHOLDER.sub(lambda found: f"\0{_parameter(found[1])}", _text(name)).rstrip().removesuffix(";")
-    return sa.text(plain.replace("%%", "%").replace(":", "\\:").replace("\0", ":"))
+@lru_cache(maxsize=64)
+def _clause(statement: str) -> sa.TextClause:
+    plain = PLACEHOLDER.sub(lambda found: f"\0{_parameter(found[1])}", statement).rstrip().removesuffix(";")
+    clause = sa.text(plain.replace("%%", "%").replace(":", "\\:").replace("\0", ":"))
+    if UNTYPED in statement:
+        return clause.bindparams(sa.bindparam(UNTYPED, type_=sa.types.NullType()))
+    return clause
 
 
 def _parameter(name: str) -> str:

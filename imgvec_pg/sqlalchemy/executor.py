@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy.typing as npt
 import sqlalchemy as sa
+from psycopg import sql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import ClauseElement, Executable
 from sqlalchemy.sql.visitors import InternalTraversal
 
 from imgvec_pg.errors import UsageError
+from imgvec_pg.search.bursts import ListHead, list_head_statement
 from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import as_unit_vector, vector_text
 from imgvec_pg.search.strategy import Strategy, find
-from imgvec_pg.sqlalchemy.collection_cache import State, forget_state, read_state, run
+from imgvec_pg.sqlalchemy.collection_cache import UNTYPED, State, forget_state, read_state, run, run_text
 from imgvec_pg.sqlalchemy.fold_copies import DISTANCE, select_pictures
 from imgvec_pg.sqlalchemy.select_shape import check_select, forbidden_clause
 
@@ -220,6 +222,19 @@ class _SelectBackend:
         must_be_unique = getattr(result, "_unique_filter_state", None) is not None
         return (result.unique() if must_be_unique else result).all()
 
+    def distances(self, rows: Sequence[sa.Row[Any]]) -> Sequence[float]:
+        # Of different pictures `copies` comes behind it.
+        place = -2 if self.distinct else -1
+        return [float(row[place]) for row in rows]
+
+    def read_list_head(self, rows: int) -> ListHead:
+        state = self.state
+        statement = _list_head(state.given_name, state.name, state.key_columns)
+        ((count, nearest, near_copies, vectors),) = run_text(
+            self.bound, statement, {UNTYPED: self.vector, "list_rows": rows}
+        )
+        return ListHead(count, nearest, near_copies, vectors)
+
 
 class _Explain(Executable, ClauseElement):
     """EXPLAIN of a statement with its values, as text: as JSON it takes a tenth longer."""
@@ -240,6 +255,15 @@ class _Explain(Executable, ClauseElement):
 @compiles(_Explain)  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
 def _compile_explain(element: _Explain, compiler: "SQLCompiler", **options: Any) -> str:  # noqa: ANN401
     return "EXPLAIN " + compiler.process(element.statement, **options)
+
+
+@lru_cache(maxsize=64)
+def _list_head(given_name: str, collection: str, key_columns: Sequence[str]) -> str:
+    """Return the statement that tells what the first rows of the index have in common, for a driver to run."""
+    near = sql.Identifier("imgvec", f"near_{given_name}")
+    # Without a type PostgreSQL reads the text as the function's own, wherever the extension lives.
+    call = sql.SQL("{near}({vector})").format(near=near, vector=sql.Placeholder(UNTYPED))
+    return list_head_statement(call, f"{collection}_embedding", key_columns).as_string(None)
 
 
 @lru_cache(maxsize=64)

@@ -1029,3 +1029,47 @@ def test_rows_of_unknown_pictures_are_one_each_and_pages_are_whole() -> None:
     assert [row.copies for row in page] == [1] * 50
     with pytest.raises(ValueError, match="copies"):
         items().annotate(copies=Count("reviews")).values("copies", "pk").near("red", distinct=True)
+
+
+@pytest.fixture
+def burst() -> Iterator[tuple[Any, np.ndarray]]:
+    """1,300 items as near copies of one direction, and a query beside them."""
+    draw = np.random.default_rng(11)
+    middle = np.zeros(12)
+    middle[:2] = 0.8, 0.6
+    copies = middle + 0.02 * draw.standard_normal((1300, 12))
+    copies /= np.linalg.norm(copies, axis=1, keepdims=True)
+    asked = middle + np.eye(12)[5] * 0.3
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE imgvec.gallery_item_clip_embedding AS e SET embedding = u.v::halfvec FROM ("
+            " SELECT id, row_number() OVER (ORDER BY id) AS n FROM gallery_item WHERE price >= 1800) AS i"
+            " JOIN unnest(%s::text[]) WITH ORDINALITY AS u (v, n) USING (n) WHERE i.id = e.id",
+            [[str(vector.tolist()) for vector in copies]],
+        )
+        yield items(), asked / np.linalg.norm(asked)
+        transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("shape", ["objects", "values", "row"])
+def test_a_list_that_one_burst_fills_is_searched_on(burst: tuple[Any, np.ndarray], shape: str) -> None:
+    rows, asked = burst
+    if shape == "row":
+        with connection.cursor() as cursor:
+            item = rows.get(price=150)
+            cursor.execute(
+                "UPDATE imgvec.gallery_item_clip_embedding SET embedding = %s::halfvec WHERE id = %s",
+                [str(asked.tolist()), item.pk],
+            )
+            asked = item
+    exact = [row.pk for row in rows.near(asked)][:10]
+    near = rows.near(asked)
+    with CaptureQueriesContext(connection) as queries:
+        # Without the distances the index's list is looked at each time.
+        found = [row.pk for row in near[:10]] if shape != "values" else list(near.values_list("pk")[:10])
+    (head,) = [query["sql"] for query in queries if "first_value" in query["sql"]]
+    assert ("near_gallery_item_clip_row" in head) == (shape == "row")
+    # A wider list would cost more than comparing all of so few rows.
+    assert found == [key if shape != "values" else (key,) for key in exact]
+    assert len([query for query in queries if "<=>" in query["sql"] and query["sql"] != head]) == 2
+    assert "+ 0)" in queries[-2]["sql"]

@@ -9,9 +9,10 @@ from imgvec_pg.cli.options import Command, dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.tables import echo_table
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.recall.measure import BURST_DISTANCE, RecallMeter
+from imgvec_pg.search.recall.measure import RecallMeter
 from imgvec_pg.search.recall.measurements import Exact, RecallOptions, Setting
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.search_functions import BURST_DISTANCE
 
 
 def measuring_options(command: Command) -> Command:

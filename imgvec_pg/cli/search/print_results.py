@@ -89,9 +89,11 @@ def print_table(
 
 
 def _title(collection: Collection, question: SearchQuery, found: Neighbours, *, is_rows: bool) -> str:
-    way = {"index": "by the index", "exact": "by exact search"}.get(
-        found.strategy, "by exact search after the index"
-    )
+    way = {
+        "index": "by the index",
+        "index, wider": "by the index, wider for a burst of near copies",
+        "exact": "by exact search",
+    }.get(found.strategy, "by exact search after the index")
     count = counted(len(found.rows), "row" if is_rows else "picture")
     return f"{show_safely(question.shown)} · {collection.name} · {count} {way}"
 

@@ -31,12 +31,11 @@ from imgvec_pg.search.recall.measurements import (
 from imgvec_pg.search.recall.statements import RecallSql
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import index_states, running_build
+from imgvec_pg.store.search_functions import BURST_DISTANCE
 
 EXACT_SHARE = 0.6
 """Of the time, what the exact answers may take; with fewer queries than wanted, should it be too short."""
 WARM_UP = 20
-BURST_DISTANCE = 0.01
-"""Cosine distance within which rows count as near copies of each other (store/search_functions.py)."""
 BURST_DRAWS, LEAST_BURST_ROWS = 5, 5
 """Rows looked at for each query wanted, and how many in bursts are worth a figure of their own."""
 BURST_SEARCH_SHARE = 0.1
