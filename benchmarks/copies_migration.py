@@ -1,8 +1,8 @@
 """What readers wait for while an earlier build's database comes to this one: its schema, then the index over pictures.
 
-Run: python benchmarks/copies_migration.py BASE [--rows 1000000] [--dimensions 64] [--index]; BASE is an earlier build's tree. That
-build makes the database, COPY fills it: each picture is of four rows in a row, vectors around 500 centres. It gets the earlier
-build's HNSW index only where --index is given (--rows 200000 --index takes four minutes); the rebuild makes the index on
+Run: python benchmarks/copies_migration.py BASE [--rows 1000000] [--dimensions 64] [--index]; BASE is an earlier build's tree.
+That build makes the database, COPY fills it: each picture is of four rows in a row, vectors around 500 centres. It gets the
+earlier build's HNSW index only where --index is given (--rows 200000 --index takes four minutes); the rebuild makes the index on
 content_hash, the pictures and their HNSW index anyway. BASE is a build whose revisions were those of a release: d784fbe's 0001
 was still changed. A reader asks near_* by a filter, and a writer changes a vector, in a loop each, in a transaction for each
 statement, with --index near_* and search_* by the index too; the longest statement of each is told for each step, and which locks

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import psycopg
 import pytest
 from imgvec_test_embedder import ColorGrid
-from photostore import new_role
+from photostore import as_role, new_role
 from PIL import Image
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -24,6 +24,8 @@ from imgvec_pg.backfill.batch import shared_decoding
 from imgvec_pg.backfill.batch.shared_pictures import GroupedLookup
 from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.cli.exit_codes import run
+from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect, vector_schema
 from imgvec_pg.images.decoding.decode import decode_image
 from imgvec_pg.store.collection import Collection
@@ -677,3 +679,84 @@ def test_a_worker_that_ends_between_computing_and_writing_leaves_nothing_half_kn
     assert work(database) == 1
     assert not check(connection, tmp_path).problems
     assert len(vectors(connection)) == 20
+
+
+def test_a_lone_row_keeps_its_vector_when_its_key_changes_or_its_file_moves(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    insert(connection, {1: TWO})
+    (tmp_path / "there.png").write_bytes(OTHER)
+    connection.execute("INSERT INTO photo (id, path) VALUES (2, 'there.png')")
+    assert work(database) == 2
+    before = vectors(connection)
+    connection.execute("UPDATE photo SET id = id + 100")
+    (tmp_path / "there.png").rename(tmp_path / "here.png")
+    connection.execute("UPDATE photo SET path = 'here.png' WHERE path = 'there.png'")
+    assert work(database) == 0
+    # And from a file into a column.
+    connection.execute("UPDATE photo SET path = NULL, content = %s WHERE path = 'here.png'", [OTHER])
+    assert work(database) == 0
+    assert vectors(connection) == {key + 100: vector for key, vector in before.items()}
+    assert not check(connection, tmp_path).problems
+
+
+def test_a_file_that_changes_under_its_path_gives_its_vector_to_no_row_of_the_old_picture(
+    connection: Connection, database: str, tmp_path: Path
+) -> None:
+    make_table(connection, tmp_path, model="color-grid")
+    (tmp_path / "shared.png").write_bytes(TWO)
+    connection.execute("INSERT INTO photo (id, path) VALUES (1, 'shared.png'), (2, 'shared.png')")
+    insert(connection, {3: TWO})
+    assert work(database) == 1
+    old = vectors(connection)[1]
+    (tmp_path / "shared.png").write_bytes(OTHER)
+    # Nobody has told of it yet: a row that comes with the path gets what is there now, one with the bytes what they are.
+    connection.execute("INSERT INTO photo (id, path) VALUES (4, 'shared.png')")
+    insert(connection, {5: TWO})
+    assert work(database) == 1
+    found = vectors(connection)
+    assert {key for key, vector in found.items() if vector == old} == {1, 2, 3, 5}
+    # verify --contents reads the files, and enqueues what has changed.
+    assert run(cli, ["verify", "--contents", "--repair", NAME, "--dsn", database]) in (0, 4)
+    assert work(database) == 0
+    found = vectors(connection)
+    assert {key for key, vector in found.items() if vector == old} == {3, 5}
+    assert found[1] == found[2] == found[4] != old
+
+
+def test_no_tenant_plants_a_vector_under_the_hash_of_somebody_elses_picture(
+    connection: Connection, database: str
+) -> None:
+    connection.execute(
+        "CREATE TABLE photo (id integer PRIMARY KEY, tenant name, content bytea);"
+        "ALTER TABLE photo ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON photo USING (tenant = current_user)"
+    )
+    create_collection(connection, CollectionSpec(NAME, "photo", ["content"], "color-grid", 12, True))
+    table = f"imgvec.{NAME}_embedding"
+    grants = ("imgvec_reader", "USAGE ON SCHEMA public", "SELECT, INSERT, UPDATE ON photo")
+    with (
+        # More than any tenant should have.
+        new_role(connection, *grants, f"INSERT, UPDATE, DELETE ON {table}") as mallory,
+        new_role(connection, *grants) as alice,
+    ):
+        put = "INSERT INTO photo VALUES (%s, %s, %s)"
+        connection.execute(put, [1, mallory, TWO])
+        assert work(database) == 1
+        planted = ["[1,0,0,0,0,0,0,0,0,0,0,0]", hashlib.sha256(OTHER).digest()]
+        with as_role(connection, mallory):
+            change = f"UPDATE {table} SET embedding = %s::halfvec, content_hash = %s"
+            assert connection.execute(change, planted).rowcount == 0
+            connection.execute(put, [2, mallory, b"no picture"])
+            write = f"INSERT INTO {table} (id, embedding, version, content_hash, precision) VALUES (2, %s, 1, %s, 'fp32')"
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+                connection.execute(write, planted)
+        connection.execute(put, [3, alice, OTHER])
+        # Computed, as nobody has it yet; and from now on whoever has the same bytes gets the same vector.
+        assert work(database) == 1
+        connection.execute(put, [4, mallory, OTHER])
+        assert work(database) == 0
+        with as_role(connection, alice):
+            counted = connection.execute(f"SELECT id, copies FROM imgvec.copies_{NAME}()").fetchall()
+            assert counted == [(3, 1)]
+            assert connection.execute(f"SELECT id FROM imgvec.near_{NAME}_row(3)").fetchall() == []
