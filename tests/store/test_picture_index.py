@@ -15,7 +15,7 @@ from photostore import as_role, make_collection, new_role
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.store.aliases import create_alias
+from imgvec_pg.store.aliases import create_alias, get_alias, point_alias
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.index.build import build_index
@@ -448,3 +448,62 @@ def test_an_index_that_somebody_made_over_the_rows_is_not_taken_for_a_leftover(
     assert leftovers(connection, copies) == ["photo_test_embedding_ivfflat"]
     assert tidy(connection, copies) == []
     assert rows(connection, "SELECT to_regclass('imgvec.photo_test_embedding_ivfflat')") == [(None,)]
+
+
+def test_an_alias_switches_between_an_index_over_pictures_and_one_over_rows(
+    connection: Connection, copies: Collection
+) -> None:
+    plain = make_collection(connection, name="photo_plain", dimensions=DIMENSIONS)
+    connection.execute(
+        "INSERT INTO imgvec.photo_plain_embedding SELECT * FROM imgvec.photo_test_embedding WHERE id < 600"
+    )
+    build_index(connection, plain)
+    assert not get_collection(connection, "photo_plain").by_picture
+    create_alias(connection, "shown", "photo_test")
+    connection.execute("ANALYZE")
+    # Rows 605, 1205, 1805 and 2405 have picture 5 as well; the other collection has row 5 alone.
+    asked = "imgvec.embedding_of('photo_test', 5)"
+    for name, index, found in (
+        ("photo_plain", "photo_plain_embedding_hnsw", 1),
+        ("photo_test", "photo_test_picture_hnsw", 5),
+    ):
+        point_alias(connection, get_alias(connection, "shown"), get_collection(connection, name))
+        assert index in plan(
+            connection, f"SELECT id FROM imgvec.near_shown({asked}) ORDER BY distance LIMIT 10"
+        )
+        own = rows(connection, f"SELECT id FROM imgvec.search_shown({asked}, 10) WHERE distance < 1e-3")
+        assert len(own) == found
+        different = rows(
+            connection, f"SELECT id FROM imgvec.search_shown({asked}, 10, distinct_pictures => true)"
+        )
+        assert len({picture_of(key) for (key,) in different}) == 10
+
+
+def test_rows_emptied_and_loaded_again_find_no_trace_of_the_old_pictures(
+    connection: Connection, copies: Collection
+) -> None:
+    connection.execute("TRUNCATE shop.photo CASCADE")
+    left = "SELECT count(*) FROM imgvec.photo_test_picture"
+    query = vector(5)
+    near = f"SELECT id FROM imgvec.near_photo_test('{query}'::halfvec) ORDER BY distance LIMIT 10"
+    search = f"SELECT id FROM imgvec.search_photo_test('{query}'::halfvec, 10)"
+    assert rows(connection, near) == rows(connection, search) == []
+    put(connection, list(range(700)))
+    # A worker has not come by yet: pictures are there that no row has, and others that have rows again.
+    assert rows(connection, left) == [(600,)]
+    check_against_exact(connection, range(0, 600, 101))
+    connection.execute("DELETE FROM shop.photo WHERE id >= 100")
+    tidy = PictureTidy(copies, interval_seconds=0)
+    tidy.look(connection, seconds=60)
+    tidy.look(connection, seconds=60)
+    assert rows(connection, left) == [(100,)]
+    # Until then dead entries take places in a scan's list, as in any HNSW index.
+    connection.execute("VACUUM imgvec.photo_test_picture, imgvec.photo_test_embedding")
+    check_against_exact(connection, range(0, 100, 33))
+
+
+def test_uninstall_takes_the_pictures_along(connection: Connection, copies: Collection) -> None:
+    assert run(cli, ["uninstall", "--yes", "--dsn", connection.info.dsn]) == 0
+    assert rows(connection, "SELECT count(*) FROM pg_namespace WHERE nspname = 'imgvec'") == [(0,)]
+    assert rows(connection, "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal") == [(0,)]
+    assert rows(connection, "SELECT count(*) FROM shop.photo") == [(3000,)]
