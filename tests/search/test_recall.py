@@ -125,7 +125,8 @@ def test_rows_in_bursts_of_near_copies_are_told_by_themselves(connection: Connec
     _, out, _ = imgvec("recall", "item_test", "--sample", "40", "--ef-search", "40", "--json")
     found = json.loads(out)["bursts"]
     assert 5 <= found["questions"] <= 40
-    assert 0.5 < found["low"] <= found["recall"] <= found["high"]
+    # Which of 200 near copies are the ten nearest is a matter of rounding: what the index misses by that is no loss.
+    assert 0.5 < found["low"] <= found["recall"] <= found["high"] and found["recall"] > 0.95
 
 
 def test_json_is_the_same_for_the_same_seed(items: Collection, imgvec: Imgvec) -> None:

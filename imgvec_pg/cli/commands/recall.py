@@ -10,7 +10,7 @@ from imgvec_pg.cli.output.tables import echo_table
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.recall.measure import RecallMeter
-from imgvec_pg.search.recall.measurements import Exact, RecallOptions, Setting
+from imgvec_pg.search.recall.measurements import INDEX_ROUNDING, Exact, RecallOptions, Setting
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.search_functions import BURST_DISTANCE
 
@@ -122,7 +122,8 @@ def recall(
 def measure_bursts(meter: RecallMeter, in_use: int) -> tuple[Exact, Setting] | None:
     """Return the exact answers of rows in bursts of near copies and what the setting in use gives; None where there are few."""
     bursts = meter.ask_bursts()
-    setting = None if bursts is None else meter.measure(bursts, in_use)
+    # Which of a thousand near copies are the ten nearest is decided beyond what an index keeps.
+    setting = None if bursts is None else meter.measure(bursts, in_use, INDEX_ROUNDING)
     return None if bursts is None or setting is None else (bursts, setting)
 
 
@@ -135,7 +136,8 @@ def print_bursts(meter: RecallMeter, measured: tuple[Exact, Setting] | None) -> 
     how = f"{meter.method.tuned} {setting.value}" if meter.method.tuned else "the session's settings"
     click.echo(
         f"in bursts of near copies: recall@{k} {setting.recall:.4f} (95 % from {setting.low:.4f} to {setting.high:.4f}) at "
-        f"{how}, {len(bursts.questions)} rows whose {k} nearest lie within {BURST_DISTANCE:g}"
+        f"{how}, {len(bursts.questions)} rows whose {k} nearest lie within {BURST_DISTANCE:g}; rows up to {INDEX_ROUNDING:g} further "
+        "count, as the index rounds so much (above they do not)"
     )
 
 
@@ -144,7 +146,11 @@ def bursts_as_object(meter: RecallMeter, measured: tuple[Exact, Setting] | None)
     if measured is None:
         return {"bursts": None}
     bursts, setting = measured
-    shown = {"questions": len(bursts.questions), "max_distance": BURST_DISTANCE}
+    shown = {
+        "questions": len(bursts.questions),
+        "max_distance": BURST_DISTANCE,
+        "rounding": INDEX_ROUNDING,
+    }
     return {"bursts": {**shown, **setting_as_object(meter, setting)}}
 
 

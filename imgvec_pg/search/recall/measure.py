@@ -159,8 +159,12 @@ class RecallMeter:
             raise CollectionError(self._nothing())
         return Exact(questions, *percentiles(seconds))
 
-    def measure(self, exact: Exact, value: int) -> Setting | None:
-        """Ask through the index with one setting; None when the time is over."""
+    def measure(self, exact: Exact, value: int, rounding: float = 0.0) -> Setting | None:
+        """Ask through the index with one setting; None when the time is over.
+
+        Args:
+            rounding: How much further than the last exact neighbour a row may be and still counts as found.
+        """
         hits: list[float] = []
         seconds: list[float] = []
         short = 0
@@ -174,7 +178,7 @@ class RecallMeter:
                     taken = time.monotonic() - began
                 if position >= min(WARM_UP, len(exact.questions)):
                     seconds.append(taken)
-                    hits.append(share_found(found, question.distances))
+                    hits.append(share_found(found, question.distances, rounding))
                     short += len(found) < len(question.distances)
         except psycopg.errors.QueryCanceled:
             return None
