@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from searching.target import Target
 
 EF_SEARCH = 200
 """What reaches recall 0.99 without a filter at 100,000 rows; `imgvec index tune` would store it."""
+FORMS = {"search_*": (0,), "search()": (1, 2, 3)}
+"""What is asked, and with how many tables in the select."""
 FORCED = {
     "strict": ("strict_order", "n.distance"),
     "relaxed": ("relaxed_order", "n.distance"),
@@ -52,15 +55,23 @@ def measure(
     connection: Connection,
     shop: Shop,
     queries: int,
-    forms: Sequence[str] = ("search_*", "search()"),
+    forms: Sequence[str] = tuple(FORMS),
+    *,
+    by_cpu: bool = False,
 ) -> Iterator[Target]:
-    """Time each cell's ways in turn and give the targets."""
+    """Time each cell's ways in turn and give the targets.
+
+    Args:
+        forms: Which of FORMS.
+        by_cpu: Take the processor time of the server's process and of this one, not the clock's: what other work takes
+            of the machine is then in no figure.
+    """
     register_vector(connection)
     connection.execute("UPDATE imgvec.collection SET ef_search = %s", [EF_SEARCH])
     connection.execute(TIMED)  # type: ignore[arg-type]
     engine = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn))
     size = f"{len(shop.stored):,} x {shop.stored.shape[1]}"
-    for name, joins in (("search_*", (0,)), ("search()", (1, 2, 3))):
+    for name, joins in FORMS.items():
         if name not in forms:
             continue
         regrets, recalls, rows = [], [], []
@@ -68,7 +79,7 @@ def measure(
             for selectivity in SELECTIVITIES:
                 asked = [(q, shop.filter(kind, selectivity, q)) for q in shop.queries[:queries]]
                 for join in joins:
-                    with ways(connection, engine, join) as ask:
+                    with ways(connection, engine, join, by_cpu=by_cpu) as ask:
                         found = {way: collect(ask, way, shop, asked) for way in ("ours", *FORCED)}
                     fit = [
                         m.ms for way, m in found.items() if way != "ours" and m.recall >= 0.99 and m.rows >= 1
@@ -120,8 +131,9 @@ END $$"""
 
 
 @contextmanager
-def ways(connection: Connection, engine: sa.Engine, joins: int) -> Iterator[Ask]:
+def ways(connection: Connection, engine: sa.Engine, joins: int, *, by_cpu: bool) -> Iterator[Ask]:
     """Give what asks one question: keys on the server without joins, a select through SQLAlchemy with them."""
+    own = connection.info.backend_pid
 
     def ask_keys(way: str, query: Vectors, _: Filter, keys: list[int]) -> tuple[float, list[int]]:
         inner = f"SELECT n.id FROM imgvec.search_item($1, {K}, $2) AS n"
@@ -130,14 +142,21 @@ def ways(connection: Connection, engine: sa.Engine, joins: int) -> Iterator[Ask]
                 scan, order = FORCED[way]
                 force(lambda n, v: connection.execute("SELECT set_config(%s, %s, true)", [n, v]), way, scan)
                 inner = f"SELECT n.id FROM imgvec.near_item($1) AS n WHERE n.id = ANY ($2) ORDER BY {order} LIMIT {K}"
-            row = connection.execute(
-                "SELECT ms, ids FROM timed(%s, %s, %s)",
-                [f"SELECT array_agg(id) FROM ({inner}) AS f", HalfVector(query), keys],
-            ).fetchone()
+            values = [f"SELECT array_agg(id) FROM ({inner}) AS f", HalfVector(query), keys]
+            started = run_seconds(own) if by_cpu else 0.0
+            # With the keys' way into the server, where it is the processor time: the same for each way.
+            row = connection.execute("SELECT ms, ids FROM timed(%s, %s, %s)", values).fetchone()
+            taken = 1000 * (run_seconds(own) - started) if by_cpu else None
         assert row is not None
-        return row[0], row[1] or []
+        return row[0] if taken is None else taken, row[1] or []
 
     with engine.connect() as opened:
+        driver: Any = opened.connection.driver_connection
+        its = driver.info.backend_pid
+
+        def seconds() -> float:
+            return time.process_time() + run_seconds(its) if by_cpu else time.perf_counter()
+
         if joins:
             opened.execute(sa.text("SELECT '[1]'::halfvec"))
 
@@ -145,13 +164,13 @@ def ways(connection: Connection, engine: sa.Engine, joins: int) -> Iterator[Ask]
             statement = select(chosen, joins)
             with opened.begin_nested():
                 if way == "ours":
-                    started = time.perf_counter()
+                    started = seconds()
                     found = [row[0] for row in search(opened, statement, "item", query, K).rows]
-                    return 1000 * (time.perf_counter() - started), found
+                    return 1000 * (seconds() - started), found
                 scan, order = FORCED[way]
                 force(lambda n, v: opened.execute(sa.select(sa.func.set_config(n, v, True))), way, scan)
                 # Made within the time, as search() makes its own.
-                started = time.perf_counter()
+                started = seconds()
                 vector = sa.cast(HalfVector(query).to_text(), HALFVEC)
                 near = (
                     sa.func.imgvec.near_item(vector)
@@ -165,9 +184,14 @@ def ways(connection: Connection, engine: sa.Engine, joins: int) -> Iterator[Ask]
                     .limit(K)
                 )
                 found = [row[0] for row in opened.execute(by_hand)]
-                return 1000 * (time.perf_counter() - started), found
+                return 1000 * (seconds() - started), found
 
         yield ask_select if joins else ask_keys
+
+
+def run_seconds(process: int) -> float:
+    """Return the processor time of a process to the nanosecond (Linux: schedstat)."""
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
 
 
 def force(set_local: Callable[[str, str], Any], way: str, scan: str) -> None:

@@ -21,7 +21,8 @@ SIZE = "50000x512"
 def measure(server: LocalServer) -> Iterator[Target]:
     """Run each shape both ways in turn, planning included, and compare the medians."""
     os.environ["IMGVEC_TEST_SHAPE_SIZE"] = SIZE
-    sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
+    tests = Path(__file__).parents[2] / "tests"
+    sys.path[:0] = [str(tests / "support"), str(tests / "sql")]
     import test_plan_shapes as shapes
 
     with connect(server.dsn()) as connection:
