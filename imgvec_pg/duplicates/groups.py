@@ -1,52 +1,107 @@
-"""Groups of near-duplicates by complete linkage: in a group every picture is near every other, so none is chained to it."""
+"""Groups of near-duplicates: rows of which more than half of the pairs between two groups are near, or all of them."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from imgvec_pg.errors import UsageError
+
 Indices = npt.NDArray[np.intp]
+Members = dict[int, list[int]]
+Shared = defaultdict[int, defaultdict[int, int]]
+Contents = tuple[bytes, bytes]
+
+LINKAGES = ("share", "complete")
+"""The first is the default. benchmarks/results/duplicate_groups.txt has what both make of altered pictures."""
+NEVER = -(2**62)
+"""Pairs between two groups that may not become one: no count of pairs makes up for it."""
 
 
-def complete_linkage(
-    first: Indices, second: Indices, similarities: npt.NDArray[np.float64]
+def link(
+    first: Indices,
+    second: Indices,
+    similarities: npt.NDArray[np.float64],
+    linkage: str = LINKAGES[0],
+    contents: Sequence[bytes] = (),
+    apart: Collection[Contents] = (),
 ) -> list[list[int]]:
-    """Join pairs into groups, the nearest first, as long as all pairs between two groups are there.
+    """Join rows into groups by the pairs that are near, the nearest first.
 
-    Pairs are taken by falling similarity, ties by the first and then the second number; two groups become one with the last of
-    the pairs between them. Pairs that are missing, since they are not near or people decided so, never come into one group.
+    Agglomerative clustering, where the distance of two groups is that of the last pair between them (complete), or that of the
+    pair by which more than half of them are counted (share: the upper median; a missing pair lies beyond all others). A union
+    comes no nearer to a third group than its parts were: where at most half of the pairs of each with it are near, so are at
+    most half of both. So pairs by falling similarity, ties by the first and then the second number, give the groups of the
+    definition, whatever order rows are read in. By either linkage a chain of three, where only neighbours are near, is none.
 
     Args:
         first, second: Numbers of rows, each pair once. Their order decides ties, so it should mean the same in each run.
         similarities: Of each pair.
+        linkage: One of LINKAGES.
+        contents: What each row's picture is known by; needed with `apart`.
+        apart: Pairs of contents, the lower first, that come into no group, whatever others are near both. Pairs of rows that
+            have them are not among those given.
 
     Returns:
         The rows of each group of two or more, ascending; the groups by their first row.
     """
-    members: dict[int, list[int]] = {}
+    members: Members = {}
     group_of: dict[int, int] = {}
-    shared: defaultdict[int, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+    shared: Shared = defaultdict(lambda: defaultdict(int))
+    others = _others(apart)
     order = np.lexsort((second, first, -similarities))
     for left, right in zip(first[order].tolist(), second[order].tolist(), strict=True):
         for row in (left, right):
             if row not in group_of:
                 group_of[row], members[row] = row, [row]
         one, other = group_of[left], group_of[right]
+        if one == other:
+            continue
         shared[one][other] += 1
         shared[other][one] += 1
-        if shared[one][other] == len(members[one]) * len(members[other]):
-            _join(one, other, members, group_of, shared)
+        near, pairs = shared[one][other], len(members[one]) * len(members[other])
+        if near == pairs or (linkage == "share" and 2 * near > pairs):
+            if _may_join(members[one], members[other], contents, others):
+                _join(one, other, members, group_of, shared)
+            else:
+                shared[one][other] = shared[other][one] = NEVER
     return sorted(sorted(rows) for rows in members.values() if len(rows) > 1)
 
 
-def _join(
-    one: int,
-    other: int,
-    members: dict[int, list[int]],
-    group_of: dict[int, int],
-    shared: defaultdict[int, defaultdict[int, int]],
-) -> None:
+def check_linkage(linkage: str) -> None:
+    """Refuse what is no linkage.
+
+    Raises:
+        UsageError: It is none of LINKAGES.
+    """
+    if linkage not in LINKAGES:
+        raise UsageError(f"the linkage is {linkage!r}; expected {' or '.join(LINKAGES)}")
+
+
+def _others(apart: Collection[Contents]) -> dict[bytes, set[bytes]]:
+    """Return the contents that each is to be kept apart from."""
+    others: defaultdict[bytes, set[bytes]] = defaultdict(set)
+    for one, other in apart:
+        others[one].add(other)
+        others[other].add(one)
+    return dict(others)
+
+
+def _may_join(
+    one: list[int], other: list[int], contents: Sequence[bytes], others: dict[bytes, set[bytes]]
+) -> bool:
+    """Say whether no picture of one group is to be kept apart from one of the other."""
+    if not others:
+        return True
+    few, many = sorted((one, other), key=len)
+    decided = {contents[row] for row in few} & others.keys()
+    return not decided or set().union(*(others[content] for content in decided)).isdisjoint(
+        contents[row] for row in many
+    )
+
+
+def _join(one: int, other: int, members: Members, group_of: dict[int, int], shared: Shared) -> None:
     """Let the smaller group become part of the larger, with the pairs that each shares with others."""
     if len(members[one]) < len(members[other]):
         one, other = other, one
@@ -60,6 +115,6 @@ def _join(
         shared[third].pop(other, None)
 
 
-def without(pairs: Iterable[tuple[bytes, bytes]], decided: set[tuple[bytes, bytes]]) -> npt.NDArray[np.bool_]:
+def without(pairs: Iterable[Contents], decided: set[Contents]) -> npt.NDArray[np.bool_]:
     """Say of each pair of content hashes whether nobody decided it to be no duplicate."""
     return np.array([(min(pair), max(pair)) not in decided for pair in pairs], dtype=np.bool_)

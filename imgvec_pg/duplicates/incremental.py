@@ -13,40 +13,26 @@ from imgvec_pg.duplicates.keeper import KeepRule, keep_parts
 from imgvec_pg.duplicates.pairs import Pairs, TooManyPairsError, find_pairs, similarities
 from imgvec_pg.duplicates.projection import Halves
 from imgvec_pg.duplicates.relations import WrittenDuplicates, duplicate_parts, in_one_transaction
-from imgvec_pg.duplicates.run_state import RunState, add_seen, read_blocks, read_run, write_run
+from imgvec_pg.duplicates.run_state import (
+    FETCHED_TOGETHER,
+    Changes,
+    RunState,
+    TooManyChangesError,
+    add_seen,
+    read_changes,
+    read_run,
+    read_seen,
+    write_run,
+)
 from imgvec_pg.duplicates.sketch import CrossSearch, add_rows
 from imgvec_pg.duplicates.staging import StagedRow, distances_of, group_rows, stage
-from imgvec_pg.duplicates.vector_rows import BASE_BYTES, HEADER_BYTES, halves, one_moment, whole_numbers
+from imgvec_pg.duplicates.vector_rows import BASE_BYTES, halves, one_moment
 from imgvec_pg.store.collection import Collection
 
 Indices = npt.NDArray[np.intp]
 
-MOST_NEW = 0.1
-"""Share of new rows, and of numbers whose rows are gone, above which all rows are compared anew: it costs less then."""
-FEWEST_NEW = 1000
-"""So many new rows are compared with all others however few those are."""
 MOST_CANDIDATES = 0.5
 """Rows whose vectors are fetched by key, as a share of all, above which all are read."""
-FETCHED_TOGETHER = 5000
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What the last run has not seen.
-
-    Attributes:
-        gone: Numbers of rows that are gone or changed.
-        vectors: Of rows that are new or changed, shape (n, d).
-        blocks: Coordinates of the rows seen, with the number of each block's first.
-    """
-
-    gone: list[int]
-    keys: list[bytes]
-    versions: npt.NDArray[np.int64]
-    content_hashes: list[bytes]
-    times: npt.NDArray[np.int64]
-    vectors: Halves
-    blocks: list[tuple[int, Halves]]
 
 
 @dataclass(frozen=True)
@@ -79,10 +65,6 @@ class FollowingRun:
     written: WrittenDuplicates
 
 
-class _TooManyChangesError(Exception):
-    """Comparing all rows costs less."""
-
-
 def follow_last_run(
     connection: Connection,
     collection: Collection,
@@ -91,14 +73,15 @@ def follow_last_run(
     memory_bytes: int,
     max_pairs: int,
     rules: Sequence[KeepRule],
+    linkage: str,
     not_embedded: int,
 ) -> FollowingRun | None:
     """Compare what is new or changed since the last run; None where there was none like this, or all must be compared anew.
-
     A higher threshold than the last run's is answered too: its pairs are among those found.
 
     Args:
         memory_bytes: What the process may take, about.
+        linkage: As `groups.link` takes it; that of the last run may have been another.
         not_embedded: Rows queued or failed, to be noted.
 
     Raises:
@@ -112,23 +95,23 @@ def follow_last_run(
     if BASE_BYTES + last.next_number * last.sketch.row_bytes > memory_bytes:
         return None
     try:
-        changes = _read_changes(connection, collection, parts, last)
+        with one_moment(connection, collection, last.condition) as restriction:
+            changes = read_changes(connection, collection, parts, last, restriction)
         sketch, coordinates = add_rows(last.sketch, changes.vectors)
         search = CrossSearch(sketch, coordinates, threshold)
-        found = _compare(connection, collection, parts, last, changes, search, threshold, max_pairs)
-    except _TooManyChangesError:
+        rows, pairs = _compare(connection, collection, parts, last, changes, search, threshold, max_pairs)
+    except TooManyChangesError:
         return None
-    rows, pairs = found
-    keep = [rule.shown for rule in rules]
     count = last.row_count - len(changes.gone) + len(changes.keys)
-    run = RunState(threshold, where, keep, count, last.next_number + len(changes.keys), sketch)
+    keep = [rule.shown for rule in rules]
+    run = RunState(threshold, where, keep, linkage, count, last.next_number + len(changes.keys), sketch)
 
     def write(parts: dict[str, sql.Composable]) -> WrittenDuplicates:
         # At the last threshold nothing goes: below a half, 1 - distance is not quite the similarity that was compared.
         lowest = threshold if threshold > last.threshold else -1.0
         _change_pairs(connection, parts, changes, lowest)
         changed = _add_pairs(connection, parts, rows, pairs)
-        written = replace(_group_again(connection, parts, rules), changed=changed)
+        written = replace(_group_again(connection, parts, rules, linkage), changed=changed)
         if written.pairs > max_pairs:
             raise TooManyPairsError(
                 f"{written.pairs:,} pairs are within the threshold {threshold:g} now; expected at most {max_pairs:,}: raise "
@@ -147,43 +130,6 @@ def follow_last_run(
 def _holds(last: float, threshold: float) -> bool:
     """Say whether the pairs at one threshold tell those at another: 1 - distance is the similarity itself only from 0.5 on."""
     return last == threshold or 0.5 <= last < threshold
-
-
-def _read_changes(
-    connection: Connection, collection: Collection, parts: dict[str, sql.Composable], last: RunState
-) -> Changes:
-    most = max(FEWEST_NEW, int(MOST_NEW * last.row_count))
-    gone: list[int] = []
-    keys: list[bytes] = []
-    versions, hashes, times = [], [], []
-    vectors = bytearray()
-    with one_moment(connection, collection, last.condition) as restriction:
-        statement = render("collection/copy_changes.sql", **parts, restriction=restriction)
-        with connection.cursor().copy(statement) as copy:
-            for number, key, version, content_hash, time, vector in copy.rows():
-                if number is not None:
-                    gone.append(int.from_bytes(bytes(number), "big"))
-                    continue
-                keys.append(bytes(key))
-                versions.append(bytes(version))
-                hashes.append(bytes(content_hash))
-                times.append(bytes(time))
-                vectors += bytes(vector)[HEADER_BYTES:]
-                if len(keys) > most:
-                    raise _TooManyChangesError
-        blocks = read_blocks(connection, parts, last.sketch.width) if keys else []
-    given = last.next_number + len(keys)
-    if given - (last.row_count - len(gone) + len(keys)) > max(FEWEST_NEW, MOST_NEW * given):
-        raise _TooManyChangesError
-    return Changes(
-        gone,
-        keys,
-        whole_numbers(versions),
-        hashes,
-        whole_numbers(times),
-        halves(vectors, collection.dimensions),
-        blocks,
-    )
 
 
 def _compare(
@@ -208,7 +154,7 @@ def _compare(
         numbers.append(right[still] + start)
         fetched.update(numbers[-1].tolist())
         if len(fetched) > max(FETCHED_TOGETHER, MOST_CANDIDATES * last.row_count):
-            raise _TooManyChangesError
+            raise TooManyChangesError
     rows, vectors, place = _fetch(connection, collection, parts, sorted(fetched), changes)
     places = np.array([place.get(number, -1) for number in np.concatenate(numbers).tolist()], dtype=np.intp)
     one, other = np.concatenate(first)[places >= 0], places[places >= 0]
@@ -233,17 +179,12 @@ def _fetch(
     rows = Rows(list(changes.keys), changes.versions.tolist(), list(changes.content_hashes))
     place: dict[int, int] = {}
     vectors = bytearray()
-    statement = render("collection/read_seen.sql", **parts)
-    for start in range(0, len(numbers), FETCHED_TOGETHER):
-        wanted = {"numbers": numbers[start : start + FETCHED_TOGETHER]}
-        for number, key, version, content_hash, vector in connection.cursor(binary=True).execute(
-            statement, wanted
-        ):
-            place[number] = len(rows.keys)
-            rows.keys.append(key.encode())
-            rows.versions.append(version)
-            rows.content_hashes.append(bytes(content_hash))
-            vectors += bytes(vector)[HEADER_BYTES:]
+    for number, key, version, content_hash, vector in read_seen(connection, parts, numbers):
+        place[number] = len(rows.keys)
+        rows.keys.append(key.encode())
+        rows.versions.append(version)
+        rows.content_hashes.append(content_hash)
+        vectors += vector
     return rows, np.concatenate([changes.vectors, halves(vectors, collection.dimensions)]), place
 
 
@@ -272,7 +213,7 @@ def _add_pairs(connection: Connection, parts: dict[str, sql.Composable], rows: R
 
 
 def _group_again(
-    connection: Connection, parts: dict[str, sql.Composable], rules: Sequence[KeepRule]
+    connection: Connection, parts: dict[str, sql.Composable], rules: Sequence[KeepRule], linkage: str
 ) -> WrittenDuplicates:
     """Group the rows of all pairs anew, and choose keepers by the rules."""
     numbers: dict[bytes, int] = {}
@@ -298,7 +239,7 @@ def _group_again(
         np.array(second, dtype=np.intp),
         np.frombuffer(b"".join(distances), dtype=">f8").astype(np.float64),
     )
-    groups = group_rows(connection, rows.keys, rows.content_hashes, near)
+    groups = group_rows(connection, rows.keys, rows.content_hashes, near, linkage)
     group_of = {row: group for group, members in enumerate(groups, 1) for row in members}
     connection.execute(render("collection/empty_members.sql", **parts))
     if not groups:

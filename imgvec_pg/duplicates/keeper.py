@@ -8,8 +8,9 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.duplicates.vector_rows import bracketed
+from imgvec_pg.duplicates.vector_rows import bracketed, own_sql
 from imgvec_pg.errors import UsageError
+from imgvec_pg.search.code_of_others import refuse_code_of_others
 from imgvec_pg.store.collection import Collection
 
 DIRECTION = re.compile(r"\s+(asc|desc)\s*$", re.IGNORECASE)
@@ -120,3 +121,16 @@ def keep_parts(rules: Sequence[KeepRule]) -> dict[str, sql.Composable]:
         "ranks": sql.SQL("").join(ranks),
         "reason": reason,
     }
+
+
+def refuse_others_sql(
+    connection: Connection, collection: Collection, where: str | None, rules: Sequence[KeepRule]
+) -> None:
+    """Refuse a superuser's condition, and rules, that run what the source's owner has made, casts of its columns too."""
+    with own_sql(where, "condition", collection):
+        refuse_code_of_others(connection, collection, where)
+    for rule in rules:
+        with own_sql(rule.shown, "rule", collection):
+            refuse_code_of_others(
+                connection, collection, f"{rule.expression.as_string(connection)} IS NOT NULL"
+            )

@@ -68,11 +68,13 @@ def write_duplicates(
     rows: VectorRows,
     pairs: Pairs,
     rules: Sequence[KeepRule],
+    linkage: str,
     note: Callable[[dict[str, sql.Composable]], None] = lambda parts: None,
 ) -> WrittenDuplicates:
     """Replace a collection's pairs and groups, in one transaction; the relations are made where they are not there.
 
     Args:
+        linkage: As `groups.link` takes it.
         note: Called within the transaction, to write what belongs to it.
 
     Raises:
@@ -82,7 +84,7 @@ def write_duplicates(
     """
 
     def write(parts: dict[str, sql.Composable]) -> WrittenDuplicates:
-        written = _write(connection, parts, rows, pairs, rules)
+        written = _write(connection, parts, rows, pairs, rules, linkage)
         note(parts)
         return written
 
@@ -120,9 +122,10 @@ def _write(
     rows: VectorRows,
     pairs: Pairs,
     rules: Sequence[KeepRule],
+    linkage: str,
 ) -> WrittenDuplicates:
     near = (pairs.first, pairs.second, distances_of(pairs.similarities))
-    groups = group_rows(connection, rows.keys, rows.content_hashes, near)
+    groups = group_rows(connection, rows.keys, rows.content_hashes, near, linkage)
     group_of = {row: number for number, group in enumerate(groups, 1) for row in group}
     taking_part = np.unique(np.concatenate([pairs.first, pairs.second])).tolist()
     found = stage(connection, parts, (rows.staged(row, group_of.get(row)) for row in taking_part), near)
@@ -174,12 +177,19 @@ def has_relations(connection: Connection, collection: Collection) -> bool:
     return row is not None and all((row[0], row[1], row[3]))
 
 
+def may_write_relations(connection: Connection, collection: Collection) -> bool:
+    """Whether all that a run makes for a collection is there, and this role may write, and so read, it."""
+    row = _state(connection, collection)
+    return row is not None and all(row)
+
+
 def _state(connection: Connection, collection: Collection) -> tuple[bool, bool, bool, bool] | None:
     """Return what queries/duplicate_state.sql tells."""
     names = {part: pattern.format(collection.name) for part, pattern in RELATIONS.items()}
     values = {
         "view": names["duplicate_view"],
         "tables": [name for part, name in names.items() if part.endswith("_table")],
+        "run_table": names["duplicate_run_table"],
     }
     return connection.execute(load_sql("queries/duplicate_state.sql"), values).fetchone()
 
@@ -215,7 +225,7 @@ def duplicate_parts(collection: Collection, vector: str) -> dict[str, sql.Compos
             f"Pairs of near-duplicates of {collection.shown_source}, as imgvec duplicates {collection.name} found them"
         ),
         "group_comment": sql.Literal(
-            f"Groups of near-duplicates of {collection.shown_source}: one row is the keeper, all are near each other"
+            f"Groups of near-duplicates of {collection.shown_source}: one row is the keeper"
         ),
     }
     return {**collection.parts(vector), **tables, **found}
@@ -251,12 +261,34 @@ def other_columns(names: Sequence[str], beside: Sequence[str] = ()) -> list[str]
     return [prefix + name for name in names]
 
 
-def deletion(collection: Collection) -> str:
-    """Return a statement by which an application may delete what is not kept. Nobody runs it here."""
-    condition = collection.key_sql.equal("p", "g")
-    return (
-        sql.SQL("DELETE FROM {} AS p USING imgvec.{} AS g WHERE NOT g.is_keeper AND {}")
-        .format(collection.source, relation_parts(collection.name)["duplicate_group_view"], condition)
-        .as_string(None)
-        .replace(' OPERATOR("pg_catalog".=) ', " = ")
+def deletion(collection: Collection, *, near_keeper: bool) -> str:
+    """Return a statement by which an application may delete what is not kept. Nobody runs it here.
+
+    Args:
+        near_keeper: Only rows that are a pair with their keeper; of groups by complete linkage all are.
+    """
+    key, relations = collection.key_sql, relation_parts(collection.name)
+    statement = sql.SQL("DELETE FROM {} AS p USING imgvec.{} AS g WHERE NOT g.is_keeper AND {}").format(
+        collection.source, relations["duplicate_group_view"], keys_equal(key, "p", ("g",), key.names)
+    )
+    if near_keeper:
+        statement += sql.SQL(
+            " AND EXISTS (SELECT FROM imgvec.{} AS k JOIN imgvec.{} AS d ON {} WHERE k.is_keeper AND k.group_id = g.group_id)"
+        ).format(
+            relations["duplicate_group_view"],
+            relations["duplicate_view"],
+            pair_of(collection, "g", "k"),
+        )
+    return statement.as_string(None).replace(' OPERATOR("pg_catalog".=) ', " = ")
+
+
+def pair_of(collection: Collection, one: str, other: str) -> sql.Composed:
+    """Return the condition by which row d of the pairs is of two rows, whichever is the first."""
+    key, names = collection.key_sql, collection.key_sql.names
+    others = other_columns(collection.key_columns)
+    return sql.SQL("({} AND {} OR {} AND {})").format(
+        keys_equal(key, one, ("d",), names),
+        keys_equal(key, other, ("d",), others),
+        keys_equal(key, other, ("d",), names),
+        keys_equal(key, one, ("d",), others),
     )

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, needing, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
-from imgvec_pg.duplicates.relations import duplicate_parts, has_relations, keys_equal, other_columns
+from imgvec_pg.duplicates.relations import duplicate_parts, has_relations, keys_equal, pair_of
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.search.transaction import read_only_transaction, shown_columns
 from imgvec_pg.store.collection import Collection
@@ -141,19 +141,15 @@ def decide_group(
 def deletion_of_decided(collection: Collection) -> str:
     """Return a statement that deletes what people decided is the same as its keeper. Nobody runs it here."""
     key, relations = collection.key_sql, relation_parts(collection.name)
-    others = other_columns(collection.key_columns)
     statement = sql.SQL(
         "DELETE FROM {source} AS p\nUSING imgvec.{groups} AS g, imgvec.{groups} AS k, imgvec.{pairs} AS d\n"
         "WHERE NOT g.is_keeper AND k.is_keeper AND k.group_id = g.group_id AND d.decision = 'same'\n"
-        "  AND ({d_is_g} AND {other_is_k} OR {d_is_k} AND {other_is_g})\n  AND {p_is_g}"
+        "  AND {pair}\n  AND {p_is_g}"
     ).format(
         source=collection.source,
         groups=relations["duplicate_group_view"],
         pairs=relations["duplicate_view"],
-        d_is_g=keys_equal(key, "g", ("d",), key.names),
-        other_is_k=keys_equal(key, "k", ("d",), others),
-        d_is_k=keys_equal(key, "k", ("d",), key.names),
-        other_is_g=keys_equal(key, "g", ("d",), others),
+        pair=pair_of(collection, "g", "k"),
         p_is_g=keys_equal(key, "p", ("g",), key.names),
     )
     return statement.as_string(None).replace(' OPERATOR("pg_catalog".=) ', " = ") + ";"

@@ -1,6 +1,6 @@
 """What a run leaves for the next: which rows it has compared, at which version, and coordinates to compare new rows by."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,15 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.duplicates.projection import Halves
 from imgvec_pg.duplicates.sketch import BLOCK_ROWS, Sketch
+from imgvec_pg.duplicates.vector_rows import HEADER_BYTES, halves, whole_numbers
 from imgvec_pg.store.collection import Collection
 
 Parts = Mapping[str, sql.Composable]
+FETCHED_TOGETHER = 5000
+MOST_NEW = 0.1
+"""Share of new rows, and of numbers whose rows are gone, above which all rows are compared anew: it costs less then."""
+FEWEST_NEW = 1000
+"""So many new rows are compared with all others however few those are."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,7 @@ class RunState:
     Attributes:
         condition: --where.
         keep: Rules that chose keepers, as `keep_rules` takes them.
+        linkage: How rows were grouped, as `groups.link` takes it.
         row_count: Rows compared.
         next_number: Numbers below it were given to rows, of which some are gone.
     """
@@ -30,6 +37,7 @@ class RunState:
     threshold: float
     condition: str | None
     keep: list[str]
+    linkage: str
     row_count: int
     next_number: int
     sketch: Sketch
@@ -40,11 +48,12 @@ def read_run(connection: Connection, collection: Collection, parts: Parts) -> Ru
     row = connection.cursor(binary=True).execute(render("collection/read_run.sql", **parts)).fetchone()
     if row is None:
         return None
-    threshold, condition, keep, row_count, next_number, axes, largest = row
+    threshold, condition, keep, linkage, row_count, next_number, axes, largest = row
     return RunState(
         threshold,
         condition,
         keep,
+        linkage,
         row_count,
         next_number,
         Sketch.from_bytes(bytes(axes), collection.dimensions, largest),
@@ -57,6 +66,7 @@ def write_run(connection: Connection, parts: Parts, run: RunState, not_embedded:
         "threshold": run.threshold,
         "condition": run.condition,
         "keep": run.keep,
+        "linkage": run.linkage,
         "row_count": run.row_count,
         "next_number": run.next_number,
         "not_embedded": not_embedded,
@@ -101,3 +111,88 @@ def read_blocks(connection: Connection, parts: Parts, width: int) -> list[tuple[
             block = np.frombuffer(bytes(coordinates), dtype="<f2").reshape(-1, width)
             blocks.append((int.from_bytes(bytes(number), "big"), block))
     return blocks
+
+
+def read_seen(
+    connection: Connection, parts: Parts, numbers: Sequence[int]
+) -> Iterator[tuple[int, str, int, bytes, bytes]]:
+    """Give rows seen that are still as they were: number, key as JSON text, version, hash, and vector as it is sent."""
+    statement = render("collection/read_seen.sql", **parts)
+    for start in range(0, len(numbers), FETCHED_TOGETHER):
+        wanted = {"numbers": numbers[start : start + FETCHED_TOGETHER]}
+        found = connection.cursor(binary=True).execute(statement, wanted)
+        for number, key, version, content_hash, vector in found:
+            yield number, key, version, bytes(content_hash), bytes(vector)[HEADER_BYTES:]
+
+
+class TooManyChangesError(Exception):
+    """Comparing all rows costs less."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the last run has not seen.
+
+    Attributes:
+        gone: Numbers of rows that are gone or changed.
+        vectors: Of rows that are new or changed, shape (n, d).
+        blocks: Coordinates of the rows seen, with the number of each block's first.
+    """
+
+    gone: list[int]
+    keys: list[bytes]
+    versions: npt.NDArray[np.int64]
+    content_hashes: list[bytes]
+    times: npt.NDArray[np.int64]
+    vectors: Halves
+    blocks: list[tuple[int, Halves]]
+
+
+def read_changes(
+    connection: Connection,
+    collection: Collection,
+    parts: dict[str, sql.Composable],
+    last: RunState,
+    restriction: sql.Composable,
+    *,
+    all_blocks: bool = False,
+) -> Changes:
+    """Read, within a snapshot, what a run has not seen of the rows that meet a restriction.
+
+    Args:
+        restriction: As `vector_rows.one_moment` gives it.
+        all_blocks: Whether to read the coordinates even where nothing is new.
+
+    Raises:
+        TooManyChangesError: Too much is new, or gone.
+    """
+    most = max(FEWEST_NEW, int(MOST_NEW * last.row_count))
+    gone: list[int] = []
+    keys: list[bytes] = []
+    versions, hashes, times = [], [], []
+    vectors = bytearray()
+    statement = render("collection/copy_changes.sql", **parts, restriction=restriction)
+    with connection.cursor().copy(statement) as copy:
+        for number, key, version, content_hash, time, vector in copy.rows():
+            if number is not None:
+                gone.append(int.from_bytes(bytes(number), "big"))
+                continue
+            keys.append(bytes(key))
+            versions.append(bytes(version))
+            hashes.append(bytes(content_hash))
+            times.append(bytes(time))
+            vectors += bytes(vector)[HEADER_BYTES:]
+            if len(keys) > most:
+                raise TooManyChangesError
+    given = last.next_number + len(keys)
+    if given - (last.row_count - len(gone) + len(keys)) > max(FEWEST_NEW, MOST_NEW * given):
+        raise TooManyChangesError
+    return Changes(
+        gone,
+        keys,
+        whole_numbers(versions),
+        hashes,
+        whole_numbers(times),
+        halves(vectors, collection.dimensions),
+        read_blocks(connection, parts, last.sketch.width) if keys or all_blocks else [],
+    )

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql, render
-from imgvec_pg.duplicates.groups import complete_linkage, without
+from imgvec_pg.duplicates.groups import link, without
 
 Indices = npt.NDArray[np.intp]
 Doubles = npt.NDArray[np.float64]
@@ -51,12 +51,14 @@ def group_rows(
     keys: Sequence[bytes],
     hashes: Sequence[bytes],
     pairs: tuple[Indices, Indices, Doubles],
+    linkage: str,
 ) -> list[list[int]]:
     """Group the rows of pairs that nobody decided against; the order of hashes and keys breaks ties, the same in each run.
 
     Args:
         keys, hashes: Of all rows, by number.
         pairs: Two numbers of rows each, and the distance.
+        linkage: As `groups.link` takes it. What people decided to be no duplicates comes into no group, near others or not.
     """
     first, second, distances = pairs
     negative = {
@@ -69,7 +71,9 @@ def group_rows(
     rank = np.empty(len(keys), dtype=np.intp)
     rank[ranked] = np.arange(len(ranked))
     one, other = rank[first[kept]], rank[second[kept]]
-    groups = complete_linkage(np.minimum(one, other), np.maximum(one, other), -distances[kept])
+    contents = [hashes[row] for row in ranked]
+    near = np.minimum(one, other), np.maximum(one, other), -distances[kept]
+    groups = link(*near, linkage, contents, negative)
     return [[ranked[number] for number in group] for group in groups]
 
 

@@ -204,7 +204,7 @@ def _decided(connection: Connection, collection: Collection) -> list[tuple[float
     tables = [RELATIONS["duplicate_pair_table"].format(collection.name)]
     view = RELATIONS["duplicate_view"].format(collection.name)
     state = connection.execute(
-        load_sql("queries/duplicate_state.sql"), {"view": view, "tables": tables}
+        load_sql("queries/duplicate_state.sql"), {"view": view, "tables": tables, "run_table": None}
     ).fetchone()
     if state is None or not state[0] or not state[1]:
         return []

@@ -43,6 +43,7 @@ CREATE TABLE imgvec.{duplicate_run_table} (
     threshold double precision NOT NULL,
     condition text,
     keep text[] NOT NULL,
+    linkage text NOT NULL,
     row_count bigint NOT NULL,
     next_number integer NOT NULL,
     not_embedded bigint NOT NULL,
@@ -91,7 +92,7 @@ BEGIN
     IF to_regrole('imgvec_reader') IS NOT NULL THEN
         GRANT SELECT ON imgvec.{duplicate_pair_table}, imgvec.{duplicate_member_table}, imgvec.{duplicate_view},
             imgvec.{duplicate_group_view} TO imgvec_reader;
-        GRANT SELECT (threshold, ended_at) ON imgvec.{duplicate_run_table} TO imgvec_reader;
+        GRANT SELECT (threshold, linkage, ended_at) ON imgvec.{duplicate_run_table} TO imgvec_reader;
     END IF;
     IF to_regrole('imgvec_worker') IS NOT NULL THEN
         GRANT SELECT ON imgvec.{duplicate_view}, imgvec.{duplicate_group_view} TO imgvec_worker;

@@ -1,6 +1,7 @@
 """`imgvec duplicates --against`: an upload against the archive, of one model, seen as both sources allow."""
 
 import json
+from typing import Any
 
 import pytest
 from photostore import as_role, make_collection, new_role
@@ -10,6 +11,7 @@ from test_following_runs import DIMENSIONS, put
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.duplicates import run_state
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.integrity.rename import rename_collection
@@ -76,6 +78,57 @@ def test_pairs_across_two_tables_can_be_joined(
     assert "4 pairs" not in capsys.readouterr().out and connection.execute(FOUND).fetchall() == []
     assert run(cli, command) == 0
     assert connection.execute(FOUND).fetchall() == left
+
+
+def test_coordinates_of_the_others_run_find_the_same_pairs_as_all_its_vectors(
+    connection: Connection, archive: Collection, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*arguments: str) -> tuple[dict[str, Any], list[Any]]:
+        assert run(cli, [*command, "--json", *arguments]) == 0
+        return json.loads(capsys.readouterr().out), connection.execute(FOUND).fetchall()
+
+    assert run(cli, ["duplicates", "photo_test", "--where", "price <> 25", "--threshold", "0.99"]) == 0
+    capsys.readouterr()
+    # New, changed, gone, and one whose key went to another, since that run; one it was not asked about.
+    connection.execute("INSERT INTO shop.photo SELECT i, i || '.jpg', i FROM generate_series(32, 40) AS i")
+    for key, place in ((32, 1), (33, 2), (34, 5), (13, 3), (9, 2)):
+        put(connection, key, place, 0.05, version=7)
+    connection.execute("DELETE FROM shop.photo WHERE id IN (7, 8)")
+    connection.execute("UPDATE shop.photo SET id = 50 WHERE id = 19")
+    wanted = [("a%", 1, key) for key in (1, 25, 32, 50)] + [("a%", 2, key) for key in (2, 9, 14, 20, 26, 33)]
+    for threshold in ("0.95", "0.2"):
+        by_coordinates, pairs = told("--threshold", threshold)
+        connection.execute("CREATE TEMP TABLE kept AS SELECT * FROM imgvec.photo_test_duplicate_run")
+        connection.execute("DELETE FROM imgvec.photo_test_duplicate_run")
+        by_vectors, all_pairs = told("--threshold", threshold)
+        connection.execute("INSERT INTO imgvec.photo_test_duplicate_run SELECT * FROM kept; DROP TABLE kept")
+        assert pairs == all_pairs and (threshold != "0.95" or [row[:3] for row in pairs] == wanted)
+        assert by_coordinates["other_rows"] == by_vectors["other_rows"] == by_vectors["other_read"] == 31
+    assert by_coordinates["other_read"] < 31
+
+
+def test_a_following_run_of_the_other_and_too_many_changes_are_no_trap(
+    connection: Connection,
+    archive: Collection,
+    command: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read() -> int:
+        assert run(cli, [*command, "--json"]) == 0
+        return int(json.loads(capsys.readouterr().out)["other_read"])
+
+    assert read() == 30
+    assert run(cli, ["duplicates", "photo_test"]) == 0
+    put(connection, 3, 1, 0.05, version=9)
+    assert run(cli, ["duplicates", "photo_test"]) == 0
+    capsys.readouterr()
+    # Rows of places 1 and 2 alone.
+    assert read() == 11 and len(connection.execute(FOUND).fetchall()) == 11
+    monkeypatch.setattr(run_state, "FEWEST_NEW", 2)
+    for key in (4, 5, 6, 10):
+        put(connection, key, 1, 0.05, version=10)
+    assert read() == 30 and len(connection.execute(FOUND).fetchall()) == 15
 
 
 def test_readers_see_pairs_whose_rows_both_sources_show(

@@ -174,6 +174,26 @@ def test_what_is_not_kept_goes_with_the_statement_offered_and_nothing_else(
     assert all(one in left and other in left for one, other, _ in pairs(connection))
 
 
+@pytest.mark.parametrize(
+    ("linkage", "grouped", "left"),
+    [("share", [[1, 2, 3, 4]], {1, 4}), ("complete", [[1, 2], [3, 4]], {1, 3})],
+)
+def test_what_is_not_near_its_keeper_is_not_offered_for_deletion(
+    connection: Connection, ask: Ask, linkage: str, grouped: list[list[int]], left: set[int]
+) -> None:
+    collection = make_photos(connection, rows=4)
+    # Near up to 10.5 degrees: all but 1 and 4.
+    for key, degrees in {1: 0.0, 2: 5.0, 3: 10.0, 4: 14.0}.items():
+        put(connection, collection, key, degrees, str(key))
+    threshold = str(np.cos(np.radians(10.5)))
+    arguments = ["photo_test", "--threshold", threshold, "--linkage", linkage, "--keep", "id ASC"]
+    told = json.loads(ask(*arguments, "--json"))
+    assert told["linkage"] == linkage and [rows for rows, _ in groups(connection)] == grouped
+    assert told["deletion"] in ask(*arguments)
+    assert connection.execute(told["deletion"]).rowcount == 2
+    assert {row[0] for row in connection.execute("SELECT id FROM shop.photo")} == left
+
+
 def test_another_is_kept_where_the_keeper_goes(connection: Connection, photos: Collection, ask: Ask) -> None:
     connection.execute("INSERT INTO shop.photo VALUES (7, '7.jpg', 7)")
     put(connection, photos, 7, 90.0, "copy")

@@ -1,7 +1,7 @@
 """Runs that compare only what changed: over random histories the relations are those of a run that compares all rows."""
 
 import hashlib
-from typing import Any, ClassVar
+from typing import Any, ClassVar, LiteralString
 
 import numpy as np
 import pytest
@@ -13,8 +13,9 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.duplicates import find_duplicates as find_duplicates_module
-from imgvec_pg.duplicates import incremental
+from imgvec_pg.duplicates import incremental, run_state
 from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, FoundDuplicates, find_duplicates
+from imgvec_pg.duplicates.groups import LINKAGES
 from imgvec_pg.duplicates.pairs import Pairs, find_pairs
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
@@ -82,7 +83,7 @@ class Histories(RuleBasedStateMachine):
     def begin(self, condition: str | None, first: int) -> None:
         self.connection = connect(self.dsn)
         self.collection = make_table(self.connection)
-        self.version, self.threshold, self.condition = 1, 0.95, condition
+        self.version, self.threshold, self.condition, self.linkage = 1, 0.95, condition, "share"
         for key in range(first):
             self.embed(key, key % 3 + 1, (0.0, 0.15)[key % 2], key % 9)
 
@@ -126,9 +127,18 @@ class Histories(RuleBasedStateMachine):
     def another_threshold(self, threshold: float) -> None:
         self.threshold = threshold
 
+    @rule(linkage=st.sampled_from(LINKAGES))
+    def another_linkage(self, linkage: str) -> None:
+        self.linkage = linkage
+
     @rule()
     def follow(self) -> None:
-        options = {"threshold": self.threshold, "where": self.condition, "keep": ["price ASC"]}
+        options = {
+            "threshold": self.threshold,
+            "where": self.condition,
+            "keep": ["price ASC"],
+            "linkage": self.linkage,
+        }
         followed = search(self.connection, self.collection, **options)
         found = relations(self.connection)
         assert len(found[0]) == followed.written.pairs and len(found[1]) == followed.written.members
@@ -136,6 +146,13 @@ class Histories(RuleBasedStateMachine):
         tables = ("duplicate_seen", "duplicate_block", "duplicate_run")
         for table in tables:
             self.run_statement(f"CREATE TEMP TABLE kept_{table} AS SELECT * FROM imgvec.photo_test_{table}")
+        grouped = self.connection.execute(
+            "SELECT count(*) FROM imgvec.photo_test_duplicate_member AS a JOIN imgvec.photo_test_duplicate_member AS b"
+            " USING (group_id) JOIN imgvec.duplicate_decision AS d ON d.content_hash = LEAST(a.content_hash, b.content_hash)"
+            " AND d.other_content_hash = GREATEST(a.content_hash, b.content_hash)"
+            " WHERE a.place < b.place AND d.decision <> 'same'"
+        ).fetchone()
+        assert grouped == (0,)
         full = search(self.connection, self.collection, full=True, **options)
         assert full.gone is None and full.rows == followed.rows
         assert relations(self.connection) == found
@@ -206,7 +223,7 @@ def test_a_run_says_what_it_compared_and_only_new_rows_are(
     assert search(connection, photos).gone is None
     assert search(connection, photos, where="price < 20").gone is None
     # So many changes that comparing all costs less.
-    monkeypatch.setattr(incremental, "FEWEST_NEW", 2)
+    monkeypatch.setattr(run_state, "FEWEST_NEW", 2)
     search(connection, photos)
     for key in range(42, 52):
         put(connection, key, 1, 0.05)
@@ -271,10 +288,19 @@ def test_no_run_follows_one_that_may_have_missed_pairs(connection: Connection, p
     assert search(connection, photos).compared == 0
 
 
-def test_relations_of_an_older_version_are_made_anew(connection: Connection, photos: Collection) -> None:
+@pytest.mark.parametrize(
+    "older",
+    [
+        "DROP TABLE imgvec.photo_test_duplicate_block",
+        "ALTER TABLE imgvec.photo_test_duplicate_run DROP linkage",
+    ],
+)
+def test_relations_of_an_older_version_are_made_anew(
+    connection: Connection, photos: Collection, older: LiteralString
+) -> None:
     search(connection, photos)
     before = relations(connection)
-    connection.execute("DROP TABLE imgvec.photo_test_duplicate_block")
+    connection.execute(older)
     assert search(connection, photos).gone is None
     assert relations(connection) == before
 

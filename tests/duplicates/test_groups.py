@@ -1,64 +1,97 @@
-"""Groups by complete linkage."""
+"""Groups by the share of near pairs, and by complete linkage."""
 
 from itertools import combinations
+from random import Random
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgvec_pg.duplicates.groups import complete_linkage, without
+from imgvec_pg.duplicates.groups import LINKAGES, check_linkage, link, without
+from imgvec_pg.errors import UsageError
 
 Pairs = dict[tuple[int, int], float]
+MISSING = 9.0
 
 
-def grouped(pairs: Pairs) -> list[list[int]]:
+def grouped(pairs: Pairs, linkage: str = "complete", **options: Any) -> list[list[int]]:
     first = np.array([pair[0] for pair in pairs], dtype=np.intp)
     second = np.array([pair[1] for pair in pairs], dtype=np.intp)
-    return complete_linkage(first, second, np.array(list(pairs.values()), dtype=np.float64))
+    return link(first, second, np.array(list(pairs.values()), dtype=np.float64), linkage, **options)
 
 
-def agglomerated(pairs: Pairs) -> list[list[int]]:
-    """Join the two groups whose furthest pair is nearest, again and again: the definition, in the slowest way."""
+def agglomerated(pairs: Pairs, linkage: str, apart: set[tuple[int, int]]) -> list[list[int]]:
+    """Join the two groups that are nearest, again and again: the definition, in the slowest way."""
     groups = [[row] for row in sorted({row for pair in pairs for row in pair})]
     while True:
         joinable = []
         for one, other in combinations(range(len(groups)), 2):
-            between = [
-                (-pairs.get((min(a, b), max(a, b)), -9.0), min(a, b), max(a, b))
-                for a in groups[one]
-                for b in groups[other]
-            ]
-            if max(between)[0] < 9:
-                joinable.append((max(between), one, other))
+            both = [(min(a, b), max(a, b)) for a in groups[one] for b in groups[other]]
+            between = sorted((-pairs.get(pair, -MISSING), *pair) for pair in both)
+            # The furthest pair, or that by which more than half are counted.
+            decisive = between[-1] if linkage == "complete" else between[len(between) // 2]
+            if decisive[0] < MISSING and not apart & set(both):
+                joinable.append((decisive, one, other))
         if not joinable:
             return sorted(sorted(group) for group in groups if len(group) > 1)
         _, one, other = min(joinable)
         groups[one] += groups.pop(other)
 
 
-@settings(deadline=None, max_examples=60)
+NUMBERS = st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(lambda pair: pair[0] < pair[1])
+
+
+@settings(deadline=None, max_examples=120)
 @given(
-    st.dictionaries(
-        st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(lambda pair: pair[0] < pair[1]),
-        st.sampled_from([0.9, 0.95, 0.96, 0.97, 0.99, 1.0]),
-        max_size=40,
-    )
+    st.dictionaries(NUMBERS, st.sampled_from([0.9, 0.95, 0.96, 0.97, 0.99, 1.0]), max_size=40),
+    st.sets(NUMBERS, max_size=4),
+    st.sampled_from(LINKAGES),
+    st.randoms(use_true_random=False),
 )
-def test_groups_are_those_of_the_definition_and_all_their_pairs_are_near(pairs: Pairs) -> None:
-    groups = grouped(pairs)
-    assert groups == agglomerated(pairs)
+def test_groups_are_those_of_the_definition_whatever_the_order(
+    pairs: Pairs, apart: set[tuple[int, int]], linkage: str, random: Random
+) -> None:
+    pairs = {pair: similarity for pair, similarity in pairs.items() if pair not in apart}
+    contents = [bytes([row]) for row in range(10)]
+    decided = {(contents[a], contents[b]) for a, b in apart}
+    groups = grouped(pairs, linkage, contents=contents, apart=decided)
+    assert groups == agglomerated(pairs, linkage, apart)
     rows = [row for group in groups for row in group]
     assert len(rows) == len(set(rows))
-    assert all(pair in pairs for group in groups for pair in combinations(group, 2))
+    for group in groups:
+        found = [pair in pairs for pair in combinations(group, 2)]
+        assert all(found) if linkage == "complete" else 2 * sum(found) > len(found)
+        assert not apart & set(combinations(group, 2))
+    shuffled = list(pairs.items())
+    random.shuffle(shuffled)
+    assert grouped(dict(shuffled), linkage, contents=contents, apart=decided) == groups
 
 
-def test_a_chain_is_no_group() -> None:
-    assert grouped({(1, 2): 0.96, (2, 3): 0.97, (3, 4): 0.96}) == [[2, 3]]
+@pytest.mark.parametrize("linkage", LINKAGES)
+def test_a_chain_is_no_group(linkage: str) -> None:
+    assert grouped({(1, 2): 0.96, (2, 3): 0.97, (3, 4): 0.96}, linkage) == [[2, 3]]
 
 
-def test_a_thousand_copies_are_one_group() -> None:
+def test_a_picture_near_more_than_half_of_a_group_comes_to_it_by_share() -> None:
+    pairs = {(1, 2): 0.99, (1, 3): 0.99, (2, 3): 0.99, (1, 4): 0.96, (2, 4): 0.96}
+    assert grouped(pairs, "share") == [[1, 2, 3, 4]]
+    assert grouped(pairs, "complete") == [[1, 2, 3]]
+    # Not where people decided that it is another than 3, near others as it is.
+    contents = [b"", b"a", b"b", b"c", b"d"]
+    assert grouped(pairs, "share", contents=contents, apart={(b"c", b"d")}) == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize("linkage", LINKAGES)
+def test_a_thousand_copies_are_one_group(linkage: str) -> None:
     first, second = np.triu_indices(1000, 1)
-    assert complete_linkage(first, second, np.ones(len(first))) == [list(range(1000))]
+    assert link(first, second, np.ones(len(first)), linkage) == [list(range(1000))]
+
+
+def test_what_is_no_linkage_is_refused() -> None:
+    with pytest.raises(UsageError, match="the linkage is 'single'; expected share or complete"):
+        check_linkage("single")
 
 
 def test_decided_pairs_are_left_out_whichever_comes_first() -> None:

@@ -10,8 +10,9 @@ import click
 from imgvec_pg.cli.options import echo_json
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.output.progress import LogLines
-from imgvec_pg.duplicates.against import against_names
-from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, FoundAcross, FoundDuplicates
+from imgvec_pg.duplicates.between.against import against_names
+from imgvec_pg.duplicates.between.find_duplicates_across import FoundAcross
+from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, FoundDuplicates
 from imgvec_pg.duplicates.relations import deletion
 from imgvec_pg.duplicates.resume import Resumed
 from imgvec_pg.duplicates.same_pixels import SamePixels
@@ -38,6 +39,10 @@ def report_across(
         f"{collection.name} against {other.name}: {counted(found.pairs, 'pair')} at cosine similarity {search.threshold:g} or "
         f"above, {counted(found.rows, 'row')} with {found.other_rows:,}; {seconds:.1f} s"
     )
+    if found.other_read < found.other_rows:
+        click.echo(
+            f"  read of {other.name}, by what its last run keeps: {counted(found.other_read, 'vector')}"
+        )
     if found.changed:
         click.echo(f"  changed meanwhile, and in no pair: {counted(found.changed, 'row')}; run this again")
     click.echo(f"  pairs are in {relation}: join it by the keys")
@@ -97,7 +102,8 @@ def as_object(
         "seconds": round(seconds, 2),
         "pair_relation": f"imgvec.{RELATIONS['duplicate_view'].format(collection.name)}",
         "group_relation": f"imgvec.{RELATIONS['duplicate_group_view'].format(collection.name)}",
-        "deletion": deletion(collection),
+        "linkage": search.linkage,
+        "deletion": deletion(collection, near_keeper=search.linkage != "complete"),
     }
 
 
@@ -144,7 +150,11 @@ def report(
         for part in ("duplicate_view", "duplicate_group_view")
     )
     click.echo(f"  pairs are in {pairs}, groups in {groups}: join them by the key")
-    click.echo(f"  nothing was deleted; what is not kept goes with: {deletion(collection)}")
+    what = "what is not kept goes with"
+    if search.linkage != "complete":
+        what = "what is near its keeper goes with"
+    statement = deletion(collection, near_keeper=search.linkage != "complete")
+    click.echo(f"  nothing was deleted; {what}: {statement}")
 
 
 def measured_recall(pairs: int, recall: float | None) -> str:

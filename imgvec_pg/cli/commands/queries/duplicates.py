@@ -19,11 +19,9 @@ from imgvec_pg.cli.search.report_duplicates import (
 )
 from imgvec_pg.cli.search.shared import where_option
 from imgvec_pg.database.connect import Connection, connect, require_schema
-from imgvec_pg.duplicates.find_duplicates import (
-    DuplicateSearch,
-    find_duplicates,
-    find_duplicates_across,
-)
+from imgvec_pg.duplicates.between.find_duplicates_across import find_duplicates_across
+from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, find_duplicates
+from imgvec_pg.duplicates.groups import LINKAGES
 from imgvec_pg.duplicates.same_pixels import note_same_pixels
 from imgvec_pg.duplicates.thresholds import default_threshold, explain_thresholds
 from imgvec_pg.errors import UsageError
@@ -57,6 +55,13 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
     metavar="RULE",
     help="Which picture of a group to keep: pixels, bytes, oldest, or SQL over the source's columns with ASC or DESC; "
     "may be repeated, the first rule that tells decides.  [default: those of the three that the table has columns for]",
+)
+@click.option(
+    "--linkage",
+    type=click.Choice(LINKAGES),
+    default=LINKAGES[0],
+    show_default=True,
+    help="When two groups are one: where more than half of the pairs between their pictures are near, or where all are.",
 )
 @click.option(
     "--memory",
@@ -135,6 +140,7 @@ def duplicates(
     threshold: float | None,
     where: str | None,
     keep: tuple[str, ...],
+    linkage: str,
     memory: int,
     max_pairs: int,
     exact: bool,
@@ -154,15 +160,14 @@ def duplicates(
 
     All pairs of rows are looked at, and none is missed. They are written to imgvec.duplicate_COLLECTION (a row a pair) and
     imgvec.duplicate_group_COLLECTION (a row a picture: its group, and whether it is the one to keep), instead of what an
-    earlier run found. In a group every picture is within the threshold of every other. Nothing of yours is deleted.
+    earlier run found. Nothing of yours is deleted.
 
     Run again at the same threshold, or a higher one, it compares only rows that are new or changed since the last run
     with all others, and takes away the pairs of those that went: the result is that of comparing all.
 
     With --against pairs of a row of COLLECTION and one of OTHER are written to imgvec.duplicate_COLLECTION_against_OTHER.
 
-    A run that was killed, and that had compared for more than a few seconds, goes on where it was when you start it again, with
-    the rows as they are by then.
+    A run that was killed goes on where it was when you start it again, with the rows as they are by then.
 
     Pairs that somebody decided with imgvec.decide_duplicate() do not come back.
 
@@ -182,7 +187,8 @@ def duplicates(
         require_schema(connection)
         collection = get_collection(connection, name)
         chosen, rests_on = choose_threshold(connection, collection, threshold, max_percentile)
-        search = DuplicateSearch(chosen, where, keep, memory, max_pairs, full, not exact, restart, device)
+        asked = chosen, where, keep, memory, max_pairs, full, not exact, restart, device, linkage
+        search = DuplicateSearch(*asked)
         if explain:
             tell_thresholds(connection, collection, search, rests_on, html_file, root, as_json)
         elif against is not None:
@@ -229,7 +235,8 @@ def search_across(
     begun = time.monotonic()
     other = get_collection(connection, against)
     with count_progress(stderr_console(), f"{other.name}: reading and comparing rows") as read:
-        found = find_duplicates_across(connection, guard, collection, other, search, read=read)
+        asked = search.threshold, search.where, search.memory_bytes, search.max_pairs
+        found = find_duplicates_across(connection, guard, collection, other, *asked, read=read)
     report_across(collection, other, search, found, time.monotonic() - begun, as_json)
 
 

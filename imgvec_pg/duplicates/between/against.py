@@ -1,8 +1,5 @@
 """Pairs of two collections of one model: an upload against the archive, one table against another."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import psycopg
@@ -10,8 +7,7 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, needing, one_line, pinned_search_path, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
-from imgvec_pg.duplicates.pairs import TooManyPairsError, similarities
-from imgvec_pg.duplicates.projection import Halves
+from imgvec_pg.duplicates.between.across import Across
 from imgvec_pg.duplicates.relations import (
     NEEDED,
     TRIES,
@@ -20,9 +16,8 @@ from imgvec_pg.duplicates.relations import (
     keys_equal,
     other_columns,
 )
-from imgvec_pg.duplicates.sketch import BLOCK_ROWS, CrossSearch, Sketch, add_rows, make_sketch
-from imgvec_pg.duplicates.staging import StagedRow, distances_of, stage
-from imgvec_pg.duplicates.vector_rows import HEADER_BYTES, VectorRows, halves, one_moment
+from imgvec_pg.duplicates.staging import distances_of, stage
+from imgvec_pg.duplicates.vector_rows import VectorRows
 from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.model_registry import read_fingerprint
@@ -30,24 +25,6 @@ from imgvec_pg.store.model_registry import read_fingerprint
 Indices = npt.NDArray[np.intp]
 MAX_NAME_BYTES = 63
 """Of PostgreSQL's identifiers."""
-
-
-@dataclass(frozen=True)
-class Across:
-    """Pairs of rows of one collection and another.
-
-    Attributes:
-        first: Numbers of rows of the one.
-        second: Places in `others`.
-        others: Rows of the other that are in pairs, as `stage` takes them.
-        compared: Rows of the other.
-    """
-
-    first: Indices
-    second: Indices
-    similarities: npt.NDArray[np.float64]
-    others: list[StagedRow]
-    compared: int
 
 
 def against_names(collection: Collection, other: Collection) -> tuple[str, str]:
@@ -120,7 +97,7 @@ def prepare_against(connection: Connection, collection: Collection, other: Colle
     """
     table, view = against_names(collection, other)
     row = connection.execute(
-        load_sql("queries/duplicate_state.sql"), {"view": view, "tables": [table]}
+        load_sql("queries/duplicate_state.sql"), {"view": view, "tables": [table], "run_table": None}
     ).fetchone()
     if row is not None and row[1]:
         if not row[2]:
@@ -137,69 +114,6 @@ def prepare_against(connection: Connection, collection: Collection, other: Colle
             f"the duplicates of {collection.name} in {other.name} cannot be kept ({one_line(error)}); rename what has that "
             "name. Nothing was changed"
         ) from error
-
-
-def compare_across(
-    connection: Connection,
-    other: Collection,
-    rows: VectorRows,
-    threshold: float,
-    max_pairs: int,
-    progress: Callable[[int], None] = lambda rows: None,
-) -> Across:
-    """Compare rows with all of another collection, which is read block by block in one snapshot.
-
-    Raises:
-        TooManyPairsError: More than `max_pairs` are near.
-    """
-    own, coordinates = make_sketch(rows.vectors)
-    # Vectors have norm 1, up to the rounding of halves: so far from the centre they lie at most.
-    furthest = 1.001 + float(np.linalg.norm(own.axes.centre))
-    sketch = Sketch(own.axes, furthest**2)
-    search = CrossSearch(sketch, coordinates, threshold)
-    found = [(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0))]
-    others: list[StagedRow] = []
-    compared = pairs = 0
-    for heads, vectors in _blocks(connection, other):
-        left, right = search.candidates(add_rows(sketch, vectors)[1])
-        both = np.concatenate([rows.vectors[np.unique(left)], vectors])
-        values = similarities(both, np.searchsorted(np.unique(left), left), len(both) - len(vectors) + right)
-        near = values >= threshold
-        places, second = np.unique(right[near], return_inverse=True)
-        found.append((left[near], second + len(others), values[near]))
-        others += [(len(others) + place, *heads[row], None) for place, row in enumerate(places.tolist())]
-        compared, pairs = compared + len(heads), pairs + int(near.sum())
-        if pairs > max_pairs:
-            raise TooManyPairsError(
-                f"{pairs:,} pairs are within the threshold {threshold:g} after {compared:,} rows of {other.name}; expected at "
-                f"most {max_pairs:,}: raise the threshold, or --max-pairs"
-            )
-        progress(compared)
-    first, second, all_values = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return Across(first, second, all_values, others, compared)
-
-
-def _blocks(
-    connection: Connection, other: Collection
-) -> Iterator[tuple[list[tuple[str, int, bytes]], Halves]]:
-    """Give keys, versions and hashes, and vectors, of many rows at a time."""
-    heads: list[tuple[str, int, bytes]] = []
-    vectors = bytearray()
-    with one_moment(connection, other, None) as restriction:
-        parts = other.parts(vector_schema(connection))
-        with connection.cursor().copy(
-            render("collection/copy_vectors.sql", **parts, restriction=restriction)
-        ) as copy:
-            for key, version, content_hash, _, vector in copy.rows():
-                heads.append(
-                    (bytes(key).decode(), int.from_bytes(bytes(version), "big"), bytes(content_hash))
-                )
-                vectors += bytes(vector)[HEADER_BYTES:]
-                if len(heads) == BLOCK_ROWS:
-                    yield heads, halves(vectors, other.dimensions)
-                    heads, vectors = [], bytearray()
-    if heads:
-        yield heads, halves(vectors, other.dimensions)
 
 
 def write_across(

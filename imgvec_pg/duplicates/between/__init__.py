@@ -1,0 +1,1 @@
+"""Near-duplicates that rows of one collection have in another."""
