@@ -108,6 +108,12 @@ def model_directory() -> Path | None:
     return Path(value).expanduser() if value else None
 
 
+def trusted_repositories() -> frozenset[str]:
+    """Return IMGVEC_TRUST_REMOTE_CODE: repositories of the hub, and folders, whose own code may run to build their model."""
+    named = os.environ.get("IMGVEC_TRUST_REMOTE_CODE", "").replace(",", " ").split()
+    return frozenset(str(Path(name).expanduser()) if name.startswith(("/", "~")) else name for name in named)
+
+
 def typed_command() -> str | None:
     """Return IMGVEC_COMMAND, how the command imgvec is typed here; None for `imgvec` itself."""
     return os.environ.get("IMGVEC_COMMAND") or None

@@ -23,9 +23,7 @@ def benchmark_model(
         ModelError: It is a team's own embedder, of which only they know how it computes, or fits on no device.
     """
     if not _computes_by_torch(embedder):
-        raise ModelError(
-            f"{embedder.name} is a team's own embedder: only OpenCLIP's and timm's models are timed"
-        )
+        raise ModelError(f"{embedder.name} is neither OpenCLIP's nor timm's: only their models are timed")
     from imgvec_pg.embedding.torch_models import throughput
     from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 

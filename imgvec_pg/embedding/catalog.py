@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from imgvec_pg.embedding.description import OPEN_CLIP, PLUGIN, ModelDescription
+from imgvec_pg.embedding.hub.describe import describe_hub_model
+from imgvec_pg.embedding.hub.names import is_hub_name, parse_hub_name
 from imgvec_pg.embedding.known_models import CATALOGUE as CATALOGUE
 from imgvec_pg.embedding.light_embedder import TEST_NAME, LightEmbedder
 from imgvec_pg.embedding.local_dir import describe_folder
@@ -30,12 +32,13 @@ DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "model"
 def describe_model(name: str) -> ModelDescription:
     """Describe the model of this name, without its weights.
 
-    A catalogued name, `demo` and `local-dir:/path` need no torch; another name of OpenCLIP or timm imports it. A team's
+    A catalogued name, `demo` and `local-dir:/path` need no torch; another name of OpenCLIP or timm imports it. Of a model of the
+    hub the small files are fetched. A team's
     own embedder (entry point group imgvec_pg.embedders) is loaded, and a server asked, since only they know its dimensions.
 
     Args:
-        name: "architecture/pretrained", "timm/architecture.tag", "demo", "test", "local-dir:/path", "http:NAME@URL" or the name
-            of an entry point.
+        name: "architecture/pretrained", "timm/architecture.tag", "hf-hub:org/name", "transformers:org/name", "demo", "test",
+            "local-dir:/path", "http:NAME@URL" or the name of an entry point.
 
     Raises:
         ModelNotFoundError: No such model; the nearest names are told.
@@ -44,6 +47,8 @@ def describe_model(name: str) -> ModelDescription:
     """
     if is_remote(name):
         return _describe_remote(name)
+    if is_hub_name(name):
+        return CATALOGUE.get(name) or describe_hub_model(name)
     if name.startswith(LOCAL_DIR_PREFIX):
         path = name.removeprefix(LOCAL_DIR_PREFIX)
         if not path:
@@ -154,6 +159,9 @@ def describe_known(name: str) -> ModelDescription | None:
     if is_remote(name):
         parse_remote(name)
         return None
+    if is_hub_name(name):
+        parse_hub_name(name)
+        return CATALOGUE.get(name)
     architecture, slash, _ = name.partition("/")
     if slash and not name.startswith(LOCAL_DIR_PREFIX):
         is_catalogued = _catalogued(name) is not None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-OPEN_CLIP, TIMM, PLUGIN = "open_clip", "timm", "plugin"
+OPEN_CLIP, TIMM, TRANSFORMERS, PLUGIN = "open_clip", "timm", "transformers", "plugin"
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class ModelDescription:
     """"organisation/name" on the Hugging Face hub."""
     hub_filename: str = "open_clip_model.safetensors"
     folder: Path | None = None
-    """A folder in OpenCLIP's local-dir format that holds the whole model."""
+    """A folder that holds the whole model: in OpenCLIP's local-dir format, or as transformers saves it."""
     library: str = OPEN_CLIP
-    """Who builds the network: OPEN_CLIP, TIMM, or PLUGIN for a team's own."""
+    """Who builds the network: OPEN_CLIP, TIMM, TRANSFORMERS, or PLUGIN for a team's own."""
     crop_share: float = 1.0
     """timm's crop_pct: the middle of the resized image that is used."""
     scoring: str = ""
@@ -70,3 +70,11 @@ class ModelDescription:
     half: str = "bf16"
     """The half precision that suits it: deep convolutions lose too much in bf16 (cosine 0.995), not in fp16; "fp32": none."""
     facts: ModelFacts | None = None
+    revision: str = ""
+    """The commit of the hub's repository that is on this machine; "" where the name says no repository."""
+    licence: str = ""
+    """As the repository's card has it; "" where it says none. A catalogued model's is in its facts."""
+    processor: str = ""
+    """The class of transformers that prepares the pictures, in place of `preprocessing`."""
+    pooling: str = ""
+    """Which output of a network without words is the vector, in words."""

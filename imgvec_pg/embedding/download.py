@@ -10,7 +10,8 @@ from typing import Any
 
 from imgvec_pg.embedding.checksums import SUMS_NAME, sha256_of, verified_sha256, write_sums
 from imgvec_pg.embedding.description import OPEN_CLIP, PLUGIN, ModelDescription
-from imgvec_pg.embedding.hub import HubUnavailableError, download_file
+from imgvec_pg.embedding.hub.hub_files import HubUnavailableError, download_file
+from imgvec_pg.embedding.hub.names import is_hub_name
 from imgvec_pg.embedding.local_dir import CONFIG_NAME
 from imgvec_pg.embedding.openclip_names import architecture_config
 from imgvec_pg.embedding.runtime import require_models_extra
@@ -47,6 +48,11 @@ def fetch_model(
         WeightsMissingError: The hub is out of reach, or has them as a pickle only.
         ModelError: They are damaged, others than said, or of another architecture.
     """
+    if is_hub_name(model.name):
+        raise ModelError(
+            f"{model.name} is kept in the hub's own cache: run 'hf download {model.hub_repository or 'org/name'}' and carry that "
+            "folder (HF_HOME), or 'hf download … --local-dir DIR' and name the folder"
+        )
     if model.library == PLUGIN or model.folder is not None:
         raise ModelError(f"{model.name} brings its own weights: there is nothing to fetch")
     require_models_extra(f"fetching the model {model.name}")

@@ -5,16 +5,17 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from imgvec_pg.embedding.catalog import describe_model
-from imgvec_pg.embedding.description import PLUGIN, TIMM, ModelDescription
+from imgvec_pg.embedding.description import PLUGIN, TIMM, TRANSFORMERS, ModelDescription
 from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.hub.names import TRANSFORMERS_PREFIX
 from imgvec_pg.embedding.light_embedder import TEST_NAME, LightEmbedder
 from imgvec_pg.embedding.onnx_models.choose import load_by_fastest
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
 from imgvec_pg.embedding.remote.model_name import is_remote
 from imgvec_pg.embedding.remote.remote_embedder import RemoteEmbedder
-from imgvec_pg.embedding.runtime import has_models_extra, require_models_extra
+from imgvec_pg.embedding.runtime import require_hub_extra, require_models_extra
 from imgvec_pg.embedding.torch_models.variants import ModelVariants, PlainVariants
-from imgvec_pg.errors import UsageError
+from imgvec_pg.errors import MissingExtraError, UsageError
 
 
 def load_embedder(
@@ -29,8 +30,8 @@ def load_embedder(
     """Load the model of this name with its weights.
 
     Args:
-        name: "architecture/pretrained", "timm/architecture.tag", "demo", "test", "local-dir:/path", "http:NAME@URL" or the
-            name of an entry point in the group imgvec_pg.embedders.
+        name: "architecture/pretrained", "timm/architecture.tag", "hf-hub:org/name", "transformers:org/name", "demo", "test",
+            "local-dir:/path", "http:NAME@URL" or the name of an entry point in the group imgvec_pg.embedders.
         weights: A safetensors file to use instead of the published weights; `name` then says which
             architecture it is for and whose preprocessing belongs to it. The fingerprint tells them apart.
         device: "auto", "cpu", "cuda" or "cuda:n".
@@ -58,7 +59,7 @@ def load_embedder(
         return LightEmbedder()
     model = describe_model(name)
     check_loadable(name)
-    if model.folder is not None:
+    if model.folder is not None or model.library == TRANSFORMERS:
         _refuse_weights(name, weights)
     file = Path(weights).expanduser() if weights is not None else None
     return load_by_fastest(model, file, device, precision, runtime, may_export=may_export)
@@ -72,7 +73,7 @@ def load_variants(name: str, *, device: str = "auto") -> ModelVariants:
     """
     embedder = load_embedder(name, device=device, precision="fp32", runtime="torch")
     model = describe_model(name)
-    if model.library == PLUGIN:
+    if model.library in (PLUGIN, TRANSFORMERS):
         return PlainVariants(embedder)
     from imgvec_pg.embedding.torch_models.torch_variants import TorchVariants  # torch, only now
 
@@ -81,17 +82,23 @@ def load_variants(name: str, *, device: str = "auto") -> ModelVariants:
 
 def is_loadable(name: str) -> bool:
     """Return whether this installation has the packages that load a model: the extra `models`, or a team's own."""
-    return name == TEST_NAME or is_remote(name) or _plugin_of(name) is not None or has_models_extra()
+    try:
+        check_loadable(name)
+    except MissingExtraError:
+        return False
+    return True
 
 
 def check_loadable(name: str) -> None:
     """Refuse, before anything else is begun, a model that this installation has no packages for.
 
     Raises:
-        MissingExtraError: It takes the extra `models`, which is not installed.
+        MissingExtraError: It takes the extra `models`, or `hub`, which is not installed.
     """
-    if not (name == TEST_NAME or is_remote(name)) and _plugin_of(name) is None:
-        require_models_extra(f"loading the model {name}")
+    if name == TEST_NAME or is_remote(name) or _plugin_of(name) is not None:
+        return
+    require = require_hub_extra if name.startswith(TRANSFORMERS_PREFIX) else require_models_extra
+    require(f"loading the model {name}")
 
 
 def _plugin_of(name: str) -> EntryPoint | None:

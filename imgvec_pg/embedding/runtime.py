@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MODELS_EXTRA = ("torch", "torchvision", "open_clip", "timm", "safetensors", "huggingface_hub")
 """The modules of the extra `models`: all that embedding takes beyond the plain installation."""
 INSTALL_MODELS = "pip install 'imgvec-pg[models]'"
+INSTALL_HUB = "pip install 'imgvec-pg[hub]'"
 PRECISIONS = ("fp32", "bf16", "fp16")
 _MISSING_OPERATOR = "operator torchvision::nms does not exist"
 _kept_libraries: list[torch.library.Library] = []  # a Library takes its definitions back when it is collected
@@ -46,6 +47,17 @@ def require_models_extra(purpose: str) -> None:
         )
 
 
+def require_hub_extra(purpose: str) -> None:
+    """Refuse what only an installation with the extra `hub` can do. Imports nothing.
+
+    Raises:
+        MissingExtraError: transformers, or a package of the extra `models`, is not installed.
+    """
+    require_models_extra(purpose)
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtraError(f"{purpose} needs the extra hub (not installed: transformers): {INSTALL_HUB}")
+
+
 def _missing_modules() -> list[str]:
     return [name for name in MODELS_EXTRA if importlib.util.find_spec(name) is None]
 
@@ -60,12 +72,7 @@ def import_open_clip() -> Any:  # noqa: ANN401 - an untyped module
     """
     require_models_extra("OpenCLIP")
     try:
-        try:
-            importlib.import_module("torchvision")
-        except RuntimeError as error:
-            if _MISSING_OPERATOR not in str(error):
-                raise
-            _define_missing_operators()
+        _import_torchvision()
         return importlib.import_module("open_clip")
     except (ImportError, OSError, RuntimeError) as error:
         raise ModelError(
@@ -88,6 +95,36 @@ def import_timm() -> Any:  # noqa: ANN401 - an untyped module
         raise ModelError(
             f"timm cannot be imported ({one_line(error)}): install it in a version that belongs to torch, see constraints.txt"
         ) from error
+
+
+def import_transformers(purpose: str) -> Any:  # noqa: ANN401 - most of it is untyped
+    """Import transformers, which the extra `hub` brings, with the same remedy.
+
+    Args:
+        purpose: What needs it, the subject of the error's line.
+
+    Raises:
+        MissingExtraError: It is not installed.
+        ModelError: It cannot be imported.
+    """
+    require_hub_extra(purpose)
+    try:
+        _import_torchvision()
+        return importlib.import_module("transformers")
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ModelError(
+            f"transformers cannot be imported ({one_line(error)}): install it in a version that belongs to torch, see "
+            "constraints.txt"
+        ) from error
+
+
+def _import_torchvision() -> None:
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if _MISSING_OPERATOR not in str(error):
+            raise
+        _define_missing_operators()
 
 
 def _define_missing_operators() -> None:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imgvec_pg import settings
-from imgvec_pg.embedding.description import PLUGIN, TIMM, ModelDescription
-from imgvec_pg.embedding.hub import HubUnavailableError, cached_file, download_file
+from imgvec_pg.embedding.description import PLUGIN, TIMM, TRANSFORMERS, ModelDescription
+from imgvec_pg.embedding.hub.hub_files import HubUnavailableError, cached_file, download_file
+from imgvec_pg.embedding.hub.names import is_hub_name, parse_hub_name
+from imgvec_pg.embedding.hub.snapshot import OPEN_CLIP_WEIGHTS, find_snapshot, weights_patterns
 from imgvec_pg.embedding.local_dir import CONFIG_NAME, read_folder_config
 from imgvec_pg.embedding.openclip_names import architecture_config
 from imgvec_pg.embedding.packaged_weights import INSTALL_LITE, LITE, packaged_source, packaged_weights
@@ -14,7 +16,7 @@ from imgvec_pg.embedding.runtime import require_models_extra
 from imgvec_pg.errors import ImgvecError, MissingExtraError, ModelError, WeightsMissingError
 
 # open_clip.factory._find_checkpoint_in_dir prefers these two, in this order, to everything else in a folder.
-FOLDER_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+FOLDER_WEIGHTS = OPEN_CLIP_WEIGHTS
 OUTSIDE_THE_HUB = (
     "published outside the hub, as a pickle: convert them to safetensors and give --weights FILE"
 )
@@ -35,6 +37,10 @@ def find_weights(model: ModelDescription, given: Path | None = None) -> Path:
         if not given.is_file():
             raise WeightsMissingError(f"{model.name}: there is no weights file {given}: check the path")
         return require_safetensors(given)
+    if is_hub_name(model.name):
+        return weights_in_folder(
+            model.name, find_snapshot(parse_hub_name(model.name), with_weights=True), weights_names(model)
+        )
     if model.folder is not None:
         return weights_in_folder(model.name, model.folder, FOLDER_WEIGHTS)
     found = find_in_model_directory(model)
@@ -62,6 +68,8 @@ def file_stem(model: ModelDescription) -> str:
 
 def weights_names(model: ModelDescription) -> tuple[str, ...]:
     """Return what the weights may be called in a model's folder, best first."""
+    if model.library == TRANSFORMERS:
+        return ("model.safetensors",)
     return FOLDER_WEIGHTS if model.library != TIMM else (model.hub_filename,)
 
 
@@ -171,6 +179,12 @@ def where_weights_are(model: ModelDescription) -> str:
     """Return a file's path, or a line that says how to get it."""
     if model.library == PLUGIN:
         return "the embedder's own"
+    if is_hub_name(model.name) and model.hub_repository:
+        patterns = weights_patterns(parse_hub_name(model.name))
+        found = model.folder and next(
+            filter(None, (next(model.folder.glob(p), None) for p in patterns)), None
+        )
+        return str(found) if found else f"{MISSING}; {model.hub_repository} on the hub, fetched at first use"
     try:
         if model.folder is not None:
             return str(weights_in_folder(model.name, model.folder, weights_names(model)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imgvec_pg.embedding import hub
+from imgvec_pg.embedding.hub import hub_files as hub
 from imgvec_pg.embedding.openclip_names import architecture_config
 from imgvec_pg.embedding.torch_models import tokenizer
 from imgvec_pg.embedding.torch_models.tokenizer import load_tokenizer, tokenizer_identity

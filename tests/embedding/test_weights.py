@@ -13,8 +13,8 @@ from typing import NoReturn
 import pytest
 from tinymodel import tiny_config
 
-from imgvec_pg.embedding import hub
 from imgvec_pg.embedding.catalog import CATALOGUE, describe_model
+from imgvec_pg.embedding.hub import hub_files as hub
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.weights import find_weights
 from imgvec_pg.errors import ModelError, WeightsMissingError
@@ -57,7 +57,7 @@ def test_unreachable_hub_ends_soon_in_the_same_error(hub_state: str, tmp_path: P
         if hub_state == "hangs":
             listener.listen()
         script = (
-            "from imgvec_pg.embedding import hub\n"
+            "from imgvec_pg.embedding.hub import hub_files as hub\n"
             "from imgvec_pg.embedding.catalog import describe_model\n"
             "from imgvec_pg.embedding.weights import find_weights\n"
             "hub.CONNECT_SECONDS = 1.0\n"

@@ -35,6 +35,12 @@ VARIABLES = {
         "none: the hub and its cache",
         "whatever loads a model",
     ),
+    "IMGVEC_TRUST_REMOTE_CODE": (
+        "Repositories of the hub, and folders, whose own code may run to build their model `transformers:…`, such as "
+        "`jinaai/jina-clip-v2` ([models](../howto/models.md#models-of-the-hub))",
+        "none: no code that comes with a model runs",
+        "whatever loads such a model",
+    ),
     "IMGVEC_EMBEDDER_KEY": (
         "The key that the server of a model `http:NAME@URL` wants to be shown, as `Authorization: Bearer …`. It is neither "
         "stored nor told",

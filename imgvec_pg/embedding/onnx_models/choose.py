@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from imgvec_pg.embedding.checksums import verified_sha256
-from imgvec_pg.embedding.description import TIMM, ModelDescription
+from imgvec_pg.embedding.description import TIMM, TRANSFORMERS, ModelDescription
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.onnx_models.exported import (
     Export,
@@ -34,6 +34,10 @@ def load_by_torch(model: ModelDescription, weights: Path | None, device: str, pr
         from imgvec_pg.embedding.torch_models.timm_embedder import TimmEmbedder  # torch, only now
 
         return TimmEmbedder(model, weights=weights, device=device, precision=precision)
+    if model.library == TRANSFORMERS:
+        from imgvec_pg.embedding.torch_models.transformers_embedder import TransformersEmbedder
+
+        return TransformersEmbedder(model, device=device, precision=precision)
     from imgvec_pg.embedding.torch_models.openclip_embedder import OpenClipEmbedder
 
     return OpenClipEmbedder(model, weights=weights, device=device, precision=precision)
@@ -64,7 +68,9 @@ def load_by_fastest(
         raise UsageError(f"runtime {runtime!r} is unknown: use {', '.join(RUNTIMES)}")
     if runtime == ONNX and not has_onnx_extra():
         raise MissingExtraError(f"--runtime onnx needs the extra onnx: {INSTALL_ONNX}")
-    if runtime == TORCH or not has_onnx_extra():
+    if runtime == ONNX and model.library == TRANSFORMERS:
+        raise ModelError(f"{model.name} is computed by torch alone: leave out --runtime onnx")
+    if runtime == TORCH or not has_onnx_extra() or model.library == TRANSFORMERS:
         return load_by_torch(model, weights, device, precision)
     device = resolve_device(device)
     if device != "cpu" or precision not in {"auto", "fp32"}:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from imgvec_pg.embedding.description import ModelDescription
-from imgvec_pg.embedding.hub import HubUnavailableError, download_file
+from imgvec_pg.embedding.hub.hub_files import HubUnavailableError, download_file
 from imgvec_pg.embedding.weights import model_directory_folder
 from imgvec_pg.errors import MissingExtraError, WeightsMissingError
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imgvec_pg.embedding.hub import HubUnavailableError, ask_for_file, cached_file
+from imgvec_pg.embedding.hub.hub_files import HubUnavailableError, ask_for_file, cached_file
 from imgvec_pg.embedding.openclip_names import open_clip_folder
 from imgvec_pg.embedding.runtime import import_open_clip, one_line
 from imgvec_pg.errors import MissingExtraError, ModelError, WeightsMissingError

@@ -125,15 +125,24 @@ class TorchEmbedder(ABC):
 
     def normalised(self, features: torch.Tensor) -> Float32Array:
         """Normalise in float32: in bf16 a norm is off by more than the embedding tables accept."""
-        features = features.float()
-        norms = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
-        if not bool(torch.isfinite(norms).all()) or not bool((norms > 0).all()):
-            raise ModelError(
-                f"{self.name} gave a vector of norm 0 or not a number in {self.precision}: "
-                "check its weights, or use --precision fp32"
-            )
-        array: Float32Array = (features / norms).cpu().numpy()
-        return array
+        return unit_vectors(self.name, self.precision, features)
+
+
+def unit_vectors(name: str, precision: str, features: torch.Tensor) -> Float32Array:
+    """Return features (n, dimensions) as rows of norm 1, which is computed in float32.
+
+    Raises:
+        ModelError: One has no direction.
+    """
+    features = features.float()
+    norms = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+    if not bool(torch.isfinite(norms).all()) or not bool((norms > 0).all()):
+        raise ModelError(
+            f"{name} gave a vector of norm 0 or not a number in {precision}: "
+            "check its weights, or use --precision fp32"
+        )
+    array: Float32Array = (features / norms).cpu().numpy()
+    return array
 
 
 def has_branches(network: torch.nn.Module) -> bool:

@@ -26,7 +26,8 @@ def print_catalogue(models: Sequence[ModelDescription]) -> None:
         "px: side of the square it sees; GFLOP: of one image; GB: the weights in fp32, half of it in bf16 or fp16"
     )
     click.echo(
-        "more of one: imgvec model show NAME; others: architecture/tag of OpenCLIP, timm/architecture.tag"
+        "more of one: imgvec model show NAME; others: architecture/tag of OpenCLIP, timm/architecture.tag, hf-hub:org/name, "
+        "transformers:org/name"
     )
 
 
@@ -42,6 +43,10 @@ def print_model(model: ModelDescription) -> None:
         if model.crop_share != 1.0:
             lines["resize"] += f", the middle {model.crop_share:.1%}"
         lines["mean, std"] = f"{_numbers(p.mean)}, {_numbers(p.std)}"
+    if model.processor:
+        lines["pictures"] = f"prepared by {model.processor} of transformers"
+    if model.pooling:
+        lines["vector"] = model.pooling
     lines["words"] = (
         f"yes, {model.scoring or 'scores'} of scaled similarities" if model.has_text else "no text tower"
     )
@@ -59,6 +64,10 @@ def print_model(model: ModelDescription) -> None:
             f"{f.images_per_second(900_000, 0.4):,.0f} on a GPU of 900 TFLOP/s, where 70 % and 40 % of that are reached; "
             "measure: imgvec model benchmark",
         }
+    elif model.revision or model.hub_repository:
+        lines["licence"] = model.licence or "its card names none: ask its authors"
+    if model.revision:
+        lines["commit"] = model.revision
     lines["weights"] = where_weights_are(model)
     for title, text in lines.items():
         click.echo(f"{title:<13}{text}")
