@@ -22,7 +22,6 @@ COMMAND = "a command, and the package that does its work"
 FRAMEWORKS = "the same for SQLAlchemy and for Django"
 TWINS = {
     "adopt": COMMAND,
-    "browse": "a command, and the Flask pages that it serves",
     "classify": COMMAND,
     "collection_ops": "operations of a migration, for Alembic and for Django",
     "error_mapping": "database errors to library errors, of psycopg and of SQLAlchemy",

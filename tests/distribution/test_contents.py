@@ -53,8 +53,10 @@ def test_the_wheel_holds_the_package_with_its_sql_and_migrations_and_nothing_els
         "imgvec_pg/demo/model/open_clip_model.safetensors",
         "imgvec_pg/demo/pictures/pictures.zip",
         "imgvec_pg/django/templates/admin/imgvec_pg/similar.html",
-        "imgvec_pg/flask/static/browse.css",
-        "imgvec_pg/flask/static/review.js",
+        "imgvec_pg/pages/browse/static/browse.css",
+        "imgvec_pg/pages/review/static/review.js",
+        "imgvec_pg/pages/static/tokens.css",
+        "imgvec_pg/pages/templates/pages/base.html",
         "imgvec_pg/search/contact_sheet.html",
         "imgvec_pg/search/similarity_page.html",
     ):

@@ -13,7 +13,7 @@ from test_following_runs import search
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.duplicates import review
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.flask.browse import browse_app
+from imgvec_pg.pages.application import pages_app
 from imgvec_pg.store.collection import Collection
 
 TOKEN = "a-token-that-nobody-guesses"
@@ -56,7 +56,7 @@ def client(connection: Connection, found: Collection) -> FlaskClient:
 
 
 def visitor(dsn: str) -> FlaskClient:
-    client = browse_app(dsn, TOKEN, "photo_test").test_client()
+    client = pages_app(dsn, TOKEN, "photo_test").test_client()
     client.get(f"/?token={TOKEN}")
     return client
 
@@ -164,7 +164,7 @@ def test_bad_decisions_are_refused_in_one_line(connection: Connection, client: F
     assert client.post("/review/", data={**seen, "seen": "0" * 64, "decision": "same"}).status_code == 409
     assert decisions(connection) == []
     assert (
-        browse_app(connection.info.dsn, TOKEN, "photo_test").test_client().post("/review/").status_code == 403
+        pages_app(connection.info.dsn, TOKEN, "photo_test").test_client().post("/review/").status_code == 403
     )
 
 

@@ -13,7 +13,7 @@ from test_review import EVIL, PLACES, TOKEN, decisions, photos
 from werkzeug.serving import make_server
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.flask.browse import browse_app
+from imgvec_pg.pages.application import pages_app
 from imgvec_pg.store.collection import Collection
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -38,7 +38,7 @@ def address(connection: Connection, photos: Collection) -> Iterator[str]:
     for key in PLACES:
         connection.execute("UPDATE shop.photo SET picture = %s, price = id WHERE id = %s", [drawn(key), key])
     search(connection, photos, threshold=0.99)
-    server = make_server("127.0.0.1", 0, browse_app(connection.info.dsn, TOKEN, "photo_test"), threaded=True)
+    server = make_server("127.0.0.1", 0, pages_app(connection.info.dsn, TOKEN, "photo_test"), threaded=True)
     thread = Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.port}/review/?token={TOKEN}"

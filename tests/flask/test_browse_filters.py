@@ -12,7 +12,7 @@ from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import UsageError
-from imgvec_pg.flask.browse import browse_app
+from imgvec_pg.pages.application import pages_app
 from imgvec_pg.search.filters import condition, find_filters
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
@@ -61,7 +61,7 @@ def goods(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> str
 
 @pytest.fixture(scope="module")
 def pages(goods: str) -> FlaskClient:
-    client = browse_app(goods, TOKEN, "goods").test_client()
+    client = pages_app(goods, TOKEN, "goods").test_client()
     assert client.get(f"/?token={TOKEN}").status_code == 303
     return client
 

@@ -26,7 +26,7 @@ from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import CollectionNotFoundError, NoWorkerError, UsageError
 from imgvec_pg.flask import ImgVec, search_blueprint
-from imgvec_pg.flask.browse import browse_app
+from imgvec_pg.pages.application import pages_app
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import list_source
 
@@ -101,7 +101,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture(scope="module")
 def pages(shop: str) -> FlaskClient:
-    client = browse_app(shop, TOKEN).test_client()
+    client = pages_app(shop, TOKEN).test_client()
     assert client.get(f"/?token={TOKEN}").status_code == 303
     return client
 
@@ -254,7 +254,7 @@ def test_pages_are_for_this_machine_and_load_nothing_from_elsewhere(pages: Flask
     "path", ["/", "/?q=red", "/picture/1", "/picture/1?large=1", "/nothing", "/?token=", "/?token=wrong"]
 )
 def test_pages_show_nothing_to_who_does_not_know_the_token(shop: str, path: str) -> None:
-    stranger = browse_app(shop, TOKEN).test_client()
+    stranger = pages_app(shop, TOKEN).test_client()
     for _ in range(2):
         refused = stranger.get(path)
         assert refused.status_code == 403 and refused.mimetype == "text/html"
@@ -264,12 +264,12 @@ def test_pages_show_nothing_to_who_does_not_know_the_token(shop: str, path: str)
     assert stranger.post("/", data={"image": (io.BytesIO(picture("blue")), "x.png")}).status_code == 403
     stranger.set_cookie("imgvec_browse", TOKEN, domain="localhost")
     assert stranger.get(path).status_code == 403
-    with stranger.get("/static/browse.css") as style:
+    with stranger.get("/static/tokens.css") as style:
         assert style.status_code == 200
 
 
 def test_a_token_is_asked_for_once_and_leaves_the_address(shop: str) -> None:
-    client = browse_app(shop, TOKEN).test_client()
+    client = pages_app(shop, TOKEN).test_client()
     first = client.get(f"/?q=red&token={TOKEN}&k=3")
     assert (first.status_code, first.headers["Location"]) == (303, "/?q=red&k=3")
     cookie = first.headers["Set-Cookie"]
@@ -277,7 +277,7 @@ def test_a_token_is_asked_for_once_and_leaves_the_address(shop: str) -> None:
     assert client.get("/?q=red&k=3").text.count("<li>") == 3
     assert client.get("/picture/1").mimetype == "image/jpeg"
     # Another process, or the same one started again, has a cookie of its own.
-    other = browse_app(shop, "another").test_client()
+    other = pages_app(shop, "another").test_client()
     other.set_cookie(cookie.partition("=")[0], cookie.partition("=")[2].partition(";")[0], domain="localhost")
     assert other.get("/").status_code == 403
     assert other.get("/?token=%ff").status_code == 403

@@ -42,8 +42,8 @@ def browse(name: str | None, port: int, root: Path | None, dsn: str) -> None:
     try:
         from werkzeug.serving import make_server
 
-        from imgvec_pg.flask.browse import browse_app
-        from imgvec_pg.flask.browse_token import new_token
+        from imgvec_pg.pages.access_token import new_token
+        from imgvec_pg.pages.application import pages_app
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"imgvec browse needs {error.name}, which is not installed: pip install 'imgvec-pg[web]'"
@@ -51,7 +51,7 @@ def browse(name: str | None, port: int, root: Path | None, dsn: str) -> None:
     with connect(dsn, application_name="imgvec browse") as connection:
         require_schema(connection)
     token = new_token()
-    app = browse_app(dsn, token, name, root)
+    app = pages_app(dsn, token, name, root)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     try:
         # Werkzeug would explain a port in use in three lines of its own, and exit.

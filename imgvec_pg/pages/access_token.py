@@ -9,9 +9,6 @@ from flask import Flask, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import SecurityError
 
-OPEN = frozenset({"static"})
-"""Endpoints that show nothing of the database."""
-
 
 def new_token() -> str:
     """Return a token that nobody guesses: 192 bits."""
@@ -33,16 +30,21 @@ def require_token(app: Flask, token: str) -> None:
         if isinstance(request.routing_exception, SecurityError):
             # By another host's name, which is refused as that.
             return None
-        if request.endpoint in OPEN or _is_same(request.cookies.get(name, ""), admitted):
+        if _is_static(request.endpoint) or _is_same(request.cookies.get(name, ""), admitted):
             return None
         given = request.args.get("token")
         if given is None or not _is_same(given, token):
-            return render_template("imgvec/no_token.html", is_wrong=given is not None), 403
+            return render_template("pages/no_token.html", is_wrong=given is not None), 403
         rest = [(key, value) for key, value in request.args.items(multi=True) if key != "token"]
         answer = make_response(redirect(_address(rest), 303))
         # Lax: a click on the address elsewhere, in a chat say, is a first visit too.
         answer.set_cookie(name, admitted, httponly=True, samesite="Lax")
         return answer
+
+
+def _is_static(endpoint: str | None) -> bool:
+    """Whether it gives a file of the package, which shows nothing of the database."""
+    return endpoint is not None and endpoint.rpartition(".")[2] == "static"
 
 
 def _is_same(given: str, expected: str) -> bool:

@@ -1,7 +1,6 @@
 """Pages of `imgvec browse` to review near-duplicates: one group at a time, what differs in it, one key for each decision."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from imgvec_pg.duplicates import review
 from imgvec_pg.errors import ImageError, ImgvecError, UsageError
 from imgvec_pg.flask.request_search import key_in_url, status_of
 from imgvec_pg.images.decoding.sandbox import decode_sandboxed
+from imgvec_pg.pages.page_context import PageContext
 from imgvec_pg.search.formatting import show_value
 from imgvec_pg.search.images import read_pictures
 from imgvec_pg.store.collection import Collection
@@ -29,8 +29,6 @@ CHOICES = (
 )
 """Key, decision, what it is called, what it means."""
 
-Connecting = Callable[[], AbstractContextManager[Connection]]
-
 
 @dataclass(frozen=True)
 class Card:
@@ -42,47 +40,30 @@ class Card:
     values: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Reviewed:
-    """What is reviewed.
-
-    Attributes:
-        connecting: Opens a connection, of the role by whose rights the pages read and decide.
-        columns: Columns of the source to compare.
-        root: Where this machine keeps the pictures, instead of the collection's root.
-    """
-
-    connecting: Connecting
-    collection: Collection
-    columns: Sequence[str]
-    root: Path | None
-
-
-def review_blueprint(reviewed: Reviewed) -> Blueprint:
+def review_blueprint(context: PageContext) -> Blueprint:
     """Make the pages, which write nothing but decisions.
 
     GET /: the group ?group=N, else the first open one behind ?after=N. POST /: decide about one. A decision names the state
     that its page showed, which nobody knows who did not see that page: another site's form cannot decide.
     """
-    made = Blueprint("review", __name__)
+    made = Blueprint("review", __name__, template_folder="templates", static_folder="static")
 
     @made.get("/")
     def page() -> ResponseReturnValue:
-        with reviewed.connecting() as connection:
-            return _page(connection, reviewed, _number("group"), _number("after") or 0)
+        return _page(context.session(), context, _number("group"), _number("after") or 0)
 
     @made.post("/")
     def decide() -> ResponseReturnValue:
         group, decision = _number("group"), request.form.get("decision", "")
-        with reviewed.connecting() as connection:
+        with context.writing() as connection:
             try:
                 if group is None:
                     raise UsageError("no group is named; expected group=NUMBER")
                 seen = request.form.get("seen", "")
-                state = review.decide_group(connection, reviewed.collection, group, decision or None, seen)
+                state = review.decide_group(connection, context.find(), group, decision or None, seen)
             except ImgvecError as error:
                 status = 409 if isinstance(error, review.DecidedMeanwhileError) else status_of(error)
-                return _page(connection, reviewed, group, 0, str(error)), status
+                return _page(connection, context, group, 0, str(error)), status
         if not decision:
             return redirect(url_for(".page", group=group), 303)
         return redirect(url_for(".page", after=group, done=group, decision=decision, state=state.digest), 303)
@@ -91,25 +72,25 @@ def review_blueprint(reviewed: Reviewed) -> Blueprint:
 
 
 def _page(
-    connection: Connection, reviewed: Reviewed, group: int | None, after: int, problem: str = ""
+    connection: Connection, context: PageContext, group: int | None, after: int, problem: str = ""
 ) -> str:
     state, open_groups, hidden = None, 0, 0
     cards: list[Card] = []
     same: dict[str, str] = {}
-    collection = reviewed.collection
+    collection = context.find()
     try:
         first, open_groups = review.next_question(connection, collection, after)
         group = first if group is None else group
         if group is not None:
             # Before the members: what is decided between both statements is then told, not overwritten.
             state = review.group_state(connection, collection, group)
-            members = review.read_members(connection, collection, group, reviewed.columns)
-            cards, same = _cards(connection, collection, members[:SHOWN], reviewed.root)
+            members = review.read_members(connection, collection, group, context.columns)
+            cards, same = _cards(connection, collection, members[:SHOWN], context.root)
             hidden = len(members) - len(cards)
     except ImgvecError as error:
         problem = problem or str(error)
     return render_template(
-        "imgvec/review.html",
+        "review/review.html",
         collection=collection,
         group=group,
         state=state,
