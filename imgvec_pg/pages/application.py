@@ -50,7 +50,7 @@ def pages_app(dsn: str, token: str, collection: str | None = None, root: Path | 
     show_errors(app)
     _serve_pictures(app, context)
     register_pages(app, browse_blueprint(context), "Browse")
-    register_pages(app, review_blueprint(context), "Near-duplicates", "/review")
+    register_pages(app, review_blueprint(context), "Duplicates", "/review")
     return app
 
 

@@ -26,13 +26,11 @@ class PageContext:
     Attributes:
         dsn: libpq connection string.
         name: Name of the collection, or of an alias, which is looked up anew in each request.
-        columns: Columns of the source that pages show.
         root: Where this machine keeps the pictures, instead of the collection's root.
     """
 
     dsn: str
     name: str
-    columns: Sequence[str]
     root: Path | None = None
 
     @classmethod
@@ -44,16 +42,19 @@ class PageContext:
         """
         with connect(dsn, application_name=APPLICATION_NAME) as connection:
             found = Searchable(name).find(connection)
-            return cls(dsn, name or found.name, default_columns(connection, found), root)
+            return cls(dsn, name or found.name, root)
 
     def session(self) -> Connection:
         """Return the request's read-only connection: opened by its first use, closed with the request.
 
         Raises:
             ConnectionFailedError: The server cannot be reached now. The next request tries again.
+            CollectionNotFoundError: The collection was dropped meanwhile.
         """
         if "imgvec_session" not in g:
             g.imgvec_session = connect(self.dsn, application_name=APPLICATION_NAME)
+            # Before writing is over: a view's rows are read by a function of the session's own (registry.read_as_owner).
+            g.imgvec_collection = get_collection(g.imgvec_session, self.name)
             _hold_back(g.imgvec_session)
         found: Connection = g.imgvec_session
         return found
@@ -65,16 +66,25 @@ class PageContext:
             yield connection
 
     def find(self) -> Collection:
-        """Return the collection as it is now: an alias may have been switched since.
+        """Return the collection as it is in this request: an alias may have been switched since the last.
 
         Raises:
-            CollectionNotFoundError: It was dropped meanwhile.
+            ConnectionFailedError, CollectionNotFoundError: As `session`.
         """
-        return get_collection(self.session(), self.name)
+        self.session()
+        found: Collection = g.imgvec_collection
+        return found
+
+    def columns(self) -> Sequence[str]:
+        """Return the columns of the source that pages show, as they are in this request: one may be dropped meanwhile."""
+        if "imgvec_columns" not in g:
+            g.imgvec_columns = default_columns(self.session(), self.find())
+        found: Sequence[str] = g.imgvec_columns
+        return found
 
     def searchable(self) -> Searchable:
-        """Return what answers searches and gives pictures."""
-        return Searchable(self.name, self.columns, root=self.root)
+        """Return what gives pictures."""
+        return Searchable(self.name, root=self.root)
 
 
 def close_session(_: BaseException | None = None) -> None:
@@ -85,14 +95,16 @@ def close_session(_: BaseException | None = None) -> None:
 
 
 def _hold_back(connection: Connection) -> None:
-    """Let a session write nothing and keep no statement for longer than STATEMENT_TIMEOUT_SECONDS."""
+    """Let a session write nothing and run no statement for longer than STATEMENT_TIMEOUT_SECONDS."""
     milliseconds = str(1000 * STATEMENT_TIMEOUT_SECONDS)
     if is_pooled(connection) and isinstance(connection, OwnConnection):
         # Its next transaction may be another session's.
-        connection.settings |= {"transaction_read_only": "on", "statement_timeout": milliseconds}
+        connection.settings |= {"statement_timeout": milliseconds}
         return
+    # A superuser's condition is looked through as a temporary view, which is rolled back (search/code_of_others.py); what it
+    # asks for then runs in a read-only transaction as everybody's does.
     connection.execute(
-        "SELECT pg_catalog.set_config('default_transaction_read_only', 'on', false),"
-        " pg_catalog.set_config('statement_timeout', %s, false)",
+        "SELECT pg_catalog.set_config('default_transaction_read_only', CASE current_setting('is_superuser') WHEN 'on' THEN 'off'"
+        " ELSE 'on' END, false), pg_catalog.set_config('statement_timeout', %s, false)",
         [milliseconds],
     )

@@ -21,14 +21,14 @@ TITLES = ("title", "name")
 """Columns that hold what people call a row."""
 
 
-def default_columns(connection: Connection, collection: Collection) -> list[str]:
-    """Return the source's first columns that this role may read and that are short to print; no keys."""
+def default_columns(connection: Connection, collection: Collection, most: int = DEFAULT_COLUMNS) -> list[str]:
+    """Return the source's first `most` columns that this role may read and that are short to print; no keys."""
     rows = connection.execute(
         load_sql("queries/short_columns.sql"),
         {
             "oid": _oid(connection, collection),
             "except": list(collection.key_columns),
-            "limit": DEFAULT_COLUMNS,
+            "limit": most,
         },
     )
     return [str(row[0]) for row in rows]

@@ -11,6 +11,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import UsageError
+from imgvec_pg.search.column_histogram import histogram
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.source import resolve_relation
 
@@ -30,6 +31,7 @@ class Filter:
             last ANALYZE expects to have each; None where it does not know.
         low: The lowest value that the last ANALYZE met, as PostgreSQL writes it; "" where it is not known.
         high: The highest.
+        bars: Of a number or a date: a histogram between them, as column_histogram has it; empty where nothing is known.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Filter:
     values: tuple[tuple[str, int | None], ...] = ()
     low: str = ""
     high: str = ""
+    bars: tuple[float, ...] = ()
 
 
 def find_filters(connection: Connection, collection: Collection) -> list[Filter]:
@@ -63,6 +66,7 @@ def _filter(
     shares: list[float] | None,
     bounds: list[str] | None,
     rows: float,
+    null_share: float,
 ) -> Filter:
     counts = {
         value: round(share * rows) if rows else None
@@ -74,15 +78,39 @@ def _filter(
     if kind not in {"number", "date"}:
         return Filter(name, kind)
     # The bounds leave out the most common values.
-    values = [*(common or []), *(bounds or [])]
-    if kind == "date":
-        # Infinities and years before Christ are no days of a calendar's field.
-        values = sorted(value[:10] for value in values if value[:4].isdigit() and not value.endswith("BC"))
-        return Filter(name, kind, (), values[0], values[-1]) if values else Filter(name, kind)
-    numbers = sorted(number for number in map(Decimal, values) if number.is_finite())
-    if not numbers:
+    read, show = (_day_number, _show_day) if kind == "date" else (_finite, _show_number)
+    met = [(read(value), share) for value, share in zip(common or [], shares or [], strict=True)]
+    known = [(value, share) for value, share in met if value is not None]
+    others = sorted(value for value in map(read, bounds or []) if value is not None)
+    values = [value for value, _ in known] + others
+    if not values:
         return Filter(name, kind)
-    return Filter(name, kind, (), f"{numbers[0]:f}", f"{numbers[-1]:f}")
+    bars = histogram(
+        [(float(value), share) for value, share in known], [float(value) for value in others], null_share
+    )
+    return Filter(name, kind, (), show(min(values)), show(max(values)), bars)
+
+
+def _finite(text: str) -> Decimal | None:
+    """Return a number as a Decimal; None for an infinity and NaN."""
+    number = Decimal(text)
+    return number if number.is_finite() and abs(number.adjusted()) < 300 else None
+
+
+def _day_number(text: str) -> Decimal | None:
+    """Return a day or time as the number of its day; None where a calendar's field has none: infinities, before Christ."""
+    try:
+        return None if text.endswith("BC") else Decimal(date.fromisoformat(text[:10]).toordinal())
+    except ValueError:
+        return None
+
+
+def _show_number(number: Decimal) -> str:
+    return f"{number:f}"
+
+
+def _show_day(number: Decimal) -> str:
+    return date.fromordinal(int(number)).isoformat()
 
 
 def condition(

@@ -1,5 +1,5 @@
 -- Columns of a relation to filter by that this role may read, in the table's order, with what ANALYZE left of them: kind, the most
--- common values with their shares, bounds of a histogram of the others, the rows. Text is a category where it has at most 50 values that
+-- common values with their shares, bounds of a histogram of the others, the rows, the share of NULLs. Text is a category where it has at most 50 values that
 -- two rows each have on average: n_distinct is their number, or below 0 their share of the rows. pg_stats has nothing where row-level security applies.
 SELECT a.attname,
        CASE WHEN t.oid = 'pg_catalog.bool'::regtype THEN 'boolean'
@@ -12,7 +12,7 @@ SELECT a.attname,
             THEN (SELECT array_agg(l.enumlabel::text ORDER BY l.enumsortorder) FROM pg_catalog.pg_enum AS l WHERE l.enumtypid = t.oid)
             END,
        s.most_common_vals::text::text[], s.most_common_freqs::float8[], s.histogram_bounds::text::text[],
-       greatest(c.reltuples, 0)::float8
+       greatest(c.reltuples, 0)::float8, coalesce(s.null_frac, 0)::float8
 FROM pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

@@ -1,29 +1,52 @@
-"""The page of `imgvec browse`: a collection's pictures by words, a picture or likeness, with filters."""
+"""The page of `imgvec browse`: a collection's pictures by words, a picture or likeness, with filters; and the page of a row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from psycopg import Error as PostgresError
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.errors import ImgvecError
-from imgvec_pg.flask.request_search import MAX_SHOWN, Searchable, key_in_url, read_k, status_of
+from imgvec_pg.errors import ImgvecError, UsageError
+from imgvec_pg.flask.blueprint import jpeg
+from imgvec_pg.pages.browse.answers import Answers
+from imgvec_pg.pages.browse.cards import Card, make_card
+from imgvec_pg.pages.browse.question import Question
+from imgvec_pg.pages.browse.results import Asking, Results, find_results, order_columns
+from imgvec_pg.pages.browse.row_details import read_details
+from imgvec_pg.pages.browse.uploads import Uploads
+from imgvec_pg.pages.error_pages import say, status_of_page
 from imgvec_pg.pages.page_context import PageContext
-from imgvec_pg.search.display_columns import TITLES
-from imgvec_pg.search.filters import PREFIXES, condition, find_filters
-from imgvec_pg.search.formatting import show_value, times
-from imgvec_pg.search.nearest import Neighbour
-from imgvec_pg.search.rows import newest_rows
+from imgvec_pg.search.filters import Filter, find_filters
+from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.registry import find_collections
 
-NEWEST = 48
-MORE = 48
-PATHS = ("uri", "path", "file", "file_name", "photo", "image")
+EAGER = 12
+"""Pictures of the first rows are asked for at once, the others when they come into view."""
+BESIDE_ROWS = 24
+PART = "X-Imgvec-Part"
+"""A request's header by which the script asks for a part of the page: "results"; "cut", the same with a moved cut; "cards"."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """The answer of one collection, as the page shows it."""
+
+    collection: Collection
+    cards: Sequence[Card]
+    results: Results
 
 
 def browse_blueprint(context: PageContext) -> Blueprint:
-    """Make the pages that search: GET / with ?q=WORDS, ?like=KEY and filters; POST / with the file `image`."""
+    """Make the pages.
+
+    GET /: ?q=WORDS, ?minus=WORDS, ?like=KEY, ?picture=NAME, filters, ?order, ?cut, ?all_rows=1, ?beside=COLLECTION; ?seen=N goes
+    on behind N rows. POST /: keep the file `image` and lead to its answer. GET /row/KEY: a row. GET /asked/NAME: a picture kept.
+    """
     made = Blueprint(
         "browse",
         __name__,
@@ -31,76 +54,150 @@ def browse_blueprint(context: PageContext) -> Blueprint:
         static_folder="static",
         static_url_path="/static/browse",
     )
+    uploads, answers = Uploads(), Answers()
 
-    @made.route("/", methods=["GET", "POST"])
+    @made.get("/")
     def page() -> ResponseReturnValue:
-        return _page(context.session(), context.find(), context.searchable())
+        given = list(request.args.items(multi=True))
+        # A form without script sends its empty fields too.
+        kept = [(name, value) for name, value in given if value.strip()]
+        if kept != given and PART not in request.headers:
+            return redirect(_address(kept), 303)
+        return _page(context, uploads, answers)
+
+    @made.post("/")
+    def upload() -> ResponseReturnValue:
+        file = request.files.get("image")
+        if file is None:
+            raise UsageError("no picture was sent; expected the file field image")
+        name = uploads.add(file.stream.read(MAX_UPLOAD_BYTES + 1))
+        question = replace(Question.read(request.args), picture=name, like="")
+        if PART in request.headers:
+            return jsonify(picture=name)
+        return redirect(question.address(url_for(".page")), 303)
+
+    @made.get("/row/<path:key>")
+    def row(key: str) -> ResponseReturnValue:
+        details = read_details(context.session(), context.find(), key)
+        question = Question.read(request.args)
+        template = "browse/row_part.html" if PART in request.headers else "browse/row.html"
+        return render_template(template, details=details, question=question, address=_addresses(question))
+
+    @made.get("/asked/<name>")
+    def asked(name: str) -> Response:
+        return jpeg(uploads.find(name).preview)
 
     return made
 
 
-def _page(connection: Connection, collection: Collection, searchable: Searchable) -> ResponseReturnValue:
-    """Return the page of a request: the nearest rows to its query, or without one the newest, of those that its filters leave."""
-    words, like = request.values.get("q", "").strip(), request.args.get("like", "")
-    upload = request.files.get("image")
-    given = list(request.args.items(multi=True))
-    # A form sends its empty fields too, and the row that was asked about beside words typed since.
-    kept = [(name, value) for name, value in given if value.strip() and not (name == "like" and words)]
-    if request.method == "GET" and kept != given:
-        return redirect(_address(kept), 303)
-    chosen = [(name, value) for name, value in given if name.startswith(PREFIXES)]
-    has_query, problem, status, limit = bool(words or like or upload), "", 200, NEWEST
-    rows: Sequence[Neighbour] = ()
-    where = None
-    filters = find_filters(connection, collection)
+def _page(context: PageContext, uploads: Uploads, answers: Answers) -> ResponseReturnValue:
+    """Return the page, or the part of it that the script asks for."""
+    part = request.headers.get(PART, "")
+    connection, collection = context.session(), context.find()
+    question, problem, status = Question(), "", 200
+    filters: Sequence[Filter] = ()
+    columns: list[Column] = []
+    others: Sequence[str] = ()
     try:
-        where = condition(connection, filters, chosen)
-        limit = read_k(request) if has_query or "k" in request.args else NEWEST
-        if has_query:
-            rows = searchable.answer(connection, request, where).rows
-        else:
-            rows = newest_rows(connection, collection, searchable.columns, limit, distinct=True, where=where)
-    except ImgvecError as error:
-        problem, status = str(error), status_of(error)
-    more = [(name, value) for name, value in given if name != "k"] + [
-        ("k", str(min(limit + MORE, MAX_SHOWN)))
-    ]
+        question = Question.read(request.args)
+        filters = find_filters(connection, collection)
+        others = others_of_source(connection, collection)
+        asking = Asking(connection, collection, question, filters, context.columns(), uploads)
+        columns = _columns(asking, answers, part, others)
+    except (ImgvecError, PostgresError) as error:
+        problem, status = say(error), status_of_page(error)
+        if part == "cards":
+            raise
+    if part == "cards":
+        return render_template("browse/cards.html", **_shared(question), **_first(columns))
+    template = "browse/results.html" if part in {"results", "cut"} else "browse/browse.html"
     page = render_template(
-        "browse/browse.html",
+        template,
+        **_shared(question),
+        **_first(columns),
+        columns=columns,
         collection=collection,
-        words=words,
-        like=like,
-        all_rows=request.values.get("all_rows") == "1",
-        upload=upload is not None,
-        has_query=has_query,
-        cards=[_card(row) for row in rows],
-        problem=problem,
         filters=filters,
-        chosen=chosen,
-        where=where,
-        more=_address(more) if len(rows) == limit < MAX_SHOWN and upload is None else None,
-        filtered=lambda **changes: _address([*changes.items(), *chosen]),
+        chosen=question.chosen,
+        chips=_chips(question),
+        others=others,
+        orders=order_columns(filters),
+        problem=problem,
+        eager=EAGER,
+        both=_in_both(columns),
     )
     return page, status
 
 
-def _address(arguments: Sequence[tuple[str, object]]) -> str:
+def _columns(asking: Asking, answers: Answers, part: str, others: Sequence[str]) -> list[Column]:
+    """Ask the collection, and the one beside."""
+    seen = _seen()
+    found = find_results(asking, answers, seen, is_new=part != "cut")
+    order = asking.question.order_column
+    columns = [Column(asking.collection, [make_card(row, order) for row in found.rows], found)]
+    if not asking.question.beside or part == "cards":
+        return columns
+    if asking.question.beside not in others:
+        raise UsageError(
+            f'"{asking.question.beside}" is no other collection of {asking.collection.shown_source}; expected one of '
+            f"{', '.join(others) or 'none'}"
+        )
+    other = find_collections(asking.connection, asking.question.beside)[0]
+    results = find_results(replace(asking, collection=other), answers, is_new=part != "cut")
+    columns.append(Column(other, [make_card(row, order) for row in results.rows], results))
+    return [replace(column, cards=column.cards[:BESIDE_ROWS]) for column in columns]
+
+
+def others_of_source(connection: Connection, collection: Collection) -> list[str]:
+    """Return the names of other collections of the same source, which answer the same questions by another model."""
+    return [
+        other.name
+        for other in find_collections(connection)
+        if other.id != collection.id
+        and (other.source_schema, other.source_name) == (collection.source_schema, collection.source_name)
+        and list(other.key_columns) == list(collection.key_columns)
+    ]
+
+
+def _in_both(columns: Sequence[Column]) -> frozenset[str]:
+    if len(columns) < 2:
+        return frozenset()
+    first, second = ({card.key for card in column.cards} for column in columns)
+    return frozenset(first & second)
+
+
+def _shared(question: Question) -> dict[str, Any]:
+    return {"question": question, "address": _addresses(question)}
+
+
+def _first(columns: Sequence[Column]) -> dict[str, Any]:
+    """Return what templates take of the collection's own answer."""
+    if not columns:
+        return {"cards": [], "results": None}
+    return {"cards": columns[0].cards, "results": columns[0].results}
+
+
+def _addresses(question: Question) -> Callable[..., str]:
+    """Return what templates make addresses with: address(order="price") is this state in another order."""
+    return lambda **changes: question.address(url_for("browse.page"), **changes)
+
+
+def _chips(question: Question) -> list[tuple[str, str]]:
+    """Return each filter that is set as a person says it, with the address without it."""
+    words = {"min:": "≥", "max:": "≤", "is:": "is", "has:": "contains"}
+    chips = []
+    for name, value in question.chosen:
+        prefix = name.partition(":")[0] + ":"
+        said = {"true": "yes", "false": "no"}.get(value, value)
+        rest = question.address(url_for("browse.page"), chosen=question.without(name, value))
+        chips.append((f"{name[len(prefix) :].replace('_', ' ')} {words[prefix]} {said}", rest))
+    return chips
+
+
+def _seen() -> int:
+    text = request.args.get("seen", "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else 0
+
+
+def _address(arguments: Sequence[tuple[str, str]]) -> str:
     return f"{url_for('.page')}?{urlencode(arguments)}" if arguments else url_for(".page")
-
-
-def _card(row: Neighbour) -> dict[str, object]:
-    columns = {name: show_value(value) for name, value in row.columns.items()}
-    key = key_in_url(row.key)
-    title = next((columns[name] for name in TITLES if columns.get(name)), key)
-    # Of a path the file's name.
-    path = next((columns[name] for name in PATHS if columns.get(name)), "")
-    if title == key and path:
-        title = path.rsplit("/", 1)[-1] or path
-    return {
-        "key": key,
-        "title": title,
-        "distance": None if row.distance < 0 else row.distance,
-        "copies": row.copies,
-        "times": times(row.copies),
-        "columns": columns,
-    }

@@ -84,7 +84,7 @@ def _page(
         if group is not None:
             # Before the members: what is decided between both statements is then told, not overwritten.
             state = review.group_state(connection, collection, group)
-            members = review.read_members(connection, collection, group, context.columns)
+            members = review.read_members(connection, collection, group, context.columns())
             cards, same = _cards(connection, collection, members[:SHOWN], context.root)
             hidden = len(members) - len(cards)
     except ImgvecError as error:

@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const root = document.documentElement;
+  root.dataset.script = ""; // what only a script opens may be closed
   const read = () => {
     try {
       return localStorage.getItem("imgvec-theme");
