@@ -43,7 +43,7 @@ def pages_app(dsn: str, token: str, collection: str | None = None, root: Path | 
     app.config["TRUSTED_HOSTS"] = HOSTS
     app.config["MAX_CONTENT_LENGTH"] = MAX_UPLOAD_BYTES + FORM_BYTES
     require_token(app, token)
-    context = PageContext.open(dsn, collection, root)
+    context = app.extensions["imgvec_context"] = PageContext.open(dsn, collection, root)
     app.teardown_appcontext(close_session)
     app.after_request(_protect)
     app.context_processor(lambda: {"navigation": navigation(app), "collection_name": context.name})

@@ -27,16 +27,29 @@ class RowOrder:
     column: str | None = None
     descending: bool = True
 
-    def sql(self, collection: Collection, row: str | None = None) -> sql.Composed:
+    def clause(self, collection: Collection, row: str | None = None) -> sql.Composed:
         """Return what follows ORDER BY, of columns as they are or of those of `row`."""
-
-        def named(name: str) -> sql.Identifier:
-            return sql.Identifier(name) if row is None else sql.Identifier(row, name)
-
-        direction = sql.SQL(" DESC" if self.descending else "")
         # NULLS LAST is left out of the key, which has none: its index would not be used.
-        terms = [] if self.column is None else [named(self.column) + direction + sql.SQL(" NULLS LAST")]
-        return sql.SQL(", ").join([*terms, *(named(name) + direction for name in collection.key_columns)])
+        keys = [_named(name, row) + self._direction for name in collection.key_columns]
+        return sql.SQL(", ").join(keys if self.column is None else [self.column_clause(row), *keys])
+
+    def column_clause(self, row: str | None = None) -> sql.Composed:
+        """Return the order by the column alone.
+
+        Raises:
+            ValueError: It is the order of the key.
+        """
+        if self.column is None:
+            raise ValueError("the order of the key has no column")
+        return _named(self.column, row) + self._direction + sql.SQL(" NULLS LAST")
+
+    @property
+    def _direction(self) -> sql.SQL:
+        return sql.SQL(" DESC" if self.descending else "")
+
+
+def _named(name: str, row: str | None) -> sql.Identifier:
+    return sql.Identifier(name) if row is None else sql.Identifier(row, name)
 
 
 def ordered_rows(
@@ -63,8 +76,8 @@ def ordered_rows(
             **collection.parts(vector_schema(connection)),
             **shown_columns(connection, collection, columns),
             "condition": bracketed(where),
-            "order": order.sql(collection),
-            "s_order": order.sql(collection, "s"),
+            "order": order.clause(collection),
+            "s_order": order.clause(collection, "s"),
             "ordered_columns": sql.SQL(", ").join(map(sql.Identifier, dict.fromkeys(wanted))),
             "e_is_other": sql.SQL("true"),
             "fence": sql.SQL(""),

@@ -51,8 +51,8 @@ def nearest_statement(
         keys=keys,
     )
     if is_ordered:
-        order = RowOrder(question.order_column, question.descending).sql(collection, "s")
-        made += sql.SQL("WHERE n.distance <= {}\nORDER BY {};").format(sql.Literal(cut), order)
+        order = RowOrder(question.order_column, question.descending).column_clause("s")
+        made += sql.SQL("WHERE n.distance <= {}\nORDER BY {}, n.distance;").format(sql.Literal(cut), order)
     else:
         made += sql.SQL("ORDER BY n.distance;")
     return made.as_string(connection)
@@ -72,9 +72,9 @@ def rows_statement(
     if where is not None:
         source = sql.SQL("(SELECT * FROM {} WHERE {})").format(source, sql.SQL(where))
     ordering = (
-        sql.SQL("e.embedded_at DESC, {}").format(RowOrder().sql(collection, "s"))
+        sql.SQL("e.embedded_at DESC, {}").format(RowOrder().clause(collection, "s"))
         if order is None
-        else order.sql(collection, "s")
+        else order.clause(collection, "s")
     )
     return (
         sql.SQL(

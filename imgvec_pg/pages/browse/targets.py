@@ -12,6 +12,7 @@ from imgvec_pg.pages.browse.question import Question
 from imgvec_pg.pages.browse.uploads import Uploads
 from imgvec_pg.search.operations.weighted_query import row_vector
 from imgvec_pg.search.query_client import query_of_words
+from imgvec_pg.search.query_embedding import read_cached, text_query
 from imgvec_pg.search.query_types import Float32Array, RowKey, as_unit_vector, vector_text
 from imgvec_pg.search.rows import find_row, parse_key
 from imgvec_pg.store.collection import Collection
@@ -51,10 +52,7 @@ def find_target(
         if words:
             found = query_of_words(connection, collection, words)
             notes += [found.truncated] if found.truncated else []
-            call = sql.SQL("imgvec.embed_text({}, {})").format(
-                sql.Literal(collection.name), sql.Literal(words)
-            )
-            parts.append((weight, found.vector, call))
+            parts.append((weight, found.vector, _embed_text(connection, collection, words, found.vector)))
     if question.picture:
         vector = uploads.vector(connection, collection, question.picture)
         parts.append((1.0, vector, _literal(connection, vector)))
@@ -89,6 +87,15 @@ def _combine(
         sql.SQL(", ").join(sql.SQL(f"{weight:g}") for weight in weights),
     )
     return Target(combined, expression, truncated)
+
+
+def _embed_text(
+    connection: Connection, collection: Collection, words: str, vector: Float32Array
+) -> sql.Composable:
+    """Return the call that gives the vector of words; the vector where the cache lacks them, as for a role that only reads."""
+    if read_cached(connection, collection, text_query(collection, words)) is None:
+        return _literal(connection, vector)
+    return sql.SQL("imgvec.embed_text({}, {})").format(sql.Literal(collection.name), sql.Literal(words))
 
 
 def _literal(connection: Connection, vector: Float32Array) -> sql.Composable:
