@@ -21,6 +21,7 @@ COMMANDS = (
     "import",
     "index",
     "library",
+    "map",
     "matrix",
     "migrate",
     "model",

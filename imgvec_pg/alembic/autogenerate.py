@@ -19,6 +19,12 @@ DUPLICATE_COLUMNS = (
     frozenset({"is_last", "threshold", "not_embedded", "largest_square"}),
 )
 """Of the tables that `imgvec duplicates` makes."""
+MAP_COLUMNS = (
+    frozenset({"x", "y", "cluster", "is_landmark", "is_later"}),
+    frozenset({"cluster", "name", "x", "y"}),
+    frozenset({"is_last", "method", "landmark_count", "named_by"}),
+)
+"""Of those that `imgvec map` makes."""
 PICTURE_COLUMNS = frozenset({"content_hash", "embedding"})
 """Of the table that a collection with copies has its different pictures in."""
 
@@ -29,7 +35,7 @@ def is_collection_table(table: Table) -> bool:
         return True
     columns = set(table.columns.keys())
     return table.schema == SCHEMA and any(
-        columns >= own for own in (COLLECTION_COLUMNS, PICTURE_COLUMNS, *DUPLICATE_COLUMNS)
+        columns >= own for own in (COLLECTION_COLUMNS, PICTURE_COLUMNS, *DUPLICATE_COLUMNS, *MAP_COLUMNS)
     )
 
 

@@ -21,6 +21,7 @@ from imgvec_pg.store.collection_ddl import (
 )
 from imgvec_pg.store.collection_plan import collection_over
 from imgvec_pg.store.guarded_columns import full_name
+from imgvec_pg.store.map_relations import dropping_map
 from imgvec_pg.store.search_functions import dropping_duplicates, render_function
 from imgvec_pg.store.source import KeyColumn, Source
 from imgvec_pg.store.spec import CollectionSpec
@@ -63,9 +64,8 @@ def dropping(spec: CollectionSpec) -> sql.Composed:
     collection = named(spec)
     parts = collection.parts_without_source("public")
     dropped = render("collection/drop.sql", **parts)
-    return _with_id(
-        collection, [dropping_triggers(collection), dropping_duplicates(collection.name), dropped]
-    )
+    found = [dropping_duplicates(collection.name), dropping_map(collection.name)]
+    return _with_id(collection, [dropping_triggers(collection), *found, dropped])
 
 
 def triggers_everywhere(collection: Collection, vector: str) -> sql.Composed:

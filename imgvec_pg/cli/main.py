@@ -67,6 +67,10 @@ COMMANDS = {
         "Give each row the label that suits it, without training.",
     ),
     "matrix": ("imgvec_pg.cli.commands.queries.matrix", "Show how alike some rows are among each other."),
+    "map": (
+        "imgvec_pg.cli.commands.queries.map",
+        "Place every picture of a collection on a map, like beside like, in named clusters.",
+    ),
     "duplicates": (
         "imgvec_pg.cli.commands.queries.duplicates",
         "Find every pair of near-duplicates of a collection.",

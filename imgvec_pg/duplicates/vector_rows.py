@@ -70,17 +70,30 @@ def read_vectors(
         UsageError: PostgreSQL does not take the condition, or the memory is too little for so many rows.
         DatabaseError: The role may not read the source.
     """
-    parts = collection.parts(vector_schema(connection))
     with one_moment(connection, collection, where) as restriction:
-        counted = connection.execute(
-            render("collection/count_vectors.sql", **parts, restriction=restriction)
-        ).fetchone()
-        count = int(counted[0]) if counted else 0
-        in_memory, coordinates = share_memory(count, collection.dimensions, memory_bytes)
-        statement = render("collection/copy_vectors.sql", **parts, restriction=restriction)
-        return _copied(
-            connection, statement, (count, collection.dimensions), in_memory, coordinates, progress
-        )
+        return read_restricted(connection, collection, restriction, memory_bytes, progress)
+
+
+def read_restricted(
+    connection: Connection,
+    collection: Collection,
+    restriction: sql.SQL | sql.Composed,
+    memory_bytes: int,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> VectorRows:
+    """Read embedded rows, e, that meet a restriction; within the transaction of `one_moment`, whose snapshot it takes.
+
+    Raises:
+        UsageError: The memory is too little for so many rows.
+    """
+    parts = collection.parts(vector_schema(connection))
+    counted = connection.execute(
+        render("collection/count_vectors.sql", **parts, restriction=restriction)
+    ).fetchone()
+    count = int(counted[0]) if counted else 0
+    in_memory, coordinates = share_memory(count, collection.dimensions, memory_bytes)
+    statement = render("collection/copy_vectors.sql", **parts, restriction=restriction)
+    return _copied(connection, statement, (count, collection.dimensions), in_memory, coordinates, progress)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_plan import CollectionPlan, plan_collection
+from imgvec_pg.store.map_relations import dropping_map
 from imgvec_pg.store.registry import find_collections, get_collection
 from imgvec_pg.store.search_functions import dropping_duplicates, render_function
 from imgvec_pg.store.source import Source
@@ -282,6 +283,7 @@ def drop_collection(connection: Connection, collection: Collection, *, lock_time
                     render("collection/drop_triggers.sql", **parts, table=sql.Identifier(*table))
                 )
             connection.execute(dropping_duplicates(collection.name))
+            connection.execute(dropping_map(collection.name))
             connection.execute(render("collection/drop.sql", **parts))
     except psycopg.errors.DependentObjectsStillExist as error:
         detail = ", ".join((error.diag.message_detail or one_line(error)).splitlines())

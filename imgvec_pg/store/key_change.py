@@ -18,6 +18,7 @@ from imgvec_pg.store.collection_ddl import (
     search_statements,
     trigger_functions,
 )
+from imgvec_pg.store.map_relations import dropping_map
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.search_functions import dropping_duplicates, render_function
 
@@ -128,7 +129,7 @@ def changes(
             render("collection/drop_key_type.sql", key_type=named["key_type"])
             for named in [old, *map(alias_names, names)]
         ]
-    statements.append(dropping_duplicates(collection.name))
+    statements += [dropping_duplicates(collection.name), dropping_map(collection.name)]
     if wide.by_picture:  # Its policy asks a table that may be made anew.
         statements.append(render("collection/drop_picture_policies.sql", **parts))
     statements.append(_table_change(collection, wide, schema))

@@ -25,6 +25,7 @@ from imgvec_pg.store.collection_ddl import (
     trigger_functions,
     triggered_tables,
 )
+from imgvec_pg.store.map_relations import dropping_map, renaming_map
 from imgvec_pg.store.registry import find_collections, get_collection
 from imgvec_pg.store.search_functions import dropping_duplicates, renaming_duplicates, render_function
 from imgvec_pg.store.spec import check_name
@@ -116,6 +117,7 @@ def renaming(collection: Collection, name: str, place: Place) -> list[sql.Compos
         *_without_triggers(collection, place),
         objects,
         duplicates,
+        renaming_map(collection.name, name),
         *pictures,
         *_made_anew(renamed, place),
     ]
@@ -175,6 +177,7 @@ def _rename_keys(collection: Collection, keys: Mapping[str, str], place: Place) 
     return [
         render("collection/drop_functions.sql", function_names=sql.Literal(functions)),
         dropping_duplicates(collection.name),
+        dropping_map(collection.name),
         renamed,
     ]
 

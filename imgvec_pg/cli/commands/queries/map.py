@@ -1,0 +1,147 @@
+"""`imgvec map`: every picture of a collection as a point, like beside like."""
+
+import os
+import time
+from pathlib import Path
+
+import click
+
+from imgvec_pg.cli.commands.queries.duplicates import parse_memory
+from imgvec_pg.cli.options import dsn_option, json_option
+from imgvec_pg.cli.output.messages import say
+from imgvec_pg.cli.search.report_map import report_made, report_updated
+from imgvec_pg.cli.search.shared import where_option
+from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.demo.vocabulary import demo_words
+from imgvec_pg.embedding.catalog import DEMO_NAME
+from imgvec_pg.errors import UsageError
+from imgvec_pg.maps.layout import LANDMARKS
+from imgvec_pg.maps.make_map import MapOptions, make_map, update_map
+from imgvec_pg.maps.name_clusters import NameSource
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.registry import get_collection
+
+
+@click.command()
+@click.argument("name", metavar="COLLECTION")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Only place rows that are new or changed since, by their nearest neighbours on the map; nothing else moves.",
+)
+@where_option
+@click.option(
+    "--clusters",
+    type=click.IntRange(1, 500),
+    metavar="N",
+    help="Number of clusters  [default: that of 4 to 24 that fits best]",
+)
+@click.option(
+    "--words",
+    "words_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Name clusters by words of this file, one a line, for models that know words.",
+)
+@click.option(
+    "--names-from",
+    metavar="COLUMN",
+    help="Name clusters by a column's most telling value  [default: the column of text that tells most]",
+)
+@click.option(
+    "--landmarks",
+    type=click.IntRange(min=100),
+    default=LANDMARKS,
+    show_default=True,
+    metavar="N",
+    help="Pictures that are placed by t-SNE; others are placed by the nearest of these.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Another gives another map.",
+)
+@click.option(
+    "--memory",
+    callback=parse_memory,
+    default="4GB",
+    show_default=True,
+    metavar="SIZE",
+    help="Memory to take. Vectors that would not fit go to a temporary file.",
+)
+@json_option
+@dsn_option
+def map(
+    name: str,
+    update: bool,
+    where: str | None,
+    clusters: int | None,
+    words_file: Path | None,
+    names_from: str | None,
+    landmarks: int,
+    seed: int,
+    memory: int,
+    as_json: bool,
+    dsn: str,
+) -> None:
+    """Place every picture of a collection on a map, like beside like, in named clusters.
+
+    Written to imgvec.map_COLLECTION (the key, x, y, cluster, cluster_name), which you join with your table; it shows to each role
+    the rows that it sees. An earlier map is replaced. Rows that share a picture share a place. Needs the extra [map].
+
+    Rows that come later are not on it until you run it with --update, which is quick.
+
+    \b
+    Example:
+      imgvec map product_clip
+      imgvec map product_clip --words words.txt
+      imgvec map product_clip --update
+    """
+    if update and (refused := only_without_update(where, clusters, words_file, names_from)):
+        raise UsageError(
+            f"{refused} was given with --update, which keeps the map as it is; expected one of them"
+        )
+    if words_file is not None and names_from is not None:
+        raise UsageError("--words and --names-from were given; expected one of them")
+    words = read_words(words_file) if words_file else []
+    # Threads of a layout wait for each other; by default they do so at full speed.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    begun = time.monotonic()
+    with connect(dsn, application_name="imgvec map") as connection:
+        require_schema(connection)
+        collection = get_collection(connection, name)
+        if update:
+            report_updated(collection, update_map(connection, collection, memory, say), as_json)
+            return
+        names = NameSource(words or own_words(collection, names_from), names_from)
+        options = MapOptions(where, clusters, names, landmarks, seed, memory)
+        made = make_map(connection, collection, options, say)
+    report_made(collection, made, time.monotonic() - begun, as_json)
+
+
+def only_without_update(
+    where: str | None, clusters: int | None, words_file: Path | None, names_from: str | None
+) -> str | None:
+    """Return an option that an update does not take, where it was given."""
+    given = {"--where": where, "--clusters": clusters, "--words": words_file, "--names-from": names_from}
+    return next((option for option, value in given.items() if value is not None), None)
+
+
+def own_words(collection: Collection, names_from: str | None) -> list[str]:
+    """Return the words that come with a model: only the demo's has some."""
+    return demo_words() if collection.model_name == DEMO_NAME and names_from is None else []
+
+
+def read_words(file: Path) -> list[str]:
+    """Return the words of a file, one a line.
+
+    Raises:
+        UsageError: It is no text.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {file} as UTF-8 text ({error}); expected a word a line") from error
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
