@@ -21,8 +21,7 @@ from imgvec_pg.store.collection_ddl import (
 )
 from imgvec_pg.store.collection_plan import collection_over
 from imgvec_pg.store.guarded_columns import full_name
-from imgvec_pg.store.map_relations import dropping_map
-from imgvec_pg.store.search_functions import dropping_duplicates, render_function
+from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, render_function
 from imgvec_pg.store.source import KeyColumn, Source
 from imgvec_pg.store.spec import CollectionSpec
 

@@ -201,9 +201,13 @@ def _first_two(coordinates: Floats) -> Floats:
 
 
 def _spread(places: Floats) -> Floats:
-    """Centre places and scale them so that the wider side of all but the outermost hundredth is SPAN; equal ones stay at 0."""
-    low, high = np.quantile(places, [0.005, 0.995], axis=0)
-    centred = places - (low + high) / 2
+    """Turn places so that they are widest from left to right, centre them and scale them: all but the outermost hundredth are SPAN
+    wide. Equal ones stay at 0."""
+    centred = (places - places.mean(axis=0)).astype(np.float64)
+    if len(places) > 1:
+        _, axes = np.linalg.eigh(centred.T @ centred)
+        centred = centred @ axes[:, ::-1]
+    low, high = np.quantile(centred, [0.005, 0.995], axis=0)
     width = float((high - low).max())
-    scaled: Floats = (centred * (SPAN / width) if width > 1e-9 else np.zeros_like(places)).astype(np.float32)
-    return scaled
+    scaled = (centred - (low + high) / 2) * (SPAN / width) if width > 1e-9 else np.zeros_like(centred)
+    return scaled.astype(np.float32)

@@ -16,7 +16,7 @@ from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.maps.clusters import Labels
 from imgvec_pg.maps.layout import Floats
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.map_relations import MAP_RELATIONS, dropping_map, map_relation_parts
+from imgvec_pg.store.search_functions import MAP_RELATIONS, dropping_map, map_relation_parts
 
 NEEDED = "the first map takes the owner of the schema imgvec, later ones imgvec_worker"
 

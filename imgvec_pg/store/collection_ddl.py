@@ -18,9 +18,8 @@ from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_plan import CollectionPlan, plan_collection
-from imgvec_pg.store.map_relations import dropping_map
 from imgvec_pg.store.registry import find_collections, get_collection
-from imgvec_pg.store.search_functions import dropping_duplicates, render_function
+from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, render_function
 from imgvec_pg.store.source import Source
 from imgvec_pg.store.spec import CollectionSpec, as_tuple, find_problems
 

@@ -18,9 +18,8 @@ from imgvec_pg.store.collection_ddl import (
     search_statements,
     trigger_functions,
 )
-from imgvec_pg.store.map_relations import dropping_map
 from imgvec_pg.store.registry import get_collection
-from imgvec_pg.store.search_functions import dropping_duplicates, render_function
+from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, render_function
 
 
 def may_change_key(connection: Connection, collection: Collection) -> bool:

@@ -25,9 +25,14 @@ from imgvec_pg.store.collection_ddl import (
     trigger_functions,
     triggered_tables,
 )
-from imgvec_pg.store.map_relations import dropping_map, renaming_map
 from imgvec_pg.store.registry import find_collections, get_collection
-from imgvec_pg.store.search_functions import dropping_duplicates, renaming_duplicates, render_function
+from imgvec_pg.store.search_functions import (
+    dropping_duplicates,
+    dropping_map,
+    renaming_duplicates,
+    renaming_map,
+    render_function,
+)
 from imgvec_pg.store.spec import check_name
 
 

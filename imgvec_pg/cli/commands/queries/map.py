@@ -11,6 +11,7 @@ from imgvec_pg.cli.options import dsn_option, json_option
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.search.report_map import report_made, report_updated
 from imgvec_pg.cli.search.shared import where_option
+from imgvec_pg.cli.search.write_map import write_map_files
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.demo.vocabulary import demo_words
 from imgvec_pg.embedding.catalog import DEMO_NAME
@@ -18,6 +19,7 @@ from imgvec_pg.errors import UsageError
 from imgvec_pg.maps.layout import LANDMARKS
 from imgvec_pg.maps.make_map import MapOptions, make_map, update_map
 from imgvec_pg.maps.name_clusters import NameSource
+from imgvec_pg.maps.relations import has_map
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
 
@@ -71,6 +73,31 @@ from imgvec_pg.store.registry import get_collection
     metavar="SIZE",
     help="Memory to take. Vectors that would not fit go to a temporary file.",
 )
+@click.option(
+    "--png",
+    "png_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw the map with pictures and names, for a report. One that is there is drawn as it is.",
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write it as a page to move about in, one file that needs no server; up to 20,000 points.",
+)
+@click.option(
+    "--color-by",
+    metavar="COLUMN",
+    help="With --png and --html: colour by a column of the source  [default: by cluster]",
+)
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the pictures to show lie on this machine  [default: the collection's root]",
+)
 @json_option
 @dsn_option
 def map(
@@ -83,6 +110,10 @@ def map(
     landmarks: int,
     seed: int,
     memory: int,
+    png_file: Path | None,
+    html_file: Path | None,
+    color_by: str | None,
+    root: Path | None,
     as_json: bool,
     dsn: str,
 ) -> None:
@@ -98,10 +129,13 @@ def map(
       imgvec map product_clip
       imgvec map product_clip --words words.txt
       imgvec map product_clip --update
+      imgvec map product_clip --png map.png --html map.html
     """
-    if update and (refused := only_without_update(where, clusters, words_file, names_from)):
+    given = {"--where": where, "--clusters": clusters, "--words": words_file, "--names-from": names_from}
+    remakes = [option for option, value in given.items() if value is not None]
+    if update and remakes:
         raise UsageError(
-            f"{refused} was given with --update, which keeps the map as it is; expected one of them"
+            f"{remakes[0]} was given with --update, which keeps the map as it is; expected one of them"
         )
     if words_file is not None and names_from is not None:
         raise UsageError("--words and --names-from were given; expected one of them")
@@ -112,21 +146,16 @@ def map(
     with connect(dsn, application_name="imgvec map") as connection:
         require_schema(connection)
         collection = get_collection(connection, name)
+        is_drawn = png_file is not None or html_file is not None
         if update:
             report_updated(collection, update_map(connection, collection, memory, say), as_json)
-            return
-        names = NameSource(words or own_words(collection, names_from), names_from)
-        options = MapOptions(where, clusters, names, landmarks, seed, memory)
-        made = make_map(connection, collection, options, say)
-    report_made(collection, made, time.monotonic() - begun, as_json)
-
-
-def only_without_update(
-    where: str | None, clusters: int | None, words_file: Path | None, names_from: str | None
-) -> str | None:
-    """Return an option that an update does not take, where it was given."""
-    given = {"--where": where, "--clusters": clusters, "--words": words_file, "--names-from": names_from}
-    return next((option for option, value in given.items() if value is not None), None)
+        elif remakes or not is_drawn or not has_map(connection, collection):
+            names = NameSource(words or own_words(collection, names_from), names_from)
+            options = MapOptions(where, clusters, names, landmarks, seed, memory)
+            made = make_map(connection, collection, options, say)
+            report_made(collection, made, time.monotonic() - begun, as_json)
+        if is_drawn:
+            write_map_files(connection, collection, color_by or "cluster", root, html_file, png_file)
 
 
 def own_words(collection: Collection, names_from: str | None) -> list[str]:

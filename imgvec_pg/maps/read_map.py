@@ -1,0 +1,185 @@
+"""Read a map to draw it: points with their colours, clusters, and which row lies at a place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+from psycopg import sql
+
+from imgvec_pg.database.connect import Connection, needing, one_line
+from imgvec_pg.database.sql_templates import bindable, render
+from imgvec_pg.errors import UsageError
+from imgvec_pg.maps.colours import CATEGORIES, OTHER, SCALE, Colour, cluster_colours, css, scale_colours
+from imgvec_pg.maps.layout import Floats
+from imgvec_pg.maps.relations import MapState, NamedCluster, map_parts, map_state
+from imgvec_pg.search.filters import find_filters
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.guarded_columns import printed
+from imgvec_pg.store.queue.jobs import Key
+
+HEADER_BYTES = 19
+"""Of a binary COPY: signature, flags and the length of an extension, which PostgreSQL leaves empty."""
+FIELDS = np.dtype(
+    [
+        ("fields", ">i2"),
+        ("x_bytes", ">i4"),
+        ("x", ">f4"),
+        ("y_bytes", ">i4"),
+        ("y", ">f4"),
+        ("cluster_bytes", ">i4"),
+        ("cluster", ">i4"),
+        ("value_bytes", ">i4"),
+        ("value", ">f8"),
+    ]
+)
+"""A row of copy_points.sql as PostgreSQL sends it: none of its columns is NULL."""
+SHOWN_VALUES = 9
+"""Values of a column that have a colour; all others share one."""
+
+
+@dataclass(frozen=True)
+class ColouredMap:
+    """A map to draw.
+
+    Attributes:
+        places: Shape (n, 2).
+        clusters: Number of each point's cluster, shape (n,).
+        colours: Shape (n, 3).
+        named: The clusters.
+        cluster_colours: By their numbers.
+        by: What it is coloured by: "cluster", or a column.
+        legend: Names and colours, where those are of values of a column; ends of a scale first and last.
+        is_scale: Whether they are of numbers.
+    """
+
+    state: MapState
+    places: Floats
+    clusters: npt.NDArray[np.int32]
+    colours: npt.NDArray[np.uint8]
+    named: Sequence[NamedCluster]
+    cluster_colours: dict[int, Colour]
+    by: str
+    legend: Sequence[tuple[str, str]]
+    is_scale: bool
+
+
+def read_map(connection: Connection, collection: Collection, by: str = "cluster") -> ColouredMap:
+    """Read the points that this role sees, with colours by cluster or by a column of the source.
+
+    Raises:
+        CollectionError: There is no map.
+        UsageError: There is no such column to colour by.
+        DatabaseError: The role may not read the map, or the source.
+    """
+    state = map_state(connection, collection)
+    parts = map_parts(connection, collection)
+    needed = f"it takes SELECT on imgvec.map_{collection.name} and on {collection.shown_source}"
+    with needing(connection, needed), connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        named = [
+            NamedCluster(*row) for row in connection.execute(render("collection/read_clusters.sql", **parts))
+        ]
+        own = cluster_colours(named)
+        if by == "cluster":
+            points = _copied(connection, parts, sql.SQL("'NaN'"), sql.SQL(""))
+            table = np.full((max(own, default=0) + 1, 3), OTHER, dtype=np.uint8)
+            for number, colour in own.items():
+                table[number] = colour
+            known = np.isin(points["cluster"], list(own))
+            colours = np.where(
+                known[:, None], table[np.where(known, points["cluster"], 0)], np.uint8(OTHER[0])
+            )
+            legend: list[tuple[str, str]] = []
+            is_scale = False
+        else:
+            points, colours, legend, is_scale = _by_column(connection, collection, parts, by)
+    places = np.stack([points["x"], points["y"]], axis=1).astype(np.float32)
+    return ColouredMap(
+        state, places, points["cluster"].astype(np.int32), colours, named, own, by, legend, is_scale
+    )
+
+
+def colour_columns(connection: Connection, collection: Collection) -> list[str]:
+    """Return the columns of the source that a map can be coloured by."""
+    return [one.name for one in find_filters(connection, collection)]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The row at a place: its key, its cluster, and how many rows lie exactly there."""
+
+    key: Key
+    cluster: int
+    copies: int
+
+
+def rows_at(
+    connection: Connection, collection: Collection, places: Floats | Sequence[tuple[float, float]]
+) -> list[Found | None]:
+    """Return a row at each place, shape (n, 2), exactly as it was read; None where this role sees none (any more)."""
+    parts = bindable(map_parts(connection, collection))
+    found: list[Found | None] = [None] * len(places)
+    values = {"x": [float(x) for x, _ in places], "y": [float(y) for _, y in places]}
+    for position, key, cluster, copies in connection.execute(
+        render("collection/keys_at_places.sql", **parts), values
+    ):
+        found[position - 1] = Found(key, cluster, copies)
+    return found
+
+
+def _by_column(
+    connection: Connection, collection: Collection, parts: dict[str, sql.Composable], by: str
+) -> tuple[Any, npt.NDArray[np.uint8], list[tuple[str, str]], bool]:
+    columns = {one.name: one.kind for one in find_filters(connection, collection)}
+    if by not in columns:
+        raise UsageError(
+            f'there is no column "{by}" to colour by; expected cluster or one of {", ".join(columns) or "none"}'
+        )
+    column = sql.Identifier("s", by)
+    joined = sql.SQL("JOIN {} AS s ON {}").format(collection.rows, collection.key_sql.equal("p", "s"))
+    try:
+        if columns[by] in {"number", "date"}:
+            number = sql.SQL("EXTRACT(epoch FROM {})" if columns[by] == "date" else "{}").format(column)
+            value = sql.SQL("coalesce(({})::double precision, 'NaN')").format(number)
+            points = _copied(connection, parts, value, joined)
+            colours, low, high = scale_colours(points["value"].astype(np.float64))
+            ends = [_moment(end) if columns[by] == "date" else f"{end:g}" for end in (low, high)]
+            first, *middle, last = (css(colour) for colour in SCALE)
+            return points, colours, [(ends[0], first), *(("", one) for one in middle), (ends[1], last)], True
+        text = printed(column)
+        common = render(
+            "collection/common_values.sql", **bindable({**parts, "value": text, "joined": joined})
+        )
+        values = [str(row[0]) for row in connection.execute(common, {"limit": SHOWN_VALUES})]
+        place = sql.SQL("coalesce(array_position({}::text[], {}), 0)").format(sql.Literal(values), text)
+        points = _copied(connection, parts, place, joined)
+    except psycopg.DataError as error:
+        raise UsageError(
+            f'the column "{by}" cannot be coloured by ({one_line(error)}); choose another'
+        ) from error
+    palette = np.array([OTHER, *CATEGORIES], dtype=np.uint8)
+    numbers = points["value"].astype(np.intp)
+    legend = [(value, css(CATEGORIES[number])) for number, value in enumerate(values)]
+    return points, palette[numbers], legend + ([("other", css(OTHER))] if (numbers == 0).any() else []), False
+
+
+def _copied(
+    connection: Connection, parts: dict[str, sql.Composable], value: sql.Composable, joined: sql.Composable
+) -> npt.NDArray[Any]:
+    statement = render("collection/copy_points.sql", **{**parts, "value": value, "joined": joined})
+    with connection.cursor().copy(statement) as copy:
+        sent = b"".join(bytes(block) for block in copy)
+    count = (len(sent) - HEADER_BYTES - 2) // FIELDS.itemsize
+    return np.frombuffer(sent, dtype=FIELDS, count=count, offset=HEADER_BYTES)
+
+
+def _moment(seconds: float) -> str:
+    """Return a day of UTC."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:g}"
