@@ -201,8 +201,10 @@ def _first_two(coordinates: Floats) -> Floats:
 
 
 def _spread(places: Floats) -> Floats:
-    """Turn places so that they are widest from left to right, centre them and scale them: all but the outermost hundredth are SPAN
-    wide. Equal ones stay at 0."""
+    """Turn places so that they are widest from left to right, centre and scale them: all but the outermost hundredth are SPAN.
+
+    Equal ones stay at 0.
+    """
     centred = (places - places.mean(axis=0)).astype(np.float64)
     if len(places) > 1:
         _, axes = np.linalg.eigh(centred.T @ centred)
@@ -210,4 +212,5 @@ def _spread(places: Floats) -> Floats:
     low, high = np.quantile(centred, [0.005, 0.995], axis=0)
     width = float((high - low).max())
     scaled = (centred - (low + high) / 2) * (SPAN / width) if width > 1e-9 else np.zeros_like(centred)
-    return scaled.astype(np.float32)
+    spread: Floats = scaled.astype(np.float32)
+    return spread

@@ -10,6 +10,7 @@ from imgvec_pg.flask.blueprint import FORM_BYTES, jpeg
 from imgvec_pg.pages.access_token import require_token
 from imgvec_pg.pages.browse.browse_pages import browse_blueprint
 from imgvec_pg.pages.error_pages import show_errors
+from imgvec_pg.pages.map.map_pages import map_blueprint
 from imgvec_pg.pages.navigation import navigation, register_pages
 from imgvec_pg.pages.page_context import PageContext, close_session
 from imgvec_pg.pages.review.review_pages import review_blueprint
@@ -50,6 +51,7 @@ def pages_app(dsn: str, token: str, collection: str | None = None, root: Path | 
     show_errors(app)
     _serve_pictures(app, context)
     register_pages(app, browse_blueprint(context), "Browse")
+    register_pages(app, map_blueprint(context), "Map", "/map")
     register_pages(app, review_blueprint(context), "Duplicates", "/review")
     return app
 

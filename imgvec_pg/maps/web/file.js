@@ -25,5 +25,6 @@ addEventListener("DOMContentLoaded", async () => {
   fillPanel(view, map);
   listenToPanel(view);
   view.load(map);
+  window.imgvecMap = view; // for those who look into it, and benchmarks/map_frames.py
   document.documentElement.dataset.ready = "";
 });

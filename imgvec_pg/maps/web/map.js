@@ -43,6 +43,8 @@ class MapView {
       }),
     );
     this.resize(keepView);
+    // How many points a frame has time for, from one frame of all.
+    if (this.points.count > 50000 && this.view) this.adapt(this.points.time(() => this.drawNow()));
   }
 
   resize(keepView = true) {
@@ -134,20 +136,23 @@ class MapView {
     this.isPending = true;
     requestAnimationFrame((now) => {
       this.isPending = false;
-      if (this.isMoving && this.last) {
-        const took = now - this.last;
-        // A frame that took too long: fewer points in the next, of a fair sample; more again where there is time.
-        if (took < 500) this.share = Math.max(0.02, Math.min(1, this.share * (took > FRAME_MS * 1.15 ? 0.7 : took < FRAME_MS * 0.6 ? 1.25 : 1)));
-      }
+      const took = now - this.last;
+      // A frame that took too long: fewer points in the next, of a fair sample; more again where there is time.
+      if (this.isMoving && this.last && took < 3000) this.adapt(took);
       this.last = this.isMoving ? now : 0;
       this.drawNow();
     });
   }
 
+  adapt(took) {
+    const factor = took > FRAME_MS * 1.1 ? Math.max(0.3, (FRAME_MS * 0.9) / took) : took < FRAME_MS * 0.6 ? 1.2 : 1;
+    this.share = Math.max(0.01, Math.min(1, this.share * factor));
+  }
+
   drawNow() {
     const count = this.points.count;
     const zoomed = Math.sqrt(this.view.scale / this.whole);
-    const base = count > 300000 ? 1.4 : count > 50000 ? 2 : count > 5000 ? 3.5 : 6;
+    const base = (count > 300000 ? 1.4 : count > 50000 ? 2 : count > 5000 ? 3.5 : 6) * Math.max(1, Math.min(...this.size) / 900);
     this.dot = Math.min(Math.max(base * Math.min(zoomed, 6), 1), 14) * this.ratio;
     this.points.draw(
       { ...this.view, scale: this.view.scale * this.ratio },
@@ -366,12 +371,16 @@ class MapView {
   }
 }
 
-/** Return a condition over the columns of the map for a loop of places: PostgreSQL's own polygon. */
-function loopCondition(loop, alias = "") {
-  // As many corners as tell the shape; each to a thousandth of a unit.
+/** Return a loop of places as PostgreSQL reads a polygon: as many corners as tell the shape, each to a thousandth of a unit. */
+function loopCorners(loop) {
   const step = Math.max(1, Math.ceil(loop.length / 60));
-  const corners = loop.filter((_, place) => place % step === 0).map(([x, y]) => `(${x.toFixed(3)},${y.toFixed(3)})`);
-  return `polygon '(${corners.join(",")})' @> point(${alias}x, ${alias}y)`;
+  const corners = loop.filter((_, place) => place % step === 0 || loop.length < 4).map(([x, y]) => `(${x.toFixed(3)},${y.toFixed(3)})`);
+  return `(${corners.join(",")})`;
+}
+
+/** Return a condition over the columns of the map for a loop of places. */
+function loopCondition(loop, alias = "") {
+  return `polygon '${loopCorners(loop)}' @> point(${alias}x, ${alias}y)`;
 }
 
 /** Fill the list of clusters: each a button that shows it. */
