@@ -12,7 +12,7 @@ from imgvec_pg.maps.layout import BLOCK_ROWS, Floats
 
 Labels = npt.NDArray[np.intp]
 
-COUNTS = (4, 6, 8, 12, 16, 20, 24)
+COUNTS = (3, 4, 6, 8, 12, 16, 20, 24)
 """Numbers of clusters that are tried; more names than that do not fit beside each other."""
 ROWS_PER_CLUSTER = 5
 """On average at least: fewer rows are one cluster each."""

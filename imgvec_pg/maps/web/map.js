@@ -145,7 +145,7 @@ class MapView {
   }
 
   adapt(took) {
-    const factor = took > FRAME_MS * 1.1 ? Math.max(0.3, (FRAME_MS * 0.9) / took) : took < FRAME_MS * 0.6 ? 1.2 : 1;
+    const factor = took > FRAME_MS * 1.1 ? Math.max(0.05, (FRAME_MS * 0.8) / took) : took < FRAME_MS * 0.6 ? 1.2 : 1;
     this.share = Math.max(0.01, Math.min(1, this.share * factor));
   }
 
@@ -154,6 +154,7 @@ class MapView {
     const zoomed = Math.sqrt(this.view.scale / this.whole);
     const base = (count > 300000 ? 1.4 : count > 50000 ? 2 : count > 5000 ? 3.5 : 6) * Math.max(1, Math.min(...this.size) / 900);
     this.dot = Math.min(Math.max(base * Math.min(zoomed, 6), 1), 14) * this.ratio;
+    this.points.background = getComputedStyle(this.canvas.parentElement).backgroundColor.match(/[\d.]+/g).slice(0, 3).map((part) => part / 255);
     this.points.draw(
       { ...this.view, scale: this.view.scale * this.ratio },
       this.dot,
@@ -187,6 +188,7 @@ class MapView {
   /** Draw pictures where there is room for them, and the loop. */
   drawOver() {
     const pen = this.over.getContext("2d");
+    let isEmpty = true;
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     pen.clearRect(0, 0, ...this.size);
     const [x0, y1] = this.toPlace(0, 0);
@@ -203,7 +205,10 @@ class MapView {
         shown.push([point, (Math.floor(x / CELL) + 0.5) * CELL, (Math.floor(y / CELL) + 0.5) * CELL]);
       }
       // Not while most of them would be hidden: the points themselves tell more then.
-      if (shown.length >= seen.length * 0.3) for (const one of shown.slice(0, PICTURES_AT_ONCE)) this.drawPicture(pen, ...one);
+      if (shown.length >= seen.length * 0.3) {
+        isEmpty = false;
+        for (const one of shown.slice(0, PICTURES_AT_ONCE)) this.drawPicture(pen, ...one);
+      }
     }
     if (this.loop?.length > 1) {
       pen.beginPath();
@@ -214,7 +219,10 @@ class MapView {
       pen.setLineDash([7, 5]);
       pen.stroke();
       pen.setLineDash([]);
+      isEmpty = false;
     }
+    // One layer less to put together in each frame.
+    this.over.style.display = isEmpty ? "none" : "";
   }
 
   drawPicture(pen, point, x, y) {
@@ -353,6 +361,8 @@ class MapView {
     );
     area.addEventListener("dblclick", (event) => this.view && this.zoom(STEP * STEP, ...at(event)));
     this.canvas.addEventListener("repaint", () => this.paint());
+    document.addEventListener("imgvec:theme", () => this.paint());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
     area.addEventListener("keydown", (event) => {
       const far = 80;
       const does = {

@@ -17,7 +17,7 @@ class PointCanvas {
   constructor(canvas) {
     this.canvas = canvas;
     this.count = 0;
-    this.gl = canvas.getContext("webgl", { antialias: false, alpha: true, premultipliedAlpha: true });
+    this.gl = canvas.getContext("webgl", { antialias: false, alpha: false, depth: false, stencil: false });
     if (this.gl) this.prepare();
     else this.flat = canvas.getContext("2d");
     canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
@@ -57,9 +57,12 @@ class PointCanvas {
     gl.enableVertexAttribArray(0);
     gl.vertexAttribPointer(0, 2, gl.FLOAT, false, 0, 0);
     gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[1]);
-    gl.bufferData(gl.ARRAY_BUFFER, colours, gl.STATIC_DRAW);
+    // Four bytes each: drivers copy a buffer whose elements are not aligned, in each frame.
+    const aligned = new Uint8Array(this.count * 4);
+    for (let i = 0; i < this.count; i++) for (let part = 0; part < 3; part++) aligned[4 * i + part] = colours[3 * i + part];
+    gl.bufferData(gl.ARRAY_BUFFER, aligned, gl.STATIC_DRAW);
     gl.enableVertexAttribArray(1);
-    gl.vertexAttribPointer(1, 3, gl.UNSIGNED_BYTE, true, 0, 0);
+    gl.vertexAttribPointer(1, 3, gl.UNSIGNED_BYTE, true, 4, 0);
   }
 
   /** Draw the first points. view: {x, y, scale}: the place in the middle, and pixels of the canvas for each unit; size in pixels. */
@@ -69,7 +72,7 @@ class PointCanvas {
     if (!this.gl) return this.drawFlat(view, size, Math.min(count, 60000));
     const gl = this.gl;
     gl.viewport(0, 0, width, height);
-    gl.clearColor(0, 0, 0, 0);
+    gl.clearColor(...(this.background ?? [1, 1, 1]), 1);
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.uniform4f(this.at.view, view.x, view.y, (2 * view.scale) / width, (2 * view.scale) / height);
     gl.uniform1f(this.at.size, size);

@@ -36,7 +36,7 @@ from imgvec_pg.store.registry import get_collection
     "--clusters",
     type=click.IntRange(1, 500),
     metavar="N",
-    help="Number of clusters  [default: that of 4 to 24 that fits best]",
+    help="Number of clusters  [default: that of 3 to 24 that fits best]",
 )
 @click.option(
     "--words",
