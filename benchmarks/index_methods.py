@@ -120,12 +120,10 @@ def measure_method(
     )
     seconds = time.monotonic() - began
     (state,) = index_states(connection, collection)
-    label, options = (
-        index_method(method).label,
-        ", ".join(f"{name} {value}" for name, value in state.options.items()),
-    )
+    options = ", ".join(f"{name} {value}" for name, value in state.given_options.items())
     print(
-        f"{label}: {options}, built in {seconds:.1f} s, memory {built.plan.graph_bytes / 1e6:.0f} MB by formula, "
+        f"{index_method(method).label}: {options}, built in {seconds:.1f} s, "
+        f"memory {built.plan.graph_bytes / 1e6:.0f} MB by formula, "
         f"{state.index_bytes:,} bytes (formula {built.plan.index_bytes:,})",
         flush=True,
     )

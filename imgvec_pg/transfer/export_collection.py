@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 from psycopg import sql
-from psycopg.types.string import ByteaBinaryLoader
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
@@ -18,10 +17,13 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.guarded_columns import printed
 from imgvec_pg.store.integrity.verify import reading_only
 from imgvec_pg.store.model_registry import find_models
+from imgvec_pg.transfer.copied_rows import CopiedRows, Message, rows_of
 from imgvec_pg.transfer.export_description import FILE_NAME, ExportDescription, read_description
-from imgvec_pg.transfer.part_writers import CONTENT_HASH, REFERENCE_HASH, PartWriter, RowChunk, arrow_type
+from imgvec_pg.transfer.lance_writer import LanceWriter
+from imgvec_pg.transfer.part_writers import PartWriter
+from imgvec_pg.transfer.row_chunks import CONTENT_HASH, REFERENCE_HASH, RowChunk, arrow_type
 
-LAYOUTS = ("parquet", "npy")
+LAYOUTS = ("parquet", "npy", "lance")
 VECTOR_TYPES = ("float16", "float32")
 PART_BYTES = 64 << 20
 CHUNK_ROWS = 4096
@@ -112,10 +114,10 @@ def export_vectors(
     """
     types = source_types(connection, collection)
     arrow = {name: arrow_type(kind, is_key=name in description.key) for name, kind in types.items()}
-    writer = PartWriter(directory, description, arrow)
+    writer = (LanceWriter if description.layout == "lance" else PartWriter)(directory, description, arrow)
     _prepare(directory, description)
     writer.discard_partial()
-    number, done = len(writer.tables()), writer.count_rows()
+    number, done = writer.count_parts(), writer.count_rows()
     part_rows = max(1, PART_BYTES // (description.dimensions * np.dtype(description.vector_type).itemsize))
     progress(done)
 
@@ -125,13 +127,19 @@ def export_vectors(
         progress(done)
 
     after = writer.last_key()
+
+    def seen(chunks: Iterator[RowChunk]) -> Iterator[RowChunk]:
+        nonlocal after
+        for chunk in chunks:
+            yield chunk
+            after = [texts[-1] for texts in chunk.keys]
+
     while True:
         chunks = _ahead(_read_part(connection, collection, description, types, after, part_rows))
-        written = writer.write(number, chunks, wrote)
-        if written < part_rows:
+        if writer.write(number, seen(chunks), wrote) < part_rows:
             break
-        after = writer.last_key()
         number += 1
+    writer.finish()
     finished = replace(description, is_finished=True, rows=writer.count_rows())
     finished.write(directory)
     return finished
@@ -197,13 +205,9 @@ def _read_part(
         behind=behind,
         part_rows=sql.Literal(part_rows),
     )
-    count = key_count + 3 + len(description.columns)
-    with reading_only(connection, collection), connection.cursor() as cursor, cursor.copy(statement) as copy:
-        # Texts arrive in the connection's encoding, which is UTF-8.
-        copy.set_types(["bytea"] * count)
-        cursor.adapters.register_loader("bytea", ByteaBinaryLoader)
-        rows: list[tuple[bytes | None, ...]] = []
-        for row in copy.rows():
+    with reading_only(connection, collection), connection.cursor().copy(statement) as copy:
+        rows: list[Message] = []
+        for row in rows_of(copy):
             rows.append(row)
             if len(rows) == CHUNK_ROWS:
                 yield _chunk(rows, key_count, description)
@@ -221,24 +225,22 @@ def _as_text(name: str, kind: str) -> sql.Composed:
     return sql.SQL("CASE WHEN {} THEN {} END").format(condition, printed(column))
 
 
-def _chunk(
-    rows: Sequence[tuple[bytes | None, ...]], key_count: int, description: ExportDescription
-) -> RowChunk:
-    values = list(zip(*rows, strict=True))
-    # pgvector 0.8 src/halfvec.c, halfvec_send: four bytes come before the halves, most significant byte first.
-    packed = np.frombuffer(b"".join(value or b"" for value in values[key_count + 2]), dtype=np.uint8)
-    halves = packed.reshape(len(rows), -1)[:, 4:].copy().view(">f2")
+def _chunk(messages: list[Message], key_count: int, description: ExportDescription) -> RowChunk:
+    """Return rows of export_rows.sql. Texts arrive in the connection's encoding, which is UTF-8."""
+    columns = len(description.columns)
+    rows = CopiedRows(messages, key_count + 3 + columns)
+
+    def texts(field: int) -> list[str | None]:
+        return [None if value is None else value.decode() for value in rows.values(field)]
+
     return RowChunk(
-        keys=[[(value or b"").decode() for value in column] for column in values[:key_count]],
-        vectors=halves.astype(np.dtype(description.vector_type)),
+        keys=[[text or "" for text in texts(field)] for field in range(key_count)],
+        vectors=rows.halves(key_count + 2 + columns).astype(np.dtype(description.vector_type), copy=False),
         hashes=(
-            [_sha256(value) for value in values[key_count]],
-            [_sha256(value) for value in values[key_count + 1]],
+            [_sha256(value) for value in rows.values(key_count)],
+            [_sha256(value) for value in rows.values(key_count + 1)],
         ),
-        columns=[
-            [None if value is None else value.decode() for value in column]
-            for column in values[key_count + 3 :]
-        ],
+        columns=[texts(key_count + 2 + number) for number in range(columns)],
     )
 
 

@@ -20,7 +20,7 @@ class ExportDescription:
 
     Attributes:
         is_finished: False while it is being written, or where it was cut off.
-        layout: "parquet" or "npy".
+        layout: "parquet", "npy" or "lance".
         key: The source's key columns and their types.
         vector_column: Name of the column with the vectors; of layout npy they are in files of their own.
         vector_type: "float16" or "float32".

@@ -1,82 +1,32 @@
-"""Parts of an export: each a file, or two, written under a hidden name and renamed once it is whole."""
+"""Parts of an export: each a file, or two, written under a hidden name and renamed once it is whole and on the disk."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from imgvec_pg.transfer.export_description import ExportDescription
 from imgvec_pg.transfer.extras import require_module
 from imgvec_pg.transfer.natural_order import in_order
+from imgvec_pg.transfer.row_chunks import CONTENT_HASH, REFERENCE_HASH, RowChunk, as_batch, export_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 PARTIAL = ".partial"
-CONTENT_HASH, REFERENCE_HASH = "content_hash", "reference_hash"
-
-
-@dataclass(frozen=True)
-class RowChunk:
-    """n rows of a collection.
-
-    Attributes:
-        keys: For each key column n texts.
-        vectors: Shape (n, dimensions), float16 or float32.
-        hashes: content_hash and reference_hash; empty bytes for an unknown one.
-        columns: For each column of the source n texts, None for NULL.
-    """
-
-    keys: Sequence[Sequence[str]]
-    vectors: npt.NDArray[Any]
-    hashes: tuple[Sequence[bytes], Sequence[bytes]]
-    columns: Sequence[Sequence[str | None]]
-
-    def __len__(self) -> int:
-        """Return n."""
-        return len(self.vectors)
-
-
-def arrow_type(type_name: str, *, is_key: bool) -> "pa.DataType":
-    """Return what a column of PostgreSQL's becomes in an export: text where Arrow has no such; numeric is double but in keys."""
-    pa = require_module("pyarrow", "writing an export")
-    kinds: dict[str, Any] = {
-        "smallint": pa.int16(),
-        "integer": pa.int32(),
-        "bigint": pa.int64(),
-        "real": pa.float32(),
-        "double precision": pa.float64(),
-        "boolean": pa.bool_(),
-        "date": pa.date32(),
-        "timestamp without time zone": pa.timestamp("us"),
-        "timestamp with time zone": pa.timestamp("us", tz="UTC"),
-    }
-    if type_name == "numeric" and not is_key:
-        return pa.float64()
-    if is_key and not type_name.endswith("int") and type_name != "integer":
-        return pa.string()
-    return kinds.get(type_name, pa.string())
-
-
-def arrow_values(texts: Sequence[str | None], kind: "pa.DataType") -> "pa.Array":
-    """Return texts as PostgreSQL prints them as a column of a type."""
-    pa = require_module("pyarrow", "writing an export")
-    if pa.types.is_boolean(kind):
-        return pa.array([None if text is None else text == "t" for text in texts], kind)
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        # "0044-03-15 BC" and years beyond 9999 are none of Python's, nor of most readers'.
-        texts = [
-            None if text is None or text.endswith("BC") or text.find("-") != 4 else text for text in texts
-        ]
-    return pa.array(texts, pa.string()).cast(kind)
+NPY_HEADER_BYTES = 128
+"""A multiple of 64, and room for any shape: what numpy writes is as long for such arrays."""
 
 
 class PartWriter:
     """Writes parts of one layout; also tells where an export that was cut off ended.
+
+    Part n comes to the disk, and gets its name, while part n + 1 is written: a disk that syncs does not stop the reading.
 
     Args:
         types: Arrow types of the columns that stand beside the vectors, in their order.
@@ -89,13 +39,19 @@ class PartWriter:
         self.description = description
         self._pa = require_module("pyarrow", "writing an export")
         self._parquet = require_module("pyarrow.parquet", "writing an export")
-        self._types = types
+        self._schema = export_schema(description, types)
         self.is_npy = description.layout == "npy"
+        self._settler = ThreadPoolExecutor(1, thread_name_prefix="imgvec-export-sync")
+        self._settled: Future[None] | None = None
 
     def tables(self) -> list[Path]:
         """Return the parquet files of parts that are whole."""
         found = in_order(self.directory.glob("*.parquet"))
         return [path for path in found if not self.is_npy or self._array(path).exists()]
+
+    def count_parts(self) -> int:
+        """Return how many parts are whole."""
+        return len(self.tables())
 
     def count_rows(self) -> int:
         """Return the rows of all parts that are whole."""
@@ -125,41 +81,48 @@ class PartWriter:
         return table.with_name(table.name.replace("keys_", "embeddings_", 1)).with_suffix(".npy")
 
     def write(self, number: int, chunks: Iterable[RowChunk], wrote: Callable[[int], None]) -> int:
-        """Write one part and return its rows; nothing is written for none."""
+        """Write one part and return its rows; nothing is written for none. `finish` waits until it is there."""
         table = self.directory / (f"keys_{number:05}.parquet" if self.is_npy else f"part_{number:05}.parquet")
-        partial = self.directory / f".{table.name}{PARTIAL}"
-        arrays: list[npt.NDArray[Any]] = []
+        places = [self._array(table), table] if self.is_npy else [table]
+        partial = {path: path.with_name(f".{path.name}{PARTIAL}") for path in places}
         rows = 0
-        with self._parquet.ParquetWriter(partial, self._schema(), **self._how()) as writer:
+        with ExitStack() as stack:
+            array = (
+                stack.enter_context(partial[self._array(table)].open("wb", buffering=0))
+                if self.is_npy
+                else None
+            )
+            if array is not None:
+                array.seek(NPY_HEADER_BYTES)
+            writer = stack.enter_context(
+                self._parquet.ParquetWriter(partial[table], self._schema, **self._how())
+            )
             for chunk in chunks:
-                writer.write_table(self._table(chunk), row_group_size=len(chunk))
-                if self.is_npy:
-                    arrays.append(chunk.vectors)
+                writer.write_batch(as_batch(chunk, self.description, self._schema), row_group_size=len(chunk))
+                if array is not None:
+                    _write_all(array, chunk)
                 rows += len(chunk)
                 wrote(len(chunk))
+            if array is not None:
+                array.seek(0)
+                array.write(npy_header(rows, self.description))
         if not rows:
-            partial.unlink()
+            for path in partial.values():
+                path.unlink()
             return 0
-        if arrays:
-            self._write_array(self._array(table), np.concatenate(arrays))
-        _settle(partial, table)
+        self.finish()
+        self._settled = self._settler.submit(_settle, partial)
         return rows
 
-    def _write_array(self, path: Path, vectors: npt.NDArray[Any]) -> None:
-        partial = path.with_name(f".{path.name}{PARTIAL}")
-        with partial.open("wb") as file:
-            np.save(file, vectors)
-        _settle(partial, path)
+    def finish(self) -> None:
+        """Wait until all that was written is on the disk under its name.
 
-    def _schema(self) -> "pa.Schema":
-        pa, described = self._pa, self.description
-        fields = [(name, self._types[name]) for name in described.key]
-        if not self.is_npy:
-            width = pa.float16() if described.vector_type == "float16" else pa.float32()
-            fields.append((described.vector_column, pa.list_(width, described.dimensions)))
-        fields += [(CONTENT_HASH, pa.binary()), (REFERENCE_HASH, pa.binary())]
-        fields += [(name, self._types[name]) for name in described.columns]
-        return pa.schema(fields)
+        Raises:
+            OSError: It could not be written.
+        """
+        if self._settled is not None:
+            self._settled.result()
+            self._settled = None
 
     def _how(self) -> dict[str, Any]:
         """Return how columns are written: vectors are noise to compressors and dictionaries, statistics of them say nothing."""
@@ -171,25 +134,24 @@ class PartWriter:
             "write_statistics": list(self.description.key),
         }
 
-    def _table(self, chunk: RowChunk) -> "pa.Table":
-        pa, described = self._pa, self.description
-        columns = [
-            arrow_values(texts, self._types[name])
-            for name, texts in zip(described.key, chunk.keys, strict=True)
-        ]
-        if not self.is_npy:
-            values = pa.array(chunk.vectors.reshape(-1))
-            columns.append(pa.FixedSizeListArray.from_arrays(values, described.dimensions))
-        columns += [pa.array([value or None for value in values], pa.binary()) for values in chunk.hashes]
-        columns += [
-            arrow_values(texts, self._types[name])
-            for name, texts in zip(described.columns, chunk.columns, strict=True)
-        ]
-        return pa.table(columns, schema=self._schema())
+
+def npy_header(rows: int, description: ExportDescription) -> bytes:
+    """Return the header of a .npy file, whose rows are counted only once they are written (numpy.lib.format, version 1.0)."""
+    kind = np.lib.format.dtype_to_descr(np.dtype(description.vector_type))
+    text = f"{{'descr': {kind!r}, 'fortran_order': False, 'shape': ({rows}, {description.dimensions}), }}"
+    magic = b"\x93NUMPY\x01\x00" + struct.pack("<H", NPY_HEADER_BYTES - 10)
+    return magic + text.encode().ljust(NPY_HEADER_BYTES - 11) + b"\n"
 
 
-def _settle(partial: Path, path: Path) -> None:
-    """Give a whole file its name, once it is on the disk."""
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+def _write_all(file: BinaryIO, chunk: RowChunk) -> None:
+    left = chunk.vectors.reshape(-1).view(np.uint8).data
+    while left:  # an unbuffered file may take a part
+        left = left[file.write(left) :]
+
+
+def _settle(partial: Mapping[Path, Path]) -> None:
+    """Give whole files their names, one after the other, once they are on the disk."""
+    for path, written in partial.items():
+        with written.open("rb") as file:
+            os.fsync(file.fileno())
+        written.replace(path)

@@ -58,6 +58,22 @@ def test_lancedb(imgvec: Imgvec, nearest: list[int], tmp_path: Path, kind: str) 
     assert [row["id"] for row in found] == nearest
 
 
+@pytest.mark.parametrize("kind", ["float16", "float32"])
+def test_a_table_of_lancedb(imgvec: Imgvec, nearest: list[int], tmp_path: Path, kind: str) -> None:
+    lancedb = pytest.importorskip("lancedb")
+    imgvec(
+        "export", "photo_test", tmp_path / "out", "--format", "lance", "--vectors", kind, "--columns", "price"
+    )
+    table = lancedb.connect(str(tmp_path / "out")).open_table("photo_test")
+    (seventh,) = table.search().where("id = 7").to_list()
+    found = (
+        table.search(seventh["embedding"], vector_column_name="embedding").distance_type("cosine").limit(10)
+    )
+    rows = found.to_list()
+    assert [row["id"] for row in rows] == nearest
+    assert [row["price"] for row in rows] == [float(key) for key in nearest]
+
+
 def test_numpy(imgvec: Imgvec, nearest: list[int], tmp_path: Path) -> None:
     imgvec("export", "photo_test", tmp_path / "out", "--format", "npy")
     vectors = np.load(tmp_path / "out" / "embeddings_00000.npy").astype(np.float32)

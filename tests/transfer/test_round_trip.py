@@ -59,7 +59,7 @@ def rows(connection: Connection, statement: str = ROWS) -> list[tuple[Any, ...]]
     return connection.execute(statement).fetchall()
 
 
-@pytest.mark.parametrize("layout", ["parquet", "npy"])
+@pytest.mark.parametrize("layout", ["parquet", "npy", "lance"])
 @pytest.mark.parametrize("kind", ["float16", "float32"])
 def test_an_export_comes_back_as_it_was(
     filled: Connection, imgvec: Imgvec, tmp_path: Path, layout: str, kind: str
@@ -164,7 +164,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize("kind", KEYS)
-@pytest.mark.parametrize("layout", ["parquet", "npy"])
+@pytest.mark.parametrize("layout", ["parquet", "npy", "lance"])
 def test_keys_of_any_type_come_back(
     connection: Connection, imgvec: Imgvec, tmp_path: Path, kind: str, layout: str
 ) -> None:

@@ -100,6 +100,31 @@ def test_a_machine_that_takes_seconds_to_encode_a_batch_imports_it(
     assert "10 of 10 rows imported" in imgvec("import", "photo_test", path, "--trust-model")
 
 
+def test_an_export_to_lancedb_that_was_killed_goes_on(
+    connection: Connection, database: str, imgvec: Imgvec, tmp_path: Path
+) -> None:
+    lancedb = pytest.importorskip("lancedb")
+    make_photos(connection, ROWS, dimensions=DIMENSIONS)
+    vectors = unit_vectors(ROWS, DIMENSIONS)
+    path = write_vectors(tmp_path / "v.parquet", list(range(1, ROWS + 1)), vectors)
+    imgvec("import", "photo_test", path, "--trust-model")
+    out = tmp_path / "out"
+    versions = out / "photo_test.lance" / "_versions"
+    killed(
+        ["export", "photo_test", out, "--format", "lance"],
+        database,
+        lambda: versions.is_dir() and len(list(versions.glob("*.manifest"))) >= 2,
+    )
+    assert "was cut off" in imgvec("import", "photo_test", out, code=2)
+    there = lancedb.connect(str(out)).open_table("photo_test").count_rows()
+    assert 0 < there < ROWS
+    imgvec("export", "photo_test", out, "--format", "lance")
+    table = lancedb.connect(str(out)).open_table("photo_test").to_arrow()
+    assert table.column("id").to_pylist() == list(range(1, ROWS + 1))
+    flat = table.column("embedding").combine_chunks().flatten().to_numpy()
+    assert np.abs(flat.reshape(ROWS, DIMENSIONS) - vectors).max() < 1e-3
+
+
 @pytest.mark.parametrize("layout", ["parquet", "npy"])
 def test_an_export_that_was_killed_goes_on(
     connection: Connection, database: str, imgvec: Imgvec, tmp_path: Path, layout: str

@@ -1,4 +1,4 @@
-"""A table of LanceDB: the folder NAME.lance of its database."""
+"""A Lance dataset: a table of LanceDB, which is the folder NAME.lance of its database, imgvec's own export as one among them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,19 +7,27 @@ from typing import Any
 from imgvec_pg.errors import UsageError
 from imgvec_pg.transfer.export_description import ExportDescription
 from imgvec_pg.transfer.extras import require_module
-from imgvec_pg.transfer.readers.arrow_values import key_texts, require_floats, vector_array, vector_width
+from imgvec_pg.transfer.readers.arrow_values import (
+    hash_bytes,
+    key_texts,
+    require_floats,
+    vector_array,
+    vector_width,
+)
 from imgvec_pg.transfer.readers.columns import ColumnNames, require_columns
 from imgvec_pg.transfer.vector_batch import Texts, VectorBatch, batch_rows
 
 LANCE = ".lance"
+HASHES = ("content_hash", "reference_hash")
 
 
 class LanceReader:
     """Reads one version of a table: the newest as it is opened."""
 
-    description: ExportDescription | None = None
-
-    def __init__(self, path: Path, columns: ColumnNames) -> None:
+    def __init__(
+        self, path: Path, columns: ColumnNames, description: ExportDescription | None = None
+    ) -> None:
+        self.description = description
         lancedb = require_module("lancedb", f"reading the LanceDB table {path}")
         try:
             self._table: Any = lancedb.connect(str(path.parent)).open_table(path.stem)
@@ -45,6 +53,8 @@ class LanceReader:
         require_floats(schema.field(vector).type, vector)
         self.vector = vector
         self.dimensions = int(vector_width(schema.field(vector).type) or 0)
+        # Hashes are of the table that was exported: of another's a column of this name means something else.
+        self._hashes = [name for name in HASHES if description is not None and name in schema.names]
 
     def _read(self, names: list[str], rows: int) -> Iterator[Any]:
         # A search without a query is a scan in the order of the table.
@@ -59,8 +69,11 @@ class LanceReader:
     def batches(self) -> Iterator[VectorBatch]:
         """Give all rows."""
         names = list(self.columns.keys)
-        for batch in self._read([*names, self.vector], batch_rows(self.dimensions)):
+        for batch in self._read([*names, self.vector, *self._hashes], batch_rows(self.dimensions)):
+            hashes = {name: hash_bytes(batch.column(name)) for name in self._hashes}
             yield VectorBatch(
                 tuple(key_texts(batch.column(name), name) for name in names),
                 vector_array(batch.column(self.vector), self.dimensions),
+                hashes.get("content_hash"),
+                hashes.get("reference_hash"),
             )

@@ -103,6 +103,18 @@ def _open_folder(
             columns = ColumnNames([IMAGE_PATH], columns.vector)
             lookup = RowLookup(collection.path_column, _below(collection.root))
         return NpyReader(pairs, columns), lookup
+    tables = in_order(path.glob(f"*{LANCE}"))
+    if len(tables) == 1:
+        return LanceReader(tables[0], columns), lookup
+    if tables:
+        raise UsageError(
+            f"the folder {path} holds {len(tables)} tables of LanceDB ({', '.join(table.name for table in tables[:5])}); "
+            f"say which one: {tables[0]}"
+        )
+    if (path / "_versions").is_dir():
+        raise UsageError(
+            f"the folder {path} is a Lance dataset, which is opened as NAME{LANCE} alone; rename it to {path.name}{LANCE}"
+        )
     for ending in (PARQUET, *ARROW):
         files = in_order(path.rglob(f"*{ending}"))
         if files:
@@ -127,10 +139,13 @@ def _open_export(path: Path, description: ExportDescription, columns: ColumnName
             "which column "
             f"is which, --key-column {columns.keys[0]}={next(iter(description.key))}"
         )
+    named = ColumnNames(columns.keys, columns.vector or description.vector_column, columns.is_guessed)
+    reader: VectorReader
     if description.layout == "npy":
-        reader: VectorReader = NpyReader(find_pairs(path), columns, description)
+        reader = NpyReader(find_pairs(path), columns, description)
+    elif description.layout == "lance":
+        reader = LanceReader(path / f"{description.collection}{LANCE}", named, description)
     else:
-        named = ColumnNames(columns.keys, columns.vector or description.vector_column, columns.is_guessed)
         reader = ParquetReader(in_order(path.glob(f"*{PARQUET}")), named, description)
     if reader.rows != description.rows:
         raise UsageError(

@@ -30,7 +30,7 @@ from imgvec_pg.transfer.export_description import FILE_NAME
     type=click.Choice(LAYOUTS),
     default="parquet",
     show_default=True,
-    help="npy: vectors as .npy files, keys and hashes in parquet files beside them.",
+    help="npy: vectors as .npy files, keys and hashes in parquet files beside them. lance: a table of LanceDB.",
 )
 @click.option(
     "--vectors",
@@ -48,14 +48,14 @@ from imgvec_pg.transfer.export_description import FILE_NAME
 def export(
     name: str, directory: Path, layout: str, vector_type: str, columns: str, as_json: bool, dsn: str
 ) -> None:
-    """Export a collection's vectors as parquet or .npy files.
+    """Export a collection's vectors as parquet or .npy files, or as a table of LanceDB.
 
     Into a new folder: keys, vectors of norm 1, the SHA-256 of the pictures that they are of, and _imgvec.json, which says
     which model made them and of what. DuckDB, LanceDB, pandas and numpy open the files as they are, imgvec import takes them
     back.
 
     Each part, of 64 MB of vectors, is of one moment; rows that change meanwhile are in it as they were or as they are. Cut
-    off, the same command goes on behind the last part that is whole. Needs the extra transfer.
+    off, the same command goes on behind the last part that is whole. Needs the extra transfer, and lancedb for --format lance.
 
     \b
     Example:
