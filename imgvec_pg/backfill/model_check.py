@@ -4,6 +4,7 @@ from imgvec_pg.backfill.batch.isolation import is_out_of_memory, no_room
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.golden import IMAGE, KINDS, TEXT
 from imgvec_pg.errors import ModelError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.model_registry import check_golden, require_same_model
@@ -14,6 +15,8 @@ STAMP_TRIES = 3
 def check_model(connection: Connection, collection: Collection, embedder: Embedder) -> None:
     """Stamp the model's fingerprint and its golden vectors at first use, and refuse to mix two.
 
+    Where the model loads what embeds words only when they are asked for, its texts are left to `check_words`: a fill needs none.
+
     Raises:
         ModelError: The collection was embedded with another one, or this one computes other numbers here.
         DeviceMemoryError: The device has no memory for even one image.
@@ -22,11 +25,27 @@ def check_model(connection: Connection, collection: Collection, embedder: Embedd
     require_same_model(collection, embedder, None)
     require_same_model(collection, embedder, stamp(connection, collection, embedder))
     try:
-        check_golden(connection, collection, embedder, store=True)
+        check_golden(
+            connection, collection, embedder, (IMAGE,) if words_are_late(embedder) else KINDS, store=True
+        )
     except Exception as error:
         if is_out_of_memory(error):
             raise no_room(embedder, error) from error
         raise
+
+
+def words_are_late(embedder: Embedder) -> bool:
+    """Return whether a model has yet to load what embeds words."""
+    return bool(getattr(embedder, "loads_words_late", False))
+
+
+def check_words(connection: Connection, collection: Collection, embedder: Embedder) -> None:
+    """Load what embeds words, stamp the golden texts at first use, and refuse a model that gives other vectors.
+
+    Raises:
+        ModelError: It does, or words cannot be embedded here.
+    """
+    check_golden(connection, collection, embedder, (TEXT,), store=True)
 
 
 def stamp(connection: Connection, collection: Collection, embedder: Embedder) -> str:

@@ -6,6 +6,7 @@ The model computes for the backfill meanwhile: hence Embedder's rule that texts 
 import logging
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 import psycopg
@@ -42,13 +43,27 @@ class QueryServer:
 
     Args:
         model_id: The model on record whose requests are answered, which the embedder has been checked to be.
+        check_words: Called once before words are embedded, where that was left until they are asked for; raises ModelError
+            where the model gives other vectors than those on record.
+        expects_words: Call it at once, so that whoever asks first does not wait for what embeds words to be loaded.
     """
 
-    def __init__(self, dsn: str, model_id: int, embedder: Embedder, silence: Silence) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        model_id: int,
+        embedder: Embedder,
+        silence: Silence,
+        *,
+        check_words: Callable[[Connection], None] | None = None,
+        expects_words: bool = False,
+    ) -> None:
         self.dsn = dsn
         self.silence = silence
         self.model_id = model_id
         self.embedder = embedder
+        self._check_words = check_words
+        self._expects_words = expects_words
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="imgvec-answer")
 
@@ -79,10 +94,13 @@ class QueryServer:
             connection.execute("SET synchronous_commit = off")
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
         tidied_at: float | None = None
+        if self._expects_words and (refusal := self._refusal(connection)):
+            log.warning("words are not embedded: %s", refusal)
         while not self._done.is_set():
             requests = claim_requests(connection, self.model_id, AT_ONCE)
             for request in requests:
-                answer = self.answer(request)
+                refusal = None if request.text is None else self._refusal(connection)
+                answer = self.answer(request) if refusal is None else Answer(error=refusal)
                 answer_request(connection, schema, self.model_id, self.embedder.fingerprint, request, answer)
             if requests:
                 continue
@@ -92,6 +110,20 @@ class QueryServer:
                 evict_texts(connection)
             for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                 pass
+
+    def _refusal(self, connection: Connection) -> str | None:
+        """Check the model's words if that is still to be done, and return why they are not embedded; None where they are."""
+        if self._check_words is None:
+            return None
+        try:
+            self._check_words(connection)
+        except psycopg.Error:
+            raise
+        except Exception as error:
+            # A model of somebody's own may raise anything; the next request is checked again.
+            return one_line(error)
+        self._check_words = None
+        return None
 
     def answer(self, request: EmbeddingRequest) -> Answer:
         """Embed what was asked for; what cannot be embedded gets the reason."""

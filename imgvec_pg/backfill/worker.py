@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -17,7 +18,7 @@ from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.context import PipelineOptions, WorkerContext
 from imgvec_pg.backfill.heartbeat import Heartbeat
 from imgvec_pg.backfill.leases import HeldLeases, QueueCursor
-from imgvec_pg.backfill.model_check import check_model
+from imgvec_pg.backfill.model_check import check_model, check_words, words_are_late
 from imgvec_pg.backfill.pipeline import Pipeline
 from imgvec_pg.backfill.query_server import QueryServer
 from imgvec_pg.backfill.stats import IDLE, WAITING_FOR_PICTURES, WorkerStats
@@ -165,13 +166,25 @@ class Worker:
             stores = [EmbeddingStore(each, collection, schema) for each in (reading, writing, looking_up)]
             context = self._context(collection, silence)
             heartbeat = Heartbeat(context)
-            answering = QueryServer(self.dsn, collection.model_id, self.embedder, silence)
+            answering = self._query_server(collection, silence)
             with heartbeat, answering, self._released_at_the_end(writing):
                 self._connected_at = time.monotonic()
                 if not self.stats.was_connected:
                     self.on_ready()
                 self.stats.note_connection()
                 self._work(context, *stores)
+
+    def _query_server(self, collection: Collection, silence: Silence) -> QueryServer:
+        """Return what answers requests; a worker that follows makes ready for words, a fill waits until somebody asks."""
+        late = words_are_late(self.embedder)
+        return QueryServer(
+            self.dsn,
+            collection.model_id,
+            self.embedder,
+            silence,
+            check_words=partial(check_words, collection=collection, embedder=self.embedder) if late else None,
+            expects_words=late and self.options.follow,
+        )
 
     def _context(self, collection: Collection, silence: Silence) -> WorkerContext:
         return WorkerContext(

@@ -43,6 +43,19 @@ def recorded_sha256(path: Path) -> str | None:
     return None
 
 
+_hashed: dict[tuple[str, int, int, int, int], str] = {}
+"""By path, device, inode, size and time of the last change in ns: one command may look at the same gigabytes three times."""
+
+
+def _sha256_of_same(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file, that of before where this process has read it and it has not changed since."""
+    found = path.stat()
+    key = (str(path.resolve()), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    if key not in _hashed:
+        _hashed[key] = sha256_of(path)
+    return _hashed[key]
+
+
 def verified_sha256(path: Path) -> str:
     """Return a file's SHA-256 (hex), after comparing it with the recorded one where there is one.
 
@@ -50,7 +63,7 @@ def verified_sha256(path: Path) -> str:
         ModelError: They differ.
     """
     expected = recorded_sha256(path)
-    actual = sha256_of(path)
+    actual = _sha256_of_same(path)
     if expected is not None and actual != expected:
         raise ModelError(
             f"{path} has the SHA-256 {actual[:12]}…, recorded is {expected[:12]}…: it is damaged or was replaced; "

@@ -18,6 +18,8 @@ class Embedder(Protocol):
 
     One whose `prepare_image` begins with a plain resize, or that and a crop, may say so in an attribute `first_resize`
     (Resize): pictures then come to it so already, which spares copying all their pixels between processes.
+    One that loads what embeds words only when they are first asked for says by an attribute `loads_words_late` whether that is
+    still to be done: a fill, which needs no words, then does without.
     One whose text tower reads only the beginning of a long text may have a method `text_length(text) -> TextLength`.
     """
 

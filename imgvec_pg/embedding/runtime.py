@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgvec_pg import settings
@@ -216,10 +217,24 @@ def resolve_precision(precision: str, device: str, half: str = "bf16") -> str:
 
 def cpu_has_bf16() -> bool:
     """Return whether the CPU multiplies bf16 by instructions of its own; elsewhere it is slower than fp32."""
+    flags = _cpu_flags()
+    if flags is not None:
+        # Linux, arch/x86/include/asm/cpufeatures.h; what torch asks the CPU for.
+        return bool(flags & {"avx512_bf16", "amx_tile"})
     import torch
 
     asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # torch.cpu, 2.6 to 2.13
     return any(bool(getattr(torch.cpu, name, bool)()) for name in asked)
+
+
+def _cpu_flags() -> frozenset[str] | None:
+    """Return the instructions of an x86 CPU as Linux names them, None where it does not; importing torch takes seconds."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="ascii", errors="replace") as file:
+            flags = next((line for line in file if line.startswith("flags")), None)
+    except OSError:
+        return None
+    return None if flags is None else frozenset(flags.split())
 
 
 def _cpu_computes_in(precision: str) -> bool:

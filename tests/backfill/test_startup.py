@@ -1,6 +1,9 @@
 """What a worker's start is, and is not: no part of a model's rate, and known to those who wait for an answer."""
 
+import threading
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +18,13 @@ from workers import count, make_table, running, wait_until
 
 from imgvec_pg.backfill import stats as stats_module
 from imgvec_pg.backfill.context import Allowance, PipelineOptions
+from imgvec_pg.backfill.model_check import check_words
+from imgvec_pg.backfill.query_server import QueryServer
 from imgvec_pg.backfill.startup import StartingWorker
 from imgvec_pg.backfill.stats import IDLE, SteadyRate, WorkerStats
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.timeouts import Silence
 from imgvec_pg.errors import ModelError, NoWorkerError
 from imgvec_pg.search.query_client import vector_of_words
 from imgvec_pg.store.collection import Collection
@@ -201,3 +207,75 @@ def test_commands_say_that_they_start(
         )
     first = connection.execute("SELECT activity FROM told LIMIT 1").fetchone()
     assert first == ("starting",)
+
+
+class LateWords(ColorGrid):
+    """Says that what embeds words is still to be loaded, and counts when it was."""
+
+    def __init__(self) -> None:
+        self.loaded = 0
+
+    @property
+    def loads_words_late(self) -> bool:
+        return not self.loaded
+
+    def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        self.loaded += 1
+        return super().embed_texts(["red" for _ in texts])
+
+
+def golden_kinds(connection: Connection) -> dict[str, int]:
+    return dict(
+        connection.execute("SELECT kind, count(*) FROM imgvec.golden_vector GROUP BY kind").fetchall()
+    )
+
+
+def test_a_fill_loads_nothing_for_words_until_they_are_asked_for(
+    connection: Connection, database: str
+) -> None:
+    shop = make_shop(connection)
+    install_relay(connection)
+    embedder = LateWords()
+    worker = Worker(database, shop.name, embedder, PipelineOptions())
+    worker.run()
+    assert (embedder.loaded, golden_kinds(connection)) == (0, {"image": 3})
+    check = partial(check_words, collection=shop, embedder=embedder)
+    with QueryServer(database, shop.model_id, embedder, Silence(), check_words=check):
+        assert embed_text(connection, "red").shape == (12,)
+        assert golden_kinds(connection) == {"image": 3, "text": 3}
+        # Checked once, then one text each.
+        loaded = embedder.loaded
+        embed_text(connection, "scarlet")
+        assert embedder.loaded == loaded + 1
+
+
+def test_words_of_other_numbers_are_refused_when_they_are_asked_for(
+    connection: Connection, database: str
+) -> None:
+    shop = make_shop(connection)
+    install_relay(connection)
+    check_words(connection, shop, LateWords())
+    connection.execute(
+        "UPDATE imgvec.golden_vector SET embedding ="
+        " (SELECT array_agg(-e) FROM unnest(embedding) AS e) WHERE kind = 'text'"
+    )
+    embedder = LateWords()
+    check = partial(check_words, collection=shop, embedder=embedder)
+    with (
+        QueryServer(database, shop.model_id, embedder, Silence(), check_words=check, expects_words=True),
+        pytest.raises(psycopg.Error, match="computes other vectors here than at its first use"),
+    ):
+        embed_text(connection, "red")
+
+
+def test_a_worker_that_follows_makes_ready_for_words_unasked(connection: Connection, database: str) -> None:
+    shop = make_shop(connection)
+    embedder = LateWords()
+    worker = Worker(database, shop.name, embedder, PipelineOptions(follow=True))
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_until(lambda: embedder.loaded > 0)
+    finally:
+        worker.request_stop()
+        thread.join()

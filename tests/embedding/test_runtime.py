@@ -50,12 +50,18 @@ def test_processes_of_one_command_take_a_gpu_each(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("has_bf16", [False, True])
 def test_precision_of_a_cpu_follows_its_instructions(has_bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16, raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    flags = frozenset({"avx512f", "avx512_bf16" if has_bf16 else "avx512_vnni"})
+    monkeypatch.setattr(runtime, "_cpu_flags", lambda: flags)
     assert resolve_precision("auto", "cpu") == ("bf16" if has_bf16 else "fp32")
     # Deep convolutions lose too much in bf16.
     assert resolve_precision("auto", "cpu", "fp16") == "fp32"
     assert resolve_precision("auto", "cpu", "fp32") == "fp32"
+
+
+def test_linux_and_torch_agree_on_the_instructions_of_this_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_linux = runtime.cpu_has_bf16()
+    monkeypatch.setattr(runtime, "_cpu_flags", lambda: None)
+    assert runtime.cpu_has_bf16() == by_linux
 
 
 def test_precision_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

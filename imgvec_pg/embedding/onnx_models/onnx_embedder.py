@@ -62,6 +62,11 @@ class OnnxEmbedder:
             # onnxruntime's errors have no common base but Exception.
             raise ModelError(f"{self.name} cannot be loaded by ONNX Runtime: {one_line(error)}") from error
 
+    @property
+    def loads_words_late(self) -> bool:
+        """Whether embedding words would load torch and the whole model first, which takes seconds."""
+        return self.has_text and self._by_torch is None
+
     def prepare_image(self, image: Image) -> Pixels:
         """Resize and crop one RGB image: shape (height, width, 3), uint8."""
         resized = self.first_resize.apply(image)

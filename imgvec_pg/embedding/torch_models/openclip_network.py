@@ -1,7 +1,7 @@
 """Build OpenCLIP's network and load exactly the requested weights."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from PIL.Image import Image
-from torch.overrides import TorchFunctionMode
 
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.local_dir import read_folder_config
 from imgvec_pg.embedding.openclip_names import architecture_config
 from imgvec_pg.embedding.runtime import import_open_clip, one_line
+from imgvec_pg.embedding.torch_models.mapped_weights import UnfilledParameters
 from imgvec_pg.embedding.torch_models.openclip_text_tower import local_text_tower
 from imgvec_pg.embedding.weights import tensor_shapes
 from imgvec_pg.errors import ModelError
@@ -61,22 +61,6 @@ def build_network(model: ModelDescription, weights: Path, device: str, precision
         raise ModelError(f"{model.name} cannot be built from its configuration: {one_line(error)}") from error
     _check_nothing_was_adapted(model, weights, shapes, network)
     return network.eval().requires_grad_(False)
-
-
-class UnfilledParameters(TorchFunctionMode):
-    """Skips random initialisation of the parameters, half the time of a load: strict loading fills all."""
-
-    _FILLERS = frozenset({torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_})
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
-        """Call a torch function, except those that draw random numbers in place."""
-        return args[0] if func in self._FILLERS else func(*args, **(kwargs or {}))
 
 
 def _check_nothing_was_adapted(

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from imgvec_pg.embedding.description import TIMM, ModelDescription
 from imgvec_pg.embedding.runtime import import_open_clip, import_timm
-from imgvec_pg.embedding.torch_models.openclip_network import UnfilledParameters, network_config
+from imgvec_pg.embedding.torch_models.mapped_weights import UnfilledParameters
+from imgvec_pg.embedding.torch_models.openclip_network import network_config
 from imgvec_pg.embedding.torch_models.openclip_text_tower import local_text_tower
 from imgvec_pg.errors import ModelError
 

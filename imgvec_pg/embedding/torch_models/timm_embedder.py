@@ -9,7 +9,7 @@ import torch
 from imgvec_pg.embedding.checksums import fingerprint_model
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.runtime import import_timm, one_line
-from imgvec_pg.embedding.torch_models.openclip_network import UnfilledParameters
+from imgvec_pg.embedding.torch_models.mapped_weights import UnfilledParameters
 from imgvec_pg.embedding.torch_models.preprocess import shorter_side_resize
 from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 from imgvec_pg.embedding.weights import tensor_shapes
@@ -73,7 +73,8 @@ def build_timm_network(model: ModelDescription, weights: Path) -> Any:  # noqa: 
         if not any(key.startswith(f"{name}.") for name in names) or key in network.state_dict()
     }
     try:
-        network.load_state_dict(kept, strict=True)
+        with UnfilledParameters():
+            network.load_state_dict(kept, strict=True)
     except RuntimeError as error:
         raise ModelError(
             f"{weights} does not fit {model.name}: {one_line(error)}; name the model that these weights are of"
