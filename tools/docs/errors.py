@@ -84,7 +84,7 @@ CONDITIONS = {
     "feature_not_supported": "the model has no text tower",
     "object_not_in_prerequisite_state": "not cached, and no worker can be asked or answered in time; not calibrated yet; the "
     "model's scale is not known yet",
-    "connection_failure": "a shard does not answer, or not in its time; a shard's own error keeps its state, and its name is told",
+    "connection_failure": "a shard does not answer in its time; a shard's own error keeps its state, with the shard's name",
     "protocol_violation": "a shard's answer is not whole",
     "configuration_limit_exceeded": "too many queries wait for a worker (`imgvec.max_text_requests`)",
     "external_routine_exception": "the worker could not embed it, with its reason",
