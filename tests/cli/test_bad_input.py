@@ -263,7 +263,8 @@ def test_rows_that_are_no_image_are_failures_and_code_4(
     assert made.code == 0, made.stderr
     filled = imgvec("backfill", "paths")
     assert filled.code == 4
-    assert filled.stderr == "see why with: imgvec failures paths\n"
+    # After lines of progress, where the machine is busy.
+    assert filled.stderr.splitlines()[-1] == "see why with: imgvec failures paths"
     listed = imgvec("failures", "paths").stdout
     assert all(code in listed for code in ("empty", "unidentified", "path_denied"))
     assert imgvec("backfill", "paths").code == 0, "nothing is tried again unasked"
