@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import getmembers
 from pathlib import Path
 
 from hypothesis import Phase, seed, settings
-from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from hypothesis.stateful import RULE_MARKER, RuleBasedStateMachine, run_state_machine_as_test
 
 from imgvec_pg.database import sql_templates
 
@@ -82,8 +83,10 @@ def with_rules(machine: type[RuleBasedStateMachine], names: Sequence[str]) -> ty
     def as_method(rule: Callable[..., None]) -> Callable[..., None]:
         return lambda self, *arguments: rule(self, *arguments)
 
-    others = {rule.function.__name__ for rule in machine.rules()} - set(names)
-    return type(machine.__name__, (machine,), {name: as_method(getattr(machine, name)) for name in others})
+    rules = {name: found for name, found in getmembers(machine) if hasattr(found, RULE_MARKER)}
+    assert rules.keys() >= set(names), names
+    others = {name: as_method(rule) for name, rule in rules.items() if name not in names}
+    return type(machine.__name__, (machine,), others)
 
 
 def first_caught(machine: type[RuleBasedStateMachine], mutant: Mutant, common: settings) -> str | None:
