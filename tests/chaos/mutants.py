@@ -184,6 +184,7 @@ MUTANTS = (
                 "%(collection_id)s::integer > 0",
             ),
         ),
+        seed=3,
     ),
     Mutant("doubtful vectors are found", (("collection/enqueue_doubtful.sql", ", content_hash = ''", ""),)),
 )

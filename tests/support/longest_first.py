@@ -6,20 +6,20 @@ pytest-xdist hands files out as a whole, by itself in the order of their number 
 from pathlib import Path
 
 LONGEST = (
-    # Seconds of the clock, two processes on two busy cores: from 162 down to 20.
-    "chaos/test_protocol.py",
-    "acceptance/test_photographs.py",
+    # By seconds of the clock, two processes on two busy cores.
     "backfill/test_backfill.py",
-    "django/test_key_types.py",
-    "demo_model/test_train.py",
-    "database/test_encodings.py",
-    "chaos/test_slow_link.py",
-    "django/test_commands.py",
-    "backfill/test_known_pictures.py",
     "demo/test_demo_command.py",
     "migrations/test_several_at_once.py",
+    "acceptance/test_photographs.py",
     "cli/test_switch.py",
     "embedding/test_equality.py",
+    "chaos/test_protocol.py",
+    "database/test_encodings.py",
+    "chaos/test_slow_link.py",
+    "django/test_key_types.py",
+    "django/test_commands.py",
+    "backfill/test_known_pictures.py",
+    "demo_model/test_train.py",
     "distribution/test_examples.py",
     "distribution/test_types.py",
     "adoption/test_adopt.py",
