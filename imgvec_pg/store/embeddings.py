@@ -116,12 +116,9 @@ class Written:
 
 
 class EmbeddingStore:
-    """Reads and writes one collection over one connection.
+    """Reads and writes one collection over one connection."""
 
-    Attributes:
-        unconfirmed_delay_seconds: When to try a row again whose vector was that of another row, which has changed meanwhile.
-    """
-
+    # When to try a row again whose vector was that of another row, which has changed meanwhile.
     unconfirmed_delay_seconds = 1.0
 
     def __init__(self, connection: Connection, collection: Collection, vector_schema: str) -> None:
