@@ -1,13 +1,13 @@
 """What searches find where rows share pictures, and what the index costs: an earlier build beside this one, on the same vectors.
 
-Run: python benchmarks/copies_search.py BASE [--case CASE] [--share S]; BASE is an earlier build's tree. Cases: `shop` has
-50,000 S rows over 15,551 S pictures (benchmarks/copies.py), `islands` 60 pictures of 400 S rows each, `distinct` 20,000 S rows
-without a copy (benchmarks/copies_absent.py asks both builds in turns), `bursts` 20,000 S rows beside bursts of 10, 50, 200 and
-1,000 pictures of cosine >= 0.995 to each other; `build` compares the CPU time and size of an index over the shop's rows and over
-its pictures by themselves. Vectors have 512 dimensions, around 500 centres. Each query is a near copy of a picture (cosine
+Run: python benchmarks/copies_search.py BASE [--case CASE] [--share S] [--sizes]; BASE is an earlier build's tree. Cases: `shop`
+has 50,000 S rows over 15,551 S pictures (benchmarks/copies.py), `islands` 60 pictures of 400 S rows each, `distinct` 20,000 S
+rows without a copy (benchmarks/copies_absent.py asks both builds in turns), `bursts` 20,000 S rows beside bursts of 10, 50, 200
+and 1,000 pictures of cosine >= 0.995 to each other; `build` compares the CPU time and size of an index over the shop's rows and
+over its pictures by themselves. Vectors have 512 dimensions, around 500 centres. Each query is a near copy of a picture (cosine
 0.98), asked at the default ef_search; the exact answers are computed outside PostgreSQL. `own` is the share of queries whose
 picture is among the ten rows found, `recall` that of the ten nearest rows. Churn updates, deletes and inserts a fifteenth of the
-rows each, 64 a statement. The tables printed are kept in benchmarks/results/copies_search.txt.
+rows each, 64 a statement. With --sizes nothing is asked. The tables printed are kept in benchmarks/results/copies_search.txt.
 """
 
 import argparse
@@ -203,7 +203,7 @@ def prepare(tree: Path, server: LocalServer, shop: Shop) -> tuple[str, float]:
         return database, time.monotonic() - began
 
 
-def measure(tree: Path, name: str, server: LocalServer, shop: Shop, *, with_churn: bool) -> None:
+def measure(tree: Path, name: str, server: LocalServer, shop: Shop, *, with_churn: bool, asks: bool) -> None:
     """Fill and index a new database by the build in this tree, ask it, and print."""
     database, taken = prepare(tree, server, shop)
     with connect(server.dsn(database)) as connection:
@@ -212,15 +212,21 @@ def measure(tree: Path, name: str, server: LocalServer, shop: Shop, *, with_chur
             "SELECT obj_description(i.oid, 'pg_class') FROM pg_class AS i WHERE i.relname LIKE 'shop%hnsw'"
         ).fetchone()
         print(f"{name:<9}{taken:>9.1f}{index:>10.1f}{total:>10.1f}   {built and built[0]}", flush=True)
-        for state in ("before", "after") if with_churn else ("before",):
-            if state == "after":
-                shop = churn(connection, shop)
-            for call in CALLS:
-                own, recall, ms = ask(connection, shop, call, 60 if call in ("exact", "filter") else QUERIES)
-                shown = f"{own:>9.3f}{recall:>9.3f}" if call != "filter" else f"{'':>18}"
-                print(f"{name:<9}{state:<8}{call:<8}{shown}{ms:>9.2f} ms", flush=True)
+        if asks:
+            ask_all(connection, name, shop, with_churn=with_churn)
     with connect(server.dsn()) as connection:
         connection.execute(f"DROP DATABASE {database}")
+
+
+def ask_all(connection: Connection, name: str, shop: Shop, *, with_churn: bool) -> None:
+    """Ask by each call, before and after churn, and print."""
+    for state in ("before", "after") if with_churn else ("before",):
+        if state == "after":
+            shop = churn(connection, shop)
+        for call in CALLS:
+            own, recall, ms = ask(connection, shop, call, 60 if call in ("exact", "filter") else QUERIES)
+            shown = f"{own:>9.3f}{recall:>9.3f}" if call != "filter" else f"{'':>18}"
+            print(f"{name:<9}{state:<8}{call:<8}{shown}{ms:>9.2f} ms", flush=True)
 
 
 def compare_builds(server: LocalServer, shop: Shop) -> None:
@@ -260,6 +266,7 @@ def main() -> None:
     parser.add_argument("base", type=Path)
     parser.add_argument("--case", choices=["shop", "islands", "distinct", "bursts", "build"], default="shop")
     parser.add_argument("--share", type=float, default=1)
+    parser.add_argument("--sizes", action="store_true", help="indexes and tables only")
     options = parser.parse_args()
     base = options.base.resolve()
     commit = subprocess.run(
@@ -281,7 +288,8 @@ def main() -> None:
                 compare_builds(server, shop)
                 return
             for name, tree in (("earlier", base), ("this", HERE)):
-                measure(tree, name, server, shop, with_churn=options.case in ("shop", "islands"))
+                with_churn = options.case in ("shop", "islands")
+                measure(tree, name, server, shop, with_churn=with_churn, asks=not options.sizes)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

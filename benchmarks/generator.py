@@ -72,4 +72,5 @@ def copy_embeddings(connection: Connection, collection: Collection, vectors: Vec
     with connection.cursor().copy(statement) as copy:
         copy.set_types(["int8", "halfvec", "int8", "bytea", "text"])
         for key, vector in enumerate(vectors, 1):
-            copy.write_row((key, HalfVector(vector), 1, bytes(32), "fp32"))
+            # Of a picture of its own: rows of one hash would be indexed as one picture.
+            copy.write_row((key, HalfVector(vector), 1, key.to_bytes(32, "big"), "fp32"))

@@ -38,6 +38,17 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import index_states
 from imgvec_pg.store.registry import find_collections
 
+EMBEDDING_COLUMNS = {
+    "embedding": None,
+    "version": None,
+    "content_hash": "bytea NOT NULL DEFAULT ''",
+    "precision": "text NOT NULL DEFAULT 'unknown'",
+    "embedded_at": "timestamptz NOT NULL DEFAULT now()",
+    "reference_hash": "bytea",
+}
+"""Columns of an embedding table besides its key, and how one is added; None where no value would do
+(sql/collection/embedding_table.sql)."""
+
 
 def diagnose(connection: Connection) -> list[Finding]:
     """Check server, database and all collections.
@@ -88,7 +99,7 @@ def check_collections(connection: Connection, server: ServerFacts) -> Iterator[F
         facts = read_collection_facts(connection, collection)
         for findings in collection_checks(connection, server, collection, facts):
             yield from report_missing_rights(server, collection.name, findings)
-        if facts.embedding_table is not None:
+        if facts.embedding_table is not None and not lacking_columns(facts):
             kept.append(collection)
             total_bytes += index_bytes(index_states(connection, collection))
     yield from report_missing_rights(server, "database", check_decisions(connection, kept))
@@ -101,6 +112,9 @@ def collection_checks(
     """Give the checks that make sense for a collection: few where its tables are gone."""
     if facts.columns is None or facts.embedding_table is None:
         yield [lost(collection, facts)]
+        return
+    if lacking := lacking_columns(facts):
+        yield [incomplete(collection, lacking)]
         return
     yield check_columns(connection, collection, facts)
     yield check_exposure(connection, collection, facts)
@@ -122,6 +136,33 @@ def lost(collection: Collection, facts: CollectionFacts) -> Finding:
     harm = "" if facts.columns is None else ": writes to the source may fail"
     return Finding(
         "error", collection.name, f"{what} was dropped{harm}", f"imgvec collection drop {collection.name}"
+    )
+
+
+def lacking_columns(facts: CollectionFacts) -> list[str]:
+    """Return which of EMBEDDING_COLUMNS the embedding table has not got."""
+    return [name for name in EMBEDDING_COLUMNS if name not in facts.embedding_columns]
+
+
+def incomplete(collection: Collection, lacking: list[str]) -> Finding:
+    """Say that the embedding table is of another schema, as after the restore of an old dump, and how to complete it."""
+    addable = [EMBEDDING_COLUMNS[name] for name in lacking]
+    added = "; ".join(
+        f"ALTER TABLE imgvec.{collection.embedding_table} ADD COLUMN {name} {definition}"
+        for name, definition in zip(lacking, addable, strict=True)
+        if definition is not None
+    )
+    next_step = (
+        f"{added}; then: imgvec migrate; imgvec index rebuild {collection.name}"
+        if all(addable)
+        else f"imgvec collection drop {collection.name}, then create it again"
+    )
+    return Finding(
+        "error",
+        collection.name,
+        f"imgvec.{collection.embedding_table} lacks {' and '.join(lacking)}, as after the restore of another release's dump: "
+        "searches and workers fail",
+        next_step,
     )
 
 

@@ -22,7 +22,7 @@ class CollectionFacts:
     """What sql/queries/doctor_collection.sql returns; `columns` is name -> type, None when the source is gone.
 
     `view_owner` is the owner of a source that is a view, unless a superuser; `view_readers` the other roles that may run a
-    worker over it; `unseen` why triggers could not file changes.
+    worker over it; `unseen` why triggers could not file changes; `embedding_columns` names those of the embedding table.
     """
 
     source: int
@@ -33,6 +33,7 @@ class CollectionFacts:
     unseen: str | None
     source_has_policies: bool
     embedding_table: int | None
+    embedding_columns: list[str]
     embeddings_have_policies: bool
     foreign_key: bool | None
     subscriptions: str | None

@@ -1,4 +1,4 @@
--- What the catalogue says of a collection's source and embedding table: kind, columns with their types, whether
+-- What the catalogue says of a collection's source and embedding table: kind, columns with their types, names of the embedding table's, whether
 -- it hides rows from some, foreign key (null when missing), subscriptions that write the source.
 SELECT c.source::oid AS source, r.relkind::text AS kind,
        -- Of a domain the type beneath.
@@ -17,7 +17,10 @@ SELECT c.source::oid AS source, r.relkind::text AS kind,
        (SELECT pg_catalog.string_agg(u.message, '; ') FROM (
             SELECT DISTINCT u.message FROM imgvec.unseen_change AS u WHERE u.collection_id = c.id LIMIT 3) AS u) AS unseen,
        coalesce(imgvec.source_hides_rows(r.oid), false) AS source_has_policies,
-       e.oid AS embedding_table, EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = e.oid AND p.polname = 'follow_source') AS embeddings_have_policies,
+       e.oid AS embedding_table,
+       (SELECT coalesce(array_agg(a.attname::text), '{}') FROM pg_attribute AS a WHERE a.attrelid = e.oid AND a.attnum > 0 AND NOT a.attisdropped)
+           AS embedding_columns,
+       EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = e.oid AND p.polname = 'follow_source') AS embeddings_have_policies,
        (SELECT k.convalidated FROM pg_constraint AS k
         WHERE k.conrelid = e.oid AND k.contype = 'f' AND k.confrelid = c.source::oid AND k.conparentid = 0) AS foreign_key,
        (SELECT string_agg(DISTINCT quote_ident(s.subname), ', ')

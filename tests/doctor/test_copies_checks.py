@@ -15,6 +15,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.pictures.picture_table import PictureCounts
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.setup.stale_functions import refresh_functions
 
 # Of 700 rows 500 have a picture of their own, 40 have five between them each by eight, 160 one.
 PICTURE = "CASE WHEN id <= 500 THEN id WHEN id <= 540 THEN 1000 + id % 5 ELSE 2000 END"
@@ -125,3 +126,22 @@ def test_a_count_that_takes_too_long_is_given_up(
         monkeypatch.setattr(copies_checks, "LIMIT_MS", 1000)
         (finding,) = check_copies(connection, photos, facts)
     assert (finding.level, finding.met) == ("info", "copies of pictures could not be counted within 1 s")
+
+
+def test_an_embedding_table_of_another_schema_is_told_and_completed(
+    connection: Connection, photos: Collection
+) -> None:
+    table = "imgvec.photo_test_embedding"
+    connection.execute(f"ALTER TABLE {table} DROP COLUMN content_hash CASCADE")
+    (finding,) = [f for f in diagnose(connection) if f.level == "error" and f.subject == "photo_test"]
+    assert "photo_test_embedding lacks content_hash" in finding.met
+    added, _, rest = str(finding.next_step).partition("; then: ")
+    assert rest == "imgvec migrate; imgvec index rebuild photo_test"
+    connection.execute(added.encode())
+    refresh_functions(connection)
+    build_index(connection, photos)
+    assert [f for f in diagnose(connection) if f.level == "error"] == []
+    assert connection.execute(f"SELECT count(*) FROM {table} WHERE content_hash = ''").fetchone() != (0,)
+    connection.execute(f"ALTER TABLE {table} DROP COLUMN embedding CASCADE")
+    (finding,) = [f for f in diagnose(connection) if f.level == "error" and f.subject == "photo_test"]
+    assert finding.next_step == "imgvec collection drop photo_test, then create it again"

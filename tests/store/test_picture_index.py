@@ -162,6 +162,26 @@ def test_few_or_different_rows_are_indexed_themselves(connection: Connection) ->
     assert has_valid_index(connection, found)
 
 
+def test_one_hash_of_many_vectors_is_no_pictures(connection: Connection) -> None:
+    """As something else than a worker may write it: each row would be joined to the vectors of all others."""
+    collection = make(connection, count=0)
+    put(connection, list(range(1200)), picture=1)
+    connection.execute(
+        "UPDATE imgvec.photo_test_embedding AS e SET embedding = u.v::halfvec"
+        " FROM unnest(%s::text[]) WITH ORDINALITY AS u (v, n) WHERE u.n = e.id + 1",
+        [[vector(key) for key in range(1200)]],
+    )
+    assert count_pictures(connection, collection) == PictureCounts(1200, 1200, 0)
+    build_index(connection, collection)
+    assert not get_collection(connection, "photo_test").by_picture
+    check_against_exact(connection, range(0, 600, 201))
+    # A few vectors of one hash are pictures all the same: another precision, a rendering under way.
+    connection.execute(
+        "UPDATE imgvec.photo_test_embedding SET embedding = (%s)::halfvec WHERE id > 5", [vector(7)]
+    )
+    assert count_pictures(connection, collection).most == 1200
+
+
 def test_what_suits_a_collection_does_not_change_with_each_rebuild() -> None:
     assert PictureCounts(1000, 800, 2).suit_pictures(now=False)
     assert not PictureCounts(1000, 850, 2).suit_pictures(now=False)

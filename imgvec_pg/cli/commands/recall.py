@@ -136,8 +136,8 @@ def print_bursts(meter: RecallMeter, measured: tuple[Exact, Setting] | None) -> 
     how = f"{meter.method.tuned} {setting.value}" if meter.method.tuned else "the session's settings"
     click.echo(
         f"in bursts of near copies: recall@{k} {setting.recall:.4f} (95 % from {setting.low:.4f} to {setting.high:.4f}) at "
-        f"{how}, {len(bursts.questions)} rows whose {k} nearest lie within {BURST_DISTANCE:g}; rows up to "
-        f"{INDEX_ROUNDING:g} further count, as the index rounds so much (above they do not)"
+        f"{how}, {len(bursts.questions)} rows whose {k} nearest lie within {BURST_DISTANCE:g}; rows up to {INDEX_ROUNDING:g} "
+        "further count, as the index rounds so much (above they do not)"
     )
 
 

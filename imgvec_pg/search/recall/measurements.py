@@ -104,7 +104,7 @@ class Exact:
 
 INDEX_ROUNDING = 2e-4
 """By how much cosine distances in an index may differ from those of its rows: pgvector 0.8 scales a halfvec to length 1 and
-rounds it to halves again (src/hnswutils.c). Seen: 1.0e-4 of 128 dimensions (benchmarks/results/bursts.txt), 1.8e-4 of 8."""
+rounds it to halves again (src/hnswutils.c). Seen: 1.0e-4 of 128 dimensions, 1.8e-4 of 8."""
 
 
 def share_found(found: Sequence[float], exact: Sequence[float], rounding: float = 0.0) -> float:
