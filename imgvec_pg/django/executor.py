@@ -17,9 +17,9 @@ from imgvec_pg.django.connection_dsn import vector_schema_of
 from imgvec_pg.django.expressions import CosineDistance, QueryVector, with_pictures_of
 from imgvec_pg.django.query import QueryTarget
 from imgvec_pg.errors import CollectionNotFoundError
-from imgvec_pg.search.bursts import ListHead, list_head_statement
 from imgvec_pg.search.nearest import MAX_K
 from imgvec_pg.search.strategy import CollectionStats, find
+from imgvec_pg.store.pictures.bursts import ListHead, list_head_statement
 
 
 def find_complete(

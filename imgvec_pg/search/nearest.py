@@ -16,13 +16,13 @@ from imgvec_pg.database.explain import has_ordered_scan
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.bit_index import call_bits, candidate_count
-from imgvec_pg.search.bursts import ListHead, list_head_statement
 from imgvec_pg.search.code_of_others import json_columns
 from imgvec_pg.search.nearest_pictures import nearest_pictures, picture_parts
 from imgvec_pg.search.query_types import Float32Array, RowKey, dump_keys, vector_text
 from imgvec_pg.search.strategy import CollectionStats, Strategy, find
 from imgvec_pg.search.transaction import bracketed, read_only_transaction
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.pictures.bursts import ListHead, list_head_statement
 from imgvec_pg.store.queue.jobs import Key
 
 MAX_K = 10_000

@@ -12,8 +12,8 @@
    where that is at most a quarter of what is affordable.
 4. It found k rows: done, "index". It found f: the next one takes 2 * k * c / f, out of what is left of the affordable ones.
 5. No more is affordable: the exact scan over all that match, "index, then exact", or "exact" where none was tried.
-   A list of an HNSW index that is filled by one burst of near copies (search/bursts.py) is as one that was too short: the widest
-   is asked for, "index, wider", and where a burst fills that too, all that match are compared.
+   A list of an HNSW index that is filled by one burst of near copies (store/pictures/bursts.py) is as one that was too short:
+   the widest is asked for, "index, wider", and where a burst fills that too, all that match are compared.
 6. So index scans in vain add at most 0.6 of the exact scan's time, and one that is left out would have taken at least that.
 
 The costs are those of database/scan_costs.py, by the size of the embedding table. search_* in SQL follow the same rule
@@ -40,7 +40,7 @@ from imgvec_pg.database.scan_costs import (
     SCAN_STATEMENTS_MICROSECONDS,
     ScanCosts,
 )
-from imgvec_pg.search.bursts import ListHead, list_rows, may_be_burst
+from imgvec_pg.store.pictures.bursts import ListHead, list_rows, may_be_burst
 
 Strategy = Literal["index", "index, wider", "exact", "index, then exact"]
 Row = TypeVar("Row", covariant=True)

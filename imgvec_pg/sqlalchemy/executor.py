@@ -2,37 +2,30 @@
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy.typing as npt
 import sqlalchemy as sa
 from psycopg import sql
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.expression import ClauseElement, Executable
-from sqlalchemy.sql.visitors import InternalTraversal
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.bursts import ListHead, list_head_statement
 from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import as_unit_vector, vector_text
 from imgvec_pg.search.strategy import Strategy, find
 from imgvec_pg.sqlalchemy.collection_cache import UNTYPED, State, forget_state, read_state, run, run_text
+from imgvec_pg.sqlalchemy.expected_rows import Explain, expected_rows
 from imgvec_pg.sqlalchemy.fold_copies import DISTANCE, select_pictures
 from imgvec_pg.sqlalchemy.select_shape import check_select, forbidden_clause
-
-if TYPE_CHECKING:
-    from sqlalchemy.sql.compiler import SQLCompiler
+from imgvec_pg.store.pictures.bursts import ListHead, list_head_statement
 
 AT_ONCE: dict[str, Any] = {"stream_results": False, "yield_per": None}
 """Execution options of what is read whole: a cursor on the server takes no EXPLAIN, and none outside a transaction."""
 VECTOR, CANDIDATES, NAME, ID = "imgvec_vector", "imgvec_candidates", "imgvec_name", "imgvec_id"
 """Names of bound values."""
-PLAN_ROWS = re.compile(r" rows=(\d+) ")
 RESTRICTING = ("_where_criteria", "_setup_joins", "_from_obj")
 """What can leave rows of the source out, likewise."""
 
@@ -194,10 +187,8 @@ class _SelectBackend:
     def expect_rows(self) -> float:
         if not any(getattr(self.matching, name) for name in RESTRICTING):
             return math.inf
-        explained = self.bound.execute(_Explain(self.matching), execution_options=AT_ONCE)
-        found = PLAN_ROWS.search(str(explained.scalar()))
-        assert found is not None  # noqa: S101 - EXPLAIN's first line is the top node's
-        return float(found[1])
+        explained = self.bound.execute(Explain(self.matching), execution_options=AT_ONCE)
+        return expected_rows(str(explained.scalar()))
 
     def fetch(self, limit: int, candidates: int | None) -> Sequence[sa.Row[Any]]:
         near, order, is_same = _near(
@@ -234,27 +225,6 @@ class _SelectBackend:
             self.bound, statement, {UNTYPED: self.vector, "list_rows": rows}
         )
         return ListHead(count, nearest, near_copies, vectors)
-
-
-class _Explain(Executable, ClauseElement):
-    """EXPLAIN of a statement with its values, as text: as JSON it takes a tenth longer."""
-
-    # What SQLAlchemy needs to compile each statement once, and to bind the values of the next one like it.
-    inherit_cache = True
-    _traverse_internals = [("statement", InternalTraversal.dp_clauseelement)]  # noqa: RUF012
-
-    def __init__(self, statement: sa.Select[Any]) -> None:
-        self.statement = statement
-
-    @property
-    def _all_selected_columns(self) -> tuple[()]:
-        """None of the statement's columns are in the answer; SQLAlchemy asks where it compiled the statement before."""
-        return ()
-
-
-@compiles(_Explain)  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
-def _compile_explain(element: _Explain, compiler: "SQLCompiler", **options: Any) -> str:  # noqa: ANN401
-    return "EXPLAIN " + compiler.process(element.statement, **options)
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
--- The rows nearest by the index, for imgvec_pg/search/bursts.py: how many of %(list_rows)s there are, the distance of the nearest, the share
+-- The rows nearest by the index, for imgvec_pg/store/pictures/bursts.py: how many of %(list_rows)s there are, the distance of the nearest, the share
 -- of them that are near copies of the first, and how many distances from it they have, which is at most how many vectors.
 -- A look-up by key keeps the index's order, in which the first comes first.
 SELECT pg_catalog.count(*), pg_catalog.min(f.distance), pg_catalog.avg((f.apart OPERATOR(pg_catalog.<=) {burst_distance})::pg_catalog.int4)::pg_catalog.float8,

@@ -1,5 +1,6 @@
 """Bursts of near copies, as frames of one scene: an index scan that got caught in one is noticed, and searched on."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from burstshop import DIMENSIONS, fill, text, unit
+from ormshop import sqlalchemy_url
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
@@ -132,6 +135,27 @@ def test_sqlalchemy_searches_on_where_a_burst_fills_the_list(bursts: Bursts) -> 
 
         bursts.check(*bursts.ask(find))
     engine.dispose()
+
+
+def test_asyncpg_searches_on_too(bursts: Bursts) -> None:
+    async def ask() -> set[str]:
+        engine = create_async_engine(sqlalchemy_url(bursts.dsn).set(drivername="postgresql+asyncpg"))
+        told = set()
+        async with AsyncSession(engine) as session:
+            for query in bursts.queries:
+                found = await session.run_sync(
+                    lambda own, vector: search(
+                        own, sa.select(PHOTO.c.id), "photo_test", vector, key=[PHOTO.c.id]
+                    ),
+                    query,
+                )
+                told.add(found.strategy)
+                if len(told) > 1:
+                    break
+        await engine.dispose()
+        return told
+
+    assert "index" in asyncio.run(ask()) != {"index"}
 
 
 def test_lists_are_read_whole_so_no_search_gets_caught_in_a_burst(connection: Connection) -> None:
