@@ -1,6 +1,7 @@
 """Near-duplicates of altered pictures: our groups and pairs, immich's way, imagededup's CNN and hashes.
 
-Run: python -m benchmarks.duplicate_groups [--originals N] [--all]; imagededup (PyPI) is left out where it is not installed.
+Run: python -m benchmarks.duplicate_groups [--originals N] [--only photographs|drawings] [--all]. Without imagededup (PyPI) its
+lines are left out.
 Originals: the demo's drawings, embedded by the demo's model, and the photographs that scikit-image ships, by EfficientNet
 Lite0 (extra lite); the other drawings of the demo stand beside as they are. Each original is altered in 20 ways; two pictures
 of one original are a pair, two of different originals are none.
@@ -190,9 +191,9 @@ def immich(vectors: npt.NDArray[np.float16], threshold: float) -> tuple[Pairs, G
     wide = vectors.astype(np.float32)
     wide /= np.linalg.norm(wide, axis=1, keepdims=True)
     group_of: dict[int, int] = {}
-    for row in range(len(wide)):
-        alike = wide @ wide[row]
-        alike[row] = -1
+    similarities = wide @ wide.T
+    np.fill_diagonal(similarities, -1)
+    for row, alike in enumerate(similarities):
         nearest = np.argsort(-alike)[:NEAREST]
         matches = [int(other) for other in nearest if alike[other] >= threshold]
         if not matches:
@@ -339,12 +340,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--originals", type=int, default=60, help="of the demo's drawings")
     parser.add_argument("--all", action="store_true", help="print every threshold of the grid")
+    parser.add_argument("--only", choices=sorted(MODELS))
     arguments = parser.parse_args()
-    pictures, of = photographs()
-    compare("photographs", pictures, of, embed(pictures, MODELS["photographs"]), arguments.all)
-    with tempfile.TemporaryDirectory() as folder:
-        pictures, of = drawings(arguments.originals, Path(folder))
-    compare("drawings", pictures, of, embed(pictures, MODELS["drawings"]), arguments.all)
+    if arguments.only != "drawings":
+        pictures, of = photographs()
+        compare("photographs", pictures, of, embed(pictures, MODELS["photographs"]), arguments.all)
+    if arguments.only != "photographs":
+        with tempfile.TemporaryDirectory() as folder:
+            pictures, of = drawings(arguments.originals, Path(folder))
+        compare("drawings", pictures, of, embed(pictures, MODELS["drawings"]), arguments.all)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.doctor.finding import Finding
+from imgvec_pg.duplicates.groups import LINKAGES
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.search_functions import RELATIONS, relation_parts
 from imgvec_pg.text import counted
@@ -45,8 +46,10 @@ def check_duplicates(connection: Connection, collection: Collection) -> Iterator
         return
     if not row:
         return
-    ended, threshold, condition, not_embedded, rows, gone, new = row[0]
+    ended, threshold, condition, not_embedded, rows, gone, new, linkage = row[0]
     again = f"imgvec duplicates {name} --threshold {threshold:g}"
+    if linkage not in {None, LINKAGES[0]}:
+        again += f" --linkage {linkage}"
     if condition is not None:
         again += f' --where "{condition}"'
     changed = gone + (new or 0)

@@ -1,5 +1,7 @@
 """`imgvec doctor` on near-duplicates: what the last run has not seen, and decisions about pictures that are gone."""
 
+from typing import Any
+
 from photostore import X, Y, as_role, embed, make_photos, new_role
 
 from imgvec_pg.database.connect import Connection, connect
@@ -13,9 +15,9 @@ def told(connection: Connection) -> list[Finding]:
     return [finding for finding in diagnose(connection) if "duplicates" in finding.met]
 
 
-def search(connection: Connection, collection: Collection, where: str | None = None) -> None:
+def search(connection: Connection, collection: Collection, **options: Any) -> None:
     with connect(connection.info.dsn) as guard:
-        find_duplicates(connection, guard, collection, DuplicateSearch(where=where))
+        find_duplicates(connection, guard, collection, DuplicateSearch(**options))
 
 
 def test_doctor_tells_what_the_last_run_has_not_seen(connection: Connection) -> None:
@@ -32,12 +34,20 @@ def test_doctor_tells_what_the_last_run_has_not_seen(connection: Connection) -> 
     connection.execute("DELETE FROM shop.photo WHERE id IN (1, 2)")
     [finding] = told(connection)
     assert finding.level == "warning" and "2 rows gone or changed, 1 new or changed" in finding.met
-    search(connection, collection, where="price < 30")
+    search(connection, collection, where="price < 30", linkage="complete")
     assert told(connection) == []
     connection.execute("DELETE FROM shop.photo WHERE id = 3")
     [finding] = told(connection)
     assert "1 row gone or changed;" in finding.met
-    assert finding.next_step == 'imgvec duplicates photo_test --threshold 0.95 --where "price < 30"'
+    assert (
+        finding.next_step
+        == 'imgvec duplicates photo_test --threshold 0.95 --linkage complete --where "price < 30"'
+    )
+    # As an earlier version noted a run.
+    connection.execute("ALTER TABLE imgvec.photo_test_duplicate_run DROP linkage")
+    assert (
+        told(connection)[0].next_step == 'imgvec duplicates photo_test --threshold 0.95 --where "price < 30"'
+    )
 
 
 def test_doctor_tells_of_rows_that_had_no_vector(connection: Connection) -> None:

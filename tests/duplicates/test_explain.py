@@ -134,7 +134,9 @@ def test_what_cannot_be_explained_is_one_line(photos: Collection, ask: Ask, argu
     ask("--explain", *arguments, code=2, err="imgvec: ")
 
 
-def test_every_model_of_the_catalogue_has_a_default_that_says_it_is_not_measured() -> None:
+def test_every_model_has_a_default_that_says_whether_it_is_measured() -> None:
     found = {name: default_threshold(name) for name in (*CATALOGUE, "demo", "local-dir:/models/x")}
+    measured = {name: found.pop(name)[0] for name in ("demo", "timm/tf_efficientnet_lite0.in1k")}
+    assert measured == {"demo": 0.975, "timm/tf_efficientnet_lite0.in1k": 0.8}
     assert {threshold for threshold, _ in found.values()} == {0.95, 0.9}
     assert all("not measured for this model" in told for _, told in found.values())

@@ -46,7 +46,7 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
     "--threshold",
     type=float,
     metavar="T",
-    help="Cosine similarity from which on two pictures are a pair, above 0, up to 1.  [default: 0.95; without words 0.9]",
+    help="Cosine similarity from which on two pictures are a pair, above 0, up to 1.  [default: by the model, such as 0.95]",
 )
 @where_option
 @click.option(
