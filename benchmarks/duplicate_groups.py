@@ -69,6 +69,8 @@ SIMILARITIES = (
     0.99,
     0.995,
 )
+LOWEST = {"photographs": 0.5, "drawings": 0.925}
+"""Of the grid: below, nearly all pairs of drawings are near."""
 HASH_DISTANCES = (0, 2, 4, 6, 8, 10, 12, 16)
 NEAREST = 64
 
@@ -306,14 +308,15 @@ def compare(
 ) -> None:
     """Print the lines of one set of pictures."""
     default = default_threshold(MODELS[name])[0]
+    similarities = [similarity for similarity in SIMILARITIES if similarity >= LOWEST[name]]
     ways: dict[str, tuple[Callable[[float], tuple[Pairs, Groups]], float, Sequence[float]]] = {
-        "share": (lambda t: ours(vectors, t, "share"), default, SIMILARITIES),
-        "complete": (lambda t: ours(vectors, t, "complete"), default, SIMILARITIES),
-        "pairs": (lambda t: ours(vectors, t, ""), default, SIMILARITIES),
-        "immich": (lambda t: immich(vectors, t), IMMICH_DEFAULT, SIMILARITIES),
+        "share": (lambda t: ours(vectors, t, "share"), default, similarities),
+        "complete": (lambda t: ours(vectors, t, "complete"), default, similarities),
+        "pairs": (lambda t: ours(vectors, t, ""), default, similarities),
+        "immich": (lambda t: immich(vectors, t), IMMICH_DEFAULT, similarities),
     }
     if find_spec("imagededup"):
-        ways["CNN"] = (cnn(vectors), CNN_DEFAULT, SIMILARITIES)
+        ways["CNN"] = (cnn(vectors), CNN_DEFAULT, similarities)
         for method in ("PHash", "DHash", "WHash", "AHash"):
             ways[method] = (hashes(method, pictures), 10, HASH_DISTANCES)
     altered = sum(count > 1 for count in Counter(of).values())
