@@ -11,6 +11,7 @@ from imgvec_pg.embedding.hub.names import is_hub_name, parse_hub_name
 from imgvec_pg.embedding.known_models import CATALOGUE as CATALOGUE
 from imgvec_pg.embedding.light_embedder import TEST_NAME, LightEmbedder
 from imgvec_pg.embedding.local_dir import describe_folder
+from imgvec_pg.embedding.matryoshka import shorten_description, split_name
 from imgvec_pg.embedding.openclip_names import (
     architecture_names,
     canonical_tag,
@@ -38,13 +39,16 @@ def describe_model(name: str) -> ModelDescription:
 
     Args:
         name: "architecture/pretrained", "timm/architecture.tag", "hf-hub:org/name", "transformers:org/name", "demo", "test",
-            "local-dir:/path", "http:NAME@URL" or the name of an entry point.
+            "local-dir:/path", "http:NAME@URL" or the name of an entry point; "#dimensions=256" behind it cuts its vectors.
 
     Raises:
         ModelNotFoundError: No such model; the nearest names are told.
         MissingExtraError: The catalogue has no such model, and OpenCLIP and timm are not installed.
         ModelError: The name is known, but the model behind it cannot be trusted.
     """
+    short = split_name(name)
+    if short is not None:
+        return shorten_description(describe_model(short.base), short)
     if is_remote(name):
         return _describe_remote(name)
     if is_hub_name(name):
@@ -156,6 +160,10 @@ def describe_known(name: str) -> ModelDescription | None:
     Raises:
         ModelNotFoundError: There is no such model, architecture or folder.
     """
+    short = split_name(name)
+    if short is not None:
+        whole = describe_known(short.base)
+        return None if whole is None else shorten_description(whole, short)
     if is_remote(name):
         parse_remote(name)
         return None

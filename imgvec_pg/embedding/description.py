@@ -78,3 +78,7 @@ class ModelDescription:
     """The class of transformers that prepares the pictures, in place of `preprocessing`."""
     pooling: str = ""
     """Which output of a network without words is the vector, in words."""
+    matryoshka: tuple[int, ...] = ()
+    """The dimensions that it was trained to be cut to, as its own configuration says."""
+    whole_dimensions: int | None = None
+    """How many the model has of its own where its name cuts it to fewer, None elsewhere."""

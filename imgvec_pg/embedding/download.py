@@ -13,6 +13,7 @@ from imgvec_pg.embedding.description import OPEN_CLIP, PLUGIN, ModelDescription
 from imgvec_pg.embedding.hub.hub_files import HubUnavailableError, download_file
 from imgvec_pg.embedding.hub.names import is_hub_name
 from imgvec_pg.embedding.local_dir import CONFIG_NAME
+from imgvec_pg.embedding.matryoshka import whole_model
 from imgvec_pg.embedding.openclip_names import architecture_config
 from imgvec_pg.embedding.runtime import require_models_extra
 from imgvec_pg.embedding.torch_models.openclip_text_tower import TEXT_TOWER_CONFIG, text_tower_config
@@ -48,6 +49,7 @@ def fetch_model(
         WeightsMissingError: The hub is out of reach, or has them as a pickle only.
         ModelError: They are damaged, others than said, or of another architecture.
     """
+    model = whole_model(model)
     if is_hub_name(model.name):
         raise ModelError(
             f"{model.name} is kept in the hub's own cache: run 'hf download {model.hub_repository or 'org/name'}' and carry that "

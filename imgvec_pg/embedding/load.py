@@ -9,6 +9,7 @@ from imgvec_pg.embedding.description import PLUGIN, TIMM, TRANSFORMERS, ModelDes
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.hub.names import TRANSFORMERS_PREFIX
 from imgvec_pg.embedding.light_embedder import TEST_NAME, LightEmbedder
+from imgvec_pg.embedding.matryoshka import ShortenedEmbedder, split_name, whole_name
 from imgvec_pg.embedding.onnx_models.choose import load_by_fastest
 from imgvec_pg.embedding.plugins import find_plugin, load_plugin
 from imgvec_pg.embedding.remote.model_name import is_remote
@@ -31,7 +32,8 @@ def load_embedder(
 
     Args:
         name: "architecture/pretrained", "timm/architecture.tag", "hf-hub:org/name", "transformers:org/name", "demo", "test",
-            "local-dir:/path", "http:NAME@URL" or the name of an entry point in the group imgvec_pg.embedders.
+            "local-dir:/path", "http:NAME@URL" or the name of an entry point in the group imgvec_pg.embedders;
+            "#dimensions=256" behind it cuts its vectors.
         weights: A safetensors file to use instead of the published weights; `name` then says which
             architecture it is for and whose preprocessing belongs to it. The fingerprint tells them apart.
         device: "auto", "cpu", "cuda" or "cuda:n".
@@ -47,6 +49,18 @@ def load_embedder(
         WeightsMissingError: Its weights are not on this machine and cannot be fetched.
         ModelError: It cannot be loaded as asked.
     """
+    short = split_name(name)
+    if short is not None:
+        stated = () if is_remote(name) else describe_model(name).matryoshka
+        whole = load_embedder(
+            short.base,
+            weights=weights,
+            device=device,
+            precision=precision,
+            runtime=runtime,
+            may_export=may_export,
+        )
+        return ShortenedEmbedder(whole, short, stated)
     if is_remote(name):
         _refuse_weights(name, weights)
         return RemoteEmbedder(name)
@@ -73,7 +87,7 @@ def load_variants(name: str, *, device: str = "auto") -> ModelVariants:
     """
     embedder = load_embedder(name, device=device, precision="fp32", runtime="torch")
     model = describe_model(name)
-    if model.library in (PLUGIN, TRANSFORMERS):
+    if model.library in (PLUGIN, TRANSFORMERS) or model.whole_dimensions is not None:
         return PlainVariants(embedder)
     from imgvec_pg.embedding.torch_models.torch_variants import TorchVariants  # torch, only now
 
@@ -95,6 +109,7 @@ def check_loadable(name: str) -> None:
     Raises:
         MissingExtraError: It takes the extra `models`, or `hub`, which is not installed.
     """
+    name = whole_name(name)
     if name == TEST_NAME or is_remote(name) or _plugin_of(name) is not None:
         return
     require = require_hub_extra if name.startswith(TRANSFORMERS_PREFIX) else require_models_extra

@@ -10,6 +10,7 @@ from imgvec_pg.embedding.hub.hub_files import HubUnavailableError, cached_file, 
 from imgvec_pg.embedding.hub.names import is_hub_name, parse_hub_name
 from imgvec_pg.embedding.hub.snapshot import OPEN_CLIP_WEIGHTS, find_snapshot, weights_patterns
 from imgvec_pg.embedding.local_dir import CONFIG_NAME, read_folder_config
+from imgvec_pg.embedding.matryoshka import whole_model
 from imgvec_pg.embedding.openclip_names import architecture_config
 from imgvec_pg.embedding.packaged_weights import INSTALL_LITE, LITE, packaged_source, packaged_weights
 from imgvec_pg.embedding.runtime import require_models_extra
@@ -33,6 +34,7 @@ def find_weights(model: ModelDescription, given: Path | None = None) -> Path:
         WeightsMissingError: None of them has it; the message says how to get it.
         ModelError: A file is there but must not, or cannot, be used.
     """
+    model = whole_model(model)
     if given is not None:
         if not given.is_file():
             raise WeightsMissingError(f"{model.name}: there is no weights file {given}: check the path")
@@ -177,6 +179,7 @@ MISSING = "not on this machine"
 
 def where_weights_are(model: ModelDescription) -> str:
     """Return a file's path, or a line that says how to get it."""
+    model = whole_model(model)
     if model.library == PLUGIN:
         return "the embedder's own"
     if is_hub_name(model.name) and model.hub_repository:

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pytest
 from PIL import Image
 from tinymodel import write_sentencepiece_tokenizer
 
+from imgvec_pg.cli.exit_codes import run
+from imgvec_pg.cli.main import cli
 from imgvec_pg.embedding.catalog import describe_known, describe_model
 from imgvec_pg.embedding.embedder import Embedder, Float32Array
 from imgvec_pg.embedding.hub.pooling import IMAGE_MODELS
@@ -119,6 +122,34 @@ def test_embeddings_are_transformers_own(kind: str, made: Path, photos: list[Ima
     else:
         with pytest.raises(ModelError, match="has no text tower"):
             embedder.embed_texts(["a cat"])
+
+
+def test_collection_is_filled_and_asked_by_words(
+    made: Path, photo_paths: list[Path], database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"transformers:{made / 'siglip2'}"
+    for command in (
+        ("collection", "create", "image", "--library", "--model", name),
+        ("add", *map(str, photo_paths)),
+        ("backfill", "image", "--device", "cpu", "--precision", "fp32"),
+        ("search", "--collection", "image", "a photo of a cat", "--json"),
+    ):
+        capsys.readouterr()
+        assert run(cli, [*command, "--dsn", database]) == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = np.load(made / "siglip2.npz")
+    similarities = np.sort(expected["images"] @ expected["texts"][0])[::-1]
+    # The words may be embedded in bf16.
+    assert [1 - row["distance"] for row in found] == pytest.approx(similarities.tolist(), abs=1e-2)
+    with psycopg.connect(database) as connection:
+        kept = connection.execute(
+            "SELECT embedding::text FROM imgvec.image_embedding JOIN imgvec.image USING (id) ORDER BY uri"
+        )
+        vectors = np.array([json.loads(row[0]) for row in kept], dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # halves, rounded
+    astronaut, coffee, rocket = cosines(vectors, expected["images"])
+    assert min(astronaut, coffee) >= COSINE
+    assert rocket >= 0.998  # its colour profile is heeded
 
 
 def test_long_texts_are_told(made: Path) -> None:

@@ -58,8 +58,15 @@ def _describe_transformers(named: HubName, folder: Path) -> ModelDescription:
         scoring=model.scoring,
         half=model.half,
         processor=_processor_name(folder),
+        matryoshka=_matryoshka(model.stated),
         pooling="" if model.pooling is None else model.pooling.rule,
     )
+
+
+def _matryoshka(stated: dict[str, object]) -> tuple[int, ...]:
+    """Return the dimensions that a configuration says its model was trained to be cut to (jina-clip-v2's word for it)."""
+    said = stated.get("matryoshka_dimensions")
+    return tuple(each for each in said if isinstance(each, int)) if isinstance(said, list) else ()
 
 
 def _processor_name(folder: Path) -> str:

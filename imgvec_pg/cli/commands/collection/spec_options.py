@@ -10,9 +10,10 @@ import click
 
 from imgvec_pg.adoption.candidates import AUTO
 from imgvec_pg.database.index_methods.methods import BUILT_HERE, QUANTIZATIONS
+from imgvec_pg.embedding.matryoshka import with_dimensions
 from imgvec_pg.errors import UsageError
 from imgvec_pg.images.rendering.bands import EXPECTED, Bands, check_bands
-from imgvec_pg.store.spec import MAX_PARTITIONS, CollectionSpec
+from imgvec_pg.store.spec import MAX_DIMENSIONS, MAX_PARTITIONS, CollectionSpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -20,6 +21,36 @@ LIBRARY = "imgvec.image"
 
 
 NO_BANDS = "none"
+
+
+def dimensions_options(command: Command) -> Command:
+    """Add --dimensions and --force-dimensions, which become a part of the model's name."""
+    command = click.option(
+        "--force-dimensions",
+        is_flag=True,
+        help="Cut a model that was not trained for it all the same; what is lost nobody has measured.",
+    )(command)
+    return click.option(
+        "--dimensions",
+        type=click.IntRange(1, MAX_DIMENSIONS),
+        metavar="N",
+        help="Keep the first N dimensions of each vector, where the model was trained for that (Matryoshka).",
+    )(command)
+
+
+def cut_name(model: str, dimensions: int | None, *, is_forced: bool) -> str:
+    """Return the name of the model cut to what --dimensions says.
+
+    Raises:
+        UsageError: --force-dimensions stands alone, or the model is still to be found out.
+    """
+    if dimensions is None:
+        if is_forced:
+            raise UsageError("--force-dimensions goes with --dimensions N")
+        return model
+    if model == AUTO:
+        raise UsageError("--dimensions is for a model that is named: --model auto finds out whole ones")
+    return with_dimensions(model, dimensions, is_forced=is_forced)
 
 
 def read_bands(context: click.Context, option: click.Parameter, value: str | None) -> Bands | None:
@@ -141,11 +172,13 @@ def spec_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_spec(*arguments: Any, library: bool, **options: Any) -> Any:  # noqa: ANN401
+        kept, is_forced = options.pop("dimensions"), options.pop("force_dimensions")
+        options["model"] = cut_name(options["model"], kept, is_forced=is_forced)
         names = [field.name for field in fields(CollectionSpec) if field.name in options]
         spec = make_spec({name: options.pop(name) for name in names}, library=library)
         return command(*arguments, spec=spec, **options)
 
-    for option in reversed(OPTIONS):
+    for option in (dimensions_options, *reversed(OPTIONS)):
         with_spec = option(with_spec)
     return with_spec  # type: ignore[return-value]
 

@@ -94,13 +94,7 @@ def switch(context: click.Context, name: str, dsn: str, options: SwitchOptions) 
         require_schema(connection)
         alias = get_alias(connection, name)
         present = get_collection(connection, alias.collection_name)
-        plan = (
-            previous(connection, alias)
-            if options.back
-            else choose_successor(
-                connection, present, options.to, name, options.collection_name, bands=options.bands
-            )
-        )
+        plan = _plan(connection, alias, present, options)
         if options.dry_run:
             print_plan(connection, alias, present, plan, options.weights)
             return
@@ -130,6 +124,14 @@ def switch(context: click.Context, name: str, dsn: str, options: SwitchOptions) 
                 missing = options.accept_missing
                 switch_alias(connection, alias, present, target, accept_missing=missing, check=filling.check)
     tell(name, present, target, report, switched=not options.report_only, as_json=options.as_json)
+
+
+def _plan(connection: Connection, alias: Alias, present: Collection, options: SwitchOptions) -> Successor:
+    """Find what the options ask to switch to; changes nothing."""
+    if options.back:
+        return previous(connection, alias)
+    to = options.target(present.model_name)
+    return choose_successor(connection, present, to, alias.name, options.collection_name, bands=options.bands)
 
 
 def load_model(present: Collection, plan: Successor, options: SwitchOptions) -> Embedder | None:

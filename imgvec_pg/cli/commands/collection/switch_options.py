@@ -10,7 +10,7 @@ import click
 
 from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
-from imgvec_pg.cli.commands.collection.spec_options import read_bands
+from imgvec_pg.cli.commands.collection.spec_options import cut_name, dimensions_options, read_bands
 from imgvec_pg.cli.options import (
     json_option,
     lock_timeout_option,
@@ -54,6 +54,7 @@ OPTIONS = (
         callback=read_bands,
         help="Bands of TIFFs that the new collection shows, by the same model where --to is left out; none for the default.",
     ),
+    dimensions_options,
     click.option(
         "--no-fill", is_flag=True, help="Embed nothing here: workers elsewhere fill the new collection."
     ),
@@ -97,6 +98,8 @@ class SwitchOptions:
     back: bool
     collection_name: str | None
     bands: Bands | None
+    dimensions: int | None
+    force_dimensions: bool
     no_fill: bool
     report_only: bool
     sample: int
@@ -118,10 +121,22 @@ class SwitchOptions:
     as_json: bool
 
     def __post_init__(self) -> None:
-        if self.back == (self.to is not None or self.bands is not None):
+        asked = (self.to, self.bands, self.dimensions)
+        if self.back == any(each is not None for each in asked):
             raise UsageError(
-                "say what to switch to, --to MODEL, or --back to what it was before, or --bands R,G,B alone for the same model"
+                "say what to switch to, --to MODEL, or --back to what it was before, or --bands R,G,B or --dimensions N alone "
+                "for the same model"
             )
+
+    def target(self, present_model: str) -> str | None:
+        """Return the model or collection to switch to; None for the present model.
+
+        Raises:
+            UsageError: --force-dimensions stands alone.
+        """
+        if self.dimensions is None and not self.force_dimensions:
+            return self.to
+        return cut_name(self.to or present_model, self.dimensions, is_forced=self.force_dimensions)
 
     def pipeline(self, embedder: Embedder | None) -> PipelineOptions:
         """Return how the worker beside the command fills the new collection; None embeds nothing here."""

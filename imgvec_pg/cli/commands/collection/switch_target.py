@@ -13,6 +13,7 @@ from imgvec_pg.cli.output.progress import count_progress
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.hub.names import is_hub_name
+from imgvec_pg.embedding.matryoshka import split_name
 from imgvec_pg.embedding.weights import MISSING, where_weights_are
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.images.rendering.bands import Bands
@@ -106,10 +107,14 @@ def new_name(alias: str, model_name: str, bands: Bands | None = None) -> str:
     Raises:
         UsageError: That is too long to name a collection.
     """
-    architecture = model_name.removeprefix("timm/").removeprefix("local-dir:").rstrip("/")
+    short = split_name(model_name)
+    base = model_name if short is None else short.base
+    architecture = base.removeprefix("timm/").removeprefix("local-dir:").rstrip("/")
     # Of a path and of a repository of the hub the last part names the model, elsewhere the first.
-    is_last = architecture.startswith("/") or is_hub_name(model_name)
+    is_last = architecture.startswith("/") or is_hub_name(base)
     architecture = architecture.split("@")[0].split("/")[-1] if is_last else architecture.split("/")[0]
+    if short is not None:
+        architecture += f"_{short.dimensions}"
     slug = re.sub(r"[^a-z0-9]+", "_", architecture.lower()).strip("_")
     name = f"{alias}_{slug}"
     if bands is not None:

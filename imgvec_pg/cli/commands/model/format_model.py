@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from imgvec_pg.embedding.description import ModelDescription
+from imgvec_pg.embedding.matryoshka import trained_dimensions
 from imgvec_pg.embedding.weights import where_weights_are
 
 
@@ -34,6 +35,10 @@ def print_catalogue(models: Sequence[ModelDescription]) -> None:
 def print_model(model: ModelDescription) -> None:
     """Print what is known of one model."""
     lines = {"model": model.name, "library": model.library, "dimensions": f"{model.dimensions:,}"}
+    if model.whole_dimensions is not None:
+        lines["dimensions"] += f", the first of {model.whole_dimensions:,}"
+    if cuts := [f"{each:,}" for each in trained_dimensions(model.name, model.matryoshka)[0]]:
+        lines["cut to"] = f"{', '.join(cuts)} dimensions, as it was trained: --dimensions N"
     if model.image_size is not None:
         lines["image"] = f"{model.image_size[0]} x {model.image_size[1]} pixels"
     if model.preprocessing is not None:

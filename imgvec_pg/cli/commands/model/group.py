@@ -21,6 +21,7 @@ from imgvec_pg.embedding.catalog import CATALOGUE, describe_model
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import GOLDEN_COSINE, compute_golden
 from imgvec_pg.embedding.load import check_loadable, load_embedder
+from imgvec_pg.embedding.matryoshka import whole_model
 from imgvec_pg.embedding.onnx_models.choose import compare_runtimes
 from imgvec_pg.errors import ImgvecError, ModelError, UsageError
 from imgvec_pg.store.model_registry import RecordedModel, compare_golden, find_models
@@ -239,7 +240,7 @@ def benchmark(
       imgvec model benchmark ViT-B-32/laion2b_s34b_b79k --random-weights
       imgvec model benchmark demo --batch-size 64 --json
     """
-    described = describe_model(name)
+    described = whole_model(describe_model(name))  # cut to fewer dimensions it is as fast
     with tempfile.TemporaryDirectory(prefix="imgvec-weights-") as folder:
         if random_weights:
             if weights is not None:
