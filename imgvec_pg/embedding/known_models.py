@@ -3,7 +3,7 @@
 Dimensions, sizes and preprocessing are as open-clip-torch 3.3 (src/open_clip/pretrained.py, model_configs) and timm 1.0
 (each model's pretrained_cfg) publish them; a test compares. GFLOP and parameters are counted by benchmarks/models.py on
 these networks. Licences are those of the weights, as their cards on the Hugging Face hub and timm's pretrained_cfg
-say; Apple's restrict what the weights may be used for: read them first.
+say; Apple's, and Meta's of DINOv3 and MetaCLIP 2, restrict what the weights may be used for: read them first.
 """
 
 from imgvec_pg.embedding.description import ModelDescription, ModelFacts, Preprocessing
@@ -23,6 +23,7 @@ MOBILE = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), interpolation="bilinear
 IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 _APPLE = "Apple's own: read the model's card"
+_DINOV3 = "Meta's own: read the model's card"
 
 
 def _clip(
@@ -160,6 +161,14 @@ CATALOGUE = {
             "sigmoid",
         ),
         _clip(
+            "ViT-H-14-worldwide-quickgelu/metaclip2_worldwide",
+            1024,
+            224,
+            OPENAI,
+            "timm/vit_huge_patch14_clip_224.metaclip2_worldwide",
+            ModelFacts("words in many languages", "CC-BY-NC-4.0", 334.6, 1858.8, 632.1, "MetaCLIP2"),
+        ),
+        _clip(
             "MobileCLIP2-S0/dfndr2b",
             512,
             256,
@@ -219,6 +228,27 @@ CATALOGUE = {
             518,
             1.0,
             ModelFacts("fine likeness at its best; no words", "Apache-2.0", 1013.6, 304.4, 304.4, "DINOv2"),
+        ),
+        _timm(
+            "vit_small_patch16_dinov3.lvd1689m",
+            384,
+            256,
+            1.0,
+            ModelFacts("fine likeness, duplicates, fast; no words", _DINOV3, 12.5, 21.6, 21.6, "DINOv3"),
+        ),
+        _timm(
+            "vit_base_patch16_dinov3.lvd1689m",
+            768,
+            256,
+            1.0,
+            ModelFacts("fine likeness, duplicates; no words", _DINOV3, 47.1, 85.6, 85.6, "DINOv3"),
+        ),
+        _timm(
+            "vit_large_patch16_dinov3.lvd1689m",
+            1024,
+            256,
+            1.0,
+            ModelFacts("fine likeness at its best; no words", _DINOV3, 164.7, 303.1, 303.1, "DINOv3"),
         ),
         _timm(
             "resnet50.a1_in1k",

@@ -66,6 +66,7 @@ PUBLISHED = (
     "PE-Core-T-16-384/meta",
     "MobileCLIP2-S0/dfndr2b",
     "timm/vit_small_patch14_dinov2.lvd142m",
+    "timm/vit_small_patch16_dinov3.lvd1689m",
     "timm/efficientnet_b0.ra_in1k",
 )
 
