@@ -7,6 +7,7 @@ from typing import Any
 
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.hub.hub_files import HubUnavailableError, download_file
+from imgvec_pg.embedding.hub.names import is_hub_name
 from imgvec_pg.embedding.weights import model_directory_folder
 from imgvec_pg.errors import MissingExtraError, WeightsMissingError
 
@@ -38,14 +39,19 @@ def text_tower_config(model: ModelDescription, text: Mapping[str, Any]) -> Path:
     Raises:
         WeightsMissingError: It is in none of them.
     """
-    for folder in (model.folder, model_directory_folder(model)):
+    # A repository's config.json is its own, for another library.
+    own = None if is_hub_name(model.name) else model.folder
+    for folder in (own, model_directory_folder(model)):
         if folder is not None and (folder / TEXT_TOWER_CONFIG).is_file():
             return folder / TEXT_TOWER_CONFIG
     try:
         return Path(download_file(text["hf_model_name"], TEXT_TOWER_CONFIG))
     except HubUnavailableError as error:
         remedy = (
-            f"on one with a network run 'imgvec model fetch {model.name} --to DIR', carry DIR here and set IMGVEC_MODEL_DIR "
+            f"on one with a network run 'hf download {text['hf_model_name']} {TEXT_TOWER_CONFIG}' and carry the cache folder "
+            "(HF_HOME) over"
+            if is_hub_name(model.name)
+            else f"on one with a network run 'imgvec model fetch {model.name} --to DIR', carry DIR here and set IMGVEC_MODEL_DIR "
             "to it"
             if model.folder is None
             else f"save {TEXT_TOWER_CONFIG} of {text['hf_model_name']} in {model.folder}"

@@ -69,7 +69,7 @@ def print_model(model: ModelDescription) -> None:
             f"{f.images_per_second(900_000, 0.4):,.0f} on a GPU of 900 TFLOP/s, where 70 % and 40 % of that are reached; "
             "measure: imgvec model benchmark",
         }
-    elif model.revision or model.hub_repository:
+    elif model.licence or model.hub_repository:
         lines["licence"] = model.licence or "its card names none: ask its authors"
     if model.revision:
         lines["commit"] = model.revision
