@@ -50,7 +50,7 @@ class ImportCounts:
         changed: Rows that refer to another picture than when they were exported, or failed at a newer change: left to a worker.
         bad: Rows whose vector cannot be used, by reason.
         normalised: Vectors that had another norm than 1.
-        examples: A few keys for each of the counts but the first two.
+        examples: A few keys for each of the counts but the first two, and for each reason of `bad`.
     """
 
     imported: int = 0
@@ -150,8 +150,9 @@ class ImportWriter:
         raise AssertionError("each of the tries returns or raises")
 
     def _write(self, batch: VectorBatch, checked: CheckedVectors) -> ImportCounts:
-        counts = ImportCounts(normalised=checked.normalised, bad=dict(checked.reasons))
-        counts.note("bad", batch, np.flatnonzero(~checked.is_good))
+        counts = ImportCounts(normalised=checked.normalised, bad={})
+        for reason, bad in checked.reasons.items():
+            counts.bad[reason] = counts.note(reason, batch, bad)
         with short_transaction(self.connection, LOCK_TIMEOUT_MS, ENCODING_MS):
             read_like_triggers(self.connection, self.collection)
             self._lock_collection()

@@ -27,13 +27,13 @@ class CheckedVectors:
     Attributes:
         halves: Shape (n, dimensions), big-endian float16, each good row of L2 norm 1.
         is_good: Shape (n,).
-        reasons: Why rows are not good, and how many.
+        reasons: Why rows are not good, and their places.
         normalised: Good rows that had another norm than 1.
     """
 
     halves: npt.NDArray[np.float16]
     is_good: npt.NDArray[np.bool_]
-    reasons: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, npt.NDArray[np.intp]] = field(default_factory=dict)
     normalised: int = 0
 
 
@@ -61,8 +61,8 @@ def check_vectors(vectors: npt.NDArray[Any]) -> CheckedVectors:
         exact[is_long] = exact[is_long] / norms[is_long, None]
     with np.errstate(over="ignore", invalid="ignore"):  # of rows that are not good
         halves = exact.astype(HALF)
-    counts = {NO_VECTOR: is_nan, INFINITE: is_infinite, ZERO: is_zero}
-    reasons = {reason: int(rows.sum()) for reason, rows in counts.items() if rows.any()}
+    bad = {NO_VECTOR: is_nan, INFINITE: is_infinite, ZERO: is_zero}
+    reasons = {reason: np.flatnonzero(rows) for reason, rows in bad.items() if rows.any()}
     return CheckedVectors(halves, is_good, reasons, int(is_long.sum()))
 
 

@@ -65,6 +65,25 @@ def test_vectors_that_are_none_are_left_out_and_named(
     assert embedded(connection, photos) == [key for key in KEYS if key != 5]
 
 
+def test_each_reason_names_keys_of_its_own(photos: Collection, imgvec: Imgvec, tmp_path: Path) -> None:
+    vectors = unit_vectors(ROWS)
+    vectors[[1, 2, 3]] = [[0, 0, 0], [np.nan, 0, 1], [np.inf, 0, 1]]
+    said = take_in(imgvec, write_vectors(tmp_path / "v.parquet", KEYS, vectors), code=4)
+    for reason, key in (("of length 0", 2), ("with NaN", 3), ("with infinity", 4)):
+        (line,) = [line for line in said.splitlines() if f"1 not taken: {reason}" in line]
+        assert line.endswith(f"(such as {key})")
+
+
+def test_lists_of_another_length_are_left_out_also_where_they_come_first(
+    connection: Connection, photos: Collection, imgvec: Imgvec, tmp_path: Path
+) -> None:
+    rows = [row[:2] if place in (0, 7) else row for place, row in enumerate(unit_vectors(ROWS).tolist())]
+    pq.write_table(pa.table({"id": KEYS, "embedding": rows}), tmp_path / "v.parquet")
+    said = take_in(imgvec, tmp_path / "v.parquet", code=4)
+    assert "2 not taken: with NaN, or without a vector of this length (such as 1; 8)" in said
+    assert embedded(connection, photos) == [key for key in KEYS if key not in (1, 8)]
+
+
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
 def test_unnormalised_vectors_are_divided_by_their_norm(
     connection: Connection, photos: Collection, imgvec: Imgvec, tmp_path: Path, kind: type

@@ -1,5 +1,6 @@
 """Columns of Arrow data as texts of keys and as arrays of vectors."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,7 @@ def _all_of(column: "pa.Array", dimensions: int) -> bool:
     return bool(compute.all(compute.equal(compute.list_value_length(column), dimensions)).as_py())
 
 
-def first_length(column: "pa.Array") -> int | None:
-    """Return the length of the first vector in a column; None where no row has one."""
-    return next((length for length in _lengths(column) if length), None)
+def usual_length(column: "pa.Array") -> int | None:
+    """Return the length that most vectors of a column have; None where no row has one."""
+    found = Counter(length for length in _lengths(column) if length)
+    return found.most_common(1)[0][0] if found else None

@@ -9,10 +9,10 @@ from imgvec_pg.errors import UsageError
 from imgvec_pg.transfer.export_description import ExportDescription
 from imgvec_pg.transfer.extras import require_module
 from imgvec_pg.transfer.readers.arrow_values import (
-    first_length,
     hash_bytes,
     key_texts,
     require_floats,
+    usual_length,
     vector_array,
     vector_width,
 )
@@ -49,7 +49,7 @@ class ParquetReader:
         require_columns(first.names, [self.vector], str(self.paths[0]))
         kind = first.field(self.vector).type
         require_floats(kind, self.vector)
-        self.dimensions = vector_width(kind) or self._first_length()
+        self.dimensions = vector_width(kind) or self._usual_length()
         # Hashes are of the table that was exported: of another file's a column of this name means something else.
         self._hashes = [name for name in HASHES if description is not None and name in first.names]
 
@@ -74,9 +74,9 @@ class ParquetReader:
                         )
         return first, rows
 
-    def _first_length(self) -> int:
+    def _usual_length(self) -> int:
         for batch in self._read([self.vector], 1024):
-            length = first_length(batch.column(0))
+            length = usual_length(batch.column(0))
             if length:
                 return length
         raise UsageError(f'the column "{self.vector}" of {self.name} holds no vector')

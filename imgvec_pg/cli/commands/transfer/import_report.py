@@ -54,7 +54,7 @@ def report(
         if count:
             click.echo(f"  {count:,} {what}{examples(imported, kind)}")
     for reason, count in counts.bad.items():
-        click.echo(f"  {count:,} not taken: {reason}{examples(imported, 'bad')}")
+        click.echo(f"  {count:,} not taken: {reason}{examples(imported, reason)}")
     if is_dry:
         return
     if imported.taken_off_queue:
