@@ -50,7 +50,7 @@ def infer(asked: dict[str, Any]) -> None:
         input_dataset=asked["pictures"],
         output_folder=asked["out"],
         input_format=asked["layout"],
-        batch_size=64,
+        batch_size=16,  # it warms up with as many
         num_prepro_workers=0,
         enable_text=is_tar,
         enable_metadata=is_tar,
