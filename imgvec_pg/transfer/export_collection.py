@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 from psycopg import sql
+from psycopg.types.string import ByteaBinaryLoader
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
@@ -17,7 +18,6 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.guarded_columns import printed
 from imgvec_pg.store.integrity.verify import reading_only
 from imgvec_pg.store.model_registry import find_models
-from imgvec_pg.transfer.copied_rows import CopiedRows, Message, rows_of
 from imgvec_pg.transfer.export_description import FILE_NAME, ExportDescription, read_description
 from imgvec_pg.transfer.lance_writer import LanceWriter
 from imgvec_pg.transfer.part_writers import PartWriter
@@ -205,9 +205,13 @@ def _read_part(
         behind=behind,
         part_rows=sql.Literal(part_rows),
     )
-    with reading_only(connection, collection), connection.cursor().copy(statement) as copy:
-        rows: list[Message] = []
-        for row in rows_of(copy):
+    count = key_count + 3 + len(description.columns)
+    with reading_only(connection, collection), connection.cursor() as cursor, cursor.copy(statement) as copy:
+        # Texts arrive in the connection's encoding, which is UTF-8.
+        copy.set_types(["bytea"] * count)
+        cursor.adapters.register_loader("bytea", ByteaBinaryLoader)
+        rows: list[tuple[bytes | None, ...]] = []
+        for row in copy.rows():
             rows.append(row)
             if len(rows) == CHUNK_ROWS:
                 yield _chunk(rows, key_count, description)
@@ -225,22 +229,24 @@ def _as_text(name: str, kind: str) -> sql.Composed:
     return sql.SQL("CASE WHEN {} THEN {} END").format(condition, printed(column))
 
 
-def _chunk(messages: list[Message], key_count: int, description: ExportDescription) -> RowChunk:
-    """Return rows of export_rows.sql. Texts arrive in the connection's encoding, which is UTF-8."""
-    columns = len(description.columns)
-    rows = CopiedRows(messages, key_count + 3 + columns)
-
-    def texts(field: int) -> list[str | None]:
-        return [None if value is None else value.decode() for value in rows.values(field)]
-
+def _chunk(
+    rows: Sequence[tuple[bytes | None, ...]], key_count: int, description: ExportDescription
+) -> RowChunk:
+    values = list(zip(*rows, strict=True))
+    # pgvector 0.8 src/halfvec.c, halfvec_send: four bytes come before the halves, most significant byte first.
+    packed = np.frombuffer(b"".join(value or b"" for value in values[key_count + 2]), dtype=np.uint8)
+    halves = packed.reshape(len(rows), -1)[:, 4:].copy().view(">f2")
     return RowChunk(
-        keys=[[text or "" for text in texts(field)] for field in range(key_count)],
-        vectors=rows.halves(key_count + 2 + columns).astype(np.dtype(description.vector_type), copy=False),
+        keys=[[(value or b"").decode() for value in column] for column in values[:key_count]],
+        vectors=halves.astype(np.dtype(description.vector_type)),
         hashes=(
-            [_sha256(value) for value in rows.values(key_count)],
-            [_sha256(value) for value in rows.values(key_count + 1)],
+            [_sha256(value) for value in values[key_count]],
+            [_sha256(value) for value in values[key_count + 1]],
         ),
-        columns=[texts(key_count + 2 + number) for number in range(columns)],
+        columns=[
+            [None if value is None else value.decode() for value in column]
+            for column in values[key_count + 3 :]
+        ],
     )
 
 

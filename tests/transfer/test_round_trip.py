@@ -82,6 +82,13 @@ def test_an_export_comes_back_as_it_was(
     assert "0.6667" in imgvec("search", "--like", "1", "--collection", "shoe", "-k", "1")
 
 
+def test_an_export_without_rows_is_told_so(filled: Connection, imgvec: Imgvec, tmp_path: Path) -> None:
+    filled.execute("TRUNCATE imgvec.shoe_embedding")
+    for layout in ("parquet", "npy", "lance"):
+        assert "0 vectors" in imgvec("export", "shoe", tmp_path / layout, "--format", layout)
+        assert "has no rows; nothing was imported" in imgvec("import", "shoe", tmp_path / layout, code=2)
+
+
 def test_a_picture_that_changes_after_an_import_is_embedded_anew(
     filled: Connection, imgvec: Imgvec, tmp_path: Path
 ) -> None:

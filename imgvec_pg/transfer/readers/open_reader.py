@@ -133,6 +133,10 @@ def _open_export(path: Path, description: ExportDescription, columns: ColumnName
             f"{path}, or take "
             f"{FILE_NAME} away to import the parts that are there"
         )
+    if not description.rows:
+        raise UsageError(
+            f"the export of {description.collection} in {path} has no rows; nothing was imported"
+        )
     if columns.is_guessed and set(columns.keys) != set(description.key):
         raise UsageError(
             f"the export in {path} has the key {', '.join(description.key)}; expected {', '.join(columns.keys)}: say "
