@@ -15,6 +15,7 @@ const panel = document.getElementById("panel");
 const kept = new Map(); // answers shown before, by their address, for back and forward
 let fetching = null;
 let timer = 0;
+let lastField = ""; // that was changed last
 
 const withoutRow = (parameters) => {
   parameters.delete("row");
@@ -130,11 +131,15 @@ function changed(event) {
   const wait = isTyped ? (event.isTrusted ? TYPING : MOVING) : isCut ? MOVING : 0;
   timer = setTimeout(() => {
     if (field.validity && !field.validity.valid) return;
-    go(formState(), { part: isCut ? "cut" : "results", replace: isCut || (isTyped && field.id !== "q") });
+    // Of one field or slider the way from value to value is one step of the history.
+    const isSame = (isCut || isTyped) && lastField === field.name;
+    go(formState(), { part: isCut ? "cut" : "results", replace: isSame });
+    lastField = field.name;
   }, wait);
 }
 form.addEventListener("submit", (event) => {
   event.preventDefault();
+  lastField = "";
   clearTimeout(timer);
   go(formState());
 });
@@ -154,6 +159,7 @@ document.addEventListener("click", (event) => {
   if (link.matches("[data-state]")) {
     event.preventDefault();
     closeRow();
+    lastField = "";
     const state = new URL(link.href).searchParams;
     go(state);
     fillForm();
@@ -180,6 +186,7 @@ function openPanel(isOpen) {
 }
 
 onAddressChange((state) => {
+  lastField = "";
   const row = state.get("row");
   const now = stateText();
   if (!row) closeRow();

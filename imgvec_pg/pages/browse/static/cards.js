@@ -77,5 +77,5 @@ document.addEventListener("error", (event) => {
   const gone = new Set([...document.querySelectorAll(".card .gone")].map((link) => link.closest(".card").dataset.key)).size;
   if (!note || !gone) return;
   note.hidden = false;
-  note.textContent = `${gone === 1 ? "One picture" : `${gone} pictures`} cannot be shown: gone from where the table says, or no picture. Their rows are found all the same.`;
+  note.textContent = `${gone === 1 ? "One picture" : `${gone} pictures`} cannot be shown: gone from where the table says, or no picture. What the tables say of ${gone === 1 ? "it" : "them"} is found all the same.`;
 }, true);
