@@ -287,13 +287,14 @@ def visit_browse(page: "Page", url: str, steps: Steps) -> None:
     def search() -> bool:
         page.get_by_label("Words to search for").fill("red heart")
         page.get_by_role("button", name="Search").click()
-        return any("heart" in name for name in names(page, "li div a")[:5])
+        page.get_by_text("Nearest first").first.wait_for()
+        return any("heart" in name for name in names(page, ".card .name span")[:5])
 
     steps.step("browse: words find what they name", search)
     steps.shoot(page, "browse.png")
     steps.step(
         "browse: a click finds more like it",
-        lambda: page.locator("a.picture").first.click() or "like=" in page.url,
+        lambda: page.locator(".card [data-like]").first.click() or "like=" in page.url,
     )
 
 

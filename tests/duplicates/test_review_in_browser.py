@@ -1,5 +1,6 @@
 """The review page in Chromium: by keys alone, from a phone to a wide screen; where playwright and Chromium are installed."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from io import BytesIO
@@ -16,6 +17,8 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.pages.application import pages_app
 from imgvec_pg.store.collection import Collection
 
+if not os.environ.get("IMGVEC_BROWSER_TESTS"):
+    pytest.skip("runs in `make browser`", allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")

@@ -110,6 +110,8 @@ def say_what_next(screen: Screen, shop: Shop, *, keep: bool, seconds: float) -> 
     screen.heading(f"Done in {seconds:.0f} s. See the pictures in a browser:")
     screen.commands([str(shop.place.sheet)])
     if keep:
+        screen.heading("Search and filter them there; this prints the address to open:")
+        screen.commands([f"{imgvec} browse {shop.collection.name} --dsn {shlex.quote(shop.dsn)}"])
         screen.heading("Try next, in this terminal:")
         screen.commands(
             [
