@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from flask import g
@@ -10,6 +11,7 @@ from flask import g
 from imgvec_pg.database.connect import Connection, connect, is_pooled
 from imgvec_pg.database.session_settings import OwnConnection
 from imgvec_pg.flask.request_search import Searchable
+from imgvec_pg.pages.idle_sessions import IdleSessions
 from imgvec_pg.search.display_columns import default_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
@@ -27,11 +29,13 @@ class PageContext:
         dsn: libpq connection string.
         name: Name of the collection, or of an alias, which is looked up anew in each request.
         root: Where this machine keeps the pictures, instead of the collection's root.
+        idle: Sessions between requests.
     """
 
     dsn: str
     name: str
     root: Path | None = None
+    idle: IdleSessions = field(default_factory=IdleSessions, compare=False)
 
     @classmethod
     def open(cls, dsn: str, name: str | None, root: Path | None = None) -> "PageContext":
@@ -45,14 +49,18 @@ class PageContext:
             return cls(dsn, name or found.name, root)
 
     def session(self) -> Connection:
-        """Return the request's read-only connection: opened by its first use, closed with the request.
+        """Return the request's read-only connection: taken or opened by its first use, given back at its end.
 
         Raises:
             ConnectionFailedError: The server cannot be reached now. The next request tries again.
             CollectionNotFoundError: The collection was dropped meanwhile.
         """
         if "imgvec_session" not in g:
-            g.imgvec_session = connect(self.dsn, application_name=APPLICATION_NAME)
+            kept = self.idle.take(self.dsn)
+            g.imgvec_session = kept or connect(self.dsn, application_name=APPLICATION_NAME)
+            g.imgvec_give = partial(self.idle.give, self.dsn)
+            if kept is not None:
+                _set_read_only(kept, "off")
             # Before writing is over: a view's rows are read by a function of the session's own (registry.read_as_owner).
             g.imgvec_collection = get_collection(g.imgvec_session, self.name)
             _hold_back(g.imgvec_session)
@@ -88,10 +96,10 @@ class PageContext:
 
 
 def close_session(_: BaseException | None = None) -> None:
-    """Close the request's connection, where it has one."""
+    """Give the request's connection back, where it has one."""
     session = g.pop("imgvec_session", None)
     if session is not None:
-        session.close()
+        g.pop("imgvec_give")(session)
 
 
 def _hold_back(connection: Connection) -> None:
@@ -101,10 +109,15 @@ def _hold_back(connection: Connection) -> None:
         # Its next transaction may be another session's.
         connection.settings |= {"statement_timeout": milliseconds}
         return
+    connection.execute("SELECT pg_catalog.set_config('statement_timeout', %s, false)", [milliseconds])
     # A superuser's condition is looked through as a temporary view, which is rolled back (search/code_of_others.py); what it
     # asks for then runs in a read-only transaction as everybody's does.
-    connection.execute(
-        "SELECT pg_catalog.set_config('default_transaction_read_only', CASE current_setting('is_superuser') WHEN 'on' THEN 'off'"
-        " ELSE 'on' END, false), pg_catalog.set_config('statement_timeout', %s, false)",
-        [milliseconds],
-    )
+    if connection.info.parameter_status("is_superuser") != "on":
+        _set_read_only(connection, "on")
+
+
+def _set_read_only(connection: Connection, value: str) -> None:
+    if not is_pooled(connection):
+        connection.execute(
+            "SELECT pg_catalog.set_config('default_transaction_read_only', %s, false)", [value]
+        )
