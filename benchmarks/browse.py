@@ -1,10 +1,10 @@
 """What `imgvec browse` takes at the server: first results, a changed filter, a click to similar pictures, by size and filter.
 
 Usage: python benchmarks/browse.py [--rows 1000000] [--rounds 20] [--server DIR, kept for the next run]. Generated vectors
-(benchmarks/generator.py) by COPY, an HNSW index, and for pictures those of the demo, repeated. Each figure is a whole request of
-the page through Flask's test client (session, filters from the catalogue, search, SQL, template): the median and the highest of the
-rounds in ms by the clock, and the median of processor time of this process. Every round asks with another vector or row.
-The table is kept in benchmarks/results/browse.txt.
+(benchmarks/generator.py) by COPY, an HNSW index, and for pictures those of the demo, repeated. Each figure is a whole
+request of the page through Flask's test client (session, filters from the catalogue, search, SQL, template): the median and
+the highest of the rounds in ms by the clock, and the median of processor time of this process. Every round asks with another
+vector or row. The table is kept in benchmarks/results/browse.txt.
 """
 
 import argparse
