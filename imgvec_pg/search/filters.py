@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from typing import Literal, TypeVar
 
 from psycopg import sql
@@ -11,11 +12,11 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import UsageError
-from imgvec_pg.search.column_histogram import histogram
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.source import resolve_relation
 
 MAX_FILTERS = 24
+BARS = 24
 PREFIXES = ("min:", "max:", "is:", "has:")
 """Of the names that a request gives filters by: the lowest and highest value, one of several, and text that contains."""
 _Value = TypeVar("_Value")
@@ -31,7 +32,7 @@ class Filter:
             last ANALYZE expects to have each; None where it does not know.
         low: The lowest value that the last ANALYZE met, as PostgreSQL writes it; "" where it is not known.
         high: The highest.
-        bars: Of a number or a date: a histogram between them, as column_histogram has it; empty where nothing is known.
+        bars: Of a number or a date: a histogram between them, as histogram() has it; empty where nothing is known.
     """
 
     name: str
@@ -179,3 +180,38 @@ def _read(item: Filter, text: str, read: Callable[[str], _Value]) -> _Value:
     except (ValueError, OverflowError, InvalidOperation) as error:
         expected = "a number" if item.kind == "number" else "a day such as 2026-01-31"
         raise UsageError(f'the filter of "{item.name}" is "{text[:40]}"; expected {expected}') from error
+
+
+def histogram(
+    common: Sequence[tuple[float, float]], bounds: Sequence[float], null_share: float = 0.0, bars: int = BARS
+) -> tuple[float, ...]:
+    """Return how many values lie in each of equally wide parts between the lowest and the highest, relative to the fullest part.
+
+    Args:
+        common: The most common values, each with its share of the rows, 0 to 1 (pg_stats.most_common_vals and _freqs).
+        bounds: Between two neighbours lie equally many of the other values (pg_stats.histogram_bounds), ascending.
+        null_share: Share of rows without a value.
+
+    Returns:
+        `bars` numbers from 0 to 1; empty where there is no width to divide.
+    """
+    values = [value for value, _ in common] + list(bounds)
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    width = (high - low) / bars
+    if not width > 0:
+        return ()
+    held = [0.0] * bars
+
+    def part_of(value: float) -> int:
+        return min(int((value - low) / width), bars - 1)
+
+    for value, share in common:
+        held[part_of(value)] += share
+    each = max(0.0, 1 - null_share - sum(share for _, share in common)) / max(len(bounds) - 1, 1)
+    for begin, end in pairwise(bounds):
+        first, last = part_of(begin), part_of(end)
+        for part in range(first, last + 1):
+            overlap = min(end, low + (part + 1) * width) - max(begin, low + part * width)
+            held[part] += each if end == begin else each * max(overlap, 0.0) / (end - begin)
+    fullest = max(held)
+    return tuple(round(share / fullest, 3) for share in held) if fullest > 0 else ()

@@ -8,6 +8,7 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import UsageError
 from imgvec_pg.pages.browse.answers import PAGE_ROWS, Answer, Answers
+from imgvec_pg.pages.browse.ordered_rows import RowOrder, ordered_rows
 from imgvec_pg.pages.browse.ordering import NEAR_ENOUGH_ROWS, NearEnough, order_near_enough
 from imgvec_pg.pages.browse.question import Question
 from imgvec_pg.pages.browse.statement import nearest_statement, rows_statement
@@ -15,7 +16,6 @@ from imgvec_pg.pages.browse.targets import Target, find_target
 from imgvec_pg.pages.browse.uploads import Uploads
 from imgvec_pg.search.filters import Filter, condition
 from imgvec_pg.search.nearest import NearestOptions, Neighbour, find_nearest
-from imgvec_pg.search.ordered_rows import RowOrder, ordered_rows
 from imgvec_pg.search.rows import newest_rows
 from imgvec_pg.store.collection import Collection
 

@@ -3,10 +3,10 @@
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.pages.browse.ordered_rows import RowOrder
 from imgvec_pg.pages.browse.ordering import NEAR_ENOUGH_ROWS
 from imgvec_pg.pages.browse.question import Question
 from imgvec_pg.pages.browse.targets import Target
-from imgvec_pg.search.ordered_rows import RowOrder
 from imgvec_pg.search.query_types import RowKey
 from imgvec_pg.store.collection import Collection
 
