@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imgvec_pg.errors import UsageError
-from imgvec_pg.maps.extras import require_module
 from imgvec_pg.maps.layout import BLOCK_ROWS, Floats
+from imgvec_pg.maps.map_extra import require_module
 
 Labels = npt.NDArray[np.intp]
 

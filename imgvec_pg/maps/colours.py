@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from imgvec_pg.maps.relations import NamedCluster
+from imgvec_pg.maps.map_tables import NamedCluster
 
 CATEGORIES = (
     (63, 144, 218),

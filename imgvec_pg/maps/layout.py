@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imgvec_pg.duplicates.projection import Axes, Halves, principal_axes, project
-from imgvec_pg.maps.extras import require_module
+from imgvec_pg.maps.map_extra import require_module
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]

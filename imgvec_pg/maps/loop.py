@@ -9,7 +9,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import UsageError
-from imgvec_pg.maps.relations import map_parts
+from imgvec_pg.maps.map_tables import map_parts
 from imgvec_pg.search.transaction import read_only_transaction, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key

@@ -13,7 +13,6 @@ from imgvec_pg.duplicates.projection import Halves
 from imgvec_pg.duplicates.vector_rows import VectorRows, one_moment, own_sql, read_restricted, read_vectors
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.maps.clusters import Clusters, Labels, find_clusters
-from imgvec_pg.maps.extras import require_module
 from imgvec_pg.maps.layout import (
     LANDMARKS,
     Floats,
@@ -27,8 +26,8 @@ from imgvec_pg.maps.layout import (
     place_among,
     usable_rows,
 )
-from imgvec_pg.maps.name_clusters import NameSource, name_clusters
-from imgvec_pg.maps.relations import (
+from imgvec_pg.maps.map_extra import require_module
+from imgvec_pg.maps.map_tables import (
     MapRun,
     MapState,
     NamedCluster,
@@ -40,6 +39,7 @@ from imgvec_pg.maps.relations import (
     read_condition,
     write_map,
 )
+from imgvec_pg.maps.name_clusters import NameSource, name_clusters
 from imgvec_pg.search.code_of_others import refuse_code_of_others
 from imgvec_pg.store.collection import Collection
 

@@ -15,7 +15,7 @@ from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import UsageError
 from imgvec_pg.maps.colours import CATEGORIES, OTHER, SCALE, Colour, cluster_colours, css, scale_colours
 from imgvec_pg.maps.layout import Floats
-from imgvec_pg.maps.relations import MapState, NamedCluster, map_parts, map_state
+from imgvec_pg.maps.map_tables import MapState, NamedCluster, map_parts, map_state
 from imgvec_pg.search.filters import find_filters
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.guarded_columns import printed
@@ -109,7 +109,7 @@ def colour_columns(connection: Connection, collection: Collection) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Found:
+class RowAt:
     """The row at a place: its key, its cluster, and how many rows lie exactly there."""
 
     key: Key
@@ -119,15 +119,15 @@ class Found:
 
 def rows_at(
     connection: Connection, collection: Collection, places: Floats | Sequence[tuple[float, float]]
-) -> list[Found | None]:
+) -> list[RowAt | None]:
     """Return a row at each place, shape (n, 2), exactly as it was read; None where this role sees none (any more)."""
     parts = bindable(map_parts(connection, collection))
-    found: list[Found | None] = [None] * len(places)
+    found: list[RowAt | None] = [None] * len(places)
     values = {"x": [float(x) for x, _ in places], "y": [float(y) for _, y in places]}
     for position, key, cluster, copies in connection.execute(
         render("collection/keys_at_places.sql", **parts), values
     ):
-        found[position - 1] = Found(key, cluster, copies)
+        found[position - 1] = RowAt(key, cluster, copies)
     return found
 
 

@@ -18,9 +18,9 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import UsageError
 from imgvec_pg.maps.colours import CATEGORIES, OTHER, cluster_colours, scale_colours
 from imgvec_pg.maps.make_map import MapOptions, make_map
+from imgvec_pg.maps.map_tables import NamedCluster
 from imgvec_pg.maps.pack import pack, shuffled
 from imgvec_pg.maps.read_map import read_map, rows_at
-from imgvec_pg.maps.relations import NamedCluster
 from imgvec_pg.store.collection import Collection
 
 pytest.importorskip("openTSNE")

@@ -14,7 +14,7 @@ from test_map_relations import DIMENSIONS, vector_of
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.maps.make_map import MapOptions, make_map
-from imgvec_pg.maps.relations import has_map
+from imgvec_pg.maps.map_tables import has_map
 from imgvec_pg.pages.application import pages_app
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection

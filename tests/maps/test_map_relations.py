@@ -19,7 +19,7 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.maps import make_map as make_map_module
 from imgvec_pg.maps.make_map import MapOptions, make_map, update_map
-from imgvec_pg.maps.relations import has_map, map_state
+from imgvec_pg.maps.map_tables import has_map, map_state
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.integrity.rename import follow_columns, rename_collection

@@ -8,7 +8,7 @@ import click
 from imgvec_pg.cli.options import echo_json
 from imgvec_pg.cli.search.shared import echo_answer
 from imgvec_pg.maps.make_map import MadeMap, UpdatedMap
-from imgvec_pg.maps.relations import MapState
+from imgvec_pg.maps.map_tables import MapState
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.text import counted
 

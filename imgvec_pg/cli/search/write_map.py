@@ -13,7 +13,7 @@ from imgvec_pg.errors import ImageError, UsageError
 from imgvec_pg.maps.drawing import PICTURE, map_png, shown_pictures
 from imgvec_pg.maps.file_page import MOST_POINTS, TILE, TILES_ACROSS, file_page, sheets
 from imgvec_pg.maps.pack import facts, pack, shuffled
-from imgvec_pg.maps.read_map import ColouredMap, Found, read_map, rows_at
+from imgvec_pg.maps.read_map import ColouredMap, RowAt, read_map, rows_at
 from imgvec_pg.search.contact_sheet import MISSING
 from imgvec_pg.search.display_columns import label_rows
 from imgvec_pg.search.images import read_pictures, thumbnail
@@ -73,7 +73,7 @@ def page_of(
     return file_page(title, pack(shown, collection, order, **more), made)
 
 
-def key_of(found: Found | None) -> Key | None:
+def key_of(found: RowAt | None) -> Key | None:
     """Return the key of a row that was found."""
     return None if found is None else found.key
 

@@ -13,9 +13,9 @@ from imgvec_pg.flask.blueprint import jpeg
 from imgvec_pg.flask.request_search import key_in_url
 from imgvec_pg.maps.file_page import WEB
 from imgvec_pg.maps.loop import read_loop, rows_in_loop
+from imgvec_pg.maps.map_tables import has_map
 from imgvec_pg.maps.pack import pack, shuffled
-from imgvec_pg.maps.read_map import Found, colour_columns, read_map, rows_at
-from imgvec_pg.maps.relations import has_map
+from imgvec_pg.maps.read_map import RowAt, colour_columns, read_map, rows_at
 from imgvec_pg.pages.page_context import PageContext
 from imgvec_pg.search.display_columns import default_columns, label_rows
 from imgvec_pg.search.formatting import show_value
@@ -71,6 +71,11 @@ def map_blueprint(context: PageContext) -> Blueprint:
         key = key_in_url(_pointed(connection, collection).key)
         return jpeg(context.searchable().picture(connection, key, PICTURE_PIXELS))
 
+    _add_loops(made, context)
+    return made
+
+
+def _add_loops(made: Blueprint, context: PageContext) -> None:
     @made.get("/loop")
     def loop() -> ResponseReturnValue:
         names, rows = _looped(context, ROWS_IN_TABLE)
@@ -88,8 +93,6 @@ def map_blueprint(context: PageContext) -> Blueprint:
             mimetype="text/csv",
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
-
-    return made
 
 
 def _looped(context: PageContext, limit: int) -> tuple[list[str], list[list[str]]]:
@@ -116,7 +119,7 @@ def _harmless(cell: str) -> str:
     return cell
 
 
-def _pointed(connection: Connection, collection: Collection) -> Found:
+def _pointed(connection: Connection, collection: Collection) -> RowAt:
     """Return the row at the request's place.
 
     Raises:

@@ -18,8 +18,8 @@ from imgvec_pg.embedding.catalog import DEMO_NAME
 from imgvec_pg.errors import UsageError
 from imgvec_pg.maps.layout import LANDMARKS
 from imgvec_pg.maps.make_map import MapOptions, make_map, update_map
+from imgvec_pg.maps.map_tables import has_map
 from imgvec_pg.maps.name_clusters import NameSource
-from imgvec_pg.maps.relations import has_map
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
 
