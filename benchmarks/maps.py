@@ -89,11 +89,14 @@ def trustworthiness(vectors: Floats, places: Floats, k: int = NEIGHBOURS) -> flo
     rows = np.random.default_rng(1).permutation(count)[:SAMPLE]
     worst = k * (2 * count - 3 * k - 1) / 2
     lost = 0.0
-    for first in range(0, len(rows), 200):
-        some = rows[first : first + 200]
+    step = max(1, 20_000_000 // count)
+    for first in range(0, len(rows), step):
+        some = rows[first : first + step]
         near = vectors[some] @ vectors.T
         near[np.arange(len(some)), some] = -np.inf
-        apart = ((places[some][:, None] - places[None]) ** 2).sum(axis=2)
+        apart = (places[some, 0][:, None] - places[:, 0]) ** 2 + (
+            places[some, 1][:, None] - places[:, 1]
+        ) ** 2
         apart[np.arange(len(some)), some] = np.inf
         shown = np.argpartition(apart, k, axis=1)[:, :k]
         own = np.take_along_axis(near, shown, axis=1)

@@ -24,6 +24,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.integrity.rename import follow_columns, rename_collection
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.setup.uninstall import remove_everything
 
 pytest.importorskip("openTSNE")
 
@@ -195,6 +196,40 @@ def test_a_dump_brings_the_map_back(
     restore(empty_database, tmp_path / "dump")
     with connect(empty_database) as other:
         assert points(other) == points(connection)
+
+
+def test_uninstalling_takes_the_map_away_and_may_keep_the_vectors(
+    connection: Connection, photos: Collection
+) -> None:
+    make_map(connection, photos, MapOptions(where="id < 9"))
+    assert len(list(remove_everything(connection, lock_timeout_ms=2000, keep_vectors=True))) > 1
+    left = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'imgvec%'").fetchall()
+    assert left == [("imgvec_kept",)]
+
+
+def test_an_alias_means_the_map_of_its_collection(
+    connection: Connection, photos: Collection, ask: Ask
+) -> None:
+    assert run(cli, ["collection", "alias", "photos", "photo_test"]) == 0
+    assert "the map is imgvec.map_photo_test" in ask("photos", "--where", "id < 9")
+
+
+def test_words_of_the_model_name_clusters(
+    connection: Connection, photos: Collection, ask: Ask, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("# a comment\nred\nblue\n\ngreen\nred\n", encoding="utf-8")
+    # The cache of texts has them, each at the axis of one kind.
+    for axis, word in enumerate(("red", "blue", "green")):
+        connection.execute(
+            "INSERT INTO imgvec.text_embedding (model_id, text, embedding) VALUES (%s, %s, %s)",
+            [photos.model_id, word, str(np.eye(DIMENSIONS)[axis].tolist())],
+        )
+    told = json.loads(ask("photo_test", "--words", str(words), "--clusters", "3", "--json"))
+    assert told["named_by"] == "words"
+    assert {cluster["name"] for cluster in told["clusters"]} == {"red", "blue", "green"}
+    named = {key: name for key, (*_, name) in points(connection).items()}
+    assert (named[0], named[1], named[2]) == ("red", "blue", "green")
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5])
