@@ -21,7 +21,7 @@ Indices = npt.NDArray[np.intp]
 COMPONENTS = 50
 """Principal components that neighbours are looked for in, as openTSNE's guide has it for vectors of hundreds of dimensions."""
 LANDMARKS = 50_000
-"""Pictures that t-SNE places; more are placed by them. Twice as many took twice the time, see benchmarks/results/maps.txt."""
+"""Pictures that t-SNE places; more are placed by them."""
 PERPLEXITY = 30.0
 """openTSNE's default: about so many neighbours count."""
 MANY = 10_000
