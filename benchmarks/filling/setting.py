@@ -69,7 +69,6 @@ class Setting:
     server: LocalServer
     base: Path | None
     share: float
-    turns: int
 
     def count(self, whole: int, least: int = 1) -> int:
         """Return that part of a number of pictures or rows."""

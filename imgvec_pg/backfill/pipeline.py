@@ -132,16 +132,17 @@ class Pipeline:
         def prepare(image: StoredImage) -> SharedPicture:
             if context.broken.is_set():
                 raise ReadingStopped  # Nobody asks for it any more.
-            return prepare_image(
-                image,
-                options.root,
-                context.embedder,
-                urls,
-                options.fetch,
-                rendering=context.collection.rendering,
-                bands=context.collection.bands,
-                pictures=self._pictures,
-            )
+            with context.stats.pictures.counted():
+                return prepare_image(
+                    image,
+                    options.root,
+                    context.embedder,
+                    urls,
+                    options.fetch,
+                    rendering=context.collection.rendering,
+                    bands=context.collection.bands,
+                    pictures=self._pictures,
+                )
 
         with ImageLoader(prepare, options.decode_threads) as pool:
             for claim in JobClaimer(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from imgvec_pg.backfill.picture_clock import PictureSeconds
 from imgvec_pg.store.embeddings import Written
 from imgvec_pg.store.queue.queue_stats import QueueState
 
@@ -114,6 +115,8 @@ class WorkerStats:
         written_at: When keys were last taken off the queue, in seconds since 1970; 0 before the first time.
         watches_queue: Whether `queue` is wanted; each heartbeat then reads it.
         steady: The rate of rows.
+        pictures: Seconds that threads spent fetching and decoding.
+        connected_at: When the database was reached first, by the monotonic clock: the work began; None before.
         computing: The rate of computed pictures, which is the model's, for estimates: without batches that were copied for the
             greater part.
     """
@@ -130,12 +133,14 @@ class WorkerStats:
     was_connected: bool = False
     written_at: float = 0.0
     stages: StageTimings = field(default_factory=StageTimings)
+    pictures: PictureSeconds = field(default_factory=PictureSeconds)
     watches_queue: bool = False
     queue: QueueState | None = None
     activity: str = IDLE
     steady: SteadyRate = field(default_factory=SteadyRate)
     computing: SteadyRate = field(default_factory=SteadyRate)
     started: float = field(default_factory=time.monotonic)
+    connected_at: float | None = None
     ended_at: float | None = None
 
     def add(self, written: Written, computed: int) -> None:
@@ -162,6 +167,7 @@ class WorkerStats:
     def note_connection(self) -> None:
         """Note that the database is there: for the first time, or again."""
         self.rest_rates()
+        self.connected_at = self.connected_at or time.monotonic()
         self.reconnects += self.was_connected and not self.is_connected
         self.is_connected = self.was_connected = True
 
@@ -173,6 +179,10 @@ class WorkerStats:
     def finish(self) -> None:
         """Stop the clock, if it still runs."""
         self.ended_at = self.ended_at or time.monotonic()
+
+    def working_seconds(self) -> float:
+        """Length of the run so far without its start; 0 where it has not begun to work."""
+        return 0.0 if self.connected_at is None else (self.ended_at or time.monotonic()) - self.connected_at
 
     def seconds(self) -> float:
         """Length of the run so far."""

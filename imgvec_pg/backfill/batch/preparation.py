@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from imgvec_pg.backfill.batch.shared_decoding import PreparedPicture, pass_over, prepare_picture
 from imgvec_pg.backfill.batch.shared_pictures import SharedPicture, SharedPictures
+from imgvec_pg.backfill.picture_clock import fetching
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import ImageError, ImgvecError
 from imgvec_pg.images.decoding.malloc import give_back_memory
@@ -48,7 +49,8 @@ def prepare_image(
     if stored.path is not None and stored.content is not None:
         raise ImageError("two_images", "the row has both a path and bytes: set one of them to NULL")
     try:
-        data = read_picture(ImageReference(path=stored.path, content=stored.content), root, urls, fetch)
+        with fetching():
+            data = read_picture(ImageReference(path=stored.path, content=stored.content), root, urls, fetch)
         content_hash = hashlib.sha256(data).digest()
         is_new = False
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from PIL.Image import Image
 
+from imgvec_pg.backfill.picture_clock import decoding
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.images.decoding.sandbox import decode_for, decode_sandboxed
 from imgvec_pg.images.rendering.bands import Bands
@@ -127,11 +128,13 @@ class SharedDecoding:
             self.decoded += 1
         return image
 
+    @decoding()
     def _decode_for(self, model: "SharedDecodingEmbedder", data: bytes) -> PreparedPicture:
         image = self._decoded(model, data)
         note = note_on(image)
         return PreparedPicture(model.embedder.prepare_image(image), note)
 
+    @decoding()
     def _decode_for_all(self, model: "SharedDecodingEmbedder", digest: bytes, data: bytes) -> PreparedPicture:
         image = self._decoded(model, data)
         others = [
@@ -238,9 +241,10 @@ def prepare_picture(
     shared: SharedDecoding | None = getattr(embedder, "shared_pictures", None)
     if shared is not None:
         return shared.prepare(cast(SharedDecodingEmbedder, embedder), data, rendering, bands)
-    image = decode_for(embedder, data, rendering, **_chosen(bands))
-    note = note_on(image)
-    return PreparedPicture(embedder.prepare_image(image), note)
+    with decoding():
+        image = decode_for(embedder, data, rendering, **_chosen(bands))
+        note = note_on(image)
+        return PreparedPicture(embedder.prepare_image(image), note)
 
 
 def pass_over(embedder: Embedder, content_hash: bytes, rendering: int, bands: Bands = ()) -> None:

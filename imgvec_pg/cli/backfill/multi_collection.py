@@ -12,6 +12,7 @@ from imgvec_pg.backfill.multi_collection import MultiCollectionWorker
 from imgvec_pg.backfill.startup import StartingWorker
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.worker import effective_root
+from imgvec_pg.cli.backfill.fill_profile import tell_profile
 from imgvec_pg.cli.backfill.run_options import RunOptions
 from imgvec_pg.cli.backfill.summary import BackfillSummary
 from imgvec_pg.cli.options import echo_json
@@ -162,6 +163,8 @@ def backfill_together(name: str | None, options: RunOptions) -> int:
         flush_commits(connection)
         for collection, stats in zip(found, all_stats, strict=True):
             stats.finish()
+            if options.profile:
+                tell_profile(collection, options, stats)
             filling = BackfillSummary(collection.name, stats, queue_depth(connection, collection.id).waiting)
             if not options.no_index:
                 filling.complete_index(connection, collection)

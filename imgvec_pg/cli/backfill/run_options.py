@@ -32,6 +32,7 @@ class RunOptions:
         actors: Workers on the cluster.
         cpus_per_actor: CPUs that the cluster keeps for each.
         gpus_per_actor: GPUs, or a part of one, that it keeps for each.
+        profile: Print how busy each stage was.
         duplicates_every_seconds: Between runs of imgvec duplicates; None for none.
     """
 
@@ -61,6 +62,7 @@ class RunOptions:
     actors: int = 1
     cpus_per_actor: float = 1.0
     gpus_per_actor: float = 0.0
+    profile: bool = False
     duplicates_every_seconds: float | None = None
 
     def load(self, model_name: str) -> Embedder:
@@ -146,6 +148,8 @@ def require_one_engine(context: click.Context, options: RunOptions) -> None:
         raise UsageError(
             "--metrics-port serves one process, --workers starts several; start a backfill for each port"
         )
+    if options.profile and (options.workers > 1 or options.engine != "local"):
+        raise UsageError("--profile looks into one process: leave out --workers and --engine")
     given = {
         name
         for name in ("address", "actors", "cpus_per_actor", "gpus_per_actor", "workers")

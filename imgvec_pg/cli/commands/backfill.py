@@ -11,6 +11,7 @@ from imgvec_pg.backfill.metrics import serving_metrics, worker_registry
 from imgvec_pg.backfill.startup import StartingWorker
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.worker import Worker, effective_root
+from imgvec_pg.cli.backfill.fill_profile import tell_profile
 from imgvec_pg.cli.backfill.multi_collection import backfill_together, collections_option
 from imgvec_pg.cli.backfill.processes import WorkerProcesses, run_processes
 from imgvec_pg.cli.backfill.ray_engine import RayActors, run_actors
@@ -64,6 +65,11 @@ from imgvec_pg.store.transactions import flush_commits
     help="Change nothing; print how many rows are in the queue and the time they take.",
 )
 @click.option("--no-index", is_flag=True, help="Do not build the HNSW index at the end.")
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Print how busy each stage was, which one held the others up, and what would help.",
+)
 @click.option("--parent", type=int, hidden=True, help="End with this process: for those of --workers.")
 @engine_options
 @pipeline_options
@@ -94,6 +100,7 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
       imgvec backfill product_clip --engine ray --address auto --actors 8 --gpus-per-actor 1
       imgvec backfill product_clip --rate 20 --pause-when "mon-fri 09:00-17:30"
       imgvec backfill product_clip --server-share 2
+      imgvec backfill product_clip --limit 1000 --profile
     """
     require_one_engine(context, options)
     if options.collections:
@@ -126,6 +133,8 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
     elif waiting:
         stats = run_worker(context, collection, options, expected)
     stats.finish()
+    if options.profile:
+        tell_profile(collection, options, stats)
     still_waiting = conclude(collection, options, stats, fleet, began)
     if fleet is not None and fleet.first_error is not None:
         say(

@@ -1,0 +1,195 @@
+"""Rows 1, 5, 6 and 9: whole commands, beside the usual loop, beside their own stages, and beside today's build."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from filling.result import Result
+from filling.setting import HERE, Setting, Took, make_rows, write_pictures
+
+VIT = "ViT-B-32/laion2b_s34b_b79k"
+LITE = "timm/tf_efficientnet_lite0.in1k"
+PICTURES = 1000
+LOOP = """
+import json, sys, time
+from pathlib import Path
+import faiss, numpy as np, torch
+from PIL import Image
+from imgvec_pg.embedding.runtime import import_open_clip
+import_open_clip()  # mends torchvision where it is not that of a CPU's torch
+import open_clip
+folder, weights = Path(sys.argv[1]), sys.argv[2]
+network, _, prepare = open_clip.create_model_and_transforms(
+    "ViT-B-32", pretrained=weights, image_mean=open_clip.OPENAI_DATASET_MEAN, image_std=open_clip.OPENAI_DATASET_STD)
+network.eval()
+index, found = faiss.IndexFlatIP(512), []
+with torch.no_grad():
+    for path in sorted(folder.iterdir()):
+        vector = network.encode_image(prepare(Image.open(path)).unsqueeze(0))[0]
+        vector = (vector / vector.norm()).numpy()
+        index.add(vector[None])
+        found.append(vector)
+np.save(sys.argv[3], np.stack(found))
+print(json.dumps({"pictures": index.ntotal}))
+"""
+ALONE = """
+import json, resource, sys, time
+from pathlib import Path
+from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.images.decoding.sandbox import close_pool, decode_for
+from imgvec_pg.images.rendering.version import NEWEST
+def used():
+    return sum(r.ru_utime + r.ru_stime for r in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+name, weights, folder = sys.argv[1], sys.argv[2] or None, Path(sys.argv[3])
+embedder = load_embedder(name, weights=weights, device="cpu", precision="fp32", may_export=True)
+paths = sorted(folder.iterdir())[:int(sys.argv[4])]
+prepared = [embedder.prepare_image(decode_for(embedder, paths[0].read_bytes(), NEWEST))]
+close_pool()
+began = used()
+prepared = [embedder.prepare_image(decode_for(embedder, path.read_bytes(), NEWEST)) for path in paths]
+close_pool()
+decoding = (used() - began) / len(paths)
+batch = (prepared * 64)[:64]
+embedder.embed_prepared(batch)
+began, turns = used(), max(len(paths) // 64, 1)
+for _ in range(turns):
+    embedder.embed_prepared(batch)
+print(json.dumps({"decoding": decoding, "model": (used() - began) / turns / 64}))
+"""
+
+
+def filled(
+    setting: Setting,
+    model: str,
+    folder: Path,
+    names: list[str],
+    precision: str,
+    *options: object,
+    build: Path = HERE,
+) -> tuple[Took, Took, str]:
+    """Fill a new database and return what one row took (the start), what all others took, and the database."""
+    dsn = setting.database("fill", build)
+    make_rows(dsn, names)
+    given = ("--source", "public.item", "--image", "picture", "--root", folder, "--model", model)
+    setting.imgvec(dsn, "collection", "create", "item_fill", *given, build=build)
+    weights = () if model == "demo" else ("--weights", setting.weights(model))
+    command = ("backfill", "item_fill", "--json", "--precision", precision, *weights, *options)
+    start = setting.imgvec(dsn, *command, "--limit", 1, "--no-index", build=build)
+    if "exporting" in start.errors or start.seconds > 15:
+        # Exporting for ONNX Runtime happens once on a machine.
+        start = setting.imgvec(dsn, *command, "--limit", 1, "--no-index", build=build)
+    return start, setting.imgvec(dsn, *command, build=build), dsn
+
+
+def usual_loop(setting: Setting) -> Iterator[Result]:
+    """Row 1: images/s of whole processes, ours with commits and the index."""
+    count = setting.count(PICTURES)
+    folder = setting.folder / "pictures-1600"
+    names = write_pictures(folder, count, 1600, 1200)
+    weights = setting.weights(VIT)
+    vectors = setting.folder / "loop.npy"
+    loop = setting.run(["-c", LOOP, folder, weights, vectors])
+    for precision, target in (("fp32", 1.5), ("auto", 3.5)):
+        _, ours, dsn = filled(setting, VIT, folder, names, precision)
+        cosine = lowest_cosine(dsn, vectors)
+        yield Result(
+            1,
+            f"{count:,} JPEGs of 1600 x 1200, {precision}, beside the usual loop (least cosine {cosine:.4f})",
+            f"{(count - 1) / ours.seconds:.1f}/s, {count / loop.seconds:.1f}/s",
+            loop.seconds / count / (ours.seconds / (count - 1)),
+            loop.cpu_seconds / count / ((ours.cpu_seconds + ours.server_seconds) / (count - 1)),
+            target,
+            is_right=cosine >= 0.999,
+        )
+
+
+def lowest_cosine(dsn: str, vectors: Path) -> float:
+    """Compare what was written with the loop's vectors; return the least cosine."""
+    import numpy as np
+    import psycopg
+
+    theirs = np.load(vectors)
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute("SELECT id, embedding::text FROM imgvec.item_fill_embedding").fetchall()
+    if len(rows) != len(theirs):
+        return 0.0
+    ours = np.array([json.loads(text) for _, text in sorted(rows)])
+    return float((ours * theirs).sum(axis=1).min() / np.linalg.norm(ours, axis=1).max())
+
+
+def own_stages(setting: Setting) -> Iterator[Result]:
+    """Row 5: processor time of model and decoder alone, as a share of that of the whole fill without its start."""
+    for model, size, whole in (
+        ("demo", (320, 240), 3000),
+        ("demo", (4000, 3000), 100),
+        (VIT, (320, 240), 500),
+        (LITE, (320, 240), 1500),
+    ):
+        count = setting.count(whole, 40)
+        folder = setting.folder / f"pictures-{size[0]}-{count}"
+        names = write_pictures(folder, count, *size)
+        start, took, _ = filled(setting, model, folder, names, "fp32", "--no-index")
+        weights = "" if model == "demo" else setting.weights(model)
+        alone = setting.run(["-c", ALONE, model, weights, folder, count]).json()
+        whole_cost = (took.cpu_seconds + took.server_seconds - start.cpu_seconds - start.server_seconds) / (
+            count - 2
+        )
+        share = (alone["model"] + alone["decoding"]) / whole_cost
+        yield Result(
+            5,
+            f"{model}, {count:,} pictures of {size[0]} x {size[1]}: model and decoder in the whole's processor time",
+            f"{1e3 * alone['model']:.2f} + {1e3 * alone['decoding']:.2f} of {1e3 * whole_cost:.2f} ms",
+            None,
+            share,
+            0.92,
+        )
+
+
+def two_processes(setting: Setting) -> Iterator[Result]:
+    """Row 6: one process beside two, where decoding is most of it (one thread each) and where the model is."""
+    cases = (("demo", (4000, 3000), 100, ("--decode-threads", 1), 1.8), (VIT, (320, 240), 600, (), 0.97))
+    for model, size, whole, options, target in cases:
+        count = setting.count(whole, 40)
+        folder = setting.folder / f"pictures-{size[0]}-{count}"
+        names = write_pictures(folder, count, *size)
+        _, one, _ = filled(setting, model, folder, names, "fp32", "--no-index", *options)
+        _, two, _ = filled(setting, model, folder, names, "fp32", "--no-index", "--workers", 2, *options)
+        yield Result(
+            6,
+            f"{model}, {count:,} pictures of {size[0]} x {size[1]}: two processes beside one {' '.join(map(str, options))}",
+            f"{two.seconds:.1f} s, {one.seconds:.1f} s",
+            one.seconds / two.seconds,
+            one.cpu_seconds / two.cpu_seconds,
+            target,
+        )
+
+
+def start(setting: Setting) -> Iterator[Result]:
+    """Row 9: a fill of one row, whole process, beside today's build."""
+    folder = setting.folder / "pictures-320-10"
+    names = write_pictures(folder, 10, 320, 240)
+    if setting.base is None:
+        yield Result.missing(9, "start to the first row", "no checkout of today's build: --base")
+        return
+    for precision in ("fp32", "auto"):
+        ours, _, _ = filled(setting, VIT, folder, names, precision, "--no-index")
+        theirs, _, _ = filled(setting, VIT, folder, names, precision, "--no-index", build=setting.base)
+        yield Result(
+            9,
+            f"start to the first row, ViT-B-32 in {precision}, part of today's",
+            f"{ours.seconds:.1f} s, {theirs.seconds:.1f} s",
+            ours.seconds / theirs.seconds,
+            ours.cpu_seconds / theirs.cpu_seconds,
+            0.5,
+            less_is_better=True,
+        )
+        peak = ours.peak_bytes / theirs.peak_bytes
+        yield Result(
+            9,
+            f"most resident memory, ViT-B-32 in {precision}, part of today's",
+            f"{ours.peak_bytes >> 20} MB, {theirs.peak_bytes >> 20} MB",
+            peak,
+            None,
+            0.6,
+            less_is_better=True,
+        )

@@ -1,0 +1,188 @@
+"""Rows 7 and 8: writing beside binary COPY, and a fill's time per row and memory as the table grows."""
+
+import datetime
+import io
+import resource
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psycopg
+from pgvector import HalfVector
+from pgvector.psycopg import register_vector
+from PIL import Image
+
+from filling.result import Result
+from filling.setting import Setting
+from imgvec_pg.backfill.connections import connect_worker
+from imgvec_pg.backfill.context import PipelineOptions
+from imgvec_pg.backfill.stats import WorkerStats
+from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.database.connect import vector_schema
+from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.store.collection import KEYS_PER_JOB
+from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, Outcome
+from imgvec_pg.store.queue.jobs import BEGINNING, claim_jobs, place_of
+from imgvec_pg.store.registry import get_collection
+
+DIMENSIONS = 512
+VECTORS = 4096
+MODEL = "ViT-B-32/laion2b_s34b_b79k"
+COLUMNS = ("id", "embedding", "version", "content_hash", "precision", "embedded_at", "reference_hash")
+TYPES = ("int8", "halfvec", "int8", "bytea", "text", "timestamptz", "bytea")
+WINDOW = 10_000
+"""Rows that row 8 compares, at the beginning and at the end."""
+
+
+def write_and_copy(setting: Setting) -> Iterator[Result]:
+    """Row 7: rows/s claimed and written as a worker does, beside COPY into a table of the same columns, indexes and key."""
+    rows = setting.count(200_000)
+    dsn = setting.database("writing")
+    with psycopg.connect(dsn) as connection:
+        connection.execute("CREATE TABLE item (id bigint PRIMARY KEY, picture text NOT NULL)")
+        connection.execute("INSERT INTO item SELECT i, i || '.jpg' FROM generate_series(1, %s) AS i", [rows])
+        connection.execute("ANALYZE item")
+    given = ("--source", "public.item", "--image", "picture", "--root", setting.folder, "--model", MODEL)
+    setting.imgvec(dsn, "collection", "create", "item_fill", *given)
+    drawn = np.random.default_rng(0).normal(size=(VECTORS, DIMENSIONS)).astype(np.float32)
+    vectors = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    ours, our_cpu = timed(setting, lambda: write(dsn, vectors))
+    theirs, their_cpu = timed(setting, lambda: copy(dsn, vectors, rows))
+    yield Result(
+        7,
+        f"{rows:,} rows of {DIMENSIONS}: claimed and written by a worker's own path, beside binary COPY of the same rows",
+        f"{rows / ours:,.0f}/s, {rows / theirs:,.0f}/s",
+        theirs / ours,
+        their_cpu / our_cpu,
+        0.6,
+    )
+
+
+def timed(setting: Setting, work: object) -> tuple[float, float]:
+    """Return seconds by the clock, and of processor time here and in the server."""
+    began, cpu, server = time.monotonic(), time.process_time(), setting.server_cpu()
+    work()  # type: ignore[operator]
+    return time.monotonic() - began, time.process_time() - cpu + setting.server_cpu() - server
+
+
+def write(dsn: str, vectors: np.ndarray) -> None:  # type: ignore[type-arg]
+    """Claim and write all rows as a worker does whose model takes no time."""
+    with connect_worker(dsn, "write") as connection:
+        collection = get_collection(connection, "item_fill")
+        store = EmbeddingStore(connection, collection, vector_schema(connection))
+        place = BEGINNING
+        while True:
+            token = uuid.uuid4()
+            claim = claim_jobs(connection, collection.id, token, KEYS_PER_JOB, lease_seconds=60, place=place)
+            if not claim.jobs:
+                return
+            place = place_of(claim.jobs, place)
+            outcomes = [
+                Outcome(
+                    job.id,
+                    [
+                        EmbeddedKey(
+                            key,
+                            job.version,
+                            vectors[key["id"] % VECTORS],
+                            key["id"].to_bytes(32, "big"),
+                            bytes(32),
+                        )
+                        for key in job.keys
+                    ],
+                )
+                for job in claim.jobs
+            ]
+            store.write(token, outcomes, "fp32")
+
+
+def copy(dsn: str, vectors: np.ndarray, rows: int) -> None:  # type: ignore[type-arg]
+    """Write the same rows by COPY into a table with the same indexes, check and foreign key."""
+    now = datetime.datetime.now(datetime.UTC)
+    with psycopg.connect(dsn) as connection:
+        register_vector(connection)
+        connection.execute("CREATE TABLE peer (LIKE imgvec.item_fill_embedding INCLUDING ALL)")
+        connection.execute("ALTER TABLE peer ADD FOREIGN KEY (id) REFERENCES item ON DELETE CASCADE")
+        with connection.cursor().copy(f"COPY peer ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)") as peer:
+            peer.set_types(TYPES)
+            for key in range(1, rows + 1):
+                hashed = key.to_bytes(32, "big")
+                peer.write_row((key, HalfVector(vectors[key % VECTORS]), 0, hashed, "fp32", now, bytes(32)))
+
+
+def growth(setting: Setting, rows: int) -> Iterator[Result]:
+    """Row 8: time per row and resident memory of a worker at the end of a fill, beside those of its first rows."""
+    dsn = setting.database("growth")
+    stream = io.BytesIO()
+    Image.new("RGB", (48, 36), "teal").save(stream, "JPEG")
+    with psycopg.connect(dsn) as connection:
+        connection.execute("CREATE TABLE item (id bigint PRIMARY KEY, picture bytea NOT NULL)")
+        # Each with a comment of its own (ISO/IEC 10918-1 B.2.4.5), so that each is decoded.
+        connection.execute(
+            "INSERT INTO item SELECT i, substr(%(jpeg)s, 1, 2) || '\\xfffe000e'::bytea"
+            " || convert_to(lpad(i::text, 12, '0'), 'UTF8') || substr(%(jpeg)s, 3) FROM generate_series(1, %(rows)s) AS i",
+            {"jpeg": stream.getvalue(), "rows": rows},
+        )
+    setting.imgvec(
+        dsn,
+        "collection",
+        "create",
+        "item_fill",
+        "--source",
+        "public.item",
+        "--image",
+        "picture",
+        "--model",
+        "test",
+    )
+    seen: list[tuple[int, float, float, int]] = []
+
+    def note(stats: WorkerStats) -> None:
+        spent = time.process_time() + setting.server_cpu() + decoders_cpu()
+        seen.append((stats.finished, time.monotonic(), spent, resident_bytes()))
+
+    Worker(dsn, "item_fill", load_embedder("test"), PipelineOptions(batch_size=256), on_progress=note).run()
+    window = min(WINDOW, rows // 3)
+    # The first batches start the decoders.
+    first = [each for each in seen if window // 5 <= each[0] <= window // 5 + window]
+    last = [each for each in seen if each[0] >= rows - window]
+    spent = [(group[-1][2] - group[0][2]) / (group[-1][0] - group[0][0]) for group in (first, last)]
+    took = [(group[-1][1] - group[0][1]) / (group[-1][0] - group[0][0]) for group in (first, last)]
+    yield Result(
+        8,
+        f"time per row of the last {window:,} of {rows:,} rows, beside the first",
+        f"{1e3 * took[1]:.2f} ms, {1e3 * took[0]:.2f} ms",
+        took[1] / took[0],
+        spent[1] / spent[0],
+        1.15,
+        less_is_better=True,
+    )
+    memory = [max(each[3] for each in group) for group in (first, last)]
+    yield Result(
+        8,
+        f"resident memory of the worker then, of {rows:,} rows",
+        f"{memory[1] >> 20} MB, {memory[0] >> 20} MB",
+        memory[1] / memory[0],
+        None,
+        1.1,
+        less_is_better=True,
+    )
+
+
+def decoders_cpu() -> float:
+    """Return the processor time of the children that decode: ended ones, and those at work."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = ended.ru_utime + ended.ru_stime
+    for children in Path("/proc/self/task").glob("*/children"):
+        for child in children.read_text().split():
+            comm = Path(f"/proc/{child}/cmdline")
+            if comm.exists() and b"decoding.child" in comm.read_bytes():
+                total += int(Path(f"/proc/{child}/schedstat").read_text().split()[0]) / 1e9
+    return total
+
+
+def resident_bytes() -> int:
+    """Return this process's resident memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
