@@ -122,16 +122,9 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
         began = database_time(connection)
     # No connection of this command's own stays open for the hours that follow: it would not live through a restart.
     expected = waiting if options.limit is None else min(waiting, options.limit)
-    fleet: WorkerProcesses | RayActors | None = None
-    stats = WorkerStats()
-    if waiting and options.engine == "ray":
-        fleet = run_actors(context, collection, options, expected)
-        stats = fleet.stats
-    elif waiting and options.workers > 1:
-        fleet = run_processes(context, collection, options, expected)
-        stats = fleet.stats
-    elif waiting:
-        stats = run_worker(context, collection, options, expected)
+    stats, fleet = WorkerStats(), None
+    if waiting:
+        stats, fleet = fill(context, collection, options, expected)
     stats.finish()
     if options.profile:
         tell_profile(collection, options, stats)
@@ -144,6 +137,20 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
             context.exit(fleet.first_error)
     if stats.failed:
         raise SomeRowsFailed
+
+
+def fill(
+    context: click.Context, collection: Collection, options: RunOptions, expected: int
+) -> tuple[WorkerStats, WorkerProcesses | RayActors | None]:
+    """Embed what waits, in this process, in several or on a cluster; return the counts, and the several."""
+    fleet: WorkerProcesses | RayActors
+    if options.engine == "ray":
+        fleet = run_actors(context, collection, options, expected)
+    elif options.workers > 1:
+        fleet = run_processes(context, collection, options, expected)
+    else:
+        return run_worker(context, collection, options, expected), None
+    return fleet.stats, fleet
 
 
 def follow_where_allowed(connection: Connection, collection: Collection) -> Collection:
