@@ -34,6 +34,7 @@ from imgvec_pg.doctor.source_checks import (
     read_collection_facts,
 )
 from imgvec_pg.doctor.text_relay_checks import check_relay, check_words
+from imgvec_pg.doctor.vacuum_checks import check_dead_rows
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import index_states
 from imgvec_pg.store.registry import find_collections
@@ -123,6 +124,7 @@ def collection_checks(
     yield check_policies(collection, facts)
     yield check_worker_rights(connection, collection, facts)
     yield check_index(connection, collection, facts, server)
+    yield check_dead_rows(connection, collection)
     yield check_queue(connection, collection)
     yield check_rendering(collection)
     yield check_copies(connection, collection, facts)
