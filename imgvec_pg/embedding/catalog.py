@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imgvec_pg.embedding.description import OPEN_CLIP, PLUGIN, ModelDescription
 from imgvec_pg.embedding.hub.describe import describe_hub_model
-from imgvec_pg.embedding.hub.names import is_hub_name, parse_hub_name
+from imgvec_pg.embedding.hub.hub_name import is_hub_name, parse_hub_name
 from imgvec_pg.embedding.known_models import CATALOGUE as CATALOGUE
 from imgvec_pg.embedding.light_embedder import TEST_NAME, LightEmbedder
 from imgvec_pg.embedding.local_dir import describe_folder

@@ -11,7 +11,7 @@ from typing import Any
 from imgvec_pg.embedding.checksums import SUMS_NAME, sha256_of, verified_sha256, write_sums
 from imgvec_pg.embedding.description import OPEN_CLIP, PLUGIN, ModelDescription
 from imgvec_pg.embedding.hub.hub_files import HubUnavailableError, download_file
-from imgvec_pg.embedding.hub.names import is_hub_name
+from imgvec_pg.embedding.hub.hub_name import is_hub_name
 from imgvec_pg.embedding.local_dir import CONFIG_NAME
 from imgvec_pg.embedding.matryoshka import whole_model
 from imgvec_pg.embedding.openclip_names import architecture_config

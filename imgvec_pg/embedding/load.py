@@ -7,7 +7,7 @@ from pathlib import Path
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.description import PLUGIN, TIMM, TRANSFORMERS, ModelDescription
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.embedding.hub.names import TRANSFORMERS_PREFIX
+from imgvec_pg.embedding.hub.hub_name import TRANSFORMERS_PREFIX
 from imgvec_pg.embedding.light_embedder import TEST_NAME, LightEmbedder
 from imgvec_pg.embedding.matryoshka import ShortenedEmbedder, split_name, whole_name
 from imgvec_pg.embedding.onnx_models.choose import load_by_fastest

@@ -7,7 +7,7 @@ from pathlib import Path
 from imgvec_pg import settings
 from imgvec_pg.embedding.description import PLUGIN, TIMM, TRANSFORMERS, ModelDescription
 from imgvec_pg.embedding.hub.hub_files import HubUnavailableError, cached_file, download_file
-from imgvec_pg.embedding.hub.names import is_hub_name, parse_hub_name
+from imgvec_pg.embedding.hub.hub_name import is_hub_name, parse_hub_name
 from imgvec_pg.embedding.hub.snapshot import OPEN_CLIP_WEIGHTS, find_snapshot, weights_patterns
 from imgvec_pg.embedding.local_dir import CONFIG_NAME, read_folder_config
 from imgvec_pg.embedding.matryoshka import whole_model

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from imgvec_pg.embedding.description import TRANSFORMERS, ModelDescription
-from imgvec_pg.embedding.hub.names import HubName, parse_hub_name
+from imgvec_pg.embedding.hub.hub_name import HubName, parse_hub_name
 from imgvec_pg.embedding.hub.snapshot import card_licence, commit_of, find_snapshot
 from imgvec_pg.embedding.hub.transformers_config import PROCESSOR_NAMES, read_transformers_config
 from imgvec_pg.embedding.local_dir import CONFIG_NAME, describe_folder

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imgvec_pg.embedding.hub.hub_files import CONNECT_SECONDS, HubUnavailableError, is_offline
-from imgvec_pg.embedding.hub.names import HubName
+from imgvec_pg.embedding.hub.hub_name import HubName
 from imgvec_pg.embedding.runtime import one_line, require_models_extra
 from imgvec_pg.errors import ModelError, ModelNotFoundError, WeightsMissingError
 

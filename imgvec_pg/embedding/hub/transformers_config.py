@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imgvec_pg.embedding.hub.names import HubName
+from imgvec_pg.embedding.hub.hub_name import HubName
 from imgvec_pg.embedding.hub.pooling import IMAGE_MODELS, Pooling
 from imgvec_pg.embedding.runtime import import_transformers, one_line
 from imgvec_pg.errors import ModelError, ModelNotFoundError

@@ -7,7 +7,7 @@ from typing import Any
 
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.hub.hub_files import HubUnavailableError, download_file
-from imgvec_pg.embedding.hub.names import is_hub_name
+from imgvec_pg.embedding.hub.hub_name import is_hub_name
 from imgvec_pg.embedding.weights import model_directory_folder
 from imgvec_pg.errors import MissingExtraError, WeightsMissingError
 

@@ -15,7 +15,7 @@ from imgvec_pg.embedding.checksums import fingerprint_model, sha256_of, verified
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.embedder import Float32Array, SimpleEmbedder, TextLength
 from imgvec_pg.embedding.hub.hub_files import is_offline
-from imgvec_pg.embedding.hub.names import parse_hub_name
+from imgvec_pg.embedding.hub.hub_name import parse_hub_name
 from imgvec_pg.embedding.hub.pooling import features_of, pooled
 from imgvec_pg.embedding.hub.snapshot import find_snapshot
 from imgvec_pg.embedding.hub.transformers_config import (

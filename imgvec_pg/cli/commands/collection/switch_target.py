@@ -12,7 +12,7 @@ from imgvec_pg.cli.commands.collection.spec_options import NO_BANDS
 from imgvec_pg.cli.output.progress import count_progress
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.embedding.catalog import describe_model
-from imgvec_pg.embedding.hub.names import is_hub_name
+from imgvec_pg.embedding.hub.hub_name import is_hub_name
 from imgvec_pg.embedding.matryoshka import split_name
 from imgvec_pg.embedding.weights import MISSING, where_weights_are
 from imgvec_pg.errors import CollectionError, UsageError
