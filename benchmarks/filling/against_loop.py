@@ -132,7 +132,7 @@ def own_stages(setting: Setting) -> Iterator[Result]:
         weights = "" if model == "demo" else setting.weights(model)
         alone = setting.run(["-c", ALONE, model, weights, folder, count]).json()
         whole_cost = (took.cpu_seconds + took.server_seconds - start.cpu_seconds - start.server_seconds) / (
-            count - 2
+            took.json()["embedded"] - 1
         )
         share = (alone["model"] + alone["decoding"]) / whole_cost
         yield Result(
