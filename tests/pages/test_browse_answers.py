@@ -19,7 +19,7 @@ from photostore import make_collection, new_role
 
 from imgvec_pg.database.connect import connect
 from imgvec_pg.pages.application import pages_app
-from imgvec_pg.pages.browse.answers import PAGE_ROWS, Answer
+from imgvec_pg.pages.browse.growing_answers import PAGE_ROWS, GrowingAnswer
 from imgvec_pg.search.nearest import Neighbour
 
 TOKEN = "a-token-that-nobody-guesses"
@@ -136,7 +136,7 @@ def test_what_an_index_finds_late_comes_behind_and_nothing_moves() -> None:
         rest = range(10, 10 + rows - len(first))
         return [Neighbour({"id": number}, 0.1, {}) for number in [*first, *rest]]
 
-    answer = Answer()
+    answer = GrowingAnswer()
     answer.grow(ask, PAGE_ROWS)
     before = [row.key["id"] for row in answer.rows]
     answer.grow(ask, 300)

@@ -12,8 +12,8 @@ from psycopg import Error as PostgresError
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.errors import ImgvecError, UsageError
 from imgvec_pg.flask.blueprint import jpeg
-from imgvec_pg.pages.browse.answers import Answers
-from imgvec_pg.pages.browse.cards import Card, make_card
+from imgvec_pg.pages.browse.cards import RowCard, make_card
+from imgvec_pg.pages.browse.growing_answers import KeptAnswers
 from imgvec_pg.pages.browse.question import Question
 from imgvec_pg.pages.browse.results import Asking, Results, find_results, order_columns
 from imgvec_pg.pages.browse.row_details import read_details
@@ -33,11 +33,11 @@ PART = "X-Imgvec-Part"
 
 
 @dataclass(frozen=True)
-class Column:
+class AnswerColumn:
     """The answer of one collection, as the page shows it."""
 
     collection: Collection
-    cards: Sequence[Card]
+    cards: Sequence[RowCard]
     results: Results
 
 
@@ -54,7 +54,7 @@ def browse_blueprint(context: PageContext) -> Blueprint:
         static_folder="static",
         static_url_path="/static/browse",
     )
-    uploads, answers = Uploads(), Answers()
+    uploads, answers = Uploads(), KeptAnswers()
 
     @made.get("/")
     def page() -> ResponseReturnValue:
@@ -90,13 +90,13 @@ def browse_blueprint(context: PageContext) -> Blueprint:
     return made
 
 
-def _page(context: PageContext, uploads: Uploads, answers: Answers) -> ResponseReturnValue:
+def _page(context: PageContext, uploads: Uploads, answers: KeptAnswers) -> ResponseReturnValue:
     """Return the page, or the part of it that the script asks for."""
     part = request.headers.get(PART, "")
     connection, collection = context.session(), context.find()
     question, problem, status = Question(), "", 200
     filters: Sequence[Filter] = ()
-    columns: list[Column] = []
+    columns: list[AnswerColumn] = []
     others: Sequence[str] = ()
     try:
         question = Question.read(request.args)
@@ -129,12 +129,12 @@ def _page(context: PageContext, uploads: Uploads, answers: Answers) -> ResponseR
     return page, status
 
 
-def _columns(asking: Asking, answers: Answers, part: str, others: Sequence[str]) -> list[Column]:
+def _columns(asking: Asking, answers: KeptAnswers, part: str, others: Sequence[str]) -> list[AnswerColumn]:
     """Ask the collection, and the one beside."""
     seen = _seen()
     found = find_results(asking, answers, seen, is_new=part != "cut")
     order = asking.question.order_column
-    columns = [Column(asking.collection, [make_card(row, order) for row in found.rows], found)]
+    columns = [AnswerColumn(asking.collection, [make_card(row, order) for row in found.rows], found)]
     if not asking.question.beside or part == "cards":
         return columns
     if asking.question.beside not in others:
@@ -144,7 +144,7 @@ def _columns(asking: Asking, answers: Answers, part: str, others: Sequence[str])
         )
     other = find_collections(asking.connection, asking.question.beside)[0]
     results = find_results(replace(asking, collection=other), answers, is_new=part != "cut")
-    columns.append(Column(other, [make_card(row, order) for row in results.rows], results))
+    columns.append(AnswerColumn(other, [make_card(row, order) for row in results.rows], results))
     return [replace(column, cards=column.cards[:BESIDE_ROWS]) for column in columns]
 
 
@@ -159,7 +159,7 @@ def others_of_source(connection: Connection, collection: Collection) -> list[str
     ]
 
 
-def _in_both(columns: Sequence[Column]) -> frozenset[str]:
+def _in_both(columns: Sequence[AnswerColumn]) -> frozenset[str]:
     if len(columns) < 2:
         return frozenset()
     first, second = ({card.key for card in column.cards} for column in columns)
@@ -170,7 +170,7 @@ def _shared(question: Question) -> dict[str, Any]:
     return {"question": question, "address": _addresses(question)}
 
 
-def _first(columns: Sequence[Column]) -> dict[str, Any]:
+def _first(columns: Sequence[AnswerColumn]) -> dict[str, Any]:
     """Return what templates take of the collection's own answer."""
     if not columns:
         return {"cards": [], "results": None}

@@ -13,7 +13,7 @@ FACTS = 2
 
 
 @dataclass(frozen=True)
-class Card:
+class RowCard:
     """A row as the pages show it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Card:
     facts: Sequence[tuple[str, str]]
 
 
-def make_card(row: Neighbour, order_column: str | None = None) -> Card:
+def make_card(row: Neighbour, order_column: str | None = None) -> RowCard:
     """Return a row's card.
 
     Args:
@@ -49,4 +49,4 @@ def make_card(row: Neighbour, order_column: str | None = None) -> Card:
     shown += [name for name in columns if name not in (title_column, *PATHS, *shown) and columns[name]]
     facts = [(name, columns[name]) for name in shown[:FACTS] if name is not None]
     distance = None if row.distance < 0 else row.distance
-    return Card(key, title, distance, row.copies, times(row.copies), facts)
+    return RowCard(key, title, distance, row.copies, times(row.copies), facts)

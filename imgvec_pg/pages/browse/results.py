@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import UsageError
-from imgvec_pg.pages.browse.answers import PAGE_ROWS, Answer, Answers
+from imgvec_pg.pages.browse.growing_answers import PAGE_ROWS, GrowingAnswer, KeptAnswers
 from imgvec_pg.pages.browse.ordered_rows import RowOrder, ordered_rows
 from imgvec_pg.pages.browse.ordering import NEAR_ENOUGH_ROWS, NearEnough, order_near_enough
 from imgvec_pg.pages.browse.question import Question
@@ -68,7 +68,7 @@ class Results:
     seconds: float = 0.0
 
 
-def find_results(asking: Asking, answers: Answers, seen: int = 0, *, is_new: bool = True) -> Results:
+def find_results(asking: Asking, answers: KeptAnswers, seen: int = 0, *, is_new: bool = True) -> Results:
     """Return the rows after those that are seen.
 
     Args:
@@ -92,7 +92,7 @@ def find_results(asking: Asking, answers: Answers, seen: int = 0, *, is_new: boo
     return replace(found, where=where, seconds=time.perf_counter() - began)
 
 
-def _nearest(asking: Asking, answer: Answer, where: str | None, start: int, end: int) -> Results:
+def _nearest(asking: Asking, answer: GrowingAnswer, where: str | None, start: int, end: int) -> Results:
     """Answer what asks for nearness."""
     connection, collection, question = asking.connection, asking.collection, asking.question
     column = question.order_column
@@ -125,7 +125,7 @@ def _nearest(asking: Asking, answer: Answer, where: str | None, start: int, end:
     return Results(rows[start:end], shown, len(rows) > end, statement, near, note=note)
 
 
-def _listed(asking: Asking, answer: Answer, where: str | None, start: int, end: int) -> Results:
+def _listed(asking: Asking, answer: GrowingAnswer, where: str | None, start: int, end: int) -> Results:
     """Answer what asks for no nearness: rows in an order."""
     connection, collection, question = asking.connection, asking.collection, asking.question
     column = question.order_column

@@ -8,7 +8,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.duplicates.thresholds import default_threshold
-from imgvec_pg.pages.browse.cards import Card, make_card
+from imgvec_pg.pages.browse.cards import RowCard, make_card
 from imgvec_pg.search.display_columns import default_columns
 from imgvec_pg.search.formatting import show_value
 from imgvec_pg.search.nearest import NearestOptions, Neighbour, find_nearest
@@ -33,12 +33,12 @@ class RowDetails:
         alike: The nearest different pictures.
     """
 
-    card: Card
+    card: RowCard
     columns: Mapping[str, str]
     copies: int
-    duplicates: Sequence[Card]
+    duplicates: Sequence[RowCard]
     within: float
-    alike: Sequence[Card]
+    alike: Sequence[RowCard]
 
 
 def read_details(connection: Connection, collection: Collection, text: str) -> RowDetails:

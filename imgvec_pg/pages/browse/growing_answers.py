@@ -25,7 +25,7 @@ Ask = Callable[[int], Sequence[Neighbour]]
 
 
 @dataclass
-class Answer:
+class GrowingAnswer:
     """An answer as far as it was asked for.
 
     Attributes:
@@ -52,14 +52,14 @@ class Answer:
                 self.is_whole = len(found) < wanted or wanted == MAX_K
 
 
-class Answers:
+class KeptAnswers:
     """The last answers, by what was asked. Threads share it."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[object, Answer] = OrderedDict()
+        self._kept: OrderedDict[object, GrowingAnswer] = OrderedDict()
         self._lock = Lock()
 
-    def find(self, question: object, *, is_new: bool) -> Answer:
+    def find(self, question: object, *, is_new: bool) -> GrowingAnswer:
         """Return the answer to a question, empty where it is not kept.
 
         Args:
@@ -68,7 +68,7 @@ class Answers:
         with self._lock:
             kept = self._kept.get(question)
             if kept is None or is_new or time.monotonic() - kept.made > KEPT_SECONDS:
-                kept = self._kept[question] = Answer()
+                kept = self._kept[question] = GrowingAnswer()
             self._kept.move_to_end(question)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
