@@ -210,9 +210,10 @@ def alias_statements(collection: Collection, parts: dict[str, sql.Composable]) -
         "grants",
     ]
     # What calls search_* calls the collection's own: within one statement an alias may mean the old collection first and
-    # the new one then. (recommend_* passes keys on, whose composite type is the alias's: there the alias's own it is.)
+    # the new one then. (recommend_* and diverse_* pass keys on, of a composite type that is the alias's: there the alias's own.)
     own_search = sql.Identifier(SEARCH_FUNCTIONS["search"].format(collection.name))
-    calling = {"duplicates_of"} | ({"recommend"} if len(collection.key_columns) == 1 else set())
+    passing_keys = {"recommend", "diverse"}
+    calling = {"duplicates_of"} | (passing_keys if len(collection.key_columns) == 1 else set())
     return [
         render_function(file, {**parts, **({"search": own_search} if file in calling else {})})
         for file in files

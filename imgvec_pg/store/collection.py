@@ -32,6 +32,8 @@ SEARCH_FUNCTIONS = {
     "within": "within_{}",
     "within_at_most": "within_at_most_{}",
     "copies": "copies_{}",
+    "diverse": "diverse_{}",
+    "outliers": "outliers_{}",
 }
 """Files in sql/collection that make a collection's functions, and the names they make."""
 

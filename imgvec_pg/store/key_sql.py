@@ -168,6 +168,9 @@ class KeySql:
             "found_aggregates": sql.SQL(", ").join(
                 sql.SQL("array_agg({} ORDER BY {})").format(column, order) for column in columns
             ),
+            "found_at_c": sql.SQL(", ").join(
+                sql.SQL("{}[c.number]").format(variable) for variable in variables
+            ),
         }
 
     def beside(self, name: str) -> sql.Identifier:

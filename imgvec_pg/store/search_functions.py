@@ -10,7 +10,7 @@ from imgvec_pg.database.index_methods.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.database.index_methods.methods import BUILT_HERE
 from imgvec_pg.database.sql_templates import render
 
-AMONG = {"search": 3, "search_bit": 3, "page": 5, "classify": 2, "recommend": 4}
+AMONG = {"search": 3, "search_bit": 3, "page": 5, "classify": 2, "recommend": 4, "diverse": 3, "outliers": 2}
 """Files of functions that take `among`, and which of their parameters it is."""
 
 DISTINCT_CANDIDATES = {"search": "distinct_rows", "search_bit": "distinct_rows_bit"}

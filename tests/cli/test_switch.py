@@ -115,7 +115,7 @@ def test_switch_and_back(product: Connection, database: str, plugin_environment:
     product.execute("SET plan_cache_mode = force_generic_plan")
     before = {name: product.execute(f"EXECUTE {name} (7)").fetchall() for name in ("by_row", "short")}
     oids = function_oids(product)
-    assert len(oids) == 11
+    assert len(oids) == 13
 
     done = command(database, plugin_environment, "--to", "color-lines", "--words", "red", "--yes")
     assert done.returncode == 0, done.stderr
