@@ -31,6 +31,7 @@ COMMANDS = (
     "retry",
     "search",
     "server",
+    "shard",
     "status",
     "uninstall",
     "verify",

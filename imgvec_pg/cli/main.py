@@ -50,7 +50,7 @@ COMMANDS = {
     ),
     "export": (
         "imgvec_pg.cli.commands.transfer.export_command",
-        "Export a collection's vectors as parquet or .npy files.",
+        "Export a collection's vectors as parquet or .npy files, or as a table of LanceDB.",
     ),
     "search": ("imgvec_pg.cli.commands.search", "Find the nearest pictures to words, a picture or a row."),
     "browse": (

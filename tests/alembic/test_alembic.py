@@ -339,7 +339,7 @@ def test_triggers_and_functions_are_dropped_and_made_again(app: App, rows: Conne
     app.alembic("upgrade", "head")
     assert state() == (0, 0)
     app.alembic("downgrade", "-1")
-    assert state() == before == (4, 11)
+    assert state() == before == (4, 13)
     assert sorted(dump_schema(rows.info.dsn + password(rows))) == sorted(schema)
 
 

@@ -25,6 +25,8 @@ class Project:
         plugins = str(Path(__file__).parents[1] / "plugins")
         path = os.pathsep.join([plugins, os.environ.get("PYTHONPATH", "")])
         self.environment = {**os.environ, "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "mysite.settings"}
+        # Modules are written again within a second.
+        self.environment["PYTHONDONTWRITEBYTECODE"] = "1"
         for arguments in ("'startproject', 'mysite', '.'", "'startapp', 'shop'"):
             self.python(
                 "-c", f"import django.core.management as m; m.execute_from_command_line(['', {arguments}])"

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import psycopg
 import pytest
-from vectorstore import make_items, vectors
+from vectorstore import DIMENSIONS, make_items, vectors
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.aliases import create_alias
+from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.integrity.reconcile import reconcile
+from imgvec_pg.store.spec import CollectionSpec
 
 ROWS = 400
 
@@ -127,3 +130,39 @@ def test_bad_arguments_are_told(items: Connection, call: str, told: str) -> None
     asked = call.format(query=stored()[6].tolist())
     with pytest.raises(psycopg.Error, match=told):
         items.execute(f"SELECT * FROM imgvec.{asked}")  # type: ignore[arg-type]
+
+
+def test_keys_of_two_columns_and_rows_that_a_role_may_not_see(connection: Connection) -> None:
+    connection.execute(
+        "CREATE SCHEMA shop;"
+        "CREATE TABLE shop.item (tenant integer, id bigint, picture bytea, PRIMARY KEY (tenant, id));"
+        "INSERT INTO shop.item SELECT i % 2, i, 'x' FROM generate_series(1, 40) AS i"
+    )
+    made = create_collection(
+        connection, CollectionSpec("pair_test", "shop.item", ["picture"], "test/48", DIMENSIONS, True)
+    )
+    for key, vector in enumerate(vectors(40), 1):
+        connection.execute(
+            "INSERT INTO imgvec.pair_test_embedding (tenant, id, embedding, version, content_hash, precision)"
+            " VALUES (%s, %s, %s, 1, %s, 'fp32')",
+            [key % 2, key, str(vector.tolist()), key.to_bytes(4, "big")],
+        )
+    assert made.key_columns == ["tenant", "id"]
+    query = str(vectors(40)[4].tolist())
+    among = "ARRAY(SELECT ROW(tenant, id)::imgvec.pair_test_key FROM shop.item WHERE id < 20)"
+    diverse = f"SELECT tenant, id FROM imgvec.diverse_pair_test('{query}', 5, {among})"
+    outliers = f"SELECT tenant, id FROM imgvec.outliers_pair_test(5, {among})"
+    for statement in (diverse, outliers):
+        found = connection.execute(statement.encode()).fetchall()
+        assert len(set(found)) == 5 and all(tenant == key % 2 and key < 20 for tenant, key in found)
+    connection.execute(
+        "ALTER TABLE shop.item ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY one ON shop.item USING (tenant = 1);"
+        "GRANT USAGE ON SCHEMA shop TO imgvec_reader; GRANT SELECT ON shop.item TO imgvec_reader"
+    )
+    reconcile(connection, made)
+    with connection.transaction():
+        connection.execute("SET LOCAL ROLE imgvec_reader")
+        for statement in (diverse, outliers, "SELECT tenant, id FROM imgvec.outliers_pair_test(40)"):
+            found = connection.execute(statement.encode()).fetchall()
+            assert found and all(tenant == 1 for tenant, _ in found)

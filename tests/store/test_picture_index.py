@@ -344,6 +344,7 @@ def as_an_earlier_release_made_it(connection: Connection) -> None:
         connection.execute(earlier.encode())
     for column in ("by_picture", "index_method", "lists", "probes"):
         connection.execute(f"ALTER TABLE imgvec.collection DROP COLUMN {column}".encode())
+    connection.execute("DROP TABLE imgvec.shard, imgvec.sharded_collection")
 
 
 def test_an_earlier_database_is_searched_before_and_after_it_is_migrated(connection: Connection) -> None:

@@ -4,6 +4,7 @@ import importlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,7 +74,8 @@ class App:
         self.write(MODELS)
 
     def write(self, models: str) -> None:
-        """Write models.py."""
+        """Write models.py, and forget its bytecode: one written in the same second, equally long, would count as this."""
+        shutil.rmtree(self.folder / "__pycache__", ignore_errors=True)
         (self.folder / "models.py").write_text(models)
 
     def change(self, old: str, new: str) -> None:
