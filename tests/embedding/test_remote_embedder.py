@@ -17,8 +17,9 @@ from imgvec_pg.embedding.light_embedder import LightEmbedder
 from imgvec_pg.embedding.load import check_loadable, load_embedder
 from imgvec_pg.embedding.remote import client
 from imgvec_pg.embedding.remote.client import retry_after_seconds
+from imgvec_pg.embedding.remote.dialects import api_url
 from imgvec_pg.embedding.remote.model_name import parse_remote
-from imgvec_pg.embedding.remote.remote_embedder import RemoteEmbedder, api_url, fingerprint_of
+from imgvec_pg.embedding.remote.remote_embedder import RemoteEmbedder, fingerprint_of
 from imgvec_pg.errors import ModelAnswerError, ModelAwayError, ModelError, ModelNotFoundError, UsageError
 
 SERVE = Path(__file__).parents[2] / "examples" / "embedding_server" / "serve.py"

@@ -1,4 +1,7 @@
-"""Read what a server answers to /v1/embeddings: vectors in the order that was asked, or why there are none."""
+"""Read what a server answers to /v1/embeddings: vectors in the order that was asked, or why there are none.
+
+Other dialects check their vectors by the same functions.
+"""
 
 import base64
 import binascii
@@ -27,7 +30,7 @@ def read_vectors(shown: str, body: bytes, count: int, dimensions: int | None) ->
     Raises:
         ModelAnswerError: It is not JSON, has another number of vectors, an index twice, or other dimensions.
     """
-    answer = _json(shown, body)
+    answer = read_json(shown, body)
     entries = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ModelAnswerError(f'the answer of {shown} has no list "data" of embeddings')
@@ -41,23 +44,40 @@ def read_vectors(shown: str, body: bytes, count: int, dimensions: int | None) ->
             f'{shown} numbers its {count} embeddings otherwise than 0 to {count - 1} ("index")'
         )
     vectors = [_vector(shown, entry.get("embedding")) for entry in entries]
-    lengths = {len(vector) for vector in vectors}
-    if len(lengths) > 1 or (dimensions is not None and lengths != {dimensions}):
-        met = " and ".join(map(str, sorted(lengths)))
+    check_dimensions(shown, {len(vector) for vector in vectors}, dimensions)
+    ordered = np.empty((count, len(vectors[0])), dtype=np.float32)
+    for place, vector in zip(places, vectors, strict=True):
+        ordered[int(place)] = vector
+    return unit_rows(ordered), str(answer.get("model", ""))
+
+
+def check_dimensions(shown: str, met: set[int], dimensions: int | None) -> None:
+    """Check the lengths of the vectors of an answer: all one, and the one of before.
+
+    Raises:
+        ModelAnswerError: They are not.
+    """
+    if len(met) > 1 or (dimensions is not None and met != {dimensions}):
         expected = (
             "one number of them" if dimensions is None else f"{dimensions} as before: its model was changed"
         )
-        raise ModelAnswerError(f"{shown} gave embeddings of {met} dimensions; expected {expected}")
-    ordered = np.empty((count, lengths.pop()), dtype=np.float32)
-    for place, vector in zip(places, vectors, strict=True):
-        ordered[int(place)] = vector
+        told = " and ".join(map(str, sorted(met)))
+        raise ModelAnswerError(f"{shown} gave embeddings of {told} dimensions; expected {expected}")
+
+
+def unit_rows(vectors: Float32Array) -> Float32Array:
+    """Bring each row to norm 1; one that holds NaN, infinity or only zeros stays as it is."""
     with np.errstate(all="ignore"):
-        norms = np.linalg.norm(ordered.astype(np.float64), axis=1, keepdims=True)
-        unit = np.where(norms > 0, ordered / norms, ordered)
-    return unit.astype(np.float32), str(answer.get("model", ""))
+        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        return np.where(norms > 0, vectors / norms, vectors).astype(np.float32)
 
 
-def _json(shown: str, body: bytes) -> Any:  # noqa: ANN401 - whatever the server sent
+def read_json(shown: str, body: bytes) -> Any:  # noqa: ANN401 - whatever the server sent
+    """Parse an answer.
+
+    Raises:
+        ModelAnswerError: It is not JSON.
+    """
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -11,7 +11,13 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from imgvec_pg.embedding.remote.answers import told_by
-from imgvec_pg.embedding.remote.connection import NotServedError, Reply, ServerConnection
+from imgvec_pg.embedding.remote.connection import (
+    NotFoundError,
+    NotServedError,
+    Reply,
+    Request,
+    ServerConnection,
+)
 from imgvec_pg.errors import ModelAwayError, ModelError
 from imgvec_pg.settings import embedder_key, whole_number
 
@@ -35,7 +41,7 @@ class TooLargeError(RejectedError):
 
 
 class Client:
-    """Posts to one server; safe in any number of threads. Idle connections are kept, and closed with it.
+    """Asks one server; safe in any number of threads. Idle connections are kept, and closed with it.
 
     Args:
         url: Where the API is: with its path, /v1 where it has none.
@@ -63,45 +69,49 @@ class Client:
                 future.cancel()
 
     def post(self, path: str, payload: Mapping[str, object]) -> bytes:
-        """Send one request, again where the server is away or says "later", and return the body of its answer.
+        """Send JSON and return the body of the answer, as send has it."""
+        return self.send(Request(path, json.dumps(payload).encode())).body
+
+    def send(self, request: Request) -> Reply:
+        """Send one request, again where the server is away or says "later", and return its answer, of status 200.
 
         Raises:
             TooLargeError: It wants a smaller request.
             RejectedError: It refuses these inputs, or fails on them.
             ModelAwayError: It cannot be reached, or goes on to say "later".
-            NotServedError: It refuses the key, does not know the model, or cannot be asked.
+            NotFoundError: It does not know the path, or the model.
+            NotServedError: It refuses the key, or cannot be asked.
         """
-        body = json.dumps(payload).encode()
         for place in range(TRIES):
             is_last = place == TRIES - 1
             pause = FIRST_PAUSE_SECONDS * 2**place * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
             try:
-                answer = self._post(path, body)
+                answer = self._send(request)
             except ModelAwayError:
                 if is_last:
                     raise
             else:
                 if answer.status == 200:
-                    return answer.body
+                    return answer
                 if (answer.status not in LATER and answer.status < 500) or is_last:
                     break
                 pause = retry_after_seconds(answer.headers.get("retry-after"), pause)
                 if pause > LONGEST_PAUSE_SECONDS:
                     break
             time.sleep(pause)
-        raise self._refusal(answer)
+        raise self._refusal(request, answer)
 
-    def _post(self, path: str, body: bytes) -> Reply:
+    def _send(self, request: Request) -> Reply:
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = ServerConnection(self._url)
         try:
-            return connection.post(path, body, self.seconds)
+            return connection.send(request, self.seconds)
         finally:
             self._idle.append(connection)
 
-    def _refusal(self, answer: Reply) -> ModelError:
+    def _refusal(self, request: Request, answer: Reply) -> ModelError:
         said = told_by(answer.body)
         if key := embedder_key():
             said = said.replace(key, "***")
@@ -110,7 +120,7 @@ class Client:
             given = "another key as" if embedder_key() else "a key as"
             return NotServedError(f"{met}: it wants {given} IMGVEC_EMBEDDER_KEY")
         if answer.status == 404:
-            return NotServedError(f"{met}: it has no such model, or no /embeddings below this URL")
+            return NotFoundError(f"{met}: it has no such model, or no {request.path} below this URL")
         if answer.status == 413:
             return TooLargeError(f"{met}: the request is too large for it")
         if 300 <= answer.status < 400:

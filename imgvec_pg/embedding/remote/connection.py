@@ -1,4 +1,4 @@
-"""One POST to the server of a model: to an address that is allowed, by a deadline, with an answer of bounded length."""
+"""One request to the server of a model: to an address that is allowed, by a deadline, with an answer of bounded length."""
 
 import contextlib
 import http.client
@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -23,6 +23,24 @@ PORTS = {"http": 80, "https": 443}
 
 class NotServedError(ModelAnswerError):
     """Whatever is asked, this server is not to be asked, or does not answer: its address, its key, its model."""
+
+
+class NotFoundError(NotServedError):
+    """The server knows no such path, or no such model there: another dialect may."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a server is asked: GET where there is no body.
+
+    Attributes:
+        path: Below the path of the server's URL, as it is sent.
+        headers: Beside those of every request; JSON both ways where they do not say otherwise.
+    """
+
+    path: str
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,8 +67,8 @@ class ServerConnection:
         self.shown = f"{self.scheme}://{parts.netloc}{self.path}"
         self._open: http.client.HTTPConnection | None = None
 
-    def post(self, path: str, body: bytes, seconds: float) -> Reply:
-        """Send a JSON body and return the answer, once more on a new connection where a kept one was closed meanwhile.
+    def send(self, request: Request, seconds: float) -> Reply:
+        """Send a request and return the answer, once more on a new connection where a kept one was closed meanwhile.
 
         Raises:
             ModelAwayError: It cannot be reached, or did not answer in time.
@@ -59,7 +77,7 @@ class ServerConnection:
         deadline = time.monotonic() + seconds
         was_kept = self._open is not None
         try:
-            return self._post(path, body, deadline)
+            return self._send(request, deadline)
         except (ConnectionError, http.client.HTTPException) as error:
             self.close()
             if not was_kept:
@@ -75,7 +93,7 @@ class ServerConnection:
             self.close()
             raise
         try:
-            return self._post(path, body, deadline)
+            return self._send(request, deadline)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise self._away(error, seconds) from error
@@ -95,7 +113,7 @@ class ServerConnection:
             f"the server {self.shown} cannot be reached ({' '.join(str(reason).split())[:80]})"
         )
 
-    def _post(self, path: str, body: bytes, deadline: float) -> Reply:
+    def _send(self, request: Request, deadline: float) -> Reply:
         if self._open is None:
             self._open = self._connect(deadline)
         connection = self._open
@@ -103,11 +121,13 @@ class ServerConnection:
             "Content-Type": "application/json",
             "Accept": "application/json",
             "User-Agent": f"imgvec-pg/{__version__}",
+            **request.headers,
         }
         if key := embedder_key():
             headers["Authorization"] = f"Bearer {key}"
         connection.sock.settimeout(_left(deadline))
-        connection.request("POST", f"{self.path}{path}", body=body, headers=headers)
+        method = "GET" if request.body is None else "POST"
+        connection.request(method, f"{self.path}{request.path}", body=request.body, headers=headers)
         response = connection.getresponse()
         data = bytearray()
         # Closed even where it fails, else http.client would take no further request.

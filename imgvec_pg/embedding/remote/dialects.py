@@ -1,62 +1,56 @@
-"""How servers take pictures at /v1/embeddings, which OpenAI's own does not define: three ways, tried out one after the other."""
+"""How servers take pictures: OpenAI's /v1/embeddings, which does not define it, in three ways, and KServe v2; found by asking."""
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import numpy as np
 from PIL.Image import Image, fromarray
 
 from imgvec_pg.embedding.embedder import Float32Array
-from imgvec_pg.embedding.remote.answers import read_vectors
 from imgvec_pg.embedding.remote.client import Client, RejectedError
-from imgvec_pg.embedding.remote.connection import NotServedError
+from imgvec_pg.embedding.remote.connection import NotFoundError, NotServedError
+from imgvec_pg.embedding.remote.kserve import KServeDialect, kserve_dialects, kserve_url
 from imgvec_pg.embedding.remote.model_name import RemoteName
+from imgvec_pg.embedding.remote.openai import openai_dialects
 from imgvec_pg.errors import ModelAnswerError, ModelNotFoundError
 
 SAME_COSINE, OTHER_COSINE = 0.999, 0.9999
 """One picture in two files embeds alike, and another one otherwise. A server that embeds the text of a data URL fails this."""
 PROBE_TEXTS = ("a photo of a cat", "two red shoes")
+KSERVE_IMAGES_PER_REQUEST = 16
+"""Halved until the server takes so many: only Triton says how many a model takes, and where none of the protocol is."""
 
 
-@dataclass(frozen=True)
-class Dialect:
-    """One way.
+class Dialect(Protocol):
+    """One way to ask a server for vectors of pictures and words."""
 
-    Attributes:
-        name: "modality" as Infinity has it, "objects" as Jina's API, "messages" as vLLM.
-        images_per_request: Most that one request may hold.
-        takes_document: Whether words may go with a picture.
-    """
+    @property
+    def name(self) -> str:
+        """What messages call it."""
 
-    name: str
-    images_per_request: int = 16
-    takes_document: bool = False
+    @property
+    def client(self) -> Client:
+        """Asks the server."""
 
-    def of_images(self, name: RemoteName, urls: Sequence[str]) -> dict[str, object]:
-        """Return the request for pictures, given as data URLs."""
-        payload: dict[str, object] = {"model": name.model, "encoding_format": "float"}
-        if self.name == "modality":
-            return {**payload, "input": list(urls), "modality": "image"}
-        if self.name == "objects":
-            return {**payload, "input": [{"image": url} for url in urls]}
-        content: list[dict[str, object]] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-        if name.document:
-            content.append({"type": "text", "text": name.document})
-        return {**payload, "messages": [{"role": "user", "content": content}]}
+    @property
+    def images_per_request(self) -> int:
+        """Most that one request may hold."""
 
-    def of_texts(self, name: RemoteName, texts: Sequence[str]) -> dict[str, object]:
-        """Return the request for texts."""
-        words = [name.query.replace("{}", text) for text in texts]
-        payload: dict[str, object] = {"model": name.model, "encoding_format": "float"}
-        if self.name == "modality":
-            return {**payload, "input": words, "modality": "text"}
-        if self.name == "objects":
-            return {**payload, "input": [{"text": text} for text in words]}
-        return {**payload, "input": words}
+    @property
+    def embeds_otherwise(self) -> str:
+        """What a server embeds that takes the request and does not read the picture in it."""
+
+    def embed_images(self, urls: Sequence[str], dimensions: int | None) -> Float32Array:
+        """Embed data URLs by one request: shape (n, dimensions), rows of norm 1."""
+
+    def embed_texts(self, texts: Sequence[str], dimensions: int) -> Float32Array:
+        """Embed texts, prompts and all: shape (n, dimensions), rows of norm 1."""
 
 
-DIALECTS = (Dialect("modality"), Dialect("objects"), Dialect("messages", 1, takes_document=True))
+Way = TypeVar("Way", bound=Dialect)
 
 
 @dataclass(frozen=True)
@@ -68,60 +62,114 @@ class Tried:
     has_text: bool
 
 
-def try_out(client: Client, name: RemoteName) -> Tried:
+def try_out(url: str, name: RemoteName) -> Tried:
     """Find the way by which a server embeds pictures.
 
     Raises:
         ModelNotFoundError: It embeds pictures in none of them.
         ModelAwayError, ModelAnswerError: As the client has it.
     """
+    families = [_try_openai, _try_kserve]
+    if name.is_kserve:
+        families = [_try_kserve]
+    elif name.document:
+        families = [_try_openai]
+    elif "v2" in urlsplit(url).path.split("/"):
+        families.reverse()
+    said: list[str] = []
+    unknown: list[NotFoundError] = []
+    for family in families:
+        try:
+            tried = family(url, name, said)
+        except NotFoundError as error:
+            unknown.append(error)
+            continue
+        if tried is not None:
+            return tried
+    if said:
+        raise ModelNotFoundError(
+            f"the server {Client(url).shown} embeds no pictures by the model {name.model} ({'; '.join(said)})"
+        )
+    raise NotFoundError("; ".join(map(str, unknown)))
+
+
+def api_url(url: str) -> str:
+    """Return where /embeddings is below: /v1 of a URL without a path, as OpenAI has it."""
+    url = url.rstrip("/").removesuffix("/embeddings")
+    return url if urlsplit(url).path not in ("", "/") else f"{url}/v1"
+
+
+def _try_openai(url: str, name: RemoteName, said: list[str]) -> Tried | None:
+    found = _first(openai_dialects(Client(api_url(url)), name), name, said)
+    return found and Tried(*found)
+
+
+def _try_kserve(url: str, name: RemoteName, said: list[str]) -> Tried | None:
+    client = Client(kserve_url(url))
+    try:
+        dialects = kserve_dialects(client, name, KSERVE_IMAGES_PER_REQUEST)
+    except NotServedError:
+        raise
+    except (RejectedError, ModelAnswerError) as error:
+        said.append(f"kserve: {error}")
+        return None
+    found = _first(dialects, name, said)
+    if found is None:
+        return None
+    dialect, dimensions, has_text = found
+    return Tried(_sized(dialect, dimensions), dimensions, has_text)
+
+
+def _first(dialects: Sequence[Way], name: RemoteName, said: list[str]) -> tuple[Way, int, bool] | None:
+    """Return the first way that embeds two pictures as pictures, as Tried has it, and note what the others said."""
     first, second = (data_url(picture) for picture in probes())
     again = data_url(probes()[0], compress_level=9)
-    said: list[str] = []
-    for dialect in DIALECTS:
-        if name.document and not dialect.takes_document:
-            continue
+    for dialect in dialects:
         try:
-            vectors = np.concatenate(
-                [ask_images(client, name, dialect, [url], None) for url in (first, again, second)]
-            )
+            vectors = np.concatenate([dialect.embed_images([url], None) for url in (first, again, second)])
         except NotServedError:
-            # A key that is refused, a model that is unknown, is so in every way.
+            # A key that is refused, a model that is unknown, is so in every way of one protocol.
             raise
         except (RejectedError, ModelAnswerError, ValueError) as error:
             said.append(f"{dialect.name}: {error}")
             continue
-        if vectors[0] @ vectors[1] < SAME_COSINE or vectors[0] @ vectors[2] > OTHER_COSINE:
-            said.append(f"{dialect.name}: it embeds the text of a picture's data URL, not the picture")
-            continue
-        dimensions = vectors.shape[1]
-        return Tried(dialect, dimensions, _has_text(client, name, dialect, dimensions))
-    raise ModelNotFoundError(
-        f"the server {client.shown} embeds no pictures by the model {name.model} ({'; '.join(said)})"
-    )
+        if not np.isfinite(vectors).all():
+            said.append(f"{dialect.name}: it gives vectors that are not finite")
+        elif vectors[0] @ vectors[1] < SAME_COSINE or vectors[0] @ vectors[2] > OTHER_COSINE:
+            said.append(f"{dialect.name}: it embeds {dialect.embeds_otherwise}, not the picture")
+        else:
+            dimensions = vectors.shape[1]
+            return dialect, dimensions, _has_text(dialect, name, dimensions)
+    return None
 
 
-def ask_images(
-    client: Client, name: RemoteName, dialect: Dialect, urls: Sequence[str], dimensions: int | None
-) -> Float32Array:
-    """Embed pictures by one request: shape (n, dimensions), rows of norm 1."""
-    body = client.post("/embeddings", dialect.of_images(name, urls))
-    return read_vectors(client.shown, body, len(urls), dimensions)[0]
+def _sized(dialect: KServeDialect, dimensions: int) -> KServeDialect:
+    """Find how many pictures a request may hold: so many that each comes back as alone, in the order of the request."""
+    urls = [data_url(picture) for picture in probes()]
+    alone = np.concatenate([dialect.embed_images([url], dimensions) for url in urls])
+    size = dialect.images_per_request
+    while size > 1:
+        try:
+            together = dialect.embed_images(urls * (size // 2), dimensions)
+        except NotServedError:
+            raise
+        except (RejectedError, ModelAnswerError):
+            pass
+        else:
+            if ((together * np.tile(alone, (size // 2, 1))).sum(axis=1) >= SAME_COSINE).all():
+                break
+        size //= 2
+    return replace(dialect, images_per_request=size)
 
 
-def ask_texts(
-    client: Client, name: RemoteName, dialect: Dialect, texts: Sequence[str], dimensions: int
-) -> Float32Array:
-    """Embed texts by one request: shape (n, dimensions), rows of norm 1."""
-    body = client.post("/embeddings", dialect.of_texts(name, texts))
-    return read_vectors(client.shown, body, len(texts), dimensions)[0]
-
-
-def _has_text(client: Client, name: RemoteName, dialect: Dialect, dimensions: int) -> bool:
+def _has_text(dialect: Dialect, name: RemoteName, dimensions: int) -> bool:
     """Whether the model has words: it embeds two texts, differently, in as many dimensions."""
     try:
-        one, other = ask_texts(client, name, dialect, PROBE_TEXTS, dimensions)
+        one, other = dialect.embed_texts([name.query.replace("{}", text) for text in PROBE_TEXTS], dimensions)
     except (RejectedError, ModelAnswerError):
+        if name.words:
+            # Named, so it is meant.
+            raise
         return False
     return bool(one @ other < OTHER_COSINE)
 

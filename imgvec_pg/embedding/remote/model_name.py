@@ -8,7 +8,8 @@ from imgvec_pg.errors import ModelNotFoundError
 
 PREFIX = "http:"
 _NAME = re.compile(r"http:(?P<model>[^\s]+?)@(?P<url>https?://[^\s#]+)(?:#(?P<options>\S*))?", re.ASCII)
-OPTIONS = ("query", "document")
+OPTIONS = ("query", "document", "input", "output", "words")
+KSERVE_OPTIONS = OPTIONS[2:]
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,12 @@ class RemoteName:
     Attributes:
         text: The whole name, as users type it.
         model: What the server calls the model.
-        url: Where /v1/embeddings is, without a slash at its end.
+        url: Where /v1/embeddings or /v2/models is, without a slash at its end.
         query: What a text becomes before it is sent, {} standing for it.
         document: The words that go with a picture, "" for none; for models that take instructions.
+        input: KServe's tensor that takes pictures, "" for the only one.
+        output: KServe's tensor that holds the vectors, "" for the only one that may.
+        words: What a KServe server calls the model of words, "" for none.
     """
 
     text: str
@@ -28,6 +32,14 @@ class RemoteName:
     url: str
     query: str = "{}"
     document: str = ""
+    input: str = ""
+    output: str = ""
+    words: str = ""
+
+    @property
+    def is_kserve(self) -> bool:
+        """Whether it has what only KServe's protocol knows."""
+        return bool(self.input or self.output or self.words)
 
 
 def is_remote(name: str) -> bool:
@@ -64,7 +76,11 @@ def parse_remote(name: str) -> RemoteName:
     if unknown or "{}" not in query:
         met = f"has {unknown[0]}" if unknown else f"has query={query}, without a place for the words"
         raise ModelNotFoundError(
-            f"{name!r} {met}; expected #query=PROMPT with {{}} in it and document=PROMPT, percent-encoded"
+            f"{name!r} {met}; expected #query=PROMPT with {{}} in it and document=PROMPT, percent-encoded; "
+            "for KServe input=TENSOR, output=TENSOR and words=MODEL"
         )
+    if options.get("document") and any(options.get(option) for option in KSERVE_OPTIONS):
+        raise ModelNotFoundError(f"{name!r} has document=, which KServe's protocol has no place for")
     url = found["url"].rstrip("/")
-    return RemoteName(name, found["model"], url, query, options.get("document", ""))
+    others = {option: options.get(option, "") for option in OPTIONS[1:]}
+    return RemoteName(name, found["model"], url, query, **others)

@@ -4,15 +4,14 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
 
 import numpy as np
 from PIL.Image import Image, Resampling
 
 from imgvec_pg.embedding.embedder import Float32Array
 from imgvec_pg.embedding.golden import GOLDEN_COSINE
-from imgvec_pg.embedding.remote.client import Client, RejectedError, TooLargeError
-from imgvec_pg.embedding.remote.dialects import ask_images, ask_texts, data_url, probes, try_out
+from imgvec_pg.embedding.remote.client import RejectedError, TooLargeError
+from imgvec_pg.embedding.remote.dialects import data_url, probes, try_out
 from imgvec_pg.embedding.remote.model_name import RemoteName, parse_remote
 from imgvec_pg.errors import ModelAnswerError, ModelAwayError
 from imgvec_pg.settings import embedder_url
@@ -41,8 +40,8 @@ class RemoteEmbedder:
     def __init__(self, name: str) -> None:
         self.name = name
         self._named: RemoteName = parse_remote(name)
-        self._client = Client(api_url(embedder_url() or self._named.url))
-        tried = try_out(self._client, self._named)
+        tried = try_out(embedder_url() or self._named.url, self._named)
+        self._client = tried.dialect.client
         self._dialect, self.dimensions, self.has_text = tried.dialect, tried.dimensions, tried.has_text
         self.fingerprint = fingerprint_of(self._named, self.dimensions)
         self._known_url = data_url(probes()[0])
@@ -91,7 +90,10 @@ class RemoteEmbedder:
             texts[first : first + TEXTS_PER_REQUEST] for first in range(0, len(texts), TEXTS_PER_REQUEST)
         ]
         found = [
-            ask_texts(self._client, self._named, self._dialect, chunk, self.dimensions) for chunk in chunks
+            self._dialect.embed_texts(
+                [self._named.query.replace("{}", text) for text in chunk], self.dimensions
+            )
+            for chunk in chunks
         ]
         vectors = np.concatenate([np.empty((0, self.dimensions), dtype=np.float32), *found])
         if not np.isfinite(vectors).all() or not vectors.any(axis=1).all():
@@ -150,7 +152,7 @@ class RemoteEmbedder:
         return np.concatenate([self._ask(urls[:half]), self._ask(urls[half:])])
 
     def _ask_for(self, urls: list[str]) -> Float32Array:
-        return ask_images(self._client, self._named, self._dialect, urls, self.dimensions)
+        return self._dialect.embed_images(urls, self.dimensions)
 
     def _works(self) -> bool:
         """Whether the server still takes the known picture: if not, no picture is to blame."""
@@ -159,12 +161,6 @@ class RemoteEmbedder:
         except RejectedError:
             return False
         return True
-
-
-def api_url(url: str) -> str:
-    """Return where /embeddings is below: /v1 of a URL without a path, as OpenAI has it."""
-    url = url.rstrip("/").removesuffix("/embeddings")
-    return url if urlsplit(url).path not in ("", "/") else f"{url}/v1"
 
 
 def fingerprint_of(name: RemoteName, dimensions: int) -> str:
@@ -179,5 +175,7 @@ def fingerprint_of(name: RemoteName, dimensions: int) -> str:
         name.document,
         f"{SHORTER_SIDE} {LONGER_SIDE}",
         str(dimensions),
+        # Names from before KServe keep their fingerprints.
+        *((name.input, name.output, name.words) if name.is_kserve else ()),
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
