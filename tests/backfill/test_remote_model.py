@@ -8,6 +8,7 @@ import embedserver
 import numpy as np
 import pytest
 from embedserver import FaultyServer, embedding_server
+from kserveserver import kserve_server
 from PIL import Image
 
 from imgvec_pg.backfill import worker
@@ -48,13 +49,17 @@ def picture(key: int) -> bytes:
 def shop(
     connection: Connection, database: str, serving: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> FaultyServer:
+    make_shop(connection, database, serving.name, monkeypatch)
+    return serving
+
+
+def make_shop(connection: Connection, database: str, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMGVEC_DSN", database)
     connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.product (id bigint PRIMARY KEY, photo bytea)")
     for key in range(1, ROWS + 1):
         connection.execute("INSERT INTO shop.product VALUES (%s, %s)", [key, picture(key)])
     created = ["collection", "create", "product_remote", "--source", "shop.product", "--image", "photo"]
-    assert run(cli, [*created, "--model", serving.name]) == 0
-    return serving
+    assert run(cli, [*created, "--model", model]) == 0
 
 
 def counts(connection: Connection) -> tuple[int, int, int]:
@@ -79,6 +84,29 @@ def test_a_table_is_filled_and_searched_by_words(
     capsys.readouterr()
     assert run(cli, ["search", "red", "--collection", "product_remote", "-k", "3"]) == 0
     assert len(capsys.readouterr().out.splitlines()) >= 3
+
+
+def test_a_server_of_kserve_fills_a_table_and_keeps_its_order(
+    connection: Connection,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("IMGVEC_ALLOW_NETWORKS", "127.0.0.1")
+    with kserve_server() as server:
+        server.extensions, server.takes, server.most = ["binary_tensor_data"], "raw", 9
+        make_shop(connection, database, f"{server.name}#words=words", monkeypatch)
+        assert run(cli, ["backfill", "product_remote"]) == 0
+        assert counts(connection) == (ROWS, 0, 0)
+        rows: Any = connection.execute(
+            "SELECT embedding::text FROM imgvec.product_remote_embedding ORDER BY id"
+        ).fetchall()
+        found = np.stack([np.fromstring(text.strip("[]"), sep=",") for (text,) in rows])
+        expected = LightEmbedder().embed_images([image(key) for key in range(1, ROWS + 1)])
+        assert np.allclose(found, expected, atol=1e-3)
+        capsys.readouterr()
+        assert run(cli, ["search", "red", "--collection", "product_remote", "-k", "3"]) == 0
+        assert len(capsys.readouterr().out.splitlines()) >= 3
 
 
 @pytest.mark.parametrize(
