@@ -163,6 +163,7 @@ def test_a_server_that_describes_nothing_needs_its_input_named(server: KServeSer
         ({"outputs": [output("text", "BYTES")]}, "", "has no output of vectors"),
         ({}, "#output=other", "has no output other; its outputs are embedding"),
         ({"outputs": [output("text", "BYTES")]}, "#output=text", "has the output text .*; expected FP32"),
+        ({"outputs": [output("a\nb", "BYTES")] * 9}, "", r"outputs are ab \(BYTES \[-1, 48\]\).*, …"),
         ({"outputs": "many"}, "", 'no list "outputs"'),
         ({"inputs": [{"name": "x"}]}, "", "a tensor without name, datatype and shape"),
     ],
@@ -252,7 +253,7 @@ IN_BASE64 = base64.b64encode(np.ones((4, 48), "<f4").tobytes()).decode()
         (first_output({"shape": "many"}), "a tensor without name, datatype and shape"),
         (
             first_output({"parameters": {"binary_data_size": 768}}),
-            "fewer bytes than its output embedding has",
+            "fewer bytes than its output 'embedding' has",
         ),
         (lambda *_: {"error": "no"}, "has no output embedding; its outputs are none"),
         (lambda *_: [1], 'no list "outputs"'),

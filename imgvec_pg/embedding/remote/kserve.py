@@ -25,6 +25,7 @@ from imgvec_pg.embedding.remote.tensors import (
     infer_request,
     read_answer,
     read_tensors,
+    tell,
 )
 from imgvec_pg.errors import ModelAnswerError
 
@@ -154,7 +155,6 @@ def _served(
 
 def _choose_input(shown: str, tensors: Sequence[Tensor], wanted: str) -> Tensor:
     """Return the input of BYTES: the one that was named, else the only one; the others would be missing."""
-    met = ", ".join(map(str, tensors)) or "none"
     if wanted and not tensors:
         return Tensor(wanted, "BYTES", (-1,))
     chosen = [tensor for tensor in tensors if tensor.name == wanted or not wanted]
@@ -163,7 +163,7 @@ def _choose_input(shown: str, tensors: Sequence[Tensor], wanted: str) -> Tensor:
     if len(chosen) != 1:
         told = f"has no input {wanted}" if wanted else "has several inputs"
         expected = "expected one of them" if wanted else "expected one, of BYTES; or name it, #input=NAME"
-        raise ModelAnswerError(f"{shown} {told}; its inputs are {met}; {expected}"[:400])
+        raise ModelAnswerError(f"{shown} {told}; its inputs are {tell(tensors)}; {expected}")
     taken = chosen[0]
     if taken.datatype != "BYTES" or any(length not in (-1, 1) for length in taken.shape):
         raise ModelAnswerError(

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import quote
 
 import numpy as np
 
@@ -29,7 +30,8 @@ class Tensor:
     shape: tuple[int, ...]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.datatype} {list(self.shape)})"
+        told = f"{self.name[:80]} ({self.datatype[:20]} {list(self.shape)[:8]})"
+        return "".join(filter(str.isprintable, told))
 
     @property
     def can_be_vectors(self) -> bool:
@@ -62,17 +64,22 @@ def read_tensors(shown: str, answer: object, key: str) -> list[Tensor]:
     return [read_tensor(shown, entry) for entry in entries]
 
 
+def tell(tensors: Sequence[Tensor]) -> str:
+    """Return tensors for a message, a few of them."""
+    return ", ".join(map(str, tensors[:4])) + (", …" if len(tensors) > 4 else "") or "none"
+
+
 def choose_output(shown: str, tensors: Sequence[Tensor], wanted: str) -> Tensor:
     """Return the output that holds the vectors: the one that was named, else the only one that may.
 
     Raises:
         ModelAnswerError: It is missing, or is none; several may be, and none was named.
     """
-    met = ", ".join(map(str, tensors)) or "none"
+    met = tell(tensors)
     if wanted:
         named = next((tensor for tensor in tensors if tensor.name == wanted), None)
         if named is None:
-            raise ModelAnswerError(f"{shown} has no output {wanted}; its outputs are {met}"[:400])
+            raise ModelAnswerError(f"{shown} has no output {wanted}; its outputs are {met}")
         if not named.can_be_vectors:
             raise ModelAnswerError(
                 f"{shown} has the output {named}; expected FP32, FP16 or FP64 [-1, dimensions]"
@@ -83,10 +90,10 @@ def choose_output(shown: str, tensors: Sequence[Tensor], wanted: str) -> Tensor:
         return fitting[0]
     if fitting:
         raise ModelAnswerError(
-            f"{shown} has several outputs that may be the vectors: {met}; name one, such as #output={fitting[0].name}"
+            f"{shown} has several outputs that may be the vectors: {met}; name one, such as #output={quote(fitting[0].name[:80])}"
         )
     raise ModelAnswerError(
-        f"{shown} has no output of vectors, FP32, FP16 or FP64 [-1, dimensions]; its outputs are {met}"[:400]
+        f"{shown} has no output of vectors, FP32, FP16 or FP64 [-1, dimensions]; its outputs are {met}"
     )
 
 
@@ -187,7 +194,7 @@ def _entry(
         size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
         if size is not None and not (isinstance(size, int) and 0 <= size <= len(behind) - at):
             raise ModelAnswerError(
-                f"{shown} gave fewer bytes than its output {entry['name']} has by its answer"
+                f"{shown} gave fewer bytes than its output {str(entry['name'])[:80]!r} has by its answer"
             )
         if entry["name"] == name:
             return entry, None if size is None else behind[at : at + size]
