@@ -262,6 +262,6 @@ def _passed(settings: Sequence[str], connection: Connection) -> dict[str, sql.Co
     return {
         "settings": sql.SQL("'SELECT pg_catalog.concat(' || {} || 'NULL); '").format(calls),
         "settings_answer": sql.SQL(
-            "PERFORM FROM {}.dblink_get_result('imgvec_shard_' || shard.name) AS s (nothing text);"
+            "PERFORM FROM {}.dblink_get_result(imgvec.shard_link(shard.name)) AS s (nothing text);"
         ).format(dblink),
     }

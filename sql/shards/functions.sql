@@ -1,3 +1,11 @@
+-- imgvec.shard_link(shard): the name of the connection to a shard that this session keeps for the role that asks. Of another role, after SET
+-- ROLE or in a function of its owner's rights, it is another one: as whom a shard is asked is the asking role's user mapping.
+CREATE OR REPLACE FUNCTION imgvec.shard_link(shard text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT pg_catalog.concat('imgvec_', pg_catalog.quote_ident(current_user)::pg_catalog.regrole::oid, '_', shard);
+END;
+
 -- imgvec.send_to_shard(shard, statement): send a statement over the connection to a shard that this session keeps, or over a new one.
 -- is_kept: whether it was there already, and so may have died meanwhile, which shows with the answer only.
 CREATE OR REPLACE FUNCTION imgvec.send_to_shard(shard text, statement text, OUT is_kept boolean)
@@ -7,7 +15,7 @@ SET search_path = pg_catalog, pg_temp
 SET client_min_messages = error
 AS $function$
 DECLARE
-    link CONSTANT text := 'imgvec_shard_' || $1;
+    link CONSTANT text := imgvec.shard_link($1);
 BEGIN
     is_kept := coalesce(link = ANY ({dblink}.dblink_get_connections()), false);
     IF is_kept THEN
@@ -17,7 +25,7 @@ BEGIN
         is_kept := false;
         PERFORM {dblink}.dblink_disconnect(link);
     END IF;
-    PERFORM {dblink}.dblink_connect(link, link);
+    PERFORM {dblink}.dblink_connect(link, 'imgvec_shard_' || $1);
     IF {dblink}.dblink_send_query(link, $2) <> 1 THEN
         RAISE connection_failure USING MESSAGE = {dblink}.dblink_error_message(link);
     END IF;
@@ -30,7 +38,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    link CONSTANT text := 'imgvec_shard_' || $1;
+    link CONSTANT text := imgvec.shard_link($1);
     looks integer := 0;
 BEGIN
     WHILE {dblink}.dblink_is_busy(link) = 1 LOOP
@@ -52,7 +60,20 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
     SELECT {dblink}.dblink_disconnect(c.name)
-    FROM unnest({dblink}.dblink_get_connections()) AS c (name) WHERE starts_with(c.name, 'imgvec_shard_');
+    FROM unnest({dblink}.dblink_get_connections()) AS c (name) WHERE c.name ~ '^imgvec_[0-9]+_';
+$function$;
+
+-- imgvec.close_lent_shards(): the same where the asking role is not the session's, that is within a SECURITY DEFINER function, whose caller
+-- could go on using the connections of its owner.
+CREATE OR REPLACE FUNCTION imgvec.close_lent_shards() RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    IF current_user::text IS DISTINCT FROM coalesce(nullif(current_setting('role'), 'none'), session_user::text) THEN
+        PERFORM imgvec.close_shards();
+    END IF;
+END
 $function$;
 
 -- imgvec.shard_failed(shard, partial, state, message, hint): after an error while a shard was asked. Raises it with the shard's name and
@@ -66,8 +87,8 @@ DECLARE
     is_away CONSTANT boolean := left($3, 2) IN ('08', '53', '57', '58');
 BEGIN
     IF is_away AND $2 THEN
-        IF coalesce('imgvec_shard_' || $1 = ANY ({dblink}.dblink_get_connections()), false) THEN
-            PERFORM {dblink}.dblink_disconnect('imgvec_shard_' || $1);
+        IF coalesce(imgvec.shard_link($1) = ANY ({dblink}.dblink_get_connections()), false) THEN
+            PERFORM {dblink}.dblink_disconnect(imgvec.shard_link($1));
         END IF;
         RETURN;
     END IF;
@@ -84,8 +105,26 @@ BEGIN
 END
 $function$;
 
+-- imgvec.require_shards(collection): raise where a shard of the collection is not registered any more, whose rows nothing would miss.
+CREATE OR REPLACE FUNCTION imgvec.require_shards(collection text) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    missing CONSTANT text := (
+        SELECT min(u.name) FROM imgvec.sharded_collection AS c CROSS JOIN unnest(c.shards) AS u (name)
+        WHERE c.name = $1 AND NOT EXISTS (SELECT FROM imgvec.shard AS s WHERE s.name = u.name)
+    );
+BEGIN
+    IF missing IS NOT NULL THEN
+        RAISE undefined_object USING MESSAGE = format('shard "%s" of %s is gone', missing, $1),
+            HINT = 'Add it again: imgvec shard add; or span the others: imgvec shard span.';
+    END IF;
+END
+$function$;
+
 -- imgvec.vector_from_shards(collection, call): what a function of the shards returns, of the first that has something: a vector.
--- call is an expression, what it names qualified and its arguments quoted.
+-- call is an expression, what it names qualified and its arguments quoted. The settings that searches pass on are set before.
 CREATE OR REPLACE FUNCTION imgvec.vector_from_shards(collection text, call text) RETURNS {vector}.halfvec
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -96,32 +135,50 @@ DECLARE
     is_kept boolean;
     failed text[];
     said text;
+    hint text;
+    settings CONSTANT text := (
+        SELECT string_agg(format('pg_catalog.set_config(%L, %L, false)', u.setting, coalesce(current_setting(u.setting, true), '')), ', ')
+        FROM imgvec.sharded_collection AS c CROSS JOIN unnest(c.passed_settings) AS u (setting) WHERE c.name = $1
+    );
 BEGIN
+    PERFORM imgvec.require_shards($1);
     FOR asked IN
         SELECT s.name, s.timeout_ms FROM imgvec.sharded_collection AS c CROSS JOIN unnest(c.shards) WITH ORDINALITY AS u (name, place)
         JOIN imgvec.shard AS s ON s.name = u.name WHERE c.name = $1 ORDER BY u.place
     LOOP
         FOR attempt IN 1..2 LOOP
             BEGIN
-                is_kept := imgvec.send_to_shard(asked.name, 'SELECT (' || $2 || ')::text');
-                -- A worker may have to answer there, which has its own limit.
-                PERFORM imgvec.await_shard(asked.name, clock_timestamp() + interval '600 s');
-                SELECT r.answer INTO answer FROM {dblink}.dblink_get_result('imgvec_shard_' || asked.name) AS r (answer text);
-                PERFORM FROM {dblink}.dblink_get_result('imgvec_shard_' || asked.name) AS r (answer text);
+                is_kept := imgvec.send_to_shard(
+                    asked.name, coalesce('SELECT pg_catalog.concat(' || settings || ', NULL); ', '') || 'SELECT (' || $2 || ')::text');
+                -- A worker may have to answer there; the session there ends a statement after twice its shard's time.
+                PERFORM imgvec.await_shard(asked.name, clock_timestamp() + (2 * asked.timeout_ms + 1000) * interval '1 ms');
+                IF settings IS NOT NULL THEN
+                    PERFORM FROM {dblink}.dblink_get_result(imgvec.shard_link(asked.name)) AS r (nothing text);
+                END IF;
+                SELECT r.answer INTO answer FROM {dblink}.dblink_get_result(imgvec.shard_link(asked.name)) AS r (answer text);
+                PERFORM FROM {dblink}.dblink_get_result(imgvec.shard_link(asked.name)) AS r (answer text);
                 IF answer IS NOT NULL THEN
+                    PERFORM imgvec.close_lent_shards();
                     RETURN answer::{vector}.halfvec;
                 END IF;
                 EXIT;
-            EXCEPTION WHEN OTHERS THEN
-                said := SQLERRM;
-                failed := ARRAY[asked.name, SQLSTATE, SQLERRM];
-                PERFORM imgvec.shard_failed(asked.name, true, '08006', said, NULL);
-                EXIT WHEN NOT coalesce(is_kept, false);
+            EXCEPTION
+                WHEN query_canceled THEN
+                    PERFORM imgvec.close_lent_shards();
+                    RAISE;
+                WHEN OTHERS THEN
+                    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+                    said := SQLERRM;
+                    failed := ARRAY[asked.name, SQLSTATE, SQLERRM, hint];
+                    PERFORM imgvec.shard_failed(asked.name, true, '08006', said, NULL);
+                    EXIT WHEN NOT coalesce(is_kept, false);
             END;
         END LOOP;
     END LOOP;
+    PERFORM imgvec.close_lent_shards();
     IF failed IS NOT NULL THEN
-        RAISE USING ERRCODE = failed[2], MESSAGE = format('shard "%s": %s', failed[1], failed[3]);
+        RAISE USING ERRCODE = failed[2], MESSAGE = format('shard "%s": %s', failed[1], failed[3]),
+            HINT = coalesce(nullif(failed[4], ''), 'See imgvec shard list.');
     END IF;
     RETURN NULL;
 END
@@ -139,6 +196,7 @@ BEGIN
     IF $3 IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'partial is NULL', HINT = 'Pass true or false, or leave it out.';
     END IF;
+    PERFORM imgvec.require_shards($1);
     FOR name, timeout_ms IN
         SELECT s.name, s.timeout_ms
         FROM imgvec.sharded_collection AS c CROSS JOIN unnest(c.shards) WITH ORDINALITY AS u (name, place)
@@ -151,9 +209,13 @@ BEGIN
         is_kept := false;
         BEGIN
             is_kept := imgvec.send_to_shard(name, $2);
-        EXCEPTION WHEN OTHERS THEN
-            state := SQLSTATE;
-            message := SQLERRM;
+        EXCEPTION
+            WHEN query_canceled THEN
+                PERFORM imgvec.close_lent_shards();
+                RAISE;
+            WHEN OTHERS THEN
+                state := SQLSTATE;
+                message := SQLERRM;
         END;
         RETURN NEXT;
     END LOOP;
@@ -168,7 +230,8 @@ BEGIN
     FOR routine IN
         SELECT p.oid FROM pg_proc AS p
         WHERE p.pronamespace = 'imgvec'::regnamespace
-          AND p.proname IN ('send_to_shard', 'await_shard', 'close_shards', 'shard_failed', 'vector_from_shards', 'ask_shards')
+          AND p.proname IN ('shard_link', 'send_to_shard', 'await_shard', 'close_shards', 'close_lent_shards', 'shard_failed',
+                            'require_shards', 'vector_from_shards', 'ask_shards')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', routine);
         FOREACH role_name IN ARRAY ARRAY[to_regrole('imgvec_reader'), to_regrole('imgvec_worker')] LOOP

@@ -53,15 +53,18 @@ BEGIN
                 {settings_answer}
                 SELECT {found_aggregates}, max(f.imgvec_told)
                 INTO {found_variables}, found_hashes, told
-                FROM {dblink}.dblink_get_result('imgvec_shard_' || shard.name)
+                FROM {dblink}.dblink_get_result(imgvec.shard_link(shard.name))
                     AS f ({key_definitions}, distance double precision, imgvec_hash bytea, imgvec_told text);
                 -- An answer has ended when the next is empty.
-                PERFORM FROM {dblink}.dblink_get_result('imgvec_shard_' || shard.name) AS a (nothing text);
+                PERFORM FROM {dblink}.dblink_get_result(imgvec.shard_link(shard.name)) AS a (nothing text);
                 IF told IS NULL OR NOT starts_with(told, answer_id) THEN
                     RAISE protocol_violation USING MESSAGE = 'its answer is not whole';
                 END IF;
                 EXIT;
-            EXCEPTION WHEN OTHERS THEN
+            EXCEPTION WHEN query_canceled THEN
+                PERFORM imgvec.close_lent_shards();
+                RAISE;
+            WHEN OTHERS THEN
                 IF is_kept AND left(SQLSTATE, 2) IN ('08', '57') THEN
                     -- The connection was from before, and the shard has been away meanwhile.
                     is_kept := false;
@@ -81,6 +84,7 @@ BEGIN
             all_hashes := all_hashes || found_hashes;
         END IF;
     END LOOP;
+    PERFORM imgvec.close_lent_shards();
     IF strategies IS NULL THEN
         RAISE connection_failure USING MESSAGE = format('no shard of %s answers', {collection_name}), HINT = 'See imgvec shard list.';
     END IF;

@@ -42,7 +42,7 @@ def databases() -> Iterator[tuple[str, str]]:
                     "GRANT SELECT ON shop.item TO imgvec_reader;"
                     "CREATE POLICY tenant ON shop.item USING (price % 3 = current_setting('app.tenant')::integer)"
                 )
-                for role in ("asker", "there"):
+                for role in ("asker", "stranger", "there"):
                     connection.execute(
                         sql.SQL("CREATE ROLE {} LOGIN IN ROLE imgvec_reader PASSWORD 'it''s'").format(
                             sql.Identifier(role)
@@ -99,6 +99,60 @@ def test_a_role_sees_there_what_its_mapping_and_setting_show(
             assert {row[0] for row in hidden} == {None}
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 asker.execute("INSERT INTO imgvec.shard (name) VALUES ('two')")
+
+
+CONNECTIONS = "SELECT count(*) FROM unnest(public.dblink_get_connections()) AS c (name) WHERE starts_with(c.name, 'imgvec_')"
+
+
+def test_a_kept_connection_is_not_another_role_s(
+    databases: tuple[str, str], coordinator: Connection
+) -> None:
+    del coordinator
+    with connect(databases[0]) as session:
+        session.execute("SELECT set_config('app.tenant', '1', false)")
+        assert len(session.execute(SEARCH, [query()]).fetchall()) == 67
+        session.execute("SET ROLE stranger")
+        for statement in (SEARCH, "SELECT imgvec.embedding_of('item_test', 1), %s"):
+            with pytest.raises(psycopg.errors.UndefinedObject, match='user mapping not found for user "stranger"'):
+                session.execute(statement, [query()])
+        session.execute("RESET ROLE")
+        assert len(session.execute(SEARCH, [query()]).fetchall()) == 67
+
+
+def test_a_function_of_its_owner_s_rights_leaves_its_caller_no_connection(
+    databases: tuple[str, str], coordinator: Connection
+) -> None:
+    coordinator.execute(
+        "CREATE FUNCTION public.ask(vector public.halfvec) RETURNS bigint SECURITY DEFINER LANGUAGE sql"
+        " AS 'SELECT count(*) FROM imgvec.search_item_test($1, 1000, partial => true)';"
+        "CREATE FUNCTION public.ask_row(key bigint) RETURNS public.halfvec SECURITY DEFINER LANGUAGE sql"
+        " AS 'SELECT imgvec.embedding_of(''item_test'', $1)'"
+    )
+    try:
+        with connect(make_conninfo(databases[0], user="stranger", password="it's")) as stranger:
+            stranger.execute("SELECT set_config('app.tenant', '1', false)")
+            for statement, value in (("SELECT ask(%s)", query()), ("SELECT ask_row(%s)", "1")):
+                assert stranger.execute(statement, [value]).fetchone() != (None,)
+                assert stranger.execute(CONNECTIONS).fetchone() == (0,)
+            with pytest.raises(psycopg.errors.NoDataFound):
+                stranger.execute("SELECT ask_row(2)")
+            assert stranger.execute(CONNECTIONS).fetchone() == (0,)
+            assert stranger.execute("SELECT ask(%s)", [query()]).fetchone() == (67,)
+    finally:
+        coordinator.execute("DROP FUNCTION ask(halfvec), ask_row(bigint)")
+
+
+def test_the_vector_of_a_row_is_asked_with_the_setting_of_now(
+    databases: tuple[str, str], coordinator: Connection
+) -> None:
+    del databases
+    coordinator.execute("SELECT set_config('app.tenant', '1', false)")
+    assert coordinator.execute(SEARCH, [query()]).rowcount == 67
+    assert coordinator.execute("SELECT imgvec.embedding_of('item_test', 1)").rowcount == 1
+    coordinator.execute("SELECT set_config('app.tenant', '2', false)")
+    with pytest.raises(psycopg.errors.NoDataFound, match="has no embedding for key"):
+        coordinator.execute("SELECT imgvec.embedding_of('item_test', 1)")
+    assert coordinator.execute("SELECT imgvec.embedding_of('item_test', 2)").rowcount == 1
 
 
 def test_no_password_is_shown(

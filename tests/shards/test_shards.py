@@ -258,8 +258,8 @@ def test_a_shard_that_hangs_is_away_after_its_time(cluster: Cluster, coordinator
 def stopped_session(cluster: Cluster, coordinator: Connection, name: str) -> Iterator[None]:
     """Stop the process behind the connection that a session keeps to a shard."""
     rows(coordinator, SHAPES["all"], query())
-    statement = sql.SQL("SELECT pid FROM {}.dblink(%s, 'SELECT pg_backend_pid()') AS r (pid integer)")
-    row = coordinator.execute(statement.format(sql.Identifier("public")), [f"imgvec_shard_{name}"]).fetchone()
+    statement = "SELECT pid FROM public.dblink(imgvec.shard_link(%s), 'SELECT pg_backend_pid()') AS r (pid integer)"
+    row = coordinator.execute(statement, [name]).fetchone()
     assert row is not None
     os.kill(row[0], signal.SIGSTOP)
     try:
@@ -275,7 +275,7 @@ def test_row_security_of_a_shard_follows_the_setting_that_is_passed(
     for tenant in ("7", "it's", ""):
         coordinator.execute("SELECT set_config(%s, %s, false)", [TENANT, tenant])
         rows(coordinator, SHAPES["all"], query())
-        link = "SELECT r.v FROM public.dblink('imgvec_shard_east', %s) AS r (v text)"
+        link = "SELECT r.v FROM public.dblink(imgvec.shard_link('east'), %s) AS r (v text)"
         assert rows(coordinator, link, statement) == [(tenant,)]
 
 
