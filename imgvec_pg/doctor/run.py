@@ -22,6 +22,7 @@ from imgvec_pg.doctor.server_checks import (
     check_roles,
     check_schema,
     check_server,
+    check_spans,
     read_server_facts,
 )
 from imgvec_pg.doctor.source_checks import (
@@ -63,6 +64,7 @@ def diagnose(connection: Connection) -> list[Finding]:
     if any(finding.level == "error" for finding in schema):
         return findings
     findings += report_missing_rights(server, "database", check_functions(connection))
+    findings += report_missing_rights(server, "shards", check_spans(connection))
     findings += report_missing_rights(server, "database", check_roles(connection))
     findings += report_missing_rights(server, "database", check_relay(connection))
     findings += report_missing_rights(server, "database", check_collections(connection, server))

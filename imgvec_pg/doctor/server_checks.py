@@ -13,6 +13,7 @@ from imgvec_pg.database.migrations import current_revision, known_revisions, new
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.errors import DatabaseError
+from imgvec_pg.shards.stale_spans import find_stale_spans
 from imgvec_pg.store.setup.stale_functions import find_stale_functions
 
 TESTED_SERVERS = (16, 18)
@@ -197,6 +198,23 @@ def check_functions(connection: Connection) -> Iterator[Finding]:
             "error",
             "database",
             f"{len(stale.names)} functions are not as this release makes them ({some})",
+            "imgvec migrate",
+        )
+
+
+def check_spans(connection: Connection) -> Iterator[Finding]:
+    """Check that the search over shards is this release's, and that its extension is there."""
+    try:
+        stale = find_stale_spans(connection)
+    except DatabaseError as error:
+        yield Finding("error", "shards", str(error), "imgvec shard list")
+        return
+    if stale:
+        yield Finding(
+            "error",
+            "shards",
+            f"{len(stale)} functions of the search over shards are not as this release makes them "
+            f"({', '.join(stale[:3])}{', …' if len(stale) > 3 else ''})",
             "imgvec migrate",
         )
 

@@ -1,5 +1,6 @@
 """Search functions of a coordinator: a collection that spans shards, once all describe it alike."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,14 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, one_line, pinned_search_path, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError, UsageError
-from imgvec_pg.shards.servers import as_json, close_shards, dblink_schema, describe_shard, find_shards
+from imgvec_pg.shards.servers import (
+    as_json,
+    close_shards,
+    dblink_schema,
+    describe_shard,
+    find_shards,
+    shared_functions,
+)
 from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.registry import find_collections
 from imgvec_pg.store.search_functions import LEFT_OUT
@@ -17,6 +25,9 @@ from imgvec_pg.store.spec import check_name
 
 SAME = ("key_columns", "key_types", "dimensions", "model", "fingerprint", "prompt", "rendering", "bands")
 """What shards must say alike of a collection: else distances of one are not those of another."""
+
+SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)+")
+"""Names that PostgreSQL takes for an application's own settings."""
 
 SEARCH_ARGUMENTS = 4
 """Arguments of search_* of one server, since distinct_pictures."""
@@ -42,10 +53,12 @@ def span_collection(
     _check(connection, name, shards, passed_settings)
     described = {shard: _describe(connection, shard, name) for shard in shards}
     model = _require_same(name, described)
-    key = KeySql(model["key_columns"], model["key_types"], ["pg_catalog"] * len(model["key_columns"]))
+    key = sharded_key(model["key_columns"], model["key_types"])
     try:
         with connection.transaction():
             connection.execute(load_sql("queries/lock_schema.sql"))
+            # None was removed, and no collection made, meanwhile.
+            _check(connection, name, shards, passed_settings)
             _drop_functions(connection, name)
             values = {
                 "name": name,
@@ -58,14 +71,13 @@ def span_collection(
                 "passed_settings": list(passed_settings),
             }
             connection.execute(load_sql("shards/span.sql"), values)
-            parts = _parts(connection, name, key, model["dimensions"], passed_settings)
+            parts = search_parts(connection, name, key, model["dimensions"], passed_settings)
             with pinned_search_path(connection):
+                connection.execute(shared_functions(connection))
                 if len(key.names) > 1:
                     connection.execute(render("collection/key_type.sql", **parts))
                 connection.execute(render("shards/search.sql", **parts))
-                connection.execute(
-                    render("shards/grant_search.sql", search_name=sql.Literal(f"search_{name}"))
-                )
+                connection.execute(grant_search(name))
     except psycopg.errors.InsufficientPrivilege as error:
         raise CollectionError(
             f"the role {connection.info.user} may not do this ({one_line(error)}); it must own the schema imgvec"
@@ -75,6 +87,16 @@ def span_collection(
             f"a view or function needs imgvec.search_{name} ({one_line(error)}); drop that first. Nothing was changed"
         ) from error
     return model
+
+
+def sharded_key(columns: list[str], types: list[str]) -> KeySql:
+    """Return the SQL of a key of shards, whose types are PostgreSQL's own."""
+    return KeySql(columns, types, ["pg_catalog"] * len(columns))
+
+
+def grant_search(name: str) -> sql.Composed:
+    """Return the statement that lets imgvec's two roles search, and nobody else."""
+    return render("shards/grant_search.sql", search_name=sql.Literal(f"search_{name}"))
 
 
 def unspan_collection(connection: Connection, name: str) -> None:
@@ -106,7 +128,7 @@ def _check(connection: Connection, name: str, shards: Sequence[str], passed_sett
     if twice := sorted({shard for shard in shards if list(shards).count(shard) > 1}):
         raise UsageError(f"shard {twice[0]} is named twice: its rows would be found twice")
     for setting in passed_settings:
-        if "." not in setting:
+        if not SETTING.fullmatch(setting):
             raise UsageError(
                 f'"{setting}" is no setting of an application; expected a name with a prefix, such as app.tenant'
             )
@@ -159,10 +181,10 @@ def _drop_functions(connection: Connection, name: str) -> None:
     )
 
 
-def _parts(
+def search_parts(
     connection: Connection, name: str, key: KeySql, dimensions: int, passed_settings: Sequence[str]
 ) -> dict[str, sql.Composable]:
-    """Return the `{parts}` of sql/shards/search.sql."""
+    """Return the `{parts}` of sql/shards/search.sql; its function replaces none."""
     is_composite = len(key.names) > 1
     key_type = sql.Identifier("imgvec", f"{name}_key") if is_composite else key.types
     parts: dict[str, sql.Composable] = {

@@ -1,6 +1,7 @@
 """Shards as foreign servers of the coordinator: added, asked by dblink, removed."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +20,9 @@ from imgvec_pg.database.connect import (
 )
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
-from imgvec_pg.store.spec import check_name
 
 DEFAULT_TIMEOUT_MS = 5_000
+SHARD_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 LINK = "imgvec_shard_{}"
 """Names of the foreign server of a shard, and of the connection to it that a session keeps."""
 
@@ -29,8 +30,8 @@ LOOKS_BEFORE_SLEEP = 300
 """How often an answer is looked for before PostgreSQL sleeps between looks, which lasts a millisecond at least. A look takes
 about 2 microseconds; benchmarks/results/shards.txt has what this saves."""
 
-NOT_OF_A_SERVER = frozenset({"user", "password", "passfile", "service", "servicefile"})
-"""libpq's parameters that say who logs in, and those that dblink takes from no server."""
+OF_A_MAPPING = frozenset({"user", "password", "sslcert", "sslkey", "sslpassword"})
+"""libpq's parameters that say who logs in: options of a user mapping, which other roles do not see."""
 
 
 @dataclass(frozen=True)
@@ -68,41 +69,43 @@ def add_shard(connection: Connection, name: str, dsn: str, *, timeout_ms: int = 
         CollectionError: A shard has that name already, or is that database.
         DatabaseError: The extensions cannot be had, this role may not do it, or the shard does not answer.
     """
-    check_name(name)
+    _check_name(name)
     server, mapping = _options(dsn, timeout_ms)
     parts = {
         "server": sql.Identifier(LINK.format(name)),
         "server_options": _as_options(server),
         "mapping_options": _as_options(mapping),
     }
-    present = {shard.name for shard in find_shards(connection)}
-    if name in present:
-        raise CollectionError(
-            f'a shard "{name}" is there already; choose another name, or: imgvec shard remove {name}'
-        )
     try:
         with connection.transaction():
             connection.execute(load_sql("queries/lock_schema.sql"))
-            dblink = _ensure_extensions(connection)
-            with pinned_search_path(connection):
-                connection.execute(
-                    render(
-                        "shards/functions.sql",
-                        dblink=sql.Identifier(dblink),
-                        vector=sql.Identifier(vector_schema(connection)),
-                        looks_before_sleep=sql.Literal(LOOKS_BEFORE_SLEEP),
-                    )
+            present = {shard.name for shard in find_shards(connection)}
+            if name in present:
+                raise CollectionError(
+                    f'a shard "{name}" is there already; choose another name, or: imgvec shard remove {name}'
                 )
+            _ensure_extensions(connection)
+            with pinned_search_path(connection):
+                connection.execute(shared_functions(connection))
                 connection.execute(render("shards/add_server.sql", **parts))
                 connection.execute(
                     "INSERT INTO imgvec.shard (name, timeout_ms) VALUES (%s, %s)", [name, timeout_ms]
                 )
             described = describe_shard(connection, name, "")
+            own = connection.execute(render("shards/describe.sql", collection=sql.Literal(""))).fetchone()
+            if own is not None and json.loads(own[0])["database"] == described["database"]:
+                raise CollectionError(
+                    "this database is the coordinator itself; expected a shard's. Nothing was changed"
+                )
             for other in present:
                 if describe_shard(connection, other, "")["database"] == described["database"]:
                     raise CollectionError(
                         f'this database is shard "{other}" already: its rows would be found twice; nothing was changed'
                     )
+    except psycopg.errors.FdwInvalidOptionName as error:
+        raise UsageError(
+            f"--at has a parameter that no foreign server takes: {one_line(error)}; leave it out, nothing was changed"
+        ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseError(
             f"the role {connection.info.user} may not add a shard ({one_line(error)}); it must own the schema imgvec; as a "
@@ -118,21 +121,37 @@ def remove_shard(connection: Connection, name: str) -> None:
     Raises:
         CollectionError: There is none of this name, or a collection spans it.
     """
-    found = {shard.name: shard for shard in find_shards(connection)}
-    if name not in found:
-        raise CollectionError(f'shard "{name}" does not exist; there are: {", ".join(found) or "none"}')
-    if found[name].collections:
-        first = found[name].collections[0]
-        raise CollectionError(
-            f"{first} spans shard {name}; leave it out first: imgvec shard span {first} --shards "
-            "with the others, or drop the span: imgvec shard unspan " + first
-        )
     with connection.transaction():
+        # Nobody spans it meanwhile.
+        connection.execute(load_sql("queries/lock_schema.sql"))
+        found = {shard.name: shard for shard in find_shards(connection)}
+        if name not in found:
+            raise CollectionError(f'shard "{name}" does not exist; there are: {", ".join(found) or "none"}')
+        if found[name].collections:
+            first = found[name].collections[0]
+            raise CollectionError(
+                f"{first} spans shard {name}; leave it out first: imgvec shard span {first} --shards "
+                "with the others, or drop the span: imgvec shard unspan " + first
+            )
         close_shards(connection)
         connection.execute(
             sql.SQL("DROP SERVER IF EXISTS {} CASCADE").format(sql.Identifier(LINK.format(name)))
         )
         connection.execute("DELETE FROM imgvec.shard WHERE name = %s", [name])
+
+
+def shared_functions(connection: Connection) -> sql.Composed:
+    """Return the statements that make, or make anew, what all search functions of a coordinator share.
+
+    Raises:
+        DatabaseError: An extension is missing.
+    """
+    return render(
+        "shards/functions.sql",
+        dblink=sql.Identifier(dblink_schema(connection)),
+        vector=sql.Identifier(vector_schema(connection)),
+        looks_before_sleep=sql.Literal(LOOKS_BEFORE_SLEEP),
+    )
 
 
 def close_shards(connection: Connection) -> None:
@@ -181,6 +200,10 @@ def _ask(connection: Connection, name: str, statement: sql.Composable) -> Any:  
         # A transaction, so that one that is under way goes on after an error.
         with connection.transaction():
             row = connection.execute(call, [LINK.format(name), statement.as_string(connection)]).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        raise DatabaseError(
+            f'shard "{name}" has no imgvec tables of this release ({one_line(error)}); run imgvec migrate there'
+        ) from error
     except psycopg.Error as error:
         detail = " ".join((error.diag.message_detail or "").split())
         raise DatabaseError(
@@ -189,7 +212,7 @@ def _ask(connection: Connection, name: str, statement: sql.Composable) -> Any:  
     return None if row is None else row[0]
 
 
-def _ensure_extensions(connection: Connection) -> str:
+def _ensure_extensions(connection: Connection) -> None:
     for extension in ("dblink", "postgres_fdw"):
         try:
             create_extension(connection, extension)
@@ -202,7 +225,6 @@ def _ensure_extensions(connection: Connection) -> str:
                 f"the role {connection.info.user} may not create the extension {extension}; have a superuser run "
                 f"CREATE EXTENSION {extension} in this database, then try again"
             ) from error
-    return dblink_schema(connection)
 
 
 def _options(dsn: str, timeout_ms: int) -> tuple[dict[str, str], dict[str, str]]:
@@ -221,8 +243,14 @@ def _options(dsn: str, timeout_ms: int) -> tuple[dict[str, str], dict[str, str]]
         raise UsageError(
             "--at names no database; expected host=… dbname=… user=… or postgresql://user@host/database"
         )
-    mapping = {key: value for key, value in given.items() if key in ("user", "password")}
-    server = {key: value for key, value in given.items() if key not in NOT_OF_A_SERVER}
+    for parameter in ("service", "servicefile", "passfile"):
+        if parameter in given:
+            raise UsageError(
+                f"--at names a {parameter}, which the database server would look for among its own files; expected host=, "
+                "dbname=, user= and password= themselves"
+            )
+    mapping = {key: value for key, value in given.items() if key in OF_A_MAPPING}
+    server = {key: value for key, value in given.items() if key not in OF_A_MAPPING}
     own = (
         f"-c search_path=pg_catalog -c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1"
         f" -c bytea_output=hex -c statement_timeout={2 * timeout_ms}"
@@ -231,10 +259,21 @@ def _options(dsn: str, timeout_ms: int) -> tuple[dict[str, str], dict[str, str]]
     return {"application_name": "imgvec shard", "connect_timeout": "2", **server}, mapping
 
 
+def _check_name(name: str) -> None:
+    if not SHARD_NAME.fullmatch(name):
+        raise UsageError(
+            f'"{name}" cannot name a shard; expected 1 to 40 lower-case letters, digits and underscores, not starting with a '
+            "digit, such as eu"
+        )
+
+
 def _as_options(values: Mapping[str, str]) -> sql.Composed:
-    return sql.SQL(", ").join(
+    if not values:
+        return sql.Composed([])
+    listed = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(key), sql.Literal(value)) for key, value in values.items()
     )
+    return sql.SQL("OPTIONS ({})").format(listed)
 
 
 def as_json(value: object) -> str:

@@ -10,7 +10,7 @@ from imgvec_pg.database.connect import Connection, one_line, pinned_search_path,
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
-from imgvec_pg.store.registry import find_collections, get_collection
+from imgvec_pg.store.registry import find_collections, get_collection, refuse_span
 from imgvec_pg.store.search_functions import render_function
 from imgvec_pg.store.spec import check_name
 
@@ -68,6 +68,7 @@ def create_alias(connection: Connection, name: str, collection_name: str) -> Col
     if find_collections(connection, name):
         kind = "an alias" if find_aliases(connection, name) else "a collection"
         raise CollectionError(f'"{name}" is {kind} already; choose another name')
+    refuse_span(connection, name)
     schema = vector_schema(connection)
     try:
         with connection.transaction(), pinned_search_path(connection):

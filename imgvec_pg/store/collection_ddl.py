@@ -18,7 +18,7 @@ from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_plan import CollectionPlan, plan_collection
-from imgvec_pg.store.registry import find_collections, get_collection
+from imgvec_pg.store.registry import find_collections, get_collection, refuse_span
 from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, render_function
 from imgvec_pg.store.source import Source
 from imgvec_pg.store.spec import CollectionSpec, as_tuple, find_problems
@@ -49,6 +49,7 @@ def create_collection(
         raise CollectionError(
             f'collection "{spec.name}" exists already; choose another name, or first: imgvec collection drop {spec.name}'
         )
+    refuse_span(connection, spec.name)
     try:
         with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             # pgvector's own settings can be set by any role once its library is loaded.

@@ -11,6 +11,7 @@ from imgvec_pg.database.connect import (
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import (
     CollectionChangedError,
+    CollectionError,
     CollectionNotFoundError,
     CollectionReplacedError,
     UsageError,
@@ -67,7 +68,7 @@ def get_collection(
         raise UsageError(f"there are {len(found)} collections ({names}); say which: {say_which}")
     if found:
         return found[0]
-    if name is not None and _spans_shards(connection, name):
+    if name is not None and spans_shards(connection, name):
         raise CollectionNotFoundError(
             f'the rows of "{name}" lie on other servers, which this command does not ask; '
             f"search them with: imgvec shard search {name}"
@@ -83,12 +84,26 @@ def get_collection(
     raise CollectionNotFoundError(f'collection "{name}" does not exist; there are: {others}')
 
 
-def _spans_shards(connection: Connection, name: str) -> bool:
+def spans_shards(connection: Connection, name: str) -> bool:
+    """Whether the rows of a collection of this name lie on shards: imgvec shard span."""
     row = connection.execute("SELECT to_regclass('imgvec.sharded_collection') IS NOT NULL").fetchone()
     if row is None or not row[0]:
         return False
     found = connection.execute("SELECT FROM imgvec.sharded_collection WHERE name = %s", [name])
     return found.fetchone() is not None
+
+
+def refuse_span(connection: Connection, name: str) -> None:
+    """Refuse a name whose search function is that over shards: a second one would make each call ambiguous.
+
+    Raises:
+        CollectionError: A collection of this name spans shards.
+    """
+    if spans_shards(connection, name):
+        raise CollectionError(
+            f'"{name}" spans shards here, whose search_{name} is in the way; choose another name, or first: '
+            f"imgvec shard unspan {name}"
+        )
 
 
 def require_same_collection(connection: Connection, name: str, collection: Collection) -> Collection:

@@ -104,16 +104,16 @@ def test_a_role_sees_there_what_its_mapping_and_setting_show(
 CONNECTIONS = "SELECT count(*) FROM unnest(public.dblink_get_connections()) AS c (name) WHERE starts_with(c.name, 'imgvec_')"
 
 
-def test_a_kept_connection_is_not_another_role_s(
-    databases: tuple[str, str], coordinator: Connection
-) -> None:
+def test_a_kept_connection_is_not_another_role_s(databases: tuple[str, str], coordinator: Connection) -> None:
     del coordinator
     with connect(databases[0]) as session:
         session.execute("SELECT set_config('app.tenant', '1', false)")
         assert len(session.execute(SEARCH, [query()]).fetchall()) == 67
         session.execute("SET ROLE stranger")
         for statement in (SEARCH, "SELECT imgvec.embedding_of('item_test', 1), %s"):
-            with pytest.raises(psycopg.errors.UndefinedObject, match='user mapping not found for user "stranger"'):
+            with pytest.raises(
+                psycopg.errors.UndefinedObject, match='user mapping not found for user "stranger"'
+            ):
                 session.execute(statement, [query()])
         session.execute("RESET ROLE")
         assert len(session.execute(SEARCH, [query()]).fetchall()) == 67

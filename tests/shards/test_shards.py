@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from fresh_databases import Server, fresh_database
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from vectorstore import DIMENSIONS, vectors
 
 from imgvec_pg.cli.exit_codes import run
@@ -258,7 +258,9 @@ def test_a_shard_that_hangs_is_away_after_its_time(cluster: Cluster, coordinator
 def stopped_session(cluster: Cluster, coordinator: Connection, name: str) -> Iterator[None]:
     """Stop the process behind the connection that a session keeps to a shard."""
     rows(coordinator, SHAPES["all"], query())
-    statement = "SELECT pid FROM public.dblink(imgvec.shard_link(%s), 'SELECT pg_backend_pid()') AS r (pid integer)"
+    statement = (
+        "SELECT pid FROM public.dblink(imgvec.shard_link(%s), 'SELECT pg_backend_pid()') AS r (pid integer)"
+    )
     row = coordinator.execute(statement, [name]).fetchone()
     assert row is not None
     os.kill(row[0], signal.SIGSTOP)
@@ -348,6 +350,19 @@ def test_bad_requests_are_refused_and_change_nothing(
         "span", "item_test", "--shards", "east", "--pass-setting", "role"
     )
     assert 'no collection "other" spans shards' in told("unspan", "other")
+    for setting in ("app.te'nant", "app.x y", "tenant"):
+        assert f'"{setting}" is no setting' in told(
+            "span", "item_test", "--shards", "east", "--pass-setting", setting
+        )
+    assert "this database is the coordinator itself" in told("add", "self", "--at", cluster.coordinator)
+    assert '"EU" cannot name a shard' in told("add", "EU", "--at", east)
+    assert "--at names a service" in told("add", "south", "--at", "service=eu dbname=shop")
+    for parameter in ("client_encoding=latin1", "replication=database"):
+        assert "that no foreign server takes" in told("add", "south", "--at", f"{east} {parameter}")
+    maintenance = make_conninfo(east, dbname="postgres")
+    assert "run imgvec migrate there" in told("add", "south", "--at", maintenance)
+    # Nobody to log in as is named.
+    assert "Connection refused" in told("add", "south", "--at", "host=127.0.0.1 port=1 dbname=shop")
     with fresh_database(server, template) as other:
         fill(other, [1, 2, 3], model="another/48")
         assert imgvec(cluster.coordinator, "shard", "add", "south", "--at", other) == 0
@@ -362,3 +377,63 @@ def test_bad_requests_are_refused_and_change_nothing(
             "SELECT name FROM imgvec.shard UNION SELECT srvname FROM pg_foreign_server ORDER BY 1",
         )
     assert {row[0] for row in found} == {*NAMES, *(f"imgvec_shard_{name}" for name in NAMES)}
+
+
+def test_a_name_that_spans_shards_is_no_collection_s_nor_alias_s(
+    cluster: Cluster, coordinator: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coordinator.execute("CREATE TABLE public.photo (id bigint PRIMARY KEY, picture bytea)")
+    try:
+        create = ("--source", "public.photo", "--image", "picture", "--model", "demo")
+        assert imgvec(cluster.coordinator, "collection", "create", "item_test", *create) == 1
+        assert "imgvec shard unspan item_test" in capsys.readouterr().err
+        assert imgvec(cluster.coordinator, "collection", "create", "photo_test", *create) == 0
+        assert imgvec(cluster.coordinator, "collection", "alias", "item_test", "photo_test") == 1
+        assert "imgvec shard unspan item_test" in capsys.readouterr().err
+    finally:
+        assert imgvec(cluster.coordinator, "collection", "drop", "photo_test", "--yes") == 0
+        coordinator.execute("DROP TABLE public.photo")
+    assert len(rows(coordinator, SHAPES["all"], query())) == 20
+
+
+def test_a_shard_that_is_not_registered_any_more_is_missed(coordinator: Connection) -> None:
+    with coordinator.transaction(force_rollback=True):
+        coordinator.execute("DELETE FROM imgvec.shard WHERE name = 'north'")
+        for partial in ("false", "true"):
+            with (
+                pytest.raises(psycopg.errors.UndefinedObject, match='shard "north" of item_test is gone'),
+                coordinator.transaction(),
+            ):
+                rows(
+                    coordinator,
+                    f"SELECT * FROM imgvec.search_item_test(%s, 5, partial => {partial})",
+                    query(),
+                )
+    assert len(rows(coordinator, SHAPES["all"], query())) == 20
+
+
+@pytest.mark.parametrize("extension", ["vector", "dblink"])
+def test_migrating_heals_what_a_moved_extension_broke(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str], extension: str
+) -> None:
+    statement = "SELECT imgvec.embedding_of('item_test', '{\"id\": 5, \"tenant\": 2}')::text"
+    with connect(cluster.coordinator) as before:
+        expected = rows(before, SHAPES["all"], query()), rows(before, statement)
+        before.execute(f"CREATE SCHEMA ext; ALTER EXTENSION {extension} SET SCHEMA ext")
+    try:
+        with connect(cluster.coordinator) as broken, pytest.raises(psycopg.Error):
+            rows(broken, SHAPES["all"], query())
+        assert imgvec(cluster.coordinator, "doctor") == 1
+        assert (
+            "functions of the search over shards are not as this release makes them"
+            in capsys.readouterr().out
+        )
+        assert imgvec(cluster.coordinator, "migrate") == 0
+        assert "functions of the search over shards were made again" in capsys.readouterr().out
+        with connect(cluster.coordinator) as healed:
+            assert (rows(healed, SHAPES["all"], query()), rows(healed, statement)) == expected
+        assert imgvec(cluster.coordinator, "doctor") == 0
+    finally:
+        with connect(cluster.coordinator) as connection:
+            connection.execute(f"ALTER EXTENSION {extension} SET SCHEMA public; DROP SCHEMA ext")
+        assert imgvec(cluster.coordinator, "migrate") == 0

@@ -6,7 +6,8 @@ from imgvec_pg.cli.options import dsn_option
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect, needing
 from imgvec_pg.database.index_methods.hnsw import CURSOR_DEFAULT, DATABASE_DEFAULTS
-from imgvec_pg.errors import UsageError
+from imgvec_pg.errors import DatabaseError, UsageError
+from imgvec_pg.shards.stale_spans import refresh_spans
 from imgvec_pg.store.setup.database_defaults import (
     CursorPlans,
     plan_cursors_for_all_rows,
@@ -65,11 +66,11 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
             is_kept_elsewhere = migrations.application_version(connection) is not None
         # The application's own migrations hold the revisions, and have nothing to run.
         if is_newest and is_kept_elsewhere:
-            is_healed = report_refreshed(refresh_functions(connection))
+            is_healed = refresh(connection)
             if report_defaults(connection, database_defaults, is_new=False) or is_healed:
                 return
         migrations.upgrade(connection)
-        report_refreshed(refresh_functions(connection))
+        refresh(connection)
         missing = missing_roles(connection)
         with locked_schema(connection):
             after = migrations.current_revision(connection)
@@ -90,6 +91,19 @@ def migrate(dsn: str, print_sql: bool, vector_schema: str, database_defaults: bo
                 err=True,
             )
         report_defaults(connection, database_defaults, is_new=before != after)
+
+
+def refresh(connection: Connection) -> bool:
+    """Make the functions again that are not this release's, say which, and return whether there were any."""
+    is_healed = report_refreshed(refresh_functions(connection))
+    try:
+        of_shards = refresh_spans(connection)
+    except DatabaseError as error:
+        click.echo(f"the search over shards was left as it is: {error}", err=True)
+        return is_healed
+    if of_shards:
+        click.echo(f"{len(of_shards)} functions of the search over shards were made again")
+    return is_healed or bool(of_shards)
 
 
 def report_refreshed(stale: StaleFunctions) -> bool:

@@ -5,7 +5,7 @@ their OIDs and go with it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -44,19 +44,24 @@ def find_stale_functions(connection: Connection) -> StaleFunctions:
     if row is None or not row[0]:
         return StaleFunctions("", (), ())
     schema = vector_schema(connection)
-    bodies: dict[str, set[str]] = {}
-    for name, body in connection.execute(load_sql("queries/function_bodies.sql")):
-        bodies.setdefault(name, set()).add(body)
-    stale = {
-        name
-        for statement in _statements(connection, schema)
-        for name, body in _definitions(statement.as_string(connection))
-        if body not in bodies.get(name, ())
-    } | _missing(connection)
+    stale = stale_names(connection, _statements(connection, schema)) | _missing(connection)
     named = connection.execute(
         load_sql("queries/named_vector_schemas.sql"), {"names": sorted(stale), "schema": schema}
     )
     return StaleFunctions(schema, tuple(sorted(stale)), tuple(str(row[0]) for row in named))
+
+
+def stale_names(connection: Connection, statements: Iterable[sql.Composed]) -> set[str]:
+    """Return the plpgsql functions of the schema imgvec whose bodies are not what these statements would make."""
+    bodies: dict[str, set[str]] = {}
+    for name, body in connection.execute(load_sql("queries/function_bodies.sql")):
+        bodies.setdefault(name, set()).add(body)
+    return {
+        name
+        for statement in statements
+        for name, body in _definitions(statement.as_string(connection))
+        if body not in bodies.get(name, ())
+    }
 
 
 def refresh_functions(connection: Connection) -> StaleFunctions:
