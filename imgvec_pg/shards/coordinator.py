@@ -7,10 +7,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from imgvec_pg.database.connect import Connection, one_line, pinned_search_path, vector_schema
+from imgvec_pg.database.connect import Connection, needing, one_line, pinned_search_path, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError, UsageError
 from imgvec_pg.shards.servers import (
+    OWNER,
     as_json,
     close_shards,
     dblink_schema,
@@ -112,7 +113,7 @@ def unspan_collection(connection: Connection, name: str) -> None:
             f'no collection "{name}" spans shards here; imgvec shard list shows those that do'
         )
     try:
-        with connection.transaction():
+        with connection.transaction(), needing(connection, OWNER):
             _drop_functions(connection, name)
             connection.execute("DELETE FROM imgvec.sharded_collection WHERE name = %s", [name])
             close_shards(connection)

@@ -14,6 +14,7 @@ from psycopg.rows import class_row
 from imgvec_pg.database.connect import (
     Connection,
     create_extension,
+    needing,
     one_line,
     pinned_search_path,
     vector_schema,
@@ -26,6 +27,7 @@ SHARD_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 LINK = "imgvec_shard_{}"
 """Names of the foreign server of a shard, and of the connection to it that a session keeps."""
 
+OWNER = "it takes the owner of the schema imgvec"
 LOOKS_BEFORE_SLEEP = 300
 """How often an answer is looked for before PostgreSQL sleeps between looks, which lasts a millisecond at least. A look takes
 about 2 microseconds; benchmarks/results/shards.txt has what this saves."""
@@ -88,6 +90,7 @@ def add_shard(connection: Connection, name: str, dsn: str, *, timeout_ms: int = 
             with pinned_search_path(connection):
                 connection.execute(shared_functions(connection))
                 connection.execute(render("shards/add_server.sql", **parts))
+                connection.execute(render("shards/add_mapping.sql", **parts))
                 connection.execute(
                     "INSERT INTO imgvec.shard (name, timeout_ms) VALUES (%s, %s)", [name, timeout_ms]
                 )
@@ -121,7 +124,7 @@ def remove_shard(connection: Connection, name: str) -> None:
     Raises:
         CollectionError: There is none of this name, or a collection spans it.
     """
-    with connection.transaction():
+    with connection.transaction(), needing(connection, OWNER):
         # Nobody spans it meanwhile.
         connection.execute(load_sql("queries/lock_schema.sql"))
         found = {shard.name: shard for shard in find_shards(connection)}
@@ -203,6 +206,13 @@ def _ask(connection: Connection, name: str, statement: sql.Composable) -> Any:  
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
         raise DatabaseError(
             f'shard "{name}" has no imgvec tables of this release ({one_line(error)}); run imgvec migrate there'
+        ) from error
+    except psycopg.errors.UndefinedObject as error:
+        # As in sql/shards/functions.sql.
+        role = sql.Identifier(connection.info.user).as_string(None)
+        raise DatabaseError(
+            f'shard "{name}" gives no answer: {one_line(error)}; say as whom this role asks there: CREATE USER MAPPING FOR {role} '
+            f"SERVER {LINK.format(name)} OPTIONS (user '…', password '…')"
         ) from error
     except psycopg.Error as error:
         detail = " ".join((error.diag.message_detail or "").split())

@@ -76,6 +76,20 @@ BEGIN
 END
 $function$;
 
+-- imgvec.shard_hint(shard, state, message, hint): what to do about an error of a shard.
+CREATE OR REPLACE FUNCTION imgvec.shard_hint(shard text, state text, message text, hint text) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+BEGIN
+    IF $2 = '42704' AND starts_with($3, 'user mapping not found') THEN
+        RETURN format('CREATE USER MAPPING FOR %I SERVER %I OPTIONS (user ..., password ...) says as whom this role asks there.',
+                      current_user, 'imgvec_shard_' || $1);
+    END IF;
+    RETURN coalesce(nullif($4, ''), 'See imgvec shard list.');
+END
+$function$;
+
 -- imgvec.shard_failed(shard, partial, state, message, hint): after an error while a shard was asked. Raises it with the shard's name and
 -- ends all connections, since answers may be on their way; with partial, where the shard is only away, ends the one and returns.
 CREATE OR REPLACE FUNCTION imgvec.shard_failed(shard text, partial boolean, state text, message text, hint text) RETURNS void
@@ -97,11 +111,7 @@ BEGIN
         RAISE USING ERRCODE = $3, MESSAGE = format('shard "%s" is away: %s', $1, rtrim(split_part($4, chr(10), 1))),
             HINT = 'Ask again when it is back, or pass partial => true for what the other shards have.';
     END IF;
-    RAISE USING ERRCODE = $3, MESSAGE = format('shard "%s": %s', $1, $4), HINT = CASE
-        WHEN $3 = '42704' AND starts_with($4, 'user mapping not found')
-        THEN format('CREATE USER MAPPING FOR %I SERVER %I OPTIONS (user ..., password ...) says as whom this role asks there.',
-                    current_user, 'imgvec_shard_' || $1)
-        ELSE coalesce(nullif($5, ''), 'See imgvec shard list.') END;
+    RAISE USING ERRCODE = $3, MESSAGE = format('shard "%s": %s', $1, $4), HINT = imgvec.shard_hint($1, $3, $4, $5);
 END
 $function$;
 
@@ -178,7 +188,7 @@ BEGIN
     PERFORM imgvec.close_lent_shards();
     IF failed IS NOT NULL THEN
         RAISE USING ERRCODE = failed[2], MESSAGE = format('shard "%s": %s', failed[1], failed[3]),
-            HINT = coalesce(nullif(failed[4], ''), 'See imgvec shard list.');
+            HINT = imgvec.shard_hint(failed[1], failed[2], failed[3], failed[4]);
     END IF;
     RETURN NULL;
 END
@@ -230,7 +240,7 @@ BEGIN
     FOR routine IN
         SELECT p.oid FROM pg_proc AS p
         WHERE p.pronamespace = 'imgvec'::regnamespace
-          AND p.proname IN ('shard_link', 'send_to_shard', 'await_shard', 'close_shards', 'close_lent_shards', 'shard_failed',
+          AND p.proname IN ('shard_link', 'send_to_shard', 'await_shard', 'close_shards', 'close_lent_shards', 'shard_hint', 'shard_failed',
                             'require_shards', 'vector_from_shards', 'ask_shards')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', routine);

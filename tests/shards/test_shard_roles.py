@@ -155,6 +155,31 @@ def test_the_vector_of_a_row_is_asked_with_the_setting_of_now(
     assert coordinator.execute("SELECT imgvec.embedding_of('item_test', 2)").rowcount == 1
 
 
+def test_each_refusal_says_what_a_role_lacks(
+    databases: tuple[str, str], coordinator: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del coordinator
+    stranger = make_conninfo(databases[0], user="stranger", password="it's")
+    for words in (("list",), ("search", "item_test", "--like", "1")):
+        assert run(cli, ["shard", *words, "--dsn", stranger]) == 1
+        assert "CREATE USER MAPPING FOR" in capsys.readouterr().err
+    for words in (("unspan", "item_test"), ("add", "two", "--at", databases[1])):
+        assert run(cli, ["shard", *words, "--dsn", stranger]) == 1
+        assert "own" in capsys.readouterr().err
+
+
+def test_a_password_is_not_in_the_log_of_what_was_refused(
+    databases: tuple[str, str], coordinator: Connection
+) -> None:
+    wrong = make_conninfo(databases[1], user="there", password="hunter3", client_encoding="latin1")
+    assert run(cli, ["shard", "add", "two", "--at", wrong, "--dsn", databases[0]]) == 2
+    log = coordinator.execute(
+        "SELECT pg_read_file(current_setting('data_directory') || '/../log/server.log')"
+    ).fetchone()
+    assert log is not None
+    assert "invalid option" in log[0] and "hunter3" not in log[0]
+
+
 def test_no_password_is_shown(
     databases: tuple[str, str], coordinator: Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:

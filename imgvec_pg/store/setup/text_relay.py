@@ -46,6 +46,7 @@ def relay_statements(dblink_schema: str, login: PasswordLogin | None) -> list[sq
         connection, is_standby = sql.Literal(SERVER), sql.SQL("false")
         values = {name: sql.Literal(str(value)) for name, value in vars(login).items()}
         statements.append(render("words/password_server.sql", **values, session_options=options))
+        statements.append(render("words/password_mapping.sql", **values))
     dblink = sql.Identifier(dblink_schema)
     statements.append(
         render("words/relay_request.sql", dblink=dblink, connection=connection, is_standby=is_standby)

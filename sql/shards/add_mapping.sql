@@ -1,0 +1,1 @@
+CREATE USER MAPPING FOR CURRENT_USER SERVER {server} {mapping_options};
