@@ -13,7 +13,7 @@ from imgvec_pg.database.migrations import current_revision, known_revisions, new
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.shards.stale_spans import find_stale_spans
+from imgvec_pg.shards.stale_spans import find_span_faults, find_stale_spans
 from imgvec_pg.store.setup.stale_functions import find_stale_functions
 
 TESTED_SERVERS = (16, 18)
@@ -217,6 +217,17 @@ def check_spans(connection: Connection) -> Iterator[Finding]:
             f"({', '.join(stale[:3])}{', …' if len(stale) > 3 else ''})",
             "imgvec migrate",
         )
+        return
+    for name, fault in find_span_faults(connection):
+        if fault is None:
+            yield Finding("ok", "shards", f"the shards of {name} answer and describe it alike")
+        else:
+            yield Finding(
+                "error",
+                "shards",
+                f"{name}: {fault}",
+                f"imgvec shard list; after a change: imgvec shard span {name} --shards …",
+            )
 
 
 def check_roles(connection: Connection) -> Iterator[Finding]:

@@ -52,8 +52,8 @@ def span_collection(
     """
     check_name(name)
     _check(connection, name, shards, passed_settings)
-    described = {shard: _describe(connection, shard, name) for shard in shards}
-    model = _require_same(name, described)
+    described = {shard: describe_span(connection, shard, name) for shard in shards}
+    model = require_same(name, described)
     key = sharded_key(model["key_columns"], model["key_types"])
     try:
         with connection.transaction():
@@ -145,7 +145,13 @@ def _check(connection: Connection, name: str, shards: Sequence[str], passed_sett
         )
 
 
-def _describe(connection: Connection, shard: str, name: str) -> dict[str, Any]:
+def describe_span(connection: Connection, shard: str, name: str) -> dict[str, Any]:
+    """Return how a shard describes a collection.
+
+    Raises:
+        CollectionError: It has none of that name, or functions of another release.
+        DatabaseError: It does not answer.
+    """
     found = describe_shard(connection, shard, name)["collection"]
     if found is None:
         raise CollectionError(
@@ -158,7 +164,12 @@ def _describe(connection: Connection, shard: str, name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _require_same(name: str, described: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def require_same(name: str, described: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what shards say alike of a collection.
+
+    Raises:
+        CollectionError: They differ.
+    """
     first, *others = described
     for other in others:
         for part in SAME:

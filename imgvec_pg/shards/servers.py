@@ -211,8 +211,8 @@ def _ask(connection: Connection, name: str, statement: sql.Composable) -> Any:  
         # As in sql/shards/functions.sql.
         role = sql.Identifier(connection.info.user).as_string(None)
         raise DatabaseError(
-            f'shard "{name}" gives no answer: {one_line(error)}; say as whom this role asks there: CREATE USER MAPPING FOR {role} '
-            f"SERVER {LINK.format(name)} OPTIONS (user '…', password '…')"
+            f'shard "{name}" gives no answer: {one_line(error)}; it is not said as whom this role asks: '
+            f"CREATE USER MAPPING FOR {role} SERVER {LINK.format(name)} OPTIONS (user '…', password '…')"
         ) from error
     except psycopg.Error as error:
         detail = " ".join((error.diag.message_detail or "").split())

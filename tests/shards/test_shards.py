@@ -310,6 +310,24 @@ def test_a_list_shows_every_part(
     assert 'shard "east" gives no answer' in capsys.readouterr().err
 
 
+def test_doctor_says_which_shard_is_away_or_has_changed(
+    cluster: Cluster, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert imgvec(cluster.coordinator, "doctor") == 0
+    assert "the shards of item_test answer and describe it alike" in capsys.readouterr().out
+    with away(cluster, "east", server):
+        assert imgvec(cluster.coordinator, "doctor") == 1
+        assert 'item_test: shard "east" gives no answer' in capsys.readouterr().out
+    with connect(cluster.shards["west"]) as west:
+        west.execute("UPDATE imgvec.collection SET prompt = 'a sketch of {}'")
+        try:
+            assert imgvec(cluster.coordinator, "doctor") == 1
+            assert "item_test differs between shards: prompt" in capsys.readouterr().out
+        finally:
+            west.execute("UPDATE imgvec.collection SET prompt = '{}'")
+    assert imgvec(cluster.coordinator, "doctor") == 0
+
+
 def test_the_command_shows_keys_and_says_what_is_not_whole(
     cluster: Cluster, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
