@@ -108,7 +108,13 @@ def test_the_row_at_a_place_is_told_and_its_picture_shown(
     )
     assert client.get(f"/map/picture?{place_of(shop[0], 1)}").mimetype == "image/jpeg"
     assert client.get(f"/map/picture?{place_of(shop[0], 2)}").status_code == 404
-    for place, status in (("x=900&y=900", 404), ("x=nan&y=1", 400), ("x=one&y=1", 400), ("y=1", 400)):
+    for place, status in (
+        ("x=900&y=900", 404),
+        ("x=nan&y=1", 400),
+        ("x=1e300&y=1", 400),
+        ("x=one&y=1", 400),
+        ("y=1", 400),
+    ):
         assert client.get(f"/map/row?{place}").status_code == status
 
 

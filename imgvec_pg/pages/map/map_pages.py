@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 
 from flask import Blueprint, Response, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
@@ -23,6 +22,8 @@ from imgvec_pg.search.query_types import show_key
 from imgvec_pg.store.collection import Collection
 
 PICTURE_PIXELS = 168
+FARTHEST = 1e7
+"""Of a corner of a loop, too."""
 ROWS_IN_TABLE = 100
 ROWS_IN_FILE = 100_000
 CANNOT_START = ("=", "+", "-", "@", "\t", "\r")
@@ -130,8 +131,9 @@ def _pointed(connection: Connection, collection: Collection) -> RowAt:
         place = float(request.args["x"]), float(request.args["y"])
     except ValueError as error:
         raise UsageError(f"{error}; expected x and y, numbers") from error
-    if not all(map(math.isfinite, place)):
-        raise UsageError("x and y are not finite; expected a place on the map")
+    # float4's, in which maps are kept, ends at 3.4e38; not a number compares false.
+    if not all(abs(each) <= FARTHEST for each in place):
+        raise UsageError("x and y are too far, or not finite; expected a place on the map")
     [found] = rows_at(connection, collection, [place])
     if found is None:
         raise CollectionError("no row lies there (any more); load the map anew")
