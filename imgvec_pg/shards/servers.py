@@ -17,6 +17,7 @@ from imgvec_pg.database.connect import (
     needing,
     one_line,
     pinned_search_path,
+    require_schema,
     vector_schema,
 )
 from imgvec_pg.database.sql_templates import load_sql, render
@@ -50,6 +51,18 @@ class Shard:
     timeout_ms: int
     address: str
     collections: list[str]
+
+
+def require_shard_tables(connection: Connection) -> None:
+    """Check that the coordinator's own tables are there.
+
+    Raises:
+        DatabaseError: They are not, or this role may not use the schema imgvec.
+    """
+    require_schema(connection)
+    row = connection.execute("SELECT to_regclass('imgvec.sharded_collection')").fetchone()
+    if row is None or row[0] is None:
+        raise DatabaseError("this database's schema has no shards yet; run: imgvec migrate")
 
 
 def find_shards(connection: Connection) -> list[Shard]:

@@ -19,6 +19,7 @@ from vectorstore import DIMENSIONS, vectors
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -455,3 +456,25 @@ def test_migrating_heals_what_a_moved_extension_broke(
         with connect(cluster.coordinator) as connection:
             connection.execute(f"ALTER EXTENSION {extension} SET SCHEMA public; DROP SCHEMA ext")
         assert imgvec(cluster.coordinator, "migrate") == 0
+
+
+def test_a_schema_of_before_is_to_be_migrated(
+    empty_database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with connect(empty_database) as connection:
+        upgrade(connection, "imgvec_0009")
+    for words in (
+        ("list",),
+        ("add", "east", "--at", "dbname=shop"),
+        ("span", "item_test", "--shards", "east"),
+        ("search", "item_test", "--like", "1"),
+        ("unspan", "item_test"),
+        ("remove", "east"),
+    ):
+        assert imgvec(empty_database, "shard", *words) == 1
+        assert (
+            capsys.readouterr().err
+            == "imgvec: this database's schema has no shards yet; run: imgvec migrate\n"
+        )
+    assert imgvec(empty_database, "migrate") == 0
+    assert imgvec(empty_database, "shard", "list") == 0

@@ -8,7 +8,7 @@ from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.tables import echo_table
 from imgvec_pg.cli.search.embed_query import check_query
 from imgvec_pg.cli.search.shared import echo_answer
-from imgvec_pg.database.connect import connect, require_schema
+from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.search.formatting import plain_value
 from imgvec_pg.search.query_embedding import read_picture
@@ -20,6 +20,7 @@ from imgvec_pg.shards.servers import (
     add_shard,
     find_shards,
     remove_shard,
+    require_shard_tables,
     shard_status,
 )
 
@@ -62,7 +63,7 @@ def add(name: str, dsn: str, at: str, timeout_ms: int) -> None:
       imgvec shard add eu --at "host=eu.example dbname=shop user=app password=…"
     """
     with connect(dsn, application_name="imgvec shard") as connection:
-        require_schema(connection)
+        require_shard_tables(connection)
         made = add_shard(connection, name, at, timeout_ms=timeout_ms)
     click.echo(f"shard {made.name}: {made.address} answers")
     click.echo(f"  search there too: imgvec shard span COLLECTION --shards …,{made.name}")
@@ -79,7 +80,7 @@ def remove(name: str, dsn: str) -> None:
       imgvec shard remove eu
     """
     with connect(dsn, application_name="imgvec shard") as connection:
-        require_schema(connection)
+        require_shard_tables(connection)
         remove_shard(connection, name)
     click.echo(f"shard {name} is forgotten; nothing was changed there")
 
@@ -106,7 +107,7 @@ def span(collection: str, dsn: str, shards: str, passed: tuple[str, ...]) -> Non
     """
     names = [name.strip() for name in shards.split(",") if name.strip()]
     with connect(dsn, application_name="imgvec shard") as connection:
-        require_schema(connection)
+        require_shard_tables(connection)
         model = span_collection(connection, collection, names, passed_settings=passed)
     click.echo(
         f"{collection} spans {', '.join(names)}: {model['model']}, {model['dimensions']} dimensions, "
@@ -127,7 +128,7 @@ def unspan(collection: str, dsn: str) -> None:
       imgvec shard unspan product_clip
     """
     with connect(dsn, application_name="imgvec shard") as connection:
-        require_schema(connection)
+        require_shard_tables(connection)
         unspan_collection(connection, collection)
     click.echo(f"{collection} is no longer searched from here; nothing was changed on its shards")
 
@@ -165,7 +166,7 @@ def search(
     """
     check_query(words, image, like)
     with connect(dsn, application_name="imgvec shard") as connection:
-        require_schema(connection)
+        require_shard_tables(connection)
         found = search_shards(
             connection,
             collection,
@@ -207,7 +208,7 @@ def list_(context: click.Context, dsn: str, as_json: bool) -> None:
       imgvec shard list
     """
     with connect(dsn, application_name="imgvec shard") as connection:
-        require_schema(connection)
+        require_shard_tables(connection)
         shards = find_shards(connection)
         states: dict[str, list[dict[str, object]] | DatabaseError] = {}
         for item in shards:
