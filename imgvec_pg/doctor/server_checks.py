@@ -207,7 +207,7 @@ def check_spans(connection: Connection) -> Iterator[Finding]:
     try:
         stale = find_stale_spans(connection)
     except DatabaseError as error:
-        yield Finding("error", "shards", str(error), "imgvec shard list")
+        yield Finding("error", "shards", str(error))
         return
     if stale:
         yield Finding(

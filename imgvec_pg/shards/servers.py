@@ -171,8 +171,9 @@ def shared_functions(connection: Connection) -> sql.Composed:
 
 
 def close_shards(connection: Connection) -> None:
-    """End a session's connections to shards."""
-    connection.execute("SELECT imgvec.close_shards()")
+    """End a session's connections to shards, which it has none of where the extension was dropped."""
+    if connection.execute("SELECT FROM pg_extension WHERE extname = 'dblink'").rowcount:
+        connection.execute("SELECT imgvec.close_shards()")
 
 
 def describe_shard(connection: Connection, name: str, collection: str) -> dict[str, Any]:
@@ -204,7 +205,9 @@ def dblink_schema(connection: Connection) -> str:
         " WHERE e.extname = 'dblink'"
     ).fetchone()
     if row is None:
-        raise DatabaseError("the extension dblink is missing here; run: imgvec shard add")
+        raise DatabaseError(
+            "the extension dblink is missing here; run CREATE EXTENSION dblink in this database, then: imgvec migrate"
+        )
     return str(row[0])
 
 

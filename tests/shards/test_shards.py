@@ -458,6 +458,30 @@ def test_migrating_heals_what_a_moved_extension_broke(
         assert imgvec(cluster.coordinator, "migrate") == 0
 
 
+def test_a_coordinator_without_dblink_says_so_and_can_be_undone(
+    server: Server, template: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with fresh_database(server, template) as other:
+        assert imgvec(other, "shard", "add", "east", "--at", cluster.shards["east"]) == 0
+        assert imgvec(other, "shard", "span", "item_test", "--shards", "east") == 0
+        with connect(other) as connection:
+            connection.execute("DROP EXTENSION dblink")
+        capsys.readouterr()
+        for words in (("shard", "list"), ("doctor",)):
+            assert imgvec(other, *words) == 1
+            told = capsys.readouterr()
+            assert "run CREATE EXTENSION dblink in this database, then: imgvec migrate" in told.out + told.err
+        with connect(other) as connection:
+            connection.execute("CREATE SCHEMA ext; CREATE EXTENSION dblink SCHEMA ext")
+        assert imgvec(other, "migrate") == 0
+        with connect(other) as connection:
+            assert len(rows(connection, SHAPES["all"], query())) == 20
+            connection.execute("DROP EXTENSION dblink")
+        assert imgvec(other, "shard", "unspan", "item_test") == 0
+        assert imgvec(other, "shard", "remove", "east") == 0
+        assert imgvec(other, "uninstall", "--yes") == 0
+
+
 def test_a_schema_of_before_is_to_be_migrated(
     empty_database: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
