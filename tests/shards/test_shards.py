@@ -255,6 +255,20 @@ def test_a_shard_that_hangs_is_away_after_its_time(cluster: Cluster, coordinator
     assert rows(coordinator, SHAPES["all"], query()) == expected
 
 
+def test_a_row_s_vector_is_asked_anew_where_the_kept_session_hangs(
+    cluster: Cluster, coordinator: Connection
+) -> None:
+    statement = "SELECT imgvec.embedding_of('item_test', '{\"id\": 6, \"tenant\": 0}')::text"
+    expected = rows(coordinator, statement)
+    coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 100 WHERE name = 'west'")
+    try:
+        with stopped_session(cluster, coordinator, "west"):
+            coordinator.execute("SET statement_timeout = '60s'")
+            assert rows(coordinator, statement) == expected
+    finally:
+        coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 5000 WHERE name = 'west'")
+
+
 @contextmanager
 def stopped_session(cluster: Cluster, coordinator: Connection, name: str) -> Iterator[None]:
     """Stop the process behind the connection that a session keeps to a shard."""
