@@ -1,9 +1,11 @@
 """What computes pictures on a CPU: images/s of this build beside another one, same weights, processes in turns.
 
-Usage: python benchmarks/runtimes.py --beside WORKTREE [--only NAME ...] [--turns 3] [--seconds 4] [--out FILE]. WORKTREE is a
-checkout of the build to compare with (`git worktree add WORKTREE COMMIT`). Each turn is a process of its own on all CPUs, which
-loads the model as a worker does (automatic precision and runtime; and fp32 for both), embeds batches of 16 prepared pictures and
-gives its vectors of the golden pictures. Seeded weights: the speed is the same. Kept in benchmarks/results/runtimes.txt.
+Usage: python benchmarks/runtimes.py --beside WORKTREE [--only NAME ...] [--precision P ...] [--turns 3] [--seconds 4] [--out
+FILE]. WORKTREE is a checkout of the build to compare with (`git worktree add WORKTREE COMMIT`). Each turn is a process of its
+own on all CPUs, which loads the model as a worker does (automatic precision and runtime; fp32 for both; and, of ViTs, int8
+beside the other build's automatic precision), embeds batches of 16 prepared pictures and gives its vectors of the golden
+pictures. "of CPU" is the ratio of images per second of processor time, which other programs of the machine disturb less. Seeded
+weights: the speed is the same. Kept in benchmarks/results/runtimes.txt.
 """
 
 import argparse
@@ -30,6 +32,8 @@ MODELS = {
     "ViT-B-32/laion2b_s34b_b79k": 1.15,
 }
 """With the ratio in fp32 that each is to reach."""
+INT8_MODELS = {"ViT-B-32/laion2b_s34b_b79k": 1.7, "ViT-L-14/laion2b_s32b_b82k": 1.7}
+"""With the ratio that int8 is to reach, to the other build at its automatic precision, at cosine 0.999."""
 TURN = """
 import inspect, json, sys, time
 import numpy as np
@@ -42,13 +46,15 @@ pictures = golden_images()
 prepared = [embedder.prepare_image(picture) for picture in pictures]
 batch = (prepared * batch)[:batch]
 embedder.embed_prepared(batch)
-times = []
+times, used = [], time.process_time()
 ends = time.monotonic() + seconds
 while time.monotonic() < ends or len(times) < 3:
     began = time.perf_counter()
     embedder.embed_prepared(batch)
     times.append(time.perf_counter() - began)
+used = time.process_time() - used
 print(json.dumps({
+    "cpu_rate": len(batch) * len(times) / used,
     "rate": len(batch) / sorted(times)[len(times) // 2],
     "by": f"{getattr(embedder, 'runtime', 'torch')} {embedder.precision}",
     "vectors": embedder.embed_images(pictures).tolist(),
@@ -81,25 +87,30 @@ def measure(beside: Path, name: str, precision: str, turns: int, seconds: float,
     if not weights.exists():
         write_random_weights(describe_model(name), weights)
     builds = {"then": beside, "now": HERE}
+    asked = {"then": "auto" if precision == "int8" else precision, "now": precision}
     exact = np.array(turn(beside, name, weights, "fp32", 0.1, folder)["vectors"], dtype=np.float32)
     turn(HERE, name, weights, precision, 0.1, folder)  # exports
     found: dict[str, list[dict[str, object]]] = {"then": [], "now": []}
     for number in range(turns):
         for build in sorted(builds, reverse=number % 2 == 0):
-            found[build].append(turn(builds[build], name, weights, precision, seconds, folder))
+            found[build].append(turn(builds[build], name, weights, asked[build], seconds, folder))
     rates = {build: statistics.median(float(str(one["rate"])) for one in found[build]) for build in builds}
-    ratio = statistics.median(
-        float(str(now["rate"])) / float(str(then["rate"]))
-        for now, then in zip(found["now"], found["then"], strict=True)
+    ratio, cpu_ratio = (
+        statistics.median(
+            float(str(now[key])) / float(str(then[key]))
+            for now, then in zip(found["now"], found["then"], strict=True)
+        )
+        for key in ("rate", "cpu_rate")
     )
     cosines = {
         build: lowest_cosine(np.array(found[build][0]["vectors"], dtype=np.float32), exact)
         for build in builds
     }
-    target = f"{MODELS[name]:.2f}" if precision == "fp32" else "-"
+    targets = {"fp32": MODELS, "int8": INT8_MODELS}.get(precision, {})
+    target = f"{targets[name]:.2f}" if name in targets else "-"
     return (
         f"{name:33}{precision:>6}{found['then'][0]['by']!s:>12}{rates['then']:9.1f}{cosines['then']:11.7f}"
-        f"{found['now'][0]['by']!s:>12}{rates['now']:9.1f}{cosines['now']:11.7f}{ratio:8.2f}{target:>8}"
+        f"{found['now'][0]['by']!s:>12}{rates['now']:9.1f}{cosines['now']:11.7f}{ratio:8.2f}{cpu_ratio:8.2f}{target:>8}"
     )
 
 
@@ -107,7 +118,10 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--beside", type=Path, required=True)
-    parser.add_argument("--only", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--only", nargs="+", choices=[*{**MODELS, **INT8_MODELS}], default=list(MODELS))
+    parser.add_argument(
+        "--precision", nargs="+", choices=["fp32", "auto", "int8"], default=["fp32", "auto", "int8"]
+    )
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--out", type=Path)
@@ -116,12 +130,14 @@ def main() -> None:
         f"images/s of batches of 16, {len(os.sched_getaffinity(0))} CPUs, load {os.getloadavg()[0]:.1f} before; medians of "
         f"{options.turns} turns; cosine: the least on the golden pictures to torch in fp32 of the other build",
         f"{'model':33}{'asked':>6}{'then':>12}{'images/s':>9}{'cosine':>11}{'now':>12}{'images/s':>9}{'cosine':>11}"
-        f"{'ratio':>8}{'target':>8}",
+        f"{'ratio':>8}{'of CPU':>8}{'target':>8}",
     ]
     print("\n".join(lines), flush=True)
     with tempfile.TemporaryDirectory(prefix="imgvec-runtimes-") as folder:
         for name in options.only:
-            for precision in ("fp32", "auto"):
+            for precision in options.precision:
+                if precision == "int8" and name not in INT8_MODELS:
+                    continue
                 lines.append(
                     measure(options.beside, name, precision, options.turns, options.seconds, Path(folder))
                 )

@@ -179,10 +179,11 @@ def model_options(command: Command) -> Command:
         ),
         click.option(
             "--precision",
-            type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+            type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
             default="auto",
             show_default=True,
-            help="auto: half precision where the device has instructions for it, else fp32.",
+            help="auto: half precision where the device has instructions for it, else fp32. int8: never automatic; on CPUs, "
+            "with the extra onnx.",
         ),
     )
     for option in reversed(options):
@@ -201,6 +202,15 @@ def runtime_option(command: Command) -> Command:
         show_envvar=True,
         help="What computes pictures on a CPU; auto: ONNX Runtime where the extra onnx is installed, its numbers are torch's "
         "and it is faster here.",
+    )(command)
+
+
+def force_int8_option(command: Command) -> Command:
+    """Add --force-int8."""
+    return click.option(
+        "--force-int8",
+        is_flag=True,
+        help="With --precision int8: use it although the network loses too much by it (cosine to fp32 below 0.99).",
     )(command)
 
 

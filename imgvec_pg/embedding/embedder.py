@@ -20,6 +20,8 @@ class Embedder(Protocol):
     (Resize): pictures then come to it so already, which spares copying all their pixels between processes.
     One that loads what embeds words only when they are first asked for says by an attribute `loads_words_late` whether that is
     still to be done: a fill, which needs no words, then does without.
+    One in int8 says by `golden_cosine` (float) how near its golden pictures must be to those on record, and keeps in
+    `golden_pictures` (shape (3, dimensions), float32) what fp32 makes of them.
     One whose text tower reads only the beginning of a long text may have a method `text_length(text) -> TextLength`.
     """
 
@@ -29,7 +31,7 @@ class Embedder(Protocol):
     fingerprint: str
     """SHA-256 (hex) over weights, architecture, preprocessing, tokenizer; equal ones embed equally."""
     precision: str
-    """"fp32", "bf16" or "fp16": what this process computes in."""
+    """"fp32", "bf16", "fp16" or "int8": what this process computes in."""
     has_text: bool
     logit_scale: float | None
     """Multiplier of cosine similarities before softmax or sigmoid, already exponentiated; None: no text."""

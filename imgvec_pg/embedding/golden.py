@@ -11,6 +11,8 @@ from imgvec_pg.errors import ImgvecError, ModelError
 
 GOLDEN_COSINE = 0.999
 """Least cosine between a golden vector and what a worker computes; fp32 gives 1 - 1e-6, honest bf16 0.9995."""
+INT8_GOLDEN_COSINE = 0.985
+"""The same for pictures in int8. A network must have 0.99 to fp32 to be used in it; what is on record may be in bf16."""
 GOLDEN_TEXTS = ("a photo of a cat", "Two RED shoes, size 42!", "un café très chaud " * 30)
 SIZES = ((640, 480), (480, 640), (300, 300))
 
@@ -62,6 +64,23 @@ def compute_golden(embedder: Embedder, kinds: Collection[str] = KINDS) -> Golden
                 f'model "{embedder.name}" gives {kind} vectors of norm {norms.flat[0]:.4g}, expected 1: divide them by it'
             )
     return golden
+
+
+def least_picture_cosine(embedder: Embedder) -> float:
+    """Return how near an embedder's golden pictures must be to those on record: in int8 it says so itself."""
+    return float(getattr(embedder, "golden_cosine", GOLDEN_COSINE))
+
+
+def recordable(embedder: Embedder, golden: GoldenVectors) -> tuple[GoldenVectors, str]:
+    """Return golden vectors to record as the model's own, and their precision.
+
+    Of an embedder in int8 they are those of fp32, which it keeps in `golden_pictures`: a first worker in int8 must not lower what
+    later ones are held to.
+    """
+    pictures: Float32Array | None = getattr(embedder, "golden_pictures", None)
+    if pictures is None:
+        return golden, embedder.precision
+    return {kind: pictures if kind == IMAGE else vectors for kind, vectors in golden.items()}, "fp32"
 
 
 def lowest_cosine(ours: Float32Array, theirs: Float32Array) -> float:

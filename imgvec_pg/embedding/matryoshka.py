@@ -170,6 +170,8 @@ class ShortenedEmbedder:
         self.precision = embedder.precision
         self.has_text = embedder.has_text
         self.logit_scale, self.logit_bias = embedder.logit_scale, embedder.logit_bias
+        pictures: Float32Array | None = getattr(embedder, "golden_pictures", None)
+        self.golden_pictures = None if pictures is None else shorten(pictures, short.dimensions)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - first_resize, text_length, weights_sha256, where there are such
         """Return what the whole model has beyond the protocol."""

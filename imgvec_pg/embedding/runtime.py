@@ -21,7 +21,7 @@ MODELS_EXTRA = ("torch", "torchvision", "open_clip", "timm", "safetensors", "hug
 """The modules of the extra `models`: all that embedding takes beyond the plain installation."""
 INSTALL_MODELS = "pip install 'imgvec-pg[models]'"
 INSTALL_HUB = "pip install 'imgvec-pg[hub]'"
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 _MISSING_OPERATOR = "operator torchvision::nms does not exist"
 _kept_libraries: list[torch.library.Library] = []  # a Library takes its definitions back when it is collected
 
@@ -195,6 +195,10 @@ def resolve_precision(precision: str, device: str, half: str = "bf16") -> str:
     """
     if precision != "auto" and precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is unknown: use auto, {', '.join(PRECISIONS)}")
+    if precision == "int8":
+        raise ModelError(
+            "torch does not compute in int8 here, ONNX Runtime does: use load_embedder(precision='int8')"
+        )
     if device == "cpu":
         automatic = "bf16" if half == "bf16" and cpu_has_bf16() else "fp32"
         wanted = automatic if precision == "auto" else precision

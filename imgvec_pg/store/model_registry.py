@@ -20,7 +20,9 @@ from imgvec_pg.embedding.golden import (
     TEXT,
     GoldenVectors,
     compute_golden,
+    least_picture_cosine,
     lowest_cosine,
+    recordable,
 )
 from imgvec_pg.errors import ModelError
 from imgvec_pg.store.collection import Collection
@@ -59,6 +61,15 @@ class GoldenComparison:
     def lowest(self) -> float:
         """Least cosine of all, 1 where there is nothing to compare."""
         return min(cosine for cosine in (self.images, self.texts, 1.0) if cosine is not None)
+
+    def shortfall(self, embedder: Embedder) -> str:
+        """Say which cosine was met and which was expected of an embedder; "" where all are as they should be."""
+        expected = ((self.images, least_picture_cosine(embedder)), (self.texts, GOLDEN_COSINE))
+        short = [(met, least) for met, least in expected if met is not None and met < least]
+        if not short:
+            return ""
+        met, least = min(short)
+        return f"cosine {met:.4f} in {embedder.precision}, at least {least:.4g} expected"
 
 
 def find_models(connection: Connection, name: str | None = None) -> list[RecordedModel]:
@@ -106,18 +117,7 @@ def compare_golden(
         store: First store those that are not on record. Of two workers that do, one's stay, and both compare with them.
     """
     if store:
-        for kind, vectors in golden.items():
-            for position, vector in enumerate(vectors):
-                connection.execute(
-                    load_sql("queries/store_golden.sql"),
-                    {
-                        "model_id": model_id,
-                        "kind": kind,
-                        "position": position,
-                        "embedding": vector.tolist(),
-                        "precision": precision,
-                    },
-                )
+        _store_golden(connection, model_id, golden, precision)
     on_record: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
     statement = render("queries/golden_vectors.sql", vector=sql.Identifier(vector_schema(connection)))
     for kind, embedding in connection.execute(statement, {"model_id": model_id}):
@@ -128,6 +128,21 @@ def compare_golden(
         if on_record[kind]
     }
     return GoldenComparison(cosines.get(IMAGE), cosines.get(TEXT))
+
+
+def _store_golden(connection: Connection, model_id: int, golden: GoldenVectors, precision: str) -> None:
+    for kind, vectors in golden.items():
+        for position, vector in enumerate(vectors):
+            connection.execute(
+                load_sql("queries/store_golden.sql"),
+                {
+                    "model_id": model_id,
+                    "kind": kind,
+                    "position": position,
+                    "embedding": vector.tolist(),
+                    "precision": precision,
+                },
+            )
 
 
 _computed: "weakref.WeakKeyDictionary[Embedder, dict[str, GoldenVectors]]" = weakref.WeakKeyDictionary()
@@ -156,10 +171,12 @@ def check_golden(
         if kind not in known:
             known[kind] = compute_golden(embedder, (kind,))
     golden = {key: vectors for kind in kinds for key, vectors in known[kind].items()}
-    found = compare_golden(connection, collection.model_id, golden, embedder.precision, store=store)
-    if found.lowest < GOLDEN_COSINE:
+    if store:
+        _store_golden(connection, collection.model_id, *recordable(embedder, golden))
+    found = compare_golden(connection, collection.model_id, golden, embedder.precision, store=False)
+    if shortfall := found.shortfall(embedder):
         raise ModelError(
-            f'model "{embedder.name}" computes other vectors here than at its first use (cosine {found.lowest:.4f} in '
-            f"{embedder.precision}, at least {GOLDEN_COSINE} expected), so it is not used: try --precision fp32, "
-            f"--device cpu or the versions of torch and open_clip used then; see imgvec model verify {embedder.name}"
+            f'model "{embedder.name}" computes other vectors here than at its first use ({shortfall}), so it is not used: '
+            "try --precision fp32, --device cpu or the versions of torch and open_clip used then; see imgvec model verify "
+            f"{embedder.name}"
         )

@@ -18,9 +18,9 @@ from tinymodel import write_tiny_model
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.golden import golden_images, lowest_cosine
 from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.embedding.onnx_models import choose, exported
 from imgvec_pg.embedding.onnx_models import export as exporting
-from imgvec_pg.embedding.onnx_models.choose import compare_runtimes
+from imgvec_pg.embedding.onnx_models import exported, recorded
+from imgvec_pg.embedding.onnx_models.compare_runtimes import compare_runtimes
 from imgvec_pg.embedding.onnx_models.onnx_embedder import OnnxEmbedder
 from imgvec_pg.embedding.torch_models.random_weights import write_random_weights
 from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
@@ -278,7 +278,7 @@ def test_what_is_faster_than_each_precision_of_torch_is_kept_apart(
     cache: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_embedder(tiny, precision="fp32", may_export=True)
-    monkeypatch.setattr(choose, "resolve_precision", lambda asked, *_: "bf16" if asked == "auto" else asked)
+    monkeypatch.setattr(recorded, "resolve_precision", lambda asked, *_: "bf16" if asked == "auto" else asked)
     monkeypatch.setattr(exporting, "_race", lambda *_: (1.0, 2.0))
     assert isinstance(load_embedder(tiny, may_export=True), TorchEmbedder)
     records = [json.loads(path.read_text()) for path in cache.glob("*.json")]

@@ -66,7 +66,9 @@ def test_linux_and_torch_agree_on_the_instructions_of_this_cpu(monkeypatch: pyte
 
 def test_precision_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_precision("bf16", "cpu") == "bf16"
-    with pytest.raises(UsageError, match="use auto, fp32, bf16, fp16"):
+    with pytest.raises(UsageError, match="use auto, fp32, bf16, fp16, int8"):
+        resolve_precision("int4", "cpu")
+    with pytest.raises(ModelError, match="torch does not compute in int8 here, ONNX Runtime does"):
         resolve_precision("int8", "cpu")
     with pytest.raises(
         ModelError, match=r"fp16 is for GPUs: .* slower than fp32 on a CPU; use --precision auto"

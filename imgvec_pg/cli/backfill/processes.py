@@ -204,6 +204,8 @@ def child_command(options: RunOptions, collection: Collection) -> list[str]:
         value = getattr(options, option)
         if value is not None:
             command += [f"--{option.replace('_', '-')}", str(value)]
+    if options.force_int8:
+        command += ["--force-int8"]
     if options.rate is not None:
         command += ["--rate", str(options.rate / options.workers)]
     if options.server_share_percent is not None:

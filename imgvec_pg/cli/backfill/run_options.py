@@ -21,6 +21,9 @@ from imgvec_pg.settings import lease_seconds, own_collections
 class RunOptions:
     """Options as given; those with a default belong to `imgvec backfill` alone.
 
+    Raises:
+        UsageError: --force-int8 stands without --precision int8.
+
     Attributes:
         collections: Names of --collections; empty where one collection is worked.
         batch_size: Images embedded together; PROBED for what probing finds.
@@ -51,6 +54,7 @@ class RunOptions:
     device: str
     precision: str
     runtime: str
+    force_int8: bool = False
     workers: int = 1
     limit: int | None = None
     dry_run: bool = False
@@ -65,8 +69,13 @@ class RunOptions:
     profile: bool = False
     duplicates_every_seconds: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse --force-int8 alone."""
+        if self.force_int8 and self.precision != "int8":
+            raise UsageError("--force-int8 goes with --precision int8")
+
     def load(self, model_name: str) -> Embedder:
-        """Load a model as --weights, --device, --precision and --runtime say.
+        """Load a model as --weights, --device, --precision, --force-int8 and --runtime say.
 
         Raises:
             ModelError: It cannot be loaded here.
@@ -78,6 +87,7 @@ class RunOptions:
             precision=self.precision,
             runtime=self.runtime,
             may_export=True,
+            force_int8=self.force_int8,
         )
 
     def pipeline(self, batch_size: int, *, follow: bool, share: int = 1) -> PipelineOptions:

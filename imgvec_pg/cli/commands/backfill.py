@@ -25,6 +25,7 @@ from imgvec_pg.cli.backfill.summary import BackfillSummary, report_dry_run
 from imgvec_pg.cli.exit_codes import SomeRowsFailed
 from imgvec_pg.cli.options import (
     dsn_option,
+    force_int8_option,
     json_option,
     limit_options,
     log_options,
@@ -79,6 +80,7 @@ from imgvec_pg.store.transactions import flush_commits
 @log_options
 @model_options
 @runtime_option
+@force_int8_option
 @json_option
 @click.pass_context
 @with_run_options

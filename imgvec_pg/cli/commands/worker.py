@@ -13,6 +13,7 @@ from imgvec_pg.cli.backfill.multi_collection import collections_option, follow_t
 from imgvec_pg.cli.backfill.run_options import RunOptions, with_run_options
 from imgvec_pg.cli.options import (
     dsn_option,
+    force_int8_option,
     limit_options,
     log_options,
     metrics_options,
@@ -48,6 +49,7 @@ from imgvec_pg.store.registry import get_collection
 @log_options
 @model_options
 @runtime_option
+@force_int8_option
 @click.pass_context
 @with_run_options
 def worker(context: click.Context, name: str | None, options: RunOptions) -> None:

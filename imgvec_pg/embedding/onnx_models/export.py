@@ -5,7 +5,7 @@ import os
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -161,7 +161,13 @@ def _compare(ours: OnnxEmbedder, embedder: TorchEmbedder) -> float:
 
 
 def _race(ours: OnnxEmbedder, rival: TorchEmbedder) -> tuple[float, float]:
-    """Return the images/s of both, medians of turns, so that a busy moment does not hit only one."""
+    """Return the images/s of both."""
+    first, second = rates_in_turns([ours, rival])
+    return first, second
+
+
+def rates_in_turns(embedders: Sequence[Embedder]) -> list[float]:
+    """Return the images/s of each, medians of turns, so that a busy moment does not hit only one."""
     picture = golden_images()[0]
 
     def rate(embedder: Embedder) -> Callable[[], float]:
@@ -175,6 +181,6 @@ def _race(ours: OnnxEmbedder, rival: TorchEmbedder) -> tuple[float, float]:
 
         return once
 
-    first, second = rate(ours), rate(rival)
-    turns = [(first(), second()) for _ in range(TURNS)]
-    return statistics.median(mine for mine, _ in turns), statistics.median(theirs for _, theirs in turns)
+    timed = [rate(embedder) for embedder in embedders]
+    turns = [[once() for once in timed] for _ in range(TURNS)]
+    return [statistics.median(rates) for rates in zip(*turns, strict=True)]

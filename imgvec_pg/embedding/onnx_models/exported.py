@@ -9,7 +9,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from imgvec_pg.embedding.checksums import sha256_of
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.resize import Resize
 
+AUTO, TORCH, ONNX = "auto", "torch", "onnx"
+INT8 = "int8"
+INSTALL_ONNX = "pip install 'imgvec-pg[onnx]'"
 FORMAT = 1
 """Of the record; another one is exported anew."""
 PACKAGES = ("onnxruntime", "onnxscript", "torch", "timm", "open_clip_torch")
@@ -37,6 +40,9 @@ class Export:
         cosine: The least to torch in fp32 on the golden pictures.
         onnx_rate: Images a second, prepared, on this CPU.
         torch_rate: Those of torch, in `torch_precision`.
+        precision: "fp32", or "int8", whose `cosine` is to the fp32 export.
+        golden: In int8: what the fp32 export makes of the golden pictures, shape (3, dimensions).
+        quantised_share: In int8: of the weights, 0 to 1, how many are.
         sha256: Of the exported file; "" where there is none that may be used, under whatever runtime is asked for.
         reason: Why there is no export, or why it is not used; "" where it may be.
     """
@@ -59,6 +65,9 @@ class Export:
     torch_precision: str = "fp32"
     sha256: str = ""
     reason: str = ""
+    precision: str = "fp32"
+    golden: list[list[float]] = field(default_factory=list)
+    quantised_share: float = 0.0
 
 
 def has_onnx_extra() -> bool:
@@ -76,10 +85,14 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def cache_key(model: ModelDescription, weights_sha256: str, torch_precision: str) -> str:
-    """Return SHA-256 (hex) over all that an export, and whether it is used beside torch in this precision, depends on."""
+def cache_key(model: ModelDescription, weights_sha256: str, precision: str) -> str:
+    """Return SHA-256 (hex) over all that an export depends on.
+
+    Args:
+        precision: Torch's, which an fp32 export has as its rival, or "int8" for the quantised one.
+    """
     name = model.name if model.folder is None else ""
-    parts = [name, weights_sha256, torch_precision, *map(_version, PACKAGES)]
+    parts = [name, weights_sha256, precision, *map(_version, PACKAGES)]
     if model.folder is not None:
         # The configuration and the tokenizer of a folder may change beside the same weights.
         files = sorted(path for path in model.folder.iterdir() if path.is_file())
@@ -150,7 +163,7 @@ def delete_superseded(export: Export) -> None:
             stored = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        same = all(
+        same = stored.get("precision", "fp32") == export.precision and all(
             stored.get(name) == getattr(export, name)
             for name in ("model", "weights_sha256", "torch_precision")
         )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,8 @@ import onnxruntime
 from PIL.Image import Image
 
 from imgvec_pg.embedding.embedder import Embedder, Float32Array, TextLength
-from imgvec_pg.embedding.onnx_models.exported import Export, model_path
+from imgvec_pg.embedding.golden import INT8_GOLDEN_COSINE
+from imgvec_pg.embedding.onnx_models.exported import INT8, Export, model_path
 from imgvec_pg.embedding.runtime import one_line
 from imgvec_pg.errors import ModelError
 
@@ -18,12 +20,17 @@ Pixels = npt.NDArray[np.uint8]
 IMAGES_AT_ONCE = 64
 ERRORS_ONLY = 3
 """onnxruntime's log severity."""
+FORCED_MARGIN = 0.005
+"""Between the cosine to fp32 measured here of a network that was forced, and what its golden pictures must have."""
 
 
 class OnnxEmbedder:
-    """An exported image encoder; `precision` is "fp32", and its vectors are torch's to a cosine of 0.99999."""
+    """An exported image encoder: in fp32 its vectors are torch's to a cosine of 0.99999, in int8 to `export.cosine`.
 
-    precision = "fp32"
+    In int8 each picture is a pass of its own, in as many threads: activations are quantised by the range of the whole pass, so a
+    picture's vector would depend on those beside it (cosine 0.9997 for ViT-S-32), and be another one in each run.
+    """
+
     device = "cpu"
     runtime = "onnx"
 
@@ -38,7 +45,9 @@ class OnnxEmbedder:
             ModelError: ONNX Runtime cannot load it.
         """
         assert export.resize is not None  # noqa: S101 - only such are exported
+        is_int8 = export.precision == INT8
         self.name = export.model
+        self.precision = export.precision
         self.dimensions = export.dimensions
         self.fingerprint = export.fingerprint
         self.has_text = export.has_text
@@ -50,7 +59,7 @@ class OnnxEmbedder:
         self._load_torch = load_torch
         self._by_torch: Embedder | None = None
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = _threads()
+        options.intra_op_num_threads = 1 if is_int8 else _threads()
         options.log_severity_level = ERRORS_ONLY
         # Threads that spin between two batches take the cores from the processes that decode.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -61,6 +70,12 @@ class OnnxEmbedder:
         except Exception as error:
             # onnxruntime's errors have no common base but Exception.
             raise ModelError(f"{self.name} cannot be loaded by ONNX Runtime: {one_line(error)}") from error
+
+        self._pool: ThreadPoolExecutor | None = None
+        if is_int8:
+            self._pool = ThreadPoolExecutor(_threads(), thread_name_prefix="imgvec-int8")
+            self.golden_cosine = min(INT8_GOLDEN_COSINE, export.cosine - FORCED_MARGIN)
+            self.golden_pictures = np.array(export.golden, dtype=np.float32)
 
     @property
     def loads_words_late(self) -> bool:
@@ -87,7 +102,7 @@ class OnnxEmbedder:
         if not prepared:
             return np.empty((0, self.dimensions), dtype=np.float32)
         try:
-            (features,) = self._session.run(None, {"pixels": np.stack(list(prepared))})
+            features = self._run(prepared)
         except Exception as error:
             told = str(error)
             if "alloc" in told.lower():
@@ -100,6 +115,14 @@ class OnnxEmbedder:
             raise ModelError(f"{self.name} gave a vector of norm 0 or not a number: check its weights")
         vectors: Float32Array = (features / norms).astype(np.float32)
         return vectors
+
+    def _run(self, prepared: Sequence[Pixels]) -> Float32Array:
+        """Return features, shape (n, dimensions), float32, of any norm."""
+        if self._pool is None:
+            (features,) = self._session.run(None, {"pixels": np.stack(list(prepared))})
+            return features  # type: ignore[no-any-return]
+        alone = self._pool.map(lambda pixels: self._session.run(None, {"pixels": pixels[None]})[0], prepared)
+        return np.concatenate(list(alone))
 
     def embed_images(self, images: Sequence[Image]) -> Float32Array:
         """Embed n RGB images of any size: shape (n, dimensions), float32, each row of L2 norm 1."""

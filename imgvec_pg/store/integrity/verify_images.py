@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.golden import INT8_GOLDEN_COSINE, least_picture_cosine
 from imgvec_pg.errors import ImageError, PicturesAwayError
 from imgvec_pg.images.decoding.sandbox import decode_for
 from imgvec_pg.images.fetching.application_fetch import Fetch, find_fetch, read_picture
@@ -28,7 +29,8 @@ from imgvec_pg.store.queue.jobs import Key
 FILES_AT_ONCE = 1024
 READERS = 4
 SAME_FROM_COSINE = 0.999
-"""Two precisions of one model differ less than this."""
+"""Two precisions of one model differ less than this, int8 aside."""
+INT8 = "int8"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class EmbeddedPicture:
     path: str | None
     content: bytes | None = None
     embedding: str = ""
+    precision: str = ""
 
     @property
     def is_remote(self) -> bool:
@@ -141,8 +144,14 @@ def check_sample(
         elif picture.content_hash and hashlib.sha256(data).digest() != picture.content_hash:
             if not check.reads_all:
                 check.note("changed_bytes", picture)
-        elif cosine_similarity(picture, data, embedder, collection) < SAME_FROM_COSINE:
+        elif cosine_similarity(picture, data, embedder, collection) < same_from(picture.precision, embedder):
             check.note("different_vector", picture)
+
+
+def same_from(precision: str, embedder: Embedder) -> float:
+    """Return the least cosine of what a row's precision and an embedder make of one picture."""
+    is_int8 = INT8 in (precision, embedder.precision)
+    return min(least_picture_cosine(embedder), INT8_GOLDEN_COSINE) if is_int8 else SAME_FROM_COSINE
 
 
 def cosine_similarity(

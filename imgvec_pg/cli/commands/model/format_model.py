@@ -115,11 +115,13 @@ def print_benchmark(result: Mapping[str, Any]) -> None:
     onnx = result.get("onnx")
     if onnx is None:
         return
-    if onnx["images_per_second"]:
-        click.echo(
-            f"ONNX Runtime in fp32: {onnx['images_per_second']:,.1f} images/s beside {onnx['torch_images_per_second']:,.1f} "
-            f"by torch in {onnx['torch_precision']}, in turns; cosine to torch in fp32 at least {onnx['cosine']:.7f}"
-        )
-    click.echo(
-        f"a worker computes pictures by {onnx['used']}{': ' if onnx['reason'] else ''}{onnx['reason']}"
-    )
+    for way in onnx["ways"]:
+        told = f"cosine to torch in fp32 at least {way['cosine']:.7f}" if way["cosine"] else ""
+        rate = f"{way['images_per_second']:>10,.1f} images/s" if way["images_per_second"] else f"{'-':>10}"
+        facts = "; ".join(filter(None, (told, way["problem"])))
+        click.echo(f"  {way['runtime']:<6}{way['precision']:<5}{rate}  {facts}")
+    if not onnx["used"]:
+        click.echo(f"a worker does not compute pictures in {onnx['used_precision']}: {onnx['reason']}")
+        return
+    why = f": {onnx['reason']}" if onnx["reason"] else ""
+    click.echo(f"a worker computes pictures by {onnx['used']} in {onnx['used_precision']}{why}")

@@ -1,0 +1,129 @@
+"""Compare what computes a model's pictures on this machine: torch and ONNX Runtime, in each precision of a CPU."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from imgvec_pg.embedding.description import TRANSFORMERS, ModelDescription
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.golden import golden_images, lowest_cosine
+from imgvec_pg.embedding.onnx_models.exported import (
+    INSTALL_ONNX,
+    INT8,
+    ONNX,
+    TORCH,
+    Export,
+    delete_export,
+    has_onnx_extra,
+)
+from imgvec_pg.embedding.onnx_models.int8 import INT8_FLOOR, int8_key, recorded_int8
+from imgvec_pg.embedding.onnx_models.recorded import load_by_torch, recorded_export
+from imgvec_pg.embedding.runtime import cpu_has_bf16, resolve_device, resolve_precision
+from imgvec_pg.errors import ImgvecError
+
+
+@dataclass
+class Way:
+    """A runtime in a precision.
+
+    Attributes:
+        images_per_second: Of prepared pictures, in turns with the others; 0 where it was not measured.
+        cosine: The least to torch in fp32 on the golden pictures; 0 where it was not measured.
+        problem: Why a worker does not use it though it be asked for; "" where it may.
+    """
+
+    runtime: str
+    precision: str
+    images_per_second: float = 0.0
+    cosine: float = 0.0
+    problem: str = ""
+
+
+def compare_runtimes(
+    model: ModelDescription, weights: Path | None, device: str, precision: str, *, keep: bool
+) -> dict[str, Any]:
+    """Compare ONNX Runtime with torch on this machine, exporting and quantising the model where it was not.
+
+    Args:
+        precision: What a worker would be asked for.
+        keep: Keep what was exported, for workers to use.
+
+    Returns:
+        used ("onnx" or "torch": what a worker computes by; "" where it refuses), used_precision, reason, ways (a list of `Way`
+        as mappings; empty where there is nothing to compare), and of the race that a worker goes by: images_per_second,
+        torch_images_per_second, torch_precision, cosine (0 where it was not measured).
+    """
+    device = resolve_device(device)
+    export = None
+    ways: list[Way] = []
+    reason = _no_comparison(model, device)
+    if not reason:
+        export = recorded_export(model, weights, "fp32" if precision == "fp32" else "auto", may_export=True)
+        ways = _measure(model, weights, export)
+        reason = "its export cannot be kept, see the log" if export is None else export.reason
+        if precision not in {"auto", "fp32", INT8}:
+            reason = "ONNX Runtime is used in fp32 on CPUs"
+    if export is not None and not keep:
+        delete_export(int8_key(model, weights))
+        delete_export(export.key)
+        # Of int8, where fp32 alone was asked for.
+        if automatic := recorded_export(model, weights, "auto", may_export=False):
+            delete_export(automatic.key)
+    used = TORCH if reason else ONNX
+    if precision == INT8:
+        reason = next((way.problem for way in ways if way.precision == INT8), reason)
+        used = "" if reason else ONNX
+        used_precision = INT8
+    else:
+        used_precision = "fp32" if used == ONNX else resolve_precision(precision, device, model.half)
+    return {
+        "used": used,
+        "used_precision": used_precision,
+        "reason": reason,
+        "ways": [asdict(way) for way in ways],
+        "images_per_second": export.onnx_rate if export else 0.0,
+        "torch_images_per_second": export.torch_rate if export else 0.0,
+        "torch_precision": export.torch_precision if export else "",
+        "cosine": export.cosine if export else 0.0,
+    }
+
+
+def _no_comparison(model: ModelDescription, device: str) -> str:
+    if not has_onnx_extra():
+        return f"the extra onnx is not installed ({INSTALL_ONNX})"
+    if device != "cpu":
+        return "ONNX Runtime is used on CPUs"
+    return f"{model.name} is computed by torch alone" if model.library == TRANSFORMERS else ""
+
+
+def _measure(model: ModelDescription, weights: Path | None, export: Export | None) -> list[Way]:
+    """Load what computes here, compare the golden pictures with torch's in fp32 and time all in turns."""
+    from imgvec_pg.embedding.onnx_models.export import rates_in_turns
+    from imgvec_pg.embedding.onnx_models.onnx_embedder import OnnxEmbedder
+
+    exact = load_by_torch(model, weights, "cpu", "fp32")
+    loaded: list[tuple[Way, Embedder]] = [(Way(TORCH, "fp32"), exact)]
+    refused: list[Way] = []
+    if cpu_has_bf16():
+        loaded.append((Way(TORCH, "bf16"), load_by_torch(model, weights, "cpu", "bf16")))
+    if export is not None and export.sha256:
+        loaded.append((Way(ONNX, "fp32"), OnnxEmbedder(export, lambda: exact)))
+    elif export is not None:
+        refused.append(Way(ONNX, "fp32", cosine=export.cosine, problem=export.reason))
+    int8 = Way(ONNX, INT8)
+    try:
+        quantised = recorded_int8(model, weights, "cpu")
+        int8.problem = quantised.reason
+        if not quantised.reason:
+            loaded.append((int8, OnnxEmbedder(quantised, lambda: exact)))
+    except ImgvecError as error:
+        int8.problem = str(error)
+    if int8.problem:
+        refused.append(int8)
+    golden = exact.embed_images(golden_images())
+    for (way, embedder), rate in zip(loaded, rates_in_turns([each for _, each in loaded]), strict=True):
+        way.images_per_second = rate
+        way.cosine = lowest_cosine(embedder.embed_images(golden_images()), golden)
+    if not int8.problem and quantised.cosine < INT8_FLOOR:
+        int8.problem = f"cosine {quantised.cosine:.4f} to fp32, at least {INT8_FLOOR} expected (--force-int8)"
+    return [way for way, _ in loaded] + refused

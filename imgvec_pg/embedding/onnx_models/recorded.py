@@ -1,0 +1,84 @@
+"""What is on record of a model's export, made where it may be; and the model by torch, which it is made from."""
+
+import logging
+from pathlib import Path
+
+from imgvec_pg.embedding.checksums import verified_sha256
+from imgvec_pg.embedding.description import TIMM, TRANSFORMERS, ModelDescription
+from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.onnx_models.exported import (
+    Export,
+    alone,
+    cache_key,
+    delete_superseded,
+    has_exports,
+    read_export,
+    write_export,
+)
+from imgvec_pg.embedding.runtime import resolve_precision
+from imgvec_pg.embedding.weights import find_weights
+
+logger = logging.getLogger(__name__)
+
+
+def load_by_torch(model: ModelDescription, weights: Path | None, device: str, precision: str) -> Embedder:
+    """Load a model by torch; see `load.load_embedder`."""
+    if model.library == TIMM:
+        from imgvec_pg.embedding.torch_models.timm_embedder import TimmEmbedder  # torch, only now
+
+        return TimmEmbedder(model, weights=weights, device=device, precision=precision)
+    if model.library == TRANSFORMERS:
+        from imgvec_pg.embedding.torch_models.transformers_embedder import TransformersEmbedder
+
+        return TransformersEmbedder(model, device=device, precision=precision)
+    from imgvec_pg.embedding.torch_models.openclip_embedder import OpenClipEmbedder
+
+    return OpenClipEmbedder(model, weights=weights, device=device, precision=precision)
+
+
+def recorded_export(
+    model: ModelDescription, weights: Path | None, precision: str, *, may_export: bool
+) -> Export | None:
+    """Return what is on record of a model's export on this CPU, made now where it may; None without one.
+
+    Args:
+        precision: "auto" or "fp32"; for fp32, torch's half precision is no rival.
+    """
+    if not may_export and not has_exports():
+        return None  # without a second look at gigabytes of weights
+    half = resolve_precision(precision, "cpu", model.half)
+    weights_sha256 = verified_sha256(find_weights(model, weights))
+    key = cache_key(model, weights_sha256, half)
+    export = read_export(key)
+    if export is not None:
+        return export
+    return _export(model, weights, key, half) if may_export else None
+
+
+def _export(model: ModelDescription, weights: Path | None, key: str, half: str) -> Export | None:
+    """Export a model and record what came of it; None, and a line in the log, where the cache cannot be written to."""
+    from imgvec_pg.embedding.onnx_models.export import export_and_compare
+    from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
+
+    try:
+        with alone(key):
+            found = read_export(key)
+            if found is not None:
+                return found
+            logger.info("exporting %s for ONNX Runtime, once on this machine", model.name)
+            embedder = load_by_torch(model, weights, "cpu", "fp32")
+            rival = embedder if half == "fp32" else load_by_torch(model, weights, "cpu", half)
+            assert isinstance(embedder, TorchEmbedder)  # noqa: S101 - for the types
+            assert isinstance(rival, TorchEmbedder)  # noqa: S101
+            made = export_and_compare(embedder, key, rival)
+            write_export(made)
+            delete_superseded(made)
+    except OSError as error:
+        logger.warning("no export of %s for ONNX Runtime, torch computes: %s", model.name, error)
+        return None
+    logger.info(
+        "%s by ONNX Runtime: %s",
+        model.name,
+        made.reason or f"{made.onnx_rate:.1f} images/s against {made.torch_rate:.1f} by torch",
+    )
+    return made
