@@ -34,6 +34,7 @@ from imgvec_pg.embedding.onnx_models import exported, int8
 from imgvec_pg.embedding.onnx_models.compare_runtimes import compare_runtimes
 from imgvec_pg.embedding.onnx_models.onnx_embedder import OnnxEmbedder
 from imgvec_pg.embedding.onnx_models.quantise import quantise
+from imgvec_pg.embedding.torch_models import throughput
 from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 from imgvec_pg.errors import MissingExtraError, ModelError, UsageError
 from imgvec_pg.store.collection_ddl import create_collection
@@ -335,6 +336,7 @@ def test_the_benchmark_tells_each_way_and_what_a_worker_uses(refused: str, tiny:
 def test_the_command_line_offers_it(
     tiny: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(throughput, "measure_peak_gflops", lambda *_: 1.0)  # takes a second
     command = ["model", "benchmark", tiny, "--precision", "int8", "--seconds", "0.1", "--batch-size", "4"]
     assert run(cli, [*command, "--device", "cpu"]) == 0
     lines = capsys.readouterr().out.splitlines()
