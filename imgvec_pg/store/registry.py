@@ -80,17 +80,29 @@ def get_collection(
     if aliases:
         others += f"; aliases: {', '.join(row[0] for row in aliases)}"
     if name is None or not others:
-        raise CollectionNotFoundError("there is no collection yet; make one with: imgvec collection create")
+        raise CollectionNotFoundError(f"there is {none_yet(connection)}")
     raise CollectionNotFoundError(f'collection "{name}" does not exist; there are: {others}')
+
+
+def none_yet(connection: Connection) -> str:
+    """Return what to say where a database has no collection: how to make one, or that those of a coordinator lie elsewhere."""
+    if names := _spans(connection):
+        return f"no collection in this database itself; on shards: {', '.join(names)} (imgvec shard list)"
+    return "no collection yet; make one with: imgvec collection create"
 
 
 def spans_shards(connection: Connection, name: str) -> bool:
     """Whether the rows of a collection of this name lie on shards: imgvec shard span."""
+    return name in _spans(connection)
+
+
+def _spans(connection: Connection) -> list[str]:
     row = connection.execute("SELECT to_regclass('imgvec.sharded_collection') IS NOT NULL").fetchone()
     if row is None or not row[0]:
-        return False
-    found = connection.execute("SELECT FROM imgvec.sharded_collection WHERE name = %s", [name])
-    return found.fetchone() is not None
+        return []
+    return [
+        str(found[0]) for found in connection.execute("SELECT name FROM imgvec.sharded_collection ORDER BY 1")
+    ]
 
 
 def refuse_span(connection: Connection, name: str) -> None:

@@ -363,6 +363,18 @@ def test_the_command_shows_keys_and_says_what_is_not_whole(
     assert "imgvec shard search item_test" in capsys.readouterr().err
 
 
+def test_a_coordinator_s_lists_say_where_its_collections_lie(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (("status",), ("collection", "list")):
+        assert imgvec(cluster.coordinator, *words) == 0
+        assert capsys.readouterr().out == (
+            "no collection in this database itself; on shards: item_test (imgvec shard list)\n"
+        )
+    assert imgvec(cluster.coordinator, "search", "red") == 1
+    assert "there is no collection in this database itself; on shards: item_test" in capsys.readouterr().err
+
+
 def test_bad_requests_are_refused_and_change_nothing(
     cluster: Cluster, server: Server, template: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.tables import echo_table
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.registry import get_collection, none_yet
 
 COLUMNS = "collection source model embedded waiting delayed failed blank index workers images/s time_left"
 
@@ -31,11 +31,12 @@ def status(name: str | None, dsn: str, as_json: bool) -> None:
         only = None if name is None else get_collection(connection, name).name
         with connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(load_sql("queries/status.sql"), {"name": only}).fetchall()
+        none = None if rows else none_yet(connection)
     if as_json:
         echo_json(rows)
         return
-    if not rows:
-        click.echo("no collection yet; make one with: imgvec collection create")
+    if none is not None:
+        click.echo(none)
         return
     table = [
         [

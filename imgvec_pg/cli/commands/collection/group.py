@@ -16,7 +16,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.index.ddl import index_states
 from imgvec_pg.store.integrity.reconcile import reconcile
-from imgvec_pg.store.registry import find_collections, get_collection
+from imgvec_pg.store.registry import find_collections, get_collection, none_yet
 from imgvec_pg.text import counted
 
 
@@ -49,12 +49,13 @@ def list_(dsn: str, as_json: bool) -> None:
         require_schema(connection)
         found = find_collections(connection)
         aliases = find_aliases(connection)
+        none = None if found else none_yet(connection)
     if as_json:
         by_collection = {item.id: [a.name for a in aliases if a.collection_id == item.id] for item in found}
         echo_json([{**described(item), "aliases": by_collection[item.id]} for item in found])
         return
-    if not found:
-        click.echo("no collection yet; make one with: imgvec collection create")
+    if none is not None:
+        click.echo(none)
         return
     shown = [[item.name, item.shown_source, item.model_name, item.dimensions] for item in found]
     echo_table(["collection", "source", "model", "dimensions"], shown)
