@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 
 from imgvec_pg.database.connect import (
@@ -22,6 +21,7 @@ from imgvec_pg.database.connect import (
 )
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
+from imgvec_pg.shards.server_options import options_clause, read_options
 
 DEFAULT_TIMEOUT_MS = 5_000
 SHARD_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
@@ -32,9 +32,6 @@ OWNER = "it takes the owner of the schema imgvec"
 LOOKS_BEFORE_SLEEP = 300
 """How often an answer is looked for before PostgreSQL sleeps between looks, which lasts a millisecond at least. A look takes
 about 2 microseconds; benchmarks/results/shards.txt has what this saves."""
-
-OF_A_MAPPING = frozenset({"user", "password", "sslcert", "sslkey", "sslpassword"})
-"""libpq's parameters that say who logs in: options of a user mapping, which other roles do not see."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +68,21 @@ def find_shards(connection: Connection) -> list[Shard]:
         return cursor.execute(load_sql("shards/shards.sql")).fetchall()
 
 
-def add_shard(connection: Connection, name: str, dsn: str, *, timeout_ms: int = DEFAULT_TIMEOUT_MS) -> Shard:
+def add_shard(
+    connection: Connection,
+    name: str,
+    dsn: str,
+    *,
+    timeout_ms: int = DEFAULT_TIMEOUT_MS,
+    password: str | None = None,
+) -> Shard:
     """Register a shard, as whom this role logs in there, and prove that it answers; all of it or nothing.
 
     Args:
         name: 1 to 40 of a-z, 0-9 and _.
         dsn: libpq connection string or URL of the shard's database. User and password become the user mapping of this role.
         timeout_ms: How long an answer may take, in milliseconds, 10 to 3,600,000.
+        password: The user mapping's where dsn has none.
 
     Raises:
         UsageError: Not a name, not a connection string, or a parameter that no foreign server takes.
@@ -85,11 +90,13 @@ def add_shard(connection: Connection, name: str, dsn: str, *, timeout_ms: int = 
         DatabaseError: The extensions cannot be had, this role may not do it, or the shard does not answer.
     """
     _check_name(name)
-    server, mapping = _options(dsn, timeout_ms)
+    server, mapping = read_options(dsn, timeout_ms)
+    if password:
+        mapping = {"password": password, **mapping}
     parts = {
         "server": sql.Identifier(LINK.format(name)),
-        "server_options": _as_options(server),
-        "mapping_options": _as_options(mapping),
+        "server_options": options_clause(server),
+        "mapping_options": options_clause(mapping),
     }
     try:
         with connection.transaction():
@@ -107,17 +114,7 @@ def add_shard(connection: Connection, name: str, dsn: str, *, timeout_ms: int = 
                 connection.execute(
                     "INSERT INTO imgvec.shard (name, timeout_ms) VALUES (%s, %s)", [name, timeout_ms]
                 )
-            described = describe_shard(connection, name, "")
-            own = connection.execute(render("shards/describe.sql", collection=sql.Literal(""))).fetchone()
-            if own is not None and json.loads(own[0])["database"] == described["database"]:
-                raise CollectionError(
-                    "this database is the coordinator itself; expected a shard's. Nothing was changed"
-                )
-            for other in present:
-                if describe_shard(connection, other, "")["database"] == described["database"]:
-                    raise CollectionError(
-                        f'this database is shard "{other}" already: its rows would be found twice; nothing was changed'
-                    )
+            _refuse_known(connection, name, present)
     except psycopg.errors.FdwInvalidOptionName as error:
         raise UsageError(
             f"--at has a parameter that no foreign server takes: {one_line(error)}; leave it out, nothing was changed"
@@ -129,6 +126,26 @@ def add_shard(connection: Connection, name: str, dsn: str, *, timeout_ms: int = 
             + sql.Identifier(connection.info.user).as_string(None)
         ) from error
     return next(shard for shard in find_shards(connection) if shard.name == name)
+
+
+def _refuse_known(connection: Connection, name: str, present: Collection[str]) -> None:
+    """Refuse a shard that is the coordinator's own database, or another shard's.
+
+    Raises:
+        CollectionError: It is.
+        DatabaseError: It does not answer.
+    """
+    described = describe_shard(connection, name, "")
+    own = connection.execute(render("shards/describe.sql", collection=sql.Literal(""))).fetchone()
+    if own is not None and json.loads(own[0])["database"] == described["database"]:
+        raise CollectionError(
+            "this database is the coordinator itself; expected a shard's. Nothing was changed"
+        )
+    for other in present:
+        if describe_shard(connection, other, "")["database"] == described["database"]:
+            raise CollectionError(
+                f'this database is shard "{other}" already: its rows would be found twice; nothing was changed'
+            )
 
 
 def remove_shard(connection: Connection, name: str) -> None:
@@ -253,53 +270,12 @@ def _ensure_extensions(connection: Connection) -> None:
             ) from error
 
 
-def _options(dsn: str, timeout_ms: int) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the options of a foreign server and those of a user mapping.
-
-    Raises:
-        UsageError: Not a connection string.
-    """
-    try:
-        given = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
-    except psycopg.ProgrammingError as error:
-        raise UsageError(
-            "--at is no connection string; expected host=… dbname=… user=… or postgresql://user@host/database"
-        ) from error
-    if "dbname" not in given:
-        raise UsageError(
-            "--at names no database; expected host=… dbname=… user=… or postgresql://user@host/database"
-        )
-    for parameter in ("service", "servicefile", "passfile"):
-        if parameter in given:
-            raise UsageError(
-                f"--at names a {parameter}, which the database server would look for among its own files; expected host=, "
-                "dbname=, user= and password= themselves"
-            )
-    mapping = {key: value for key, value in given.items() if key in OF_A_MAPPING}
-    server = {key: value for key, value in given.items() if key not in OF_A_MAPPING}
-    own = (
-        f"-c search_path=pg_catalog -c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1"
-        f" -c bytea_output=hex -c statement_timeout={2 * timeout_ms}"
-    )
-    server["options"] = f"{own} {server['options']}" if "options" in server else own
-    return {"application_name": "imgvec shard", "connect_timeout": "2", **server}, mapping
-
-
 def _check_name(name: str) -> None:
     if not SHARD_NAME.fullmatch(name):
         raise UsageError(
             f'"{name}" cannot name a shard; expected 1 to 40 lower-case letters, digits and underscores, not starting with a '
             "digit, such as eu"
         )
-
-
-def _as_options(values: Mapping[str, str]) -> sql.Composed:
-    if not values:
-        return sql.Composed([])
-    listed = sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(key), sql.Literal(value)) for key, value in values.items()
-    )
-    return sql.SQL("OPTIONS ({})").format(listed)
 
 
 def as_json(value: object) -> str:

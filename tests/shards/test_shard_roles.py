@@ -58,8 +58,10 @@ def databases() -> Iterator[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def coordinator(databases: tuple[str, str]) -> Iterator[Connection]:
     here, there = databases
-    login = make_conninfo(there, user="there", password="it's")
-    assert run(cli, ["shard", "add", "one", "--at", login, "--dsn", here]) == 0
+    login = make_conninfo(there, user="there")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IMGVEC_SHARD_PASSWORD", "it's")
+        assert run(cli, ["shard", "add", "one", "--at", login, "--dsn", here]) == 0
     words = ["shard", "span", "item_test", "--shards", "one", "--pass-setting", "app.tenant", "--dsn", here]
     assert run(cli, words) == 0
     with connect(here) as connection:

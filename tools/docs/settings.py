@@ -140,6 +140,11 @@ VARIABLES = {
         "asked for",
         "`imgvec words setup`",
     ),
+    "IMGVEC_SHARD_PASSWORD": (
+        "Password that `imgvec shard add` stores in the user mapping where `--at` has none",
+        "unset",
+        "`imgvec shard add`",
+    ),
     "IMGVEC_DEBUG": ("Any value: an unexpected error prints its traceback too", "unset", "every command"),
     "IMGVEC_WORKER_PLACE": (
         "The number that `imgvec backfill --workers N` gives each of its processes, by which they choose "

@@ -1,5 +1,6 @@
 """`imgvec shard`: servers that hold parts of a collection, and the search over all of them."""
 
+import os
 from pathlib import Path
 
 import click
@@ -24,6 +25,8 @@ from imgvec_pg.shards.servers import (
     shard_status,
 )
 
+PASSWORD_VARIABLE = "IMGVEC_SHARD_PASSWORD"  # noqa: S105 - a name, not a password
+
 
 @click.group()
 def shard() -> None:
@@ -34,8 +37,9 @@ def shard() -> None:
 
     \b
     Example:
-      imgvec shard add eu --at "host=eu.example dbname=shop user=app password=…"
-      imgvec shard add us --at "host=us.example dbname=shop user=app password=…"
+      export IMGVEC_SHARD_PASSWORD=…
+      imgvec shard add eu --at "host=eu.example dbname=shop user=app"
+      imgvec shard add us --at "host=us.example dbname=shop user=app"
       imgvec shard span product_clip --shards eu,us
       psql -c "SELECT * FROM imgvec.search_product_clip(imgvec.embed_text('product_clip', 'red shoes'), 10)"
     """
@@ -56,15 +60,18 @@ def add(name: str, dsn: str, at: str, timeout_ms: int) -> None:
     """Add a server: a foreign server, and a user mapping of this role.
 
     Other roles that search need a user mapping of their own: row-level security of the shards is theirs. dblink lets
-    roles that are no superusers connect with a password only.
+    roles that are no superusers connect with a password only. IMGVEC_SHARD_PASSWORD has it where --at, which other
+    users of this machine can see, has none.
 
     \b
     Example:
-      imgvec shard add eu --at "host=eu.example dbname=shop user=app password=…"
+      IMGVEC_SHARD_PASSWORD=… imgvec shard add eu --at "host=eu.example dbname=shop user=app"
     """
     with connect(dsn, application_name="imgvec shard") as connection:
         require_shard_tables(connection)
-        made = add_shard(connection, name, at, timeout_ms=timeout_ms)
+        made = add_shard(
+            connection, name, at, timeout_ms=timeout_ms, password=os.environ.get(PASSWORD_VARIABLE)
+        )
     click.echo(f"shard {made.name}: {made.address} answers")
     click.echo(f"  search there too: imgvec shard span COLLECTION --shards …,{made.name}")
 
