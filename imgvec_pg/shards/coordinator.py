@@ -17,6 +17,7 @@ from imgvec_pg.shards.servers import (
     dblink_schema,
     describe_shard,
     find_shards,
+    grant_functions,
     shared_functions,
 )
 from imgvec_pg.store.key_sql import KeySql
@@ -97,7 +98,7 @@ def sharded_key(columns: list[str], types: list[str]) -> KeySql:
 
 def grant_search(name: str) -> sql.Composed:
     """Return the statement that lets imgvec's two roles search, and nobody else."""
-    return render("shards/grant_search.sql", search_name=sql.Literal(f"search_{name}"))
+    return grant_functions([f"search_{name}"])
 
 
 def unspan_collection(connection: Connection, name: str) -> None:

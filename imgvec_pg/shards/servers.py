@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,20 @@ OWNER = "it takes the owner of the schema imgvec"
 LOOKS_BEFORE_SLEEP = 300
 """How often an answer is looked for before PostgreSQL sleeps between looks, which lasts a millisecond at least. A look takes
 about 2 microseconds; benchmarks/results/shards.txt has what this saves."""
+
+SHARED_FUNCTIONS = (
+    "shard_link",
+    "send_to_shard",
+    "await_shard",
+    "close_shards",
+    "close_lent_shards",
+    "shard_hint",
+    "shard_failed",
+    "require_shards",
+    "vector_from_shards",
+    "ask_shards",
+)
+"""Those of sql/shards/functions.sql."""
 
 
 @dataclass(frozen=True)
@@ -179,12 +193,18 @@ def shared_functions(connection: Connection) -> sql.Composed:
     Raises:
         DatabaseError: An extension is missing.
     """
-    return render(
+    functions = render(
         "shards/functions.sql",
         dblink=sql.Identifier(dblink_schema(connection)),
         vector=sql.Identifier(vector_schema(connection)),
         looks_before_sleep=sql.Literal(LOOKS_BEFORE_SLEEP),
     )
+    return sql.SQL("\n").join([functions, grant_functions(SHARED_FUNCTIONS)])
+
+
+def grant_functions(names: Sequence[str]) -> sql.Composed:
+    """Return the statement that lets imgvec's two roles call functions of these names, and nobody else."""
+    return render("shards/grant_functions.sql", function_names=sql.Literal(list(names)))
 
 
 def close_shards(connection: Connection) -> None:

@@ -231,26 +231,3 @@ BEGIN
     END LOOP;
 END
 $function$;
-
-DO $grants$
-DECLARE
-    routine regprocedure;
-    role_name regrole;
-BEGIN
-    FOR routine IN
-        SELECT p.oid FROM pg_proc AS p
-        WHERE p.pronamespace = 'imgvec'::regnamespace
-          AND p.proname IN ('shard_link', 'send_to_shard', 'await_shard', 'close_shards', 'close_lent_shards', 'shard_hint', 'shard_failed',
-                            'require_shards', 'vector_from_shards', 'ask_shards')
-    LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', routine);
-        FOREACH role_name IN ARRAY ARRAY[to_regrole('imgvec_reader'), to_regrole('imgvec_worker')] LOOP
-            CONTINUE WHEN role_name IS NULL;
-            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', routine, role_name);
-        END LOOP;
-    END LOOP;
-    IF to_regrole('imgvec_reader') IS NOT NULL THEN
-        GRANT SELECT ON imgvec.shard, imgvec.sharded_collection TO imgvec_reader;
-    END IF;
-END
-$grants$;

@@ -1,3 +1,4 @@
+-- A coordinator's functions are revoked from PUBLIC and granted to the two roles, where they exist.
 DO $grants$
 DECLARE
     routine regprocedure;
@@ -5,7 +6,7 @@ DECLARE
 BEGIN
     FOR routine IN
         SELECT p.oid FROM pg_proc AS p
-        WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = {search_name}
+        WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY ({function_names}::text[])
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', routine);
         FOREACH role_name IN ARRAY ARRAY[to_regrole('imgvec_reader'), to_regrole('imgvec_worker')] LOOP
