@@ -80,8 +80,9 @@ def fill(connection: Connection, photos: Path, rows: int) -> float:
     )
     # Price in thousandths of the rows, in an order of its own, so that a filter is not a range of keys.
     connection.execute(
-        "INSERT INTO item SELECT i, 'item ' || i, (ARRAY['red', 'green', 'blue', 'white'])[1 + i %% 4], 1 + (i::bigint * 7919) %% 1000,"
-        " i %% 3 <> 0, date '2020-01-01' + (i %% 2000)::int, (%s::text[])[1 + i %% %s] FROM generate_series(1, %s) AS i",
+        "INSERT INTO item SELECT i, 'item ' || i, (ARRAY['red', 'green', 'blue', 'white'])[1 + i %% 4],"
+        " 1 + (i::bigint * 7919) %% 1000, i %% 3 <> 0, date '2020-01-01' + (i %% 2000)::int,"
+        " (%s::text[])[1 + i %% %s] FROM generate_series(1, %s) AS i",
         [files, len(files), rows],
     )
     connection.execute("CREATE INDEX ON item (price)")

@@ -22,7 +22,7 @@ from imgvec_pg.shards.servers import (
 )
 from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.registry import find_collections
-from imgvec_pg.store.search_functions import LEFT_OUT
+from imgvec_pg.store.search_functions import LEFT_OUT, all_rows
 from imgvec_pg.store.spec import check_name
 
 SAME = ("key_columns", "key_types", "dimensions", "model", "fingerprint", "prompt", "rendering", "bands")
@@ -210,7 +210,7 @@ def search_parts(
         "vector": sql.Identifier(vector_schema(connection)),
         "dblink": sql.Identifier(dblink_schema(connection)),
         "among_type": key_type,
-        "all_rows": sql.Literal(f"[{LEFT_OUT}:{LEFT_OUT}]={{NULL}}"),
+        "all_rows": all_rows(key_type),
         "u_keys": key.columns("u"),
         "key_names": sql.SQL(", ").join(map(sql.Identifier, key.names)),
         **_arrays(key),

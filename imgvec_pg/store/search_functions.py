@@ -33,6 +33,16 @@ PAGE_ROUNDING = 1e-4
 """How far the distance that a page begins after may lie from its row's own to be taken for that, rounded."""
 
 
+def all_rows(among_type: sql.Composable) -> sql.Composed:
+    """Return the default of `among`, which stands for having left it out: an array that begins at LEFT_OUT.
+
+    By a function and not as text, in which NULL is a word like others where array_nulls is off.
+    """
+    return sql.SQL(
+        "pg_catalog.array_fill(NULL::{}, '{{1}}'::pg_catalog.int4[], {}::pg_catalog.int4[])"
+    ).format(among_type, sql.Literal(f"{{{LEFT_OUT}}}"))
+
+
 def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Composed:
     """Return the statement in `sql/collection/<file>.sql` that makes a function, with argument checks and the costs of scans.
 
@@ -47,7 +57,7 @@ def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Compo
             left_out=sql.Literal(LEFT_OUT),
         ),
         "page_rounding": sql.Literal(PAGE_ROUNDING),
-        "all_rows": sql.Literal(f"[{LEFT_OUT}:{LEFT_OUT}]={{NULL}}"),
+        "all_rows": all_rows(parts["among_type"]),
     }
     if file in DISTINCT_CANDIDATES:
         by_picture = parts["indexed_table"] == parts["picture_table"]

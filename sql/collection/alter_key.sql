@@ -4,7 +4,7 @@ ALTER TABLE imgvec.{embedding_table} DROP CONSTRAINT IF EXISTS {constraint_name}
 DROP POLICY IF EXISTS follow_source ON imgvec.{embedding_table};
 DO $index$
 DECLARE
-    found regclass;
+    vector_index regclass;
 BEGIN
     IF EXISTS (
         SELECT FROM ROWS FROM (unnest({old_types}::text[]), unnest({types}::text[])) AS t(before, after)
@@ -12,10 +12,10 @@ BEGIN
           AND NOT EXISTS (SELECT FROM pg_catalog.pg_cast AS c WHERE c.castsource = to_regtype(t.before)::oid
                           AND c.casttarget = to_regtype(t.after)::oid AND c.castmethod = 'b')
     ) THEN
-        FOR found IN
+        FOR vector_index IN
             SELECT i.index_oid FROM (SELECT 'imgvec.{embedding_table}'::regclass::oid) AS t (oid) CROSS JOIN LATERAL {distance_indexes} AS i
         LOOP
-            EXECUTE pg_catalog.format('DROP INDEX %s', found);
+            EXECUTE pg_catalog.format('DROP INDEX %s', vector_index);
         END LOOP;
     END IF;
 END

@@ -8,7 +8,8 @@ DECLARE
     parts regclass[];
     bounds text[];
     grants text[];
-    found regclass;
+    part regclass;
+    vector_index regclass;
     statement text;
 BEGIN
     SELECT pg_catalog.array_agg(c.oid::regclass ORDER BY c.oid), pg_catalog.array_agg(pg_catalog.pg_get_expr(c.relpartbound, c.oid) ORDER BY c.oid)
@@ -21,14 +22,14 @@ BEGIN
     INTO grants
     FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
     WHERE c.oid = parent::oid AND a.grantee <> c.relowner;
-    FOREACH found IN ARRAY parts LOOP
-        EXECUTE pg_catalog.format('ALTER TABLE %s DETACH PARTITION %s', parent, found);
+    FOREACH part IN ARRAY parts LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE %s DETACH PARTITION %s', parent, part);
     END LOOP;
     DROP TABLE imgvec.{embedding_table};
-    FOR found IN
+    FOR vector_index IN
         SELECT i.index_oid FROM pg_catalog.unnest(parts) AS t (oid) CROSS JOIN LATERAL {distance_indexes} AS i
     LOOP
-        EXECUTE pg_catalog.format('DROP INDEX %s', found);
+        EXECUTE pg_catalog.format('DROP INDEX %s', vector_index);
     END LOOP;
     EXECUTE {create_table};
     FOR place IN 1 .. pg_catalog.cardinality(parts) LOOP

@@ -6,7 +6,7 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    found record;
+    stored record;
     -- The rows lie on shards, which have the model too.
     spans_shards boolean := false;
 BEGIN
@@ -16,15 +16,15 @@ BEGIN
     IF spans_shards THEN
         SELECT imgvec.vector_from_shards($1, format('(imgvec.find_embedding(%L, %L)).embedding', $1, to_jsonb($2))) AS embedding,
                to_jsonb($2) AS key_object
-        INTO found;
+        INTO stored;
     ELSE
-        SELECT f.embedding, f.key_object INTO found FROM imgvec.find_embedding($1, to_jsonb($2)) AS f;
+        SELECT f.embedding, f.key_object INTO stored FROM imgvec.find_embedding($1, to_jsonb($2)) AS f;
     END IF;
-    IF found.embedding IS NULL THEN
-        RAISE no_data_found USING MESSAGE = format('collection "%s" has no embedding for key %s', $1, found.key_object),
+    IF stored.embedding IS NULL THEN
+        RAISE no_data_found USING MESSAGE = format('collection "%s" has no embedding for key %s', $1, stored.key_object),
             HINT = 'The row may be queued, failed or gone: see imgvec status and imgvec failures.';
     END IF;
-    RETURN found.embedding;
+    RETURN stored.embedding;
 END
 $function$;
 

@@ -6,12 +6,12 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     table_name text := format('imgvec.%I', $1 || '_embedding');
-    found bigint;
+    counted bigint;
 BEGIN
     IF to_regclass(table_name) IS NOT NULL THEN
-        EXECUTE format('SELECT count(*) FROM %s', table_name) INTO found;
+        EXECUTE format('SELECT count(*) FROM %s', table_name) INTO counted;
     END IF;
-    RETURN found;
+    RETURN counted;
 END
 $function$;
 REVOKE ALL ON FUNCTION imgvec.embedding_rows(text) FROM PUBLIC;

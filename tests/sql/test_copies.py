@@ -29,8 +29,8 @@ def make(connection: Connection, **changes: Any) -> Collection:
     embed(connection, collection, {1: X, 2: X, 3: X, 4: Y, 5: Y})
     for keys, content_hash in (([1, 2, 3], A), ([4], B)):
         connection.execute(
-            "UPDATE imgvec.photo_test_embedding SET content_hash = %s, embedded_at = date '2026-01-01' + id::int"
-            " WHERE id = ANY (%s)",
+            "UPDATE imgvec.photo_test_embedding SET content_hash = %s,"
+            " embedded_at = timestamptz '2026-01-01 12:00+00' + id * interval '1 day' WHERE id = ANY (%s)",
             [content_hash, keys],
         )
     return collection
@@ -40,7 +40,7 @@ def test_each_row_has_its_picture_and_how_many_have_it(scratch: Connection) -> N
     make(scratch)
     found = rows(
         scratch,
-        "SELECT id, picture, copies, first_seen::date::text FROM imgvec.copies_photo_test() ORDER BY id",
+        "SELECT id, picture, copies, (first_seen AT TIME ZONE 'UTC')::date::text FROM imgvec.copies_photo_test() ORDER BY id",
     )
     assert found == [(key, A, 3, "2026-01-02") for key in (1, 2, 3)] + [(4, B, 1, "2026-01-05")]
 
@@ -65,7 +65,8 @@ def test_rows_that_a_policy_hides_neither_show_nor_count(scratch: Connection) ->
     scratch.execute("SET LOCAL row_security TO DEFAULT; SET LOCAL search_path TO DEFAULT")
     with new_role(scratch, *READER) as role, as_role(scratch, role):
         found = rows(
-            scratch, "SELECT id, copies, first_seen::date::text FROM imgvec.copies_photo_test() ORDER BY id"
+            scratch,
+            "SELECT id, copies, (first_seen AT TIME ZONE 'UTC')::date::text FROM imgvec.copies_photo_test() ORDER BY id",
         )
     # Neither row 1, which has the picture too and had it first, nor the picture of row 4.
     assert found == [(2, 2, "2026-01-03"), (3, 2, "2026-01-03")]

@@ -41,7 +41,9 @@ def notices(connection: Connection) -> list[str]:
     heard: list[str] = []
 
     def hear(diagnostic: psycopg.errors.Diagnostic) -> None:
-        heard.append(f"{diagnostic.severity}: {diagnostic.message_primary}")
+        # With client_min_messages at debug1 PostgreSQL tells what it does itself.
+        if diagnostic.severity_nonlocalized != "DEBUG":
+            heard.append(f"{diagnostic.severity}: {diagnostic.message_primary}")
 
     connection.add_notice_handler(hear)
     return heard

@@ -37,6 +37,13 @@ ODD = {
     "jit_above_cost": "0",
     "client_min_messages": "debug1",
     "min_parallel_table_scan_size": "0",
+    "join_collapse_limit": "1",
+    "from_collapse_limit": "1",
+    "work_mem": "64kB",
+    # What PL/pgSQL makes of a function's text.
+    "plpgsql.variable_conflict": "use_variable",
+    "plpgsql.extra_errors": "all",
+    "plpgsql.extra_warnings": "all",
     "search_path": "",
 }
 """Left out: default_transaction_read_only, which the library honours, and what a test is itself about."""
@@ -75,7 +82,8 @@ def set_odd(connection: psycopg.Connection, settings: dict[str, str], *, databas
     """Give a database, that of the connection unless it is named, these defaults, as far as this server knows them."""
     known = {row[0] for row in connection.execute("SELECT name FROM pg_settings")}
     for name, value in settings.items():
-        if name in known:
+        # A language's settings are known once it is loaded.
+        if name in known or "." in name:
             statement = sql.SQL("ALTER DATABASE {} SET {} = {}")
             changed = sql.Identifier(database or connection.info.dbname)
             connection.execute(statement.format(changed, sql.Identifier(name), sql.Literal(value)))
