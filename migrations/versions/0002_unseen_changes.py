@@ -32,6 +32,7 @@ OF_THE_FIRST = (
     "functions/percentile.sql",
     "functions/last_search_strategy.sql",
     "functions/source_hides_rows.sql",
+    "functions/embedding_rows.sql",
     "views/failures.sql",
     "views/status.sql",
 )

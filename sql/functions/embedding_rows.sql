@@ -1,6 +1,6 @@
 -- imgvec.embedding_rows(collection): the number of embeddings that the role that asks may see; null where the table is
 -- gone. Exact: it counts. STABLE.
-CREATE FUNCTION imgvec.embedding_rows(collection text) RETURNS bigint
+CREATE OR REPLACE FUNCTION imgvec.embedding_rows(collection text) RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
