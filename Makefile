@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # gives. Roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 3 --dist loadfile --no-loadscope-reorder)
 
-.PHONY: demo test chaos lint types layers pytest docs docs-serve shop photos browser fuzz matrix wheel wheel-check audit clean help
+.PHONY: demo test bench chaos lint types layers pytest docs docs-serve shop photos browser fuzz matrix wheel wheel-check audit clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
@@ -19,6 +19,7 @@ help:
 	@echo "make docs    set up, then write the reference pages from the code and build the documentation into site/"
 	@echo "make docs-serve  the same, served on http://127.0.0.1:8003/ and built anew at each change"
 	@echo "make chaos   set up, then at most 20 minutes of killed workers, crashed servers, stalled networks and full disks"
+	@echo "make bench   at most 25 minutes: every ratio of the project beside its target"
 	@echo "make fuzz    about four minutes of bad pictures; with atheris when it can be installed"
 	@echo "make matrix  the tests that depend on versions, with the oldest and newest packages and servers"
 	@echo "make wheel   builds dist/*.whl and dist/*.tar.gz and checks them"
@@ -60,6 +61,12 @@ test: $(STAMP) lint types layers pytest
 
 chaos: $(STAMP)
 	@timeout 1260 $(BIN)/python benchmarks/chaos.py
+
+# MACHINE="the shop's server" names it in benchmarks/history.jsonl; ONLY="django filling" runs those (BENCH=--list names them);
+# PEERS=DIR has other programs' environments, made there once: clip-retrieval, 2 GB.
+bench: $(STAMP)
+	@$(BIN)/python -m benchmarks.ratios $(if $(MACHINE),--machine "$(MACHINE)") $(if $(ONLY),--only $(ONLY)) \
+	  $(if $(PEERS),--peers "$(PEERS)") $(BENCH)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

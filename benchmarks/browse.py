@@ -1,13 +1,14 @@
 """What `imgvec browse` takes at the server: first results, a changed filter, a click to similar pictures, by size and filter.
 
-Usage: python benchmarks/browse.py [--rows 1000000] [--rounds 20] [--server DIR, kept for the next run]. Generated vectors
-(benchmarks/generator.py) by COPY, an HNSW index, and for pictures those of the demo, repeated. Each figure is a whole
-request of the page through Flask's test client (session, filters from the catalogue, search, SQL, template): the median and
-the highest of the rounds in ms by the clock, and the median of processor time of this process. Every round asks with another
-vector or row. The table is kept in benchmarks/results/browse.txt.
+Usage: python benchmarks/browse.py [--rows 1000000] [--rounds 20] [--server DIR, kept for the next run] [--json FILE]. Generated
+vectors (benchmarks/generator.py) by COPY, an HNSW index, and for pictures those of the demo, repeated. Each figure is a whole
+request of the page through Flask's test client (session, filters from the catalogue, search, SQL, template): the median and the
+highest of the rounds in ms by the clock, and the median of processor time of this process. Every round asks with another vector
+or row. The table is kept in benchmarks/results/browse.txt.
 """
 
 import argparse
+import json
 import shutil
 import statistics
 import time
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--server", type=Path)
+    parser.add_argument("--json", type=Path, help="file for the medians, in ms")
     options = parser.parse_args()
     directory = options.server or make_temporary_directory("imgvec-browse-")
     settings = {"fsync": "off", "shared_buffers": "4GB", "maintenance_work_mem": "4GB"}
@@ -59,10 +61,12 @@ def main() -> None:
                 seconds = fill(connection, photos, options.rows)
                 warm(connection)
             print(f"{options.rows:,} rows, {DIMENSIONS} dimensions; filled and indexed in {seconds:.0f} s")
-            report(dsn, options.rows, options.rounds)
+            medians = report(dsn, options.rows, options.rounds)
     finally:
         if options.server is None:
             shutil.rmtree(directory, ignore_errors=True)
+    if options.json:
+        options.json.write_text(json.dumps(medians))
 
 
 def fill(connection: Connection, photos: Path, rows: int) -> float:
@@ -148,8 +152,9 @@ def questions(
     yield "click to similar", lambda number: {"like": str(1 + number * 7919 % rows), **filters}, "results"
 
 
-def report(dsn: str, rows: int, rounds: int) -> None:
-    """Print medians for each filter."""
+def report(dsn: str, rows: int, rounds: int) -> dict[str, float]:
+    """Print medians for each filter, and return those by the clock, in ms."""
+    medians: dict[str, float] = {}
     client = pages_app(dsn, TOKEN, "item").test_client()
     client.get(f"/?token={TOKEN}")
     print(f"{'request':<20}{'filter':<12}{'median ms':>10}{'highest':>10}{'our CPU ms':>12}{'wanted':>8}")
@@ -158,13 +163,16 @@ def report(dsn: str, rows: int, rounds: int) -> None:
             visit(client, query(rounds + 1), part)
             taken = [visit(client, query(number), part) for number in range(rounds)]
             clock, processor = zip(*taken, strict=True)
+            medians[f"{kind}, {name}"] = statistics.median(clock)
             print(
                 f"{kind:<20}{name:<12}{statistics.median(clock):>10.0f}{max(clock):>10.0f}"
                 f"{statistics.median(processor):>12.0f}{LIMITS_MS[kind]:>8}",
                 flush=True,
             )
     again = [visit(client, {"q": "words 7", "seen": str(seen)}, "cards") for seen in (0, 48, 96, 144, 192)]
-    print(f"scrolling on, highest of five pages: {max(clock for clock, _ in again):.0f} ms")
+    medians["scrolling on, highest"] = max(clock for clock, _ in again)
+    print(f"scrolling on, highest of five pages: {medians['scrolling on, highest']:.0f} ms")
+    return medians
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ level more or less in a fifth of the pixels makes.
 All ways are run in turn, several times, within one run: shares are those of the medians. CPU is that of a process and of its
 children together, which a busy machine changes less than the clock. The children's start is left out.
 
-    python benchmarks/decode.py [--rounds N] [--beside CHECKOUT [--sizes N ...]]
+    python benchmarks/decode.py [--rounds N] [--sizes N ...] [--beside CHECKOUT] [--json FILE]
 """
 
 import argparse
@@ -194,8 +194,9 @@ def with_noise(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return noisy
 
 
-def compare_builds(beside: Path, rounds: int, sizes: list[int]) -> None:
-    """Print the table of another build and this one, at these longer sides."""
+def compare_builds(beside: Path, rounds: int, sizes: list[int]) -> dict[str, float]:
+    """Print the table of another build and this one, at these longer sides; return how many times as fast this one is."""
+    ratios: dict[str, float] = {}
     builds = {"beside": Build(beside), "this": Build(CHECKOUT)}
     print(
         f"{usable_cpus()} CPUs, {THREADS} threads, load average before the run {os.getloadavg()[0]:.1f}; medians of {rounds} "
@@ -229,18 +230,21 @@ def compare_builds(beside: Path, rounds: int, sizes: list[int]) -> None:
                 for kind in ("cpu", "wall")
             }
             faster = cost["beside", "cpu"] / cost["this", "cpu"]
+            clock = cost["beside", "wall"] / cost["this", "wall"]
+            ratios |= {f"{side}: faster by cpu": faster, f"{side}: faster by the clock": clock}
             difference = np.abs(pixels["beside"].astype(int) - pixels["this"].astype(int)).mean()
             found_cosines = cosines(pixels["beside"], pixels["this"])
             noise = cosines(pixels["beside"], with_noise(pixels["beside"]))
             kilobytes = sum(Path(path).stat().st_size for path in paths) / len(paths) / 1000
             print(
                 f"{side:4} x {side * 3 // 4:4} {kilobytes:8.0f} {1000 * cost['beside', 'cpu'] / count:14.2f} "
-                f"{1000 * cost['this', 'cpu'] / count:7.2f} {faster:14.2f} {cost['beside', 'wall'] / cost['this', 'wall']:13.2f} "
+                f"{1000 * cost['this', 'cpu'] / count:7.2f} {faster:14.2f} {clock:13.2f} "
                 f"{difference:16.3f} {found_cosines.mean():13.5f} {found_cosines.min():8.5f} {noise.mean():9.5f}"
                 + (f"  {AT_4000} {'met' if faster >= AT_4000 else 'MISSED'}" if side == 4000 else "")
             )
     for build in builds.values():
         build.close()
+    return ratios
 
 
 def main() -> None:
@@ -250,7 +254,8 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--beside", type=Path, help="another checkout, to compare this one with")
-    parser.add_argument("--sizes", type=int, nargs="+", choices=BUILD_SIZES, default=[*BUILD_SIZES])
+    parser.add_argument("--sizes", type=int, nargs="+", choices=BUILD_SIZES, help="longer sides; all")
+    parser.add_argument("--json", type=Path, help="file for the ratios")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     rounds = arguments.rounds
@@ -259,8 +264,16 @@ def main() -> None:
         serve()
         return
     if arguments.beside is not None:
-        compare_builds(arguments.beside, rounds, arguments.sizes)
-        return
+        ratios = compare_builds(arguments.beside, rounds, arguments.sizes or [*BUILD_SIZES])
+    else:
+        ratios = compare_with_plain(rounds, arguments.sizes or [*SIZES])
+    if arguments.json:
+        arguments.json.write_text(json.dumps(ratios))
+
+
+def compare_with_plain(rounds: int, sizes: list[int]) -> dict[str, float]:
+    """Print the table of decoding in this process and in the sandbox; return how much slower the latter is, 0.1 being a tenth."""
+    ratios: dict[str, float] = {}
     from imgvec_pg.embedding.runtime import import_open_clip
     from imgvec_pg.embedding.torch_models.openclip_network import inference_transform
     from imgvec_pg.images.decoding.decode import decode_image
@@ -279,6 +292,8 @@ def main() -> None:
     )
     print("longer side  KB each  plain/s  guarded/s  slower by  CPU ms plain  guarded  more by     target")
     for side, count in SIZES.items():
+        if side not in sizes:
+            continue
         contents = jpegs(side)
         measure(ways["guarded"], contents, 2 * THREADS)  # the children start
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
@@ -288,12 +303,14 @@ def main() -> None:
         wall = {name: statistics.median(seconds for seconds, _ in values) for name, values in found.items()}
         cpu = {name: statistics.median(seconds for _, seconds in values) for name, values in found.items()}
         slower, more = wall["guarded"] / wall["plain"] - 1, cpu["guarded"] / cpu["plain"] - 1
+        ratios |= {f"{side}: slower by the clock": slower, f"{side}: more cpu": more}
         size = sum(map(len, contents)) / len(contents) / 1000
         print(
             f"{side:11} {size:8.0f} {count / wall['plain']:8.1f} {count / wall['guarded']:10.1f} {slower:10.1%} "
             f"{1000 * cpu['plain'] / count:13.2f} {1000 * cpu['guarded'] / count:8.2f} {more:8.1%} "
             f"{TARGET:6.0%} {'met' if slower <= TARGET else 'MISSED'}"
         )
+    return ratios
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """What Django's ORM adds to a search: near() against the same SQL by psycopg, and against reading as many rows.
 
-    python benchmarks/django_near.py [--rows 20000] [--rounds 300]
+    python benchmarks/django_near.py [--rows 20000] [--rounds 300] [--json FILE]
 
 Medians of one run; each round asks all of them, so that noise falls on all alike. The row cost is that of the same
 queryset without near(); told beside it, that of one which joins the embeddings, annotates and orders without near().
 """
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -89,16 +90,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--json", type=Path, help="file for the ratios")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="imgvec-bench-") as folder:
         Path(folder).chmod(0o755)
         with LocalServer(Path(folder) / "server", settings={"fsync": "off"}, die_with_parent=True) as server:
             set_up(server.dsn())
-            measure(fill(options.rows), options)
+            ratios = measure(fill(options.rows), options)
+    if options.json:
+        options.json.write_text(json.dumps(ratios))
 
 
-def measure(item: Any, options: argparse.Namespace) -> None:  # noqa: ANN401
-    """Time each way of asking, round by round."""
+def measure(item: Any, options: argparse.Namespace) -> dict[str, float]:  # noqa: ANN401
+    """Time each way of asking, round by round; print medians, and return the ratios."""
     from django.db import connection
     from django.db.models import Value
 
@@ -141,13 +145,17 @@ def measure(item: Any, options: argparse.Namespace) -> None:  # noqa: ANN401
     print(f"{options.rows:,} rows of {DIMENSIONS} dimensions, k = {K}, medians of {options.rounds} rounds")
     for name, median in medians.items():
         print(f"  {name:<31} {median:8.2f} ms")
+    ratios: dict[str, float] = {}
     for name, base in (
         ("near(complete=False)", "the same SQL by psycopg"),
         ("near()", "near()'s statements by psycopg"),
         ("near()", "the same SQL by psycopg"),
     ):
         for what, cost in row_costs.items():
-            print(f"  {name} beyond {what}, over {base}: {(medians[name] - cost) / medians[base]:.2f}")
+            told = f"{name} beyond {what}, over {base}"
+            ratios[told] = (medians[name] - cost) / medians[base]
+            print(f"  {told}: {ratios[told]:.2f}")
+    return ratios
 
 
 def statements_of(queryset: Any) -> list[tuple[str, Any]]:  # noqa: ANN401

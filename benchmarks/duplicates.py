@@ -1,6 +1,7 @@
 """All pairs of near-duplicates: exact and fast, against blocked brute force (numpy, torch) and faiss's range search.
 
-Run: python -m benchmarks.duplicates [--rows N,N] [--rounds N] [--threshold T] [--ways NAME,NAME]; faiss takes the extra `bench`.
+Run: python -m benchmarks.duplicates [--rows N,N] [--rounds N] [--threshold T] [--ways NAME,NAME] [--json FILE];
+faiss takes the extra `bench`.
 Vectors: unit, 512 dimensions, stored as halves. "spectrum": a mean, and axes whose variance falls as 1/i, so that random pairs
 have cosine 0.50 +- 0.10; "generator": benchmarks/generator.py's clusters. 5 % of the rows are others with noise, or copies.
 Each way runs in turn, in a process of its own; medians of processor time (of all threads) and of time by the clock are printed,
@@ -169,23 +170,30 @@ def run_once(way: str, kind: str, rows: int, threshold: float, out: Path) -> dic
     return result
 
 
-def table(ways: list[str], kind: str, rows: int, threshold: float, rounds: int, folder: Path) -> None:
-    """Print the lines of one set of vectors."""
+def table(
+    ways: list[str], kind: str, rows: int, threshold: float, rounds: int, folder: Path
+) -> dict[str, float]:
+    """Print the lines of one set of vectors, and return their ratios."""
+    ratios: dict[str, float] = {}
     runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way in ways:
             runs[way].append(run_once(way, kind, rows, threshold, folder / f"{way}.npy"))
-    own = statistics.median(run["cpu"] for run in runs["imgvec"])
+    own, own_clock = (statistics.median(run[name] for run in runs["imgvec"]) for name in ("cpu", "clock"))
     exact = np.load(folder / "imgvec.npy")
     for way, made in runs.items():
         cpu, clock = (statistics.median(run[name] for run in made) for name in ("cpu", "clock"))
         pairs = np.load(folder / f"{way}.npy")
         common = len(np.intersect1d(exact, pairs, assume_unique=True))
+        recall, precision = common / max(len(exact), 1), common / max(len(pairs), 1)
+        found = {"clock": clock / own_clock, "cpu": cpu / own, "recall": recall, "precision": precision}
+        ratios |= {f"{kind} {way}: {name}": ratio for name, ratio in found.items()}
         print(
             f"{kind:<12}{rows:>9,}  {way:<8}{cpu:>9.2f}{clock:>9.2f}{made[0]['pairs']:>10,}{cpu / own:>12.2f}"
-            f"{common / max(len(exact), 1):>9.5f}{common / max(len(pairs), 1):>11.5f}",
+            f"{recall:>9.5f}{precision:>11.5f}",
             flush=True,
         )
+    return ratios
 
 
 def main() -> None:
@@ -198,6 +206,7 @@ def main() -> None:
     parser.add_argument("--kind", default="spectrum,generator")
     parser.add_argument("--way", choices=WAYS, help="only measure this one")
     parser.add_argument("--out", help="where --way writes its pairs")
+    parser.add_argument("--json", type=Path, help="file for the ratios, of the last --rows")
     arguments = parser.parse_args()
     if arguments.way:
         measure(arguments.way, arguments.kind, int(arguments.rows), arguments.threshold, arguments.out)
@@ -213,10 +222,13 @@ def main() -> None:
         f"{'vectors':<12}{'rows':>9}  {'way':<8}{'CPU s':>9}{'clock s':>9}{'pairs':>10}{'CPU / ours':>12}"
         f"{'recall':>9}{'precision':>11}"
     )
+    ratios: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         for kind in arguments.kind.split(","):
             for rows in map(int, arguments.rows.split(",")):
-                table(ways, kind, rows, arguments.threshold, arguments.rounds, Path(folder))
+                ratios |= table(ways, kind, rows, arguments.threshold, arguments.rounds, Path(folder))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(ratios))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
 """What SQLAlchemy costs: near() over the same SQL by psycopg, and bulk writes over executemany. A table; exit code 1 on a miss.
 
-Usage: python benchmarks/orm.py [--rows 10000] [--runs 201]. The ways are run in turn; medians.
+Usage: python benchmarks/orm.py [--rows 10000] [--runs 201] [--json FILE]. The ways are run in turn; medians.
 
 The ORM's own row cost is measured by itself: a select of as many entities by their keys, over the ORM less by psycopg.
 """
 
 import argparse
+import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=201)
+    parser.add_argument("--json", type=Path, help="file for the figures and their targets")
     options = parser.parse_args()
     directory = make_temporary_directory("imgvec-orm-")
     try:
@@ -68,6 +71,8 @@ def main() -> int:
     print(f"rows {options.rows}, dimensions {DIMENSIONS}, runs {options.runs}, {machine}")
     for target in targets:
         print(target.line())
+    if options.json:
+        options.json.write_text(json.dumps([asdict(target) for target in targets]))
     return 1 if any(target.verdict == "missed" for target in targets) else 0
 
 

@@ -1,11 +1,11 @@
 """What computes pictures on a CPU: images/s of this build beside another one, same weights, processes in turns.
 
-Usage: python benchmarks/runtimes.py --beside WORKTREE [--only NAME ...] [--precision P ...] [--turns 3] [--seconds 4] [--out
-FILE]. WORKTREE is a checkout of the build to compare with (`git worktree add WORKTREE COMMIT`). Each turn is a process of its
-own on all CPUs, which loads the model as a worker does (automatic precision and runtime; fp32 for both; and, of ViTs, int8
-beside the other build's automatic precision), embeds batches of 16 prepared pictures and gives its vectors of the golden
-pictures. "of CPU" is the ratio of images per second of processor time, which other programs of the machine disturb less. Seeded
-weights: the speed is the same. Kept in benchmarks/results/runtimes.txt.
+Usage: python benchmarks/runtimes.py --beside WORKTREE [--only NAME ...] [--precision P ...] [--turns 3] [--seconds 4] [--json
+FILE] [--out FILE]. WORKTREE is a checkout of the build to compare with (`git worktree add WORKTREE COMMIT`). Each turn is a
+process of its own on all CPUs, which loads the model as a worker does (automatic precision and runtime; fp32 for both; and, of
+ViTs, int8 beside the other build's automatic precision), embeds batches of 16 prepared pictures and gives its vectors of the
+golden pictures. "of CPU" is the ratio of images per second of processor time, which other programs of the machine disturb less.
+Seeded weights: the speed is the same. Kept in benchmarks/results/runtimes.txt.
 """
 
 import argparse
@@ -34,6 +34,7 @@ MODELS = {
 """With the ratio in fp32 that each is to reach."""
 INT8_MODELS = {"ViT-B-32/laion2b_s34b_b79k": 1.7, "ViT-L-14/laion2b_s32b_b82k": 1.7}
 """With the ratio that int8 is to reach, to the other build at its automatic precision, at cosine 0.999."""
+BATCH = 16
 TURN = """
 import inspect, json, sys, time
 import numpy as np
@@ -63,12 +64,12 @@ print(json.dumps({
 
 
 def turn(
-    build: Path, name: str, weights: Path, precision: str, seconds: float, cache: Path
+    build: Path, name: str, weights: Path, precision: str, seconds: float, cache: Path, batch: int
 ) -> dict[str, object]:
     """Run one turn in a build."""
     environment = {**os.environ, "PYTHONPATH": str(build), "IMGVEC_CACHE_DIR": str(cache)}
     done = subprocess.run(
-        [sys.executable, "-c", TURN, name, str(weights), precision, str(seconds), "16"],
+        [sys.executable, "-c", TURN, name, str(weights), precision, str(seconds), str(batch)],
         env=environment,
         cwd=build,
         capture_output=True,
@@ -81,19 +82,29 @@ def turn(
     return found
 
 
-def measure(beside: Path, name: str, precision: str, turns: int, seconds: float, folder: Path) -> str:
-    """Return a line of the table."""
+def measure(
+    beside: Path,
+    name: str,
+    precision: str,
+    turns: int,
+    seconds: float,
+    folder: Path,
+    batch: int = BATCH,
+    cache: Path | None = None,
+) -> tuple[str, dict[str, float]]:
+    """Return a line of the table, and its ratios and cosine by name."""
+    cache = cache or folder
     weights = folder / f"{name.replace('/', '--')}.safetensors"
     if not weights.exists():
         write_random_weights(describe_model(name), weights)
     builds = {"then": beside, "now": HERE}
     asked = {"then": "auto" if precision == "int8" else precision, "now": precision}
-    exact = np.array(turn(beside, name, weights, "fp32", 0.1, folder)["vectors"], dtype=np.float32)
-    turn(HERE, name, weights, precision, 0.1, folder)  # exports
+    exact = np.array(turn(beside, name, weights, "fp32", 0.1, cache, 1)["vectors"], dtype=np.float32)
+    turn(HERE, name, weights, precision, 0.1, cache, 1)  # exports
     found: dict[str, list[dict[str, object]]] = {"then": [], "now": []}
     for number in range(turns):
         for build in sorted(builds, reverse=number % 2 == 0):
-            found[build].append(turn(builds[build], name, weights, asked[build], seconds, folder))
+            found[build].append(turn(builds[build], name, weights, asked[build], seconds, cache, batch))
     rates = {build: statistics.median(float(str(one["rate"])) for one in found[build]) for build in builds}
     ratio, cpu_ratio = (
         statistics.median(
@@ -108,10 +119,12 @@ def measure(beside: Path, name: str, precision: str, turns: int, seconds: float,
     }
     targets = {"fp32": MODELS, "int8": INT8_MODELS}.get(precision, {})
     target = f"{targets[name]:.2f}" if name in targets else "-"
-    return (
+    figures = {"ratio": ratio, "of CPU": cpu_ratio, "cosine": cosines["now"], "rate": rates["now"]}
+    line = (
         f"{name:33}{precision:>6}{found['then'][0]['by']!s:>12}{rates['then']:9.1f}{cosines['then']:11.7f}"
         f"{found['now'][0]['by']!s:>12}{rates['now']:9.1f}{cosines['now']:11.7f}{ratio:8.2f}{cpu_ratio:8.2f}{target:>8}"
     )
+    return line, {f"{name} {precision}: {what}": figure for what, figure in figures.items()}
 
 
 def main() -> None:
@@ -124,8 +137,10 @@ def main() -> None:
     )
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    figures: dict[str, float] = {}
     lines = [
         f"images/s of batches of 16, {len(os.sched_getaffinity(0))} CPUs, load {os.getloadavg()[0]:.1f} before; medians of "
         f"{options.turns} turns; cosine: the least on the golden pictures to torch in fp32 of the other build",
@@ -138,10 +153,14 @@ def main() -> None:
             for precision in options.precision:
                 if precision == "int8" and name not in INT8_MODELS:
                     continue
-                lines.append(
-                    measure(options.beside, name, precision, options.turns, options.seconds, Path(folder))
+                line, found = measure(
+                    options.beside.resolve(), name, precision, options.turns, options.seconds, Path(folder)
                 )
+                lines.append(line)
+                figures |= found
                 print(lines[-1], flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(figures))
     if options.out:
         options.out.write_text("\n".join(lines) + "\n")
 

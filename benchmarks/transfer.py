@@ -1,6 +1,6 @@
 """Rows a second of export and import, beside write_embeddings and a plain binary COPY, and how much memory they take.
 
-Run: python benchmarks/transfer.py [--rows 200000] [--dimensions 512]
+Run: python benchmarks/transfer.py [--rows 200000] [--dimensions 512] [--layouts parquet npy lance] [--json FILE]
 
 Each import begins with an empty embedding table: primary key, foreign key, CHECK, the index on hashes, row-level security, no
 HNSW index. "import, float16" reads a file as pyarrow writes it by default, with a dictionary and compressed, which suits halves
@@ -37,6 +37,7 @@ from imgvec_pg.transfer.binary_rows import encode_rows  # noqa: E402
 
 TABLE = "imgvec.photo_test_embedding"
 COPY_ROWS = 8192
+LAYOUTS = ("parquet", "npy", "lance")
 
 
 class Base(DeclarativeBase):
@@ -94,6 +95,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--dimensions", type=int, default=512)
+    parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=LAYOUTS, help="of exports")
+    parser.add_argument("--json", type=Path, help="file for the rates, in units of COPY's")
     options = parser.parse_args()
     rows, dimensions = options.rows, options.dimensions
     root = Path(tempfile.mkdtemp(prefix="imgvec-transfer-"))
@@ -104,13 +107,17 @@ def main() -> None:
         ):
             make_photos(connection, rows, dimensions=dimensions)
             connection.execute("VACUUM ANALYZE shop.photo")
-            measure(own.dsn, connection, root, rows, dimensions)
+            ratios = measure(own.dsn, connection, root, rows, dimensions, options.layouts)
     finally:
         shutil.rmtree(root)
+    if options.json:
+        options.json.write_text(json.dumps(ratios))
 
 
-def measure(dsn: str, connection: Connection, root: Path, rows: int, dimensions: int) -> None:
-    """Print a line for each way."""
+def measure(
+    dsn: str, connection: Connection, root: Path, rows: int, dimensions: int, layouts: list[str]
+) -> dict[str, float]:
+    """Print a line for each way, and return its rate in units of that of COPY into the embedding table."""
     vectors = unit_vectors(rows, dimensions)
     files = {
         kind: write_vectors(root / f"{kind}.parquet", range(1, rows + 1), vectors.astype(kind))
@@ -150,7 +157,7 @@ def measure(dsn: str, connection: Connection, root: Path, rows: int, dimensions:
     assert connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone() == (rows,)
     seconds, used = command(dsn, "import", "photo_test", files["float16"], "--trust-model")
     results.append(("imgvec import again: all are there", rows / seconds, used))
-    for layout in ("parquet", "npy", "lance"):
+    for layout in layouts:
         for kind in ("float16", "float32"):
             there = root / f"{layout}-{kind}"
             seconds, used = command(dsn, "export", "photo_test", there, "--format", layout, "--vectors", kind)
@@ -170,6 +177,7 @@ def measure(dsn: str, connection: Connection, root: Path, rows: int, dimensions:
     print(f"{rows:,} rows of {dimensions} dimensions\n\n{'':45} rows/s  of COPY  memory")
     for name, rate, used in results:
         print(f"{name:42} {rate:9,.0f}  {rate / copy:7.2f}  {f'{used:.0f} MB' if used else ''}")
+    return {name: rate / copy for name, rate, _ in results}
 
 
 def encoded(keys: np.ndarray, halves: np.ndarray) -> bytes:

@@ -1,6 +1,6 @@
 """What the triggers cost the application, against another state of this project: both in one run, in turns.
 
-Run: python benchmarks/triggers_against.py FOLDER [--rows N] [--rounds N]
+Run: python benchmarks/triggers_against.py FOLDER [--rows N] [--rounds N] [--json FILE]
 
 FOLDER is a checkout of the other state (`git worktree add FOLDER COMMIT`). Each state has a private server of its own and its
 own benchmarks/triggers.py; CPU time of the server process is measured, in pairs, and the ratio is the median over the pairs.
@@ -83,7 +83,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="file for the ratios")
     options = parser.parse_args()
+    ratios: dict[str, float] = {}
     pairs: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {setup: [] for setup in SETUPS}
     with ExitStack() as stack:
         before = stack.enter_context(at_work(options.folder.resolve()))
@@ -105,8 +107,11 @@ def main() -> None:
         for setup in SETUPS:
             both = [(old[name], new[name]) for old, new in pairs[setup]]
             old, new = (statistics.median(times) for times in zip(*both, strict=True))
-            line += f"{old:18.0f}{new:8.0f}{statistics.median(b / a for a, b in both):8.2f}"
+            ratios[f"{setup}: {name}"] = statistics.median(b / a for a, b in both)
+            line += f"{old:18.0f}{new:8.0f}{ratios[f'{setup}: {name}']:8.2f}"
         print(line)
+    if options.json:
+        options.json.write_text(json.dumps(ratios))
 
 
 if __name__ == "__main__":

@@ -63,12 +63,14 @@ class Setting:
         folder: For pictures, weights and caches.
         base: Checkout of today's build; None where it is not at hand.
         share: Part of the pictures and rows that the table names, in (0, 1].
+        clip_retrieval: Folder of an environment with clip-retrieval, or for one; None where it is not to be measured.
     """
 
     folder: Path
     server: LocalServer
     base: Path | None
     share: float
+    clip_retrieval: Path | None = None
 
     def count(self, whole: int, least: int = 1) -> int:
         """Return that part of a number of pictures or rows."""
@@ -85,9 +87,13 @@ class Setting:
         return file
 
     def run(
-        self, arguments: Sequence[object], build: Path = HERE, environment: dict[str, str] | None = None
+        self,
+        arguments: Sequence[object],
+        build: Path = HERE,
+        environment: dict[str, str] | None = None,
+        python: Path | None = None,
     ) -> Took:
-        """Run python with these arguments, with a build's modules.
+        """Run python with these arguments, with a build's modules; another python runs with its own modules alone.
 
         Raises:
             ShortError: It ended with another exit code than 0.
@@ -99,11 +105,15 @@ class Setting:
             "HF_HUB_OFFLINE": "1",
             **(environment or {}),
         }
-        command = [sys.executable, *map(str, arguments)]
+        if python is not None:
+            del variables["PYTHONPATH"]
+        command = [str(python or sys.executable), *map(str, arguments)]
         server_before = self.server_cpu()
         began = time.monotonic()
         with (self.folder / "stdout").open("w+") as output, (self.folder / "stderr").open("w+") as errors:
-            process = subprocess.Popen(command, env=variables, cwd=build, stdout=output, stderr=errors)
+            process = subprocess.Popen(
+                command, env=variables, cwd=self.folder if python else build, stdout=output, stderr=errors
+            )
             _, status, used = os.wait4(process.pid, 0)
             seconds = time.monotonic() - began
             process.returncode = os.waitstatus_to_exitcode(status)

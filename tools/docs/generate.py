@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 
-from tools.docs import commands, errors, python_api, settings
+from tools.docs import benchmarks, commands, errors, python_api, settings
 
 ROOT = Path(__file__).parents[2]
 PAGES: dict[str, Callable[[], str]] = {
@@ -16,6 +16,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/settings.md": settings.render,
     "docs/reference/errors.md": errors.render,
     "docs/reference/python.md": python_api.render,
+    "docs/reference/benchmarks.md": benchmarks.render,
 }
 
 
