@@ -16,10 +16,12 @@ from PIL import Image
 from tinymodel import write_tiny_model
 
 from imgvec_pg.embedding.catalog import describe_model
+from imgvec_pg.embedding.description import ModelDescription
+from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import golden_images, lowest_cosine
 from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.onnx_models import choose, exported, onnx_embedder, providers, recorded
 from imgvec_pg.embedding.onnx_models import export as exporting
-from imgvec_pg.embedding.onnx_models import exported, recorded
 from imgvec_pg.embedding.onnx_models.compare_runtimes import compare_runtimes
 from imgvec_pg.embedding.onnx_models.onnx_embedder import OnnxEmbedder
 from imgvec_pg.embedding.torch_models.random_weights import write_random_weights
@@ -251,6 +253,111 @@ def test_what_torch_cannot_export_stays_with_torch(
 def test_other_precisions_are_refused_by_name(cache: Path, tiny: str, device: str, precision: str) -> None:
     with pytest.raises(ModelError, match=f"asked for are {precision} on {device}: use --runtime torch"):
         load_embedder(tiny, device=device, precision=precision, runtime="onnx")
+
+
+@pytest.fixture
+def broken_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An onnxruntime that is installed, and whose binaries are of another machine."""
+    package = tmp_path / "broken" / "onnxruntime"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('libonnxruntime.so.1: wrong ELF class')\n")
+    ours = [f"imgvec_pg.embedding.onnx_models.{name}" for name in ("onnx_embedder", "export", "quantise")]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "onnxruntime" or name in ours]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.setattr(choose, "_said", set())
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+@pytest.mark.usefixtures("broken_onnxruntime")
+def test_a_runtime_that_cannot_be_imported_leaves_torch_and_one_line(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("IMGVEC_CACHE_DIR", str(tmp_path / "cache"))
+    assert isinstance(load_embedder(tiny, precision="fp32", may_export=True), TorchEmbedder)
+    [line] = warnings_of(caplog)
+    assert "torch computes: libonnxruntime.so.1: wrong ELF class" in line
+    with pytest.raises(ModelError, match="cannot be computed by ONNX Runtime"):
+        load_embedder(tiny, precision="fp32", runtime="onnx")
+    told = compare_runtimes(describe_model(tiny), None, "cpu", "fp32", keep=True)
+    assert told["used"] == "torch" and "wrong ELF class" in told["reason"]
+
+
+def test_an_export_that_can_no_longer_be_loaded_leaves_torch_and_one_line(
+    cache: Path, tiny: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_embedder(tiny, precision="fp32", may_export=True)
+    request.getfixturevalue("broken_onnxruntime")
+    for _ in range(2):
+        assert isinstance(load_embedder(tiny, precision="fp32", may_export=True), TorchEmbedder)
+    assert warnings_of(caplog) == [f"torch computes {tiny} on cpu: libonnxruntime.so.1: wrong ELF class"]
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A machine with a GPU, as far as choosing goes; gives the devices that torch was loaded on."""
+    devices: list[str] = []
+
+    def load(model: ModelDescription, weights: Path | None, device: str, precision: str) -> Embedder:
+        devices.append(device)
+        return recorded.load_by_torch(model, weights, "cpu", precision)
+
+    monkeypatch.setattr(choose, "resolve_device", lambda _: "cuda:0")
+    monkeypatch.setattr(choose, "load_by_torch", load)
+    monkeypatch.setattr(choose, "_said", set())
+    return devices
+
+
+def test_on_a_gpu_torch_computes_where_nothing_is_said(cache: Path, tiny: str, on_a_gpu: list[str]) -> None:
+    assert isinstance(load_embedder(tiny, precision="fp32", may_export=True), TorchEmbedder)
+    assert on_a_gpu == ["cuda:0"] and not cache.exists()
+
+
+def test_a_missing_provider_leaves_torch_on_the_gpu_and_one_line(
+    cache: Path, tiny: str, on_a_gpu: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        assert isinstance(load_embedder(tiny, precision="fp32", runtime="onnx"), TorchEmbedder)
+    assert on_a_gpu == ["cuda:0", "cuda:0"]
+    [line] = warnings_of(caplog)
+    assert "this onnxruntime has no CUDAExecutionProvider: pip install onnxruntime-gpu" in line
+
+
+def test_the_provider_of_a_gpu_computes_where_its_numbers_are_the_cpus(
+    cache: Path,
+    tiny: str,
+    on_a_gpu: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # No GPU is here: the CPU's provider stands for it, from the choice to the vectors.
+    asked: list[str] = []
+    monkeypatch.setattr(
+        onnx_embedder, "provider_of", lambda device: (asked.append(device) or providers.CPU, {})
+    )
+    ours = load_embedder(tiny, precision="fp32", runtime="onnx")
+    assert isinstance(ours, OnnxEmbedder) and ours.device == "cuda:0" and "cuda:0" in asked
+    by_torch = load_embedder(tiny, precision="fp32", runtime="torch")
+    assert lowest_cosine(ours.embed_images(PICTURES), by_torch.embed_images(PICTURES)) >= 0.99999
+
+    embed = OnnxEmbedder.embed_prepared
+
+    def rounded(self: OnnxEmbedder, prepared: list[np.ndarray]) -> np.ndarray:
+        found = embed(self, prepared)
+        changed = found + np.linspace(0, 0.01, found.shape[1], dtype=np.float32)
+        return found if self.device == "cpu" else changed / np.linalg.norm(changed, axis=1, keepdims=True)
+
+    monkeypatch.setattr(OnnxEmbedder, "embed_prepared", rounded)
+    assert isinstance(load_embedder(tiny, precision="fp32", runtime="onnx"), TorchEmbedder)
+    assert "ONNX Runtime's vectors have cosine 0.9" in warnings_of(caplog)[-1]
+
+
+@pytest.mark.parametrize(("device", "number"), [("cuda", "0"), ("cuda:3", "3")])
+def test_a_gpu_computes_in_all_bits_of_fp32(device: str, number: str) -> None:
+    assert providers.provider_of(device) == (providers.CUDA, {"device_id": number, "use_tf32": "0"})
 
 
 def test_bad_runtimes_are_one_line(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:

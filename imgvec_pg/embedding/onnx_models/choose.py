@@ -1,16 +1,31 @@
-"""Choose what computes a model's pictures on a CPU: ONNX Runtime where it is as right and faster, torch elsewhere."""
+"""Choose what computes a model's pictures: ONNX Runtime where it is as right and, on a CPU, faster; torch elsewhere."""
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from imgvec_pg.embedding.description import TRANSFORMERS, ModelDescription
 from imgvec_pg.embedding.embedder import Embedder
-from imgvec_pg.embedding.onnx_models.exported import AUTO, INSTALL_ONNX, INT8, ONNX, TORCH, has_onnx_extra
+from imgvec_pg.embedding.golden import golden_images, lowest_cosine
+from imgvec_pg.embedding.onnx_models.exported import (
+    AUTO,
+    INSTALL_ONNX,
+    INT8,
+    LEAST_COSINE,
+    ONNX,
+    TORCH,
+    Export,
+    has_onnx_extra,
+)
 from imgvec_pg.embedding.onnx_models.int8 import load_int8
 from imgvec_pg.embedding.onnx_models.recorded import load_by_torch, recorded_export
-from imgvec_pg.embedding.runtime import resolve_device
+from imgvec_pg.embedding.runtime import one_line, resolve_device
 from imgvec_pg.errors import MissingExtraError, ModelError, UsageError
 
 RUNTIMES = (AUTO, TORCH, ONNX)
+
+logger = logging.getLogger(__name__)
+_said: set[str] = set()
 
 
 def load_by_fastest(
@@ -27,7 +42,9 @@ def load_by_fastest(
 
     Args:
         runtime: "torch"; "onnx", which is refused where it cannot be; or "auto": ONNX Runtime where the extra `onnx` is
-            installed, the device is a CPU, and the export has cosine 0.99999 to torch in fp32 and was faster here.
+            installed, the device is a CPU, and the export has cosine 0.99999 to torch in fp32 and was faster here. On a GPU
+            "onnx" is fp32 by ONNX Runtime's CUDA provider; torch, and a line in the log, where that is missing or gives
+            other numbers than on the CPU.
         precision: "int8" is ONNX Runtime's alone and made at once where it was not; see `int8.load_int8`.
         may_export: "auto" exports what was not exported yet; else only what was is used.
         force_int8: Use int8 although it loses too much.
@@ -52,12 +69,12 @@ def load_by_fastest(
     if runtime == TORCH or not has_onnx_extra() or model.library == TRANSFORMERS:
         return load_by_torch(model, weights, device, precision)
     device = resolve_device(device)
-    if device != "cpu" or precision not in {"auto", "fp32"}:
-        if runtime == ONNX:
-            raise ModelError(
-                f"ONNX Runtime computes in fp32 on a CPU here, asked for are {precision} on {device}: "
-                "use --runtime torch, or --device cpu --precision fp32"
-            )
+    if precision not in {"auto", "fp32"} and runtime == ONNX:
+        raise ModelError(
+            f"ONNX Runtime computes in fp32 here, asked for are {precision} on {device}: "
+            "use --runtime torch, or --precision fp32"
+        )
+    if precision not in {"auto", "fp32"} or (device != "cpu" and runtime == AUTO):
         return load_by_torch(model, weights, device, precision)
     export = recorded_export(model, weights, precision, may_export=may_export or runtime == ONNX)
     if export is None or (export.reason and (runtime == AUTO or not export.sha256)):
@@ -67,6 +84,39 @@ def load_by_fastest(
                 f"{model.name} cannot be computed by ONNX Runtime: {reason}; use --runtime torch"
             )
         return load_by_torch(model, weights, device, precision)
+    try:
+        return _load_export(export, lambda: load_by_torch(model, weights, device, precision), device)
+    except (ImportError, ModelError) as error:
+        if runtime == ONNX and device == "cpu":
+            raise ModelError(
+                f"{model.name} cannot be computed by ONNX Runtime: {one_line(error)}; use --runtime torch"
+            ) from error
+        _say_once(f"torch computes {model.name} on {device}: {one_line(error)}")
+        return load_by_torch(model, weights, device, precision)
+
+
+def _load_export(export: Export, load_torch: Callable[[], Embedder], device: str) -> Embedder:
+    """Load an export on a device; on another one than a CPU, where it gives the same numbers there.
+
+    Raises:
+        ImportError: ONNX Runtime cannot be imported on this machine.
+        ModelError: It cannot compute this export there, or gives other numbers.
+    """
     from imgvec_pg.embedding.onnx_models.onnx_embedder import OnnxEmbedder
 
-    return OnnxEmbedder(export, lambda: load_by_torch(model, weights, device, precision))
+    loaded = OnnxEmbedder(export, load_torch, device)
+    if device != "cpu":
+        pictures = golden_images()
+        cosine = lowest_cosine(
+            loaded.embed_images(pictures), OnnxEmbedder(export, load_torch).embed_images(pictures)
+        )
+        if cosine < LEAST_COSINE:
+            raise ModelError(f"ONNX Runtime's vectors have cosine {cosine:.6f} to those of the CPU")
+    return loaded
+
+
+def _say_once(line: str) -> None:
+    """Warn once in a process: a worker loads its model anew with each session."""
+    if line not in _said:
+        _said.add(line)
+        logger.warning("%s", line)

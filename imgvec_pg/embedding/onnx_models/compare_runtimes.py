@@ -1,5 +1,6 @@
 """Compare what computes a model's pictures on this machine: torch and ONNX Runtime, in each precision of a CPU."""
 
+import importlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from imgvec_pg.embedding.onnx_models.exported import (
 )
 from imgvec_pg.embedding.onnx_models.int8 import INT8_FLOOR, int8_key, recorded_int8
 from imgvec_pg.embedding.onnx_models.recorded import load_by_torch, recorded_export
-from imgvec_pg.embedding.runtime import cpu_has_bf16, resolve_device, resolve_precision
+from imgvec_pg.embedding.runtime import cpu_has_bf16, one_line, resolve_device, resolve_precision
 from imgvec_pg.errors import ImgvecError
 
 
@@ -92,7 +93,11 @@ def _no_comparison(model: ModelDescription, device: str) -> str:
     if not has_onnx_extra():
         return f"the extra onnx is not installed ({INSTALL_ONNX})"
     if device != "cpu":
-        return "ONNX Runtime is used on CPUs"
+        return "ONNX Runtime is used on CPUs, and on a GPU by --runtime onnx alone"
+    try:
+        importlib.import_module("onnxruntime")
+    except ImportError as error:
+        return f"onnxruntime cannot be imported: {one_line(error)}"
     return f"{model.name} is computed by torch alone" if model.library == TRANSFORMERS else ""
 
 

@@ -21,6 +21,8 @@ from imgvec_pg.embedding.resize import Resize
 AUTO, TORCH, ONNX = "auto", "torch", "onnx"
 INT8 = "int8"
 INSTALL_ONNX = "pip install 'imgvec-pg[onnx]'"
+LEAST_COSINE = 0.99999
+"""To torch in fp32 on the golden pictures: what differs more is another rounding than fp32's."""
 FORMAT = 1
 """Of the record; another one is exported anew."""
 PACKAGES = ("onnxruntime", "onnxscript", "torch", "timm", "open_clip_torch")

@@ -1,4 +1,4 @@
-"""Embedder that computes pictures by ONNX Runtime on the CPU; words are torch's, which is imported for them alone."""
+"""Embedder that computes pictures by ONNX Runtime; words are torch's, which is imported for them alone."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from PIL.Image import Image
 from imgvec_pg.embedding.embedder import Embedder, Float32Array, TextLength
 from imgvec_pg.embedding.golden import INT8_GOLDEN_COSINE
 from imgvec_pg.embedding.onnx_models.exported import INT8, Export, model_path
+from imgvec_pg.embedding.onnx_models.providers import INSTALL_GPU, provider_of
 from imgvec_pg.embedding.runtime import one_line
 from imgvec_pg.errors import ModelError
 
@@ -31,21 +32,22 @@ class OnnxEmbedder:
     picture's vector would depend on those beside it (cosine 0.9997 for ViT-S-32), and be another one in each run.
     """
 
-    device = "cpu"
     runtime = "onnx"
 
-    def __init__(self, export: Export, load_torch: Callable[[], Embedder]) -> None:
+    def __init__(self, export: Export, load_torch: Callable[[], Embedder], device: str = "cpu") -> None:
         """Load an export.
 
         Args:
             export: What is on record of it, with a file in the cache.
             load_torch: Loads the same model by torch, when words are first asked for.
+            device: "cpu", "cuda" or "cuda:n".
 
         Raises:
-            ModelError: ONNX Runtime cannot load it.
+            ModelError: ONNX Runtime cannot load it, or does not compute on that device.
         """
         assert export.resize is not None  # noqa: S101 - only such are exported
         is_int8 = export.precision == INT8
+        self.device = device
         self.name = export.model
         self.precision = export.precision
         self.dimensions = export.dimensions
@@ -63,19 +65,31 @@ class OnnxEmbedder:
         options.log_severity_level = ERRORS_ONLY
         # Threads that spin between two batches take the cores from the processes that decode.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(model_path(export.key)), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            # onnxruntime's errors have no common base but Exception.
-            raise ModelError(f"{self.name} cannot be loaded by ONNX Runtime: {one_line(error)}") from error
-
+        self._session = self._open_session(options)
         self._pool: ThreadPoolExecutor | None = None
         if is_int8:
             self._pool = ThreadPoolExecutor(_threads(), thread_name_prefix="imgvec-int8")
             self.golden_cosine = min(INT8_GOLDEN_COSINE, export.cosine - FORCED_MARGIN)
             self.golden_pictures = np.array(export.golden, dtype=np.float32)
+
+    def _open_session(self, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+        provider, its_options = provider_of(self.device)
+        missing = f"this onnxruntime has no {provider}: {INSTALL_GPU}, or use --device cpu"
+        if provider not in onnxruntime.get_available_providers():
+            raise ModelError(missing)
+        try:
+            session = onnxruntime.InferenceSession(
+                str(model_path(self.export.key)), options, providers=[(provider, dict(its_options))]
+            )
+        except Exception as error:
+            # onnxruntime's errors have no common base but Exception.
+            raise ModelError(f"{self.name} cannot be loaded by ONNX Runtime: {one_line(error)}") from error
+        # Without its libraries (cuDNN) a provider is left out, with a line on stderr, and the CPU computes.
+        if provider not in session.get_providers():
+            raise ModelError(
+                f"onnxruntime cannot use its {provider}: install the CUDA and cuDNN that it was built for"
+            )
+        return session
 
     @property
     def loads_words_late(self) -> bool:
@@ -107,7 +121,7 @@ class OnnxEmbedder:
             told = str(error)
             if "alloc" in told.lower():
                 raise MemoryError(
-                    f"a batch of {len(prepared)} does not fit into the memory of cpu"
+                    f"a batch of {len(prepared)} does not fit into the memory of {self.device}"
                 ) from error
             raise ModelError(f"{self.name} failed in ONNX Runtime: {one_line(error)}") from error
         norms = np.linalg.norm(features, axis=-1, keepdims=True)

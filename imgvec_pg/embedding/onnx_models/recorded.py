@@ -15,7 +15,7 @@ from imgvec_pg.embedding.onnx_models.exported import (
     read_export,
     write_export,
 )
-from imgvec_pg.embedding.runtime import resolve_precision
+from imgvec_pg.embedding.runtime import one_line, resolve_precision
 from imgvec_pg.embedding.weights import find_weights
 
 logger = logging.getLogger(__name__)
@@ -56,8 +56,13 @@ def recorded_export(
 
 
 def _export(model: ModelDescription, weights: Path | None, key: str, half: str) -> Export | None:
-    """Export a model and record what came of it; None, and a line in the log, where the cache cannot be written to."""
-    from imgvec_pg.embedding.onnx_models.export import export_and_compare
+    """Export a model and record what came of it; None, and a line in the log, where it cannot be kept or made."""
+    try:
+        from imgvec_pg.embedding.onnx_models.export import export_and_compare
+    except ImportError as error:
+        # An onnxruntime whose binaries are not for this machine.
+        logger.warning("no export of %s for ONNX Runtime, torch computes: %s", model.name, one_line(error))
+        return None
     from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 
     try:
