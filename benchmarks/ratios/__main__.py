@@ -7,7 +7,7 @@ Each entry is a script of benchmarks/ at a small size, in processes of its own a
 other. Printed are each figure, its target and "reached", "missed" or "not run", with why. A line is added to
 benchmarks/history.jsonl, from which `python -m tools.docs.generate` makes docs/reference/benchmarks.md. The build to compare
 with is checked out beside (git worktree) where no --base is given. Exit code 1 says that a target is missed, or that an entry
-ended without its figures; 2 that there is no such entry.
+ended without its figures or had no time left; 2 that there is no such entry.
 """
 
 import argparse
@@ -72,7 +72,8 @@ def main(entries: Sequence[Entry] = ENTRIES, arguments: Sequence[str] | None = N
         figures=figures_of(outcomes),
         not_run={outcome.entry.name: outcome.reason for outcome in outcomes if outcome.reason},
     )
-    append(run, options.history)
+    if run.figures:
+        append(run, options.history)
     return _summary(outcomes, run.seconds)
 
 

@@ -91,7 +91,7 @@ class Outcome:
 
     Attributes:
         reason: Why something is not measured; "" where all is.
-        has_failed: Whether it should have been: it was run, and ended without, or was ended.
+        has_failed: Whether it should have been: it ended without, was ended, or there was no time left for it.
     """
 
     entry: Entry

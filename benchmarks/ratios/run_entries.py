@@ -41,7 +41,7 @@ def run_entries(
         elif lacking:
             yield Outcome(entry, {}, 0.0, lacking[0])
         elif left <= 0:
-            yield Outcome(entry, {}, 0.0, "the time of the whole run was over")
+            yield Outcome(entry, {}, 0.0, "the time of the whole run was over", has_failed=True)
         else:
             yield _run(entry, places, min(left, entry.seconds))
 

@@ -94,14 +94,23 @@ def has_ended(process: int) -> bool:
         ({"modules": ("no_such_module",)}, "not installed: no_such_module"),
         ({"more": ("{base}",)}, "no checkout of the build to compare with"),
         ({"more": ("{peers}",)}, "--peers DIR"),
-        ({"seconds": -1}, "the time of the whole run was over"),
     ],
 )
 def test_what_cannot_be_measured_here_is_not_run_and_no_failure(given: dict[str, object], told: str) -> None:
-    ends_at = time.monotonic() + float(given.pop("seconds", 600))  # type: ignore[arg-type]
+    ends_at = time.monotonic() + 600
     entry = fake("lacking", "raise SystemExit('it ran')", FAST, **given)  # type: ignore[arg-type]
     (outcome,) = run_entries((entry,), NO_PLACES, ends_at)
     assert told in outcome.reason and outcome.verdicts() == [NOT_RUN] and not outcome.has_failed
+
+
+def test_what_no_time_is_left_for_is_a_failure_and_a_run_without_figures_is_not_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = tmp_path / "history.jsonl"
+    late = (fake("late", "raise SystemExit('it ran')", FAST),)
+    assert main(late, ["--minutes", "0", "--history", str(history)]) == 1
+    assert "the time of the whole run was over" in capsys.readouterr().out
+    assert not history.exists()
 
 
 def test_wrong_vectors_miss_each_target_of_filling_however_fast() -> None:
