@@ -74,9 +74,10 @@ def started(
     setting.imgvec(dsn, "collection", "create", "item_fill", *given, build=build)
     weights = () if model == "demo" else ("--weights", setting.weights(model))
     command = ("backfill", "item_fill", "--json", "--precision", precision, *weights, *options)
+    exports = setting.exports()
     start = setting.imgvec(dsn, *command, "--limit", 1, "--no-index", build=build)
-    if "for ONNX Runtime, once" in start.errors:
-        # Exporting happens once on a machine.
+    if setting.exports() != exports:
+        # Exporting happens once on a machine; whichever command comes first may have done it.
         start = setting.imgvec(dsn, *command, "--limit", 1, "--no-index", build=build)
     return start, command, dsn
 

@@ -133,6 +133,10 @@ class Setting:
             complained,
         )
 
+    def exports(self) -> set[str]:
+        """Return what this build has exported for ONNX Runtime so far."""
+        return {path.name for path in (self.folder / "cache" / "onnx").glob("*.json")}
+
     def imgvec(
         self, dsn: str, *arguments: object, build: Path = HERE, environment: dict[str, str] | None = None
     ) -> Took:
