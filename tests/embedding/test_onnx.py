@@ -381,6 +381,21 @@ def test_a_benchmark_with_random_weights_leaves_no_export(cache: Path, lite: Pat
     assert list(cache.glob("*.onnx")) == []
 
 
+def test_a_model_is_exported_once_for_all_precisions_of_torch(
+    cache: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_embedder(tiny, precision="fp32", may_export=True)
+    monkeypatch.setattr(recorded, "resolve_precision", lambda asked, *_: "bf16" if asked == "auto" else asked)
+    monkeypatch.setattr(exporting, "_write", lambda *_: "it was exported again")
+    ours = load_embedder(tiny, may_export=True)
+    assert isinstance(ours, OnnxEmbedder)
+    first, second = (path.stat() for path in cache.glob("*.onnx"))
+    assert first.st_ino == second.st_ino and first.st_nlink == 2
+    # Damaged, it is no file to take.
+    next(cache.glob("*.onnx")).write_bytes(b"")
+    assert isinstance(load_embedder(tiny, precision="fp32", may_export=True), TorchEmbedder)
+
+
 def test_what_is_faster_than_each_precision_of_torch_is_kept_apart(
     cache: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

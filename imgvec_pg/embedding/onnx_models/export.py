@@ -15,7 +15,7 @@ import torch
 from imgvec_pg.embedding.checksums import sha256_of
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import golden_images, lowest_cosine
-from imgvec_pg.embedding.onnx_models.exported import LEAST_COSINE, Export, cpu_name, model_path
+from imgvec_pg.embedding.onnx_models.exported import LEAST_COSINE, Export, cpu_name, link_export, model_path
 from imgvec_pg.embedding.onnx_models.onnx_embedder import OnnxEmbedder
 from imgvec_pg.embedding.runtime import one_line
 from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
@@ -23,7 +23,9 @@ from imgvec_pg.errors import ModelError
 
 LARGEST = 1_900_000_000
 """Bytes of weights in one ONNX file, which is a protocol buffer and so ends at 2 GiB."""
-BATCH = 8
+BATCH, SMALL_BATCH = 8, 2
+SLOW_SECONDS = 0.25
+"""A picture: networks that take more are timed by small batches, or a race would take a minute (ViT-L-14, two cores)."""
 TURNS = 3
 
 
@@ -46,13 +48,16 @@ class _FromPixels(torch.nn.Module):
         return features
 
 
-def export_and_compare(embedder: TorchEmbedder, key: str, rival: TorchEmbedder | None = None) -> Export:
+def export_and_compare(
+    embedder: TorchEmbedder, key: str, rival: TorchEmbedder | None = None, twins: Sequence[str] = ()
+) -> Export:
     """Export an image encoder into the cache, and measure it against torch on this CPU.
 
     Args:
         embedder: The model by torch in fp32 on a CPU.
         key: `exported.cache_key` of the model.
         rival: The model by torch in the precision that would be used otherwise; None for `embedder`.
+        twins: Keys of the same export beside other rivals, whose file is taken where one is there.
 
     Returns:
         What is to be recorded; with a `reason` where it cannot, or should not, be used.
@@ -68,7 +73,7 @@ def export_and_compare(embedder: TorchEmbedder, key: str, rival: TorchEmbedder |
         cpu=cpu_name(),
         torch_precision=rival.precision,
     )
-    reason = _obstacle(embedder) or _write(embedder, key)
+    reason = _obstacle(embedder) or ("" if link_export(twins, key) else _write(embedder, key))
     if reason:
         return replace(tried, reason=reason)
     assert embedder.image_size is not None  # noqa: S101 - known of every model of ours
@@ -164,21 +169,31 @@ def _race(ours: OnnxEmbedder, rival: TorchEmbedder) -> tuple[float, float]:
     return first, second
 
 
+def _is_slow(embedder: Embedder) -> bool:
+    """Return whether a picture takes long, judged by the second: the first pass of a network prepares the others."""
+    prepared = [embedder.prepare_image(golden_images()[0])]
+    embedder.embed_prepared(prepared)
+    began = time.perf_counter()
+    embedder.embed_prepared(prepared)
+    return time.perf_counter() - began > SLOW_SECONDS
+
+
 def rates_in_turns(embedders: Sequence[Embedder]) -> list[float]:
     """Return the images/s of each, medians of turns, so that a busy moment does not hit only one."""
     picture = golden_images()[0]
 
     def rate(embedder: Embedder) -> Callable[[], float]:
-        prepared: list[Any] = [embedder.prepare_image(picture)] * BATCH
+        prepared: list[Any] = [embedder.prepare_image(picture)] * count
         embedder.embed_prepared(prepared)
 
         def once() -> float:
             began = time.perf_counter()
             embedder.embed_prepared(prepared)
-            return BATCH / (time.perf_counter() - began)
+            return count / (time.perf_counter() - began)
 
         return once
 
+    count = SMALL_BATCH if all(_is_slow(embedder) for embedder in embedders) else BATCH
     timed = [rate(embedder) for embedder in embedders]
     turns = [[once() for once in timed] for _ in range(TURNS)]
     return [statistics.median(rates) for rates in zip(*turns, strict=True)]

@@ -7,7 +7,8 @@ import importlib.util
 import json
 import os
 import platform
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -152,6 +153,30 @@ def write_export(export: Export) -> None:
     partial = path.with_suffix(f".json.{os.getpid()}")
     partial.write_text(json.dumps(asdict(export), indent=2) + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def link_export(twins: Iterable[str], key: str) -> bool:
+    """Give a key the file of the first of other keys that has one: the same network, measured beside another rival.
+
+    Raises:
+        OSError: The cache cannot be written to.
+    """
+    for twin in twins:
+        found = read_export(twin)
+        if found is None or not found.sha256:
+            continue
+        partial = model_path(key).with_suffix(f".onnx.{os.getpid()}")
+        try:
+            try:
+                os.link(model_path(twin), partial)
+            except OSError:
+                # A file system without links.
+                shutil.copyfile(model_path(twin), partial)
+            partial.replace(model_path(key))
+        finally:
+            partial.unlink(missing_ok=True)
+        return True
+    return False
 
 
 def delete_superseded(export: Export) -> None:

@@ -18,6 +18,9 @@ from imgvec_pg.embedding.onnx_models.exported import (
 from imgvec_pg.embedding.runtime import one_line, resolve_precision
 from imgvec_pg.embedding.weights import find_weights
 
+HALVES = ("fp32", "bf16", "fp16")
+"""Torch's precisions that an export may have been measured beside."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -75,7 +78,8 @@ def _export(model: ModelDescription, weights: Path | None, key: str, half: str) 
             rival = embedder if half == "fp32" else load_by_torch(model, weights, "cpu", half)
             assert isinstance(embedder, TorchEmbedder)  # noqa: S101 - for the types
             assert isinstance(rival, TorchEmbedder)  # noqa: S101
-            made = export_and_compare(embedder, key, rival)
+            twins = [cache_key(model, embedder.weights_sha256, other) for other in HALVES if other != half]
+            made = export_and_compare(embedder, key, rival, twins)
             write_export(made)
             delete_superseded(made)
     except OSError as error:
