@@ -48,7 +48,7 @@ def install(environment: Path) -> Path:
     installed = environment / ".installed"
     if installed.exists():
         return python
-    venv.create(environment, with_pip=True, clear=True)
+    venv.create(environment, with_pip=True)
     command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
