@@ -28,7 +28,7 @@ SEARCHING = (
                 1.02,
             ),
             Figure(
-                "those 33 prepared by psycopg, as it does by itself: median",
+                "those prepared by psycopg, as it does by itself: median",
                 "the same, prepared by the driver",
                 BY_HAND,
                 1.02,

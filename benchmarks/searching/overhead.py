@@ -58,7 +58,10 @@ def measure(server: LocalServer) -> Iterator[Target]:
     yield Target("overhead", f"the {len(once)} that are planned once: median", median(once))
     yield Target("overhead", f"the {len(each)} that are planned for each run: median", median(each))
     yield Target(
-        "overhead", f"those {len(kept)} prepared by psycopg, as it does by itself: median", median(kept)
+        "overhead",
+        "those prepared by psycopg, as it does by itself: median",
+        median(kept),
+        note=f"{len(kept)} shapes",
     )
     worst = max(ratios, key=lambda name: ratios[name])
     yield Target(

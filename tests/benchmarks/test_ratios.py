@@ -164,3 +164,17 @@ def test_an_entry_names_a_script_and_options_that_it_has(entry: Entry) -> None:
 def test_names_of_entries_are_words_that_make_can_pass_on() -> None:
     names = [entry.name for entry in kept.ENTRIES]
     assert len(set(names)) == len(names) and all(name.replace("-", "").isalpha() for name in names)
+
+
+def test_a_figures_name_is_a_targets_of_the_script_that_gives_it() -> None:
+    """Of scripts whose figures are `Target`s: their names stand in the source, but for what is filled in."""
+    sources = [ROOT / "benchmarks" / name for name in ("orm.py", "searching/overhead.py", "searching/grid.py")]
+    text = "".join(path.read_text() for path in sources)
+    filled = [("near() by words", "near() by {name}"), ("near() by a vector", "near() by {name}")]
+    filled += [(f"{form}, 10,000 x 512: ", "{name}, {size}: ") for form in ("search_*", "search()")]
+    for entry in kept.ENTRIES:
+        for figure in entry.figures if entry.read is of_targets else ():
+            key = figure.key
+            for shown, written in filled:
+                key = key.replace(shown, written)
+            assert key in text, figure.key
