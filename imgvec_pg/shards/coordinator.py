@@ -8,6 +8,8 @@ import psycopg
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, needing, one_line, pinned_search_path, vector_schema
+from imgvec_pg.database.index_methods.hnsw import DEFAULT_EF_SEARCH
+from imgvec_pg.database.index_methods.ivfflat import DEFAULT_PROBES
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError, UsageError
 from imgvec_pg.shards.servers import (
@@ -215,7 +217,9 @@ def search_parts(
         "key_names": sql.SQL(", ").join(map(sql.Identifier, key.names)),
         **_arrays(key),
         **_statement(connection, name, key),
-        **_passed(passed_settings, connection),
+        "passed_settings": _passed(passed_settings),
+        "usual_ef_search": sql.Literal(str(DEFAULT_EF_SEARCH)),
+        "usual_probes": sql.Literal(str(DEFAULT_PROBES)),
     }
     checks = {
         "check_query": render("collection/check_query.sql", **parts),
@@ -234,7 +238,6 @@ def _arrays(key: KeySql) -> dict[str, sql.Composable]:
     found = [sql.Identifier(f"found_{number}") for number in numbers] + [sql.Identifier("found_distances")]
     everything = [sql.Identifier(f"all_{number}") for number in numbers] + [sql.Identifier("all_distances")]
     columns = [*(sql.Identifier("f", column) for column in key.names), sql.SQL("f.distance")]
-    order = sql.SQL("f.distance, {}").format(key.columns("f"))
 
     def declared(names: Sequence[sql.Composable]) -> sql.Composed:
         return sql.SQL(" ").join(
@@ -247,7 +250,8 @@ def _arrays(key: KeySql) -> dict[str, sql.Composable]:
         "found_variables": sql.SQL(", ").join(found),
         "all_variables": sql.SQL(", ").join(everything),
         "found_aggregates": sql.SQL(", ").join(
-            sql.SQL("array_agg({} ORDER BY {}) FILTER (WHERE f.imgvec_told IS NULL)").format(column, order)
+            # All in the order of the answer, and so alike.
+            sql.SQL("array_agg({}) FILTER (WHERE f.imgvec_told IS NULL)").format(column)
             for column in [*columns, sql.SQL("f.imgvec_hash")]
         ),
         "all_from_found": sql.SQL(" ").join(
@@ -283,20 +287,13 @@ def _statement(connection: Connection, name: str, key: KeySql) -> dict[str, sql.
     }
 
 
-def _passed(settings: Sequence[str], connection: Connection) -> dict[str, sql.Composable]:
-    """Return the `{parts}` by which settings of the asking session are set on a shard before it is asked."""
+def _passed(settings: Sequence[str]) -> sql.Composable:
+    """Return the expression of the calls by which settings of the asking session are set on a shard before it is asked."""
     if not settings:
-        return {"settings": sql.SQL("''"), "settings_answer": sql.SQL("")}
-    calls = sql.SQL(" || ").join(
+        return sql.SQL("''")
+    return sql.SQL(" || ").join(
         sql.SQL(
             "format('pg_catalog.set_config(%L, %L, false), ', {0}, coalesce(current_setting({0}, true), ''))"
         ).format(sql.Literal(setting))
         for setting in settings
     )
-    dblink = sql.Identifier(dblink_schema(connection))
-    return {
-        "settings": sql.SQL("'SELECT pg_catalog.concat(' || {} || 'NULL); '").format(calls),
-        "settings_answer": sql.SQL(
-            "PERFORM FROM {}.dblink_get_result(imgvec.shard_link(shard.name)) AS s (nothing text);"
-        ).format(dblink),
-    }

@@ -34,14 +34,15 @@ LOOKS_BEFORE_SLEEP = 300
 about 2 microseconds; benchmarks/results/shards.txt has what this saves."""
 
 SHARED_FUNCTIONS = (
+    "shards_of",
     "shard_link",
     "send_to_shard",
     "await_shard",
+    "may_block",
     "close_shards",
     "close_lent_shards",
     "shard_hint",
     "shard_failed",
-    "require_shards",
     "vector_from_shards",
     "ask_shards",
 )

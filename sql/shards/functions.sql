@@ -1,47 +1,86 @@
--- imgvec.shard_link(shard): the name of the connection to a shard that this session keeps for the role that asks. Of another role, after SET
--- ROLE or in a function of its owner's rights, it is another one: as whom a shard is asked is the asking role's user mapping.
-CREATE OR REPLACE FUNCTION imgvec.shard_link(shard text) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT pg_catalog.concat('imgvec_', pg_catalog.quote_ident(current_user)::pg_catalog.regrole::oid, '_', shard);
-END;
+-- Earlier builds had these with other arguments.
+DROP FUNCTION IF EXISTS imgvec.ask_shards(text, text, boolean, text), imgvec.send_to_shard(text, text), imgvec.await_shard(text, timestamptz),
+    imgvec.require_shards(text), imgvec.shard_failed(text, boolean, text, text, text);
 
--- imgvec.send_to_shard(shard, statement): send a statement over the connection to a shard that this session keeps, or over a new one.
+-- imgvec.shards_of(collection, only_shard): the shards of a collection, in the order in which they are asked, or one of them; the names of the
+-- connections to them that this session keeps for the role that asks, and how long they may take. Of another role, after SET ROLE or in a
+-- function of its owner's rights, the connection is another one: as whom a shard is asked is the asking role's user mapping. Of another
+-- address, user or password too, and where the mapping or the right to use the server is gone: what was changed holds from the next search on.
+-- Raises where a shard is not registered any more, whose rows nothing would miss.
+CREATE OR REPLACE FUNCTION imgvec.shards_of(
+    collection text, only_shard text DEFAULT NULL, OUT names text[], OUT links text[], OUT timeouts_ms integer[]
+)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    asking CONSTANT oid := quote_ident(current_user)::regrole;
+    place integer;
+BEGIN
+    SELECT array_agg(u.name ORDER BY u.place), array_agg(s.timeout_ms ORDER BY u.place),
+           array_agg(concat('imgvec_', asking, '_', to_hex(hashtextextended(u.name, 0)), '_', to_hex(hashtextextended(
+               concat_ws(' ', f.oid, f.srvoptions::text, m.umid, m.umoptions::text, has_server_privilege(f.oid, 'USAGE')), 0))) ORDER BY u.place)
+    INTO names, timeouts_ms, links
+    FROM imgvec.sharded_collection AS c CROSS JOIN LATERAL unnest(c.shards) WITH ORDINALITY AS u (name, place)
+    LEFT JOIN imgvec.shard AS s ON s.name = u.name
+    LEFT JOIN pg_foreign_server AS f ON f.srvname = ('imgvec_shard_' || u.name)::name
+    LEFT JOIN LATERAL (
+        SELECT o.umid, o.umoptions FROM pg_user_mappings AS o WHERE o.srvid = f.oid AND o.umuser IN (0, asking) ORDER BY o.umuser DESC LIMIT 1
+    ) AS m ON true
+    WHERE c.name = $1 AND ($2 IS NULL OR u.name = $2);
+    place := array_position(timeouts_ms, NULL);
+    IF place IS NOT NULL THEN
+        RAISE undefined_object USING MESSAGE = format('shard "%s" of %s is gone', names[place], $1),
+            HINT = 'Add it again: imgvec shard add; or span the others: imgvec shard span.';
+    END IF;
+END
+$function$;
+
+-- imgvec.shard_link(shard): the name of the connection to a shard that this session keeps for the role that asks.
+CREATE OR REPLACE FUNCTION imgvec.shard_link(shard text) RETURNS text
+LANGUAGE sql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT o.links[1]
+    FROM (SELECT c.name FROM imgvec.sharded_collection AS c WHERE $1 = ANY (c.shards) LIMIT 1) AS c CROSS JOIN imgvec.shards_of(c.name, $1) AS o;
+$function$;
+
+-- imgvec.send_to_shard(shard, link, statement): send a statement over the connection to a shard that this session keeps, or over a new one.
 -- is_kept: whether it was there already, and so may have died meanwhile, which shows with the answer only.
-CREATE OR REPLACE FUNCTION imgvec.send_to_shard(shard text, statement text, OUT is_kept boolean)
+CREATE OR REPLACE FUNCTION imgvec.send_to_shard(shard text, link text, statement text, OUT is_kept boolean)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 -- That a connection is dead, or still busy for a search that was cancelled, is no news to the user: a new one is opened.
 SET client_min_messages = error
 AS $function$
 DECLARE
-    link CONSTANT text := imgvec.shard_link($1);
+    -- Of this role and shard, whatever its options were.
+    of_shard CONSTANT text := left($2, length($2) - strpos(reverse($2), '_') + 1);
 BEGIN
-    is_kept := coalesce(link = ANY ({dblink}.dblink_get_connections()), false);
+    is_kept := coalesce($2 = ANY ({dblink}.dblink_get_connections()), false);
     IF is_kept THEN
-        IF {dblink}.dblink_send_query(link, $2) = 1 THEN
+        IF {dblink}.dblink_send_query($2, $3) = 1 THEN
             RETURN;
         END IF;
         is_kept := false;
-        PERFORM {dblink}.dblink_disconnect(link);
     END IF;
-    PERFORM {dblink}.dblink_connect(link, 'imgvec_shard_' || $1);
-    IF {dblink}.dblink_send_query(link, $2) <> 1 THEN
-        RAISE connection_failure USING MESSAGE = {dblink}.dblink_error_message(link);
+    PERFORM {dblink}.dblink_disconnect(c.name) FROM unnest({dblink}.dblink_get_connections()) AS c (name) WHERE starts_with(c.name, of_shard);
+    PERFORM {dblink}.dblink_connect($2, 'imgvec_shard_' || $1);
+    IF {dblink}.dblink_send_query($2, $3) <> 1 THEN
+        RAISE connection_failure USING MESSAGE = {dblink}.dblink_error_message($2);
     END IF;
 END
 $function$;
 
--- imgvec.await_shard(shard, deadline): return when an answer can be read without waiting; raise at the deadline.
-CREATE OR REPLACE FUNCTION imgvec.await_shard(shard text, deadline timestamptz) RETURNS void
+-- imgvec.await_shard(link, deadline): return when an answer can be read without waiting; raise at the deadline.
+CREATE OR REPLACE FUNCTION imgvec.await_shard(link text, deadline timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
-    link CONSTANT text := imgvec.shard_link($1);
     looks integer := 0;
 BEGIN
-    WHILE {dblink}.dblink_is_busy(link) = 1 LOOP
+    WHILE {dblink}.dblink_is_busy($1) = 1 LOOP
         looks := looks + 1;
         -- pg_sleep waits for a whole millisecond at least, in which most answers come.
         IF looks > {looks_before_sleep} THEN
@@ -51,6 +90,20 @@ BEGIN
             PERFORM pg_sleep(0.001);
         END IF;
     END LOOP;
+END
+$function$;
+
+-- imgvec.may_block(timeouts_ms): whether an answer may be read by waiting for it, without looking for it time and again, as the asking
+-- session's statement_timeout ends the wait no later than the shards' own time would. Before PostgreSQL 17 dblink does not heed it.
+CREATE OR REPLACE FUNCTION imgvec.may_block(timeouts_ms integer[]) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    timeout CONSTANT text := current_setting('statement_timeout');
+BEGIN
+    RETURN timeout <> '0' AND current_setting('server_version_num')::integer >= 170000
+        AND timeout::interval <= (SELECT min(u) FROM unnest($1) AS u) * interval '1 ms';
 END
 $function$;
 
@@ -90,46 +143,28 @@ BEGIN
 END
 $function$;
 
--- imgvec.shard_failed(shard, partial, state, message, hint): after an error while a shard was asked. Raises it with the shard's name and
+-- imgvec.shard_failed(shard, link, partial, state, message, hint): after an error while a shard was asked. Raises it with the shard's name and
 -- ends all connections, since answers may be on their way; with partial, where the shard is only away, ends the one and returns.
-CREATE OR REPLACE FUNCTION imgvec.shard_failed(shard text, partial boolean, state text, message text, hint text) RETURNS void
+CREATE OR REPLACE FUNCTION imgvec.shard_failed(shard text, link text, partial boolean, state text, message text, hint text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     -- Connection failures, resources, operator intervention, its disk.
-    is_away CONSTANT boolean := left($3, 2) IN ('08', '53', '57', '58');
+    is_away CONSTANT boolean := left($4, 2) IN ('08', '53', '57', '58');
 BEGIN
-    IF is_away AND $2 THEN
-        IF coalesce(imgvec.shard_link($1) = ANY ({dblink}.dblink_get_connections()), false) THEN
-            PERFORM {dblink}.dblink_disconnect(imgvec.shard_link($1));
+    IF is_away AND $3 THEN
+        IF coalesce($2 = ANY ({dblink}.dblink_get_connections()), false) THEN
+            PERFORM {dblink}.dblink_disconnect($2);
         END IF;
         RETURN;
     END IF;
     PERFORM imgvec.close_shards();
     IF is_away THEN
-        RAISE USING ERRCODE = $3, MESSAGE = format('shard "%s" is away: %s', $1, rtrim(split_part($4, chr(10), 1))),
+        RAISE USING ERRCODE = $4, MESSAGE = format('shard "%s" is away: %s', $1, rtrim(split_part($5, chr(10), 1))),
             HINT = 'Ask again when it is back, or pass partial => true for what the other shards have.';
     END IF;
-    RAISE USING ERRCODE = $3, MESSAGE = format('shard "%s": %s', $1, $4), HINT = imgvec.shard_hint($1, $3, $4, $5);
-END
-$function$;
-
--- imgvec.require_shards(collection): raise where a shard of the collection is not registered any more, whose rows nothing would miss.
-CREATE OR REPLACE FUNCTION imgvec.require_shards(collection text) RETURNS void
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-    missing CONSTANT text := (
-        SELECT min(u.name) FROM imgvec.sharded_collection AS c CROSS JOIN unnest(c.shards) AS u (name)
-        WHERE c.name = $1 AND NOT EXISTS (SELECT FROM imgvec.shard AS s WHERE s.name = u.name)
-    );
-BEGIN
-    IF missing IS NOT NULL THEN
-        RAISE undefined_object USING MESSAGE = format('shard "%s" of %s is gone', missing, $1),
-            HINT = 'Add it again: imgvec shard add; or span the others: imgvec shard span.';
-    END IF;
+    RAISE USING ERRCODE = $4, MESSAGE = format('shard "%s": %s', $1, $5), HINT = imgvec.shard_hint($1, $4, $5, $6);
 END
 $function$;
 
@@ -151,22 +186,18 @@ DECLARE
         FROM imgvec.sharded_collection AS c CROSS JOIN unnest(c.passed_settings) AS u (setting) WHERE c.name = $1
     );
 BEGIN
-    PERFORM imgvec.require_shards($1);
-    FOR asked IN
-        SELECT s.name, s.timeout_ms FROM imgvec.sharded_collection AS c CROSS JOIN unnest(c.shards) WITH ORDINALITY AS u (name, place)
-        JOIN imgvec.shard AS s ON s.name = u.name WHERE c.name = $1 ORDER BY u.place
-    LOOP
+    FOR asked IN SELECT u.* FROM imgvec.shards_of($1) AS o, unnest(o.names, o.links, o.timeouts_ms) AS u (name, link, timeout_ms) LOOP
         FOR attempt IN 1..2 LOOP
             BEGIN
                 is_kept := imgvec.send_to_shard(
-                    asked.name, coalesce('SELECT pg_catalog.concat(' || settings || ', NULL); ', '') || 'SELECT (' || $2 || ')::text');
+                    asked.name, asked.link, coalesce('SELECT pg_catalog.concat(' || settings || ', NULL); ', '') || 'SELECT (' || $2 || ')::text');
                 -- A worker may have to answer there; the session there ends a statement after twice its shard's time.
-                PERFORM imgvec.await_shard(asked.name, clock_timestamp() + (2 * asked.timeout_ms + 1000) * interval '1 ms');
+                PERFORM imgvec.await_shard(asked.link, clock_timestamp() + (2 * asked.timeout_ms + 1000) * interval '1 ms');
                 IF settings IS NOT NULL THEN
-                    PERFORM FROM {dblink}.dblink_get_result(imgvec.shard_link(asked.name)) AS r (nothing text);
+                    PERFORM FROM {dblink}.dblink_get_result(asked.link) AS r (nothing text);
                 END IF;
-                SELECT r.answer INTO answer FROM {dblink}.dblink_get_result(imgvec.shard_link(asked.name)) AS r (answer text);
-                PERFORM FROM {dblink}.dblink_get_result(imgvec.shard_link(asked.name)) AS r (answer text);
+                SELECT r.answer INTO answer FROM {dblink}.dblink_get_result(asked.link) AS r (answer text);
+                PERFORM FROM {dblink}.dblink_get_result(asked.link) AS r (answer text);
                 IF answer IS NOT NULL THEN
                     PERFORM imgvec.close_lent_shards();
                     RETURN answer::{vector}.halfvec;
@@ -180,7 +211,7 @@ BEGIN
                     GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
                     said := SQLERRM;
                     failed := ARRAY[asked.name, SQLSTATE, SQLERRM, hint];
-                    PERFORM imgvec.shard_failed(asked.name, true, '08006', said, NULL);
+                    PERFORM imgvec.shard_failed(asked.name, asked.link, true, '08006', said, NULL);
                     EXIT WHEN NOT coalesce(is_kept, false);
             END;
         END LOOP;
@@ -194,40 +225,33 @@ BEGIN
 END
 $function$;
 
--- imgvec.ask_shards(collection, statement, partial, only): send a statement to all shards of a collection, or to one, before any answer is
--- waited for. state, message: why it could not be sent.
-CREATE OR REPLACE FUNCTION imgvec.ask_shards(collection text, statement text, partial boolean, only_shard text DEFAULT NULL)
-RETURNS TABLE (name text, timeout_ms integer, is_kept boolean, state text, message text)
+-- imgvec.ask_shards(collection, statement, partial): send a statement to all shards of a collection before any answer is waited for. states,
+-- messages: why it could not be sent, NULL where it was. may_block: see imgvec.may_block.
+CREATE OR REPLACE FUNCTION imgvec.ask_shards(
+    collection text, statement text, partial boolean, OUT names text[], OUT links text[], OUT timeouts_ms integer[], OUT are_kept boolean[],
+    OUT states text[], OUT messages text[], OUT may_block boolean
+)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
-#variable_conflict use_column
 BEGIN
     IF $3 IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'partial is NULL', HINT = 'Pass true or false, or leave it out.';
     END IF;
-    PERFORM imgvec.require_shards($1);
-    FOR name, timeout_ms IN
-        SELECT s.name, s.timeout_ms
-        FROM imgvec.sharded_collection AS c CROSS JOIN unnest(c.shards) WITH ORDINALITY AS u (name, place)
-        JOIN imgvec.shard AS s ON s.name = u.name
-        WHERE c.name = $1 AND ($4 IS NULL OR s.name = $4)
-        ORDER BY u.place
-    LOOP
-        state := NULL;
-        message := NULL;
-        is_kept := false;
+    SELECT o.names, o.links, o.timeouts_ms INTO names, links, timeouts_ms FROM imgvec.shards_of($1) AS o;
+    may_block := imgvec.may_block(timeouts_ms);
+    FOR place IN 1..cardinality(names) LOOP
+        are_kept[place] := false;
         BEGIN
-            is_kept := imgvec.send_to_shard(name, $2);
+            are_kept[place] := imgvec.send_to_shard(names[place], links[place], $2);
         EXCEPTION
             WHEN query_canceled THEN
                 PERFORM imgvec.close_lent_shards();
                 RAISE;
             WHEN OTHERS THEN
-                state := SQLSTATE;
-                message := SQLERRM;
+                states[place] := SQLSTATE;
+                messages[place] := SQLERRM;
         END;
-        RETURN NEXT;
     END LOOP;
 END
 $function$;

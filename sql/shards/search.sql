@@ -21,14 +21,20 @@ DECLARE
     -- Ends each answer: so that half an answer, or that to another question, is never taken for one.
     answer_id constant text := gen_random_uuid()::text || ' ';
     began constant timestamptz := clock_timestamp();
+    -- Set on the shards before they search, as they are in this session: what policies read there, and how far indexes are read where
+    -- that is not as pgvector has it.
+    settings text := {passed_settings}
+        || CASE WHEN current_setting('hnsw.ef_search', true) <> {usual_ef_search}
+                THEN format('pg_catalog.set_config(''hnsw.ef_search'', %L, true), ', current_setting('hnsw.ef_search')) ELSE '' END
+        || CASE WHEN current_setting('ivfflat.probes', true) <> {usual_probes}
+                THEN format('pg_catalog.set_config(''ivfflat.probes'', %L, true), ', current_setting('ivfflat.probes')) ELSE '' END;
     statement text;
-    shard record;
-    is_kept boolean;
+    asked record;
     told text;
     strategies text[];
     away text[];
-    message text;
     hint text;
+    context text;
     {found_declarations}
     found_hashes bytea[];
     {all_declarations}
@@ -38,41 +44,55 @@ BEGIN
     {check_among}
     {check_distinct}
     -- The last row of an answer has its id and how it was found.
-    statement := {settings} || CASE WHEN $4 THEN {distinct_head} ELSE {head} END
+    statement := CASE WHEN settings = '' THEN '' ELSE 'SELECT pg_catalog.concat(' || settings || 'NULL); ' END
+        || CASE WHEN $4 THEN {distinct_head} ELSE {head} END
         || format('%L, %s%s%s', $1::text, $2, CASE WHEN is_filtered THEN format(', among => %L', $3::text) END,
                   CASE WHEN $4 THEN ', distinct_pictures => true' END)
         || CASE WHEN $4 THEN {distinct_tail} ELSE {tail} END || format('%L || imgvec.last_search_strategy()', answer_id);
-    FOR shard IN SELECT a.* FROM imgvec.ask_shards({collection_name}, statement, $5) AS a LOOP
-        is_kept := shard.is_kept;
+    SELECT a.* INTO asked FROM imgvec.ask_shards({collection_name}, statement, $5) AS a;
+    FOR place IN 1..cardinality(asked.names) LOOP
         LOOP
             BEGIN
-                IF shard.state IS NOT NULL THEN
-                    RAISE USING ERRCODE = shard.state, MESSAGE = shard.message;
+                IF asked.states[place] IS NOT NULL THEN
+                    RAISE USING ERRCODE = asked.states[place], MESSAGE = asked.messages[place];
                 END IF;
-                PERFORM imgvec.await_shard(shard.name, began + shard.timeout_ms * interval '1 ms');
-                {settings_answer}
+                IF NOT asked.may_block THEN
+                    PERFORM imgvec.await_shard(asked.links[place], began + asked.timeouts_ms[place] * interval '1 ms');
+                END IF;
+                IF settings <> '' THEN
+                    PERFORM FROM {dblink}.dblink_get_result(asked.links[place]) AS s (nothing text);
+                END IF;
                 SELECT {found_aggregates}, max(f.imgvec_told)
                 INTO {found_variables}, found_hashes, told
-                FROM {dblink}.dblink_get_result(imgvec.shard_link(shard.name))
+                FROM {dblink}.dblink_get_result(asked.links[place])
                     AS f ({key_definitions}, distance double precision, imgvec_hash bytea, imgvec_told text);
                 -- An answer has ended when the next is empty.
-                PERFORM FROM {dblink}.dblink_get_result(imgvec.shard_link(shard.name)) AS a (nothing text);
+                PERFORM FROM {dblink}.dblink_get_result(asked.links[place]) AS a (nothing text);
                 IF told IS NULL OR NOT starts_with(told, answer_id) THEN
                     RAISE protocol_violation USING MESSAGE = 'its answer is not whole';
                 END IF;
                 EXIT;
-            EXCEPTION WHEN query_canceled THEN
-                PERFORM imgvec.close_lent_shards();
-                RAISE;
-            WHEN OTHERS THEN
-                IF is_kept AND left(SQLSTATE, 2) IN ('08', '57') THEN
+            EXCEPTION WHEN query_canceled OR OTHERS THEN
+                GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT, context = PG_EXCEPTION_CONTEXT;
+                IF SQLSTATE = '57014' AND strpos(context, asked.links[place]) = 0 THEN
+                    -- This search was cancelled, and not one there.
+                    PERFORM imgvec.close_lent_shards();
+                    RAISE;
+                ELSIF asked.are_kept[place] AND left(SQLSTATE, 2) IN ('08', '57') AND SQLSTATE <> '57014' THEN
                     -- The connection was from before, and the shard has been away meanwhile.
-                    is_kept := false;
-                    SELECT a.* INTO shard FROM imgvec.ask_shards({collection_name}, statement, $5, shard.name) AS a;
+                    asked.are_kept[place] := false;
+                    BEGIN
+                        PERFORM imgvec.send_to_shard(asked.names[place], asked.links[place], statement);
+                    EXCEPTION WHEN query_canceled THEN
+                        PERFORM imgvec.close_lent_shards();
+                        RAISE;
+                    WHEN OTHERS THEN
+                        asked.states[place] := SQLSTATE;
+                        asked.messages[place] := SQLERRM;
+                    END;
                 ELSE
-                    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
-                    PERFORM imgvec.shard_failed(shard.name, $5, SQLSTATE, SQLERRM, hint);
-                    away := away || shard.name;
+                    PERFORM imgvec.shard_failed(asked.names[place], asked.links[place], $5, SQLSTATE, SQLERRM, hint);
+                    away := away || asked.names[place];
                     told := NULL;
                     EXIT;
                 END IF;
@@ -88,16 +108,20 @@ BEGIN
     IF strategies IS NULL THEN
         RAISE connection_failure USING MESSAGE = format('no shard of %s answers', {collection_name}), HINT = 'See imgvec shard list.';
     END IF;
-    RETURN QUERY
-    SELECT {u_keys}, u.distance
-    FROM (
-        SELECT u.*, CASE WHEN $4 AND u.imgvec_hash IS NOT NULL
-                         THEN row_number() OVER (PARTITION BY u.imgvec_hash ORDER BY {u_keys}) ELSE 1 END AS imgvec_place
-        FROM unnest({all_variables}, all_hashes) AS u ({key_names}, distance, imgvec_hash)
-    ) AS u
-    WHERE u.imgvec_place = 1
-    ORDER BY u.distance, {u_keys}
-    LIMIT $2;
+    IF $4 THEN
+        RETURN QUERY
+        SELECT {u_keys}, u.distance
+        FROM (
+            SELECT u.*, CASE WHEN u.imgvec_hash IS NULL THEN 1 ELSE row_number() OVER (PARTITION BY u.imgvec_hash ORDER BY {u_keys}) END AS imgvec_place
+            FROM unnest({all_variables}, all_hashes) AS u ({key_names}, distance, imgvec_hash)
+        ) AS u
+        WHERE u.imgvec_place = 1
+        ORDER BY u.distance, {u_keys}
+        LIMIT $2;
+    ELSE
+        RETURN QUERY
+        SELECT {u_keys}, u.distance FROM unnest({all_variables}) AS u ({key_names}, distance) ORDER BY u.distance, {u_keys} LIMIT $2;
+    END IF;
     PERFORM set_config('imgvec.last_search_strategy', format(
         '%s (%s of %s shards%s)', (SELECT string_agg(DISTINCT s, ', ' ORDER BY s) FROM unnest(strategies) AS s),
         coalesce(cardinality(strategies), 0), coalesce(cardinality(strategies), 0) + coalesce(cardinality(away), 0),

@@ -121,6 +121,49 @@ def test_a_kept_connection_is_not_another_role_s(databases: tuple[str, str], coo
         assert len(session.execute(SEARCH, [query()]).fetchall()) == 67
 
 
+@pytest.mark.parametrize(
+    ("change", "undo", "told"),
+    [
+        (
+            "DROP USER MAPPING FOR second SERVER imgvec_shard_one",
+            "CREATE USER MAPPING FOR second SERVER imgvec_shard_one OPTIONS (user 'asker', password 'it''s')",
+            'user mapping not found for user "second"',
+        ),
+        (
+            "REVOKE USAGE ON FOREIGN SERVER imgvec_shard_one FROM second",
+            "GRANT USAGE ON FOREIGN SERVER imgvec_shard_one TO second",
+            "permission denied for foreign server",
+        ),
+        (
+            "ALTER USER MAPPING FOR second SERVER imgvec_shard_one OPTIONS (SET password 'other')",
+            "ALTER USER MAPPING FOR second SERVER imgvec_shard_one OPTIONS (SET password 'it''s')",
+            'password authentication failed for user "asker"|could not establish connection',
+        ),
+    ],
+)
+def test_what_was_taken_from_a_role_holds_for_the_connection_that_its_session_keeps(
+    databases: tuple[str, str], coordinator: Connection, change: str, undo: str, told: str
+) -> None:
+    coordinator.execute(
+        "CREATE ROLE second LOGIN PASSWORD 'it''s'; GRANT USAGE ON SCHEMA imgvec TO second;"
+        "GRANT SELECT ON ALL TABLES IN SCHEMA imgvec TO second; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA imgvec TO second;"
+        "GRANT USAGE ON FOREIGN SERVER imgvec_shard_one TO second;"
+        "CREATE USER MAPPING FOR second SERVER imgvec_shard_one OPTIONS (user 'asker', password 'it''s')"
+    )
+    try:
+        with connect(make_conninfo(databases[0], user="second", password="it's")) as asking:
+            asking.execute("SELECT set_config('app.tenant', '1', false)")
+            assert asking.execute(SEARCH, [query()]).rowcount == 67
+            coordinator.execute(change)
+            with pytest.raises(psycopg.Error, match=told):
+                asking.execute(SEARCH, [query()])
+            coordinator.execute(undo)
+            assert asking.execute(SEARCH, [query()]).rowcount == 67
+            assert asking.execute(CONNECTIONS).fetchone() == (1,)
+    finally:
+        coordinator.execute("DROP OWNED BY second CASCADE; DROP ROLE second")
+
+
 def test_a_function_of_its_owner_s_rights_leaves_its_caller_no_connection(
     databases: tuple[str, str], coordinator: Connection
 ) -> None:

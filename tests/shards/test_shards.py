@@ -269,6 +269,51 @@ def test_a_row_s_vector_is_asked_anew_where_the_kept_session_hangs(
         coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 5000 WHERE name = 'west'")
 
 
+def test_a_search_that_is_bounded_by_the_session_s_own_time_answers_as_one_that_looks(
+    coordinator: Connection,
+) -> None:
+    expected = rows(coordinator, SHAPES["all"], query())
+    for timeout, may_block in (("0", False), ("1min", False), ("4900ms", True), ("5s", True)):
+        coordinator.execute(sql.SQL("SET statement_timeout = {}").format(timeout))
+        [(told,)] = rows(coordinator, "SELECT imgvec.may_block(ARRAY[9000, 5000])")
+        assert told is (may_block and coordinator.info.server_version >= 170000)
+        assert rows(coordinator, SHAPES["all"], query()) == expected
+
+
+def test_how_far_the_index_is_read_is_the_asking_session_s(cluster: Cluster, coordinator: Connection) -> None:
+    """As on one server, where SET hnsw.ef_search holds for search_*; and it stays with no later search."""
+    rows(coordinator, SHAPES["all"], query())
+    on_link = "SELECT r.v FROM public.dblink(imgvec.shard_link('north'), %s) AS r (v text)"
+    [(process,)] = rows(coordinator, on_link, "SELECT pg_backend_pid()")
+    for value, is_sent in (("200", True), ("40", False)):
+        coordinator.execute(sql.SQL("SET hnsw.ef_search = {}").format(sql.Literal(value)))
+        rows(coordinator, SHAPES["all"], query())
+        with connect(cluster.shards["north"]) as north:
+            [(sent,)] = rows(north, "SELECT query FROM pg_stat_activity WHERE pid = %s", process)
+        assert ("set_config('hnsw.ef_search', '200', true)" in str(sent)) is is_sent
+        assert rows(coordinator, on_link, "SELECT current_setting('hnsw.ef_search')") == [("40",)]
+
+
+def test_a_search_cancelled_on_a_shard_is_that_shard_s_error(
+    cluster: Cluster, coordinator: Connection
+) -> None:
+    body = "CREATE OR REPLACE FUNCTION imgvec.last_search_strategy() RETURNS text LANGUAGE plpgsql AS"
+    with connect(cluster.shards["north"]) as north:
+        [(definition,)] = rows(
+            north, "SELECT pg_get_functiondef('imgvec.last_search_strategy()'::regprocedure)"
+        )
+        north.execute(f"{body} 'BEGIN RAISE query_canceled; END'")
+        try:
+            with pytest.raises(psycopg.errors.QueryCanceled, match='shard "north" is away'):
+                rows(coordinator, SHAPES["all"], query())
+            partial = rows(
+                coordinator, "SELECT * FROM imgvec.search_item_test(%s, 20, partial => true)", query()
+            )
+            assert len(partial) == 20 and way(coordinator) == "exact (2 of 3 shards; away: north)"
+        finally:
+            north.execute(str(definition))
+
+
 @contextmanager
 def stopped_session(cluster: Cluster, coordinator: Connection, name: str) -> Iterator[None]:
     """Stop the process behind the connection that a session keeps to a shard."""

@@ -8,6 +8,7 @@ from imgvec_pg.database.index_methods.scan import IndexFacts, check_range
 
 # pgvector 0.8 src/ivfflat.h: IVFFLAT_DEFAULT_LISTS, IVFFLAT_MIN_LISTS, IVFFLAT_MAX_LISTS; probes have the same range.
 DEFAULT_LISTS, MAX_LISTS = 100, 32_768
+DEFAULT_PROBES = 1  # IVFFLAT_DEFAULT_PROBES
 SAMPLES_PER_LIST, LEAST_SAMPLES = 50, 10_000
 """src/ivfbuild.c: ComputeCenters takes 50 vectors a list, 10,000 at least."""
 SQRT_RULE_ROWS = 1_000_000
