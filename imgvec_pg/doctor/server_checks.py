@@ -13,6 +13,7 @@ from imgvec_pg.database.migrations import current_revision, known_revisions, new
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.errors import DatabaseError
+from imgvec_pg.shards.near import find_near_faults
 from imgvec_pg.shards.stale_spans import find_span_faults, find_stale_spans
 from imgvec_pg.store.setup.stale_functions import find_stale_functions
 
@@ -221,6 +222,9 @@ def check_spans(connection: Connection) -> Iterator[Finding]:
     for name, fault in find_span_faults(connection):
         if fault is None:
             yield Finding("ok", "shards", f"the shards of {name} answer and describe it alike")
+            for told in find_near_faults(connection, name):
+                line, _, cure = told.rpartition(": ")
+                yield Finding("warning", "shards", line, cure)
         else:
             yield Finding(
                 "error",

@@ -12,6 +12,7 @@ from imgvec_pg.database.index_methods.hnsw import DEFAULT_EF_SEARCH
 from imgvec_pg.database.index_methods.ivfflat import DEFAULT_PROBES
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError, UsageError
+from imgvec_pg.shards.near import create_near, drop_near, why_no_near
 from imgvec_pg.shards.servers import (
     OWNER,
     as_json,
@@ -55,8 +56,9 @@ def span_collection(
     """
     check_name(name)
     _check(connection, name, shards, passed_settings)
-    described = {shard: describe_span(connection, shard, name) for shard in shards}
-    model = require_same(name, described)
+    told = {shard: describe_shard(connection, shard, name) for shard in shards}
+    model = require_same(name, {shard: span_of(shard, name, each) for shard, each in told.items()})
+    no_near = why_no_near(vector_schema(connection), told, passed_settings)
     key = sharded_key(model["key_columns"], model["key_types"])
     try:
         with connection.transaction():
@@ -82,6 +84,8 @@ def span_collection(
                     connection.execute(render("collection/key_type.sql", **parts))
                 connection.execute(render("shards/search.sql", **parts))
                 connection.execute(grant_search(name))
+                if no_near is None:
+                    create_near(connection, name, shards, key, model["dimensions"])
     except psycopg.errors.InsufficientPrivilege as error:
         raise CollectionError(
             f"the role {connection.info.user} may not do this ({one_line(error)}); it must own the schema imgvec"
@@ -90,7 +94,11 @@ def span_collection(
         raise CollectionError(
             f"a view or function needs imgvec.search_{name} ({one_line(error)}); drop that first. Nothing was changed"
         ) from error
-    return model
+    except psycopg.errors.DuplicateTable as error:
+        raise CollectionError(
+            f"a left-over is in the way of near_{name} ({one_line(error)}); drop or rename it. Nothing was changed"
+        ) from error
+    return {**model, "no_near": no_near}
 
 
 def sharded_key(columns: list[str], types: list[str]) -> KeySql:
@@ -155,7 +163,16 @@ def describe_span(connection: Connection, shard: str, name: str) -> dict[str, An
         CollectionError: It has none of that name, or functions of another release.
         DatabaseError: It does not answer.
     """
-    found = describe_shard(connection, shard, name)["collection"]
+    return span_of(shard, name, describe_shard(connection, shard, name))
+
+
+def span_of(shard: str, name: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Return what a shard's description of itself says of a collection.
+
+    Raises:
+        CollectionError: It has none of that name, or functions of another release.
+    """
+    found = told["collection"]
     if found is None:
         raise CollectionError(
             f'shard "{shard}" has no collection "{name}"; make it there first: imgvec collection create'
@@ -188,6 +205,7 @@ def require_same(name: str, described: dict[str, dict[str, Any]]) -> dict[str, A
 
 
 def _drop_functions(connection: Connection, name: str) -> None:
+    drop_near(connection, name)
     connection.execute(
         render("collection/drop_functions.sql", function_names=sql.Literal([f"search_{name}"]))
     )

@@ -6,10 +6,20 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from imgvec_pg.database.index_methods.hnsw import DATABASE_DEFAULTS
 from imgvec_pg.errors import UsageError
 
 OF_A_MAPPING = frozenset({"user", "password", "sslcert", "sslkey", "sslpassword"})
 """libpq's parameters that say who logs in: options of a user mapping, which other roles do not see."""
+
+NEAR_SETTINGS = {
+    "hnsw.iterative_scan": "strict_order",
+    "hnsw.max_scan_tuples": DATABASE_DEFAULTS["hnsw.max_scan_tuples"],
+    "hnsw.scan_mem_multiplier": DATABASE_DEFAULTS["hnsw.scan_mem_multiplier"],
+    "cursor_tuple_fraction": "0.0001",
+}
+"""What sessions on a shard need for near_*, whose rows postgres_fdw takes from a cursor without a LIMIT: a plan for the first of
+them, by the index, which goes on where more than hnsw.ef_search are wanted. SET on the coordinator does nothing there."""
 
 
 def read_options(dsn: str, timeout_ms: int) -> tuple[dict[str, str], dict[str, str]]:
@@ -40,8 +50,16 @@ def read_options(dsn: str, timeout_ms: int) -> tuple[dict[str, str], dict[str, s
         f"-c search_path=pg_catalog -c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1"
         f" -c bytea_output=hex -c statement_timeout={2 * timeout_ms}"
     )
-    server["options"] = f"{own} {server['options']}" if "options" in server else own
+    server["options"] = with_near_settings(f"{own} {server['options']}" if "options" in server else own)
+    # What postgres_fdw may leave to a shard: the order of distances.
+    server = {"extensions": "vector", **server}
     return {"application_name": "imgvec shard", "connect_timeout": "2", **server}, mapping
+
+
+def with_near_settings(options: str) -> str:
+    """Return a server's startup options with those of NEAR_SETTINGS that they do not name."""
+    missing = [f"-c {name}={value}" for name, value in NEAR_SETTINGS.items() if f"-c {name}=" not in options]
+    return " ".join([options, *missing]).strip()
 
 
 def options_clause(values: Mapping[str, str]) -> sql.Composed:

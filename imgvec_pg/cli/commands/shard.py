@@ -122,6 +122,10 @@ def span(collection: str, dsn: str, shards: str, passed: tuple[str, ...]) -> Non
     )
     words = f"imgvec.embed_text('{collection}', 'red shoes')"
     click.echo(f"  search it: SELECT * FROM imgvec.search_{collection}({words}, 10)")  # noqa: S608 - shown, not run
+    if model["no_near"] is None:
+        click.echo(f"  join it: imgvec.near_{collection}_text('red shoes') with ORDER BY distance LIMIT 10")
+    else:
+        click.echo(f"  no near_{collection} to join with: {model['no_near']}", err=True)
 
 
 @shard.command()
