@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 from collections.abc import Iterator, Mapping
 
 PACKAGE = Path(__file__).resolve().parent.parent
-SHARED = {part: f"index_methods/{part}.sql" for part in ("distance_indexes", "index_lists", "index_probes")}
+SHARED = {
+    **{part: f"index_methods/{part}.sql" for part in ("distance_indexes", "index_lists", "index_probes")},
+    "spans_shards": "shards/spans_shards.sql",
+}
 """`{parts}` that any file may use, and the files that they are."""
 
 

@@ -13,7 +13,7 @@ from imgvec_pg.database.migrations import current_revision, known_revisions, new
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.shards.near import find_near_faults
+from imgvec_pg.shards.near_tables import find_near_faults
 from imgvec_pg.shards.stale_spans import find_span_faults, find_stale_spans
 from imgvec_pg.store.setup.stale_functions import find_stale_functions
 

@@ -22,7 +22,7 @@ from imgvec_pg.sqlalchemy.search import search
 from imgvec_pg.sqlalchemy.select_shape import check_select
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.mixin import EmbeddingMixin
-from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.registry import get_collection, spans_shards
 
 if TYPE_CHECKING:
     from flask_sqlalchemy import SQLAlchemy
@@ -166,10 +166,12 @@ class ImgVec:
             bound.exec_driver_sql("SELECT")
             connection: Any = bound.connection.driver_connection
             name = by if by is None or isinstance(by, str) else target_of(by).name
-            collection = get_collection(connection, name, say_which='by="NAME"')
-            by = by or collection.name
-            if is_to_embed:
-                query = self._embed(connection, collection, query)
+            # What spans shards is embedded by a worker of theirs, as search() asks for it.
+            if name is None or not spans_shards(connection, name):
+                collection = get_collection(connection, name, say_which='by="NAME"')
+                by = by or collection.name
+                if is_to_embed:
+                    query = self._embed(connection, collection, query)
         return search(session, statement, query, k, by=by, key=key, distinct=distinct)
 
     def _embed(self, connection: Connection, collection: Collection, query: QueryInput) -> QueryInput:

@@ -12,7 +12,7 @@ from imgvec_pg.database.index_methods.hnsw import DEFAULT_EF_SEARCH
 from imgvec_pg.database.index_methods.ivfflat import DEFAULT_PROBES
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError, UsageError
-from imgvec_pg.shards.near import create_near, drop_near, why_no_near
+from imgvec_pg.shards.near_tables import create_near, drop_near, why_no_near
 from imgvec_pg.shards.servers import (
     OWNER,
     as_json,
@@ -67,13 +67,10 @@ def span_collection(
             _check(connection, name, shards, passed_settings)
             _drop_functions(connection, name)
             values = {
+                **{part: model[part] for part in ("key_columns", "key_types", "dimensions", "fingerprint")},
                 "name": name,
                 "shards": list(shards),
-                "key_columns": model["key_columns"],
-                "key_types": model["key_types"],
-                "dimensions": model["dimensions"],
                 "model_name": model["model"],
-                "fingerprint": model["fingerprint"],
                 "passed_settings": list(passed_settings),
             }
             connection.execute(load_sql("shards/span.sql"), values)

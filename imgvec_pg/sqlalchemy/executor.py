@@ -34,11 +34,12 @@ RESTRICTING = ("_where_criteria", "_setup_joins", "_from_obj")
 class Found:
     """The rows, nearest first, each with what the select has and `distance` (0 to 2) last; and how they were found.
 
-    Of different pictures each has `copies` behind it, the rows with its picture.
+    Of different pictures each has `copies` behind it, the rows with its picture. Of a collection that spans shards strategy also
+    says of how many: "index (3 of 3 shards)".
     """
 
     rows: "Sequence[sa.Row[*tuple[Any, ...]]]"  # of any columns, as SQLAlchemy 2.1 writes it
-    strategy: Strategy
+    strategy: Strategy | str
 
 
 def search(

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from imgvec_pg.errors import UsageError
+from imgvec_pg.errors import CollectionNotFoundError, UsageError
 from imgvec_pg.search.nearest import check_k
 from imgvec_pg.search.query_types import read_vector
 from imgvec_pg.sqlalchemy import executor
@@ -17,6 +17,7 @@ from imgvec_pg.sqlalchemy.executor import Found
 from imgvec_pg.sqlalchemy.query import NearQuery, Picture, QueryInput, Row, Words, read_query
 from imgvec_pg.sqlalchemy.resolve import AnySelect, EmbeddedSource, resolve
 from imgvec_pg.sqlalchemy.select_shape import check_select
+from imgvec_pg.sqlalchemy.spanning_search import find_span, search_span, span_key
 from imgvec_pg.store.mixin import SCHEMA, EmbeddingMixin
 from imgvec_pg.store.spec import check_name
 
@@ -31,7 +32,7 @@ def search(
     key: Sequence[sa.ColumnElement[Any]] | None = None,
     distinct: bool = False,
 ) -> Found:
-    """Find the k nearest of the rows that a select gives, by the way that suits its conditions.
+    """Find the k nearest of the rows that a select gives, by the way that suits its conditions; on a coordinator over all shards.
 
     It runs several statements where near() is one: what matches is estimated, looked for by the index, and compared one by
     one where the index gives too few. With an AsyncSession: `await session.run_sync(search, select(…), …)`.
@@ -58,11 +59,7 @@ def search(
     """
     check_k(k)
     check_select(statement, "search()")
-    known_key = key
-    if isinstance(by, str) and key is None:
-        check_name(by)
-        with database_errors_mapped():
-            known_key = executor.source_key(session, statement, by)
+    known_key = key if key is not None else _key_of_name(session, statement, by)
     target, columns = resolve(statement, by, known_key)
     query = read_query(question, _source(target, columns))
     if isinstance(query, Row):
@@ -77,7 +74,30 @@ def search(
     with database_errors_mapped(with_applications_select=True):
         # A key that was looked up is looked up again, should the name mean another collection meanwhile.
         own_key = None if known_key is not key else columns
-        return executor.search(session, statement, target.name, vector, k, key=own_key, distinct=distinct)
+        try:
+            return executor.search(session, statement, target.name, vector, k, key=own_key, distinct=distinct)
+        except CollectionNotFoundError:
+            span = find_span(executor.connection_of(session, statement), target.name)
+            if span is None:
+                raise
+        return search_span(session, statement, span, vector, k, key=columns, distinct=distinct)
+
+
+def _key_of_name(
+    session: Session | sa.Connection, statement: AnySelect, by: type[EmbeddingMixin] | str | None
+) -> Sequence[sa.ColumnElement[Any]] | None:
+    """Return the key columns of a collection given by its name, where the select reads its source."""
+    if not isinstance(by, str):
+        return None
+    check_name(by)
+    with database_errors_mapped():
+        try:
+            return executor.source_key(session, statement, by)
+        except CollectionNotFoundError:
+            span = find_span(executor.connection_of(session, statement), by)
+            if span is None:
+                raise
+    return span_key(statement, span)
 
 
 def _source(target: EmbeddedSource, columns: Sequence[sa.ColumnElement[Any]]) -> sa.Table | None:

@@ -70,8 +70,8 @@ def get_collection(
         return found[0]
     if name is not None and spans_shards(connection, name):
         raise CollectionNotFoundError(
-            f'the rows of "{name}" lie on other servers, which this command does not ask; '
-            f"search them with: imgvec shard search {name}"
+            f'the rows of "{name}" lie on other servers, which this does not ask; search them with: imgvec search --collection '
+            f"{name}, imgvec.search_{name} in SQL, or search() of imgvec_pg.sqlalchemy; for all else ask a shard itself"
         )
     others = ", ".join(c.name for c in find_collections(connection))
     aliases = connection.execute(
@@ -94,6 +94,14 @@ def none_yet(connection: Connection) -> str:
 def spans_shards(connection: Connection, name: str) -> bool:
     """Whether the rows of a collection of this name lie on shards: imgvec shard span."""
     return name in _spans(connection)
+
+
+def find_span(connection: Connection, name: str | None) -> str | None:
+    """Return the collection that spans shards where this name means one, or it is the only one there is; else None."""
+    spans = _spans(connection)
+    if name is None:
+        return spans[0] if len(spans) == 1 and not find_collections(connection) else None
+    return name if name in spans else None
 
 
 def _spans(connection: Connection) -> list[str]:

@@ -9,12 +9,9 @@ DECLARE
     asked_model integer;
     -- As the table imgvec.embedding_request has it.
     max_bytes CONSTANT integer := 33554432;
-    -- The rows lie on shards, which have the model too.
     spans_shards boolean := false;
 BEGIN
-    IF to_regclass('imgvec.sharded_collection') IS NOT NULL THEN
-        spans_shards := EXISTS (SELECT FROM imgvec.sharded_collection AS h WHERE h.name = $1);
-    END IF;
+    {spans_shards}
     IF spans_shards THEN
         RETURN imgvec.vector_from_shards($1, format('imgvec.embed_image(%L, %L)', $1, $2));
     END IF;

@@ -7,19 +7,8 @@ SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     stored record;
-    -- The rows lie on shards, which have the model too.
-    spans_shards boolean := false;
 BEGIN
-    IF to_regclass('imgvec.sharded_collection') IS NOT NULL THEN
-        spans_shards := EXISTS (SELECT FROM imgvec.sharded_collection AS h WHERE h.name = $1);
-    END IF;
-    IF spans_shards THEN
-        SELECT imgvec.vector_from_shards($1, format('(imgvec.find_embedding(%L, %L)).embedding', $1, to_jsonb($2))) AS embedding,
-               to_jsonb($2) AS key_object
-        INTO stored;
-    ELSE
-        SELECT f.embedding, f.key_object INTO stored FROM imgvec.find_embedding($1, to_jsonb($2)) AS f;
-    END IF;
+    SELECT f.embedding, f.key_object INTO stored FROM imgvec.find_embedding($1, to_jsonb($2)) AS f;
     IF stored.embedding IS NULL THEN
         RAISE no_data_found USING MESSAGE = format('collection "%s" has no embedding for key %s', $1, stored.key_object),
             HINT = 'The row may be queued, failed or gone: see imgvec status and imgvec failures.';
@@ -45,8 +34,14 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     wanted imgvec.collection;
+    spans_shards boolean := false;
 BEGIN
     key_object := $2;
+    {spans_shards}
+    IF spans_shards THEN
+        embedding := imgvec.vector_from_shards($1, format('(imgvec.find_embedding(%L, %L)).embedding', $1, $2));
+        RETURN;
+    END IF;
     SELECT c.* INTO wanted FROM imgvec.collection AS c
     WHERE c.name = $1 OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = $1);
     IF NOT FOUND THEN

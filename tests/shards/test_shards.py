@@ -404,8 +404,39 @@ def test_the_command_shows_keys_and_says_what_is_not_whole(
         assert shown.err.strip() == "not whole: exact (2 of 3 shards; away: west)"
     assert imgvec(cluster.coordinator, "shard", "search", "other", "red") == 1
     assert 'no collection "other" spans shards' in capsys.readouterr().err
-    assert imgvec(cluster.coordinator, "search", "--collection", "item_test", "--like", "5") == 1
-    assert "imgvec shard search item_test" in capsys.readouterr().err
+
+
+def test_imgvec_search_asks_the_shards_of_a_coordinator(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    like = ("--like", '{"id": 5, "tenant": 2}', "-k", "3")
+    for named in ((), ("--collection", "item_test")):
+        assert imgvec(cluster.coordinator, "search", *named, *like) == 0
+        header, nearest, second, _ = capsys.readouterr().out.splitlines()
+        assert header.split() == ["distance", "id", "tenant"] and nearest.split()[1:] == ["5", "2"]
+    limit = str((float(nearest.split()[0]) + float(second.split()[0])) / 2)
+    assert imgvec(cluster.coordinator, "search", *like, "--max-distance", limit, "--json") == 0
+    [found] = json.loads(capsys.readouterr().out)
+    assert found["key"] == {"id": 5, "tenant": 2} and found["strategy"] == "exact (3 of 3 shards)"
+    for option in (("--where", "tenant = 1"), ("--html", "x.html"), ("--plus", "1", "red")):
+        assert imgvec(cluster.coordinator, "search", *like, *option) == 2
+        assert f"the rows of item_test lie on shards: {option[0]} cannot" in capsys.readouterr().err
+
+
+def test_what_cannot_ask_shards_says_so_in_one_line(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (
+        ("backfill", "item_test"),
+        ("recall", "item_test"),
+        ("page", "red", "--collection", "item_test"),
+    ):
+        assert imgvec(cluster.coordinator, *words) == 1
+        [line] = capsys.readouterr().err.splitlines()
+        assert (
+            'the rows of "item_test" lie on other servers' in line
+            and "imgvec search --collection item_test" in line
+        )
 
 
 def test_a_coordinator_s_lists_say_where_its_collections_lie(
@@ -416,7 +447,7 @@ def test_a_coordinator_s_lists_say_where_its_collections_lie(
         assert capsys.readouterr().out == (
             "no collection in this database itself; on shards: item_test (imgvec shard list)\n"
         )
-    assert imgvec(cluster.coordinator, "search", "red") == 1
+    assert imgvec(cluster.coordinator, "backfill") == 1
     assert "there is no collection in this database itself; on shards: item_test" in capsys.readouterr().err
 
 

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from imgvec_pg.cli.options import dsn_option, json_option, model_options
+from imgvec_pg.cli.search.answer_of_shards import answer_of_shards, refuse_options
 from imgvec_pg.cli.search.embed_query import ask, check_query
 from imgvec_pg.cli.search.print_results import print_json, print_table, write_sheet
 from imgvec_pg.cli.search.query_options import add_parts, combine_options, distance_limit, find_answer
@@ -14,9 +16,10 @@ from imgvec_pg.search.contact_sheet import Sheet
 from imgvec_pg.search.display_columns import check_columns, default_columns, why_empty
 from imgvec_pg.search.nearest import NearestOptions
 from imgvec_pg.search.query_embedding import ModelOptions
+from imgvec_pg.search.query_types import SearchQuery
 from imgvec_pg.search.rows import ask_with_row
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.registry import find_span, get_collection
 
 
 @click.command()
@@ -88,16 +91,14 @@ def search(
     html_file: Path | None,
     root: Path | None,
     dsn: str,
-    weights: Path | None,
-    device: str,
-    precision: str,
+    **of_model: Any,  # noqa: ANN401 - the values of model_options
 ) -> None:
     """Find the nearest pictures to words, a picture or a row.
 
     Distance is cosine distance, 0 to 2, lower is nearer. There are never fewer than -k pictures while more match.
     A picture comes once, by the smallest key of the rows that match and have it; "copies" says how many they are.
-    On a terminal the answer is a table; into a pipe or file it is tab-separated lines under a line of column
-    names, with tabs, line breaks and other control characters escaped as \\t, \\n and so on.
+    On a terminal the answer is a table; into a pipe or file it is tab-separated lines under a line of column names, with
+    tabs, line breaks and other control characters escaped as \\t, \\n and so on. On a coordinator: keys and distances.
 
     \b
     Example:
@@ -108,15 +109,16 @@ def search(
     """
     check_query(words, image, like)
     options = NearestOptions(k, where, max_distance=max_distance, distinct=not all_rows)
-    model = ModelOptions(weights, device, precision)
+    model = ModelOptions(**of_model)
     with connect(dsn, application_name="imgvec search") as connection:
         require_schema(connection)
+        if ask_shards(connection, click.get_current_context().params):
+            return
         collection = get_collection(connection, collection_name)
         options = with_columns(connection, collection, options, columns)
-        if like is None:
-            question = ask(connection, collection, " ".join(words), image, model)
-        else:
-            question = ask_with_row(connection, collection, like, root, with_picture=html_file is not None)
+        question = embed(
+            connection, collection, words, image, like, root, model, with_picture=bool(html_file)
+        )
         options = distance_limit(connection, collection, question, options, max_percentile)
         asked, question = question, add_parts(connection, collection, question, weight, plus, minus, model)
         found = find_answer(connection, collection, asked, question, options)
@@ -130,6 +132,50 @@ def search(
             write_sheet(html_file, sheet, connection, root)
     if empty is not None:
         click.echo(f"nothing found: {empty}", err=True)
+
+
+def embed(
+    connection: Connection,
+    collection: Collection,
+    words: tuple[str, ...],
+    image: Path | None,
+    like: str | None,
+    root: Path | None,
+    model: ModelOptions,
+    *,
+    with_picture: bool,
+) -> SearchQuery:
+    """Make a query of the one that is given: words, a picture file, or a row's key and, for a contact sheet, its picture."""
+    if like is None:
+        return ask(connection, collection, " ".join(words), image, model)
+    return ask_with_row(connection, collection, like, root, with_picture=with_picture)
+
+
+def ask_shards(connection: Connection, given: dict[str, Any]) -> bool:
+    """Answer the command, by its parameters, where the collection spans shards; return whether it does.
+
+    Raises:
+        UsageError: An option needs the source's rows.
+    """
+    span = find_span(connection, given["collection_name"])
+    if span is None:
+        return False
+    of_the_source = ["where", "columns", "html_file", "root", "plus", "minus", "weight", "max_percentile"]
+    refuse_options(
+        span, {f"--{name.removesuffix('_file').replace('_', '-')}": given[name] for name in of_the_source}
+    )
+    answer_of_shards(
+        connection,
+        span,
+        " ".join(given["words"]),
+        given["image"],
+        given["like"],
+        k=given["k"],
+        distinct=not given["all_rows"],
+        max_distance=given["max_distance"],
+        as_json=given["as_json"],
+    )
+    return True
 
 
 def with_columns(

@@ -7,14 +7,11 @@ import click
 
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.tables import echo_table
+from imgvec_pg.cli.search.answer_of_shards import answer_of_shards
 from imgvec_pg.cli.search.embed_query import check_query
-from imgvec_pg.cli.search.shared import echo_answer
 from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.search.formatting import plain_value
-from imgvec_pg.search.query_embedding import read_picture
 from imgvec_pg.shards.coordinator import span_collection, unspan_collection
-from imgvec_pg.shards.search import search_shards
 from imgvec_pg.shards.servers import (
     DEFAULT_TIMEOUT_MS,
     Shard,
@@ -178,33 +175,17 @@ def search(
     check_query(words, image, like)
     with connect(dsn, application_name="imgvec shard") as connection:
         require_shard_tables(connection)
-        found = search_shards(
+        answer_of_shards(
             connection,
             collection,
-            words=" ".join(words) or None,
-            image=None if image is None else read_picture(image),
-            like=like,
+            " ".join(words),
+            image,
+            like,
             k=k,
             distinct=not all_rows,
             partial=partial,
+            as_json=as_json,
         )
-    if as_json:
-        echo_json(
-            [
-                {"key": plain_value(row.key), "distance": row.distance, "strategy": found.strategy}
-                for row in found.rows
-            ]
-        )
-    elif found.rows:
-        keys = list(found.rows[0].key)
-        echo_answer(
-            ["distance", *keys],
-            [[f"{row.distance:.4f}", *(row.key[name] for name in keys)] for row in found.rows],
-        )
-    if not found.rows:
-        click.echo("nothing found: no embedded row matches that this role may see there", err=True)
-    if "away" in found.strategy:
-        click.echo(f"not whole: {found.strategy}", err=True)
 
 
 @shard.command("list")
