@@ -38,7 +38,7 @@ from imgvec_pg.doctor.text_relay_checks import check_relay, check_words
 from imgvec_pg.doctor.vacuum_checks import check_dead_rows
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.ddl import index_states
-from imgvec_pg.store.registry import find_collections
+from imgvec_pg.store.registry import find_collections, find_spans
 
 EMBEDDING_COLUMNS = {
     "embedding": None,
@@ -89,7 +89,7 @@ def report_missing_rights(
 def check_collections(connection: Connection, server: ServerFacts) -> Iterator[Finding]:
     """Check each collection, and what they need together."""
     collections = find_collections(connection)
-    if not collections:
+    if not collections and not find_spans(connection):
         yield Finding(
             "info",
             "database",

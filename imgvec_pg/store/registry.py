@@ -86,25 +86,26 @@ def get_collection(
 
 def none_yet(connection: Connection) -> str:
     """Return what to say where a database has no collection: how to make one, or that those of a coordinator lie elsewhere."""
-    if names := _spans(connection):
+    if names := find_spans(connection):
         return f"no collection in this database itself; on shards: {', '.join(names)} (imgvec shard list)"
     return "no collection yet; make one with: imgvec collection create"
 
 
 def spans_shards(connection: Connection, name: str) -> bool:
     """Whether the rows of a collection of this name lie on shards: imgvec shard span."""
-    return name in _spans(connection)
+    return name in find_spans(connection)
 
 
 def find_span(connection: Connection, name: str | None) -> str | None:
     """Return the collection that spans shards where this name means one, or it is the only one there is; else None."""
-    spans = _spans(connection)
+    spans = find_spans(connection)
     if name is None:
         return spans[0] if len(spans) == 1 and not find_collections(connection) else None
     return name if name in spans else None
 
 
-def _spans(connection: Connection) -> list[str]:
+def find_spans(connection: Connection) -> list[str]:
+    """Return the names of the collections that span shards: imgvec shard span."""
     row = connection.execute("SELECT to_regclass('imgvec.sharded_collection') IS NOT NULL").fetchone()
     if row is None or not row[0]:
         return []

@@ -374,7 +374,8 @@ def test_doctor_says_which_shard_is_away_or_has_changed(
     cluster: Cluster, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert imgvec(cluster.coordinator, "doctor") == 0
-    assert "the shards of item_test answer and describe it alike" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "the shards of item_test answer and describe it alike" in told and "no collection yet" not in told
     with away(cluster, "east", server):
         assert imgvec(cluster.coordinator, "doctor") == 1
         assert 'item_test: shard "east" gives no answer' in capsys.readouterr().out
@@ -442,13 +443,68 @@ def test_what_cannot_ask_shards_says_so_in_one_line(
 def test_a_coordinator_s_lists_say_where_its_collections_lie(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for words in (("status",), ("collection", "list")):
-        assert imgvec(cluster.coordinator, *words) == 0
-        assert capsys.readouterr().out == (
-            "no collection in this database itself; on shards: item_test (imgvec shard list)\n"
-        )
+    assert imgvec(cluster.coordinator, "collection", "list") == 0
+    assert capsys.readouterr().out == (
+        "no collection in this database itself; on shards: item_test (imgvec shard list)\n"
+    )
     assert imgvec(cluster.coordinator, "backfill") == 1
     assert "there is no collection in this database itself; on shards: item_test" in capsys.readouterr().err
+
+
+def test_status_has_a_line_for_each_shard(
+    cluster: Cluster, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for named in ((), ("item_test",)):
+        assert imgvec(cluster.coordinator, "status", *named) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [" ".join(line.split()[:3]) for line in lines[1:]] == [
+            f"item_test on {name}" for name in NAMES
+        ]
+        assert all(line.split()[3:6] == ["shop.item", "test/48", "300"] for line in lines[1:])
+    with away(cluster, "east", server):
+        assert imgvec(cluster.coordinator, "status", "--json") == 1
+        told = capsys.readouterr()
+        assert [row["shard"] for row in json.loads(told.out)] == ["north", "west"]
+        assert 'shard "east" gives no answer' in told.err
+    assert imgvec(cluster.coordinator, "status", "other") == 1
+    assert "there is no collection in this database itself; on shards: item_test" in capsys.readouterr().err
+
+
+def test_verify_finds_a_key_that_two_shards_have(
+    cluster: Cluster, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for named in ((), ("item_test",)):
+        assert imgvec(cluster.coordinator, "verify", *named) == 0
+        assert "item_test: no key twice; 900 embedded on east, north, west" in capsys.readouterr().out
+    keys = ((4, 1), (7, 1))
+    with connect(cluster.shards["west"]) as west:
+        for key in keys:
+            west.execute("INSERT INTO shop.item (id, tenant, picture) VALUES (%s, %s, 'x')", key)
+            west.execute(
+                "INSERT INTO imgvec.item_test_embedding (id, tenant, embedding, version, content_hash, precision)"
+                " VALUES (%s, %s, %s, 1, 'x', 'fp32')",
+                [*key, str(vectors(1, key[0])[0].tolist())],
+            )
+        try:
+            assert imgvec(cluster.coordinator, "verify") == 4
+            told = capsys.readouterr().out
+            assert "item_test: NOT in step; 902 embedded" in told
+            assert (
+                '2  lie on two shards, which a search finds twice: {"id": 4, "tenant": 1} (east, west)'
+                in told
+            )
+            assert imgvec(cluster.coordinator, "verify", "item_test", "--json") == 4
+            [found] = json.loads(capsys.readouterr().out)
+            [difference] = found["differences"]
+            assert (difference["kind"], difference["rows"]) == ("key_on_two_shards", 2)
+            assert difference["examples"][1] == {"key": {"id": 7, "tenant": 1}, "shards": ["east", "west"]}
+        finally:
+            west.execute("DELETE FROM shop.item WHERE id IN (4, 7)")
+    assert imgvec(cluster.coordinator, "verify") == 0
+    with away(cluster, "north", server):
+        assert imgvec(cluster.coordinator, "verify") == 4
+        assert 'item_test: NOT verified; shard "north" gives no answer' in capsys.readouterr().out
+        assert imgvec(cluster.coordinator, "verify", "item_test") == 1
 
 
 def test_bad_requests_are_refused_and_change_nothing(

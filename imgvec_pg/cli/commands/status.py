@@ -1,10 +1,14 @@
 """`imgvec status`: progress, queue and workers of each collection."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
 from psycopg.rows import dict_row
 
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.tables import echo_table
+from imgvec_pg.cli.span_reports import span_states
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.store.registry import get_collection, none_yet
@@ -16,11 +20,13 @@ COLUMNS = "collection source model embedded waiting delayed failed blank index w
 @click.argument("name", required=False)
 @dsn_option
 @json_option
-def status(name: str | None, dsn: str, as_json: bool) -> None:
+@click.pass_context
+def status(context: click.Context, name: str | None, dsn: str, as_json: bool) -> None:
     """Show progress, queue and workers of each collection.
 
     It prints the view imgvec.status, whose comment in sql/views explains each column. Of a source that row-level
     security hides rows of, the role gets no numbers.
+    On a coordinator each shard has a line; where one does not answer, the exit code is 1.
 
     \b
     Example:
@@ -28,19 +34,32 @@ def status(name: str | None, dsn: str, as_json: bool) -> None:
     """
     with connect(dsn) as connection:
         require_schema(connection)
-        only = None if name is None else get_collection(connection, name).name
+        of_shards, away = span_states(connection, name)
+        only = None if name is None or of_shards or away else get_collection(connection, name).name
         with connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(load_sql("queries/status.sql"), {"name": only}).fetchall()
-        none = None if rows else none_yet(connection)
+        if name is not None and only is None:
+            rows = []
+        rows += of_shards
+        none = None if rows or away else none_yet(connection)
+    for problem in away:
+        click.echo(problem, err=True)
     if as_json:
         echo_json(rows)
-        return
+    elif rows or none:
+        print_states(rows, none)
+    if away:
+        context.exit(1)
+
+
+def print_states(rows: Sequence[dict[str, Any]], none: str | None) -> None:
+    """Print a line a collection, or what there is in place of any; then what a person has to do."""
     if none is not None:
         click.echo(none)
         return
     table = [
         [
-            row["collection"],
+            row["collection"] + (f" on {row['shard']}" if "shard" in row else ""),
             row["source"],
             row["model"],
             shown(row["embedded"]),

@@ -1,7 +1,7 @@
 """`imgvec verify`: check that rows, embeddings, failures and queue agree; repair them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from imgvec_pg.backfill.worker import effective_root
 from imgvec_pg.cli.exit_codes import SomeRowsFailed
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option, model_options
 from imgvec_pg.cli.output.progress import count_progress, stderr_console
+from imgvec_pg.cli.span_reports import in_step, report_span, span_object, verify_spans
 from imgvec_pg.database.connect import Connection, connect, needing, one_line, require_schema
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
@@ -84,6 +85,7 @@ def verify(
 
     --repair does what imgvec collection reconcile does (with --contents too), enqueues rows whose file or vector is wrong, and
     deletes jobs without rows. Rows enqueued are embedded by the next imgvec backfill, or by a worker that runs.
+    On a coordinator keys are looked for that two shards have.
 
     \b
     Example:
@@ -93,33 +95,60 @@ def verify(
     load = partial(load_embedder, weights=weights, device=device, precision=precision)
     with connect(dsn, application_name="imgvec verify") as connection:
         require_schema(connection)
-        chosen = find_collections(connection) if name is None else [get_collection(connection, name)]
+        spans = verify_spans(connection, name)
+        chosen = find_chosen(connection, name, none=bool(spans))
         leftovers = count_leftovers(connection)
         dropped = drop_leftovers(connection) if repair and leftovers else 0
-        reports: list[Report] = []
-        for collection in chosen:
-            try:
-                reports.append(
-                    verify_one(connection, collection, load, repair, contents, sample, root, lock_timeout_ms)
-                )
-            except (ImgvecError, psycopg.Error) as error:
-                # Of one collection it is the command's error; of all, the others are looked at all the same.
-                if name is not None or connection.closed or isinstance(error, ConnectionFailedError):
-                    raise
-                problem = one_line(error) if isinstance(error, psycopg.Error) else str(error)
-                reports.append(Report(Verified(collection.name, collection.shown_source), None, problem))
+        one = partial(verify_one, load=load, repair=repair, contents=contents, sample=sample, root=root)
+        reports = verify_each(
+            connection, chosen, partial(one, lock_timeout_ms=lock_timeout_ms), stops=name is not None
+        )
     if as_json:
-        echo_json([as_object(found) for found in reports])
+        echo_json([*(as_object(found) for found in reports), *map(span_object, spans)])
     else:
         for found in reports:
             report(found)
+        for span in spans:
+            report_span(span)
     if leftovers:
         done = f"{dropped:,} deleted" if repair else "imgvec verify --repair deletes them"
         click.echo(f"{leftovers:,} jobs and failures belong to no collection any more; {done}", err=as_json)
-    if not reports and not as_json:
+    if not reports and not spans and not as_json:
         click.echo("no collection yet; make one with: imgvec collection create")
-    if any(found.problem or found.remaining() for found in reports) or leftovers > dropped:
+    of_shards = not all(map(in_step, spans))
+    if any(found.problem or found.remaining() for found in reports) or of_shards or leftovers > dropped:
         raise SomeRowsFailed
+
+
+def find_chosen(connection: Connection, name: str | None, *, none: bool) -> list[Collection]:
+    """Return the collection of this name, all of this database where there is no name, or none where it spans shards."""
+    if name is None:
+        return find_collections(connection)
+    return [] if none else [get_collection(connection, name)]
+
+
+def verify_each(
+    connection: Connection,
+    chosen: Sequence[Collection],
+    verify: Callable[[Connection, Collection], "Report"],
+    *,
+    stops: bool,
+) -> list["Report"]:
+    """Verify collections one after the other.
+
+    Args:
+        stops: Whether an error ends it; else it is the report of its collection, and the others are looked at all the same.
+    """
+    reports: list[Report] = []
+    for collection in chosen:
+        try:
+            reports.append(verify(connection, collection))
+        except (ImgvecError, psycopg.Error) as error:
+            if stops or connection.closed or isinstance(error, ConnectionFailedError):
+                raise
+            problem = one_line(error) if isinstance(error, psycopg.Error) else str(error)
+            reports.append(Report(Verified(collection.name, collection.shown_source), None, problem))
+    return reports
 
 
 @dataclass(frozen=True)
