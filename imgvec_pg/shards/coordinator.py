@@ -8,8 +8,6 @@ import psycopg
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, needing, one_line, pinned_search_path, vector_schema
-from imgvec_pg.database.index_methods.hnsw import DEFAULT_EF_SEARCH
-from imgvec_pg.database.index_methods.ivfflat import DEFAULT_PROBES
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError, UsageError
 from imgvec_pg.shards.near_tables import create_near, drop_near, why_no_near
@@ -17,15 +15,13 @@ from imgvec_pg.shards.servers import (
     OWNER,
     as_json,
     close_shards,
-    dblink_schema,
     describe_shard,
     find_shards,
     grant_functions,
     shared_functions,
 )
-from imgvec_pg.store.key_sql import KeySql
+from imgvec_pg.shards.span_function import search_parts, sharded_key
 from imgvec_pg.store.registry import find_collections
-from imgvec_pg.store.search_functions import LEFT_OUT, all_rows
 from imgvec_pg.store.spec import check_name
 
 SAME = ("key_columns", "key_types", "dimensions", "model", "fingerprint", "prompt", "rendering", "bands")
@@ -55,7 +51,7 @@ def span_collection(
         DatabaseError: A shard does not answer.
     """
     check_name(name)
-    _check(connection, name, shards, passed_settings)
+    check_span(connection, name, shards, passed_settings)
     told = {shard: describe_shard(connection, shard, name) for shard in shards}
     model = require_same(name, {shard: span_of(shard, name, each) for shard, each in told.items()})
     no_near = why_no_near(vector_schema(connection), told, passed_settings)
@@ -64,7 +60,7 @@ def span_collection(
         with connection.transaction():
             connection.execute(load_sql("queries/lock_schema.sql"))
             # None was removed, and no collection made, meanwhile.
-            _check(connection, name, shards, passed_settings)
+            check_span(connection, name, shards, passed_settings)
             _drop_functions(connection, name)
             values = {
                 **{part: model[part] for part in ("key_columns", "key_types", "dimensions", "fingerprint")},
@@ -98,11 +94,6 @@ def span_collection(
     return {**model, "no_near": no_near}
 
 
-def sharded_key(columns: list[str], types: list[str]) -> KeySql:
-    """Return the SQL of a key of shards, whose types are PostgreSQL's own."""
-    return KeySql(columns, types, ["pg_catalog"] * len(columns))
-
-
 def grant_search(name: str) -> sql.Composed:
     """Return the statement that lets imgvec's two roles search, and nobody else."""
     return grant_functions([f"search_{name}"])
@@ -131,7 +122,15 @@ def unspan_collection(connection: Connection, name: str) -> None:
         ) from error
 
 
-def _check(connection: Connection, name: str, shards: Sequence[str], passed_settings: Sequence[str]) -> None:
+def check_span(
+    connection: Connection, name: str, shards: Sequence[str], passed_settings: Sequence[str]
+) -> None:
+    """Refuse a span that cannot be made here.
+
+    Raises:
+        UsageError: No shard, one named twice, or a setting without a prefix.
+        CollectionError: A shard does not exist, or this database has a collection of that name itself.
+    """
     if not shards:
         raise UsageError("name at least one shard: --shards eu,us")
     if twice := sorted({shard for shard in shards if list(shards).count(shard) > 1}):
@@ -208,107 +207,4 @@ def _drop_functions(connection: Connection, name: str) -> None:
     )
     connection.execute(
         sql.SQL("DROP TYPE IF EXISTS imgvec.{} RESTRICT").format(sql.Identifier(f"{name}_key"))
-    )
-
-
-def search_parts(
-    connection: Connection, name: str, key: KeySql, dimensions: int, passed_settings: Sequence[str]
-) -> dict[str, sql.Composable]:
-    """Return the `{parts}` of sql/shards/search.sql; its function replaces none."""
-    is_composite = len(key.names) > 1
-    key_type = sql.Identifier("imgvec", f"{name}_key") if is_composite else key.types
-    parts: dict[str, sql.Composable] = {
-        **key.parts(),
-        "create": sql.SQL("CREATE FUNCTION"),
-        "search": sql.Identifier(f"search_{name}"),
-        "key_type": sql.Identifier(f"{name}_key"),
-        "collection_name": sql.Literal(name),
-        "dimensions": sql.Literal(dimensions),
-        "vector": sql.Identifier(vector_schema(connection)),
-        "dblink": sql.Identifier(dblink_schema(connection)),
-        "among_type": key_type,
-        "all_rows": all_rows(key_type),
-        "u_keys": key.columns("u"),
-        "key_names": sql.SQL(", ").join(map(sql.Identifier, key.names)),
-        **_arrays(key),
-        **_statement(connection, name, key),
-        "passed_settings": _passed(passed_settings),
-        "usual_ef_search": sql.Literal(str(DEFAULT_EF_SEARCH)),
-        "usual_probes": sql.Literal(str(DEFAULT_PROBES)),
-    }
-    checks = {
-        "check_query": render("collection/check_query.sql", **parts),
-        "check_among": render(
-            "collection/check_among.sql", among=sql.SQL("$3"), left_out=sql.Literal(LEFT_OUT)
-        ),
-        "check_distinct": render("collection/check_distinct.sql", **parts),
-    }
-    return {**parts, **checks}
-
-
-def _arrays(key: KeySql) -> dict[str, sql.Composable]:
-    """Return the `{parts}` by which plpgsql holds a shard's rows and those of all, an array a column."""
-    numbers = range(1, len(key.names) + 1)
-    types = [*key.type_names, "double precision"]
-    found = [sql.Identifier(f"found_{number}") for number in numbers] + [sql.Identifier("found_distances")]
-    everything = [sql.Identifier(f"all_{number}") for number in numbers] + [sql.Identifier("all_distances")]
-    columns = [*(sql.Identifier("f", column) for column in key.names), sql.SQL("f.distance")]
-
-    def declared(names: Sequence[sql.Composable]) -> sql.Composed:
-        return sql.SQL(" ").join(
-            sql.SQL("{} {}[];").format(each, sql.SQL(kind)) for each, kind in zip(names, types, strict=True)
-        )
-
-    return {
-        "found_declarations": declared(found),
-        "all_declarations": declared(everything),
-        "found_variables": sql.SQL(", ").join(found),
-        "all_variables": sql.SQL(", ").join(everything),
-        "found_aggregates": sql.SQL(", ").join(
-            # All in the order of the answer, and so alike.
-            sql.SQL("array_agg({}) FILTER (WHERE f.imgvec_told IS NULL)").format(column)
-            for column in [*columns, sql.SQL("f.imgvec_hash")]
-        ),
-        "all_from_found": sql.SQL(" ").join(
-            sql.SQL("{0} := {0} || {1};").format(one, other)
-            for one, other in zip(everything, found, strict=True)
-        ),
-    }
-
-
-def _statement(connection: Connection, name: str, key: KeySql) -> dict[str, sql.Composable]:
-    """Return the `{parts}` that are literals of what is sent to a shard, before and behind the arguments."""
-    same_row = sql.SQL(" AND ").join(
-        sql.SQL("e.{0} OPERATOR(pg_catalog.=) s.{0}").format(sql.Identifier(column)) for column in key.names
-    )
-    joined = sql.SQL(" LEFT JOIN imgvec.{} AS e ON {}").format(sql.Identifier(f"{name}_embedding"), same_row)
-    nothing = sql.SQL(", ").join([sql.SQL("NULL")] * (len(key.names) + 2))
-
-    def head(content_hash: str) -> sql.Literal:
-        text = sql.SQL("SELECT s.*, {}, NULL FROM imgvec.{}(").format(
-            sql.SQL(content_hash), sql.Identifier(f"search_{name}")
-        )
-        return sql.Literal(text.as_string(connection))
-
-    def tail(join: sql.Composable) -> sql.Literal:
-        text = sql.SQL(") AS s{} UNION ALL SELECT {}, ").format(join, nothing)
-        return sql.Literal(text.as_string(connection))
-
-    return {
-        "head": head("NULL::pg_catalog.bytea"),
-        "tail": tail(sql.SQL("")),
-        "distinct_head": head("e.content_hash"),
-        "distinct_tail": tail(joined),
-    }
-
-
-def _passed(settings: Sequence[str]) -> sql.Composable:
-    """Return the expression of the calls by which settings of the asking session are set on a shard before it is asked."""
-    if not settings:
-        return sql.SQL("''")
-    return sql.SQL(" || ").join(
-        sql.SQL(
-            "format('pg_catalog.set_config(%L, %L, false), ', {0}, coalesce(current_setting({0}, true), ''))"
-        ).format(sql.Literal(setting))
-        for setting in settings
     )

@@ -9,8 +9,8 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import DatabaseError
-from imgvec_pg.shards.coordinator import sharded_key
 from imgvec_pg.shards.servers import LINK, dblink_schema
+from imgvec_pg.shards.span_function import sharded_key
 
 EXAMPLES = 5
 LINK_TO_VERIFY = "imgvec_verify_{}"

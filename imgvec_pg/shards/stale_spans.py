@@ -11,10 +11,9 @@ from imgvec_pg.shards.coordinator import (
     describe_span,
     grant_search,
     require_same,
-    search_parts,
-    sharded_key,
 )
 from imgvec_pg.shards.servers import shared_functions
+from imgvec_pg.shards.span_function import search_parts, sharded_key
 from imgvec_pg.store.setup.stale_functions import stale_names
 
 HAS_SHARDS = "SELECT to_regclass('imgvec.sharded_collection') IS NOT NULL"

@@ -1,5 +1,6 @@
 """`imgvec collection create`: make a table's pictures searchable."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ from rich.console import Console
 
 from imgvec_pg.adoption.adopt import Adoption, check_named
 from imgvec_pg.cli.commands.collection.adopt import adopt_column, adopt_options, examine_column
+from imgvec_pg.cli.commands.collection.create_over_shards import create_over_shards
 from imgvec_pg.cli.commands.collection.spec_options import spec_options
 from imgvec_pg.cli.options import dsn_option, lock_timeout_option
 from imgvec_pg.cli.output.progress import count_progress
@@ -27,6 +29,11 @@ from imgvec_pg.text import counted, size
 @spec_options
 @adopt_options
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what it would take.")
+@click.option(
+    "--shards",
+    metavar="NAME,NAME",
+    help="On a coordinator: make it on each of these shards, over its own part of the source, and span them.",
+)
 @lock_timeout_option
 def create(
     spec: CollectionSpec,
@@ -34,6 +41,7 @@ def create(
     adoption: Adoption | None,
     left_out: Path | None,
     dry_run: bool,
+    shards: str | None,
     lock_timeout_ms: int,
 ) -> None:
     """Create the collection NAME: its embedding table, triggers and search functions.
@@ -57,6 +65,18 @@ def create(
         check_named(spec)
     with connect(dsn, application_name="imgvec collection") as connection:
         require_schema(connection)
+        if shards is not None:
+            create_over_shards(
+                connection,
+                spec,
+                shards,
+                adoption,
+                lock_timeout_ms=lock_timeout_ms,
+                tell_made=tell_made,
+                enqueue_rows=enqueue_rows,
+                estimate=partial(show_estimate, spec=spec) if dry_run else None,
+            )
+            return
         if adoption is not None:
             found = examine_column(connection, spec, adoption)
             if dry_run:
@@ -65,7 +85,7 @@ def create(
             adopt_column(connection, found, adoption, left_out, lock_timeout_ms, tell_made, enqueue_rows)
             return
         if dry_run:
-            print_estimate(estimate_collection(connection, spec), spec)
+            show_estimate(connection, spec)
             return
         made = create_collection(connection, spec, lock_timeout_ms=lock_timeout_ms)
         tell_made(connection, made)
@@ -117,6 +137,11 @@ def warn_blind_spots(connection: Connection, made: Collection) -> None:
             err=True,
         )
         click.echo(f"  after attaching a partition run: imgvec collection reconcile {made.name}", err=True)
+
+
+def show_estimate(connection: Connection, spec: CollectionSpec) -> None:
+    """Say what creating and filling a collection would take in this database."""
+    print_estimate(estimate_collection(connection, spec), spec)
 
 
 def print_estimate(estimate: Estimate, spec: CollectionSpec) -> None:
