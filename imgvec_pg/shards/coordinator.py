@@ -24,7 +24,17 @@ from imgvec_pg.shards.span_function import search_parts, sharded_key
 from imgvec_pg.store.registry import find_collections
 from imgvec_pg.store.spec import check_name
 
-SAME = ("key_columns", "key_types", "dimensions", "model", "fingerprint", "prompt", "rendering", "bands")
+SAME = (
+    "pgvector",
+    "key_columns",
+    "key_types",
+    "dimensions",
+    "model",
+    "fingerprint",
+    "prompt",
+    "rendering",
+    "bands",
+)
 """What shards must say alike of a collection: else distances of one are not those of another."""
 
 SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)+")
@@ -177,7 +187,7 @@ def span_of(shard: str, name: str, told: dict[str, Any]) -> dict[str, Any]:
         raise CollectionError(
             f'shard "{shard}" has functions of another imgvec-pg release; run imgvec migrate there with this release'
         )
-    return dict(found)
+    return {**found, "pgvector": ".".join(str(told["pgvector"]).split(".")[:2])}
 
 
 def require_same(name: str, described: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -389,6 +389,53 @@ def test_doctor_says_which_shard_is_away_or_has_changed(
     assert imgvec(cluster.coordinator, "doctor") == 0
 
 
+DIFFERENT = {
+    "fingerprint": (
+        "UPDATE imgvec.model SET fingerprint = encode(sha256(current_database()::text::bytea), 'hex')",
+        "UPDATE imgvec.model SET fingerprint = NULL",
+    ),
+    "rendering": (
+        "UPDATE imgvec.collection SET rendering = rendering - 1",
+        "UPDATE imgvec.collection SET rendering = rendering + 1",
+    ),
+    "model": (
+        "UPDATE imgvec.model SET name = 'test/other'",
+        "UPDATE imgvec.model SET name = 'test/48'",
+    ),
+    "pgvector": (
+        "UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'",
+        "UPDATE pg_extension SET extversion = {version} WHERE extname = 'vector'",
+    ),
+}
+
+
+@pytest.mark.parametrize("part", DIFFERENT)
+def test_a_shard_that_differs_is_refused_by_what_differs(
+    cluster: Cluster, coordinator: Connection, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    change, undo = DIFFERENT[part]
+    span = ("shard", "span", "item_test", "--shards", ",".join(NAMES), "--pass-setting", TENANT)
+    # A model that no worker has loaded has no fingerprint: of two that have one, they must agree.
+    changed = ("east", "west") if part == "fingerprint" else ("west",)
+    [(version,)] = rows(coordinator, "SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+    try:
+        for name in changed:
+            with connect(cluster.shards[name]) as shard:
+                shard.execute(change)  # type: ignore[arg-type]
+        assert imgvec(cluster.coordinator, *span) == 1
+        told = capsys.readouterr().err
+        assert (
+            f"item_test differs between shards: {part} is" in told and "on east" in told and "on west" in told
+        )
+        assert imgvec(cluster.coordinator, "doctor") == 1
+        assert f"item_test differs between shards: {part}" in capsys.readouterr().out
+    finally:
+        for name in changed:
+            with connect(cluster.shards[name]) as shard:
+                shard.execute(sql.SQL(undo).format(version=sql.Literal(version)))  # type: ignore[arg-type]
+    assert imgvec(cluster.coordinator, *span) == 0
+
+
 def test_the_command_shows_keys_and_says_what_is_not_whole(
     cluster: Cluster, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
