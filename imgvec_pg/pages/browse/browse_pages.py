@@ -14,7 +14,8 @@ from imgvec_pg.errors import ImgvecError, UsageError
 from imgvec_pg.flask.blueprint import jpeg
 from imgvec_pg.pages.browse.cards import RowCard, make_card
 from imgvec_pg.pages.browse.growing_answers import KeptAnswers
-from imgvec_pg.pages.browse.question import Question
+from imgvec_pg.pages.browse.plain_pictures import PlainPictures
+from imgvec_pg.pages.browse.question import BLANK, DIFFERENT, OUTLIERS, Question
 from imgvec_pg.pages.browse.results import Asking, Results, find_results, order_columns
 from imgvec_pg.pages.browse.row_details import read_details
 from imgvec_pg.pages.browse.uploads import Uploads
@@ -28,6 +29,24 @@ from imgvec_pg.store.registry import find_collections
 EAGER = 12
 """Pictures of the first rows are asked for at once, the others when they come into view."""
 BESIDE_ROWS = 24
+SAVED_QUESTIONS = (
+    (
+        OUTLIERS,
+        "Least like the rest",
+        "The furthest from the mean of all rows that meet the filters: set a category to find what is wrong in it.",
+    ),
+    (
+        DIFFERENT,
+        "Most different",
+        "Each is unlike those before it: the first ten are the most different ten. Of the nearest 1,000, or of 1,000 by chance.",
+    ),
+    (
+        BLANK,
+        "Blank",
+        "The nearest to a picture that is all white, grey or black, as the model sees them: a list to look through, no verdict.",
+    ),
+)
+"""Name, title, meaning."""
 PART = "X-Imgvec-Part"
 """A request's header by which the script asks for a part of the page: "results"; "cut", the same with a moved cut; "cards"."""
 
@@ -44,8 +63,9 @@ class AnswerColumn:
 def browse_blueprint(context: PageContext) -> Blueprint:
     """Make the pages.
 
-    GET /: ?q=WORDS, ?minus=WORDS, ?like=KEY, ?picture=NAME, filters, ?order, ?cut, ?all_rows=1, ?beside=COLLECTION; ?seen=N goes
-    on behind N rows. POST /: keep the file `image` and lead to its answer. GET /row/KEY: a row. GET /asked/NAME: a picture kept.
+    GET /: ?q=WORDS, ?minus=WORDS, ?like=KEY, ?picture=NAME, filters, ?order, ?cut, ?all_rows=1, ?beside=COLLECTION,
+    ?saved=QUESTION; ?seen=N goes on behind N rows. POST /: keep the file `image` and lead to its answer. GET /row/KEY: a row.
+    GET /asked/NAME: a picture kept.
     """
     made = Blueprint(
         "browse",
@@ -54,7 +74,7 @@ def browse_blueprint(context: PageContext) -> Blueprint:
         static_folder="static",
         static_url_path="/static/browse",
     )
-    uploads, answers = Uploads(), KeptAnswers()
+    uploads, plain, answers = Uploads(), PlainPictures(), KeptAnswers()
 
     @made.get("/")
     def page() -> ResponseReturnValue:
@@ -63,7 +83,7 @@ def browse_blueprint(context: PageContext) -> Blueprint:
         kept = [(name, value) for name, value in given if value.strip()]
         if kept != given and PART not in request.headers:
             return redirect(_address(kept), 303)
-        return _page(context, uploads, answers)
+        return _page(context, uploads, plain, answers)
 
     @made.post("/")
     def upload() -> ResponseReturnValue:
@@ -90,7 +110,9 @@ def browse_blueprint(context: PageContext) -> Blueprint:
     return made
 
 
-def _page(context: PageContext, uploads: Uploads, answers: KeptAnswers) -> ResponseReturnValue:
+def _page(
+    context: PageContext, uploads: Uploads, plain: PlainPictures, answers: KeptAnswers
+) -> ResponseReturnValue:
     """Return the page, or the part of it that the script asks for."""
     part = request.headers.get(PART, "")
     connection, collection = context.session(), context.find()
@@ -102,7 +124,7 @@ def _page(context: PageContext, uploads: Uploads, answers: KeptAnswers) -> Respo
         question = Question.read(request.args)
         filters = find_filters(connection, collection)
         others = others_of_source(connection, collection)
-        asking = Asking(connection, collection, question, filters, context.columns(), uploads)
+        asking = Asking(connection, collection, question, filters, context.columns(), uploads, plain)
         columns = _columns(asking, answers, part, others)
     except (ImgvecError, PostgresError) as error:
         problem, status = say(error), status_of_page(error)
@@ -125,6 +147,7 @@ def _page(context: PageContext, uploads: Uploads, answers: KeptAnswers) -> Respo
         problem=problem,
         eager=EAGER,
         both=_in_both(columns),
+        saved_questions=SAVED_QUESTIONS,
     )
     return page, status
 

@@ -13,6 +13,9 @@ from imgvec_pg.search.filters import PREFIXES
 ADDED = ""
 """Order of what was added last, or with a question of nearness."""
 MOST_CHOSEN = 200
+OUTLIERS, DIFFERENT, BLANK = "outliers", "different", "blank"
+SAVED = (OUTLIERS, DIFFERENT, BLANK)
+"""Questions that come with the page: rows least like the rest, rows unlike each other, rows like a picture of one colour."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Question:
             that suits the answer.
         all_rows: Whether rows with the same picture come each by itself.
         beside: Another collection of the same source, whose answer is shown beside.
+        saved: One of SAVED, in its own order; of these only DIFFERENT goes with words, a picture or likeness. "" for none.
     """
 
     words: str = ""
@@ -41,20 +45,21 @@ class Question:
     cut: float | None = None
     all_rows: bool = False
     beside: str = ""
+    saved: str = ""
 
     @classmethod
     def read(cls, arguments: MultiDict[str, str]) -> Self:
         """Read an address's arguments; empty ones and those of others are passed over.
 
         Raises:
-            UsageError: There are too many filters, or the cut is no distance.
+            UsageError: There are too many filters, the cut is no distance, or there is no such saved question.
         """
         given = [(name, value) for name, value in arguments.items(multi=True) if value.strip()]
         chosen = tuple(item for item in dict.fromkeys(given) if item[0].startswith(PREFIXES))
         if len(chosen) > MOST_CHOSEN:
             raise UsageError(f"{len(chosen)} filters are set; expected at most {MOST_CHOSEN}")
         plain = {name: value.strip() for name, value in given}
-        return cls(
+        found = cls(
             plain.get("q", ""),
             plain.get("minus", ""),
             plain.get("like", ""),
@@ -64,7 +69,16 @@ class Question:
             _read_cut(plain.get("cut")),
             plain.get("all_rows") == "1",
             plain.get("beside", ""),
+            plain.get("saved", ""),
         )
+        if found.saved not in ("", *SAVED):
+            raise UsageError(
+                f"there is no saved question {found.saved[:40]!r}; expected one of {', '.join(SAVED)}"
+            )
+        if found.asks and found.saved in {OUTLIERS, BLANK}:
+            # Whoever then asks with words wants their answer.
+            return replace(found, saved="")
+        return replace(found, order=ADDED, cut=None, all_rows=False) if found.saved else found
 
     @property
     def asks(self) -> bool:
@@ -93,6 +107,7 @@ class Question:
             ("cut", "" if self.cut is None else f"{self.cut:g}"),
             ("all_rows", "1" if self.all_rows else ""),
             ("beside", self.beside),
+            ("saved", self.saved),
         ]
         return [(name, value) for name, value in plain if value]
 

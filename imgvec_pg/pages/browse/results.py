@@ -4,22 +4,27 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from psycopg import sql
+
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import UsageError
 from imgvec_pg.pages.browse.growing_answers import PAGE_ROWS, GrowingAnswer, KeptAnswers
 from imgvec_pg.pages.browse.ordered_rows import RowOrder, ordered_rows
 from imgvec_pg.pages.browse.ordering import NEAR_ENOUGH_ROWS, NearEnough, order_near_enough
-from imgvec_pg.pages.browse.question import Question
-from imgvec_pg.pages.browse.statement import nearest_statement, rows_statement
+from imgvec_pg.pages.browse.plain_pictures import PlainPictures
+from imgvec_pg.pages.browse.question import BLANK, DIFFERENT, Question
+from imgvec_pg.pages.browse.saved_questions import SavedCall, call_statement, rows_of_call
+from imgvec_pg.pages.browse.statement import nearest_statement, plain_statement, rows_statement
 from imgvec_pg.pages.browse.targets import Target, find_target
 from imgvec_pg.pages.browse.uploads import Uploads
 from imgvec_pg.search.filters import Filter, condition
 from imgvec_pg.search.nearest import NearestOptions, Neighbour, find_nearest
+from imgvec_pg.search.query_types import dump_keys
 from imgvec_pg.search.rows import newest_rows
 from imgvec_pg.store.collection import Collection
 
-LARGE_ROWS = 50_000
+NEWEST_ROWS = 50_000
 """Beyond, what was embedded last is not looked for, which reads every row; the highest keys come first instead."""
 ORDERED_KINDS = ("number", "date")
 
@@ -39,6 +44,7 @@ class Asking:
     filters: Sequence[Filter]
     columns: Sequence[str]
     uploads: Uploads
+    plain: PlainPictures
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def find_results(asking: Asking, answers: KeptAnswers, seen: int = 0, *, is_new:
     name = (asking.collection.id, tuple(asking.columns), replace(question, cut=None, beside=""))
     answer = answers.find(name, is_new=is_new and not seen)
     start = seen if answer.rows else 0
-    search = _nearest if question.asks else _listed
+    search = _saved if question.saved else _nearest if question.asks else _listed
     found = search(asking, answer, where, start, seen + PAGE_ROWS)
     return replace(found, where=where, seconds=time.perf_counter() - began)
 
@@ -125,6 +131,54 @@ def _nearest(asking: Asking, answer: GrowingAnswer, where: str | None, start: in
     return Results(rows[start:end], shown, len(rows) > end, statement, near, note=note)
 
 
+def _saved(asking: Asking, answer: GrowingAnswer, where: str | None, start: int, end: int) -> Results:
+    """Answer a saved question."""
+    if asking.question.saved == BLANK:
+        return _blank(asking, answer, where, start, end)
+    connection, collection, question = asking.connection, asking.collection, asking.question
+    is_different = question.saved == DIFFERENT
+    target = find_target(connection, collection, question, asking.uploads) if question.asks else None
+    embedded = embedded_rows(connection, collection)
+
+    def call(rows: int, source: sql.Composable) -> sql.Composable:
+        made = SavedCall(connection, collection, target, where, embedded, source)
+        return made.different() if is_different else made.outliers(rows)
+
+    def ask(rows: int) -> Sequence[Neighbour]:
+        has_distance = not is_different or target is not None
+        asked = call(rows, collection.rows)
+        return rows_of_call(connection, collection, asking.columns, asked, where, has_distance=has_distance)
+
+    answer.grow(ask, end + 1)
+    shown = min(end, len(answer.rows))
+    statement = (
+        call_statement(connection, collection, call(max(shown, 1), collection.source)) if start == 0 else ""
+    )
+    note = None if target is None else target.truncated
+    return Results(answer.rows[start:end], shown, len(answer.rows) > end, statement, note=note)
+
+
+def _blank(asking: Asking, answer: GrowingAnswer, where: str | None, start: int, end: int) -> Results:
+    """Answer with the rows nearest to pictures of one colour."""
+    connection, collection = asking.connection, asking.collection
+    vectors = asking.plain.vectors(connection, collection)
+
+    def ask(rows: int) -> Sequence[Neighbour]:
+        options = NearestOptions(rows, where, asking.columns, distinct=True)
+        nearest: dict[str, Neighbour] = {}
+        for vector in vectors:
+            for row in find_nearest(connection, collection, vector, options).rows:
+                known = nearest.setdefault(dump_keys(row.key), row)
+                if row.distance < known.distance:
+                    nearest[dump_keys(row.key)] = row
+        return sorted(nearest.values(), key=lambda row: row.distance)[:rows]
+
+    answer.grow(ask, end + 1)
+    shown = min(end, len(answer.rows))
+    statement = plain_statement(connection, collection, vectors, where, max(shown, 1)) if start == 0 else ""
+    return Results(answer.rows[start:end], shown, len(answer.rows) > end, statement)
+
+
 def _listed(asking: Asking, answer: GrowingAnswer, where: str | None, start: int, end: int) -> Results:
     """Answer what asks for no nearness: rows in an order."""
     connection, collection, question = asking.connection, asking.collection, asking.question
@@ -133,7 +187,7 @@ def _listed(asking: Asking, answer: GrowingAnswer, where: str | None, start: int
     order = None if column is None else RowOrder(column, question.descending)
     newest = ""
     if order is None:
-        newest = "embedded" if embedded_rows(connection, collection) <= LARGE_ROWS else "key"
+        newest = "embedded" if embedded_rows(connection, collection) <= NEWEST_ROWS else "key"
         order = RowOrder() if newest == "key" else None
 
     def ask(rows: int) -> Sequence[Neighbour]:

@@ -55,7 +55,7 @@ def find_target(
             parts.append((weight, found.vector, _embed_text(connection, collection, words, found.vector)))
     if question.picture:
         vector = uploads.vector(connection, collection, question.picture)
-        parts.append((1.0, vector, _literal(connection, vector)))
+        parts.append((1.0, vector, vector_literal(connection, vector)))
     if question.like:
         row = find_row(connection, collection, parse_key(collection, question.like))
         parts.append((1.0, row, _embedding_of(collection, row)))
@@ -94,11 +94,12 @@ def _embed_text(
 ) -> sql.Composable:
     """Return the call that gives the vector of words; the vector where the cache lacks them, as for a role that only reads."""
     if read_cached(connection, collection, text_query(collection, words)) is None:
-        return _literal(connection, vector)
+        return vector_literal(connection, vector)
     return sql.SQL("imgvec.embed_text({}, {})").format(sql.Literal(collection.name), sql.Literal(words))
 
 
-def _literal(connection: Connection, vector: Float32Array) -> sql.Composable:
+def vector_literal(connection: Connection, vector: Float32Array) -> sql.Composable:
+    """Return a vector as SQL of type halfvec."""
     text = vector_text(vector).replace(" ", "")
     return sql.SQL("{}::{}.halfvec").format(sql.Literal(text), sql.Identifier(vector_schema(connection)))
 

@@ -33,7 +33,13 @@ function formState() {
   // The cut belongs to what was asked: of another question the page chooses one that suits it.
   const asks = (parameters) => String(new URLSearchParams([...parameters].filter(([name]) => !["cut", "row"].includes(name))));
   if (asks(before) !== asks(state) || !touchedCut) state.delete("cut");
+  dropSaved(state);
   return state;
+}
+
+/** Leave a saved question that goes with no words, picture or likeness, where there are some. */
+function dropSaved(state) {
+  if (state.get("saved") !== "different" && ["q", "minus", "like", "picture"].some((name) => state.get(name)?.trim())) state.delete("saved");
 }
 let touchedCut = readAddress().has("cut");
 
@@ -245,6 +251,7 @@ onUpload(
     const state = withoutRow(readAddress());
     for (const name of ["like", "all_rows", "cut"]) state.delete(name);
     state.set("picture", picture);
+    dropSaved(state);
     go(state);
   },
   (sentence) => {
