@@ -55,7 +55,8 @@ browser: $(STAMP)
 	@test -f .imgvec/axe/node_modules/axe-core/axe.min.js || ! command -v npm > /dev/null || \
 	  npm install --silent --no-fund --no-audit --prefix .imgvec/axe axe-core@4.14.1
 	@$(BIN)/python examples/browser.py
-	@IMGVEC_BROWSER_TESTS=1 $(BIN)/python -m pytest -q tests/pages/test_browse_in_browser.py tests/duplicates/test_review_in_browser.py
+	@IMGVEC_BROWSER_TESTS=1 $(BIN)/python -m pytest -q tests/pages/test_browse_in_browser.py tests/duplicates/test_review_in_browser.py \
+	  tests/maps/test_map_in_browser.py
 
 test: $(STAMP) lint types layers pytest
 

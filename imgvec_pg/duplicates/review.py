@@ -11,6 +11,7 @@ from imgvec_pg.database.connect import Connection, needing, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.duplicates.relations import duplicate_parts, has_relations, keys_equal, pair_of
 from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.search.query_types import dump_keys
 from imgvec_pg.search.transaction import read_only_transaction, shown_columns
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
@@ -102,6 +103,18 @@ def group_state(connection: Connection, collection: Collection, group_id: int) -
     statement = render("collection/review_state.sql", **_parts(connection, collection))
     digest, undecided, pairs, decision = _first(connection.execute(statement, {"group_id": group_id}))
     return None if digest is None else GroupState(digest, undecided, pairs, decision)
+
+
+def group_of_row(connection: Connection, collection: Collection, key: Key) -> int | None:
+    """Return the group that a row belongs to; None where it is in none, nobody looked, or this role may not read groups."""
+    if not has_relations(connection, collection):
+        return None
+    statement = render("collection/group_of_row.sql", **_parts(connection, collection))
+    try:
+        row = connection.execute(statement, {"key": dump_keys(key)}).fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        return None
+    return None if row is None else int(row[0])
 
 
 def decide_group(
@@ -198,6 +211,7 @@ def _parts(connection: Connection, collection: Collection) -> dict[str, sql.Comp
         "g_key": key.json("g"),
         "m_equals_g": key.equal("m", "g"),
         "e_equals_g": key.equal("e", "g"),
+        "g_equals_k": key.equal("g", "k"),
     }
     return bindable(parts)
 

@@ -105,6 +105,7 @@ def map_parts(connection: Connection, collection: Collection) -> dict[str, sql.C
         **map_relation_parts(collection.name),
         "e_equals_point": key.equal("e", point),
         "e_equals_k": key.equal("e", "k"),
+        "p_equals_k": key.equal("p", "k"),
         "p_key": key.json("p"),
         "p_keys": key.columns("p"),
         "k_keys": key.columns("k"),

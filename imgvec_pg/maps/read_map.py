@@ -15,8 +15,9 @@ from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import UsageError
 from imgvec_pg.maps.colours import CATEGORIES, OTHER, SCALE, Colour, cluster_colours, css, scale_colours
 from imgvec_pg.maps.layout import Floats
-from imgvec_pg.maps.map_tables import MapState, NamedCluster, map_parts, map_state
+from imgvec_pg.maps.map_tables import MapState, NamedCluster, has_map, map_parts, map_state
 from imgvec_pg.search.filters import find_filters
+from imgvec_pg.search.query_types import dump_keys
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.guarded_columns import printed
 from imgvec_pg.store.queue.jobs import Key
@@ -129,6 +130,18 @@ def rows_at(
     ):
         found[position - 1] = RowAt(key, cluster, copies)
     return found
+
+
+def place_of_row(connection: Connection, collection: Collection, key: Key) -> tuple[float, float] | None:
+    """Return where a row lies on the map; None where there is no map, or this role sees no point of the row."""
+    if not has_map(connection, collection):
+        return None
+    statement = render("collection/place_of_row.sql", **bindable(map_parts(connection, collection)))
+    try:
+        row = connection.execute(statement, {"key": dump_keys(key)}).fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        return None
+    return None if row is None else (float(row[0]), float(row[1]))
 
 
 def _by_column(

@@ -92,6 +92,12 @@ def test_a_group_is_shown_by_what_differs_in_it(client: FlaskClient) -> None:
     assert client.get("/review/?group=x&after=-1").status_code == 200
 
 
+def test_a_rows_page_leads_to_its_group(client: FlaskClient) -> None:
+    leads = re.findall(r'href="/review/\?group=(\d+)"', client.get("/row/2").text)
+    assert len(leads) == 1 and "photo 2" in client.get(f"/review/?group={leads[0]}").text
+    assert "/review/?group=" not in client.get("/row/31").text
+
+
 def test_one_decision_a_group_until_none_is_left(connection: Connection, client: FlaskClient) -> None:
     for decision, left in (("same", 2), ("keep_both", 1), ("not_the_same", 0)):
         answer = client.post("/review/", data={**form_of(client.get("/review/").text), "decision": decision})

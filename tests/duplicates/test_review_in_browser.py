@@ -8,6 +8,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from axe import require_axe, serious
 from PIL import Image, ImageDraw
 from test_following_runs import search
 from test_review import EVIL, PLACES, TOKEN, decisions, photos
@@ -66,6 +67,7 @@ def press(page: Any, key: str) -> None:
 def test_a_review_by_keys_alone_from_a_phone_to_a_wide_screen(
     connection: Connection, address: str, page: Any
 ) -> None:
+    require_axe()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
@@ -80,6 +82,9 @@ def test_a_review_by_keys_alone_from_a_phone_to_a_wide_screen(
             "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
         )
         assert page.get_by_role("button", name="Not the same").is_visible()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert serious(page) == [], (width, scheme)
     for key, heading in (("s", "Group 2"), ("ArrowRight", "Group 3"), ("n", "Group 2")):
         press(page, key)
         page.get_by_role("heading", name=heading).wait_for()

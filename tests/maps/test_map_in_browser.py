@@ -1,11 +1,14 @@
 """The map in Chromium, by pointer and by keys, from a phone to a wide screen; where playwright and Chromium are installed."""
 
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from threading import Thread
 from typing import Any
 
 import pytest
+from axe import require_axe, serious
 from test_map_page import EVIL, TOKEN, shop
 from werkzeug.serving import make_server
 
@@ -13,6 +16,8 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.pages.application import pages_app
 from imgvec_pg.store.collection import Collection
 
+if not os.environ.get("IMGVEC_BROWSER_TESTS"):
+    pytest.skip("runs in `make browser`", allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
@@ -74,5 +79,32 @@ def test_a_map_by_keys_and_pointer_from_a_phone_to_a_wide_screen(address: str) -
         assert page.url.endswith("/map/?by=price")
         page.go_back()
         page.wait_for_selector(".legend .ramp", state="detached")
+        browser.close()
+    assert problems == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_row_is_found_on_the_map_and_opened_from_it(address: str, scheme: str) -> None:
+    """From a row's page to its place, whose card stays and leads back; axe-core looks at both."""
+    require_axe()
+    problems: list[str] = []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page: Any = browser.new_page(color_scheme=scheme, reduced_motion="reduce")
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        page.goto(address.partition("map/")[0] + "row/5")
+        page.get_by_role("link", name="On the map").click()
+        page.wait_for_selector("html[data-ready]")
+        card = page.locator("[data-map=card]")
+        card.get_by_text("photo 5").wait_for()
+        assert serious(page) == []
+        # It stays while the pointer goes elsewhere.
+        page.locator(".stage").hover(position={"x": 30, "y": 30})
+        card.get_by_role("link", name="Open its row").click()
+        page.locator("#row .row[data-key='5']").wait_for()
+        assert re.search(r"/\?row=5$", page.url)
         browser.close()
     assert problems == []

@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
+import psycopg
 import pytest
 from colorshop import picture
 from flask.testing import FlaskClient
+from photostore import new_role
 from test_map_relations import DIMENSIONS, vector_of
 
 from imgvec_pg.database.connect import Connection, connect
@@ -101,7 +104,7 @@ def test_the_row_at_a_place_is_told_and_its_picture_shown(
     client: FlaskClient, shop: tuple[Connection, Collection]
 ) -> None:
     told = client.get(f"/map/row?{place_of(shop[0], 1)}").json
-    assert told == {"title": EVIL, "lines": ["id 1"]}
+    assert told == {"title": EVIL, "lines": ["id 1"], "href": "/?row=1"}
     assert (
         client.get(f"/map/row?{place_of(shop[0], 6)}").json["lines"][-1]
         == "and 1 more rows of the same picture"
@@ -116,6 +119,26 @@ def test_the_row_at_a_place_is_told_and_its_picture_shown(
         ("y=1", 400),
     ):
         assert client.get(f"/map/row?{place}").status_code == status
+
+
+def test_a_rows_page_leads_to_its_place_where_the_role_sees_it(
+    client: FlaskClient, shop: tuple[Connection, Collection]
+) -> None:
+    connection, _ = shop
+    [(x, y)] = re.findall(r'href="/map/\?at=([-\d.]+),([-\d.]+)"', unquote(client.get("/row/4").text))
+    assert client.get(f"/map/row?x={x}&y={y}").json["lines"] == ["id 4"]
+    with new_role(connection, "imgvec_reader", "USAGE ON SCHEMA shop", "SELECT ON shop.photo") as role:
+        connection.execute(psycopg.sql.SQL("ALTER ROLE {} LOGIN").format(psycopg.sql.Identifier(role)))
+        dsn = psycopg.conninfo.make_conninfo(connection.info.dsn, user=role)
+        reader = pages_app(dsn, TOKEN, "photo_test").test_client()
+        reader.get(f"/?token={TOKEN}")
+        assert "/map/?at=" in reader.get("/row/4").text
+        connection.execute("REVOKE SELECT ON imgvec.photo_test_map_point FROM imgvec_reader")
+        try:
+            hidden = reader.get("/row/4")
+            assert hidden.status_code == 200 and "/map/?at=" not in hidden.text
+        finally:
+            connection.execute("GRANT SELECT ON imgvec.photo_test_map_point TO imgvec_reader")
 
 
 def test_the_rows_within_a_loop_are_a_table_and_a_file(client: FlaskClient) -> None:

@@ -4,10 +4,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from axe import require_axe, serious
 from colorshop import COLORS, picture
 from pageshop import EVIL, GONE, STICKERS, TOKEN, PageServer, make_stickers
 
@@ -16,7 +16,6 @@ if not os.environ.get("IMGVEC_BROWSER_TESTS"):
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-AXE = Path(os.environ.get("IMGVEC_AXE", ".imgvec/axe/node_modules/axe-core/axe.min.js"))
 SHOTS = os.environ.get("IMGVEC_SHOTS")
 """A folder for screenshots."""
 SIZES = ((390, 844), (1440, 900), (2560, 1440))
@@ -89,16 +88,6 @@ class Visitor:
             self.settle()
             self.page.screenshot(path=f"{SHOTS}/{name}.png")
 
-    def serious(self) -> list[str]:
-        """Return what axe-core finds of serious impact or more."""
-        self.page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = self.page.evaluate("axe.run()")["violations"]
-        return [
-            f"{item['id']}: {[node['target'] for node in item['nodes'][:3]]}"
-            for item in found
-            if item["impact"] in ("serious", "critical")
-        ]
-
 
 @pytest.fixture
 def visitor(browser: Any, pages_server: PageServer) -> Iterator[Visitor]:
@@ -122,6 +111,9 @@ def states(visitor: Visitor) -> Iterator[str]:
     visitor.go("?q=red&order=-added&max%3Aprice=6&is%3Ain_stock=true")
     page.locator(".cut").wait_for()
     yield "near-enough"
+    visitor.go("?saved=outliers&is%3Acolour=red")
+    page.locator(".card").first.wait_for()
+    yield "outliers"
     visitor.go("?q=red&beside=sticker_too")
     page.locator(".beside .card").first.wait_for()
     yield "beside"
@@ -146,8 +138,7 @@ def states(visitor: Visitor) -> Iterator[str]:
 def test_each_state_fits_is_readable_and_accessible(
     browser: Any, pages_server: PageServer, size: tuple[int, int], scheme: str
 ) -> None:
-    if not AXE.is_file():
-        pytest.skip(f"{AXE} is missing: npm install --prefix .imgvec/axe axe-core")
+    require_axe()
     phone = {"has_touch": True, "is_mobile": True} if size[0] < 500 else {}
     visitor = Visitor(browser, pages_server, size, color_scheme=scheme, **phone)
     visitor.expected = re.compile(r"status of 40[04]")
@@ -155,7 +146,7 @@ def test_each_state_fits_is_readable_and_accessible(
         visitor.settle()
         visitor.shoot(f"browse-{name}-{size[0]}-{scheme}")
         assert visitor.page.evaluate("document.documentElement.scrollWidth") <= size[0], name
-        assert visitor.serious() == [], name
+        assert serious(visitor.page) == [], name
     visitor.context.close()
     assert visitor.problems == []
 

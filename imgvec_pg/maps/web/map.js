@@ -1,9 +1,10 @@
 // A map to move about in: drag, wheel, pinch, keys; pictures at the pointer and where there is room; names; a loop around rows.
 "use strict";
 
-const PICTURES_AT_ONCE = 160;
+const PICTURES_AT_ONCE = 200;
 const CELL = 64;
 const STEP = 1.35;
+const NEIGHBOURS = 40;
 const FRAME_MS = 33;
 
 /** The map within an element. `source` has describe(point) -> {title, lines, href?}, picture(point) -> image or null (by promise), said(text). */
@@ -20,6 +21,8 @@ class MapView {
     this.pictures = new Map();
     this.pointers = new Map();
     this.share = 1;
+    this.pointed = -1;
+    this.isPinned = false;
     this.clusters = [];
     this.listen();
     new ResizeObserver(() => this.resize()).observe(this.canvas.parentElement);
@@ -87,6 +90,19 @@ class MapView {
     if (!xs.length) return;
     this.fit(at(xs, 0.05), at(ys, 0.05), at(xs, 0.95), at(ys, 0.95));
     this.source.said(`${cluster.name}: ${cluster.rows.toLocaleString("en")} rows`);
+  }
+
+  /** Show a place with its neighbours, and mark it. */
+  showPlace(x, y) {
+    if (!Number.isFinite(x) || !Number.isFinite(y) || !this.places.length) return;
+    const { low, high } = this.grid;
+    const widest = Math.max(high[0] - low[0], high[1] - low[1], 1e-3);
+    let reach = widest / 400;
+    // Twice as far until there are some.
+    while (reach < widest && (this.grid.within(x - reach, y - reach, x + reach, y + reach, NEIGHBOURS) ?? { length: NEIGHBOURS }).length < NEIGHBOURS) reach *= 1.5;
+    this.mark = [x, y];
+    this.fit(x - reach, y - reach, x + reach, y + reach);
+    this.showCard(...this.toPixel(x, y), true);
   }
 
   toPlace(x, y) {
@@ -207,6 +223,8 @@ class MapView {
       // Not while most of them would be hidden: the points themselves tell more then.
       if (shown.length >= seen.length * 0.3) {
         isEmpty = false;
+        // Points are in an order of chance: the first are spread over all of the view.
+        shown.sort((one, other) => one[0] - other[0]);
         for (const one of shown.slice(0, PICTURES_AT_ONCE)) this.drawPicture(pen, ...one);
       }
     }
@@ -219,6 +237,15 @@ class MapView {
       pen.setLineDash([7, 5]);
       pen.stroke();
       pen.setLineDash([]);
+      isEmpty = false;
+    }
+    if (this.mark) {
+      const [x, y] = this.toPixel(...this.mark);
+      pen.beginPath();
+      pen.arc(x, y, this.dot / this.ratio / 2 + 7, 0, 2 * Math.PI);
+      pen.lineWidth = 3;
+      pen.strokeStyle = getComputedStyle(this.over).color;
+      pen.stroke();
       isEmpty = false;
     }
     // One layer less to put together in each frame.
@@ -245,17 +272,24 @@ class MapView {
     pen.drawImage(image, sx, sy, sw, sh, x - w / 2, y - h / 2, w, h);
   }
 
-  async showCard(x, y) {
+  /** Show what lies at a pixel; pinned, it stays until something else is pressed or the map moves, and leads to its row. */
+  async showCard(x, y, isPinned = false) {
+    if (this.isPinned && !isPinned) return;
     const [px, py] = this.toPlace(x, y);
-    const point = this.grid.nearest(px, py, Math.max(this.dot / this.ratio, 9) / this.view.scale);
-    if (point === this.pointed) return;
-    this.pointed = point;
+    const point = this.grid.nearest(px, py, Math.max(this.dot ? this.dot / this.ratio : 0, 9) / this.view.scale);
+    if (point === this.pointed && isPinned === this.isPinned) return;
     if (point < 0) return this.hideCard();
+    this.pointed = point;
+    this.isPinned = isPinned;
+    this.card.classList.toggle("pinned", isPinned);
     const told = await this.source.describe(point);
     if (this.pointed !== point || !told) return;
     const [title, lines, frame] = ["title", "lines", "picture"].map((name) => this.card.querySelector(`[data-card="${name}"]`));
     title.textContent = told.title;
     lines.textContent = told.lines.join("\n");
+    const link = this.card.querySelector("a");
+    link.hidden = !(isPinned && told.href);
+    if (told.href) link.href = told.href;
     frame.replaceChildren();
     const kept = await this.source.picture(point, true);
     if (this.pointed !== point) return;
@@ -277,6 +311,7 @@ class MapView {
 
   hideCard() {
     this.pointed = -1;
+    this.isPinned = false;
     this.card.hidden = true;
   }
 
@@ -315,7 +350,7 @@ class MapView {
       return [event.clientX - box.left, event.clientY - box.top];
     };
     area.addEventListener("pointerdown", (event) => {
-      if (event.button || !this.view) return;
+      if (event.button || !this.view || this.card.contains(event.target)) return;
       area.setPointerCapture(event.pointerId);
       this.pointers.set(event.pointerId, at(event));
       this.wasDragged = false;
@@ -346,11 +381,11 @@ class MapView {
         if (this.loop.length > 2) this.source.chosen(this.loop, this.looped());
         else this.clearLoop();
         this.paint();
-      } else if (!this.wasDragged && event.type === "pointerup") this.showCard(...at(event));
+      } else if (!this.wasDragged && event.type === "pointerup") this.showCard(...at(event), true);
     };
     area.addEventListener("pointerup", ended);
     area.addEventListener("pointercancel", ended);
-    area.addEventListener("pointerleave", () => this.hideCard());
+    area.addEventListener("pointerleave", () => this.isPinned || this.hideCard());
     area.addEventListener(
       "wheel",
       (event) => {

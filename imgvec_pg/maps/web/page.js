@@ -13,7 +13,7 @@ const view = new MapView(document.querySelector(".map"), {
     if (!answer.ok) return null;
     const told = await answer.json();
     const cluster = map.clusters.find((one) => one.number === map.numbers[point]);
-    return { title: told.title, lines: [...(cluster ? [cluster.name] : []), ...told.lines] };
+    return { title: told.title, lines: [...(cluster ? [cluster.name] : []), ...told.lines], href: told.href };
   },
   chosen(loop, points) {
     showChosen(view, map, loop, points);
@@ -63,6 +63,9 @@ async function load(isFirst) {
   }
   fillPanel(view, map);
   view.load(map, !isFirst);
+  // A row's page leads here: ?at=x,y.
+  const at = readAddress().get("at");
+  if (isFirst && at) view.showPlace(...at.split(",").map(Number));
   view.find("said").textContent = `${map.facts[0]} on the map`;
   document.documentElement.dataset.ready = "";
 }

@@ -7,7 +7,9 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, render
+from imgvec_pg.duplicates.review import group_of_row
 from imgvec_pg.duplicates.thresholds import default_threshold
+from imgvec_pg.maps.read_map import place_of_row
 from imgvec_pg.pages.browse.cards import RowCard, make_card
 from imgvec_pg.search.display_columns import default_columns
 from imgvec_pg.search.formatting import show_value
@@ -31,6 +33,8 @@ class RowDetails:
         copies: Rows that have its picture, itself among them.
         duplicates: Other rows, copies among them, within `within` of cosine distance, which may be other than duplicates.
         alike: The nearest different pictures.
+        place: Where it lies on the map, as the map's page takes it: "x,y"; "" where it does not.
+        group: Of near-duplicates that it belongs to; None for none.
     """
 
     card: RowCard
@@ -39,6 +43,8 @@ class RowDetails:
     duplicates: Sequence[RowCard]
     within: float
     alike: Sequence[RowCard]
+    place: str
+    group: int | None
 
 
 def read_details(connection: Connection, collection: Collection, text: str) -> RowDetails:
@@ -74,4 +80,6 @@ def read_details(connection: Connection, collection: Collection, text: str) -> R
         [make_card(other) for other in find_nearest(connection, collection, row, near).rows],
         within,
         [make_card(other) for other in find_nearest(connection, collection, row, alike).rows],
+        ",".join(map(repr, place_of_row(connection, collection, row.key) or ())),
+        group_of_row(connection, collection, row.key),
     )

@@ -3,7 +3,7 @@
 import csv
 import io
 
-from flask import Blueprint, Response, jsonify, render_template, request
+from flask import Blueprint, Response, jsonify, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from imgvec_pg.database.connect import Connection
@@ -31,8 +31,8 @@ CANNOT_START = ("=", "+", "-", "@", "\t", "\r")
 
 
 def map_blueprint(context: PageContext) -> Blueprint:
-    """Make the pages. GET /: the map. GET /points: its points as `pack` has them. GET /row and /picture: of the row at ?x=&y=.
-    GET /loop and /loop.csv: the rows within ?loop=, a polygon.
+    """Make the pages. GET /: the map, with ?at=x,y around a place. GET /points: its points as `pack` has them. GET /row and
+    /picture: of the row at ?x=&y=. GET /loop and /loop.csv: the rows within ?loop=, a polygon.
     """
     made = Blueprint(
         "map", __name__, template_folder="templates", static_folder=str(WEB), static_url_path="/web"
@@ -64,7 +64,8 @@ def map_blueprint(context: PageContext) -> Blueprint:
         lines = [f"{collection.key_columns[0]} {shown}"] if label else []
         if found.copies > 1:
             lines.append(f"and {found.copies - 1:,} more rows of the same picture")
-        return jsonify(title=label or shown, lines=lines)
+        page = url_for("browse.page", row=key_in_url(found.key))
+        return jsonify(title=label or shown, lines=lines, href=page)
 
     @made.get("/picture")
     def picture() -> ResponseReturnValue:
