@@ -11,6 +11,7 @@ from imgvec_pg.pages.access_token import require_token
 from imgvec_pg.pages.browse.browse_pages import browse_blueprint
 from imgvec_pg.pages.error_pages import show_errors
 from imgvec_pg.pages.map.map_pages import map_blueprint
+from imgvec_pg.pages.model_warm_up import ModelWarmUp
 from imgvec_pg.pages.navigation import navigation, register_pages
 from imgvec_pg.pages.page_context import PageContext, close_session
 from imgvec_pg.pages.review.review_pages import review_blueprint
@@ -25,7 +26,9 @@ POLICY = (
 )
 
 
-def pages_app(dsn: str, token: str, collection: str | None = None, root: Path | None = None) -> Flask:
+def pages_app(
+    dsn: str, token: str, collection: str | None = None, root: Path | None = None, *, warm_model: bool = False
+) -> Flask:
     """Make the application.
 
     It answers to this machine's own names only, as other sites' pages must not read it, and to those only who know the
@@ -36,6 +39,7 @@ def pages_app(dsn: str, token: str, collection: str | None = None, root: Path | 
         token: What the first address that is visited has as ?token=.
         collection: Its name or an alias; None takes the only one there is.
         root: Where this machine keeps the pictures, instead of the collection's root.
+        warm_model: Load the model in the background once the first page is asked for.
 
     Raises:
         CollectionNotFoundError, UsageError: There is none, or several and none is named.
@@ -50,7 +54,8 @@ def pages_app(dsn: str, token: str, collection: str | None = None, root: Path | 
     app.context_processor(lambda: {"navigation": navigation(app), "collection_name": context.name})
     show_errors(app)
     _serve_pictures(app, context)
-    register_pages(app, browse_blueprint(context), "Browse")
+    warm_up = ModelWarmUp(dsn, context.name) if warm_model else None
+    register_pages(app, browse_blueprint(context, warm_up), "Browse")
     register_pages(app, map_blueprint(context), "Map", "/map")
     register_pages(app, review_blueprint(context), "Duplicates", "/review")
     return app

@@ -18,6 +18,7 @@ from imgvec_pg.database.connect import Connection, connect, one_line
 from imgvec_pg.database.encodings import can_hold
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.embedding.embedder import Embedder
+from imgvec_pg.embedding.golden import IMAGE, TEXT
 from imgvec_pg.errors import ImageError, ModelError, NoWorkerError, UsageError
 from imgvec_pg.images.decoding.sandbox import decode_sandboxed
 from imgvec_pg.images.fetching.files import fetch_bytes
@@ -33,6 +34,7 @@ from imgvec_pg.search.query_embedding import (
 )
 from imgvec_pg.search.query_types import EmbeddedWords, Float32Array, read_vector
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.model_registry import check_golden
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +136,28 @@ def model_here(connection: Connection, collection: Collection) -> Embedder:
         return _models[key]
 
 
+def load_ahead(connection: Connection, collection: Collection) -> None:
+    """Have the model ready before somebody asks: load it into this process and compute with it, unless a running worker has it.
+
+    Raises:
+        ModelError: It cannot be loaded, or computes other vectors than the collection was embedded with.
+    """
+    if _has_worker(connection, collection):
+        return
+    check_golden(
+        connection,
+        collection,
+        model_here(connection, collection),
+        (TEXT, IMAGE) if collection.has_text else (IMAGE,),
+    )
+
+
+def _has_worker(connection: Connection, collection: Collection) -> bool:
+    values = {"model_id": collection.model_id}
+    row = connection.execute(load_sql("queries/has_worker.sql"), values).fetchone()
+    return row is not None and bool(row[0])
+
+
 def beside(connection: Connection) -> Connection:
     """Open a connection of one's own to the same database, with the same rights."""
     return connect(
@@ -163,8 +187,7 @@ def _by_worker(
     # What the database cannot hold, no worker can read.
     is_told = words is None or can_hold(own, words)
     values = {"model_id": collection.model_id}
-    row = own.execute(load_sql("queries/has_worker.sql"), values).fetchone()
-    if row is not None and row[0] and is_told:
+    if is_told and _has_worker(own, collection):
         try:
             found = _ask(own, {**values, "words": words, "image": image})
         except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.InsufficientPrivilege) as error:

@@ -51,7 +51,7 @@ def browse(name: str | None, port: int, root: Path | None, dsn: str) -> None:
     with connect(dsn, application_name="imgvec browse") as connection:
         require_schema(connection)
     token = new_token()
-    app = pages_app(dsn, token, name, root)
+    app = pages_app(dsn, token, name, root, warm_model=True)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     try:
         # Werkzeug would explain a port in use in three lines of its own, and exit.

@@ -20,6 +20,7 @@ from imgvec_pg.pages.browse.results import Asking, Results, find_results, order_
 from imgvec_pg.pages.browse.row_details import read_details
 from imgvec_pg.pages.browse.uploads import Uploads
 from imgvec_pg.pages.error_pages import say, status_of_page
+from imgvec_pg.pages.model_warm_up import ModelWarmUp
 from imgvec_pg.pages.page_context import PageContext
 from imgvec_pg.search.filters import Filter, find_filters
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES
@@ -60,12 +61,15 @@ class AnswerColumn:
     results: Results
 
 
-def browse_blueprint(context: PageContext) -> Blueprint:
+def browse_blueprint(context: PageContext, warm_up: ModelWarmUp | None = None) -> Blueprint:
     """Make the pages.
 
     GET /: ?q=WORDS, ?minus=WORDS, ?like=KEY, ?picture=NAME, filters, ?order, ?cut, ?all_rows=1, ?beside=COLLECTION,
     ?saved=QUESTION; ?seen=N goes on behind N rows. POST /: keep the file `image` and lead to its answer. GET /row/KEY: a row.
-    GET /asked/NAME: a picture kept.
+    GET /asked/NAME: a picture kept. GET /model: whether the model is there, as JSON.
+
+    Args:
+        warm_up: Loads the model once the first page is asked for.
     """
     made = Blueprint(
         "browse",
@@ -83,7 +87,18 @@ def browse_blueprint(context: PageContext) -> Blueprint:
         kept = [(name, value) for name, value in given if value.strip()]
         if kept != given and PART not in request.headers:
             return redirect(_address(kept), 303)
+        if warm_up is not None:
+            warm_up.begin()
         return _page(context, uploads, plain, answers)
+
+    @made.app_context_processor
+    def model_state() -> dict[str, ModelWarmUp | None]:
+        return {"warm_up": warm_up}
+
+    @made.get("/model")
+    def model() -> Response:
+        state, problem = ("ready", "") if warm_up is None else (warm_up.state, warm_up.problem)
+        return jsonify(state=state, problem=problem)
 
     @made.post("/")
     def upload() -> ResponseReturnValue:

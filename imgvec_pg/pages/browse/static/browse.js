@@ -3,6 +3,7 @@ import { onAddressChange, readAddress, writeAddress } from "../address.js";
 import { moveByKey, watchEnd } from "./cards.js";
 import { fetchPart } from "./fetching.js";
 import { makeRanges, showRanges } from "./ranges.js";
+import { watchModel } from "./model.js";
 import { closeRow, isRowOpen, openRow, stepRow } from "./row.js";
 import { onUpload } from "./upload.js";
 
@@ -267,5 +268,6 @@ onUpload(
 
 makeRanges(document);
 watchEnd();
+watchModel();
 const first = readAddress().get("row");
 if (first) openRow(`row/${encodeURIComponent(first)}`, first, { push: false });
