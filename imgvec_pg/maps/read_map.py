@@ -84,24 +84,22 @@ def read_map(connection: Connection, collection: Collection, by: str = "cluster"
         named = [
             NamedCluster(*row) for row in connection.execute(render("collection/read_clusters.sql", **parts))
         ]
-        own = cluster_colours(named)
+        legend: list[tuple[str, str]] = []
+        is_scale = False
         if by == "cluster":
             points = _copied(connection, parts, sql.SQL("'NaN'"), sql.SQL(""))
-            table = np.full((max(own, default=0) + 1, 3), OTHER, dtype=np.uint8)
-            for number, colour in own.items():
-                table[number] = colour
-            known = np.isin(points["cluster"], list(own))
-            colours = np.where(
-                known[:, None], table[np.where(known, points["cluster"], 0)], np.uint8(OTHER[0])
-            )
-            legend: list[tuple[str, str]] = []
-            is_scale = False
         else:
             points, colours, legend, is_scale = _by_column(connection, collection, parts, by)
     places = np.stack([points["x"], points["y"]], axis=1).astype(np.float32)
-    return ColouredMap(
-        state, places, points["cluster"].astype(np.int32), colours, named, own, by, legend, is_scale
-    )
+    clusters = points["cluster"].astype(np.int32)
+    named = _numbered(named, clusters, places)
+    own = cluster_colours(named)
+    if by == "cluster":
+        table = np.zeros((max(own, default=0) + 1, 3), dtype=np.uint8)
+        for number, colour in own.items():
+            table[number] = colour
+        colours = table[clusters]
+    return ColouredMap(state, places, clusters, colours, named, own, by, legend, is_scale)
 
 
 def colour_columns(connection: Connection, collection: Collection) -> list[str]:
@@ -142,6 +140,18 @@ def place_of_row(connection: Connection, collection: Collection, key: Key) -> tu
     except psycopg.errors.InsufficientPrivilege:
         return None
     return None if row is None else (float(row[0]), float(row[1]))
+
+
+def _numbered(
+    named: Sequence[NamedCluster], clusters: npt.NDArray[np.int32], places: Floats
+) -> list[NamedCluster]:
+    """Add the clusters whose names this role may not read: numbered, in the middle of the points that it sees."""
+    known = {one.number: one for one in named}
+    for number in np.unique(clusters).tolist():
+        if number not in known:
+            x, y = np.median(places[clusters == number], axis=0).tolist()
+            known[number] = NamedCluster(number, f"cluster {number}", x, y)
+    return [known[number] for number in sorted(known)]
 
 
 def _by_column(

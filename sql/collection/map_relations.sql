@@ -37,9 +37,21 @@ ALTER TABLE imgvec.{map_point_table} ENABLE ROW LEVEL SECURITY;
 ALTER TABLE imgvec.{map_cluster_table} ENABLE ROW LEVEL SECURITY;
 CREATE POLICY follow_embedding ON imgvec.{map_point_table} FOR SELECT
     USING (EXISTS (SELECT FROM imgvec.{embedding_table} AS e WHERE {e_equals_point}));
--- A name may be a value of rows: it is shown to those who see one of its rows.
+-- A name may be a value of rows: it is shown to those who see one of its rows and, where a column names the clusters ("column kind"), may
+-- read that column. One that was dropped or renamed since is nobody's.
 CREATE POLICY follow_points ON imgvec.{map_cluster_table} FOR SELECT
-    USING (EXISTS (SELECT FROM imgvec.{map_point_table} AS p WHERE p.cluster OPERATOR(pg_catalog.=) {map_cluster_table}.cluster));
+    USING (
+        EXISTS (SELECT FROM imgvec.{map_point_table} AS p WHERE p.cluster OPERATOR(pg_catalog.=) {map_cluster_table}.cluster)
+        AND NOT EXISTS (
+            SELECT FROM imgvec.{map_run_table} AS r
+            WHERE pg_catalog.starts_with(r.named_by, 'column ') AND NOT EXISTS (
+                SELECT FROM imgvec.collection AS c JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) c.source
+                WHERE c.id OPERATOR(pg_catalog.=) {collection_id} AND NOT a.attisdropped
+                  AND a.attname OPERATOR(pg_catalog.=) pg_catalog.substr(r.named_by, 8)::pg_catalog.name
+                  AND pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+            )
+        )
+    );
 CREATE VIEW imgvec.{map_view} WITH (security_invoker = true) AS
 SELECT {p_keys}, p.x, p.y, p.cluster, c.name AS cluster_name
 FROM imgvec.{map_point_table} AS p

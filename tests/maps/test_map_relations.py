@@ -20,6 +20,7 @@ from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.maps import make_map as make_map_module
 from imgvec_pg.maps.make_map import MapOptions, make_map, update_map
 from imgvec_pg.maps.map_tables import has_map, map_state
+from imgvec_pg.maps.read_map import read_map
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.integrity.rename import follow_columns, rename_collection
@@ -111,6 +112,32 @@ def reflected(connection: Connection) -> list[Table]:
         found.reflect(opened, schema="imgvec", only=lambda name, _: name.startswith("photo_test_map"))
     engine.dispose()
     return [table for name, table in found.tables.items() if name.startswith("imgvec.photo_test_map")]
+
+
+def test_names_that_are_values_of_a_column_are_for_those_who_may_read_it(
+    connection: Connection, photos: Collection, ask: Ask
+) -> None:
+    ask("photo_test", "--clusters", "3", "--names-from", "kind", err="")
+    with new_role(
+        connection, "imgvec_reader", "USAGE ON SCHEMA shop", "SELECT (id, file, price) ON shop.photo"
+    ) as role:
+        with as_role(connection, role):
+            names = {row[3] for row in points(connection).values()}
+            told = connection.execute("SELECT count(*) FROM imgvec.photo_test_map_cluster").fetchone()
+            shown = read_map(connection, photos)
+            by_price = read_map(connection, photos, "price")
+        assert (names, told) == ({None}, (0,))
+        # Coloured and numbered all the same.
+        assert [one.name for one in shown.named] == [f"cluster {one.number}" for one in shown.named]
+        assert len(shown.named) == len(np.unique(shown.colours, axis=0)) == 3 and len(by_price.named) == 3
+        connection.execute(f"GRANT SELECT (kind) ON shop.photo TO {role}")
+        with as_role(connection, role):
+            assert {row[3] for row in points(connection).values()} == set(KINDS)
+            assert {one.name for one in read_map(connection, photos).named} == set(KINDS)
+            connection.execute("RESET ROLE")
+            connection.execute("ALTER TABLE shop.photo RENAME kind TO sort")
+            connection.execute(f"SET ROLE {role}")
+            assert {row[3] for row in points(connection).values()} == {None}
 
 
 def test_new_rows_are_placed_beside_their_like_and_nothing_else_moves(
