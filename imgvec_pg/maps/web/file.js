@@ -1,7 +1,9 @@
 // A map in a file of its own: all data is in it.
 "use strict";
 addEventListener("DOMContentLoaded", async () => {
-  const sent = Uint8Array.from(atob(document.getElementById("map-data").textContent), (letter) => letter.charCodeAt(0));
+  const letters = atob(document.getElementById("map-data").textContent);
+  const sent = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) sent[i] = letters.charCodeAt(i);
   const map = readMap(sent.buffer);
   const sheets = [...document.querySelectorAll("img.sheet")];
   await Promise.all(sheets.map((sheet) => sheet.decode().catch(() => {})));
@@ -25,6 +27,6 @@ addEventListener("DOMContentLoaded", async () => {
   fillPanel(view, map);
   listenToPanel(view);
   view.load(map);
-  window.imgvecMap = view; // for those who look into it, and benchmarks/map_frames.py
+  window.imgvecMap = view; // for those who look into it
   document.documentElement.dataset.ready = "";
 });

@@ -6,6 +6,9 @@ const CELL = 64;
 const STEP = 1.35;
 const NEIGHBOURS = 40;
 const FRAME_MS = 33;
+const SAMPLE = 50000;
+const LEAST = 20000; // points of a frame: fewer tell too little, and cost a frame without a GPU no less
+const STEP_MS = 150;
 
 /** The map within an element. `source` has describe(point) -> {title, lines, href?}, picture(point) -> image or null (by promise), said(text). */
 class MapView {
@@ -20,7 +23,7 @@ class MapView {
     this.points = new PointCanvas(this.canvas);
     this.pictures = new Map();
     this.pointers = new Map();
-    this.share = 1;
+    this.budget = Infinity; // points a frame has time for
     this.pointed = -1;
     this.isPinned = false;
     this.clusters = [];
@@ -36,7 +39,6 @@ class MapView {
     this.grid = new PlaceGrid(places);
     this.points.load(places, colours);
     this.pictures.clear();
-    this.share = 1;
     this.names.replaceChildren(
       ...clusters.map((cluster) => {
         const label = document.createElement("span");
@@ -45,9 +47,13 @@ class MapView {
         return label;
       }),
     );
+    this.budget = Math.min(this.budget, SAMPLE);
     this.resize(keepView);
-    // How many points a frame has time for, from one frame of all.
-    if (this.points.count > 50000 && this.view) this.adapt(this.points.time(() => this.drawNow()));
+    // How many points a frame has time for, from one frame of a sample; the rest follows in the next ones.
+    if (this.points.count > SAMPLE && this.view) {
+      const took = this.points.time(() => this.drawNow());
+      this.budget = Math.max(LEAST, (SAMPLE * FRAME_MS * 0.8) / Math.max(took, 0.1));
+    } else this.budget = Infinity;
   }
 
   resize(keepView = true) {
@@ -134,7 +140,7 @@ class MapView {
     this.move();
   }
 
-  /** Paint while it moves, with as many points as there is time for; then all. */
+  /** Paint while it moves, with as many points as there is time for; then all, some in each frame. */
   move() {
     this.hideCard();
     this.isMoving = true;
@@ -160,9 +166,29 @@ class MapView {
     });
   }
 
+  /** Paint what lies over the points alone. */
+  paintOver() {
+    if (this.isPending || this.isOverPending || !this.view || !this.grid) return;
+    this.isOverPending = true;
+    requestAnimationFrame(() => {
+      this.isOverPending = false;
+      this.drawOver();
+    });
+  }
+
   adapt(took) {
     const factor = took > FRAME_MS * 1.1 ? Math.max(0.05, (FRAME_MS * 0.8) / took) : took < FRAME_MS * 0.6 ? 1.2 : 1;
-    this.share = Math.max(0.01, Math.min(1, this.share * factor));
+    this.budget = Math.max(LEAST, Math.min(this.budget, this.points.count) * factor);
+  }
+
+  /** Draw the next points over those that are there, unless something else was drawn since: more in each frame while there is time. */
+  refine(frame, first, most = Math.max(this.budget, SAMPLE), last = 0) {
+    requestAnimationFrame((now) => {
+      if (frame !== this.frame) return;
+      const next = last && now - last > STEP_MS ? most : Math.min(2 * most, 4 * SAMPLE);
+      this.points.draw(this.drawn, this.dot, first, Math.ceil(next));
+      if (first + next < this.points.count) this.refine(frame, first + Math.ceil(next), next, now);
+    });
   }
 
   drawNow() {
@@ -171,11 +197,11 @@ class MapView {
     const base = (count > 300000 ? 1.4 : count > 50000 ? 2 : count > 5000 ? 3.5 : 6) * Math.max(1, Math.min(...this.size) / 900);
     this.dot = Math.min(Math.max(base * Math.min(zoomed, 6), 1), 14) * this.ratio;
     this.points.background = getComputedStyle(this.canvas.parentElement).backgroundColor.match(/[\d.]+/g).slice(0, 3).map((part) => part / 255);
-    this.points.draw(
-      { ...this.view, scale: this.view.scale * this.ratio },
-      this.dot,
-      this.isMoving ? Math.ceil(count * this.share) : count,
-    );
+    this.drawn = { ...this.view, scale: this.view.scale * this.ratio };
+    const most = Math.ceil(Math.min(this.budget, count));
+    this.points.draw(this.drawn, this.dot, 0, most);
+    this.frame = {};
+    if (!this.isMoving && most < count) this.refine(this.frame, most);
     this.placeNames();
     this.drawOver();
   }
@@ -259,7 +285,7 @@ class MapView {
       this.pictures.set(point, null);
       this.source.picture(point).then((image) => {
         this.pictures.set(point, image ?? null);
-        if (image) this.paint();
+        if (image) this.paintOver();
       }, () => {});
       return;
     }
@@ -364,7 +390,7 @@ class MapView {
       if (!before) return void this.showCard(...now);
       if (this.isDrawing) {
         this.loop.push(this.toPlace(...now));
-        this.paint();
+        this.paintOver();
       } else if (this.pointers.size === 2) {
         const other = [...this.pointers].find(([id]) => id !== event.pointerId)[1];
         const length = (one) => Math.hypot(one[0] - other[0], one[1] - other[1]) || 1;

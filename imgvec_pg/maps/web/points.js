@@ -17,7 +17,7 @@ class PointCanvas {
   constructor(canvas) {
     this.canvas = canvas;
     this.count = 0;
-    this.gl = canvas.getContext("webgl", { antialias: false, alpha: false, depth: false, stencil: false });
+    this.gl = canvas.getContext("webgl", { antialias: false, alpha: false, depth: false, stencil: false, preserveDrawingBuffer: true });
     if (this.gl) this.prepare();
     else this.flat = canvas.getContext("2d");
     canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
@@ -65,19 +65,24 @@ class PointCanvas {
     gl.vertexAttribPointer(1, 3, gl.UNSIGNED_BYTE, true, 4, 0);
   }
 
-  /** Draw the first points. view: {x, y, scale}: the place in the middle, and pixels of the canvas for each unit; size in pixels. */
-  draw(view, size, most = this.count) {
-    const count = Math.min(most, this.count);
+  /**
+   * Draw points from one on: from the first on an empty canvas, from a later one over those drawn before, which stay.
+   * view: {x, y, scale}: the place in the middle, and pixels of the canvas for each unit; size in pixels.
+   */
+  draw(view, size, first = 0, most = this.count) {
+    const count = Math.min(most, this.count - first);
     const { width, height } = this.canvas;
-    if (!this.gl) return this.drawFlat(view, size, Math.min(count, 60000));
+    if (!this.gl) return first ? undefined : this.drawFlat(view, size, Math.min(count, 60000));
     const gl = this.gl;
     gl.viewport(0, 0, width, height);
-    gl.clearColor(...(this.background ?? [1, 1, 1]), 1);
-    gl.clear(gl.COLOR_BUFFER_BIT);
+    if (!first) {
+      gl.clearColor(...(this.background ?? [1, 1, 1]), 1);
+      gl.clear(gl.COLOR_BUFFER_BIT);
+    }
     gl.uniform4f(this.at.view, view.x, view.y, (2 * view.scale) / width, (2 * view.scale) / height);
     gl.uniform1f(this.at.size, size);
     gl.uniform1f(this.at.round, size > 2.5 ? 1 : 0);
-    gl.drawArrays(gl.POINTS, 0, count);
+    gl.drawArrays(gl.POINTS, first, count);
   }
 
   /** Return how many milliseconds a frame takes, its pixels included. */
