@@ -2,6 +2,7 @@
 
 import time
 import weakref
+from collections.abc import Callable
 from threading import Lock
 
 import psycopg
@@ -21,15 +22,19 @@ class IdleSessions:
         self._lock = Lock()
         weakref.finalize(self, _close_all, self._kept)
 
-    def take(self, dsn: str) -> Connection | None:
-        """Return a session that still answers; None where there is none."""
+    def take(self, dsn: str, ask: Callable[[Connection], object]) -> Connection | None:
+        """Return a session that still answers; None where there is none.
+
+        Args:
+            ask: Runs the first statement of a request, by which a session is known to answer.
+        """
         while True:
             with self._lock:
                 found = self._kept.pop() if self._kept else None
             if found is None:
                 return None
             since, kept_for, connection = found
-            if kept_for == dsn and time.monotonic() - since < KEPT_SECONDS and _answers(connection):
+            if kept_for == dsn and time.monotonic() - since < KEPT_SECONDS and _answers(connection, ask):
                 return connection
             connection.close()
 
@@ -43,9 +48,9 @@ class IdleSessions:
         connection.close()
 
 
-def _answers(connection: Connection) -> bool:
+def _answers(connection: Connection, ask: Callable[[Connection], object]) -> bool:
     try:
-        connection.execute("SELECT 1")
+        ask(connection)
     except psycopg.Error:
         return False
     return True

@@ -56,11 +56,9 @@ class PageContext:
             CollectionNotFoundError: The collection was dropped meanwhile.
         """
         if "imgvec_session" not in g:
-            kept = self.idle.take(self.dsn)
+            kept = self.idle.take(self.dsn, _let_write)
             g.imgvec_session = kept or connect(self.dsn, application_name=APPLICATION_NAME)
             g.imgvec_give = partial(self.idle.give, self.dsn)
-            if kept is not None:
-                _set_read_only(kept, "off")
             # Before writing is over: a view's rows are read by a function of the session's own (registry.read_as_owner).
             g.imgvec_collection = get_collection(g.imgvec_session, self.name)
             _hold_back(g.imgvec_session)
@@ -102,22 +100,29 @@ def close_session(_: BaseException | None = None) -> None:
         g.pop("imgvec_give")(session)
 
 
+def _let_write(connection: Connection) -> None:
+    """Take back what the last request's `_hold_back` set."""
+    if is_pooled(connection):
+        connection.execute("SELECT 1")
+        return
+    connection.execute("SELECT pg_catalog.set_config('default_transaction_read_only', 'off', false)")
+
+
 def _hold_back(connection: Connection) -> None:
     """Let a session write nothing and run no statement for longer than STATEMENT_TIMEOUT_SECONDS."""
     milliseconds = str(1000 * STATEMENT_TIMEOUT_SECONDS)
-    if is_pooled(connection) and isinstance(connection, OwnConnection):
-        # Its next transaction may be another session's.
-        connection.settings |= {"statement_timeout": milliseconds}
+    if is_pooled(connection):
+        if isinstance(connection, OwnConnection):
+            # Its next transaction may be another session's.
+            connection.settings |= {"statement_timeout": milliseconds}
+            return
+        connection.execute("SELECT pg_catalog.set_config('statement_timeout', %s, false)", [milliseconds])
         return
-    connection.execute("SELECT pg_catalog.set_config('statement_timeout', %s, false)", [milliseconds])
     # A superuser's condition is looked through as a temporary view, which is rolled back (search/code_of_others.py); what it
     # asks for then runs in a read-only transaction as everybody's does.
-    if connection.info.parameter_status("is_superuser") != "on":
-        _set_read_only(connection, "on")
-
-
-def _set_read_only(connection: Connection, value: str) -> None:
-    if not is_pooled(connection):
-        connection.execute(
-            "SELECT pg_catalog.set_config('default_transaction_read_only', %s, false)", [value]
-        )
+    read_only = "off" if connection.info.parameter_status("is_superuser") == "on" else "on"
+    connection.execute(
+        "SELECT pg_catalog.set_config('statement_timeout', %s, false),"
+        " pg_catalog.set_config('default_transaction_read_only', %s, false)",
+        [milliseconds, read_only],
+    )

@@ -3,14 +3,14 @@ import { onAddressChange, readAddress, writeAddress } from "../../static/address
 
 const view = new MapView(document.querySelector(".map"), {
   async picture(point) {
-    const answer = await fetch(`picture?${place(point)}`);
-    if (!answer.ok) return null;
+    const answer = await ask(`picture?${place(point)}`);
+    if (!answer?.ok) return null;
     const image = await createImageBitmap(await answer.blob());
     return { image, sx: 0, sy: 0, sw: image.width, sh: image.height };
   },
   async describe(point) {
-    const answer = await fetch(`row?${place(point)}`, { headers: { "X-Imgvec-Part": "1" } });
-    if (!answer.ok) return null;
+    const answer = await ask(`row?${place(point)}`);
+    if (!answer?.ok) return null;
     const told = await answer.json();
     const cluster = map.clusters.find((one) => one.number === map.numbers[point]);
     return { title: told.title, lines: [...(cluster ? [cluster.name] : []), ...told.lines], href: told.href };
@@ -34,13 +34,24 @@ const view = new MapView(document.querySelector(".map"), {
 const rows = document.getElementById("map-rows");
 let map;
 
+/** Return the server's response; null where it is away, which is told. */
+async function ask(address) {
+  try {
+    return await fetch(address, { headers: { "X-Imgvec-Part": "1" } });
+  } catch {
+    view.find("said").textContent = "imgvec browse does not answer";
+    return null;
+  }
+}
+
 /** Return a point's place as the server takes it, exactly. */
 function place(point) {
   return `x=${map.places[2 * point]}&y=${map.places[2 * point + 1]}`;
 }
 
 async function showTable(corners) {
-  const answer = await fetch(`loop?loop=${encodeURIComponent(corners)}`, { headers: { "X-Imgvec-Part": "1" } });
+  const answer = await ask(`loop?loop=${encodeURIComponent(corners)}`);
+  if (!answer) return;
   rows.innerHTML = await answer.text(); // the server's own template, which escapes all values
   rows.hidden = false;
   rows.scrollIntoView({ block: "nearest" });

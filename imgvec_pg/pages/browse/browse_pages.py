@@ -138,7 +138,8 @@ def _page(
     try:
         question = Question.read(request.args)
         filters = find_filters(connection, collection)
-        others = others_of_source(connection, collection)
+        # Who scrolls on has them.
+        others = () if part == "cards" else others_of_source(connection, collection)
         asking = Asking(connection, collection, question, filters, context.columns(), uploads, plain)
         columns = _columns(asking, answers, part, others)
     except (ImgvecError, PostgresError) as error:
