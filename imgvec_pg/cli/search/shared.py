@@ -1,6 +1,7 @@
 """Options, key lists and result tables that the search commands share."""
 
 import csv
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from imgvec_pg.search.rows import find_row, parse_key
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import Key
 
+MEMORY_UNITS = {"M": 10**6, "G": 10**9}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -54,6 +56,26 @@ def where_option(command: Command) -> Command:
         metavar="SQL",
         help="Condition over the source's columns. It runs with your own rights, in a read-only transaction.",
     )(command)
+
+
+def memory_option(command: Command) -> Command:
+    """Add --memory, in bytes."""
+    return click.option(
+        "--memory",
+        callback=parse_memory,
+        default="4GB",
+        show_default=True,
+        metavar="SIZE",
+        help="Memory to take. Vectors that would not fit go to a temporary file.",
+    )(command)
+
+
+def parse_memory(context: click.Context, parameter: click.Parameter, text: str) -> int:
+    """Turn "800MB" or "4GB" into bytes."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MG])B?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no size; expected such as 800MB or 4GB", context, parameter)
+    return int(float(found[1]) * MEMORY_UNITS[found[2].upper()])
 
 
 def columns_option(command: Command) -> Command:

@@ -1,6 +1,5 @@
 """`imgvec duplicates`: find every pair of near-duplicates of a collection."""
 
-import re
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from imgvec_pg.cli.search.report_duplicates import (
     report_across,
     tell_resumed,
 )
-from imgvec_pg.cli.search.shared import where_option
+from imgvec_pg.cli.search.shared import memory_option, where_option
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.duplicates.between.find_duplicates_across import find_duplicates_across
 from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, find_duplicates
@@ -28,16 +27,6 @@ from imgvec_pg.errors import UsageError
 from imgvec_pg.search.operations.calibration import distance_at
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
-
-UNITS = {"M": 10**6, "G": 10**9}
-
-
-def parse_memory(context: click.Context, parameter: click.Parameter, text: str) -> int:
-    """Turn "800MB" or "4GB" into bytes."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MG])B?", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise click.BadParameter(f"{text!r} is no size; expected such as 800MB or 4GB", context, parameter)
-    return int(float(found[1]) * UNITS[found[2].upper()])
 
 
 @click.command()
@@ -63,14 +52,7 @@ def parse_memory(context: click.Context, parameter: click.Parameter, text: str) 
     show_default=True,
     help="When two groups are one: where more than half of the pairs between their pictures are near, or where all are.",
 )
-@click.option(
-    "--memory",
-    callback=parse_memory,
-    default="4GB",
-    show_default=True,
-    metavar="SIZE",
-    help="Memory to take. Vectors that would not fit go to a temporary file.",
-)
+@memory_option
 @click.option(
     "--max-pairs",
     type=click.IntRange(min=1),

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from imgvec_pg.cli.commands.queries.duplicates import parse_memory
 from imgvec_pg.cli.options import dsn_option, json_option
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.search.report_map import report_made, report_updated
-from imgvec_pg.cli.search.shared import where_option
+from imgvec_pg.cli.search.shared import memory_option, where_option
 from imgvec_pg.cli.search.write_map import write_map_files
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.demo.vocabulary import demo_words
@@ -65,14 +64,7 @@ from imgvec_pg.store.registry import get_collection
     show_default=True,
     help="Another gives another map.",
 )
-@click.option(
-    "--memory",
-    callback=parse_memory,
-    default="4GB",
-    show_default=True,
-    metavar="SIZE",
-    help="Memory to take. Vectors that would not fit go to a temporary file.",
-)
+@memory_option
 @click.option(
     "--png",
     "png_file",
