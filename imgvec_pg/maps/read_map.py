@@ -22,22 +22,8 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.guarded_columns import printed
 from imgvec_pg.store.queue.jobs import Key
 
-HEADER_BYTES = 19
-"""Of a binary COPY: signature, flags and the length of an extension, which PostgreSQL leaves empty."""
-FIELDS = np.dtype(
-    [
-        ("fields", ">i2"),
-        ("x_bytes", ">i4"),
-        ("x", ">f4"),
-        ("y_bytes", ">i4"),
-        ("y", ">f4"),
-        ("cluster_bytes", ">i4"),
-        ("cluster", ">i4"),
-        ("value_bytes", ">i4"),
-        ("value", ">f8"),
-    ]
-)
-"""A row of copy_points.sql as PostgreSQL sends it: none of its columns is NULL."""
+FIELDS = np.dtype([("x", ">f4"), ("y", ">f4"), ("cluster", ">i4"), ("value", ">f8")])
+"""A point as read_points.sql has it."""
 SHOWN_VALUES = 9
 """Values of a column that have a colour; all others share one."""
 
@@ -87,7 +73,7 @@ def read_map(connection: Connection, collection: Collection, by: str = "cluster"
         legend: list[tuple[str, str]] = []
         is_scale = False
         if by == "cluster":
-            points = _copied(connection, parts, sql.SQL("'NaN'"), sql.SQL(""))
+            points = _points(connection, parts, sql.SQL("'NaN'"), sql.SQL(""))
         else:
             points, colours, legend, is_scale = _by_column(connection, collection, parts, by)
     places = np.stack([points["x"], points["y"]], axis=1).astype(np.float32)
@@ -168,7 +154,7 @@ def _by_column(
         if columns[by] in {"number", "date"}:
             number = sql.SQL("EXTRACT(epoch FROM {})" if columns[by] == "date" else "{}").format(column)
             value = sql.SQL("coalesce(({})::double precision, 'NaN')").format(number)
-            points = _copied(connection, parts, value, joined)
+            points = _points(connection, parts, value, joined)
             colours, low, high = scale_colours(points["value"].astype(np.float64))
             ends = [_moment(end) if columns[by] == "date" else f"{end:g}" for end in (low, high)]
             first, *middle, last = (css(colour) for colour in SCALE)
@@ -179,7 +165,7 @@ def _by_column(
         )
         values = [str(row[0]) for row in connection.execute(common, {"limit": SHOWN_VALUES})]
         place = sql.SQL("coalesce(array_position({}::text[], {}), 0)").format(sql.Literal(values), text)
-        points = _copied(connection, parts, place, joined)
+        points = _points(connection, parts, place, joined)
     except psycopg.DataError as error:
         raise UsageError(
             f'the column "{by}" cannot be coloured by ({one_line(error)}); choose another'
@@ -190,14 +176,12 @@ def _by_column(
     return points, palette[numbers], legend + ([("other", css(OTHER))] if (numbers == 0).any() else []), False
 
 
-def _copied(
+def _points(
     connection: Connection, parts: dict[str, sql.Composable], value: sql.Composable, joined: sql.Composable
 ) -> npt.NDArray[Any]:
-    statement = render("collection/copy_points.sql", **{**parts, "value": value, "joined": joined})
-    with connection.cursor().copy(statement) as copy:
-        sent = b"".join(bytes(block) for block in copy)
-    count = (len(sent) - HEADER_BYTES - 2) // FIELDS.itemsize
-    return np.frombuffer(sent, dtype=FIELDS, count=count, offset=HEADER_BYTES)
+    statement = render("collection/read_points.sql", **{**parts, "value": value, "joined": joined})
+    row = connection.cursor(binary=True).execute(statement).fetchone()
+    return np.frombuffer(b"" if row is None or row[0] is None else row[0], dtype=FIELDS)
 
 
 def _moment(seconds: float) -> str:
