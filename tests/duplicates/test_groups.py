@@ -1,4 +1,4 @@
-"""Groups by the share of near pairs, and by complete linkage."""
+"""Groups by links, by the share of near pairs, and by complete linkage."""
 
 from itertools import combinations
 from random import Random
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgvec_pg.duplicates.groups import LINKAGES, check_linkage, link, without
+from imgvec_pg.duplicates.groups import ENOUGH, LINKAGES, check_linkage, link, without
 from imgvec_pg.errors import UsageError
 
 Pairs = dict[tuple[int, int], float]
@@ -40,6 +40,25 @@ def agglomerated(pairs: Pairs, linkage: str, apart: set[tuple[int, int]]) -> lis
         groups[one] += groups.pop(other)
 
 
+def joined_as_pairs_come(pairs: Pairs, linkage: str, apart: set[tuple[int, int]]) -> list[list[int]]:
+    """Take pairs by falling similarity, and after each join groups until none can be: what `link` says of itself."""
+    groups = [[row] for row in sorted({row for pair in pairs for row in pair})]
+    come: set[tuple[int, int]] = set()
+    for pair in sorted(pairs, key=lambda pair: (-pairs[pair], pair)):
+        come.add(pair)
+        while True:
+            joinable = []
+            for one, other in combinations(sorted(groups), 2):
+                both = {(min(a, b), max(a, b)) for a in one for b in other}
+                if ENOUGH[linkage](len(both & come), len(both)) and not apart & both:
+                    joinable.append((one, other))
+            if not joinable:
+                break
+            one, other = joinable[0]
+            groups = [group for group in groups if group not in (one, other)] + [sorted(one + other)]
+    return sorted(group for group in groups if len(group) > 1)
+
+
 NUMBERS = st.tuples(st.integers(0, 6), st.integers(0, 6)).filter(lambda pair: pair[0] < pair[1])
 
 
@@ -57,12 +76,17 @@ def test_groups_are_those_of_the_definition_whatever_the_order(
     contents = [bytes([row]) for row in range(7)]
     decided = {(contents[a], contents[b]) for a, b in apart}
     groups = grouped(pairs, linkage, contents=contents, apart=decided)
-    assert groups == agglomerated(pairs, linkage, apart)
+    assert groups == joined_as_pairs_come(pairs, linkage, apart)
+    if linkage != "links":
+        assert groups == agglomerated(pairs, linkage, apart)
     rows = [row for group in groups for row in group]
     assert len(rows) == len(set(rows))
     for group in groups:
         found = [pair in pairs for pair in combinations(group, 2)]
-        assert all(found) if linkage == "complete" else 2 * sum(found) > len(found)
+        if linkage == "links":
+            assert len(group) == 2 or sum(found) >= len(group)
+        else:
+            assert all(found) if linkage == "complete" else 2 * sum(found) > len(found)
         assert not apart & set(combinations(group, 2))
     shuffled = list(pairs.items())
     random.shuffle(shuffled)
@@ -83,6 +107,20 @@ def test_a_picture_near_more_than_half_of_a_group_comes_to_it_by_share() -> None
     assert grouped(pairs, "share", contents=contents, apart={(b"c", b"d")}) == [[1, 2, 3]]
 
 
+def test_two_pairs_join_groups_by_links_and_one_does_not() -> None:
+    pairs = {(1, 2): 0.99, (3, 4): 0.99, (1, 3): 0.96}
+    assert grouped(pairs, "links") == [[1, 2], [3, 4]]
+    assert grouped({**pairs, (2, 4): 0.96}, "links") == [[1, 2, 3, 4]]
+    # What comes last need not be between them: 1 and 2 become one, and each had a pair with the other group.
+    assert grouped({(3, 4): 0.99, (1, 3): 0.98, (2, 4): 0.97, (1, 2): 0.96}, "links") == [[1, 2, 3, 4]]
+
+
+def test_a_series_in_which_each_is_near_the_next_two_is_several_groups_by_links() -> None:
+    groups = grouped({(a, a + gap): 0.99 - gap / 100 for a in range(100) for gap in (1, 2)}, "links")
+    assert max(map(len, groups)) <= 20
+    assert sum(map(len, groups)) >= 100
+
+
 @pytest.mark.parametrize("linkage", LINKAGES)
 def test_a_thousand_copies_are_one_group(linkage: str) -> None:
     first, second = np.triu_indices(1000, 1)
@@ -90,7 +128,7 @@ def test_a_thousand_copies_are_one_group(linkage: str) -> None:
 
 
 def test_what_is_no_linkage_is_refused() -> None:
-    with pytest.raises(UsageError, match="the linkage is 'single'; expected share or complete"):
+    with pytest.raises(UsageError, match="the linkage is 'single'; expected links, share or complete"):
         check_linkage("single")
 
 
