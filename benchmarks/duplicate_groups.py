@@ -6,7 +6,7 @@ Originals: the demo's drawings, embedded by the demo's model, and the photograph
 Lite0 (extra lite); the other drawings of the demo stand beside as they are. Each original is altered in 20 ways; two pictures
 of one original are a pair, two of different originals are none.
 
-"share", "complete": our groups by either linkage, and "pairs": our relation of pairs. "immich": its way as its server does it,
+"links", "share", "complete": our groups by these linkages, and "pairs": our pairs. "immich": its way as its server has it,
 written anew here: each picture in turn asks for its 64 nearest within the distance, and all groups that these are in become
 one. "CNN": imagededup's, given the same vectors (its own MobileNetV3 has its weights from a host; CustomModel is its way to take
 another network), and its hashes: pairs within a Hamming distance. It makes no groups, so these are connected components.
@@ -310,6 +310,7 @@ def compare(
     default = default_threshold(MODELS[name])[0]
     similarities = [similarity for similarity in SIMILARITIES if similarity >= LOWEST[name]]
     ways: dict[str, tuple[Callable[[float], tuple[Pairs, Groups]], float, Sequence[float]]] = {
+        "links": (lambda t: ours(vectors, t, "links"), default, similarities),
         "share": (lambda t: ours(vectors, t, "share"), default, similarities),
         "complete": (lambda t: ours(vectors, t, "complete"), default, similarities),
         "pairs": (lambda t: ours(vectors, t, ""), default, similarities),

@@ -1,7 +1,7 @@
 """Every row within a distance, `imgvec.within_<collection>`, beside the same answer through a narrow table of coordinates.
 
 Run: python -m benchmarks.within [--rows N] [--questions N]. Vectors: benchmarks/duplicates.py's "spectrum", 512 dimensions, and
-`generator.py`'s clusters, in PostgreSQL. "all rows": `within_photo`, which compares every row. "coordinates": a table of its own holds
+`generator.py`'s clusters, in PostgreSQL. "all rows": `within_photo`, which compares every row. "coordinates": a table holds
 each row's coordinates along 32 principal axes and the length of what they leave out (vector, 33 floats); by the bound of
 `duplicates/projection.py` no row within the distance lies further away in it, so a scan of it leaves candidates, of which the
 stored vectors tell. Both answer the same questions in turns; the rows must be the same. Printed: medians of milliseconds in the
@@ -25,15 +25,17 @@ AXES = 32
 DISTANCE = 0.05
 ALL_ROWS = "SELECT w.id, w.distance FROM imgvec.within_photo({query}::halfvec, {distance}) AS w"
 COORDINATES = """
-SELECT e.id, e.embedding <=> {query}::halfvec AS distance
-FROM (SELECT c.id FROM public.coordinates AS c WHERE c.place <-> {place}::vector <= {most} OFFSET 0) AS c
-JOIN imgvec.photo_embedding AS e ON e.id = c.id
-WHERE e.embedding <=> {query}::halfvec <= {distance}
+SELECT e.id, e.distance
+FROM (SELECT c.id FROM public.coordinates AS c WHERE c.place <-> {place}::vector <= {most}) AS c
+CROSS JOIN LATERAL (
+    SELECT e.id, e.embedding <=> {query}::halfvec AS distance FROM imgvec.photo_embedding AS e WHERE e.id = c.id OFFSET 0
+) AS e
+WHERE e.distance <= {distance}
 """
 
 
 def fill(connection: Connection, vectors: Halves) -> tuple[Axes, float]:
-    """Store vectors and, in a table of its own, their coordinates; returns the axes and the largest squared distance from the centre."""
+    """Store vectors and, in another table, coordinates; returns the axes and the largest squared distance from the centre."""
     make_table(connection)
     embed(connection, range(len(vectors)), vectors, 1)
     rows = np.arange(len(vectors))
@@ -94,7 +96,9 @@ def measure(kind: str, rows: int, questions: int) -> None:
                 if found[0] != found[1]:
                     raise SystemExit(f"the rows differ: {len(found[0])} and {len(found[1])}")
                 times.append([milliseconds(connection, way) for way in ways])
-                near = sql.SQL("SELECT count(*) FROM public.coordinates AS c WHERE c.place <-> {place}::vector <= {most}")
+                near = sql.SQL(
+                    "SELECT count(*) FROM public.coordinates AS c WHERE c.place <-> {place}::vector <= {most}"
+                )
                 candidates.append(count(connection, near.format(**values)))
             whole, narrow = (statistics.median(column) for column in zip(*times, strict=True))
             ratio = statistics.median(one / other for one, other in times)
@@ -114,7 +118,9 @@ def main() -> None:
         f"distance {DISTANCE}, {AXES} axes of {DIMENSIONS} dimensions, {os.cpu_count()} processors, "
         f"load {os.getloadavg()[0]:.1f} at the start, medians of {arguments.questions} questions, ms"
     )
-    print(f"{'vectors':<10}{'rows':>10}{'workers':>9}{'all rows':>10}{'coordinates':>13}{'ratio':>8}{'candidates':>12}")
+    print(
+        f"{'vectors':<10}{'rows':>10}{'workers':>9}{'all rows':>10}{'coordinates':>13}{'ratio':>8}{'candidates':>12}"
+    )
     for kind in ("spectrum", "generator"):
         measure(kind, arguments.rows, arguments.questions)
 

@@ -76,7 +76,7 @@ class DuplicateSearch:
         full: Compare all rows, even where a following run would do.
         fast: Whether some pairs may be missed.
         restart: Compare all again, whatever a run that was stopped has done.
-        linkage: When two groups become one: where more than half of the pairs between them are near (share), or all (complete).
+        linkage: When two groups become one, as `groups.link` takes it.
         device: Where to compare: "cpu", "cuda" (all GPUs) or "cuda:0".
     """
 

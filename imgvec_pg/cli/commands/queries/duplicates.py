@@ -50,7 +50,8 @@ from imgvec_pg.store.registry import get_collection
     type=click.Choice(LINKAGES),
     default=LINKAGES[0],
     show_default=True,
-    help="When two groups are one: where more than half of the pairs between their pictures are near, or where all are.",
+    help="When two groups are one: where two of the pairs between their pictures are near and more than a tenth of them, "
+    "or more than half, or all.",
 )
 @memory_option
 @click.option(
