@@ -14,13 +14,13 @@ from imgvec_pg.duplicates.checkpoint import Checkpoint
 from imgvec_pg.duplicates.groups import LINKAGES, check_linkage
 from imgvec_pg.duplicates.incremental import follow_last_run
 from imgvec_pg.duplicates.keeper import KeepRule, keep_rules, refuse_others_sql
+from imgvec_pg.duplicates.only_run import StillOnly, only_search
 from imgvec_pg.duplicates.pair_search.torch_comparison import torch_devices
 from imgvec_pg.duplicates.pairs import Pairs, check_threshold, find_pairs
 from imgvec_pg.duplicates.relations import (
     WrittenDuplicates,
     duplicate_parts,
     has_relations,
-    only_search,
     prepare_relations,
     write_duplicates,
 )
@@ -117,7 +117,7 @@ def find_duplicates(
     Raises:
         UsageError: An option is out of range, or too many pairs are near.
         MissingExtraError, ModelError: There is no such device.
-        DatabaseError: The role lacks a right, or another run goes on.
+        DatabaseError: The role lacks a right, another run goes on, or the guard's session has ended. Nothing is changed.
         CollectionError: The source is gone, or something has the name of a relation.
     """
     check_threshold(search.threshold)
@@ -128,7 +128,7 @@ def find_duplicates(
     rules = keep_rules(connection, collection, search.keep)
     refuse_others_sql(connection, collection, search.where, rules)
     needed = f"it takes SELECT on imgvec.{collection.embedding_table}, as imgvec_worker has it"
-    with only_search(guard, collection), needing(connection, needed):
+    with only_search(guard, collection) as still_only, needing(connection, needed):
         prepare_relations(connection, collection)
         states = connection.execute(
             render("collection/count_states.sql", **collection.parts(vector_schema(connection)))
@@ -146,10 +146,20 @@ def find_duplicates(
                 rules,
                 search.linkage,
                 queued + failed,
+                still_only,
             )
         if found is None:
             return _compare_all(
-                connection, collection, search, rules, (queued, failed), devices, read, compared, resumed
+                connection,
+                collection,
+                search,
+                rules,
+                (queued, failed),
+                devices,
+                read,
+                compared,
+                resumed,
+                still_only,
             )
     return FoundDuplicates(found.rows, queued, failed, found.skipped, found.written, found.new, found.gone)
 
@@ -164,6 +174,7 @@ def _compare_all(
     read: Callable[[int], None],
     compared: Progress,
     resumed: Callable[[Resumed], None],
+    still_only: StillOnly,
 ) -> FoundDuplicates:
     """Compare all rows, and note them for a run that follows.
 
@@ -182,10 +193,12 @@ def _compare_all(
     def note(parts: dict[str, sql.Composable]) -> None:
         if pairs.checked is not None:
             connection.execute(render("collection/forget_run.sql", **parts))
+            still_only()
             return
         connection.execute(render("collection/empty_seen.sql", **parts))
         add_seen(connection, parts, 0, rows.keys, rows.versions, rows.times, coordinates)
         write_run(connection, parts, run, sum(not_embedded))
+        still_only()
 
     written = write_duplicates(connection, collection, rows, pairs, rules, search.linkage, note)
     return FoundDuplicates(

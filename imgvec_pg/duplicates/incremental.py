@@ -10,6 +10,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.duplicates.keeper import KeepRule, keep_parts
+from imgvec_pg.duplicates.only_run import StillOnly
 from imgvec_pg.duplicates.pairs import Pairs, TooManyPairsError, find_pairs, similarities
 from imgvec_pg.duplicates.projection import Halves
 from imgvec_pg.duplicates.relations import WrittenDuplicates, duplicate_parts, in_one_transaction
@@ -75,6 +76,7 @@ def follow_last_run(
     rules: Sequence[KeepRule],
     linkage: str,
     not_embedded: int,
+    still_only: StillOnly,
 ) -> FollowingRun | None:
     """Compare what is new or changed since the last run; None where there was none like this, or all must be compared anew.
     A higher threshold than the last run's is answered too: its pairs are among those found.
@@ -121,6 +123,7 @@ def follow_last_run(
             connection, parts, last.next_number, changes.keys, changes.versions, changes.times, coordinates
         )
         write_run(connection, parts, run, not_embedded)
+        still_only()
         return written
 
     written = in_one_transaction(connection, collection, rules, write)

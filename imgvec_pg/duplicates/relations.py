@@ -1,7 +1,6 @@
 """Write pairs and groups where SQL can join them: imgvec.duplicate_<collection> and imgvec.duplicate_group_<collection>."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +22,6 @@ TRIES = 3
 NEEDED = "the first run takes the owner of the schema imgvec, later ones imgvec_worker"
 
 
-class AnotherRunError(DatabaseError):
-    """Another run looks for the duplicates of the same collection."""
-
-
 @dataclass(frozen=True)
 class WrittenDuplicates:
     """Counts of one run.
@@ -42,24 +37,6 @@ class WrittenDuplicates:
     groups: int
     members: int
     changed: int
-
-
-@contextmanager
-def only_search(connection: Connection, collection: Collection) -> Iterator[None]:
-    """Hold a connection of its own in a transaction, idle, that tells other runs that one is going on.
-
-    Raises:
-        AnotherRunError: Another run is.
-    """
-    with connection.transaction():
-        row = connection.execute(
-            load_sql("queries/lock_duplicates.sql"), {"collection_id": collection.id}
-        ).fetchone()
-        if row is None or not row[0]:
-            raise AnotherRunError(
-                f"another imgvec duplicates {collection.name} runs already; wait for it, or stop that one. Nothing was changed"
-            )
-        yield
 
 
 def write_duplicates(

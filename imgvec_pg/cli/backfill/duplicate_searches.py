@@ -9,7 +9,7 @@ import psycopg
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.database.connect import connect, one_line
 from imgvec_pg.duplicates.find_duplicates import search_again
-from imgvec_pg.duplicates.relations import AnotherRunError
+from imgvec_pg.duplicates.only_run import AnotherRunError
 from imgvec_pg.errors import ImgvecError
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.text import counted

@@ -8,6 +8,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, needing, one_line, pinned_search_path, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.duplicates.between.across import Across
+from imgvec_pg.duplicates.only_run import StillOnly
 from imgvec_pg.duplicates.relations import (
     NEEDED,
     TRIES,
@@ -117,7 +118,12 @@ def prepare_against(connection: Connection, collection: Collection, other: Colle
 
 
 def write_across(
-    connection: Connection, collection: Collection, other: Collection, rows: VectorRows, across: Across
+    connection: Connection,
+    collection: Collection,
+    other: Collection,
+    rows: VectorRows,
+    across: Across,
+    still_only: StillOnly,
 ) -> tuple[int, int]:
     """Replace the pairs, in one transaction; returns how many there are, and how many rows changed meanwhile."""
     vector = vector_schema(connection)
@@ -134,6 +140,7 @@ def write_across(
                 found += stage(connection, other_parts, across.others, near)
                 connection.execute(render("collection/empty_against.sql", **parts))
                 written = connection.execute(render("collection/insert_against.sql", **parts)).rowcount
+                still_only()
                 return written, len(taking_part) + len(across.others) - found
         except psycopg.errors.ForeignKeyViolation:
             # A row went between the statement that looked it up and the one that refers to it.

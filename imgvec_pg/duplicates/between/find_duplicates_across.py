@@ -7,8 +7,8 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.duplicates.between.across import compare_across
 from imgvec_pg.duplicates.between.against import prepare_against, require_same_model, write_across
 from imgvec_pg.duplicates.keeper import refuse_others_sql
+from imgvec_pg.duplicates.only_run import only_search
 from imgvec_pg.duplicates.pairs import check_threshold
-from imgvec_pg.duplicates.relations import only_search
 from imgvec_pg.duplicates.vector_rows import read_vectors
 from imgvec_pg.store.collection import Collection
 
@@ -60,9 +60,9 @@ def find_duplicates_across(
     check_threshold(threshold)
     require_same_model(connection, collection, other)
     refuse_others_sql(connection, collection, where, ())
-    with only_search(guard, collection):
+    with only_search(guard, collection) as still_only:
         prepare_against(connection, collection, other)
         rows = read_vectors(connection, collection, where, memory_bytes)
         across = compare_across(connection, other, rows, threshold, max_pairs, read)
-        pairs, changed = write_across(connection, collection, other, rows, across)
+        pairs, changed = write_across(connection, collection, other, rows, across, still_only)
     return FoundAcross(len(rows.keys), across.compared, across.read, pairs, changed)

@@ -1,0 +1,70 @@
+"""What keeps a second run out: a lock that a run holds to its end, or writes nothing."""
+
+from typing import Any
+
+import pytest
+from photostore import embed, make_photos
+
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.duplicates import incremental
+from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, find_duplicates
+from imgvec_pg.duplicates.only_run import LostLockError, only_search
+from imgvec_pg.duplicates.run_state import read_changes
+from imgvec_pg.store.collection import Collection
+
+ROWS = "SELECT id, other_id FROM imgvec.photo_test_duplicate_pair ORDER BY 1, 2"
+
+
+@pytest.fixture
+def photos(connection: Connection) -> Collection:
+    """Give three rows, of which 1 and 2 are near."""
+    collection = make_photos(connection, rows=3)
+    embed(connection, collection, {1: [1.0, 0.0, 0.0], 2: [1.0, 0.01, 0.0], 3: [0.0, 0.0, 1.0]})
+    return collection
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_run_whose_lock_is_lost_writes_nothing(
+    connection: Connection,
+    photos: Collection,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    follows: bool,
+) -> None:
+    if follows:
+        with connect(database) as guard:
+            find_duplicates(connection, guard, photos, DuplicateSearch())
+        connection.execute("DELETE FROM imgvec.photo_test_embedding WHERE id = 3")
+        embed(connection, photos, {3: [1.0, 0.0, 0.01]})
+    pairs = [(1, 2)] if follows else []
+    guard = connect(database)
+    ended = []
+
+    def end_guard(*_: object) -> None:
+        ended.append(
+            connection.execute("SELECT pg_terminate_backend(%s)", [guard.info.backend_pid]).fetchone()
+        )
+
+    def end_guard_and_read(*arguments: Any, **options: Any) -> Any:
+        end_guard()
+        return read_changes(*arguments, **options)
+
+    monkeypatch.setattr(incremental, "read_changes", end_guard_and_read)
+    with guard, pytest.raises(LostLockError, match="nothing was changed"):
+        find_duplicates(connection, guard, photos, DuplicateSearch(), read=end_guard)
+    assert ended == [(True,)]
+    assert connection.execute(ROWS).fetchall() == pairs
+
+
+def test_the_lock_is_held_however_long_a_run_takes(photos: Collection, database: str) -> None:
+    with connect(database) as guard:
+        guard.execute("SET idle_in_transaction_session_timeout = '1min'")
+        if guard.info.server_version >= 170000:
+            guard.execute("SET transaction_timeout = '1min'")
+        with only_search(guard, photos):
+            limits = guard.execute(
+                "SELECT name, setting FROM pg_settings WHERE setting <> '0'"
+                " AND name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
+            ).fetchall()
+    assert limits == []
