@@ -1,6 +1,6 @@
 """Ways to group near-duplicates at every threshold, and cross-checked: ours, others that were tried, and immich's chained groups.
 
-Run: python -m benchmarks.duplicate_linkages [--only photographs|drawings]. Pictures and models are benchmarks/duplicate_groups.py's,
+Run: python -m benchmarks.duplicate_linkages [--only photographs|drawings]. Pictures and models: benchmarks/duplicate_groups.py,
 whose functions tell what is broken, chained and a stranger; immich's way there too. "links 1/N": `links` with another share than
 its tenth. Printed, for each set:
 

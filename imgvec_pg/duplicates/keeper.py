@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.duplicates.vector_rows import bracketed, own_sql
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.code_of_others import refuse_code_of_others
@@ -82,6 +82,10 @@ def _words(connection: Connection, collection: Collection) -> dict[str, KeepRule
 def _expression(text: str) -> KeepRule:
     direction = DIRECTION.search(text)
     expression = text[: direction.start()] if direction else text
+    if not expression.strip():
+        raise UsageError(
+            f'the rule {text!r} is empty; expected {", ".join(WORDS)} or SQL over the source\'s columns, such as "file_size DESC"'
+        )
     return KeepRule(
         text.strip(), bracketed(expression), ascending=direction is not None and direction[1].lower() == "asc"
     )
@@ -126,11 +130,17 @@ def keep_parts(rules: Sequence[KeepRule]) -> dict[str, sql.Composable]:
 def refuse_others_sql(
     connection: Connection, collection: Collection, where: str | None, rules: Sequence[KeepRule]
 ) -> None:
-    """Refuse a superuser's condition, and rules, that run what the source's owner has made, casts of its columns too."""
+    """Refuse a superuser's condition, and rules, that run what the source's owner has made, casts of its columns too.
+
+    And rules that PostgreSQL does not take, which only the writing, after all is compared, would meet.
+    """
     with own_sql(where, "condition", collection):
         refuse_code_of_others(connection, collection, where)
     for rule in rules:
         with own_sql(rule.shown, "rule", collection):
             refuse_code_of_others(
                 connection, collection, f"{rule.expression.as_string(connection)} IS NOT NULL"
+            )
+            connection.execute(
+                render("collection/rule.sql", rule=rule.expression, source=collection.source), prepare=False
             )

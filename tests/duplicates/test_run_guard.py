@@ -10,6 +10,7 @@ from imgvec_pg.duplicates import incremental
 from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, find_duplicates
 from imgvec_pg.duplicates.only_run import LostLockError, only_search
 from imgvec_pg.duplicates.run_state import read_changes
+from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
 
 ROWS = "SELECT id, other_id FROM imgvec.photo_test_duplicate_pair ORDER BY 1, 2"
@@ -68,3 +69,13 @@ def test_the_lock_is_held_however_long_a_run_takes(photos: Collection, database:
                 " AND name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
             ).fetchall()
     assert limits == []
+
+
+def test_a_rule_that_postgresql_does_not_take_is_refused_before_anything_is_compared(
+    connection: Connection, photos: Collection, database: str
+) -> None:
+    search = DuplicateSearch(keep=["id DESC", "colour"])
+    with connect(database) as guard, pytest.raises(UsageError, match="the rule 'colour'"):
+        find_duplicates(connection, guard, photos, search, read=lambda rows: pytest.fail("rows were read"))
+    with connect(database) as guard:
+        find_duplicates(connection, guard, photos, DuplicateSearch(keep=["id % 2 DESC"]))
