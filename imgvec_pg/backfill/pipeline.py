@@ -21,19 +21,21 @@ from imgvec_pg.backfill.batch.reading import CONTENT_ROWS_PER_READ, ImageReader
 from imgvec_pg.backfill.batch.retry import is_delayed_whole
 from imgvec_pg.backfill.batch.shared_pictures import SharedPicture, SharedPictures
 from imgvec_pg.backfill.batch.slow_hosts import LATE_SECONDS, await_hosts
-from imgvec_pg.backfill.batch.writer import write_outcomes
+from imgvec_pg.backfill.batch.writer import Finished, WriteSize, write_finished
 from imgvec_pg.backfill.claiming import POLL_SECONDS, JobClaimer
 from imgvec_pg.backfill.context import WorkerContext
 from imgvec_pg.backfill.stats import EMBED, READ, WAIT, WRITE
 from imgvec_pg.backfill.throttle import asked_seconds
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.fetching.url import AllowedUrls
-from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, StoredImage
+from imgvec_pg.store.embeddings import EmbeddingStore, StoredImage
 from imgvec_pg.store.queue.jobs import MAX_DEATHS, Claim, Job, Key
 
 log = logging.getLogger(__name__)
 
 BATCHES_AHEAD = 2
+UNWRITTEN_BATCHES = 16
+"""Embedded and not written: vectors alone, a few kB a picture. Those that wait are written together."""
 
 
 class ReadingStopped(Exception):
@@ -68,7 +70,8 @@ class Pipeline:
         precision = context.embedder.precision
         self._pictures = SharedPictures(None if looking_up is None else looking_up.known_pictures(precision))
         self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=BATCHES_AHEAD)
-        self._done: queue.Queue[tuple[Claim, list[Outcome], int] | None] = queue.Queue(maxsize=BATCHES_AHEAD)
+        self._done: queue.Queue[tuple[Finished, int] | None] = queue.Queue(maxsize=UNWRITTEN_BATCHES)
+        self._write_size = WriteSize(context.collection.dimensions)
         self._errors: list[BaseException] = []
 
     def run(self) -> None:
@@ -99,7 +102,7 @@ class Pipeline:
                     outcomes = embed_batch(batch, context.embedder, context.batch_size, mounted)
                 computed = sum(each.embedding is not None for each in new.values())
                 self._pictures.keep(batch.claim.token, batch.pictures())
-                put(self._done, (batch.claim, outcomes, computed), context.broken)
+                put(self._done, ((batch.claim, outcomes), computed), context.broken)
                 if is_delayed_whole(batch, outcomes):
                     context.stop.wait(LATE_SECONDS)
         except ReadingStopped:
@@ -214,12 +217,14 @@ class Pipeline:
 
     def _write_batches(self) -> None:
         context = self.context
-        for claim, outcomes, computed in drain(self._done, context.broken):
+        for batches in drain_several(self._done, context.broken, lambda: self._write_size.keys):
+            finished = [each for each, _ in batches]
             with context.stats.stages.timed(WRITE):
-                written = write_outcomes(self.writing, claim, outcomes, context.embedder.precision)
-            self._pictures.release(claim.token)
-            context.leases.discard(claim.token)
-            context.stats.add(written, computed)
+                written = write_finished(self.writing, finished, context.embedder.precision, self._write_size)
+            for claim, _ in finished:
+                self._pictures.release(claim.token)
+                context.leases.discard(claim.token)
+            context.stats.add(written, sum(computed for _, computed in batches))
             context.on_progress(context.stats)
 
 
@@ -260,6 +265,26 @@ def drain(source: queue.Queue, broken: threading.Event) -> Iterator:  # type: ig
         if item is None:
             return
         yield item
+
+
+def drain_several(
+    source: "queue.Queue[tuple[Finished, int] | None]", broken: threading.Event, keys: Callable[[], int]
+) -> Iterator[list[tuple[Finished, int]]]:
+    """Yield what is there, at least one batch and up to so many keys, until None, or until the pipeline broke."""
+    for first in drain(source, broken):
+        found = [first]
+        is_last = False
+        while not is_last and sum(claim.key_count() for (claim, _), _ in found) < keys():
+            try:
+                item = source.get_nowait()
+            except queue.Empty:
+                break
+            is_last = item is None
+            if item is not None:
+                found.append(item)
+        yield found
+        if is_last:
+            return
 
 
 def chunked(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from imgvec_pg.backfill.picture_clock import PictureSeconds
-from imgvec_pg.store.embeddings import Written
 from imgvec_pg.store.queue.queue_stats import QueueState
+from imgvec_pg.store.queue.written import Written
 
 BOUNDS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper ends of the histogram's steps; one more step holds what took longer."""

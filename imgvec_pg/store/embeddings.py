@@ -8,10 +8,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import psycopg
-from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 from psycopg.types.json import Jsonb
 
+from imgvec_pg.database.binary_arrays import bigint_array, bytea_array, halfvec_array, register_binary_arrays
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.encodings import as_held
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
@@ -20,7 +20,8 @@ from imgvec_pg.images.rendering.picture_note import PictureNote
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.pictures.known_pictures import Donor, KnownPictures, part_unconfirmed
 from imgvec_pg.store.pictures.siblings import donor_parts
-from imgvec_pg.store.queue.jobs import DelayedKey, Key, delay_keys, finish_jobs
+from imgvec_pg.store.queue.jobs import DelayedKey, Key, Lease, delay_keys, finish_jobs, lease_values
+from imgvec_pg.store.queue.written import Written
 from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, ROW_ERRORS, read_like_triggers, short_transaction
 
 
@@ -83,38 +84,6 @@ class Outcome:
     delayed: list[DelayedKey] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Written:
-    """Counts of one write.
-
-    Attributes:
-        embedded: Rows written.
-        failed: Failures recorded.
-        finished: Keys off the queue for good: embedded, failed, outdated or gone from the source.
-        delayed: Keys enqueued again, to be tried later.
-        lost_jobs: Jobs whose lease had been lost; they are another worker's now, whatever their keys.
-        failure_codes: The reason of each failure recorded.
-    """
-
-    embedded: int = 0
-    failed: int = 0
-    finished: int = 0
-    delayed: int = 0
-    lost_jobs: int = 0
-    failure_codes: tuple[str, ...] = ()
-
-    def __add__(self, other: "Written") -> "Written":
-        """Add up what two writes did."""
-        return Written(
-            self.embedded + other.embedded,
-            self.failed + other.failed,
-            self.finished + other.finished,
-            self.delayed + other.delayed,
-            self.lost_jobs + other.lost_jobs,
-            self.failure_codes + other.failure_codes,
-        )
-
-
 class EmbeddingStore:
     """Reads and writes one collection over one connection."""
 
@@ -132,6 +101,7 @@ class EmbeddingStore:
                 [vector_schema],
             )
             register_vector(connection)
+        register_binary_arrays(connection)
         parts = bindable(collection.parts(vector_schema))
         self._read = render("collection/read_images.sql", **parts)
         self._read_size = render("collection/read_image_size.sql", **parts)
@@ -152,7 +122,7 @@ class EmbeddingStore:
         """
         try:
             with short_transaction(self.connection):
-                read_like_triggers(self.connection, self.collection)
+                read_like_triggers(self.connection, self.collection, by_key=True)
                 rows = self.connection.execute(self._read, {"keys": Jsonb(list(keys))}, binary=True)
                 return [StoredImage(position - 1, *values) for position, *values in rows]
         except ROW_ERRORS as error:
@@ -185,7 +155,16 @@ class EmbeddingStore:
         precision: str,
         lock_timeout_ms: int = LOCK_TIMEOUT_MS,
     ) -> Written:
-        """Write the outcomes of jobs leased under `token`, in one short transaction.
+        """Write the outcomes of jobs leased under `token`, as `write_leased` does."""
+        return self.write_leased([(token, outcome) for outcome in outcomes], precision, lock_timeout_ms)
+
+    def write_leased(
+        self,
+        leased: Sequence[tuple[uuid.UUID, Outcome]],
+        precision: str,
+        lock_timeout_ms: int = LOCK_TIMEOUT_MS,
+    ) -> Written:
+        """Write the outcomes of jobs, each leased under its token, in one short transaction.
 
         Jobs whose lease was lost are dropped: another worker has them.
 
@@ -198,16 +177,17 @@ class EmbeddingStore:
         """
         connection = self.connection
         with short_transaction(connection, lock_timeout_ms):
-            read_like_triggers(connection, self.collection)
-            ids = [outcome.job_id for outcome in outcomes]
-            has_gone = self._finds_gone(ids, token)
+            read_like_triggers(connection, self.collection, by_key=True)
+            leases = [(outcome.job_id, token) for token, outcome in leased]
+            outcomes = [outcome for _, outcome in leased]
+            has_gone = self._finds_gone(leases)
             self._lock_collection(outcomes, alone=has_gone)
             if has_gone:
-                connection.execute(self._forget_gone, {"ids": ids, "token": token})
+                connection.execute(self._forget_gone, lease_values(leases))
             if any(outcome.embedded for outcome in outcomes):
                 self._require_same_rendering()
-            ours = finish_jobs(connection, token, ids)
-            kept = [outcome for outcome in outcomes if outcome.job_id in ours]
+            ours = finish_jobs(connection, leases)
+            kept = [outcome for token, outcome in leased if (outcome.job_id, token) in ours]
             embedded_keys = [key for o in kept for key in o.embedded]
             known, lost = part_unconfirmed(
                 connection, self._confirm, embedded_keys, precision, self.collection.rendering
@@ -222,11 +202,11 @@ class EmbeddingStore:
         finished = sum(ours.values()) - len(later)
         return Written(embedded, len(codes), finished, len(later), len(outcomes) - len(kept), codes)
 
-    def _finds_gone(self, ids: Sequence[int], token: uuid.UUID) -> bool:
+    def _finds_gone(self, leases: Sequence[Lease]) -> bool:
         """Whether a key of these jobs has no row any more, where no foreign key takes care of its embedding."""
         if self.collection.forgets_by_key:
             return False
-        row = self.connection.execute(self._has_gone, {"ids": ids, "token": token}).fetchone()
+        row = self.connection.execute(self._has_gone, lease_values(leases)).fetchone()
         return row is not None and bool(row[0])
 
     def _require_same_rendering(self) -> None:
@@ -262,10 +242,10 @@ class EmbeddingStore:
             {
                 "collection_id": self.collection.id,
                 "keys": Jsonb([item.key for item in newest]),
-                "embeddings": [HalfVector(item.embedding) for item in newest],
-                "versions": [item.version for item in newest],
-                "content_hashes": [item.content_hash for item in newest],
-                "reference_hashes": [item.reference_hash for item in newest],
+                "embeddings": halfvec_array(self.connection, [item.embedding for item in newest]),
+                "versions": bigint_array([item.version for item in newest]),
+                "content_hashes": bytea_array([item.content_hash for item in newest]),
+                "reference_hashes": bytea_array([item.reference_hash for item in newest]),
                 "precision": precision,
                 "note_keys": Jsonb([item.key for item, _ in noted]),
                 "note_versions": [item.version for item, _ in noted],

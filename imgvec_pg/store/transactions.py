@@ -10,6 +10,7 @@ from psycopg.pq import TransactionStatus
 from imgvec_pg.database.connect import Connection, pinned_search_path
 from imgvec_pg.database.sql_templates import escape_percent, load_sql, render
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.guarded_columns import is_built_in
 
 STATEMENT_MS = 10_000
 """A statement of a worker that takes so long is not well: it is cancelled and tried again."""
@@ -63,15 +64,22 @@ def flush_commits(connection: Connection) -> None:
         connection.execute(load_sql("queries/flush_commits.sql"))
 
 
-def read_like_triggers(connection: Connection, collection: Collection) -> None:
+def read_like_triggers(connection: Connection, collection: Collection, *, by_key: bool = False) -> None:
     """Set this transaction to see all rows, write keys as the triggers do and compare them by their types' operators.
 
     PostgreSQL then raises InsufficientPrivilege where a policy would hide rows, which would look deleted.
+
+    Args:
+        by_key: It looks up rows of a batch by their keys: it is to do so in the source's index, where there is one.
     """
     read_as_owner(connection, collection)
     connection.execute(
         render("queries/read_like_triggers.sql", source=escape_percent(collection.rows)),
-        {"schemas": list(collection.key_equality_schemas), "collection_id": collection.id},
+        {
+            "schemas": list(collection.key_equality_schemas),
+            "collection_id": collection.id,
+            "by_key": by_key and all(map(is_built_in, collection.key_types)),
+        },
     )
 
 

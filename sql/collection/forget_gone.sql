@@ -2,7 +2,8 @@
 -- and no foreign key kept them out. Under the exclusive lock of lock_collection_exclusive.sql, so that all writes of what was read
 -- before are there.
 DELETE FROM imgvec.{embedding_table} AS e
-USING imgvec.job AS j
+USING ROWS FROM (unnest(%(ids)s::bigint[]), unnest(%(tokens)s::uuid[])) AS d(id, token)
+JOIN imgvec.job AS j ON j.id = d.id AND j.token = d.token
 CROSS JOIN LATERAL jsonb_array_elements(j.keys) AS k(key) CROSS JOIN LATERAL jsonb_to_record(k.key) AS r({key_definitions})
-WHERE j.id = ANY (%(ids)s::bigint[]) AND j.token = %(token)s AND {e_equals_r} AND e.version <= j.version
+WHERE j.id = ANY (%(ids)s::bigint[]) AND {e_equals_r} AND e.version <= j.version
   AND NOT EXISTS (SELECT FROM {source} AS s WHERE {r_equals_s});

@@ -141,7 +141,7 @@ def test_the_models_rate_counts_each_batch_however_late_it_is_written(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_table(shop.connection, shop.root, 150)
-    write, embed, ahead = pipeline.write_outcomes, FaultyGrid.embed_prepared, threading.Event()
+    write, embed, ahead = pipeline.write_finished, FaultyGrid.embed_prepared, threading.Event()
     batches: list[int] = []
 
     def embed_ahead(model: FaultyGrid, prepared: Sequence[Any]) -> Any:
@@ -155,7 +155,7 @@ def test_the_models_rate_counts_each_batch_however_late_it_is_written(
         return write(*arguments)
 
     monkeypatch.setattr(FaultyGrid, "embed_prepared", embed_ahead)
-    monkeypatch.setattr(pipeline, "write_outcomes", write_late)
+    monkeypatch.setattr(pipeline, "write_finished", write_late)
     stats = shop.run_inside()
     assert (stats.computed, stats.computing.images) == (150, 150 - 64)
 

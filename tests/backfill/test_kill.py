@@ -41,7 +41,7 @@ ZOMBIE_ROWS = 5
 BROKEN_ROW = 5000
 
 VERSION_GUARD = ("collection/write_embeddings.sql", "WHERE e.version < excluded.version", "")
-LEASE_CHECK = ("queries/finish_jobs.sql", "AND token = %(token)s", "")
+LEASE_CHECK = ("queries/finish_jobs.sql", "AND j.token = d.token", "")
 
 
 @dataclass(frozen=True)

@@ -670,7 +670,7 @@ def test_a_worker_that_ends_between_computing_and_writing_leaves_nothing_half_kn
         raise Killed
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(EmbeddingStore, "write", die)
+        patched.setattr(EmbeddingStore, "write_leased", die)
         with pytest.raises(Killed):
             work(database)
     assert vectors(connection) == {}

@@ -136,7 +136,7 @@ MUTANTS = (
         ),
         seed=10,
     ),
-    Mutant("no lease check", (("queries/finish_jobs.sql", " AND token = %(token)s", ""),), seed=3),
+    Mutant("no lease check", (("queries/finish_jobs.sql", " AND j.token = d.token", ""),), seed=3),
     Mutant(
         "compare before upsert",
         (

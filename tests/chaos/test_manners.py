@@ -259,7 +259,7 @@ def test_a_worker_s_statements_stay_cheap_while_an_old_transaction_keeps_what_is
             ),
             "finish": pages_touched(
                 connection,
-                lambda: finish_jobs(connection, claims[1].token, [job.id for job in claims[1].jobs]),
+                lambda: finish_jobs(connection, [(job.id, claims[1].token) for job in claims[1].jobs]),
             ),
             "release": pages_touched(
                 connection, lambda: release_jobs(connection, collection, [claims[0].token], place)

@@ -16,19 +16,19 @@ from imgvec_pg import cli
 from imgvec_pg.database import sql_templates
 from imgvec_pg.store.embeddings import EmbeddingStore, Outcome, Written
 
-write = EmbeddingStore.write
+write = EmbeddingStore.write_leased
 shipped_directory = sql_templates.shipped_directory
 
 
 def stop_and_write(
-    store: EmbeddingStore, token: uuid.UUID, outcomes: Sequence[Outcome], *more: object
+    store: EmbeddingStore, leased: Sequence[tuple[uuid.UUID, Outcome]], *more: object
 ) -> Written:
     hold = Path(os.environ.get("IMGVEC_TEST_HOLD", "/nonexistent"))
     if hold.exists():
         hold.unlink()
         # To this thread: sent to the process, another may take it, and this one would write until that has had its turn.
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
-    return write(store, token, outcomes, *more)  # type: ignore[arg-type]
+    return write(store, leased, *more)  # type: ignore[arg-type]
 
 
 def changed_directory(name: str) -> Path:
@@ -37,7 +37,7 @@ def changed_directory(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    EmbeddingStore.write = stop_and_write  # type: ignore[method-assign,assignment]
+    EmbeddingStore.write_leased = stop_and_write  # type: ignore[method-assign,assignment]
     sql_templates.shipped_directory = changed_directory
     sys.argv[0] = "imgvec"
     cli.main()

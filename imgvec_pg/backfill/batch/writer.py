@@ -1,4 +1,4 @@
-"""Write the outcomes of a batch; on a lock conflict with the application, key by key."""
+"""Write the outcomes of batches, those that wait in one transaction; on a lock conflict with the application, key by key."""
 
 import logging
 import random
@@ -16,9 +16,9 @@ from imgvec_pg.store.embeddings import (
     EmbeddingStore,
     FailedKey,
     Outcome,
-    Written,
 )
 from imgvec_pg.store.queue.jobs import MAX_ATTEMPTS, Claim, DelayedKey, Job, explode_jobs
+from imgvec_pg.store.queue.written import Written
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,37 @@ CONFLICT_DELAY_SECONDS = (1.0, 3.0)
 SINGLE_LOCK_TIMEOUT_MS = 50
 """Shorter than for a whole batch: an application may hold every row of it."""
 EXPLODE_TRIES = 10
+TRANSACTION_SECONDS = 0.25
+"""What a transaction of several batches may take: it holds locks on the source's rows, and a statement has 10 s."""
+MAX_KEYS = 1024
+"""Of one transaction: from here on each row costs the server the same (benchmarks/fill.py, row 7)."""
+MAX_VECTOR_BYTES = 2 << 20
+"""Of one transaction: the server keeps its rows twice, each time in work_mem, 4 MB by default."""
+
+Finished = tuple[Claim, list[Outcome]]
+"""A claim and what became of its jobs."""
+
+
+class WriteSize:
+    """Keys that one transaction writes: as many as take TRANSACTION_SECONDS, which a live HNSW index makes few.
+
+    Args:
+        dimensions: Of a vector.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        self._most = max(min(MAX_KEYS, MAX_VECTOR_BYTES // (2 * dimensions)), KEYS_PER_JOB)
+        self.keys = KEYS_PER_JOB
+
+    def took(self, keys: int, seconds: float) -> None:
+        """Note a transaction. What was measured by few keys holds for twice as many."""
+        if keys:
+            fitting = int(TRANSACTION_SECONDS / max(seconds / keys, 1e-9))
+            self.keys = max(KEYS_PER_JOB, min(fitting, 2 * max(self.keys, keys), self._most))
+
+    def shrink(self) -> None:
+        """Note that a transaction failed: what failed with it was written again."""
+        self.keys = KEYS_PER_JOB
 
 
 def outcome_size(outcome: Outcome) -> int:
@@ -33,18 +64,58 @@ def outcome_size(outcome: Outcome) -> int:
     return len(outcome.embedded) + len(outcome.failed) + len(outcome.delayed)
 
 
-def grouped(outcomes: Sequence[Outcome]) -> Iterator[list[Outcome]]:
-    """Put outcomes together into transactions of at most KEYS_PER_JOB keys (a larger job stays whole)."""
+def grouped(outcomes: Sequence[Outcome], keys: int = KEYS_PER_JOB) -> Iterator[list[Outcome]]:
+    """Put outcomes together into transactions of at most so many keys (a larger job stays whole)."""
     group: list[Outcome] = []
     size = 0
     for outcome in outcomes:
-        if group and size + outcome_size(outcome) > KEYS_PER_JOB:
+        if group and size + outcome_size(outcome) > keys:
             yield group
             group, size = [], 0
         group.append(outcome)
         size += outcome_size(outcome)
     if group:
         yield group
+
+
+def write_finished(
+    store: EmbeddingStore, finished: Sequence[Finished], precision: str, size: WriteSize
+) -> Written:
+    """Write the outcomes of several claims, together as far as `size` goes.
+
+    Each job is still written under the token of its own claim. What meets a conflict is written again as `write_outcomes` does.
+    """
+    total = Written()
+    for part in together(finished, size.keys):
+        leased = [(claim.token, outcome) for claim, outcomes in part for outcome in outcomes]
+        keys = sum(outcome_size(outcome) for _, outcome in leased)
+        began = time.monotonic()
+        try:
+            total += store.write_leased(leased, precision)
+        except (*RETRIED_ERRORS, psycopg.DataError) as error:
+            log.info("%s; writing %d jobs anew, a few at a time", type(error).__name__, len(leased))
+            size.shrink()
+            for claim, outcomes in part:
+                total += write_outcomes(store, claim, outcomes, precision)
+        else:
+            size.took(keys, time.monotonic() - began)
+    return total
+
+
+def together(finished: Sequence[Finished], keys: int) -> Iterator[list[Finished]]:
+    """Put claims together into transactions of at most so many keys; one that has more is taken apart by its jobs."""
+    part: list[Finished] = []
+    size = 0
+    for claim, outcomes in finished:
+        for group in grouped(outcomes, keys):
+            added = sum(map(outcome_size, group))
+            if part and size + added > keys:
+                yield part
+                part, size = [], 0
+            part.append((claim, group))
+            size += added
+    if part:
+        yield part
 
 
 def write_outcomes(

@@ -14,6 +14,8 @@ from imgvec_pg.store.transactions import short_transaction
 
 Key = dict[str, Any]
 """A source row's primary key as JSON: {"id": 7}."""
+Lease = tuple[int, uuid.UUID]
+"""A job's id, and the token under which it was leased."""
 
 MAX_ATTEMPTS = 3
 """A key whose image cannot be had this often is a failure."""
@@ -194,10 +196,15 @@ def release_jobs(
         )
 
 
-def finish_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) -> dict[int, int]:
-    """Take jobs off the queue within the caller's transaction; those returned, id -> keys, were still ours."""
-    rows = connection.execute(load_sql("queries/finish_jobs.sql"), {"ids": list(ids), "token": token})
-    return dict(rows.fetchall())
+def finish_jobs(connection: Connection, leases: Sequence[Lease]) -> dict[Lease, int]:
+    """Take jobs off the queue within the caller's transaction; those returned, with their numbers of keys, were still ours."""
+    rows = connection.execute(load_sql("queries/finish_jobs.sql"), lease_values(leases))
+    return {(job_id, token): key_count for job_id, token, key_count in rows}
+
+
+def lease_values(leases: Sequence[Lease]) -> dict[str, Any]:
+    """Return leases as the statements take them that look at each job's token."""
+    return {"ids": [job_id for job_id, _ in leases], "tokens": [token for _, token in leases]}
 
 
 def explode_jobs(connection: Connection, token: uuid.UUID, ids: Sequence[int]) -> list[Job]:
