@@ -15,6 +15,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
 from imgvec_pg.settings import lease_seconds, own_collections
+from imgvec_pg.store.index.refill import IndexChoice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class RunOptions:
         batch_size: Images embedded together; PROBED for what probing finds.
         workers: Processes on this machine.
         limit: Stop after this many rows.
+        index: Whether many rows go into the live index, or it is built anew after them.
         parent: Process to end with.
         engine: "local", or "ray" for actors of a cluster.
         address: Of the Ray cluster; None for RAY_ADDRESS, else one of this machine for this command.
@@ -59,6 +61,7 @@ class RunOptions:
     limit: int | None = None
     dry_run: bool = False
     no_index: bool = False
+    index: IndexChoice = "auto"
     parent: int | None = None
     as_json: bool = False
     engine: str = "local"
@@ -160,6 +163,10 @@ def require_one_engine(context: click.Context, options: RunOptions) -> None:
         )
     if options.profile and (options.workers > 1 or options.engine != "local"):
         raise UsageError("--profile looks into one process: leave out --workers and --engine")
+    if options.index != "auto" and (options.no_index or options.collections):
+        raise UsageError(
+            "--index is for one collection whose index may be built: leave out --no-index and --collections"
+        )
     given = {
         name
         for name in ("address", "actors", "cpus_per_actor", "gpus_per_actor", "workers")

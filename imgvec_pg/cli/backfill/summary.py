@@ -35,13 +35,18 @@ class BackfillSummary:
     index_problem: str | None = None
     knows_computed: bool = True
 
-    def complete_index(self, connection: Connection, collection: Collection) -> None:
+    def complete_index(
+        self, connection: Connection, collection: Collection, *, is_dropped: bool = False
+    ) -> None:
         """Build the index once nothing waits, if it is not there.
+
+        Args:
+            is_dropped: It was dropped for this fill, and is built whatever waits.
 
         Raises:
             DatabaseError: The build was cancelled or refused, other than for want of ownership.
         """
-        if self.waiting or has_valid_index(connection, collection):
+        if (self.waiting and not is_dropped) or has_valid_index(connection, collection):
             return
         try:
             with index_progress() as show:

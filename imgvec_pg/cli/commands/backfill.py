@@ -12,6 +12,7 @@ from imgvec_pg.backfill.startup import StartingWorker
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.backfill.fill_profile import tell_profile
+from imgvec_pg.cli.backfill.index_during_fill import IndexDuringFill
 from imgvec_pg.cli.backfill.multi_collection import backfill_together, collections_option
 from imgvec_pg.cli.backfill.processes import WorkerProcesses, run_processes
 from imgvec_pg.cli.backfill.ray_engine import RayActors, run_actors
@@ -67,6 +68,13 @@ from imgvec_pg.store.transactions import flush_commits
 )
 @click.option("--no-index", is_flag=True, help="Do not build the HNSW index at the end.")
 @click.option(
+    "--index",
+    type=click.Choice(["auto", "live", "after"]),
+    default="auto",
+    show_default=True,
+    help="Where many rows come to an index: add them to it, or drop it and build it anew after them. auto goes by their share.",
+)
+@click.option(
     "--profile",
     is_flag=True,
     help="Print how busy each stage was, which one held the others up, and what would help.",
@@ -103,6 +111,7 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
       imgvec backfill product_clip --rate 20 --pause-when "mon-fri 09:00-17:30"
       imgvec backfill product_clip --server-share 2
       imgvec backfill product_clip --limit 1000 --profile
+      imgvec backfill product_clip --index after
     """
     require_one_engine(context, options)
     if options.collections:
@@ -121,16 +130,20 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
         # A listing that was interrupted goes on before the queue is worked off.
         list_source(connection, collection)
         waiting = queue_depth(connection, collection.id).waiting
+        expected = waiting if options.limit is None else min(waiting, options.limit)
+        index = IndexDuringFill(options.dsn, collection)
+        if waiting and not options.no_index:
+            index.plan(connection, expected, options.index)
         began = database_time(connection)
     # No connection of this command's own stays open for the hours that follow: it would not live through a restart.
-    expected = waiting if options.limit is None else min(waiting, options.limit)
     stats, fleet = WorkerStats(), None
-    if waiting:
-        stats, fleet = fill(context, collection, options, expected)
-    stats.finish()
-    if options.profile:
-        tell_profile(collection, options, stats)
-    still_waiting = conclude(collection, options, stats, fleet, began)
+    with index.told_when_missing():
+        if waiting:
+            stats, fleet = fill(context, collection, options, expected, index)
+        stats.finish()
+        if options.profile:
+            tell_profile(collection, options, stats)
+        still_waiting = conclude(collection, options, stats, fleet, began, index)
     if fleet is not None and fleet.first_error is not None:
         say(
             f"{'an actor' if options.engine == 'ray' else 'a worker process'} ended in error: {fleet.complaint}"
@@ -142,16 +155,22 @@ def backfill(context: click.Context, name: str | None, options: RunOptions) -> N
 
 
 def fill(
-    context: click.Context, collection: Collection, options: RunOptions, expected: int
+    context: click.Context,
+    collection: Collection,
+    options: RunOptions,
+    expected: int,
+    index: IndexDuringFill,
 ) -> tuple[WorkerStats, WorkerProcesses | RayActors | None]:
     """Embed what waits, in this process, in several or on a cluster; return the counts, and the several."""
     fleet: WorkerProcesses | RayActors
     if options.engine == "ray":
+        index.begin()
         fleet = run_actors(context, collection, options, expected)
     elif options.workers > 1:
+        index.begin()
         fleet = run_processes(context, collection, options, expected)
     else:
-        return run_worker(context, collection, options, expected), None
+        return run_worker(context, collection, options, expected, index), None
     return fleet.stats, fleet
 
 
@@ -177,6 +196,7 @@ def conclude(
     stats: WorkerStats,
     fleet: WorkerProcesses | RayActors | None,
     began: datetime,
+    index: IndexDuringFill,
 ) -> int:
     """Build the index, report, and return how many keys still wait. `stats` are corrected for processes that died."""
     with connect(options.dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
@@ -188,7 +208,8 @@ def conclude(
         summary.knows_computed = fleet is None or not fleet.counts_are_lost
         try:
             if not options.no_index:
-                summary.complete_index(connection, collection)
+                summary.complete_index(connection, collection, is_dropped=index.is_dropped)
+                index.is_dropped = False
         finally:
             # Whatever became of the index, what was embedded stays embedded.
             summary.report(options.as_json)
@@ -198,7 +219,11 @@ def conclude(
 
 
 def run_worker(
-    context: click.Context, collection: Collection, options: RunOptions, expected: int
+    context: click.Context,
+    collection: Collection,
+    options: RunOptions,
+    expected: int,
+    index: IndexDuringFill,
 ) -> WorkerStats:
     """Embed what waits in this process, showing progress; leave the command where a signal came."""
     if options.parent is not None:
@@ -211,19 +236,28 @@ def run_worker(
     ) as url:
         if url is not None:
             say(f"metrics at {url}", url=url)
-        return work(context, collection, options, expected, stats)
+        return work(context, collection, options, expected, stats, index)
 
 
 def work(
-    context: click.Context, collection: Collection, options: RunOptions, expected: int, stats: WorkerStats
+    context: click.Context,
+    collection: Collection,
+    options: RunOptions,
+    expected: int,
+    stats: WorkerStats,
+    index: IndexDuringFill,
 ) -> WorkerStats:
     """Load the model and embed what waits."""
     with StartingWorker(options.dsn, [collection], options.device) as starting:
         embedder = options.load(collection.model_name)
         pipeline = options.pipeline(choose_batch_size(options.batch_size, embedder), follow=False)
-        worker = Worker(
-            options.dsn, collection.name, embedder, pipeline, stats=stats, on_ready=starting.ready
-        )
+
+        def begin() -> None:
+            starting.ready()
+            # Not before: a model that cannot be loaded would leave the collection without an index.
+            index.begin()
+
+        worker = Worker(options.dsn, collection.name, embedder, pipeline, stats=stats, on_ready=begin)
         with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:
             worker.on_progress = lambda stats: show(stats.finished, stats.images_per_second())
             stats = worker.run()

@@ -1,0 +1,54 @@
+"""The index of a collection while `imgvec backfill` fills it: live, or dropped and built anew after many rows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from imgvec_pg.cli.output.messages import complain, say
+from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.index.refill import IndexChoice, drop_for_refill, plan_refill
+
+
+class IndexDuringFill:
+    """What becomes of the index; said in one line where many rows come, or where it was asked for.
+
+    Attributes:
+        is_dropped: It is out of use until the build after the fill.
+    """
+
+    def __init__(self, dsn: str, collection: Collection) -> None:
+        self._dsn = dsn
+        self._collection = collection
+        self._after = False
+        self.is_dropped = False
+
+    def plan(self, connection: Connection, new_rows: int, choice: IndexChoice) -> None:
+        """Decide, and say so.
+
+        Raises:
+            NotOwnerError, CollectionError: It is to be dropped, and may not be.
+        """
+        refill = plan_refill(connection, self._collection, new_rows, choice)
+        self._after = refill.after
+        if refill.line is not None:
+            say(f"{self._collection.name}: {refill.line}")
+
+    def begin(self) -> None:
+        """Drop it, where that is planned; to be called when nothing stands in the way of the fill any more."""
+        if self._after and not self.is_dropped:
+            with connect(self._dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
+                self.is_dropped = drop_for_refill(connection, self._collection)
+
+    @contextmanager
+    def told_when_missing(self) -> Iterator[None]:
+        """Say how the index comes back where the fill ends before it does: by a signal, or an error."""
+        try:
+            yield
+        except BaseException:
+            if self.is_dropped:
+                name = self._collection.name
+                complain(
+                    f"the index of {name} is dropped and not built anew yet; searches compare all rows: imgvec backfill {name} "
+                    f"goes on and builds it, imgvec index create {name} builds it now"
+                )
+            raise
