@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # gives. Roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n 3 --dist loadfile --no-loadscope-reorder)
 
-.PHONY: demo test bench chaos lint types layers pytest docs docs-serve shop photos browser fuzz matrix wheel wheel-check audit clean help
+.PHONY: demo test bench chaos lint types layers bytecode pytest docs docs-serve shop photos browser fuzz matrix wheel wheel-check audit clean help
 
 help:
 	@echo "make demo    set up, then search a small shop's pictures in a private PostgreSQL"
@@ -58,7 +58,10 @@ browser: $(STAMP)
 	@IMGVEC_BROWSER_TESTS=1 $(BIN)/python -m pytest -q tests/pages/test_browse_in_browser.py tests/duplicates/test_review_in_browser.py \
 	  tests/maps/test_map_in_browser.py
 
-test: $(STAMP) lint types layers pytest
+# mypy takes one core as long as the rest of the first line together takes the other.
+test: $(STAMP)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target types lint layers bytecode
+	@$(MAKE) --no-print-directory pytest
 
 chaos: $(STAMP)
 	@timeout 1260 $(BIN)/python benchmarks/chaos.py
@@ -79,11 +82,15 @@ types: $(STAMP)
 layers: $(STAMP)
 	$(BIN)/lint-imports
 
-# Hundreds of processes of `imgvec` begin sooner with bytecode. None writes any: a module that a test writes twice within one second,
-# equally long, would be taken for what it was before.
-pytest: $(STAMP)
+# Hundreds of processes of `imgvec` begin sooner with bytecode. The tests' own has pytest's assertions in it: in a new clone each of
+# the processes of `make pytest` would compile all of it for itself, as they collect at the same time. A fault is pytest's to show.
+bytecode: $(STAMP)
 	@$(BIN)/python -m compileall -q imgvec_pg migrations
-	PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest $(IN_PARALLEL)
+	@test -d tests/__pycache__ || PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -q > /dev/null 2>&1 || true
+
+# What runs in the tests writes no bytecode, see tests/conftest.py.
+pytest: bytecode
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(IN_PARALLEL)
 
 # Material for MkDocs announces its end of life (May 2027) at each build; the variable is its own switch for that.
 docs: $(STAMP)

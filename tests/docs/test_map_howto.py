@@ -8,12 +8,13 @@ import pytest
 from colorshop import picture
 from pageblocks import DOCS, example, read_blocks
 from photostore import make_collection
+from requires import requires
 
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 
-pytest.importorskip("openTSNE")
+pytestmark = requires("openTSNE")
 
 
 @pytest.fixture

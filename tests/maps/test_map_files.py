@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from colorshop import picture
 from PIL import Image
+from requires import requires
 from test_map_relations import KINDS, Ask, ask, photos, put
 
 from imgvec_pg.database.connect import Connection
@@ -23,7 +24,7 @@ from imgvec_pg.maps.pack import pack, shuffled
 from imgvec_pg.maps.read_map import read_map, rows_at
 from imgvec_pg.store.collection import Collection
 
-pytest.importorskip("openTSNE")
+pytestmark = requires("openTSNE")
 __all__ = ["ask", "photos"]
 
 

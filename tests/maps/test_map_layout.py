@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip("openTSNE")
+from requires import requires
 
 from imgvec_pg.errors import UsageError
 from imgvec_pg.maps.clusters import find_clusters, nearest_cluster
@@ -19,6 +18,7 @@ from imgvec_pg.maps.layout import (
 )
 from imgvec_pg.maps.names import names_of_best_column, names_of_values, names_of_words, numbered
 
+pytestmark = requires("openTSNE")
 GROUPS, ROWS, DIMENSIONS = 4, 30, 24
 
 

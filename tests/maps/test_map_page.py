@@ -13,6 +13,7 @@ import pytest
 from colorshop import picture
 from flask.testing import FlaskClient
 from photostore import new_role
+from requires import requires
 from test_map_relations import DIMENSIONS, vector_of
 
 from imgvec_pg.database.connect import Connection, connect
@@ -23,7 +24,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.spec import CollectionSpec
 
-pytest.importorskip("openTSNE")
+pytestmark = requires("openTSNE")
 
 TOKEN = "a-token-that-nobody-guesses"
 EVIL = "<img src=x onerror=alert(1)>"

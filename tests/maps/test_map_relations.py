@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from dumps import dump_to_file, restore
 from photostore import as_role, make_collection, new_role
+from requires import requires
 from sqlalchemy import MetaData, Table, create_engine
 
 from imgvec_pg.alembic.autogenerate import is_collection_table
@@ -27,7 +28,7 @@ from imgvec_pg.store.integrity.rename import follow_columns, rename_collection
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.setup.uninstall import remove_everything
 
-pytest.importorskip("openTSNE")
+pytestmark = requires("openTSNE")
 
 Ask = Callable[..., str]
 DIMENSIONS = 8
