@@ -16,6 +16,7 @@ from imgvec_pg.store.setup.grants import missing_roles
 SCRIPT = Path(__file__).parents[1] / "support" / "at_once.py"
 
 
+# How many at once and how often: `make chaos` has more of both.
 def at_once(rounds: int, *pairs: tuple[str, str]) -> None:
     """Run (command, database) pairs in processes of their own, all from the same moment, and let none fail."""
     arguments = [f"{dsn}={command}" for command, dsn in pairs]
@@ -34,7 +35,7 @@ def migrate(dsn: str) -> None:
 def test_processes_that_migrate_at_once_all_succeed(empty_database: str, is_empty: bool) -> None:
     if not is_empty:
         migrate(empty_database)
-    at_once(1 if is_empty else 3, *[("migrate", empty_database)] * 24)
+    at_once(1 if is_empty else 2, *[("migrate", empty_database)] * 12)
     with connect(empty_database) as connection:
         assert migrations.current_revision(connection) == migrations.newest_revision()
         assert not missing_roles(connection)
@@ -43,7 +44,7 @@ def test_processes_that_migrate_at_once_all_succeed(empty_database: str, is_empt
 def test_databases_of_a_cluster_may_migrate_and_uninstall_at_once(server: Server) -> None:
     with ExitStack() as stack:
         databases = [stack.enter_context(fresh_database(server)) for _ in range(3)]
-        for _ in range(4):
+        for _ in range(2):
             for dsn in databases:
                 migrate(dsn)
             uninstalls = [("uninstall", dsn) for dsn in databases[:2]]
@@ -64,11 +65,11 @@ def test_words_may_be_set_up_and_taken_away_beside_a_migration(empty_database: s
         pytest.skip("without dblink there are no words")
     migrate(empty_database)
     commands = ("migrate", "words", "words", "no-words", "migrate", "words", "migrate", "no-words")
-    at_once(3, *[(command, empty_database) for command in commands])
+    at_once(2, *[(command, empty_database) for command in commands])
 
 
 def test_uninstall_beside_a_migration_leaves_the_schema_whole_or_gone(empty_database: str) -> None:
-    for _ in range(3):
+    for _ in range(2):
         commands = ("uninstall", "migrate", "uninstall", "migrate")
         at_once(2, *[(command, empty_database) for command in commands])
         with connect(empty_database) as connection:
