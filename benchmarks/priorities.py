@@ -1,14 +1,17 @@
-"""What an application notices of two workers beside it, by the priority of the workers' processes and by their throttles.
+"""What an application notices of two workers beside it, by how they hold back: the p99 of its statements, with and without them.
 
-Run: python benchmarks/priorities.py [--rounds N] [--seconds S] [--pace STATEMENTS/S]
+Run: python benchmarks/priorities.py [--scene NAME]... [--kind NAME]... [--rounds N] [--seconds S]
 
-Without --pace two clients ask without a pause, which takes every core of two. With it so many statements a second come at random,
-whatever the earlier ones take, as from people: the time of each is from when it was due.
+Scenes: "full speed", two clients that ask without a pause, which takes every core of two; "paced", 1,000 statements a second at
+random, as from people, each timed from when it was due; "ViT-B-32", the same beside workers that compute a real network, with
+seeded weights, on the same processors (the others have a model that takes its time and hardly a core, as on a GPU).
 
-Phases without workers and with those of each kind take turns, so that what else the machine does meets all alike. The ratio
-of a kind is the median, over the rounds, of the application's p99 with its workers by that of the same round without. What the
-workers' sessions compute in the server remains where the workers run on another machine. The table printed is kept in
-benchmarks/results/priorities.txt.
+Turns without workers and with those of each kind alternate, so that what else the machine does meets all alike. The ratio
+of a kind is the median, over the rounds, of the application's p99 with its workers by that of the same round without. "elsewhere"
+is the server's part alone, as of workers on another machine (benchmarks/worker_statements.py).
+
+Exit code 1 where workers as they are raise the p99 of a scene by more than a tenth, 2 where others are at work on the
+machine, whose load hides what is looked for. The table printed is kept in benchmarks/results/priorities.txt.
 """
 
 import argparse
@@ -19,9 +22,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -30,53 +33,70 @@ for folder in ("chaos", "support", "plugins"):
     sys.path.insert(0, str(TESTS / folder))
 
 from beside import SETTLE_SECONDS, percentile, play, set_running  # noqa: E402
-from faults import worker_at  # noqa: E402
 from own import own_server  # noqa: E402
-from workers import Running, make_table  # noqa: E402
+from workers import NAME, Running, make_table, running, wait_until  # noqa: E402
 
 from imgvec_pg.database.connect import Connection, connect  # noqa: E402
+from imgvec_pg.embedding.catalog import describe_model  # noqa: E402
+from imgvec_pg.embedding.torch_models.random_weights import write_random_weights  # noqa: E402
 
-WITHOUT = "no workers"
-NICE = ("nice", "-n", "19")
-# Linux weighs sessions before processes (sched_autogroup_enabled), and each of PostgreSQL's processes has a session of its own.
-LOW = ("setsid", "sh", "-c", 'echo 10 > /proc/self/autogroup; exec nice -n 10 "$@"', "sh")
-LOWEST = ("setsid", "sh", "-c", 'echo 19 > /proc/self/autogroup; exec nice -n 19 "$@"', "sh")
+WITHOUT, AS_THEY_ARE = "no workers", "as they are"
+MOST_RATIO = 1.1
+QUIET_LOAD = 1.0
+STATEMENTS = Path(__file__).with_name("worker_statements.py")
+# A session of its own, as a service has one: Linux weighs those first where sched_autogroup_enabled is 1.
+SERVICE = ("setsid",)
+SHELL = ("setsid", "sh", "-c", 'echo 19 > /proc/self/autogroup; exec nice -n 19 "$@"', "sh")
+ELSEWHERE = ("elsewhere",)
 KINDS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
-    "as they are": ((), ()),
-    "nice 19": (NICE, ()),
-    "nice 19, SCHED_BATCH": ((*NICE, "chrt", "--batch", "0"), ()),
-    "SCHED_IDLE": (("chrt", "--idle", "0"), ()),
-    "session 10": (LOW, ()),
-    "session 10, share 4 % each": (LOW, ("--server-share", "4")),
-    "session 19": (LOWEST, ()),
-    "session 19, batches of 8": (LOWEST, ("--batch-size", "8")),
-    "session 19, 20 images/s each": (LOWEST, ("--rate", "20")),
-    "nice 19, share 4 % each": (NICE, ("--server-share", "4")),
-    "nice 19, share 1 % each": (NICE, ("--server-share", "1")),
-    "session 19, share 10 % each": (LOWEST, ("--server-share", "10")),
-    "session 19, share 4 % each": (LOWEST, ("--server-share", "4")),
-    "session 19, share 1 % each": (LOWEST, ("--server-share", "1")),
+    AS_THEY_ARE: (SERVICE, ()),
+    "share 2 %": (SERVICE, ("--server-share", "2")),
+    "share 4 %": (SERVICE, ("--server-share", "4")),
+    "share 10 %": (SERVICE, ("--server-share", "10")),
+    "share 1 %, nice 0": (SERVICE, ("--nice", "0")),
+    "share 1 %, session at 19": (SHELL, ()),
+    "no share, 20 images/s": (SERVICE, ("--server-share", "100", "--rate", "20")),
+    "no share": (SERVICE, ("--server-share", "100")),
+    "no share, nice 0": (SERVICE, ("--server-share", "100", "--nice", "0")),
+    "elsewhere, share 1 %": (ELSEWHERE, ("--server-share", "1")),
+    "elsewhere, no share": (ELSEWHERE, ()),
 }
 """How each kind of worker is started: the command before it, its own options."""
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What the application and the workers do.
+
+    Attributes:
+        clients: Sessions of the application.
+        pace: Statements a second of all; None for as many as they can.
+        model: Architecture that the workers compute; "" for the test's model, which takes no processor.
+        kinds: Measured unless others are asked for.
+    """
+
+    clients: int
+    pace: float | None
+    model: str
+    kinds: tuple[str, ...]
+
+
+USUAL = (AS_THEY_ARE, "share 4 %", "no share, 20 images/s", "no share, nice 0", "elsewhere, no share")
+SCENES = {
+    "full speed": Scene(2, None, "", USUAL),
+    "paced": Scene(4, 1000.0, "", USUAL),
+    "ViT-B-32": Scene(4, 1000.0, "ViT-B-32/openai", (AS_THEY_ARE, "no share", "no share, nice 0")),
+}
+
+
 @dataclass
 class Phase:
-    """One turn: ms of each statement, seconds, vectors written, CPU seconds of the workers' sessions, bytes of WAL of all."""
+    """One turn: ms of each statement, seconds, vectors written, CPU seconds of the workers' sessions."""
 
     times: list[float]
     seconds: float
     written: int
     server_seconds: float
-    wal_bytes: float
-
-
-@dataclass
-class Kind:
-    """Two workers started in one way, and their turns."""
-
-    workers: list[Running] = field(default_factory=list)
-    phases: list[Phase] = field(default_factory=list)
 
 
 def server_seconds(connection: Connection) -> float:
@@ -93,13 +113,6 @@ def server_seconds(connection: Connection) -> float:
     return found
 
 
-def wal_so_far(connection: Connection) -> float:
-    """Return the bytes of WAL since the server's beginning."""
-    row = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float").fetchone()
-    assert row is not None
-    return float(row[0])
-
-
 def written_since(connection: Connection, began: datetime) -> int:
     """Return the rows whose vector was written since; the statistics of PostgreSQL come seconds later."""
     row = connection.execute(
@@ -110,49 +123,68 @@ def written_since(connection: Connection, began: datetime) -> int:
 
 
 def measure(
-    rounds: int,
-    seconds: float,
-    kinds: Sequence[str],
-    pace: float | None = None,
-    rows: int = 2000,
-    clients: int = 2,
+    scene: Scene, kinds: Sequence[str], rounds: int, seconds: float, rows: int
 ) -> dict[str, list[Phase]]:
     """Let the application and each kind of worker take turns."""
-    folder = Path(tempfile.mkdtemp(prefix="imgvec-priorities-"))
-    root, logs = folder / "photos", folder / "logs"
-    root.mkdir()
-    logs.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(TESTS / "plugins")}
-    settings = {"IMGVEC_TEST_PREPARE_SECONDS": "0.02", "OMP_NUM_THREADS": "1"}
-    safe = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB", "max_connections": "80"}
     found: dict[str, list[Phase]] = {name: [] for name in (WITHOUT, *kinds)}
+    # shared_buffers hold all, and commits wait for the disk, as where it matters.
+    safe = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB", "max_connections": "80"}
+    folder = Path(tempfile.mkdtemp(prefix="imgvec-priorities-"))
     try:
         with own_server(settings=safe) as own, connect(own.dsn) as connection, ExitStack() as stack:
-            make_table(connection, root, rows)
-            connection.execute(
-                "DROP TRIGGER note ON imgvec.job; DROP TRIGGER note ON imgvec.photo_grid_embedding; DROP TRIGGER note ON photo"
-            )
+            start = prepare(scene, connection, folder, rows)
             workers: dict[str, list[Running]] = {WITHOUT: []}
             for name in kinds:
-                before, options = KINDS[name]
-                workers[name] = [
-                    stack.enter_context(
-                        worker_at(own.dsn, environment, logs, *options, before=before, **settings)
-                    )
-                    for _ in range(2)
-                ]
+                workers[name] = [stack.enter_context(start(own.dsn, name)) for _ in range(2)]
                 set_running(connection, workers[name], False)
             draw = random.Random(1)
             for number in range(rounds):
                 turns = list(found)
                 draw.shuffle(turns)
                 for name in turns:
-                    found[name].append(
-                        turn(own.dsn, connection, workers[name], seconds, clients, rows, number, pace)
-                    )
+                    found[name].append(turn(own.dsn, connection, workers[name], seconds, scene, rows, number))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return found
+
+
+def prepare(
+    scene: Scene, connection: Connection, folder: Path, rows: int
+) -> Callable[[str, str], AbstractContextManager[Running]]:
+    """Make the table and the model; return what starts a worker of a kind."""
+    root, logs = folder / "photos", folder / "logs"
+    root.mkdir()
+    logs.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(TESTS / "plugins")}
+    if scene.model:
+        weights = folder / "weights.safetensors"
+        described = describe_model(scene.model)
+        write_random_weights(described, weights)
+        own = ("--weights", str(weights), "--device", "cpu")
+        make_table(connection, root, rows, scene.model, dimensions=described.dimensions)
+    else:
+        own = ()
+        environment |= {"IMGVEC_TEST_PREPARE_SECONDS": "0.02", "OMP_NUM_THREADS": "1"}
+        make_table(connection, root, rows)
+    connection.execute(
+        "DROP TRIGGER note ON imgvec.job; DROP TRIGGER note ON imgvec.photo_grid_embedding; DROP TRIGGER note ON photo;"
+        "CREATE INDEX ON imgvec.photo_grid_embedding USING hnsw (embedding halfvec_cosine_ops)"
+    )
+
+    @contextmanager
+    def start(dsn: str, name: str) -> Iterator[Running]:
+        before, options = KINDS[name]
+        if before == ELSEWHERE:
+            command = running(dsn, environment, logs, *options, script=[str(STATEMENTS)])
+        else:
+            arguments = ("worker", NAME, *own, *options)
+            command = running(dsn, environment, logs, *arguments, before=before, holds_back=True)
+        with command as started:
+            wait_until(lambda: "is ready" in started.text() or not started.is_alive(), "its start")
+            assert started.is_alive(), started.text()
+            yield started
+
+    return start
 
 
 def turn(
@@ -160,10 +192,9 @@ def turn(
     connection: Connection,
     workers: Sequence[Running],
     seconds: float,
-    clients: int,
+    scene: Scene,
     rows: int,
     seed: int,
-    pace: float | None,
 ) -> Phase:
     """Run one phase: the same statements in each of a round."""
     set_running(connection, workers, True)
@@ -171,67 +202,78 @@ def turn(
     row = connection.execute("SELECT clock_timestamp()").fetchone()
     assert row is not None
     used, began = server_seconds(connection), time.monotonic()
-    wal = wal_so_far(connection)
-    times = play(dsn, seconds, clients, rows, seed, pace)
+    times = play(dsn, seconds, scene.clients, rows, seed, scene.pace)
     took, used = time.monotonic() - began, server_seconds(connection) - used
-    wal = wal_so_far(connection) - wal
     set_running(connection, workers, False)
     time.sleep(0.2)
-    return Phase(times, took, written_since(connection, row[0]), used, wal)
+    return Phase(times, took, written_since(connection, row[0]), used)
+
+
+def ratios(phases: Sequence[Phase], without: Sequence[Phase]) -> list[float]:
+    """Return the p99 of each turn by that of the same round without workers, ascending."""
+    return sorted(
+        percentile(one.times, 99) / percentile(base.times, 99)
+        for one, base in zip(phases, without, strict=True)
+    )
 
 
 def table(found: dict[str, list[Phase]]) -> str:
     """Return the lines to keep."""
     lines = [
-        f"{'workers':30}{'p50 ms':>9}{'p99 ms':>9}{'p99 by that without':>24}{'statements/s':>14}{'vectors/s':>11}"
-        f"{'server ms a vector':>20}{'WAL kB a vector':>17}"
+        f"{'workers':26}{'p50 ms':>8}{'p99 ms':>8}{'p99 by that without':>23}{'statements/s':>14}{'vectors/s':>11}"
+        f"{'server ms a vector':>20}"
     ]
-    alone = sum(phase.wal_bytes for phase in found[WITHOUT]) / sum(
-        len(phase.times) for phase in found[WITHOUT]
-    )
-    base = [percentile(phase.times, 99) for phase in found[WITHOUT]]
     for name, phases in found.items():
         times = [one for phase in phases for one in phase.times]
-        ratios = sorted(
-            percentile(phase.times, 99) / without for phase, without in zip(phases, base, strict=True)
+        each = ratios(phases, found[WITHOUT])
+        spread = (
+            f"{statistics.median(each):.2f} ({each[len(each) // 4]:.2f} to {each[len(each) * 3 // 4]:.2f})"
         )
-        low, high = ratios[len(ratios) // 4], ratios[len(ratios) * 3 // 4]
-        spread = f"{statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})"
         elapsed = sum(phase.seconds for phase in phases)
         written = sum(phase.written for phase in phases)
-        cost = wal = 0.0
-        if written > 50:
-            cost = 1000 * sum(phase.server_seconds for phase in phases) / written
-            wal = (sum(phase.wal_bytes for phase in phases) - alone * len(times)) / written / 1000
+        cost = 1000 * sum(phase.server_seconds for phase in phases) / written if written > 50 else 0.0
         lines.append(
-            f"{name:30}{percentile(times, 50):9.2f}{percentile(times, 99):9.2f}{spread:>24}"
-            f"{len(times) / elapsed:14,.0f}{written / elapsed:11.1f}{cost:20.2f}{wal:17.1f}"
+            f"{name:26}{percentile(times, 50):8.2f}{percentile(times, 99):8.2f}{spread:>23}"
+            f"{len(times) / elapsed:14,.0f}{written / elapsed:11.1f}{cost:20.2f}"
         )
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Measure and print the table."""
+def main() -> int:
+    """Measure, print the tables, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument(
-        "--pace", type=float, help="statements a second, of all clients; as many as they can by default"
+        "--scene", action="append", choices=list(SCENES), help="only this one; may be repeated"
     )
-    parser.add_argument("--clients", type=int, help="2 at full speed, 4 at a pace")
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="only this one; may be repeated")
     options = parser.parse_args()
-    before = os.getloadavg()[0]
-    clients = options.clients or (4 if options.pace else 2)
-    kinds = options.kind or list(KINDS)
-    found = measure(options.rounds, options.seconds, kinds, options.pace, clients=clients)
-    speed = f"{options.pace:g} statements/s" if options.pace else "full speed"
+    load = os.getloadavg()[0]
     print(
-        f"{clients} clients at {speed}, two workers; {options.rounds} rounds of {options.seconds:g} s a kind, in turns; "
-        f"quartiles in brackets; {os.cpu_count()} cores, load {before:.1f} before"
+        f"Two workers; {options.rounds} rounds of {options.seconds:g} s a kind, in turns; medians, quartiles in brackets; "
+        f"{os.cpu_count()} cores, load {load:.1f} before"
     )
-    print(table(found))
+    missed = []
+    for name in options.scene or SCENES:
+        scene = SCENES[name]
+        kinds = options.kind or scene.kinds
+        speed = f"{scene.pace:g} statements/s" if scene.pace else "full speed"
+        found = measure(scene, kinds, options.rounds, options.seconds, options.rows)
+        print(
+            f"\n{name}: {scene.clients} clients at {speed}, model {scene.model or 'that waits'}\n{table(found)}",
+            flush=True,
+        )
+        if AS_THEY_ARE in found:
+            ratio = statistics.median(ratios(found[AS_THEY_ARE], found[WITHOUT]))
+            missed += [f"{name} {ratio:.2f}"] if ratio > MOST_RATIO else []
+    kept = "not kept: " + ", ".join(missed) if missed else "kept"
+    if load > QUIET_LOAD:
+        kept = f"no verdict, as the load was {load:.1f} before, more than {QUIET_LOAD:g} ({kept})"
+    print(f"\np99 beside workers as they are at most {MOST_RATIO:g} times that without: {kept}")
+    return 2 if load > QUIET_LOAD else int(bool(missed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -66,10 +66,10 @@ class JobClaimer:
             self._quarantined_in_a_row = self._quarantined_in_a_row + 1 if claim.is_quarantined else 0
             # Behind the claim: what it holds was enqueued under the collection as it is seen here, or an earlier one.
             self._watch.check(self.connection)
+            self.throttle.took(claim.key_count())
             if claim.jobs:
                 self.context.stats.activity = WORKING
                 self.leases.add(claim.token, place_of(claim.jobs))
-                self.throttle.took(claim.key_count())
                 self.left = None if self.left is None else self.left - claim.key_count()
                 yield claim
                 continue

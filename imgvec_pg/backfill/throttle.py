@@ -26,11 +26,21 @@ KEYS_AT_A_SHARE = 8
 (benchmarks/results/worker_cost.txt), 64 are 40 ms, during which a core of the server serves nobody else."""
 
 
+SAVED_SECONDS = 1.0
+"""What rest saves up, of time in the server: at 1 % it takes 100 s, and some 250 new rows of 512 dimensions are then
+embedded at once. Over any longer time the share is kept."""
+RESTED_SECONDS = 2.0
+"""A worker at rest looks more often than this; one that was stopped for long saves up no more."""
+BEHIND_SECONDS = 30.0
+"""Held back for so long with work waiting, a worker says that it is the share that does it."""
+SAY_AGAIN_SECONDS = 3600.0
+
+
 class ServerShare:
     """Keeps the time spent in statements to a share of all time.
 
-    Every second that passes pays for `share` seconds in statements. Nothing is saved up, so a rest is followed by no burst;
-    and since a busy server takes longer for the same statements, it is asked less.
+    Every second that passes pays for `share` seconds in statements, up to SAVED_SECONDS ahead: a few new rows after a rest wait
+    for nothing. Since a busy server takes longer for the same statements, it is asked less.
 
     Args:
         asked: Seconds spent in statements so far.
@@ -46,7 +56,9 @@ class ServerShare:
         """Return how long to ask nothing, until what was asked is paid for; 0 or less for not at all."""
         asked, now = self._asked(), time.monotonic()
         paid = (now - self._noted_at) * self.share
-        self._owed = max(self._owed - paid, 0.0) + asked - self._noted
+        saved = min(paid, RESTED_SECONDS * self.share)
+        owed = max(self._owed - paid, min(self._owed, 0.0) - saved, -SAVED_SECONDS)
+        self._owed = owed + asked - self._noted
         self._noted, self._noted_at = asked, now
         return self._owed / self.share
 
@@ -65,6 +77,8 @@ class Throttle:
         self._share = None if share is None else ServerShare(share, asked)
         self._next_claim_at = time.monotonic()
         self._allowed_at = -math.inf
+        self._behind: tuple[float, int] | None = None
+        self._told_at = -math.inf
 
     def keys_at_once(self) -> int | None:
         """Return the most keys to claim together, None for no bound."""
@@ -73,11 +87,30 @@ class Throttle:
         return min(bounds if self._share is None else [*bounds, KEYS_AT_A_SHARE], default=None)
 
     def took(self, keys: int) -> None:
-        """Note a claim."""
+        """Note a claim, or that there was nothing to claim."""
+        self._note_behind(keys)
         if self.allowance.rate is not None:
             # Time that went by unused is not made up for: no burst after a pause.
             begin = max(self._next_claim_at, time.monotonic() - CLAIM_SECONDS)
             self._next_claim_at = begin + keys / self.allowance.rate
+
+    def _note_behind(self, keys: int) -> None:
+        """Say so once an hour where the share of the server's time is why rows wait: each claim is as large as it allows."""
+        now = time.monotonic()
+        if self._share is None or not self.context.options.follow or keys < KEYS_AT_A_SHARE:
+            self._behind = None
+            return
+        since, done = self._behind or (now, 0)
+        self._behind = since, done + keys
+        if now - since < BEHIND_SECONDS or now - self._told_at < SAY_AGAIN_SECONDS:
+            return
+        self._told_at = now
+        log.warning(
+            "more rows wait than %.2g %% of the time in the server (--server-share) lets through, %.1f/s; imgvec backfill embeds "
+            "them sooner, also beside workers, or give a larger share",
+            100 * self._share.share,
+            done / (now - since),
+        )
 
     def allow(self, connection: Connection) -> bool:
         """Wait until a claim is allowed; False when the pipeline ends.

@@ -9,9 +9,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from imgvec_pg.backfill.quiet_hours import Hours, parse_hours, require_time_to_work
 from imgvec_pg.cli.output.messages import FORMATS, LEVELS, set_up_logs
-from imgvec_pg.errors import UsageError
 from imgvec_pg.images.limits import (
     MAX_ASPECT,
     MAX_IMAGE_BYTES,
@@ -253,55 +251,6 @@ def pipeline_options(command: Command) -> Command:
             "--root",
             type=click.Path(file_okay=False, path_type=Path),
             help="Where this machine keeps the collection's pictures.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def parse_each_hours(
-    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> tuple[Hours, ...]:
-    """Turn the texts of --pause-when into hours."""
-    try:
-        hours = tuple(parse_hours(value) for value in values)
-        require_time_to_work(hours)
-    except UsageError as error:
-        raise click.BadParameter(str(error), context, parameter) from error
-    return hours
-
-
-def throttle_options(command: Command) -> Command:
-    """Add --rate, --server-share, --max-replica-lag and --pause-when: what a worker may ask of the database."""
-    options = (
-        click.option(
-            "--rate",
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="IMAGES/S",
-            help="At most this many images a second on average, all of --workers together.",
-        ),
-        click.option(
-            "--server-share",
-            "server_share_percent",
-            type=click.FloatRange(min=0, max=100, min_open=True),
-            metavar="PERCENT",
-            help="Spend at most this much of the time in the server, in small statements, all of --workers together.",
-        ),
-        click.option(
-            "--max-replica-lag",
-            "max_replica_lag_seconds",
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="SECONDS",
-            help="Claim nothing while a standby is further behind (needs pg_monitor).",
-        ),
-        click.option(
-            "--pause-when",
-            "pause_when",
-            multiple=True,
-            callback=parse_each_hours,
-            metavar="HOURS",
-            help='Claim nothing in these hours by the database\'s clock, such as "mon-fri 09:00-17:30"; may be repeated.',
         ),
     )
     for option in reversed(options):

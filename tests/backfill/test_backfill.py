@@ -45,6 +45,7 @@ from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
+from imgvec_pg.cli.throttle_options import WORKER_NICE
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ConnectionFailedError, ModelError
 from imgvec_pg.store.index.build import build_index
@@ -723,17 +724,20 @@ def test_a_worker_ends_when_its_collection_gets_another_model(shop: Shop) -> Non
 
 
 def test_a_worker_of_an_alias_follows_it(shop: Shop) -> None:
-    make_table(shop.connection, shop.root, 20)
+    make_table(shop.connection, shop.root, 10)
     create_again(shop, "other_grid")
     point = "INSERT INTO imgvec.alias (name, collection_id) SELECT 'current', id FROM imgvec.collection WHERE name = %s"
     shop.connection.execute(point, [NAME])
-    with running(shop.database, shop.environment, shop.logs, "worker", "current") as following:
-        wait_until(lambda: count(shop.connection, "imgvec.photo_grid_embedding") == 20, "the first fill")
+    with running(
+        shop.database, shop.environment, shop.logs, "worker", "current", holds_back=True
+    ) as following:
+        wait_until(lambda: count(shop.connection, "imgvec.photo_grid_embedding") == 10, "the first fill")
         assert count(shop.connection, "imgvec.other_grid_embedding") == 0
         with shop.connection.transaction():
             shop.connection.execute("DELETE FROM imgvec.alias")
             shop.connection.execute(point, ["other_grid"])
-        wait_until(lambda: count(shop.connection, "imgvec.other_grid_embedding") == 20, "the second fill")
+        wait_until(lambda: count(shop.connection, "imgvec.other_grid_embedding") == 10, "the second fill")
+        assert os.getpriority(os.PRIO_PROCESS, following.process.pid) == max(os.nice(0), WORKER_NICE)
         following.send(signal.SIGTERM)
         assert following.wait() == 143, following.text()
     assert "current points to collection other_grid now" in following.text()

@@ -1,6 +1,8 @@
 """Hours in which a worker rests, and how a rate or a share of the server's time spreads its claims."""
 
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -107,9 +109,7 @@ class Clock:
         return self.now
 
 
-def test_statements_are_paid_for_by_pauses_in_proportion_and_no_rest_is_saved_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_statements_are_paid_for_by_pauses_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, asked = Clock(), [0.0]
     monkeypatch.setattr(throttle, "time", clock)
     share = ServerShare(0.05, lambda: asked[0])
@@ -120,9 +120,30 @@ def test_statements_are_paid_for_by_pauses_in_proportion_and_no_rest_is_saved_up
     assert share.left_seconds() == pytest.approx(0.5)
     asked[0] += 0.01  # the writer's, meanwhile
     assert share.left_seconds() == pytest.approx(0.7)
+
+
+def test_rest_saves_up_a_second_of_the_server_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, asked = Clock(), [0.0]
+    monkeypatch.setattr(throttle, "time", clock)
+    share = ServerShare(0.05, lambda: asked[0])
+
+    def rest(seconds: int) -> None:
+        for _ in range(2 * seconds):
+            clock.now += 0.5
+            share.left_seconds()
+
+    rest(10)
+    asked[0] += 0.5
+    assert share.left_seconds() == pytest.approx(0, abs=1e-6)
+    asked[0] += 0.1
+    assert share.left_seconds() == pytest.approx(2)
+    rest(3600)
+    asked[0] += throttle.SAVED_SECONDS + 0.1
+    assert share.left_seconds() == pytest.approx(2)
+    # Stopped for an hour, it owes nothing any more, and begins with what two seconds pay.
     clock.now += 3600
     assert share.left_seconds() <= 0
-    asked[0] += 0.1
+    asked[0] += 0.1 + throttle.RESTED_SECONDS * 0.05
     assert share.left_seconds() == pytest.approx(2)
 
 
@@ -141,6 +162,36 @@ def test_a_share_claims_few_keys_at_once_and_waits_for_the_later_of_share_and_ra
     assert (alone.keys_at_once(), alone._left_seconds()) == (KEYS_AT_A_SHARE, 0)
     slower = Throttle(context_of(None, PipelineOptions(allowance=Allowance(rate=2, server_share=0.01))))
     assert slower.keys_at_once() == 2
+
+
+def test_a_worker_says_once_that_its_share_is_why_rows_wait(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(throttle, "time", clock)
+    options = PipelineOptions(allowance=Allowance(server_share=0.01), follow=True)
+    share = Throttle(context_of(None, options))
+    fill = Throttle(context_of(None, replace(options, follow=False)))
+
+    def claims(limited: Throttle, sizes: Iterable[int]) -> list[str]:
+        caplog.clear()
+        for size in sizes:
+            clock.now += 1
+            limited.took(size)
+        return caplog.messages
+
+    # As many as it may, but now and then there was nothing: it keeps up.
+    assert claims(share, [*[KEYS_AT_A_SHARE] * 30, 0] * 3) == []
+    assert claims(share, [*[KEYS_AT_A_SHARE] * 29, 3] * 3) == []
+    (said,) = claims(share, [KEYS_AT_A_SHARE] * 200)
+    assert said.startswith(
+        "more rows wait than 1 % of the time in the server (--server-share) lets through, 8."
+    )
+    assert "imgvec backfill" in said
+    assert claims(share, [KEYS_AT_A_SHARE] * 600) == []
+    assert len(claims(share, [KEYS_AT_A_SHARE] * 3600)) == 1
+    # Who fills the queue once and gave a share knows.
+    assert claims(fill, [KEYS_AT_A_SHARE] * 200) == []
 
 
 def test_what_a_worker_asks_is_counted_from_each_statement_to_its_answer(database: str) -> None:

@@ -168,7 +168,9 @@ def test_names_of_entries_are_words_that_make_can_pass_on() -> None:
 
 def test_a_figures_name_is_a_targets_of_the_script_that_gives_it() -> None:
     """Of scripts whose figures are `Target`s: their names stand in the source, but for what is filled in."""
-    sources = [ROOT / "benchmarks" / name for name in ("orm.py", "searching/overhead.py", "searching/grid.py")]
+    sources = [
+        ROOT / "benchmarks" / name for name in ("orm.py", "searching/overhead.py", "searching/grid.py")
+    ]
     text = "".join(path.read_text() for path in sources)
     filled = [("near() by words", "near() by {name}"), ("near() by a vector", "near() by {name}")]
     filled += [(f"{form}, 10,000 x 512: ", "{name}, {size}: ") for form in ("search_*", "search()")]

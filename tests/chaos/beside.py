@@ -45,9 +45,8 @@ def measure_beside(
 ) -> Beside:
     """Alternate phases in which two workers run and are stopped.
 
-    The model takes its time and hardly a core, as on a GPU, and the workers' processes (not their sessions in the server) have
-    the nice value 19, as docs/howto/production.md advises on the database's machine: what is measured is the database, not who
-    gets the processor. The workers have work all along, since the application changes pictures.
+    The model takes its time and hardly a core, as on a GPU; the workers hold back as `imgvec worker` does by default, each in a
+    session of its own, as a service has one. They have work all along, since the application changes pictures.
     """
     with connect(own.dsn) as connection, ExitStack() as stack:
         make_table(connection, root, rows)
@@ -58,7 +57,7 @@ def measure_beside(
         settings = {"IMGVEC_TEST_PREPARE_SECONDS": "0.02", "OMP_NUM_THREADS": "1"}
         running = [
             stack.enter_context(
-                worker_at(own.dsn, environment, logs, before=("nice", "-n", "19"), **settings)
+                worker_at(own.dsn, environment, logs, before=("setsid",), holds_back=True, **settings)
             )
             for _ in range(2)
         ]

@@ -23,10 +23,14 @@ def worker_at(
     folder: Path,
     *arguments: str,
     before: Sequence[str] = (),
+    holds_back: bool = False,
     **settings: str,
 ) -> Iterator[Running]:
     """Run `imgvec worker` and wait until it is ready."""
-    with running(dsn, environment, folder, "worker", NAME, *arguments, before=before, **settings) as started:
+    command = ("worker", NAME, *arguments)
+    with running(
+        dsn, environment, folder, *command, before=before, holds_back=holds_back, **settings
+    ) as started:
         wait_until(lambda: "is ready" in started.text() or not started.is_alive(), "its start")
         assert started.is_alive(), started.text()
         yield started

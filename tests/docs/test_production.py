@@ -1,20 +1,22 @@
 """docs/howto/production.md: its SQL runs, its commands work, and its numbers are those of the code."""
 
+import re
 import shlex
 import subprocess
-import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from imgvec_faulty_embedder import FaultyGrid
 from pageblocks import DOCS, example, read_blocks
 from workers import NAME, imgvec, make_table, wait_until
 
-from imgvec_pg.backfill import backoff, claiming
+from imgvec_pg.backfill import backoff, claiming, throttle
 from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.main import cli
+from imgvec_pg.cli.throttle_options import WORKER_NICE, WORKER_SHARE_PERCENT
 from imgvec_pg.database import timeouts
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.settings import LEASE_SECONDS
@@ -53,20 +55,28 @@ def test_its_commands_are_understood(
     )
     with example(block):
         assert done.returncode == 0, done.stderr
-    command = cli.get_command(None, worker[0])  # type: ignore[arg-type]
-    assert command is not None
-    context = command.make_context("worker", worker[1:])
-    assert [hours.text for hours in context.params["pause_when"]] == [
-        "mon-fri 09:00-17:30",
-        "sun 02:00-04:00",
-    ]
-    assert (context.params["rate"], context.params["max_replica_lag_seconds"]) == (20.0, 5.0)
-    assert context.params["server_share_percent"] == 2.0
-    ran = lowest.replace("imgvec worker product_clip", f"{sys.executable} -m imgvec_pg backfill {NAME}")
+    params = params_of(worker)
+    assert [hours.text for hours in params["pause_when"]] == ["mon-fri 09:00-17:30", "sun 02:00-04:00"]
+    assert (params["rate"], params["max_replica_lag_seconds"]) == (20.0, 5.0)
+    assert params["server_share_percent"] == 2.0
     with example(lowest):
-        assert ran != lowest
-        environment = {**plugin_environment, "IMGVEC_DSN": database}
-        subprocess.run(ran, shell=True, check=True, timeout=900, env=environment)  # noqa: S602 - the page's own line
+        before, arguments = shlex.split(lowest)[:2], shlex.split(lowest)[3:]
+        subprocess.run([*before, "true"], check=True)
+        params = params_of(arguments)
+        assert (params["nice"], params["server_share_percent"]) == (19, WORKER_SHARE_PERCENT)
+
+
+def params_of(arguments: list[str]) -> dict[str, Any]:
+    """Return what `imgvec worker ...` of the page is asked for."""
+    command = cli.get_command(None, arguments[0])  # type: ignore[arg-type]
+    assert command is not None
+    return command.make_context("worker", arguments[1:]).params
+
+
+def test_its_night_shift_is_understood() -> None:
+    (line,) = re.findall(r"`imgvec (worker product_clip --server-share 100 [^`]*)`", PAGE.read_text())
+    params = params_of(shlex.split(line))
+    assert [hours.text for hours in params["pause_when"]] == ["06:00-23:00"]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +89,10 @@ def test_its_commands_are_understood(
         f"at most {backoff.PAUSE_SECONDS[1]:.0f} s between attempts, for {backoff.GIVE_UP_AFTER_SECONDS / 60:.0f} minutes",
         f"takes {timeouts.SILENCE_SECONDS:.0f} s of silence",
         f"alone for {claiming.COME_BACK_SECONDS:.0f} s",
+        f"by themselves: `--server-share {WORKER_SHARE_PERCENT:g}` and `--nice {WORKER_NICE}`",
+        f"wait for {throttle.BEHIND_SECONDS:.0f} s than that lets through",
+        f"After {throttle.SAVED_SECONDS / WORKER_SHARE_PERCENT * 100:.0f} s of rest",
+        f"taken by {throttle.KEYS_AT_A_SHARE}, in statements",
     ],
 )
 def test_its_numbers_are_those_of_the_code(said: str) -> None:

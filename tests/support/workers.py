@@ -52,6 +52,7 @@ def make_table(
     rows: int = 0,
     model: str = "faulty-grid",
     *,
+    dimensions: int = DIMENSIONS,
     listed: bool = True,
     table: str = "CREATE TABLE photo (id integer PRIMARY KEY, path text, content bytea, price numeric DEFAULT 0)",
 ) -> None:
@@ -63,7 +64,7 @@ def make_table(
         source="photo",
         image=["path", "content"],
         model=model,
-        dimensions=DIMENSIONS,
+        dimensions=dimensions,
         has_text=True,
         root=str(root),
     )
@@ -138,6 +139,10 @@ def imgvec(database: str, environment: dict[str, str], *arguments: str) -> subpr
     )
 
 
+AT_FULL_SPEED = ("--server-share", "100", "--nice", "0")
+"""For `imgvec worker`, which holds back by itself: a test waits for what it writes."""
+
+
 @dataclass
 class Running:
     """A process of the test's own."""
@@ -178,9 +183,16 @@ def running(
     *arguments: str,
     script: Sequence[str] = ("-m", "imgvec_pg"),
     before: Sequence[str] = (),
+    holds_back: bool = False,
     **settings: str,
 ) -> Iterator[Running]:
-    """Start a command, perhaps by another one such as nice, and kill it at the end if it is still there."""
+    """Start a command, perhaps by another one such as nice, and kill it at the end if it is still there.
+
+    Args:
+        holds_back: Leave `worker` its defaults, with which it writes some ten rows a second.
+    """
+    if arguments[:1] == ("worker",) and not holds_back:
+        arguments = (*arguments, *AT_FULL_SPEED)
     log = folder / f"log-{random.randrange(10**9)}.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
+from imgvec_pg.cli.throttle_options import share_of
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
@@ -38,6 +39,7 @@ class RunOptions:
         cpus_per_actor: CPUs that the cluster keeps for each.
         gpus_per_actor: GPUs, or a part of one, that it keeps for each.
         profile: Print how busy each stage was.
+        nice: Nice value to take on before anything is loaded; 0 for that which the process has.
         duplicates_every_seconds: Between runs of imgvec duplicates; None for none.
     """
 
@@ -70,6 +72,7 @@ class RunOptions:
     cpus_per_actor: float = 1.0
     gpus_per_actor: float = 0.0
     profile: bool = False
+    nice: int = 0
     duplicates_every_seconds: float | None = None
 
     def __post_init__(self) -> None:
@@ -96,8 +99,7 @@ class RunOptions:
     def pipeline(self, batch_size: int, *, follow: bool, share: int = 1) -> PipelineOptions:
         """Return how each of `share` workers works; the rate and the server's time are theirs together."""
         rate = None if self.rate is None else self.rate / share
-        percent = self.server_share_percent
-        server_share = None if percent is None else percent / 100 / share
+        server_share = share_of(self.server_share_percent, share)
         return PipelineOptions(
             batch_size=batch_size,
             decode_threads=self.decode_threads,

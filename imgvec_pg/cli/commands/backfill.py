@@ -34,11 +34,11 @@ from imgvec_pg.cli.options import (
     model_options,
     pipeline_options,
     runtime_option,
-    throttle_options,
 )
 from imgvec_pg.cli.output.messages import complain, say
 from imgvec_pg.cli.output.progress import image_progress
 from imgvec_pg.cli.signals import stop_on_signals
+from imgvec_pg.cli.throttle_options import throttle_options
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.database.local_server.launcher import die_with
 from imgvec_pg.database.sql_templates import render

@@ -10,6 +10,7 @@ from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.worker import Worker, effective_root
 from imgvec_pg.cli.backfill.duplicate_searches import searching_duplicates
 from imgvec_pg.cli.backfill.multi_collection import collections_option, follow_together, say_ready
+from imgvec_pg.cli.backfill.priority import lower_priority
 from imgvec_pg.cli.backfill.run_options import RunOptions, with_run_options
 from imgvec_pg.cli.options import (
     dsn_option,
@@ -20,11 +21,11 @@ from imgvec_pg.cli.options import (
     model_options,
     pipeline_options,
     runtime_option,
-    throttle_options,
 )
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.cli.output.progress import WorkerLines
 from imgvec_pg.cli.signals import stop_on_signals
+from imgvec_pg.cli.throttle_options import worker_throttle_options
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.load import check_loadable
@@ -36,7 +37,7 @@ from imgvec_pg.store.registry import get_collection
 @dsn_option
 @collections_option
 @pipeline_options
-@throttle_options
+@worker_throttle_options
 @metrics_options
 @click.option(
     "--duplicates",
@@ -58,6 +59,9 @@ def worker(context: click.Context, name: str | None, options: RunOptions) -> Non
     Follows inserts, updates and deletes of the source within about half a second. SIGTERM or ctrl-C finishes the batch
     in hand and releases the other leases. Run as many as you like, on any machine that reaches the database and the pictures.
 
+    Beside an application it holds back: --server-share and --nice have defaults here. A few new rows are embedded at once; of
+    many it writes 2 to 10 a second. To have those soon run imgvec backfill, also while workers run, or give --server-share 100.
+
     It waits while the database or the folder with the pictures is away, in the hours of --pause-when, and while a standby
     lags. It follows NAME: when that is dropped and created
     again, or is an alias that is switched, it goes on with the new collection if the model is the same; else it ends with
@@ -68,10 +72,12 @@ def worker(context: click.Context, name: str | None, options: RunOptions) -> Non
     Example:
       imgvec worker product_clip
       imgvec worker --collections product_clip,product_dino
+      imgvec worker product_clip --server-share 100 --nice 0
       imgvec worker product_clip --rate 20 --max-replica-lag 5 --pause-when "mon-fri 09:00-17:30"
       imgvec worker product_clip --duplicates 300
       imgvec worker product_clip --log-format json --metrics-port 9464
     """
+    lower_priority(options.nice)
     if options.collections:
         with searching_duplicates(options.dsn, options.collections, options.duplicates_every_seconds):
             together = follow_together(name, options)

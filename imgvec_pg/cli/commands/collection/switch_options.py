@@ -16,8 +16,8 @@ from imgvec_pg.cli.options import (
     lock_timeout_option,
     model_options,
     pipeline_options,
-    throttle_options,
 )
+from imgvec_pg.cli.throttle_options import share_of, throttle_options
 from imgvec_pg.embedding.benchmark import choose_batch_size
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.errors import UsageError
@@ -150,7 +150,7 @@ class SwitchOptions:
                 rate=self.rate,
                 max_replica_lag_seconds=self.max_replica_lag_seconds,
                 pause_when=self.pause_when,
-                server_share=None if self.server_share_percent is None else self.server_share_percent / 100,
+                server_share=share_of(self.server_share_percent),
             ),
         )
 

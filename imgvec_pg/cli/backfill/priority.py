@@ -1,0 +1,29 @@
+"""Priority of a worker's own processes beside a database on the same machine."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+AUTOGROUP = Path("/proc/self/autogroup")
+
+
+def lower_priority(nice: int) -> None:
+    """Give way to others' processes, as far as `nice` says; call it before the model is loaded.
+
+    Threads and children that begin later take the value over. On Linux with sched_autogroup_enabled sessions are weighed before
+    processes (man 7 sched), and each of PostgreSQL's processes is a session of its own: so the session of a process that leads
+    one, such as a service, gets the value too. A terminal's session is its user's, and stays. What a process has already is
+    never raised, which takes a privilege.
+
+    Args:
+        nice: 1 to 19; 0 changes nothing.
+    """
+    if not nice or not hasattr(os, "nice"):
+        return
+    # Threads of a model that wait for each other do so at full speed otherwise, a core each, whoever needs it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.nice(max(nice - os.nice(0), 0))
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError, ValueError):  # not Linux, no autogroups, or /proc is not ours to write
+            if int(AUTOGROUP.read_text().split()[-1]) < nice:
+                AUTOGROUP.write_text(str(nice))
