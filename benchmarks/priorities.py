@@ -85,7 +85,7 @@ USUAL = (AS_THEY_ARE, "share 4 %", "no share, 20 images/s", "no share, nice 0", 
 SCENES = {
     "full speed": Scene(2, None, "", USUAL),
     "paced": Scene(4, 1000.0, "", USUAL),
-    "ViT-B-32": Scene(4, 1000.0, "ViT-B-32/openai", (AS_THEY_ARE, "no share", "no share, nice 0")),
+    "ViT-B-32": Scene(4, 1000.0, "ViT-B-32/laion2b_s34b_b79k", (AS_THEY_ARE, "no share", "no share, nice 0")),
 }
 
 

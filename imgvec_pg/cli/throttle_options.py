@@ -11,9 +11,10 @@ from imgvec_pg.errors import UsageError
 WORKER_SHARE_PERCENT = 1.0
 """Of one worker beside an application: of two, its statements then meet theirs so seldom that its p99 stays
 (benchmarks/results/priorities.txt)."""
-WORKER_NICE = 10
-"""Linux weighs nice 10 with 110 where 0 has 1,024 (kernel/sched/core.c: sched_prio_to_weight): enough to end the transactions
-that it has begun, which nice 19, with 15, was not once (docs/howto/production.md)."""
+WORKER_NICE = 5
+"""Linux weighs nice 5 with 335 where 0 has 1,024 (kernel/sched/core.c: sched_prio_to_weight): a third, enough to load a model and
+to end transactions on a machine that is always busy, for which 10, with 110, and 19, with 15, were too little
+(docs/howto/production.md)."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
