@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 SHARED = {
     **{part: f"index_methods/{part}.sql" for part in ("distance_indexes", "index_lists", "index_probes")},
     "spans_shards": "shards/spans_shards.sql",
+    "vacuum_settings": "collection/vacuum_settings.sql",
 }
 """`{parts}` that any file may use, and the files that they are."""
 

@@ -153,13 +153,16 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
 def embedding_table(collection: Collection, schema: str) -> sql.Composed:
     """Return what makes the embedding table, without its partitions."""
     parts = collection.parts(schema)
-    clause = (
-        sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"]) if collection.partitions else sql.SQL("")
+    # A partitioned table has no rows, and takes no settings for them.
+    storage = (
+        sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"])
+        if collection.partitions
+        else load_sql("collection/vacuum_settings.sql")
     )
     return render(
         "collection/embedding_table.sql",
         **parts,
-        partition_clause=clause,
+        storage=storage,
         comment=sql.Literal(table_comment(collection)),
     )
 

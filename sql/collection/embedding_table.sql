@@ -12,7 +12,8 @@ CREATE TABLE imgvec.{embedding_table} (
     reference_hash bytea,
     PRIMARY KEY ({keys}),
     CONSTRAINT embedding_is_unit CHECK ({vector}.l2_norm(embedding) BETWEEN 0.999 AND 1.001)
-){partition_clause};
+)
+{storage};
 -- By it a worker finds the vector of a picture that another row has already (find_known.sql), and copies_* counts.
 CREATE INDEX {content_index} ON imgvec.{embedding_table} (content_hash);
 COMMENT ON TABLE imgvec.{embedding_table} IS {comment};

@@ -5,7 +5,8 @@
 CREATE TABLE IF NOT EXISTS imgvec.{picture_table} (
     content_hash bytea NOT NULL,
     embedding {vector}.halfvec({dimensions}) NOT NULL
-);
+)
+{vacuum_settings};
 -- A vector itself is too long for a B-tree. Vectors of one hash are the model's: nobody can choose two that collide.
 CREATE UNIQUE INDEX IF NOT EXISTS {picture_key} ON imgvec.{picture_table}
     (content_hash, hashbyteaextended({vector}.halfvec_send(embedding), 0));

@@ -128,9 +128,9 @@ def test_a_transaction_is_as_large_as_its_time_allows() -> None:
     for _ in range(9):
         size.took(size.keys, 20e-6 * size.keys)
     assert size.keys == 1024
-    # A live HNSW index: 3 ms a row.
-    size.took(1024, 3.072)
-    assert size.keys == 83
+    # A live HNSW index: 1 ms a row.
+    size.took(1024, 1.024)
+    assert size.keys == 100
     size.took(64, 60.0)
     assert size.keys == KEYS_PER_JOB
     wide = WriteSize(4000)
