@@ -27,8 +27,8 @@ SINGLE_LOCK_TIMEOUT_MS = 50
 """Shorter than for a whole batch: an application may hold every row of it."""
 EXPLODE_TRIES = 10
 TRANSACTION_SECONDS = 0.1
-"""What a transaction of several batches may take: it holds locks on the source's rows, and where something failed the collection's
-alone, for which other workers wait LOCK_TIMEOUT_MS."""
+"""What a transaction of several batches may take: it holds locks on the source's rows and, where something failed, that of the
+collection alone, for which other workers wait LOCK_TIMEOUT_MS."""
 MAX_KEYS = 1024
 """Of one transaction: from here on each row costs the server the same (benchmarks/fill.py, row 7)."""
 MAX_VECTOR_BYTES = 2 << 20
