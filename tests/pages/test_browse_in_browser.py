@@ -213,6 +213,31 @@ def test_the_address_is_the_state_over_back_forward_and_reload(visitor: Visitor)
     assert page.locator('[name="max:price"]').input_value() == ""
 
 
+def test_a_saved_question_goes_with_filters_and_words_leave_it(visitor: Visitor) -> None:
+    page = visitor.page
+    page.get_by_role("link", name="Least like the rest").click()
+    page.get_by_text("Least like the rest first").first.wait_for()
+    page.locator(".values label", has_text="red").click()
+    visitor.wait_for_chip("colour is red")
+    shown = visitor.keys()
+    assert "saved=outliers" in page.url and {key % 8 for key in shown} == {0}
+    chosen = page.locator(".saved [aria-current]")
+    page.locator("#q").fill("blue")
+    page.locator("#q").press("Enter")
+    chosen.wait_for(state="detached")
+    assert "q=blue" in page.url and "saved=" not in page.url and "is%3Acolour=red" in page.url
+    page.get_by_role("link", name="Most different").click()
+    page.get_by_text("Unlike each other").first.wait_for()
+    assert "q=blue" in page.url and "saved=different" in page.url
+    page.get_by_role("link", name="Most different").click()
+    chosen.wait_for(state="detached")
+    page.go_back()
+    page.go_back()
+    page.go_back()
+    page.get_by_text("Least like the rest first").first.wait_for()
+    assert page.locator("#q").input_value() == ""
+
+
 def test_scrolling_shows_every_picture_once(visitor: Visitor) -> None:
     page = visitor.page
     visitor.ask("green")

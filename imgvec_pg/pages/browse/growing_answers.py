@@ -14,7 +14,8 @@ from imgvec_pg.search.nearest import MAX_K, Neighbour
 from imgvec_pg.search.query_types import dump_keys
 
 PAGE_ROWS = 48
-FIRST_ROWS = 2 * PAGE_ROWS
+FIRST_ROWS = PAGE_ROWS + 1
+"""A page and whether there are more: behind a filter that few rows pass, rows take an index scan each its share."""
 GROWTH = 4
 KEPT = 24
 """Answers kept; each has 10,000 rows at most."""
