@@ -3,13 +3,14 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 import psycopg
 
 from imgvec_pg.backfill.context import WorkerContext
+from imgvec_pg.backfill.others_at_work import OthersAtWork
 from imgvec_pg.backfill.stats import CLAIM, IDLE, WORKING
-from imgvec_pg.backfill.throttle import Throttle, asked_seconds
+from imgvec_pg.backfill.throttle import Throttle, asked_seconds, ended_transactions
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.store.queue.jobs import (
     BEGINNING,
@@ -36,16 +37,18 @@ class JobClaimer:
 
     Args:
         connection: The one that claims and reads.
-        asked: Seconds that the worker's statements have taken so far; by default those of `connection`.
+        connections: All of the worker whose statements the throttle counts; by default `connection` alone.
     """
 
     def __init__(
-        self, context: WorkerContext, connection: Connection, asked: Callable[[], float] | None = None
+        self, context: WorkerContext, connection: Connection, connections: Sequence[Connection] = ()
     ) -> None:
         self.context = context
         self.connection = connection
         self.leases = context.leases
-        self.throttle = Throttle(context, asked or (lambda: asked_seconds([connection])))
+        counted = connections or (connection,)
+        others = OthersAtWork(lambda: ended_transactions(counted), len(counted))
+        self.throttle = Throttle(context, lambda: asked_seconds(counted), others)
         self.left = context.options.limit
         self._waiting_job: int | None = None
         self._watch = CollectionWatch(context.name, context.collection)

@@ -26,12 +26,14 @@ class Allowance:
         max_replica_lag_seconds: Claim nothing while a connected standby is further behind.
         pause_when: Claim nothing in these hours, by the database's clock.
         server_share: At most this part of the time is spent in statements that read and write rows, in (0, 1]; None for no bound.
+        only_beside_others: That share holds only while others use the server (others_at_work.py).
     """
 
     rate: float | None = None
     max_replica_lag_seconds: float | None = None
     pause_when: tuple[Hours, ...] = ()
     server_share: float | None = None
+    only_beside_others: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from imgvec_pg.backfill.batch.writer import Finished, WriteSize, write_finished
 from imgvec_pg.backfill.claiming import POLL_SECONDS, JobClaimer
 from imgvec_pg.backfill.context import WorkerContext
 from imgvec_pg.backfill.stats import EMBED, READ, WAIT, WRITE
-from imgvec_pg.backfill.throttle import asked_seconds
 from imgvec_pg.errors import ImageError
 from imgvec_pg.images.fetching.url import AllowedUrls
 from imgvec_pg.store.embeddings import EmbeddingStore, StoredImage
@@ -148,9 +147,7 @@ class Pipeline:
                 )
 
         with ImageLoader(prepare, options.decode_threads) as pool:
-            for claim in JobClaimer(
-                context, self.reading.connection, lambda: asked_seconds(self._connections)
-            ):
+            for claim in JobClaimer(context, self.reading.connection, self._connections):
                 # Had a worker died with it in company, the company would be under suspicion next.
                 if claim.is_quarantined and not context.leases.wait_until_only(
                     claim.token, context.is_ending

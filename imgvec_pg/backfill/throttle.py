@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from imgvec_pg.backfill.context import WorkerContext
+from imgvec_pg.backfill.others_at_work import OthersAtWork
 from imgvec_pg.backfill.quiet_hours import pause_ends_at
 from imgvec_pg.backfill.stats import PAUSED, WAITING_FOR_REPLICAS
 from imgvec_pg.database.connect import Connection
@@ -62,19 +63,32 @@ class ServerShare:
         self._noted, self._noted_at = asked, now
         return self._owed / self.share
 
+    def forget(self) -> None:
+        """Owe nothing from here on, and have nothing saved."""
+        self._owed = 0.0
+        self._noted, self._noted_at = self._asked(), time.monotonic()
+
 
 class Throttle:
     """Delays the claims of one worker by rate limit, replica lag, quiet hours and share of the server's time.
 
     Args:
         asked: Seconds that the worker's statements have taken so far; needed for a share of the server's time.
+        others: Whether others use the server; needed for a share that holds only then.
     """
 
-    def __init__(self, context: WorkerContext, asked: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        asked: Callable[[], float] = lambda: 0.0,
+        others: OthersAtWork | None = None,
+    ) -> None:
         self.context = context
         self.allowance = context.options.allowance
         share = self.allowance.server_share
         self._share = None if share is None else ServerShare(share, asked)
+        self._others = others if self.allowance.only_beside_others else None
+        self._is_lifted = False
         self._next_claim_at = time.monotonic()
         self._allowed_at = -math.inf
         self._behind: tuple[float, int] | None = None
@@ -84,7 +98,10 @@ class Throttle:
         """Return the most keys to claim together, None for no bound."""
         rate = self.allowance.rate
         bounds = [] if rate is None else [max(1, math.floor(rate * CLAIM_SECONDS))]
-        return min(bounds if self._share is None else [*bounds, KEYS_AT_A_SHARE], default=None)
+        return min([*bounds, KEYS_AT_A_SHARE] if self._holds_back() else bounds, default=None)
+
+    def _holds_back(self) -> bool:
+        return self._share is not None and not self._is_lifted
 
     def took(self, keys: int) -> None:
         """Note a claim, or that there was nothing to claim."""
@@ -97,7 +114,12 @@ class Throttle:
     def _note_behind(self, keys: int) -> None:
         """Say so once an hour where the share of the server's time is why rows wait: each claim is as large as it allows."""
         now = time.monotonic()
-        if self._share is None or not self.context.options.follow or keys < KEYS_AT_A_SHARE:
+        if (
+            self._share is None
+            or self._is_lifted
+            or not self.context.options.follow
+            or keys < KEYS_AT_A_SHARE
+        ):
             self._behind = None
             return
         since, done = self._behind or (now, 0)
@@ -129,6 +151,10 @@ class Throttle:
             context.pause(LOOK_AGAIN_SECONDS)
         if logged and not context.is_ending():
             log.warning("claiming again")
+        if self._share is not None and self._others is not None:
+            self._is_lifted = not self._others.may_be_there(connection)
+            if self._is_lifted:
+                self._share.forget()
         while not context.is_ending() and (left := self._left_seconds()) > 0:
             context.stats.rest_rates()  # a rate that was asked for says nothing of the model's
             context.pause(min(left, CLAIM_SECONDS))
@@ -136,7 +162,7 @@ class Throttle:
 
     def _left_seconds(self) -> float:
         """Return the seconds until the rate and the share of the server's time allow a claim."""
-        by_share = 0.0 if self._share is None else self._share.left_seconds()
+        by_share = 0.0 if self._share is None or self._is_lifted else self._share.left_seconds()
         return max(self._next_claim_at - time.monotonic(), by_share)
 
     def _reason(self, connection: Connection) -> tuple[str, str] | None:
@@ -174,6 +200,11 @@ class Throttle:
 def asked_seconds(connections: Iterable[Connection]) -> float:
     """Return the seconds that connections of a worker have spent in statements."""
     return sum(each.asked_seconds for each in connections if isinstance(each, WatchedConnection))
+
+
+def ended_transactions(connections: Iterable[Connection]) -> int:
+    """Return how many transactions of a worker's connections have ended."""
+    return sum(each.transactions for each in connections if isinstance(each, WatchedConnection))
 
 
 def replica_lag_seconds(connection: Connection) -> float | None:

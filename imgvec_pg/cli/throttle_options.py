@@ -1,10 +1,11 @@
 """Options that hold a worker back, as click decorators: rate, server's time, replica lag, quiet hours, nice value."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
+from imgvec_pg.backfill.others_at_work import TRANSACTIONS_PER_SECOND
 from imgvec_pg.backfill.quiet_hours import Hours, parse_hours, require_time_to_work
 from imgvec_pg.errors import UsageError
 
@@ -15,7 +16,19 @@ WORKER_NICE = 5
 """Linux weighs nice 5 with 335 where 0 has 1,024 (kernel/sched/core.c: sched_prio_to_weight): a third, enough to load a model and
 to end transactions on a machine that is always busy, for which 10, with 110, and 19, with 15, were too little
 (docs/howto/production.md)."""
+AUTO: Literal["auto"] = "auto"
+"""WORKER_SHARE_PERCENT while others use the server, no bound otherwise."""
+Percent = float | Literal["auto"] | None
+"""A share of the server's time in percent as it is asked for; None for no bound."""
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class ShareType(click.FloatRange):
+    """A share in percent, or "auto"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's own
+        """Return the number, or AUTO."""
+        return AUTO if value == AUTO else super().convert(value, param, ctx)
 
 
 def parse_each_hours(
@@ -36,7 +49,7 @@ def throttle_options(command: Command) -> Command:
 
 
 def worker_throttle_options(command: Command) -> Command:
-    """Add the same with a share that an application does not notice, and --nice for its processor."""
+    """Add the same with a share that an application beside does not notice, and --nice for its processor."""
     nice = click.option(
         "--nice",
         type=click.IntRange(0, 19),
@@ -45,10 +58,11 @@ def worker_throttle_options(command: Command) -> Command:
         metavar="N",
         help="Nice value of this process; of its session too where it leads one, as a service does. 0 changes nothing.",
     )
-    return _add(nice(command), WORKER_SHARE_PERCENT)
+    return _add(nice(command), AUTO)
 
 
-def _add(command: Command, share_percent: float | None) -> Command:
+def _add(command: Command, share_percent: Percent) -> Command:
+    share_type = click.FloatRange if share_percent is None else ShareType
     options = (
         click.option(
             "--rate",
@@ -59,12 +73,18 @@ def _add(command: Command, share_percent: float | None) -> Command:
         click.option(
             "--server-share",
             "server_share_percent",
-            type=click.FloatRange(min=0, max=100, min_open=True),
+            type=share_type(min=0, max=100, min_open=True),
             default=share_percent,
             show_default=share_percent is not None,
-            metavar="PERCENT",
+            metavar="PERCENT" if share_percent is None else "PERCENT|auto",
             help="Spend at most this much of the time in the server, in small statements, all of --workers together; "
-            "100 is no bound.",
+            "100 is no bound."
+            + (
+                ""
+                if share_percent is None
+                else f" auto: {WORKER_SHARE_PERCENT:g} while others make more than {TRANSACTIONS_PER_SECOND:g} transactions a "
+                "second, no bound while they do not."
+            ),
         ),
         click.option(
             "--max-replica-lag",
@@ -87,6 +107,8 @@ def _add(command: Command, share_percent: float | None) -> Command:
     return command
 
 
-def share_of(percent: float | None, parts: int = 1) -> float | None:
+def share_of(percent: Percent, parts: int = 1) -> float | None:
     """Return the share of the time that each of `parts` workers may spend in the server, in (0, 1); None for no bound."""
+    if percent == AUTO:
+        percent = WORKER_SHARE_PERCENT
     return None if percent is None or percent >= 100 else percent / 100 / parts

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from typing import Any, Self, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from imgvec_pg.database.session_settings import OwnConnection
 
@@ -36,10 +37,12 @@ class WatchedConnection(OwnConnection):
     Attributes:
         silence: Shared by the connections of one session; None watches nothing.
         asked_seconds: Time spent on exchanges so far, from each statement's sending to its answer.
+        transactions: Transactions that have ended so far.
     """
 
     silence: Silence | None = None
     asked_seconds: float = 0.0
+    transactions: int = 0
 
     @classmethod
     def watched_by(cls, silence: Silence) -> type[Self]:
@@ -64,6 +67,7 @@ class WatchedConnection(OwnConnection):
             raise
         finally:
             self.asked_seconds += time.monotonic() - began
+            self.transactions += self.pgconn.transaction_status == TransactionStatus.IDLE
 
 
 class SilentServerError(psycopg.OperationalError):

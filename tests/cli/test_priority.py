@@ -11,7 +11,7 @@ from click import Command
 from imgvec_pg.cli.backfill.priority import AUTOGROUP
 from imgvec_pg.cli.commands.backfill import backfill
 from imgvec_pg.cli.commands.worker import worker
-from imgvec_pg.cli.throttle_options import WORKER_NICE, WORKER_SHARE_PERCENT, share_of
+from imgvec_pg.cli.throttle_options import AUTO, WORKER_NICE, WORKER_SHARE_PERCENT, Percent, share_of
 
 TELL = """
 import json, os, subprocess, sys
@@ -65,11 +65,11 @@ def test_a_lower_priority_stays_and_zero_changes_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("command", "share", "nice"),
-    [(worker, WORKER_SHARE_PERCENT, WORKER_NICE), (backfill, None, None)],
+    [(worker, AUTO, WORKER_NICE), (backfill, None, None)],
     ids=["worker", "backfill"],
 )
 def test_a_worker_holds_back_and_a_backfill_does_not(
-    command: Command, share: float | None, nice: int | None
+    command: Command, share: Percent, nice: int | None
 ) -> None:
     params = command.make_context(command.name, ["product_clip"]).params
     assert (params["server_share_percent"], params.get("nice")) == (share, nice)
@@ -77,5 +77,6 @@ def test_a_worker_holds_back_and_a_backfill_does_not(
 
 def test_a_share_is_divided_and_all_of_the_time_is_no_bound() -> None:
     assert (share_of(None), share_of(100), share_of(100, 4)) == (None, None, None)
+    assert share_of(AUTO) == WORKER_SHARE_PERCENT / 100
     assert share_of(2) == pytest.approx(0.02)
     assert share_of(2, 4) == pytest.approx(0.005)

@@ -208,7 +208,7 @@ def child_command(options: RunOptions, collection: Collection) -> list[str]:
         command += ["--force-int8"]
     if options.rate is not None:
         command += ["--rate", str(options.rate / options.workers)]
-    if options.server_share_percent is not None:
+    if isinstance(options.server_share_percent, float):
         command += ["--server-share", str(options.server_share_percent / options.workers)]
     if options.max_replica_lag_seconds is not None:
         command += ["--max-replica-lag", str(options.max_replica_lag_seconds)]

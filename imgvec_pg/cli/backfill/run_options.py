@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.quiet_hours import Hours
-from imgvec_pg.cli.throttle_options import share_of
+from imgvec_pg.cli.throttle_options import AUTO, Percent, share_of
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import UsageError
@@ -49,7 +49,7 @@ class RunOptions:
     decode_threads: int
     root: Path | None
     rate: float | None
-    server_share_percent: float | None
+    server_share_percent: Percent
     max_replica_lag_seconds: float | None
     pause_when: tuple[Hours, ...]
     metrics_port: int | None
@@ -107,7 +107,13 @@ class RunOptions:
             limit=self.limit,
             root=self.root,
             lease_seconds=lease_seconds(),
-            allowance=Allowance(rate, self.max_replica_lag_seconds, self.pause_when, server_share),
+            allowance=Allowance(
+                rate,
+                self.max_replica_lag_seconds,
+                self.pause_when,
+                server_share,
+                only_beside_others=self.server_share_percent == AUTO,
+            ),
         )
 
 

@@ -60,7 +60,8 @@ def worker(context: click.Context, name: str | None, options: RunOptions) -> Non
     in hand and releases the other leases. Run as many as you like, on any machine that reaches the database and the pictures.
 
     Beside an application it holds back: --server-share and --nice have defaults here. A few new rows are embedded at once; of
-    many it writes 2 to 10 a second. To have those soon run imgvec backfill, also while workers run, or give --server-share 100.
+    many it writes 2 to 10 a second, and all that it can once nobody else uses the server. To have them sooner run imgvec
+    backfill, also while workers run, or give a larger --server-share.
 
     It waits while the database or the folder with the pictures is away, in the hours of --pause-when, and while a standby
     lags. It follows NAME: when that is dropped and created
