@@ -13,7 +13,7 @@ from imgvec_pg.database.sql_templates import render
 from imgvec_pg.duplicates.checkpoint import Checkpoint
 from imgvec_pg.duplicates.groups import LINKAGES, check_linkage
 from imgvec_pg.duplicates.incremental import follow_last_run
-from imgvec_pg.duplicates.keeper import KeepRule, keep_rules, refuse_others_sql
+from imgvec_pg.duplicates.keeper import KeepRule, keep_rules, refuse_bad_rules, refuse_others_sql
 from imgvec_pg.duplicates.only_run import StillOnly, only_search
 from imgvec_pg.duplicates.pair_search.torch_comparison import torch_devices
 from imgvec_pg.duplicates.pairs import Pairs, check_threshold, find_pairs
@@ -130,6 +130,7 @@ def find_duplicates(
     needed = f"it takes SELECT on imgvec.{collection.embedding_table}, as imgvec_worker has it"
     with only_search(guard, collection) as still_only, needing(connection, needed):
         prepare_relations(connection, collection)
+        refuse_bad_rules(connection, collection, rules)
         states = connection.execute(
             render("collection/count_states.sql", **collection.parts(vector_schema(connection)))
         ).fetchone()

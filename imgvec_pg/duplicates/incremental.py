@@ -38,15 +38,17 @@ MOST_CANDIDATES = 0.5
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows by number: keys as JSON text, versions, hashes of the pictures' bytes."""
+    """Rows by number: keys as JSON text, versions, hashes of the pictures' bytes, and when they were embedded, where needed."""
 
     keys: list[bytes]
     versions: list[int]
     content_hashes: list[bytes]
+    times: list[int]
 
     def staged(self, row: int, group: int | None) -> StagedRow:
         """Return one row as `stage` takes it."""
-        return row, self.keys[row].decode(), self.versions[row], self.content_hashes[row], group
+        time = self.times[row] if self.times else None
+        return row, self.keys[row].decode(), self.versions[row], self.content_hashes[row], time, group
 
 
 @dataclass(frozen=True)
@@ -179,14 +181,17 @@ def _fetch(
     changes: Changes,
 ) -> tuple[Rows, Halves, dict[int, int]]:
     """Fetch rows seen by number, those that are still as they were: behind the changed rows, and where each number lies."""
-    rows = Rows(list(changes.keys), changes.versions.tolist(), list(changes.content_hashes))
+    rows = Rows(
+        list(changes.keys), changes.versions.tolist(), list(changes.content_hashes), changes.times.tolist()
+    )
     place: dict[int, int] = {}
     vectors = bytearray()
-    for number, key, version, content_hash, vector in read_seen(connection, parts, numbers):
+    for number, key, version, content_hash, time, vector in read_seen(connection, parts, numbers):
         place[number] = len(rows.keys)
         rows.keys.append(key.encode())
         rows.versions.append(version)
         rows.content_hashes.append(content_hash)
+        rows.times.append(time)
         vectors += vector
     return rows, np.concatenate([changes.vectors, halves(vectors, collection.dimensions)]), place
 
@@ -220,7 +225,7 @@ def _group_again(
 ) -> WrittenDuplicates:
     """Group the rows of all pairs anew, and choose keepers by the rules."""
     numbers: dict[bytes, int] = {}
-    rows = Rows([], [], [])
+    rows = Rows([], [], [], [])
     first, second, distances = [], [], []
 
     def number(key: bytes, version: bytes, content_hash: bytes) -> int:

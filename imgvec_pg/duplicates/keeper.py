@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.connect import Connection, needing
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.duplicates.vector_rows import bracketed, own_sql
 from imgvec_pg.errors import UsageError
@@ -130,10 +130,7 @@ def keep_parts(rules: Sequence[KeepRule]) -> dict[str, sql.Composable]:
 def refuse_others_sql(
     connection: Connection, collection: Collection, where: str | None, rules: Sequence[KeepRule]
 ) -> None:
-    """Refuse a superuser's condition, and rules, that run what the source's owner has made, casts of its columns too.
-
-    And rules that PostgreSQL does not take, which only the writing, after all is compared, would meet.
-    """
+    """Refuse a superuser's condition, and rules, that run what the source's owner has made, casts of its columns too."""
     with own_sql(where, "condition", collection):
         refuse_code_of_others(connection, collection, where)
     for rule in rules:
@@ -141,6 +138,19 @@ def refuse_others_sql(
             refuse_code_of_others(
                 connection, collection, f"{rule.expression.as_string(connection)} IS NOT NULL"
             )
-            connection.execute(
-                render("collection/rule.sql", rule=rule.expression, source=collection.source), prepare=False
-            )
+
+
+def refuse_bad_rules(connection: Connection, collection: Collection, rules: Sequence[KeepRule]) -> None:
+    """Refuse rules that PostgreSQL does not take, which only the writing, after all is compared, would meet.
+
+    Raises:
+        UsageError: It does not take one.
+        DatabaseError: The role may not read the source.
+    """
+    for rule in rules:
+        statement = render("collection/rule.sql", rule=rule.expression, source=collection.source)
+        with (
+            own_sql(rule.shown, "rule", collection),
+            needing(connection, f"it takes SELECT on {collection.shown_source}"),
+        ):
+            connection.execute(statement)

@@ -115,14 +115,14 @@ def read_blocks(connection: Connection, parts: Parts, width: int) -> list[tuple[
 
 def read_seen(
     connection: Connection, parts: Parts, numbers: Sequence[int]
-) -> Iterator[tuple[int, str, int, bytes, bytes]]:
-    """Give rows seen that are still as they were: number, key as JSON text, version, hash, and vector as it is sent."""
+) -> Iterator[tuple[int, str, int, bytes, int, bytes]]:
+    """Give rows seen that are still as they were: number, key as JSON text, version, hash, time, and vector as it is sent."""
     statement = render("collection/read_seen.sql", **parts)
     for start in range(0, len(numbers), FETCHED_TOGETHER):
         wanted = {"numbers": numbers[start : start + FETCHED_TOGETHER]}
         found = connection.cursor(binary=True).execute(statement, wanted)
-        for number, key, version, content_hash, vector in found:
-            yield number, key, version, bytes(content_hash), bytes(vector)[HEADER_BYTES:]
+        for number, key, version, content_hash, time, vector in found:
+            yield number, key, version, bytes(content_hash), time, bytes(vector)[HEADER_BYTES:]
 
 
 class TooManyChangesError(Exception):

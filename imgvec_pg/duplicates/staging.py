@@ -12,8 +12,9 @@ from imgvec_pg.duplicates.groups import link, without
 
 Indices = npt.NDArray[np.intp]
 Doubles = npt.NDArray[np.float64]
-StagedRow = tuple[int, str, int, bytes, int | None]
-"""Number, key as JSON text, version, hash of the picture's bytes, and number of a group."""
+StagedRow = tuple[int, str, int, bytes, int | None, int | None]
+"""Number, key as JSON text, version, hash of the picture's bytes, microseconds since 2000 at which it was embedded, and number of
+a group. Without the time a row is known by version and hash, which an application's own vectors keep when they change."""
 
 
 def stage(
@@ -29,9 +30,9 @@ def stage(
     """
     connection.execute(load_sql("queries/duplicate_input.sql"))
     with connection.cursor().copy(
-        "COPY pg_temp.imgvec_seen (number, key_text, version, content_hash, group_id) FROM STDIN (FORMAT binary)"
+        "COPY pg_temp.imgvec_seen (number, key_text, version, content_hash, microseconds, group_id) FROM STDIN (FORMAT binary)"
     ) as copy:
-        copy.set_types(["int4", "text", "int8", "bytea", "int4"])
+        copy.set_types(["int4", "text", "int8", "bytea", "int8", "int4"])
         for row in rows:
             copy.write_row(row)
     with connection.cursor().copy(

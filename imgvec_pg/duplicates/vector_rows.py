@@ -48,9 +48,10 @@ class VectorRows:
     times: npt.NDArray[np.int64]
     bytes_of_coordinates: int
 
-    def staged(self, row: int, group: int | None) -> tuple[int, str, int, bytes, int | None]:
+    def staged(self, row: int, group: int | None) -> tuple[int, str, int, bytes, int | None, int | None]:
         """Return one row as `staging.stage` takes it."""
-        return row, self.keys[row].decode(), int(self.versions[row]), self.content_hashes[row], group
+        key, version, time = self.keys[row].decode(), int(self.versions[row]), int(self.times[row])
+        return row, key, version, self.content_hashes[row], time, group
 
 
 def read_vectors(

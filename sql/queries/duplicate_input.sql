@@ -3,7 +3,7 @@ DO $input$
 BEGIN
     DROP TABLE IF EXISTS pg_temp.imgvec_seen, pg_temp.imgvec_near, pg_temp.imgvec_row;
     CREATE TEMP TABLE imgvec_seen (
-        number integer PRIMARY KEY, key_text text, version bigint, content_hash bytea, group_id integer
+        number integer PRIMARY KEY, key_text text, version bigint, content_hash bytea, microseconds bigint, group_id integer
     ) ON COMMIT DROP;
     CREATE TEMP TABLE imgvec_near (first integer, second integer, distance double precision) ON COMMIT DROP;
 END

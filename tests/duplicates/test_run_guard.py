@@ -6,9 +6,10 @@ import pytest
 from photostore import embed, make_photos
 
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.duplicates import incremental
+from imgvec_pg.duplicates import incremental, relations
 from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, find_duplicates
 from imgvec_pg.duplicates.only_run import LostLockError, only_search
+from imgvec_pg.duplicates.relations import in_one_transaction
 from imgvec_pg.duplicates.run_state import read_changes
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
@@ -79,3 +80,40 @@ def test_a_rule_that_postgresql_does_not_take_is_refused_before_anything_is_comp
         find_duplicates(connection, guard, photos, search, read=lambda rows: pytest.fail("rows were read"))
     with connect(database) as guard:
         find_duplicates(connection, guard, photos, DuplicateSearch(keep=["id % 2 DESC"]))
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_vector_that_an_application_changed_meanwhile_is_in_no_pair(
+    connection: Connection,
+    photos: Collection,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    follows: bool,
+) -> None:
+    # Its version is 0 and its hash empty, before and after: only the time tells.
+    connection.execute("UPDATE imgvec.photo_test_embedding SET version = 0")
+    if follows:
+        with connect(database) as guard:
+            find_duplicates(connection, guard, photos, DuplicateSearch())
+        connection.execute(
+            "UPDATE imgvec.photo_test_embedding SET embedded_at = clock_timestamp() WHERE id = 1"
+        )
+
+    def change() -> None:
+        with connect(database) as application:
+            application.execute(
+                "UPDATE imgvec.photo_test_embedding SET embedding = '[0,1,0]', embedded_at = clock_timestamp() WHERE id = 2"
+            )
+
+    def change_and_write(*arguments: Any, **options: Any) -> Any:
+        change()
+        return in_one_transaction(*arguments, **options)
+
+    monkeypatch.setattr(incremental, "in_one_transaction", change_and_write)
+    monkeypatch.setattr(relations, "in_one_transaction", change_and_write)
+    with connect(database) as guard:
+        found = find_duplicates(connection, guard, photos, DuplicateSearch())
+    assert (found.gone is not None) == follows
+    assert connection.execute(ROWS).fetchall() == []
+    assert found.written.changed == 1

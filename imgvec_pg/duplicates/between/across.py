@@ -25,8 +25,8 @@ from imgvec_pg.duplicates.vector_rows import HEADER_BYTES, VectorRows, halves, o
 from imgvec_pg.store.collection import Collection
 
 Indices = npt.NDArray[np.intp]
-Head = tuple[str, int, bytes]
-"""Key as JSON text, version, hash of the picture's bytes."""
+Head = tuple[str, int, bytes, int]
+"""Key as JSON text, version, hash of the picture's bytes, and microseconds since 2000 at which it was embedded."""
 MOST_CANDIDATES = 0.5
 """Rows whose vectors are fetched by number, as a share of all, above which all are read."""
 
@@ -122,9 +122,13 @@ def _by_coordinates(
         search = CrossSearch(sketch, own, threshold)
         across = _Pairs(rows, threshold, max_pairs, other.name)
         heads = [
-            (key.decode(), version, content_hash)
-            for key, version, content_hash in zip(
-                changes.keys, changes.versions.tolist(), changes.content_hashes, strict=True
+            (key.decode(), version, content_hash, time)
+            for key, version, content_hash, time in zip(
+                changes.keys,
+                changes.versions.tolist(),
+                changes.content_hashes,
+                changes.times.tolist(),
+                strict=True,
             )
         ]
         compared = read = len(heads)
@@ -162,9 +166,9 @@ def _add_seen(
     heads: list[Head] = []
     vectors = bytearray()
     place = np.full(len(numbers), -1, dtype=np.intp)
-    for number, key, version, content_hash, vector in read_seen(connection, parts, numbers.tolist()):
+    for number, key, version, content_hash, time, vector in read_seen(connection, parts, numbers.tolist()):
         place[np.searchsorted(numbers, number)] = len(heads)
-        heads.append((key, version, content_hash))
+        heads.append((key, version, content_hash, time))
         vectors += vector
     still = place[places] >= 0
     if heads:
@@ -223,9 +227,14 @@ def _blocks(connection: Connection, other: Collection) -> Iterator[tuple[list[He
         with connection.cursor().copy(
             render("collection/copy_vectors.sql", **parts, restriction=restriction)
         ) as copy:
-            for key, version, content_hash, _, vector in copy.rows():
+            for key, version, content_hash, time, vector in copy.rows():
                 heads.append(
-                    (bytes(key).decode(), int.from_bytes(bytes(version), "big"), bytes(content_hash))
+                    (
+                        bytes(key).decode(),
+                        int.from_bytes(bytes(version), "big"),
+                        bytes(content_hash),
+                        int.from_bytes(bytes(time), "big", signed=True),
+                    )
                 )
                 vectors += bytes(vector)[HEADER_BYTES:]
                 if len(heads) == BLOCK_ROWS:
