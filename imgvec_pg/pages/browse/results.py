@@ -26,6 +26,8 @@ from imgvec_pg.store.collection import Collection
 
 NEWEST_ROWS = 50_000
 """Beyond, what was embedded last is not looked for, which reads every row; the highest keys come first instead."""
+OUTLIERS_AT_ONCE = 500
+"""Each time all rows are compared, whether for few or many."""
 ORDERED_KINDS = ("number", "date")
 
 
@@ -146,7 +148,7 @@ def _saved(asking: Asking, answer: GrowingAnswer, where: str | None, start: int,
 
     def ask(rows: int) -> Sequence[Neighbour]:
         has_distance = not is_different or target is not None
-        asked = call(rows, collection.rows)
+        asked = call(max(rows, OUTLIERS_AT_ONCE), collection.rows)
         return rows_of_call(connection, collection, asking.columns, asked, where, has_distance=has_distance)
 
     answer.grow(ask, end + 1)
