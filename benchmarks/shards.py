@@ -1,7 +1,7 @@
-"""Search over shards beside one server that holds all rows: time, recall, filters, a slow network, a shard that stops.
+"""Search over shards beside one server that holds all rows: time, recall, filters, joins, a slow network, a shard away.
 
-Run: python benchmarks/shards.py [--rows N] [--dimensions D] [--queries N] [--rounds N]. Three servers of a third of the rows
-each, one with all rows and a coordinator, private ones on this machine, over TCP on loopback. Vectors: normal ones about 200
+Run: python benchmarks/shards.py [--rows N] [--dimensions D] [--queries N] [--rounds N] [--fill-rows N]. Three
+servers of a third of the rows each, one with all rows and a coordinator, private ones on this machine, over TCP on loopback. Vectors: normal ones about 200
 centres, seeded. In turns; p50 of the client's time for one statement. The table printed is kept in benchmarks/results/shards.txt.
 """
 
@@ -11,7 +11,7 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from shards_fill import compare_fills
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import Connection, connect
@@ -53,7 +54,12 @@ def fill(dsn: str, keys: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]
     """Make the table and its collection, with vectors as they are, and build the index."""
     with connect(dsn) as connection:
         migrations.upgrade(connection)
-        connection.execute("CREATE TABLE item (id bigint PRIMARY KEY, picture bytea, tenant integer)")
+        connection.execute(
+            "CREATE TABLE item (id bigint PRIMARY KEY, picture bytea, tenant integer);"
+            "ALTER TABLE item ENABLE ROW LEVEL SECURITY;"
+            "CREATE POLICY tenant ON item USING (tenant = current_setting('app.tenant')::integer);"
+            f"CREATE ROLE reader LOGIN IN ROLE imgvec_reader PASSWORD '{PASSWORD}'; GRANT SELECT ON item TO reader"
+        )
         with connection.cursor().copy("COPY item FROM STDIN") as copy:
             for key in keys:
                 copy.write_row((int(key), "x", int(key) % 10))
@@ -131,6 +137,8 @@ def p50(ask: Callable[[int], Any], queries: int) -> float:
     return statistics.median(times)
 
 
+RECALL = 0.995
+LADDER = (40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
 FILTERS = {"none": None, "50 %": 2, "1 %": 100, "0.01 %": 10_000}
 
 
@@ -153,11 +161,17 @@ def ask_with(
 
 
 def truth(
-    vectors: npt.NDArray[np.float32], query: npt.NDArray[np.float32], every: int | None, k: int
+    vectors: npt.NDArray[np.float32],
+    query: npt.NDArray[np.float32],
+    every: int | None,
+    k: int,
+    owner: int | None = None,
 ) -> set[int]:
-    """Return the keys, from 1, of the k nearest."""
+    """Return the keys, from 1, of the k nearest, of a tenant's own where one is given."""
     distances = 1 - vectors @ query
     keys = np.arange(1, len(vectors) + 1)
+    if owner is not None:
+        distances, keys = distances[keys % 10 == owner], keys[keys % 10 == owner]
     if every is not None:
         distances, keys = distances[keys % every == 0], keys[keys % every == 0]
     return set(keys[np.argsort(distances, kind="stable")[:k]].tolist())
@@ -170,6 +184,9 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, default=512)
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--fill-rows", type=int, default=3_000, help="pictures of each shard that are embedded; 0 for none"
+    )
     given = parser.parse_args()
     vectors = make_vectors(given.rows, given.dimensions, 2)
     asked = make_vectors(given.queries, given.dimensions, 3)
@@ -201,18 +218,47 @@ def main() -> None:
             for connection in (one, many):
                 connection.keys = {n: keys[keys % n == 0].tolist() for n in FILTERS.values() if n}  # type: ignore[attr-defined]
             compare(one, many, queries, asked, vectors, given.rounds)
+            many.execute("SET statement_timeout = '5s'")
+            print(
+                "the coordinator's session with statement_timeout = '5s', which spares looking for answers:"
+            )
+            compare(one, many, queries, asked, vectors, given.rounds, only=("none", "0.01 %"))
+            for connection, which in ((one, "one server"), (many, "shards")):
+                print(
+                    f"hnsw.ef_search of {which}: {widen(connection, queries, asked, vectors)}, for a recall of {RECALL}"
+                )
+            compare(one, many, queries, asked, vectors, given.rounds)
+        joins(whole.dsn(), here.dsn(), queries)
+        hidden(whole.dsn(), here, queries, asked, vectors, given.rounds)
         slow_network(here.dsn(), proxies, shards, queries)
         stopped(here.dsn(), shards, queries)
+    if given.fill_rows:
+        compare_fills(given.fill_rows)
 
 
 def compare(
-    one: Connection, many: Connection, queries: list[str], asked: Vectors, vectors: Vectors, rounds: int
+    one: Connection,
+    many: Connection,
+    queries: list[str],
+    asked: Vectors,
+    vectors: Vectors,
+    rounds: int,
+    *,
+    only: Collection[str] = (),
+    owner: int | None = None,
 ) -> None:
-    """Print times and recall by filter, in turns."""
+    """Print times and recall by filter, in turns.
+
+    Args:
+        only: Filters; none for all.
+        owner: A tenant whose rows alone are seen.
+    """
     print(
         f"{'among':8} {'one p50':>9} {'shards p50':>11} {'ratio':>6} {'one recall':>11} {'recall':>7} {'short':>6}"
     )
     for label, every in FILTERS.items():
+        if only and label not in only:
+            continue
         first, second = ask_with(one, queries, every), ask_with(many, queries, every)
         ratios, times = [], []
         for _ in range(rounds):
@@ -222,7 +268,7 @@ def compare(
         hits, short = [0, 0], 0
         wanted = 0
         for place, query in enumerate(asked):
-            expected = truth(vectors, query, every, 10)
+            expected = truth(vectors, query, every, 10, owner)
             wanted += len(expected)
             for which, ask in enumerate((first, second)):
                 found = [row[0] for row in ask(place)]
@@ -233,6 +279,71 @@ def compare(
             f"{statistics.median(ratios):6.2f} {hits[0] / wanted:11.3f} {hits[1] / wanted:7.3f} {short:6}",
             flush=True,
         )
+
+
+def widen(connection: Connection, queries: list[str], asked: Vectors, vectors: Vectors) -> int:
+    """Set the smallest hnsw.ef_search by which half of the queries are found to RECALL, and return it."""
+    expected = [truth(vectors, query, None, 10) for query in asked[::2]]
+    ask = ask_with(connection, queries, None)
+    for ef_search in LADDER:
+        connection.execute(f"SET hnsw.ef_search = {ef_search}")
+        hits = sum(len(wanted & {row[0] for row in ask(2 * place)}) for place, wanted in enumerate(expected))
+        if hits >= RECALL * 10 * len(expected):
+            break
+    return ef_search
+
+
+def joins(whole: str, here: str, queries: list[str]) -> None:
+    """Print what a join with a table of the coordinator's takes beside the same join in one server."""
+    with connect(whole) as one, connect(here) as many:
+        for connection in (one, many):
+            connection.execute(
+                "CREATE TABLE offer AS SELECT i::bigint AS id, (i % 100)::integer AS shelf FROM generate_series(1, 1000000) AS i;"
+                "CREATE UNIQUE INDEX ON offer (id); ANALYZE offer; SET hnsw.iterative_scan = 'strict_order'"
+            )
+        for label, condition in (
+            ("no condition", ""),
+            ("half", "WHERE o.shelf < 50"),
+            ("5 %", "WHERE o.shelf < 5"),
+        ):
+            statement = (
+                "SELECT n.id FROM imgvec.near_item_test(%s) AS n JOIN offer AS o USING (id) "
+                f"{condition} ORDER BY n.distance LIMIT 10"
+            )
+            calls = [
+                lambda place, c=connection, s=statement: c.execute(
+                    s, [queries[place % len(queries)]]
+                ).fetchall()  # type: ignore[misc]
+                for connection in (one, many)
+            ]
+            times = [p50(call, len(queries)) for call in calls]
+            short = sum(len(calls[1](place)) < 10 for place in range(len(queries)))
+            print(
+                f"near_* joined, {label}: {times[0]:.2f} ms, shards {times[1]:.2f} ms, {times[1] / times[0]:.2f}; {short} short",
+                flush=True,
+            )
+
+
+def hidden(
+    whole: str, here: LocalServer, queries: list[str], asked: Vectors, vectors: Vectors, rounds: int
+) -> None:
+    """Print the same for a role that sees one tenant's rows, a tenth, by policies that read a setting."""
+    with connect(here.dsn()) as admin:
+        span_collection(admin, "item_test", SHARDS, passed_settings=["app.tenant"])
+        admin.execute(f"CREATE ROLE reader LOGIN IN ROLE imgvec_reader PASSWORD '{PASSWORD}'")
+        for name in SHARDS:
+            admin.execute(
+                f"CREATE USER MAPPING FOR reader SERVER imgvec_shard_{name} OPTIONS (user 'reader', password '{PASSWORD}')"
+            )
+    login = {"user": "reader", "password": PASSWORD}
+    with connect(make_conninfo(whole, **login)) as one, connect(make_conninfo(here.dsn(), **login)) as many:
+        for connection in (one, many):
+            connection.execute("SELECT set_config('app.tenant', '3', false)")
+            connection.keys = {2: list(range(3, len(vectors) + 1, 20))}  # type: ignore[attr-defined]
+        print("row-level security, a tenth of the rows seen:")
+        compare(one, many, queries, asked, vectors, rounds, only=("none",), owner=3)
+    with connect(here.dsn()) as admin:
+        span_collection(admin, "item_test", SHARDS)
 
 
 def slow_network(dsn: str, proxies: Mapping[str, Proxy], shards: Servers, queries: list[str]) -> None:

@@ -3,7 +3,7 @@
 CREATE TABLE imgvec.{embedding_table} (
     {key_definitions},
     embedding {vector}.halfvec({dimensions}) NOT NULL,
-    -- Keeps it out of plans.
+    -- It has no rows of its own; a plan without conditions looks all the same.
     CONSTRAINT rows_lie_on_shards CHECK (false) NO INHERIT
 );
 COMMENT ON TABLE imgvec.{embedding_table} IS {comment};
