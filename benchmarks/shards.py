@@ -1,8 +1,9 @@
 """Search over shards beside one server that holds all rows: time, recall, filters, joins, a slow network, a shard away.
 
-Run: python benchmarks/shards.py [--rows N] [--dimensions D] [--queries N] [--rounds N] [--fill-rows N]. Three
-servers of a third of the rows each, one with all rows and a coordinator, private ones on this machine, over TCP on loopback. Vectors: normal ones about 200
-centres, seeded. In turns; p50 of the client's time for one statement. The table printed is kept in benchmarks/results/shards.txt.
+Run: python benchmarks/shards.py [--rows N] [--dimensions D] [--queries N] [--rounds N] [--fill-rows N]. Three servers of a third
+of the rows each, one with all rows and a coordinator, private ones on this machine, over TCP on loopback. Vectors: normal ones
+about 200 centres, seeded. In turns; p50 of the client's time for one statement. The table printed is kept in
+benchmarks/results/shards.txt.
 """
 
 import argparse
