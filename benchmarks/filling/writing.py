@@ -19,6 +19,7 @@ from PIL import Image
 from filling.result import Result
 from filling.setting import Setting
 from imgvec_pg.backfill.batch.writer import Finished, WriteSize, write_finished
+from imgvec_pg.backfill.claiming import MOST_KEYS_AHEAD
 from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.pipeline import UNWRITTEN_BATCHES, drain_several, put
@@ -29,7 +30,7 @@ from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.store.embeddings import EmbeddedKey, EmbeddingStore, Outcome
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.index.refill import drop_for_refill
-from imgvec_pg.store.queue.jobs import BEGINNING, Job, claim_jobs, place_of
+from imgvec_pg.store.queue.jobs import BEGINNING, Job, claim_batches, place_of
 from imgvec_pg.store.registry import get_collection
 
 DIMENSIONS = 512
@@ -97,12 +98,14 @@ def write(dsn: str, vectors: np.ndarray) -> None:  # type: ignore[type-arg]
         collection_id = get_collection(connection, "item_fill").id
         place = BEGINNING
         while not broken.is_set():
-            token = uuid.uuid4()
-            claim = claim_jobs(connection, collection_id, token, BATCH, lease_seconds=60, place=place)
-            if not claim.jobs:
+            tokens = [uuid.uuid4() for _ in range(MOST_KEYS_AHEAD // BATCH)]
+            claims = claim_batches(connection, collection_id, tokens, BATCH, lease_seconds=60, place=place)
+            jobs = [job for claim in claims for job in claim.jobs]
+            if not jobs:
                 break
-            place = place_of(claim.jobs, place)
-            put(waiting, ((claim, [outcome_of(job, vectors) for job in claim.jobs]), 0), broken)
+            place = place_of(jobs, place)
+            for claim in claims:
+                put(waiting, ((claim, [outcome_of(job, vectors) for job in claim.jobs]), 0), broken)
         put(waiting, None, broken)
     writer.join()
 

@@ -1,11 +1,12 @@
--- Claim due jobs holding about %(max_keys)s keys: changes before the first fill, oldest first.
+-- Claim due jobs holding about %(max_keys)s keys: changes before the first fill, oldest first. Each about %(batch_keys)s of them get a token of
+-- %(tokens)s of their own: batches that are worked one after the other, and are each another's to take over.
 -- A job whose lease ran out is quarantined (its worker died, or was stopped for long) and is claimed alone; with
 -- %(skips_expired)s it is left alone: after an outage its worker may come back any moment. With %(skips_quarantined)s all quarantined
 -- are, so that other work gets its turn between them.
 -- %(first_change)s and %(first_fill)s: ids to begin from, 0 to see all. While an old transaction keeps VACUUM away, the entries
 -- of all jobs done since lie before the first that is due, and would be walked through for each claim.
 -- Two scans, so that each begins at its id in the index job_due.
--- Returns id, version, keys, attempts (this one counted, those that ran out not) and deaths.
+-- Returns id, version, keys, attempts (this one counted, those that ran out not), deaths, and the token.
 WITH changes AS (
     SELECT j.id, jsonb_array_length(j.keys) AS key_count, false AS is_fill,
            j.deaths + (j.token IS NOT NULL)::integer AS deaths
@@ -32,7 +33,7 @@ WITH changes AS (
 ), due AS (
     SELECT * FROM changes UNION ALL SELECT * FROM fill
 ), taken AS (
-    SELECT d.id, d.deaths
+    SELECT d.id, d.deaths, d.keys_before
     FROM (
         SELECT due.id, due.deaths, row_number() OVER line AS place, sum(due.key_count) OVER line - due.key_count AS keys_before,
                bool_or(due.deaths > 0) OVER line AS quarantined_met
@@ -41,8 +42,8 @@ WITH changes AS (
     WHERE d.keys_before < %(max_keys)s AND (d.place = 1 OR NOT d.quarantined_met)
 )
 UPDATE imgvec.job AS j
-SET token = %(token)s, lease_until = now() + make_interval(secs => %(lease_seconds)s),
+SET token = (%(tokens)s::uuid[])[1 + (taken.keys_before / %(batch_keys)s)::integer], lease_until = now() + make_interval(secs => %(lease_seconds)s),
     attempts = j.attempts + (j.token IS NULL)::integer, deaths = taken.deaths
 FROM taken
 WHERE j.id = taken.id
-RETURNING j.id, j.version, j.keys, j.attempts, j.deaths;
+RETURNING j.id, j.version, j.keys, j.attempts, j.deaths, j.token;

@@ -65,3 +65,39 @@ def test_a_queue_that_takes_too_long_to_look_through_is_worked_on_from_where_a_s
         with pytest.raises(psycopg.errors.QueryCanceled):
             next(iter(claims_of(reading, collection)))
         assert next(iter(claims_of(reading, collection, place))).key_count() == 1
+
+
+def test_a_fast_worker_claims_several_batches_with_one_statement_each_under_a_token_of_its_own(
+    connection: Connection,
+) -> None:
+    collection = make_photos(connection)
+    connection.execute(FILE, [collection.id, 40])
+    claimer = claims_of(connection, collection)
+    steady = claimer.context.stats.steady
+    steady.images, steady.seconds = (
+        1000,
+        1000 * 0.125 / 12,
+    )  # four batches of three keys in the time for one claim
+    claims = iter(claimer)
+    first = next(claims)
+    held = connection.execute(
+        "SELECT count(*), count(DISTINCT token) FROM imgvec.job WHERE token IS NOT NULL"
+    )
+    assert held.fetchone() == (12, 4)
+    taken = [first, *islice(claims, 3)]
+    assert [claim.key_count() for claim in taken] == [3] * 4
+    assert {claim.token for claim in taken} == set(claimer.leases.held())
+    ids = [job.id for claim in taken for job in claim.jobs]
+    assert ids == sorted(ids)
+    # At the end of the queue: the rest, and no lease on nothing.
+    rest = [next(claims) for _ in range(10)]
+    assert sum(claim.key_count() for claim in rest) == 28
+    assert len(claimer.leases.held()) == 14
+
+
+def test_a_limit_is_claimed_a_batch_at_a_time(connection: Connection) -> None:
+    collection = make_photos(connection)
+    connection.execute(FILE, [collection.id, 40])
+    claimer = JobClaimer(context_of(collection, PipelineOptions(batch_size=3, limit=7), None), connection)
+    claimer.context.stats.steady.images, claimer.context.stats.steady.seconds = 10**6, 1.0
+    assert [claim.key_count() for claim in claimer] == [3, 3, 1]

@@ -119,34 +119,72 @@ def claim_jobs(
         skips_expired: Leave jobs alone whose lease ran out.
         skips_quarantined: Leave jobs alone that a worker died with.
     """
-    if at_most is not None:
-        max_keys = min(max_keys, at_most)
+    [claim] = claim_batches(
+        connection,
+        collection_id,
+        [token],
+        max_keys if at_most is None else min(max_keys, at_most),
+        lease_seconds=lease_seconds,
+        at_most=at_most,
+        place=place,
+        skips_expired=skips_expired,
+        skips_quarantined=skips_quarantined,
+    )
+    return claim
+
+
+def claim_batches(
+    connection: Connection,
+    collection_id: int,
+    tokens: Sequence[uuid.UUID],
+    batch_keys: int,
+    *,
+    lease_seconds: float,
+    at_most: int | None = None,
+    place: QueuePosition = BEGINNING,
+    skips_expired: bool = False,
+    skips_quarantined: bool = False,
+) -> list[Claim]:
+    """Lease ready jobs with one statement: of about `batch_keys` keys under each token, in the order of the queue.
+
+    Args:
+        at_most: As in `claim_jobs`; goes with one token.
+
+    Returns:
+        A claim for each token, the last ones without jobs where the queue has no more.
+    """
     for _ in range(MAX_JOBS_PER_CLAIM):
         with short_transaction(connection):
-            jobs = _lease(
+            leased = _lease(
                 connection,
                 {
                     "collection_id": collection_id,
-                    "max_keys": max_keys,
-                    "max_jobs": min(max_keys, MAX_JOBS_PER_CLAIM),
-                    "token": token,
+                    "max_keys": batch_keys * len(tokens),
+                    "batch_keys": batch_keys,
+                    "max_jobs": min(batch_keys * len(tokens), MAX_JOBS_PER_CLAIM),
+                    "tokens": list(tokens),
                     "lease_seconds": lease_seconds,
                     "skips_expired": skips_expired,
                     "skips_quarantined": skips_quarantined,
                     **vars(place),
                 },
             )
-            deadly = [job.id for job in jobs if job.deaths and len(job.keys) > 1]
+            # Such a job is claimed alone, under the first token.
+            deadly = [job.id for _, job in leased if job.deaths and len(job.keys) > 1]
             if not deadly:
-                return Claim(token, tuple(_first_keys(connection, token, jobs, at_most)))
-            connection.execute(load_sql("queries/split_jobs.sql"), {"ids": deadly, "token": token})
-    return Claim(token, ())
+                jobs = {token: [job for under, job in leased if under == token] for token in tokens}
+                return [
+                    Claim(token, tuple(_first_keys(connection, token, jobs[token], at_most)))
+                    for token in tokens
+                ]
+            connection.execute(load_sql("queries/split_jobs.sql"), {"ids": deadly, "token": tokens[0]})
+    return [Claim(token, ()) for token in tokens]
 
 
-def _lease(connection: Connection, values: dict[str, Any]) -> list[Job]:
-    with connection.cursor(row_factory=class_row(Job)) as cursor:
-        jobs = cursor.execute(load_sql("queries/claim_jobs.sql"), values).fetchall()
-    return sorted(jobs, key=lambda job: (job.version == 0, job.id))
+def _lease(connection: Connection, values: dict[str, Any]) -> list[tuple[uuid.UUID, Job]]:
+    rows = connection.execute(load_sql("queries/claim_jobs.sql"), values).fetchall()
+    jobs = [(token, Job(*job)) for *job, token in rows]
+    return sorted(jobs, key=lambda each: (each[1].version == 0, each[1].id))
 
 
 def _first_keys(
