@@ -19,6 +19,7 @@ from imgvec_pg.transfer.export_collection import (
     export_vectors,
 )
 from imgvec_pg.transfer.export_description import FILE_NAME
+from imgvec_pg.transfer.garbage import collected_rarely
 
 
 @click.command()
@@ -71,7 +72,7 @@ def export(
             description = describe_export(connection, collection, layout, vector_type, wanted)
             total = estimate_rows(connection, collection)
             begun = time.monotonic()
-            with image_progress(total, "rows", "exporting") as show:
+            with collected_rarely(), image_progress(total, "rows", "exporting") as show:
 
                 def progress(done: int) -> None:
                     show(done, done / max(time.monotonic() - begun, 0.001))

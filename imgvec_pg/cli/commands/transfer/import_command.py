@@ -18,6 +18,7 @@ from imgvec_pg.errors import ModelError
 from imgvec_pg.search.query_embedding import ModelOptions, load_collection_model
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.transfer.garbage import collected_rarely
 from imgvec_pg.transfer.import_collection import (
     Imported,
     ImportOptions,
@@ -201,7 +202,7 @@ def run_import(
         if not wanted.trust_model:
             require_model(connection, collection, reader, lookup, wanted)
         begun = time.monotonic()
-        with image_progress(reader.rows, "rows", "importing") as show:
+        with collected_rarely(), image_progress(reader.rows, "rows", "importing") as show:
 
             def progress(done: int) -> None:
                 show(done, done / max(time.monotonic() - begun, 0.001))
