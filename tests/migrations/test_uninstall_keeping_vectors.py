@@ -109,6 +109,25 @@ def test_installed_again_beside_the_kept_vectors_they_can_be_imported(
     assert connection.execute("SELECT count(*) FROM imgvec.product_color_embedding").fetchone() == (8,)
 
 
+def test_what_people_decided_about_duplicates_stays(connection: Connection, imgvec: Imgvec) -> None:
+    make_shop(connection)
+    connection.execute("UPDATE imgvec.product_color_embedding SET content_hash = sha256(id::text::bytea)")
+    connection.execute("SELECT imgvec.decide_duplicate_content(sha256('1'), sha256('2'), 'keep_both')")
+    said = imgvec("uninstall", "--yes", "--keep-vectors")
+    assert "kept 1 decision about duplicates in imgvec_kept.duplicate_decision" in said
+    assert connection.execute(
+        "SELECT d.decision FROM imgvec_kept.duplicate_decision AS d"
+        " JOIN imgvec_kept.product_color_embedding AS e USING (content_hash)"
+        " JOIN imgvec_kept.product_color_embedding AS o ON o.content_hash = d.other_content_hash"
+    ).fetchall() == [("keep_both",)]
+    assert connection.execute(OURS).fetchall() == []
+    granted = connection.execute(
+        "SELECT count(*) FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a"
+        " WHERE c.relnamespace = 'imgvec_kept'::regnamespace AND a.grantee <> c.relowner"
+    ).fetchone()
+    assert granted == (0,)
+
+
 def test_the_library_keeps_its_pictures_too(connection: Connection, imgvec: Imgvec, tmp_path: Path) -> None:
     from colorshop import picture
 

@@ -29,7 +29,7 @@ def uninstall(dsn: str, yes: bool, keep_vectors: bool, lock_timeout_ms: int) -> 
     it wait too. For each of these locks it waits at most --lock-timeout, and those who come meanwhile wait behind it.
 
     With --keep-vectors the embedding tables stay, without triggers, functions, policies or foreign keys, with their primary
-    keys and HNSW indexes; and so does the extension vector, which their type is of.
+    keys and HNSW indexes; so do what people decided about duplicates, and the extension vector, which their type is of.
 
     \b
     Example:

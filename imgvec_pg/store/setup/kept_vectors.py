@@ -9,6 +9,7 @@ from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.model_registry import read_fingerprint
+from imgvec_pg.text import counted
 
 SCHEMA = "imgvec_kept"
 
@@ -51,7 +52,7 @@ def end_keeping(
 ) -> Iterator[str]:
     """Make plain tables of them, once the collections are dropped; give a line for each.
 
-    The library's pictures stay too, where a collection is over them.
+    The library's pictures stay too, where a collection is over them, and what people decided about duplicates.
     """
     for collection in collections:
         parts = collection.parts_without_source("public")
@@ -62,3 +63,16 @@ def end_keeping(
         connection.execute(render("collection/strip_embeddings.sql", **parts, comment=comment))
         name = sql.Identifier(SCHEMA, collection.embedding_table).as_string(None)
         yield f"kept the vectors of collection {collection.name} in {name}"
+    decisions = _count_decisions(connection)
+    if decisions:
+        connection.execute(load_sql("move_decisions.sql"))
+        yield f"kept {counted(decisions, 'decision')} about duplicates in {SCHEMA}.duplicate_decision"
+
+
+def _count_decisions(connection: Connection) -> int:
+    """Return how many decisions about duplicates there are; none in a schema of a revision before them."""
+    row = connection.execute("SELECT to_regclass('imgvec.duplicate_decision') IS NOT NULL").fetchone()
+    if not row or not row[0]:
+        return 0
+    counts = connection.execute("SELECT count(*) FROM imgvec.duplicate_decision").fetchone()
+    return int(counts[0]) if counts else 0
