@@ -18,7 +18,13 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.guarded_columns import printed
 from imgvec_pg.store.integrity.verify import reading_only
 from imgvec_pg.store.model_registry import find_models
-from imgvec_pg.transfer.export_description import FILE_NAME, ExportDescription, read_description
+from imgvec_pg.transfer.export_columns import columns_beside, require_map, source_types
+from imgvec_pg.transfer.export_description import (
+    FILE_NAME,
+    MAP_COLUMNS,
+    ExportDescription,
+    read_description,
+)
 from imgvec_pg.transfer.lance_writer import LanceWriter
 from imgvec_pg.transfer.part_writers import PartWriter
 from imgvec_pg.transfer.row_chunks import CONTENT_HASH, REFERENCE_HASH, RowChunk, arrow_type
@@ -32,12 +38,18 @@ Item = TypeVar("Item")
 
 
 def describe_export(
-    connection: Connection, collection: Collection, layout: str, vector_type: str, columns: Sequence[str]
+    connection: Connection,
+    collection: Collection,
+    layout: str,
+    vector_type: str,
+    columns: Sequence[str],
+    *,
+    has_map: bool = False,
 ) -> ExportDescription:
     """Return what an export of a collection says of itself.
 
     Raises:
-        UsageError: The source has no such column, or one of them has a name that the export needs.
+        UsageError: The source has no such column, one of them has a name that the export needs, or there is no map.
     """
     present = source_types(connection, collection)
     key = collection.key_columns
@@ -49,7 +61,8 @@ def describe_export(
     vector_column = "embedding"
     while vector_column in (*key, *columns):
         vector_column += "_"
-    taken = [name for name in (*key, *columns) if name in (CONTENT_HASH, REFERENCE_HASH)]
+    own = (CONTENT_HASH, REFERENCE_HASH, *(require_map(connection, collection) if has_map else ()))
+    taken = [name for name in (*key, *columns) if name in own]
     if taken:
         raise UsageError(
             f'an export has a column "{taken[0]}" of its own; leave out that of {collection.shown_source}'
@@ -75,16 +88,10 @@ def describe_export(
         rendering=collection.rendering,
         image_columns=images,
         watch_columns=tuple(collection.watch_columns),
-        columns=tuple(name for name in columns if name not in key),
+        columns=(*(name for name in columns if name not in key), *(MAP_COLUMNS if has_map else ())),
         golden=golden,
+        has_map=has_map,
     )
-
-
-def source_types(connection: Connection, collection: Collection) -> dict[str, str]:
-    """Return the columns of a collection's source and their types."""
-    row = connection.execute("SELECT %s::regclass::oid", [collection.source.as_string(None)]).fetchone()
-    found = connection.execute(load_sql("queries/source_columns.sql"), {"oid": row[0] if row else None})
-    return {str(name): str(kind) for name, kind in found}
 
 
 def estimate_rows(connection: Connection, collection: Collection) -> int:
@@ -112,7 +119,7 @@ def export_vectors(
         UsageError: The folder holds something else.
         psycopg.errors.InsufficientPrivilege: The role may not read it all.
     """
-    types = source_types(connection, collection)
+    types = {**source_types(connection, collection), **(MAP_COLUMNS if description.has_map else {})}
     arrow = {name: arrow_type(kind, is_key=name in description.key) for name, kind in types.items()}
     writer = (LanceWriter if description.layout == "lance" else PartWriter)(directory, description, arrow)
     _prepare(directory, description)
@@ -189,18 +196,14 @@ def _read_part(
             for text, kind in zip(after, collection.key_types, strict=True)
         )
         behind = sql.SQL("WHERE ({}) > ({})").format(parts["e_keys"], values)
-    join: sql.Composable = sql.SQL("")
-    if description.columns:
-        join = sql.SQL("JOIN {} AS s ON {}").format(parts["source"], parts["e_equals_s"])
+    columns, join = columns_beside(collection, description, types, parts)
     statement = render(
         "collection/export_rows.sql",
         **parts,
         texts_of_key=sql.SQL(", ").join(
             printed(sql.Identifier("e", name)) for name in collection.key_columns
         ),
-        columns=sql.SQL("").join(
-            sql.SQL(", {}").format(_as_text(name, types[name])) for name in description.columns
-        ),
+        columns=columns,
         join=join,
         behind=behind,
         part_rows=sql.Literal(part_rows),
@@ -218,15 +221,6 @@ def _read_part(
                 rows = []
         if rows:
             yield _chunk(rows, key_count, description)
-
-
-def _as_text(name: str, kind: str) -> sql.Composed:
-    """Return a column of the source as text, NULL for NULL, and for infinite times, which few readers know."""
-    column = sql.Identifier("s", name)
-    condition = sql.SQL("{} IS NOT NULL").format(column)
-    if kind == "date" or kind.startswith("timestamp"):
-        condition = sql.SQL("pg_catalog.isfinite({})").format(column)
-    return sql.SQL("CASE WHEN {} THEN {} END").format(condition, printed(column))
 
 
 def _chunk(

@@ -12,6 +12,7 @@ from imgvec_pg.errors import UsageError
 FILE_NAME = "_imgvec.json"
 """Readers of a folder of parquet files leave out what begins with "_" or "."."""
 FORMAT_VERSION = 1
+MAP_COLUMNS = {"x": "real", "y": "real", "cluster": "text"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class ExportDescription:
         fingerprint: Of the model, as `imgvec model list` shows it; None where no worker had stamped it.
         golden: What the model makes of fixed pictures and texts, by kind ("image", "text"): lists of vectors.
         rows: Rows of all parts, once it is finished.
-        columns: Columns of the source that stand beside the vectors.
+        columns: Columns that stand beside the vectors: of the source, and of the map where `has_map`.
+        has_map: The last of them are MAP_COLUMNS: each picture's place on the map and its cluster's name; NULL for one not on it.
     """
 
     collection: str
@@ -47,6 +49,7 @@ class ExportDescription:
     is_finished: bool = False
     rows: int = 0
     format_version: int = FORMAT_VERSION
+    has_map: bool = False
     norm: str = "each vector has the L2 norm 1; distance is the cosine distance"
 
     def write(self, directory: Path) -> None:

@@ -44,10 +44,23 @@ from imgvec_pg.transfer.garbage import collected_rarely
 @click.option(
     "--columns", metavar="A,B", default="", help="Columns of the source to write beside the vectors."
 )
+@click.option(
+    "--map",
+    "has_map",
+    is_flag=True,
+    help="Write each picture's place on the collection's map beside its vector: x, y and cluster.",
+)
 @json_option
 @dsn_option
 def export(
-    name: str, directory: Path, layout: str, vector_type: str, columns: str, as_json: bool, dsn: str
+    name: str,
+    directory: Path,
+    layout: str,
+    vector_type: str,
+    columns: str,
+    has_map: bool,
+    as_json: bool,
+    dsn: str,
 ) -> None:
     """Export a collection's vectors as parquet or .npy files, or as a table of LanceDB.
 
@@ -69,7 +82,9 @@ def export(
         collection = get_collection(connection, name)
         needed = f"it takes SELECT on imgvec.{collection.embedding_table} and on {collection.shown_source}"
         with needing(connection, needed):
-            description = describe_export(connection, collection, layout, vector_type, wanted)
+            description = describe_export(
+                connection, collection, layout, vector_type, wanted, has_map=has_map
+            )
             total = estimate_rows(connection, collection)
             begun = time.monotonic()
             with collected_rarely(), image_progress(total, "rows", "exporting") as show:
