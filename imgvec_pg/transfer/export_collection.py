@@ -13,7 +13,7 @@ from psycopg.types.string import ByteaBinaryLoader
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
-from imgvec_pg.errors import UsageError
+from imgvec_pg.errors import ImgvecError, UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.guarded_columns import printed
 from imgvec_pg.store.integrity.verify import reading_only
@@ -117,8 +117,26 @@ def export_vectors(
 
     Raises:
         UsageError: The folder holds something else.
+        ImgvecError: It cannot be written.
         psycopg.errors.InsufficientPrivilege: The role may not read it all.
     """
+    try:
+        return _export(connection, collection, directory, description, progress)
+    except OSError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ImgvecError(
+            f"the folder {directory} cannot be written ({reason}); parts that are whole stay there. Run the same command again "
+            "once it can be, it goes on behind them"
+        ) from error
+
+
+def _export(
+    connection: Connection,
+    collection: Collection,
+    directory: Path,
+    description: ExportDescription,
+    progress: Callable[[int], None],
+) -> ExportDescription:
     types = {**source_types(connection, collection), **(MAP_COLUMNS if description.has_map else {})}
     arrow = {name: arrow_type(kind, is_key=name in description.key) for name, kind in types.items()}
     writer = (LanceWriter if description.layout == "lance" else PartWriter)(directory, description, arrow)

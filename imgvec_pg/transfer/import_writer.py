@@ -5,6 +5,7 @@ it is started anew. The vectors get version 0, as a first fill's do: whatever a 
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -36,6 +37,7 @@ AGAIN = (*RETRIED_ERRORS, psycopg.errors.UniqueViolation)
 """What meets an application, or a worker that writes the same row: the batch is rolled back and looked up anew."""
 REFUSED_VECTORS = (psycopg.errors.CheckViolation, psycopg.DataError)
 EXAMPLES = 5
+SEVERAL_NAMES = "of a row that the file has under several texts, as 7 and 07 are: none of them was taken"
 
 
 @dataclass
@@ -65,9 +67,8 @@ class ImportCounts:
     def note(self, what: str, batch: VectorBatch, places: npt.NDArray[np.intp]) -> int:
         """Keep the first few keys as examples, and return how many there are."""
         if len(places):
-            self.examples[what] = [
-                ", ".join(str(column[place]) for column in batch.keys) for place in places[:EXAMPLES]
-            ]
+            shown = (", ".join(str(column[place]) for column in batch.keys) for place in places[:EXAMPLES])
+            self.examples[what] = [text.encode("utf-8", "backslashreplace").decode() for text in shown]
         return len(places)
 
     def add(self, other: "ImportCounts") -> None:
@@ -169,6 +170,10 @@ class ImportWriter:
             counts.changed = counts.note("changed", batch, places[is_good & (states >= FAILED_SINCE)])
             counts.unknown = counts.note("unknown", batch, np.flatnonzero(~seen & checked.is_good))
             chosen = np.flatnonzero(is_good & (states == IMPORTABLE))
+            again = _found_again(found, chosen)
+            if len(again):
+                counts.bad[SEVERAL_NAMES] = counts.note(SEVERAL_NAMES, batch, places[again])
+                chosen = np.setdiff1d(chosen, again)
             counts.imported = len(chosen)
             if len(chosen) and not self.is_dry:
                 self._copy_in(self._encode(batch, checked, found, places, chosen))
@@ -263,3 +268,13 @@ class _FoundRows:
     states: npt.NDArray[np.int32]
     references: Sequence[bytes]
     keys: Sequence[Sequence[bytes]]
+
+
+def _found_again(found: _FoundRows, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return which of the chosen rows are there more than once: several texts may be one value of the key's type."""
+    all_keys = found.keys[0] if len(found.keys) == 1 else list(zip(*found.keys, strict=True))
+    keys = [all_keys[row] for row in chosen]
+    if len(set(keys)) == len(keys):
+        return np.zeros(0, dtype=np.intp)
+    times = Counter(keys)
+    return np.array([row for row, key in zip(chosen, keys, strict=True) if times[key] > 1], dtype=np.intp)

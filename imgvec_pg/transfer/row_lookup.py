@@ -1,6 +1,7 @@
 """Find the rows of a source that a file's keys are of."""
 
 import json
+import re
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -11,6 +12,9 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.integrity.verify import reading_only
 from imgvec_pg.store.queue.jobs import Key
 from imgvec_pg.transfer.vector_batch import VectorBatch
+
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""No value of PostgreSQL's has a NUL or half a surrogate pair; bytes of a file that are no UTF-8 become the latter."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,7 @@ def asked_values(batch: VectorBatch, lookup: RowLookup) -> dict[str, str]:
     """Return what find_importable.sql is asked with: for each column a JSON array of texts."""
 
     def asked(text: str | None) -> str | None:
-        # No value of PostgreSQL's has a NUL.
-        return None if text is None or "\0" in text else text.removeprefix(lookup.strip_prefix)
+        return None if text is None or NO_TEXT.search(text) else text.removeprefix(lookup.strip_prefix)
 
     return {
         f"values_{number}": json.dumps([asked(text) for text in column])

@@ -127,6 +127,27 @@ def test_a_key_that_comes_again_is_taken_once_or_not_at_all(
     assert embedded(connection, photos) == [key for key in KEYS if key != 7]
 
 
+def test_a_row_under_two_texts_of_its_key_stops_no_other(
+    connection: Connection, photos: Collection, imgvec: Imgvec, tmp_path: Path
+) -> None:
+    keys = [*map(str, KEYS), "07"]
+    said = take_in(imgvec, write_vectors(tmp_path / "v.parquet", keys, unit_vectors(ROWS + 1)), code=4)
+    assert "2 not taken: of a row that the file has under several texts" in said
+    assert "(such as 7; 07)" in said or "(such as 07; 7)" in said
+    assert embedded(connection, photos) == [key for key in KEYS if key != 7]
+
+
+def test_keys_that_are_no_utf_8_are_of_no_row(
+    connection: Connection, photos: Collection, imgvec: Imgvec, tmp_path: Path
+) -> None:
+    texts = pa.array([*(str(key).encode() for key in KEYS[:-1]), b"20\xff"], pa.binary()).view(pa.string())
+    table = vector_table(KEYS, unit_vectors(ROWS)).set_column(0, "id", texts)
+    pq.write_table(table, tmp_path / "v.parquet")
+    said = take_in(imgvec, tmp_path / "v.parquet", code=4)
+    assert "1 are of no row in shop.photo (such as 20\\udcff)" in said
+    assert embedded(connection, photos) == KEYS[:-1]
+
+
 def test_whole_numbers_that_pandas_made_floats_are_keys(
     connection: Connection, photos: Collection, imgvec: Imgvec, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """imgvec export and import killed in the middle, and started again: no row twice, none missing."""
 
+import resource
 import signal
 import subprocess
 import sys
@@ -190,3 +191,27 @@ def test_an_export_goes_on_only_as_it_was_begun(
     with pytest.raises(UsageError, match="cut off and is of something else"):
         export(database, collection, tmp_path / "out", "npy")
     assert export(database, collection, tmp_path / "out") == 0
+
+
+@pytest.mark.parametrize("layout", ["parquet", "npy"])
+def test_an_export_that_found_no_room_says_so_and_goes_on(
+    connection: Connection, database: str, imgvec: Imgvec, tmp_path: Path, layout: str
+) -> None:
+    collection = make_photos(connection, 3000)
+    connection.execute(
+        "INSERT INTO imgvec.photo_test_embedding SELECT i, '[0,0.6,0.8]', 0, '', 'fp32' FROM generate_series(1, 3000) AS i"
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+    try:
+        said = imgvec("export", "photo_test", tmp_path / "out", "--format", layout, code=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "out cannot be written" in said and "File too large" in said
+    assert export(database, collection, tmp_path / "out", layout) == 3000
+
+
+def test_a_folder_that_cannot_be_made_is_named(connection: Connection, imgvec: Imgvec) -> None:
+    make_photos(connection)
+    said = imgvec("export", "photo_test", "/proc/none/out", code=1)
+    assert "the folder /proc/none/out cannot be written" in said

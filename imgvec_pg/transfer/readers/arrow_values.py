@@ -36,7 +36,13 @@ def key_texts(column: "pa.Array", name: str) -> list[str | None]:
         return [None if value is None else value.isoformat() for value in column.to_pylist()]
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         raise UsageError(f'the column "{name}" is of the type {kind}; expected keys: numbers, texts or uuids')
-    texts: list[str | None] = column.cast(pa.string()).to_pylist()
+    column = column.cast(pa.string())
+    try:
+        texts: list[str | None] = column.to_pylist()
+    except UnicodeDecodeError:
+        # Arrow's texts are not checked as they are written. Such a key is of no row, and does not stop the others.
+        packed = column.cast(pa.binary()).to_pylist()
+        texts = [None if value is None else value.decode("utf-8", "surrogateescape") for value in packed]
     return texts
 
 
