@@ -155,7 +155,7 @@ def own_stages(setting: Setting) -> Iterator[Result]:
 
 
 def two_processes(setting: Setting) -> Iterator[Result]:
-    """Row 6: one process beside two without their start, where decoding is most of it (one thread each) and where the model is."""
+    """Row 6: one process beside two without their start, where decoding is most of it (a thread each) and where the model is."""
     cases = (("demo", (4000, 3000), 300, ("--decode-threads", 1), 1.8), (VIT, (320, 240), 600, (), 0.97))
     for model, size, whole, options, target in cases:
         count = setting.count(whole, 100)
