@@ -1,5 +1,6 @@
 """Weights are mapped, not copied, where the network wants them as the file has them; and nothing else is ever forgotten."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,29 @@ def test_weights_in_another_precision_are_converted_and_the_file_stays(tiny: Pat
         is_mapped = bool(mapped_weights._mapped_file(parameter.data_ptr()))
         assert is_mapped == (parameter.dtype == torch.float32), name
     assert (tiny / "open_clip_model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: torch.nn.Linear(8, 8),
+        lambda: torch.nn.Conv2d(3, 8, 2),
+        lambda: torch.nn.Embedding(8, 8),
+        lambda: torch.nn.MultiheadAttention(8, 2),
+        lambda: torch.nn.init.trunc_normal_(torch.empty(8, 8)),
+        lambda: torch.nn.init.xavier_normal_(torch.empty(8, 8)),
+        lambda: torch.nn.init.kaiming_normal_(tensor=torch.empty(8, 8)),
+    ],
+    ids=["linear", "convolution", "words", "attention", "trunc_normal_", "xavier_normal_", "kaiming_normal_"],
+)
+def test_no_random_numbers_are_drawn_for_what_a_file_replaces(build: Callable[[], object]) -> None:
+    before = torch.random.get_rng_state()
+    with UnfilledParameters():
+        built = build()
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert isinstance(built, torch.nn.Module | torch.Tensor)
+    build()
+    assert not torch.equal(torch.random.get_rng_state(), before)
 
 
 def convert(loaded: torch.Tensor) -> None:

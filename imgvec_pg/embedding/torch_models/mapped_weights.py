@@ -16,12 +16,19 @@ MADV_DONTNEED = 4
 class UnfilledParameters(TorchFunctionMode):
     """Neither fills nor copies parameters while a network is built and loaded.
 
-    Random numbers are left out, half the time of a load, as strict loading replaces all. A weight that is in the file as the
+    Random numbers are left out, half the time of a load, as strict loading replaces all; and memory that nobody has written to
+    is none yet. A weight that is in the file as the
     network wants it becomes the parameter itself, which safetensors maps: processes that load the same file share its memory.
     (torch's own `assign=True` is out of reach behind open_clip.create_model.) One that has to be converted is forgotten then.
     """
 
-    _FILLERS = frozenset({torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_})
+    _FILLERS = frozenset(
+        {
+            *(torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_),
+            # These ask the mode by themselves, and what they call is then past it (torch 2.13 nn/init.py: handle_torch_function).
+            *(torch.nn.init.normal_, torch.nn.init.uniform_, torch.nn.init.kaiming_uniform_),
+        }
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +43,7 @@ class UnfilledParameters(TorchFunctionMode):
     ) -> Any:  # noqa: ANN401
         """Call a torch function, except those that draw random numbers in place, or copy a weight as it is."""
         if func in self._FILLERS:
-            return args[0]
+            return args[0] if args else (kwargs or {})["tensor"]
         if func is not torch.Tensor.copy_ or kwargs or len(args) != 2 or not _is_load(*args):
             return func(*args, **(kwargs or {}))
         parameter, loaded = args
