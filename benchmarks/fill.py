@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument(
         "--clip-retrieval", type=Path, metavar="DIR", help="its environment, made there if missing"
     )
-    parser.add_argument("--no-large", action="store_true", help="row 4 without ViT-L-14: 3 GB, two minutes")
+    parser.add_argument("--no-large", action="store_true", help="row 4 without ViT-L-14: 3 GB, four minutes")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

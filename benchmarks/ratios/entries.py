@@ -249,6 +249,7 @@ FILLING = (
             Figure("6.1", "two processes, decoding most of it", "one", 1.8, False),
             Figure("6.2", "two processes, the model most of it", "one", 0.97, False),
             Figure("7.1", "rows/s written by a worker", "binary COPY of the same rows", 0.6, False),
+            Figure("7.2", "time of a refill of rows with an index, dropped and built anew", "inserting them row by row", 0.25),
             Figure("8.1", "time a row at the end of 20,000", "at their beginning", 1.15),
             Figure("8.2", "the worker's memory there", "at their beginning", 1.1),
             Figure("9.1", "start to the first row, ViT-B-32 in fp32", EARLIER, 0.5),
