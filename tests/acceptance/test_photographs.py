@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from fresh_databases import Server, fresh_database
+from lean_processes import without_transformers
 from photographs import write_photographs
 
 from imgvec_pg.cli.exit_codes import run
@@ -52,6 +53,7 @@ def shop(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     reference = [str(Path(__file__).with_name("reference.py")), str(folder / "model"), ARCHITECTURE]
     done = subprocess.run(
         [sys.executable, *reference, str(names), str(folder / "vectors.npy")],
+        env=without_transformers(),
         capture_output=True,
         text=True,
         check=False,
@@ -67,8 +69,9 @@ def shop(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             source = ("--source", "shop.product", "--image", "photo_path", "--root", str(folder / "photos"))
             model = f"local-dir:{folder / 'model'}"
             imgvec("collection", "create", "product_clip", *source, "--model", model, "--dsn", dsn)
-            # The comparison's bounds are those of fp32, which is not the default where a CPU has bf16 instructions.
-            imgvec("backfill", "product_clip", "--workers", "2", "--precision", "fp32", "--dsn", dsn)
+            # The comparison's bounds are those of fp32, which is not the default where a CPU has bf16 instructions. One worker: a
+            # second would load the model once more.
+            imgvec("backfill", "product_clip", "--precision", "fp32", "--dsn", dsn)
             yield Shop(connection, files, stored, raw)
 
 

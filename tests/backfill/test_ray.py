@@ -4,7 +4,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from free_ports import free_port
 from imgvec_faulty_embedder import KILLER
 from workers import (
     NAME,
@@ -108,11 +108,6 @@ def test_sigterm_ends_the_actors_after_their_batch(place: Place) -> None:
     assert count(place.connection, "imgvec.worker") == 0
     assert count(place.connection, "imgvec.job WHERE token IS NOT NULL") == 0
     assert queued_keys(place.connection) > 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from imgvec_test_embedder import DIMENSIONS, NAME, ColorGrid
 from PIL import Image
+from workers import PATIENCE_SECONDS
 
 from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.query_server import QueryServer
@@ -204,16 +205,16 @@ def test_what_a_worker_decoded_by_the_rendering_before_is_not_written(
         def embed_prepared(self, prepared: Sequence[Any]) -> Any:
             if len(prepared) > 1 and not go_on.is_set():
                 reached.set()
-                assert go_on.wait(30)
+                assert go_on.wait(PATIENCE_SECONDS)
             return super().embed_prepared(prepared)
 
     worker = threading.Thread(target=backfill, args=(database, Waiting()))
     worker.start()
-    assert reached.wait(30)
+    assert reached.wait(PATIENCE_SECONDS)
     with connect(database) as other:
         rendering.bring_to_newest(other, collection, path_reader(collection, None))
     go_on.set()
-    worker.join(60)
+    worker.join(PATIENCE_SECONDS)
     assert not worker.is_alive()
     assert stored(connection) == expected(NEWEST)
     assert connection.execute("SELECT count(*) FROM imgvec.job").fetchone() == (0,)

@@ -1,12 +1,12 @@
 """A migrated database on a server of its own: to be crashed, filled up, cut off or given a standby."""
 
 import shutil
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from free_ports import free_port
 from memory_disk import make_server_directory
 from psycopg.conninfo import make_conninfo
 
@@ -69,9 +69,3 @@ def own_server(
     finally:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from own import Own, free_port
+from free_ports import free_port
+from own import Own
 from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import connect

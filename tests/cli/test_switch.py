@@ -412,6 +412,7 @@ def test_a_session_that_reads_and_writes_never_notices(
                 if len(found) != 10:
                     problems.append(f"{len(found)} rows of {call}")
                 answers[place] += 1
+                time.sleep(0.005)
 
     def write() -> None:
         with connect(database) as session:

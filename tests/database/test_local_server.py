@@ -3,7 +3,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from free_ports import free_port
 from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.local_server import binaries, data_dir, postmaster, unprivileged
@@ -275,9 +275,7 @@ def test_folder_that_another_prepared_for_the_socket_is_refused(directory: Path)
 
 
 def test_tcp_asks_for_a_password(directory: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with LocalServer(directory, settings=FAST, port=port) as server:
         with psycopg.connect(server.dsn()) as connection:
             connection.execute("CREATE ROLE guest LOGIN PASSWORD 'right'")

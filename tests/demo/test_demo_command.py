@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
+from lean_processes import without_transformers
 
 from imgvec_pg.database.connect import connect
 from imgvec_pg.database.local_server.server import LocalServer
@@ -61,7 +62,7 @@ def run_demo(home: Path, *options: str, at: str | None = None, send: signal.Sign
     """Run the command; with `send`, signal its group when a line with `at` is shown."""
     process = subprocess.Popen(
         [*PROGRAM, "demo", *options],
-        env={**os.environ, "IMGVEC_HOME": str(home), "PYTHONUNBUFFERED": "1"},
+        env={**without_transformers(), "IMGVEC_HOME": str(home), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -285,7 +286,13 @@ def in_stock(story: Story) -> dict[str, bool]:
 def run_shell(script: str, feed: str = "") -> str:
     """Run lines in a shell that stops at the first error, and return what they print."""
     outcome = subprocess.run(
-        ["sh", "-ec", script], input=feed, capture_output=True, text=True, check=False, timeout=900
+        ["sh", "-ec", script],
+        input=feed,
+        env=without_transformers(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
     )
     assert outcome.returncode == 0, outcome.stderr
     return outcome.stdout

@@ -4,7 +4,6 @@ The worker, which embeds, runs in the full environment beside them, as on anothe
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from applicationenv import MODELS, Environment
 from docpages import django_app, sqlalchemy_blocks
+from lean_processes import without_transformers
 from psycopg.conninfo import conninfo_to_dict
 from workers import count, running, wait_until
 
@@ -149,7 +149,7 @@ class DjangoProject:
 def working(shop: Shop, collection: str) -> Iterator[None]:
     """Run a worker in the full environment; all rows are embedded before the block begins."""
     with (
-        running(shop.dsn, dict(os.environ), shop.folder, "worker", collection),
+        running(shop.dsn, without_transformers(), shop.folder, "worker", collection),
         connect(shop.dsn) as connection,
     ):
         wait_until(lambda: count(connection, f"imgvec.{collection}_embedding") == ROWS, "the pictures")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from lean_processes import without_transformers
 from pageblocks import DOCS, Block, example, read_blocks
 
 from imgvec_pg.database import migrations
@@ -63,9 +64,8 @@ def shop(empty_module_database: str, tmp_path_factory: pytest.TempPathFactory) -
     found = Shop(
         empty_module_database,
         {
-            **os.environ,
+            **without_transformers({**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "plugins")}),
             "IMGVEC_DSN": empty_module_database,
-            "PYTHONPATH": str(Path(__file__).parents[1] / "plugins"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         },
     )

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lean_processes import without_transformers
+
 from imgvec_pg.database.connect import connect
 from imgvec_pg.demo.pictures import read_manifest, unpack_pictures
 
@@ -49,7 +51,7 @@ class Tour:
 
     def shell(self, command: str) -> "subprocess.Popen[str]":
         """Start a command as a shell would."""
-        environment = {**os.environ, **self.names}
+        environment = {**without_transformers(), **self.names}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         return subprocess.Popen(
             ["bash", "-c", f"exec {self.translate(command)}"],

@@ -113,8 +113,8 @@ def test_nobody_answering_is_an_error_in_time_with_the_next_step(
         began = time.monotonic()
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
             embed_text(connection, "red")
-        # What PostgreSQL waits when nothing ends it, and a busy machine's own time.
-        assert seconds <= time.monotonic() - began < seconds + 10
+        # A minute for a busy machine's own time.
+        assert seconds <= time.monotonic() - began < seconds + 60
         assert caught.value.diag.message_primary == (
             f"no worker of the model color-grid answered within {int(seconds * 1000)} ms"
         )
@@ -133,13 +133,13 @@ def test_a_timeout_that_cannot_be_is_refused(connection: Connection, relay: Coll
 
 
 def test_a_query_that_waits_can_be_cancelled(connection: Connection, relay: Collection) -> None:
-    connection.execute("SET imgvec.text_timeout = '30 s'")
+    connection.execute("SET imgvec.text_timeout = '10 min'")
     timer = threading.Timer(0.5, connection.cancel)
     timer.start()
     began = time.monotonic()
     with pytest.raises(psycopg.errors.QueryCanceled):
         embed_text(connection, "red")
-    assert time.monotonic() - began < 15  # it would have waited 30
+    assert time.monotonic() - began < 300  # it would have waited 600
     timer.join()
     # What the cancelled query left behind is cleared by the next one of the session.
     connection.execute("SET imgvec.text_timeout = '50 ms'")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from lean_processes import without_transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tinymodel import write_tiny_model
@@ -95,6 +96,7 @@ def embed_outside(model: Path, photos: Path, out: Path, only: str = "") -> dict[
     """Return what open_clip gives in a process of its own: `right`, `plain`, `other_mean`, or only one of them."""
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(model), str(photos), str(out), *([only] if only else [])],
+        env=without_transformers(),
         capture_output=True,
         text=True,
         check=False,

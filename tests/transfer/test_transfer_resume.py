@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from filedrop import Imgvec, unit_vectors, write_vectors
 from photostore import embedded, make_photos
+from workers import PATIENCE_SECONDS
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import UsageError
@@ -54,7 +55,7 @@ def killed(arguments: list[object], dsn: str, is_under_way: Callable[[], bool]) 
         stderr=subprocess.DEVNULL,
     )
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_SECONDS
         while not is_under_way():
             assert process.poll() is None and time.monotonic() < until
             time.sleep(0.01)
