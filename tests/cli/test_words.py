@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import psycopg
 import pytest
-from asking import answering, embed_text, logged_in_reader
+from asking import PATIENT, answering, embed_text, logged_in_reader
 from colorshop import embedding, make_shop, picture
 from imgvec_test_embedder import ColorGrid
 from memory_disk import make_server_directory
@@ -54,6 +54,7 @@ def test_the_command_sets_up_and_removes(
     for _ in range(2):
         assert run(cli, ["words", "setup", "--dsn", database]) == 0
         assert "queries can ask workers for words" in capsys.readouterr().out
+    connection.execute(PATIENT)
     with answering(database, shop):
         np.testing.assert_allclose(embed_text(connection, "red"), embedding("red"), atol=1e-3)
     assert run(cli, ["words", "remove", "--dsn", database]) == 0
@@ -111,6 +112,7 @@ def test_a_reader_may_ask_and_may_not_set_up(
     install_relay(connection)
     with pytest.raises(DatabaseError, match="may not remove this"):
         remove_relay(reader)
+    reader.execute(PATIENT)
     with answering(database, shop):
         np.testing.assert_allclose(embed_text(reader, "red"), embedding("red"), atol=1e-3)
     public = connection.execute(

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from forked_python import run_forked
 from lean_processes import without_transformers
 from pageblocks import DOCS, Block, example, read_blocks
+from tour import plain_words
 
 from imgvec_pg.database import migrations
 from imgvec_pg.database.connect import connect
@@ -43,6 +45,12 @@ class Shop:
             if re.search("calibrate|fuse|backfill|create", command)
             else f"{command} --collection product_demo"
         )
+        if words := plain_words(with_name):
+            done = run_forked(
+                ["-m", "imgvec_pg", *words], folder=Path.cwd(), environment=self.environment, with_models=True
+            )
+            assert done.returncode == 0, done.stderr
+            return done
         return subprocess.run(
             ["bash", "-c", with_name],
             env=self.environment,

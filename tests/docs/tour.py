@@ -5,11 +5,14 @@ the database have other names here.
 """
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from forked_python import run_forked
 from lean_processes import without_transformers
 
 from imgvec_pg.database.connect import connect
@@ -49,14 +52,18 @@ class Tour:
         name, _, value = command.removeprefix("export ").partition("=")
         self.names[name] = self.translate(value)
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables of the commands."""
+        made = {**without_transformers(), **self.names}
+        made["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{made['PATH']}"
+        return made
+
     def shell(self, command: str) -> "subprocess.Popen[str]":
         """Start a command as a shell would."""
-        environment = {**without_transformers(), **self.names}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         return subprocess.Popen(
             ["bash", "-c", f"exec {self.translate(command)}"],
             cwd=self.folder,
-            env=environment,
+            env=self.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -65,6 +72,16 @@ class Tour:
 
     def run(self, command: str) -> str:
         """Run a command to its end, a worker until it is ready, and return what it printed."""
+        if words := plain_words(self.translate(command)):
+            done = run_forked(
+                ["-m", "imgvec_pg", *words],
+                folder=self.folder,
+                environment=self.environment(),
+                with_models=True,
+            )
+            assert done.returncode == 0, done.stderr
+            assert "Traceback" not in done.stderr
+            return done.stdout + done.stderr
         process = self.shell(command)
         expected = 0
         if command.startswith("imgvec worker"):
@@ -76,6 +93,19 @@ class Tour:
         assert process.returncode == expected, errors
         assert "Traceback" not in errors
         return output + errors
+
+
+def plain_words(command: str) -> list[str] | None:
+    """Return the words after `imgvec`, None where a shell would do more than divide them, or where a worker is to go on."""
+    divided = list(shlex.shlex(command, posix=True, punctuation_chars=True))
+    words = shlex.split(command)
+    # With punctuation_chars an operator outside of quotes is a word of its own, made of those characters alone.
+    special = any(word and set(word) <= set("();<>|&") for word in divided) or re.search(
+        r"[$`~*?\\]", command
+    )
+    if words[:1] != ["imgvec"] or words[1:2] == ["worker"] or special:
+        return None
+    return words[1:]
 
 
 def make_shop(dsn: str, photos: Path) -> None:

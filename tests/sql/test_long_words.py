@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from asking import answering, embed_text
+from asking import PATIENT, answering, embed_text
 from colorshop import make_shop
 from imgvec_test_embedder import ColorGrid
 
@@ -52,6 +52,7 @@ def notices(connection: Connection) -> list[str]:
 def test_sql_says_so_by_a_notice_from_the_worker_and_from_the_cache(
     connection: Connection, database: str, relay: Collection, notices: list[str]
 ) -> None:
+    connection.execute(PATIENT)
     with answering(database, relay):
         embed_text(connection, SHORT)
         assert notices == []

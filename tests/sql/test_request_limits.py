@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from asking import answering, embed_text, logged_in_reader
+from asking import PATIENT, answering, embed_text, logged_in_reader
 from colorshop import make_shop
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -39,6 +39,7 @@ def modest(connection: Connection, database: str) -> Iterator[Connection]:
     name = sql.Identifier(role)
     connection.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE imgvec_reader PASSWORD 'reader'").format(name))
     with connect(make_conninfo(database, user=role, password="reader")) as opened:
+        opened.execute(PATIENT)
         yield opened
     connection.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(name))
 

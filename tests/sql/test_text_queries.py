@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
-from asking import answering, embed_text, logged_in_reader
+from asking import PATIENT, answering, embed_text, logged_in_reader
 from colorshop import COLORS, FROM_RED, embedding, make_shop, picture, request
 from imgvec_test_embedder import ColorGrid
 from photostore import make_collection
@@ -43,7 +43,7 @@ def shop(connection: Connection) -> Collection:
 def relay(connection: Connection, shop: Collection) -> Collection:
     """Set words up, with no worker running; on a busy machine one that runs may take longer than the usual two seconds."""
     install_relay(connection)
-    connection.execute("SET imgvec.text_timeout = '60 s'")
+    connection.execute(PATIENT)
     return shop
 
 
@@ -77,7 +77,7 @@ def test_a_running_worker_embeds_what_is_not_cached(
     ask = "SELECT id, distance FROM imgvec.near_product_color_text('red') ORDER BY distance, id"
     with running(database, plugin_environment, tmp_path, "worker", "product_color") as worker:
         wait_until(lambda: count(connection, "imgvec.worker"), "the worker")
-        connection.execute("SET imgvec.text_timeout = '20 s'")
+        connection.execute(PATIENT)
         found = connection.execute(ask).fetchall()
         assert worker.is_alive()
     for number, distance in found:
@@ -94,7 +94,7 @@ def test_words_are_answered_while_a_backfill_runs(
 ) -> None:
     make_table(connection, tmp_path, rows=400)
     install_relay(connection)
-    connection.execute("SET imgvec.text_timeout = '60 s'")
+    connection.execute(PATIENT)
     environment = {**plugin_environment, "IMGVEC_TEST_PREPARE_SECONDS": "0.1"}
     arguments = ("backfill", PHOTOS, "--decode-threads", "1", "--batch-size", "16")
     with running(database, environment, tmp_path, *arguments) as backfill:
@@ -327,9 +327,11 @@ def test_without_setting_up_the_error_names_both_ways(connection: Connection, sh
 
 
 def test_prepare_text_needs_no_dblink(connection: Connection, database: str, shop: Collection) -> None:
+    connection.execute(PATIENT)
     with answering(database, shop):
         connection.execute("CALL imgvec.prepare_text('product_color', 'red')")
         with connect(database) as strict:
+            strict.execute(PATIENT)
             strict.execute("SET default_transaction_isolation = 'serializable'")
             strict.execute("CALL imgvec.prepare_text('product_color', 'blue')")
     # Cached: no worker is needed any more.
@@ -425,6 +427,7 @@ def test_prompts_never_mix_in_the_cache(
     connection: Connection, database: str, shop: Collection, photo_of: Collection
 ) -> None:
     install_relay(connection)
+    connection.execute(PATIENT)
     with answering(database, shop):
         embed_text(connection, "red", "product_color")
         embed_text(connection, "red", "product_photo")
@@ -510,6 +513,7 @@ def test_use_is_noted_by_clients_and_never_by_queries(connection: Connection, sh
 @pytest.fixture
 def reader(connection: Connection, database: str) -> Iterator[Connection]:
     with logged_in_reader(connection, database) as opened:
+        opened.execute(PATIENT)
         yield opened
 
 

@@ -14,6 +14,9 @@ from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.timeouts import Silence
 from imgvec_pg.store.collection import Collection
 
+PATIENT = "SET imgvec.text_timeout = '5 min'"
+"""For a session that is to get an answer: by default it waits for 2 s, which a busy machine may take to give one."""
+
 
 @contextmanager
 def answering(database: str, collection: Collection, embedder: ColorGrid | None = None) -> Iterator[None]:

@@ -1,8 +1,9 @@
-"""Python processes forked from one that has imported Django and this package: a start takes a tenth of the CPU time.
+"""Python processes forked from one that has imported what they need: a start takes a tenth of the CPU time.
 
 `run_forked` is `subprocess.run` for tests that run many commands one after the other and are not about how a process starts
-(tests/django/test_stock_project.py is). Each fork is a process of its own: folder, environment, arguments, files and whatever is
-imported from its folder.
+(tests/django/test_stock_project.py is). There are two to fork from: one with Django and this package, and one with what loads
+a model besides, which is 3 of the 4 s that `imgvec search` takes. Each fork is a process of its own: folder, environment,
+arguments, files and whatever is imported from its folder.
 """
 
 import atexit
@@ -21,6 +22,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lean_processes import without_transformers
+
 IMPORTED = (
     "alembic.command",
     "django.contrib.admin.sites",
@@ -38,16 +41,23 @@ IMPORTED = (
     "imgvec_pg.django",
     "sqlalchemy.dialects.postgresql.psycopg",
 )
-"""What needs no settings and takes long; no torch, whose threads do not survive a fork and which some tests want absent, and not
-`imgvec_pg.cli.main`, the module that hides the function which `imgvec` calls."""
+"""What needs no settings and takes long; no torch, which some tests want absent, and not `imgvec_pg.cli.main`, the module that
+hides the function which `imgvec` calls."""
+WITH_MODELS = "with-models"
 ONE_AT_A_TIME = threading.Lock()
 
 
 @cache
-def origin() -> "subprocess.Popen[str]":
+def origin(*, with_models: bool) -> "subprocess.Popen[str]":
     """Start the process that is forked from; it ends with this one."""
+    # Libraries of models warn while they are imported.
+    options = [__file__, WITH_MODELS] if with_models else ["-W", "error", __file__]
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, *options],
+        env=without_transformers() if with_models else None,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
     def close() -> None:
@@ -58,10 +68,20 @@ def origin() -> "subprocess.Popen[str]":
 
 
 def run_forked(
-    arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], answers: str = ""
+    arguments: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    answers: str = "",
+    with_models: bool = False,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `python -W error ARGUMENTS…` in a folder: a script, -m and a module, or -c and code; one at a time."""
-    process = origin()
+    """Run `python -W error ARGUMENTS…` in a folder: a script, -m and a module, or -c and code; one at a time.
+
+    Args:
+        with_models: Fork where torch and OpenCLIP are imported, without transformers and without `-W error`. They have computed
+            nothing there, so no threads are lost.
+    """
+    process = origin(with_models=with_models)
     assert process.stdin is not None
     assert process.stdout is not None
     with ONE_AT_A_TIME, tempfile.TemporaryDirectory() as place:
@@ -141,6 +161,9 @@ def run(arguments: list[str]) -> int:
 if __name__ == "__main__":
     for module in IMPORTED:
         import_module(module)
+    if sys.argv[1:] == [WITH_MODELS]:
+        import_module("imgvec_pg.embedding.runtime").import_open_clip()
+        import_module("imgvec_pg.embedding.torch_models.openclip_embedder")
     gc.freeze()
     asked = take_request()
     if asked is not None:

@@ -3,8 +3,8 @@
 import random
 import socket
 
-# Below 32768, where Linux begins to give ports to connections (net.ipv4.ip_local_port_range): of those each one that was free a moment
-# ago may be the next connection's, of this or another of the tests' processes.
+# Below 32768, where Linux begins to give ports to connections (net.ipv4.ip_local_port_range): one of those that was free a
+# moment ago may be the next connection's, of this or another process.
 CHOICE = range(10_000, 32_000)
 TRIES = 100
 
