@@ -131,38 +131,59 @@ def find_duplicates(
     with only_search(guard, collection) as still_only, needing(connection, needed):
         prepare_relations(connection, collection)
         refuse_bad_rules(connection, collection, rules)
-        states = connection.execute(
-            render("collection/count_states.sql", **collection.parts(vector_schema(connection)))
-        ).fetchone()
-        queued, failed = map(int, states[1:] if states else (0, 0))
+        not_embedded = _not_embedded(connection, collection)
         found = None
         if not (search.full or search.fast):
-            found = follow_last_run(
-                connection,
-                collection,
-                search.threshold,
-                search.where,
-                search.memory_bytes,
-                search.max_pairs,
-                rules,
-                search.linkage,
-                queued + failed,
-                still_only,
-            )
+            found = _follow(connection, collection, search, rules, not_embedded, still_only)
         if found is None:
-            return _compare_all(
+            found = _compare_all(
                 connection,
                 collection,
                 search,
                 rules,
-                (queued, failed),
+                not_embedded,
                 devices,
                 read,
                 compared,
                 resumed,
                 still_only,
             )
-    return FoundDuplicates(found.rows, queued, failed, found.skipped, found.written, found.new, found.gone)
+    return found
+
+
+def _not_embedded(connection: Connection, collection: Collection) -> tuple[int, int]:
+    """Return how many rows are queued, and how many failed."""
+    states = connection.execute(
+        render("collection/count_states.sql", **collection.parts(vector_schema(connection)))
+    ).fetchone()
+    queued, failed = map(int, states[1:] if states else (0, 0))
+    return queued, failed
+
+
+def _follow(
+    connection: Connection,
+    collection: Collection,
+    search: DuplicateSearch,
+    rules: Sequence[KeepRule],
+    not_embedded: tuple[int, int],
+    still_only: StillOnly,
+) -> FoundDuplicates | None:
+    """Compare what is new or changed since the last run, where that was like this one."""
+    found = follow_last_run(
+        connection,
+        collection,
+        search.threshold,
+        search.where,
+        search.memory_bytes,
+        search.max_pairs,
+        rules,
+        search.linkage,
+        sum(not_embedded),
+        still_only,
+    )
+    if found is None:
+        return None
+    return FoundDuplicates(found.rows, *not_embedded, found.skipped, found.written, found.new, found.gone)
 
 
 def _compare_all(
@@ -194,14 +215,12 @@ def _compare_all(
     def note(parts: dict[str, sql.Composable]) -> None:
         if pairs.checked is not None:
             connection.execute(render("collection/forget_run.sql", **parts))
-            still_only()
             return
         connection.execute(render("collection/empty_seen.sql", **parts))
         add_seen(connection, parts, 0, rows.keys, rows.versions, rows.times, coordinates)
         write_run(connection, parts, run, sum(not_embedded))
-        still_only()
 
-    written = write_duplicates(connection, collection, rows, pairs, rules, search.linkage, note)
+    written = write_duplicates(connection, collection, rows, pairs, rules, search.linkage, still_only, note)
     return FoundDuplicates(
         count,
         *not_embedded,

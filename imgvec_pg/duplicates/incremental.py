@@ -116,20 +116,23 @@ def follow_last_run(
         _change_pairs(connection, parts, changes, lowest)
         changed = _add_pairs(connection, parts, rows, pairs)
         written = replace(_group_again(connection, parts, rules, linkage), changed=changed)
-        if written.pairs > max_pairs:
-            raise TooManyPairsError(
-                f"{written.pairs:,} pairs are within the threshold {threshold:g} now; expected at most {max_pairs:,}: raise "
-                "the threshold, or --max-pairs"
-            )
+        _refuse_more(written.pairs, max_pairs, threshold)
         add_seen(
             connection, parts, last.next_number, changes.keys, changes.versions, changes.times, coordinates
         )
         write_run(connection, parts, run, not_embedded)
-        still_only()
         return written
 
-    written = in_one_transaction(connection, collection, rules, write)
+    written = in_one_transaction(connection, collection, rules, write, still_only)
     return FollowingRun(count, len(changes.keys), len(changes.gone), pairs.skipped, written)
+
+
+def _refuse_more(pairs: int, most: int, threshold: float) -> None:
+    if pairs > most:
+        raise TooManyPairsError(
+            f"{pairs:,} pairs are within the threshold {threshold:g} now; expected at most {most:,}: raise the threshold, or "
+            "--max-pairs"
+        )
 
 
 def _holds(last: float, threshold: float) -> bool:

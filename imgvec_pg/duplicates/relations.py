@@ -10,6 +10,7 @@ from psycopg import sql
 from imgvec_pg.database.connect import Connection, needing, one_line, pinned_search_path, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.duplicates.keeper import KeepRule, keep_parts
+from imgvec_pg.duplicates.only_run import StillOnly
 from imgvec_pg.duplicates.pairs import Pairs
 from imgvec_pg.duplicates.staging import distances_of, group_rows, stage
 from imgvec_pg.duplicates.vector_rows import VectorRows, own_sql
@@ -46,12 +47,14 @@ def write_duplicates(
     pairs: Pairs,
     rules: Sequence[KeepRule],
     linkage: str,
+    still_only: StillOnly,
     note: Callable[[dict[str, sql.Composable]], None] = lambda parts: None,
 ) -> WrittenDuplicates:
     """Replace a collection's pairs and groups, in one transaction; the relations are made where they are not there.
 
     Args:
         linkage: As `groups.link` takes it.
+        still_only: Called last within the transaction.
         note: Called within the transaction, to write what belongs to it.
 
     Raises:
@@ -65,7 +68,7 @@ def write_duplicates(
         note(parts)
         return written
 
-    return in_one_transaction(connection, collection, rules, write)
+    return in_one_transaction(connection, collection, rules, write, still_only)
 
 
 def in_one_transaction(
@@ -73,8 +76,11 @@ def in_one_transaction(
     collection: Collection,
     rules: Sequence[KeepRule],
     write: Callable[[dict[str, sql.Composable]], WrittenDuplicates],
+    still_only: StillOnly,
 ) -> WrittenDuplicates:
-    """Write in one transaction, again where a row went between the statement that looked it up and the one that refers to it.
+    """Write in one transaction, while the run is the only one.
+
+    Again where a row went between the statement that looked it up and the one that refers to it.
 
     Raises:
         DatabaseError: The role lacks a right.
@@ -86,7 +92,9 @@ def in_one_transaction(
     for attempt in range(TRIES):
         try:
             with needing(connection, needed), own_sql(texts, "rules", collection), connection.transaction():
-                return write(parts)
+                written = write(parts)
+                still_only()
+                return written
         except psycopg.errors.ForeignKeyViolation:
             if attempt + 1 == TRIES:
                 raise
