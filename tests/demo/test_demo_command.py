@@ -24,6 +24,7 @@ from imgvec_pg.demo.pictures import DemoPicture, read_manifest
 from imgvec_pg.demo.place import DemoPlace
 from imgvec_pg.demo.products import choose_products, make_product
 from imgvec_pg.errors import ServerError
+from imgvec_pg.search.filters import find_filters
 from imgvec_pg.store.index.ddl import has_valid_index
 from imgvec_pg.store.registry import get_collection
 
@@ -132,6 +133,15 @@ def test_all_products_are_embedded_and_indexed(story: Story) -> None:
         assert found == (ALL + 1,)
         assert connection.execute("SELECT count(*) FROM imgvec.failures").fetchone() == (0,)
         assert has_valid_index(connection, get_collection(connection, "product_demo"))
+
+
+def test_browse_has_its_filters_at_once(story: Story) -> None:
+    with connect(story.server.dsn("shop")) as connection:
+        filters = {
+            one.name: one for one in find_filters(connection, get_collection(connection, "product_demo"))
+        }
+    assert filters["category"].kind == "category" and len(filters["category"].values) == 8
+    assert filters["price"].bars
 
 
 def test_second_run_reuses_what_is_there(story: Story) -> None:
