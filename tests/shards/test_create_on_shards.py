@@ -9,6 +9,7 @@ from fresh_databases import Server, fresh_database
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.sql_templates import load_sql
 
 CREATE = (
     "collection",
@@ -83,6 +84,16 @@ def test_one_command_makes_it_on_each_shard_and_spans_them(
     assert imgvec(here, *CREATE, "--shards", "left,right") == 1
     assert "spans shards here" in capsys.readouterr().err
     assert all(map(has_collection, shards))
+    assert imgvec(here, "shard", "unspan", "item_test") == 0
+    assert imgvec(here, "shard", "span", "item_test", "--shards", "left,right") == 0
+    with connect(here) as coordinator, coordinator.transaction(force_rollback=True):
+        # As uninstalling and going back before revision 0010 do.
+        coordinator.execute(load_sql("shards/remove_servers.sql"))
+        left = coordinator.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'imgvec'::regnamespace AND relname LIKE 'item_test%'"
+        )
+        assert left.fetchall() == []
+        assert coordinator.execute("SELECT to_regproc('imgvec.near_item_test')").fetchone() == (None,)
     assert imgvec(here, "shard", "unspan", "item_test") == 0
     for dsn in databases[1]:
         assert imgvec(dsn, "collection", "drop", "item_test", "--yes") == 0
