@@ -71,6 +71,8 @@ class FailedKey:
     reference_hash: bytes | None = None
 
 
+MANY_KEYS = 16
+"""Fewer keys PostgreSQL looks up in the source's index by itself; asking whether there is one takes 0.1 ms."""
 KeyResult = TypeVar("KeyResult", EmbeddedKey, FailedKey)
 
 
@@ -122,7 +124,7 @@ class EmbeddingStore:
         """
         try:
             with short_transaction(self.connection):
-                read_like_triggers(self.connection, self.collection, by_key=True)
+                read_like_triggers(self.connection, self.collection, by_key=len(keys) >= MANY_KEYS)
                 rows = self.connection.execute(self._read, {"keys": Jsonb(list(keys))}, binary=True)
                 return [StoredImage(position - 1, *values) for position, *values in rows]
         except ROW_ERRORS as error:
@@ -177,7 +179,8 @@ class EmbeddingStore:
         """
         connection = self.connection
         with short_transaction(connection, lock_timeout_ms):
-            read_like_triggers(connection, self.collection, by_key=True)
+            keys = sum(len(o.embedded) + len(o.failed) for _, o in leased)
+            read_like_triggers(connection, self.collection, by_key=keys >= MANY_KEYS)
             leases = [(outcome.job_id, token) for token, outcome in leased]
             outcomes = [outcome for _, outcome in leased]
             has_gone = self._finds_gone(leases)

@@ -75,12 +75,11 @@ def read_like_triggers(connection: Connection, collection: Collection, *, by_key
     read_as_owner(connection, collection)
     connection.execute(
         render("queries/read_like_triggers.sql", source=escape_percent(collection.rows)),
-        {
-            "schemas": list(collection.key_equality_schemas),
-            "collection_id": collection.id,
-            "by_key": by_key and all(map(is_built_in, collection.key_types)),
-        },
+        {"schemas": list(collection.key_equality_schemas), "collection_id": collection.id},
     )
+    # Of a type of somebody else's the index is not used.
+    if by_key and all(map(is_built_in, collection.key_types)):
+        connection.execute(load_sql("queries/look_up_by_key.sql"), {"collection_id": collection.id})
 
 
 def read_as_owner(connection: Connection, collection: Collection) -> None:
