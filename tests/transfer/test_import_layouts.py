@@ -171,6 +171,22 @@ def test_named_vectors_a_key_in_the_payload_and_an_api_key(
     assert_all_are_there(connection)
 
 
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"size": 3, "datatype": "uint8"}, "keeps vectors of uint8: quantised"),
+        ({"clip": {"size": 3, "multivector_config": {"comparator": "max_sim"}}}, "several vectors a point"),
+    ],
+    ids=["uint8", "several"],
+)
+def test_vectors_of_qdrant_that_are_no_floats_or_several_are_refused(
+    connection: Connection, photos: Collection, imgvec: Imgvec, params: dict[str, Any], said: str
+) -> None:
+    with served(StandIn(params, points())) as service:
+        assert said in take_in(imgvec, service.url, code=2)
+    assert embedded(connection, photos) == []
+
+
 def test_a_service_that_fails_midway_is_asked_again(
     connection: Connection, photos: Collection, imgvec: Imgvec
 ) -> None:

@@ -68,17 +68,28 @@ class QdrantReader:
         try:
             vectors: Mapping[str, Any] = result["config"]["params"]["vectors"]
             if isinstance(vectors.get("size"), int):
+                self._require_floats(vectors)
                 return None, int(vectors["size"])
             name = self.columns.vector or (next(iter(vectors)) if len(vectors) == 1 else "")
             if name not in vectors:
                 raise UsageError(
                     f"{self.name} has the vectors {', '.join(vectors)}; say which ones: --vector-column NAME"
                 )
+            self._require_floats(vectors[name])
             return name, int(vectors[name]["size"])
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{self.name} tells no size of its vectors; expected a collection of dense vectors"
             ) from error
+
+    def _require_floats(self, params: Mapping[str, Any]) -> None:
+        """Refuse vectors of whole numbers, and several a point."""
+        if params.get("datatype") == "uint8":
+            raise UsageError(
+                f"{self.name} keeps vectors of uint8: quantised, by a scale that it does not tell; expected float16 or float32"
+            )
+        if params.get("multivector_config"):
+            raise UsageError(f"{self.name} keeps several vectors a point; expected one: --vector-column NAME")
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return `result` of an answer.
