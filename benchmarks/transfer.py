@@ -11,12 +11,14 @@ their start. Only the ratios of one run count. The table printed is kept in benc
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -72,22 +74,59 @@ def plain_copy(connection: Connection, pieces: list[bytes], table: str) -> float
     return time.perf_counter() - begun
 
 
-def command(dsn: str, *arguments: object) -> tuple[float, float]:
-    """Run imgvec in a process; return the seconds that it says itself, and the most memory it had, in MB."""
+@dataclass(frozen=True)
+class Cost:
+    """What a command took: seconds that it says itself, the most memory in MB, and processor seconds here and in the server."""
+
+    seconds: float
+    memory: float
+    client: float
+    server: float
+
+
+def server_cpu(connection: Connection) -> float:
+    """Return the processor seconds of the server's processes, those that ended among them."""
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    parent = int(_stat(str(row[0] if row else 0))[1])
+    processes = [path.name for path in Path("/proc").iterdir() if path.name.isdigit()]
+    total = sum(map(int, _stat(str(parent))[11:15]))
+    for pid in processes:
+        fields = _stat(pid)
+        if fields and int(fields[1]) == parent:
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: str) -> list[str]:
+    """Return the fields of /proc/PID/stat behind the name: state, parent, ..., from the 12th on times (proc(5))."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return []
+
+
+def command(connection: Connection, dsn: str, *arguments: object) -> Cost:
+    """Run imgvec in a process."""
     # Not ru_maxrss, which a process inherits from the one that started it.
     code = (
-        "import sys; from pathlib import Path; from imgvec_pg.cli.exit_codes import run; from imgvec_pg.cli.main import cli\n"
-        "code = run(cli, sys.argv[1:])\n"
+        "import sys, time; from pathlib import Path\n"
+        "from imgvec_pg.cli.exit_codes import run; from imgvec_pg.cli.main import cli\n"
+        "import pyarrow.parquet, sqlalchemy; from imgvec_pg.transfer import export_collection, import_collection\n"
+        "begun = time.process_time(); code = run(cli, sys.argv[1:])\n"
         "peak = [line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmHWM')]\n"
-        "print(int(peak[0].split()[1]) // 1024, file=sys.stderr); sys.exit(code)"
+        "print(time.process_time() - begun, int(peak[0].split()[1]) // 1024, file=sys.stderr); sys.exit(code)"
     )
+    before = server_cpu(connection)
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments), "--json", "--dsn", dsn],
         capture_output=True,
         text=True,
         check=True,
     )
-    return float(json.loads(done.stdout)["seconds"]), float(done.stderr.split()[-1])
+    time.sleep(0.5)  # until its backends have ended
+    client, memory = map(float, done.stderr.split()[-2:])
+    seconds = float(json.loads(done.stdout)["seconds"])
+    return Cost(seconds, memory, client, server_cpu(connection) - before)
 
 
 def main() -> None:
@@ -136,35 +175,39 @@ def measure(
     connection.execute(
         f"CREATE TABLE bare AS SELECT * FROM {TABLE}; ALTER TABLE bare ALTER embedded_at SET DEFAULT now()"
     )
-    results = [
-        ("COPY into a bare table, no import of ours", rows / plain_copy(connection, pieces, "bare"), 0.0)
+    results: list[tuple[str, float, Cost | None]] = [
+        ("COPY into a bare table, no import of ours", rows / plain_copy(connection, pieces, "bare"), None)
     ]
     connection.execute("DROP TABLE bare")
+    before = server_cpu(connection)
     copy = emptied(lambda: plain_copy(connection, pieces, TABLE))
-    results.append(("COPY into the embedding table", copy, 0.0))
-    results.append(("write_embeddings", emptied(lambda: by_orm(dsn, vectors)), 0.0))
+    results.append(("COPY into the embedding table", copy, Cost(0, 0, 0, server_cpu(connection) - before)))
+    results.append(("write_embeddings", emptied(lambda: by_orm(dsn, vectors)), None))
     del halves
     for kind, path in files.items():
         for jobs in (2, 1):
-            memory: list[float] = []
+            costs: list[Cost] = []
 
-            def take_in(path: Path = path, jobs: int = jobs, memory: list[float] = memory) -> float:
-                seconds, used = command(dsn, "import", "photo_test", path, "--trust-model", "--jobs", jobs)
-                memory.append(used)
-                return seconds
+            def take_in(path: Path = path, jobs: int = jobs, costs: list[Cost] = costs) -> float:
+                costs.append(
+                    command(connection, dsn, "import", "photo_test", path, "--trust-model", "--jobs", jobs)
+                )
+                return costs[0].seconds
 
-            results.append((f"imgvec import, {kind}, --jobs {jobs}", emptied(take_in), memory[0]))
+            results.append((f"imgvec import, {kind}, --jobs {jobs}", emptied(take_in), costs[0]))
     assert connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone() == (rows,)
-    seconds, used = command(dsn, "import", "photo_test", files["float16"], "--trust-model")
-    results.append(("imgvec import again: all are there", rows / seconds, used))
+    cost = command(connection, dsn, "import", "photo_test", files["float16"], "--trust-model")
+    results.append(("imgvec import again: all are there", rows / cost.seconds, cost))
     for layout in layouts:
         for kind in ("float16", "float32"):
             there = root / f"{layout}-{kind}"
-            seconds, used = command(dsn, "export", "photo_test", there, "--format", layout, "--vectors", kind)
-            results.append((f"imgvec export, {layout}, {kind}", rows / seconds, used))
+            cost = command(
+                connection, dsn, "export", "photo_test", there, "--format", layout, "--vectors", kind
+            )
+            results.append((f"imgvec export, {layout}, {kind}", rows / cost.seconds, cost))
             connection.execute(f"TRUNCATE {TABLE}; CHECKPOINT")
-            seconds, used = command(dsn, "import", "photo_test", there)
-            results.append((f"imgvec import of that, {layout}, {kind}", rows / seconds, used))
+            cost = command(connection, dsn, "import", "photo_test", there)
+            results.append((f"imgvec import of that, {layout}, {kind}", rows / cost.seconds, cost))
             assert connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone() == (rows,)
             shutil.rmtree(there)
     begun = time.perf_counter()
@@ -173,10 +216,16 @@ def measure(
     ) as out:
         for _ in out:
             pass
-    results.append(("COPY out, thrown away", rows / (time.perf_counter() - begun), 0.0))
-    print(f"{rows:,} rows of {dimensions} dimensions\n\n{'':45} rows/s  of COPY  memory")
+    results.append(("COPY out, thrown away", rows / (time.perf_counter() - begun), None))
+    print(f"{rows:,} rows of {dimensions} dimensions; processor time in us a row\n")
+    print(f"{'':43} rows/s  of COPY  client  server  memory")
     for name, rate, used in results:
-        print(f"{name:42} {rate:9,.0f}  {rate / copy:7.2f}  {f'{used:.0f} MB' if used else ''}")
+        line = f"{name:42} {rate:9,.0f}  {rate / copy:7.2f}"
+        if used is not None:
+            client = f"{used.client / rows * 1e6:6.1f}" if used.client else ""
+            memory = f"{used.memory:.0f} MB" if used.memory else ""
+            line += f"  {client:6}  {used.server / rows * 1e6:6.1f}  {memory}"
+        print(line.rstrip())
     return {name: rate / copy for name, rate, _ in results}
 
 
