@@ -84,15 +84,30 @@ def load_by_fastest(
                 f"{model.name} cannot be computed by ONNX Runtime: {reason}; use --runtime torch"
             )
         return load_by_torch(model, weights, device, precision)
-    try:
-        return _load_export(export, lambda: load_by_torch(model, weights, device, precision), device)
-    except (ImportError, ModelError) as error:
-        if runtime == ONNX and device == "cpu":
-            raise ModelError(
-                f"{model.name} cannot be computed by ONNX Runtime: {one_line(error)}; use --runtime torch"
-            ) from error
-        _say_once(f"torch computes {model.name} on {device}: {one_line(error)}")
+
+    def load_torch() -> Embedder:
         return load_by_torch(model, weights, device, precision)
+
+    return _by_export(export, load_torch, device, is_asked_for=runtime == ONNX)
+
+
+def _by_export(
+    export: Export, load_torch: Callable[[], Embedder], device: str, *, is_asked_for: bool
+) -> Embedder:
+    """Load an export, or the model by torch, and say so once, where that cannot be.
+
+    Raises:
+        ModelError: It cannot be, on a CPU, and was asked for.
+    """
+    try:
+        return _load_export(export, load_torch, device)
+    except (ImportError, ModelError) as error:
+        if is_asked_for and device == "cpu":
+            raise ModelError(
+                f"{export.model} cannot be computed by ONNX Runtime: {one_line(error)}; use --runtime torch"
+            ) from error
+        _say_once(f"torch computes {export.model} on {device}: {one_line(error)}")
+        return load_torch()
 
 
 def _load_export(export: Export, load_torch: Callable[[], Embedder], device: str) -> Embedder:
