@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from imgvec_pg.embedding.description import TRANSFORMERS, ModelDescription
@@ -84,11 +85,8 @@ def load_by_fastest(
                 f"{model.name} cannot be computed by ONNX Runtime: {reason}; use --runtime torch"
             )
         return load_by_torch(model, weights, device, precision)
-
-    def load_torch() -> Embedder:
-        return load_by_torch(model, weights, device, precision)
-
-    return _by_export(export, load_torch, device, is_asked_for=runtime == ONNX)
+    by_torch = partial(load_by_torch, model, weights, device, precision)
+    return _by_export(export, by_torch, device, is_asked_for=runtime == ONNX)
 
 
 def _by_export(
