@@ -113,7 +113,8 @@ def wait_for(url: str, process: "subprocess.Popen[Any]") -> None:
 def labelled(page: "Page") -> bool:
     """Whether each field has a label, each picture an alt, and the page a heading and a language."""
     unlabelled = page.evaluate(
-        """() => [...document.querySelectorAll('input:not([type=hidden]),select')].filter(e => !e.labels?.length).length
+        """() => [...document.querySelectorAll('input:not([type=hidden]),select')]
+                   .filter(e => !e.labels?.length && !e.ariaLabel).length
               + [...document.querySelectorAll('img:not([alt])')].length
               + (document.querySelectorAll('h1').length === 1 ? 0 : 1) + (document.documentElement.lang ? 0 : 1)"""
     )
@@ -286,7 +287,7 @@ def visit_browse(page: "Page", url: str, steps: Steps) -> None:
 
     def search() -> bool:
         page.get_by_label("Words to search for").fill("red heart")
-        page.get_by_role("button", name="Search").click()
+        page.get_by_role("button", name="Search", exact=True).click()
         page.get_by_text("Nearest first").first.wait_for()
         return any("heart" in name for name in names(page, ".card .name span")[:5])
 

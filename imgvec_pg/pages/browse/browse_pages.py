@@ -91,15 +91,6 @@ def browse_blueprint(context: PageContext, warm_up: ModelWarmUp | None = None) -
             warm_up.begin()
         return _page(context, uploads, plain, answers)
 
-    @made.app_context_processor
-    def model_state() -> dict[str, ModelWarmUp | None]:
-        return {"warm_up": warm_up}
-
-    @made.get("/model")
-    def model() -> Response:
-        state, problem = ("ready", "") if warm_up is None else (warm_up.state, warm_up.problem)
-        return jsonify(state=state, problem=problem)
-
     @made.post("/")
     def upload() -> ResponseReturnValue:
         file = request.files.get("image")
@@ -122,7 +113,19 @@ def browse_blueprint(context: PageContext, warm_up: ModelWarmUp | None = None) -
     def asked(name: str) -> Response:
         return jpeg(uploads.find(name).preview)
 
+    _tell_model(made, warm_up)
     return made
+
+
+def _tell_model(made: Blueprint, warm_up: ModelWarmUp | None) -> None:
+    @made.app_context_processor
+    def model_state() -> dict[str, ModelWarmUp | None]:
+        return {"warm_up": warm_up}
+
+    @made.get("/model")
+    def model() -> Response:
+        state, problem = ("ready", "") if warm_up is None else (warm_up.state, warm_up.problem)
+        return jsonify(state=state, problem=problem)
 
 
 def _page(
