@@ -277,7 +277,7 @@ def compare(
                 short += which == 1 and len(found) < len(expected)
         print(
             f"{label:8} {statistics.median(t[0] for t in times):6.2f} ms {statistics.median(t[1] for t in times):8.2f} ms "
-            f"{statistics.median(ratios):6.2f} {hits[0] / wanted:11.3f} {hits[1] / wanted:7.3f} {short:6}",
+            f"{statistics.median(ratios):6.2f} {hits[0] / max(wanted, 1):11.3f} {hits[1] / max(wanted, 1):7.3f} {short:6}",
             flush=True,
         )
 
