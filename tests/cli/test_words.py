@@ -181,6 +181,7 @@ def test_an_owner_who_is_no_superuser_logs_in_with_a_password(
     assert run(cli, command) == 0
     with connect(owned.owner) as connection:
         collection = collection_of(connection)
+        connection.execute(PATIENT)
         with answering(owned.owner, collection):
             np.testing.assert_allclose(embed_text(connection, "red"), embedding("red"), atol=1e-3)
             connection.execute("SELECT imgvec.embed_image('product_color', %s)", [picture("red")])
@@ -213,6 +214,7 @@ def test_the_second_session_has_no_more_rights_than_the_owner_of_the_schema(owne
             " VALUES (session_user, current_user, current_setting('is_superuser')); RETURN NEW; END $$;"
             "CREATE TRIGGER spy BEFORE INSERT ON imgvec.embedding_request FOR EACH ROW EXECUTE FUNCTION spy()"
         )
+        connection.execute(PATIENT)
         with answering(owned.owner, collection_of(connection)):
             np.testing.assert_allclose(embed_text(connection, "cyan"), embedding("cyan"), atol=1e-3)
         assert connection.execute("SELECT * FROM seen").fetchall() == [("owner", "owner", "off")]
@@ -255,6 +257,7 @@ def test_a_standby_answers_cached_words_and_says_why_not_others(
         migrations.upgrade(connection)
         shop = make_shop(connection)
         install_relay(connection)
+        connection.execute(PATIENT)
         with answering(primary.dsn(), shop, ColorGrid()):
             np.testing.assert_allclose(embed_text(connection, "red"), embedding("red"), atol=1e-3)
             await_replay(connection, standby)

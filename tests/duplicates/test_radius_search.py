@@ -3,7 +3,7 @@
 import numpy as np
 import psycopg
 import pytest
-from asking import answering
+from asking import PATIENT, answering
 from colorshop import make_shop, picture
 from photostore import as_role, embed, make_collection, make_photos, new_role
 
@@ -92,6 +92,7 @@ def test_a_picture_is_checked_in_one_statement_as_it_comes_in(connection: Connec
         "SELECT w.id, round(w.distance::numeric, 3) FROM imgvec.within_product_color("
         "imgvec.embed_image('product_color', %s), 0.05) AS w"
     )
+    connection.execute(PATIENT)
     with answering(database, shop):
         assert connection.execute(check, [picture("red", (9, 9))]).fetchall() == [(1, 0)]
         assert connection.execute(check, [picture("blue")]).fetchall() == [(5, 0)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from asking import answering
+from asking import PATIENT, answering
 from colorshop import COLORS, picture
 
 from imgvec_pg.cli.exit_codes import run
@@ -121,6 +121,7 @@ def walk(
         collection = get_collection(connection, "photo")
     with answering(dsn, collection), psycopg.connect(application or dsn, autocommit=True) as asking:
         asking.prepare_threshold = None
+        asking.execute(PATIENT)
         nearest = "SELECT id FROM imgvec.near_photo_text('lime shoes') ORDER BY distance LIMIT 1"
         assert asking.execute(nearest).fetchone() == (3,)
         assert asking.execute(
