@@ -1,4 +1,4 @@
-"""What the library's thirteenth revision adds: settings for autovacuum of the tables of vectors."""
+"""What the library's eleventh revision adds: settings for autovacuum of the tables of vectors."""
 
 from typing import Any, ClassVar
 
@@ -12,4 +12,4 @@ class Migration(migrations.Migration):
 
     atomic = False
     dependencies: ClassVar[list[Any]] = [("imgvec_pg", "0010_shards")]
-    operations: ClassVar[list[Any]] = [UpgradeSchema("imgvec_0013", "imgvec_0010")]
+    operations: ClassVar[list[Any]] = [UpgradeSchema("imgvec_0011", "imgvec_0010")]

@@ -4,7 +4,7 @@ from alembic import op
 
 from imgvec_pg.database.sql_templates import as_alembic_text, pinned_revision_path
 
-revision = "imgvec_0013"
+revision = "imgvec_0011"
 down_revision = "imgvec_0010"
 branch_labels = None
 depends_on = None
