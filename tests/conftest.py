@@ -1,12 +1,13 @@
 """One real PostgreSQL per session: a private one, or the one that IMGVEC_TEST_DSN names."""
 
+import gc
 import logging
 import os
 import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -73,11 +74,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place_of(item.path))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while thousands of tests are made: nothing of them is any."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
-    """From here on write no bytecode, nor the processes that tests start.
+    """Leave what is there now out of later looks for garbage; and from here on write no bytecode, nor let processes write any.
 
     A module that a test writes twice within one second, equally long, would be taken for what it was before.
     """
+    gc.collect()
+    gc.freeze()
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
