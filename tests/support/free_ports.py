@@ -5,7 +5,7 @@ import socket
 
 # Below 32768, where Linux begins to give ports to connections (net.ipv4.ip_local_port_range): one of those that was free a
 # moment ago may be the next connection's, of this or another process.
-CHOICE = range(10_000, 32_000)
+CHOICE = range(20_000, 32_000)  # Ray keeps 10,002 to 19,999 for its workers.
 TRIES = 100
 
 
