@@ -95,4 +95,10 @@ def span_states(connection: Connection, name: str | None) -> tuple[list[dict[str
             away.append(str(error))
             continue
         states += [{**row, "shard": shard.name} for row in rows if row["collection"] in wanted]
+        there = {row["collection"] for row in rows}
+        away += [
+            f'shard "{shard.name}" has no collection "{span}" any more; make it there again, or leave it out: imgvec shard span'
+            for span in wanted
+            if span not in there
+        ]
     return sorted(states, key=lambda row: (row["collection"], row["shard"])), away

@@ -7,7 +7,14 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from imgvec_pg.database.connect import Connection, needing, one_line, pinned_search_path, vector_schema
+from imgvec_pg.database.connect import (
+    Connection,
+    lock_timeout,
+    needing,
+    one_line,
+    pinned_search_path,
+    vector_schema,
+)
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError, UsageError
 from imgvec_pg.shards.near_tables import create_near, drop_near, why_no_near
@@ -40,6 +47,9 @@ SAME = (
 SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)+")
 """Names that PostgreSQL takes for an application's own settings."""
 
+LOCK_MS = 2_000
+"""Wait for those who read near_*: whoever asks next waits behind a DROP TABLE that waits."""
+
 SEARCH_ARGUMENTS = 4
 """Arguments of search_* of one server, since distinct_pictures."""
 
@@ -67,7 +77,7 @@ def span_collection(
     no_near = why_no_near(vector_schema(connection), told, passed_settings)
     key = sharded_key(model["key_columns"], model["key_types"])
     try:
-        with connection.transaction():
+        with lock_timeout(connection, LOCK_MS):
             connection.execute(load_sql("queries/lock_schema.sql"))
             # None was removed, and no collection made, meanwhile.
             check_span(connection, name, shards, passed_settings)
@@ -122,7 +132,7 @@ def unspan_collection(connection: Connection, name: str) -> None:
             f'no collection "{name}" spans shards here; imgvec shard list shows those that do'
         )
     try:
-        with connection.transaction(), needing(connection, OWNER):
+        with lock_timeout(connection, LOCK_MS), needing(connection, OWNER):
             _drop_functions(connection, name)
             connection.execute("DELETE FROM imgvec.sharded_collection WHERE name = %s", [name])
             close_shards(connection)

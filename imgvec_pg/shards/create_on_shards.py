@@ -18,6 +18,9 @@ from imgvec_pg.store.collection_ddl import create_collection, drop_collection
 from imgvec_pg.store.registry import find_collections, refuse_span
 from imgvec_pg.store.spec import CollectionSpec
 
+IDLE_MS = 10_000
+"""How long a shard's transaction waits for the next shards, in milliseconds; then all is undone."""
+
 OF_SEARCHES = ("options", "application_name")
 """Options of a server for the sessions of searches, which end statements after their time."""
 
@@ -70,6 +73,12 @@ def create_on_shards(
         with ExitStack() as stack:
             for name, connection in shards.items():
                 stack.enter_context(connection.transaction())
+                # It keeps writers of the source waiting until the last shard is done, which may hang.
+                connection.execute(
+                    sql.SQL("SET LOCAL idle_in_transaction_session_timeout = {}").format(
+                        sql.Literal(f"{IDLE_MS}ms")
+                    )
+                )
                 with _of_shard(name):
                     made[name] = create_collection(connection, spec, lock_timeout_ms=lock_timeout_ms)
         return span_collection(coordinator, spec.name, list(shards)), made
@@ -91,19 +100,22 @@ def _take_back(shards: Mapping[str, Connection], made: Mapping[str, Collection])
     """Drop what was made and committed, on all shards that answer.
 
     Raises:
-        DatabaseError: It could not be dropped on one.
+        DatabaseError: It could not be dropped on some.
     """
+    left: dict[str, str] = {}
     for name, collection in made.items():
         try:
             there = find_collections(shards[name], collection.name)
             if there and there[0].id == collection.id:
                 drop_collection(shards[name], there[0])
         except (ImgvecError, psycopg.Error) as error:
-            told = one_line(error) if isinstance(error, psycopg.Error) else str(error)
-            raise DatabaseError(
-                f'collection {collection.name} could not be dropped again on shard "{name}" ({told}); run there: '
-                f"imgvec collection drop {collection.name}"
-            ) from error
+            left[name] = one_line(error) if isinstance(error, psycopg.Error) else str(error)
+    if left:
+        dropped = next(iter(made.values())).name
+        places = ", ".join(f'"{name}" ({told})' for name, told in left.items())
+        raise DatabaseError(
+            f"collection {dropped} could not be dropped again on shard {places}; run there: imgvec collection drop {dropped}"
+        )
 
 
 def _login(coordinator: Connection, name: str) -> str:

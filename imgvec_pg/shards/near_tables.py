@@ -18,6 +18,9 @@ FETCH_SIZE = 20
 """Rows that postgres_fdw takes from a shard at once. Vectors travel as text: 40 of 256 dimensions from each of three shards took
 3.8 ms of the coordinator's processor time, where most joins end after a few."""
 
+MOST_OF_A_CURSOR = 0.01
+"""Of a cursor's rows that a shard may plan for: PostgreSQL's own 0.1 is a tenth of all rows."""
+
 ITERATIVE = ("strict_order", "relaxed_order")
 
 
@@ -114,6 +117,13 @@ def find_near_faults(connection: Connection, name: str) -> Iterator[str]:
         told = describe_shard(connection, shard, name)
         if told["vector_schema"] != vector:
             yield f"near_{name} fails: {why_no_near(vector, {shard: told}, ())}"
+        fraction = told["settings"]["cursor_tuple_fraction"]
+        if float(fraction) > MOST_OF_A_CURSOR:
+            yield (
+                f"near_{name} may sort all rows of shard {shard} in place of reading its index, as cursor_tuple_fraction is "
+                f"{fraction} in sessions there: correct the options of server {server}, or drop them and run again: "
+                f"imgvec shard span {name}"
+            )
         iterative = told["settings"]["hnsw.iterative_scan"]
         if iterative not in ITERATIVE:
             yield (

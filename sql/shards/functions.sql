@@ -94,7 +94,8 @@ END
 $function$;
 
 -- imgvec.may_block(timeouts_ms): whether an answer may be read by waiting for it, without looking for it time and again, as the asking
--- session's statement_timeout ends the wait no later than the shards' own time would. Before PostgreSQL 17 dblink does not heed it.
+-- session's statement_timeout ends the wait no later than the shards' own time would. Before PostgreSQL 17 dblink does not heed it. Only the
+-- session's own value counts: one that a function sets (SET statement_timeout) is shown, and ends nothing, as the statement has begun before.
 CREATE OR REPLACE FUNCTION imgvec.may_block(timeouts_ms integer[]) RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -102,8 +103,11 @@ AS $function$
 DECLARE
     timeout CONSTANT text := current_setting('statement_timeout');
 BEGIN
-    RETURN timeout <> '0' AND current_setting('server_version_num')::integer >= 170000
-        AND timeout::interval <= (SELECT min(u) FROM unnest($1) AS u) * interval '1 ms';
+    IF timeout = '0' OR current_setting('server_version_num')::integer < 170000
+        OR timeout::interval > (SELECT min(u) FROM unnest($1) AS u) * interval '1 ms' THEN
+        RETURN false;
+    END IF;
+    RETURN (SELECT s.setting = s.reset_val FROM pg_settings AS s WHERE s.name = 'statement_timeout');
 END
 $function$;
 
@@ -181,6 +185,7 @@ DECLARE
     failed text[];
     said text;
     hint text;
+    context text;
     settings CONSTANT text := (
         SELECT string_agg(format('pg_catalog.set_config(%L, %L, false)', u.setting, coalesce(current_setting(u.setting, true), '')), ', ')
         FROM imgvec.sharded_collection AS c CROSS JOIN unnest(c.passed_settings) AS u (setting) WHERE c.name = $1
@@ -204,15 +209,18 @@ BEGIN
                 END IF;
                 EXIT;
             EXCEPTION
-                WHEN query_canceled THEN
-                    PERFORM imgvec.close_lent_shards();
-                    RAISE;
-                WHEN OTHERS THEN
-                    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+                WHEN query_canceled OR OTHERS THEN
+                    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT, context = PG_EXCEPTION_CONTEXT;
+                    IF SQLSTATE = '57014' AND strpos(context, asked.link) = 0 THEN
+                        -- This question was cancelled, and not one there.
+                        PERFORM imgvec.close_lent_shards();
+                        RAISE;
+                    END IF;
                     said := SQLERRM;
                     failed := ARRAY[asked.name, SQLSTATE, SQLERRM, hint];
                     PERFORM imgvec.shard_failed(asked.name, asked.link, true, '08006', said, NULL);
-                    EXIT WHEN NOT coalesce(is_kept, false);
+                    -- It had its time there.
+                    EXIT WHEN NOT coalesce(is_kept, false) OR failed[2] = '57014';
             END;
         END LOOP;
     END LOOP;

@@ -14,6 +14,9 @@ from vectorstore import make_items, vectors
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.errors import DatabaseError
+from imgvec_pg.shards import coordinator as coordinator_module
+from imgvec_pg.shards.coordinator import span_collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.registry import get_collection
 
@@ -129,6 +132,19 @@ def test_the_other_rows_by_distance_to_a_row(coordinator: Connection) -> None:
     keys = {row[0] for row in found}
     expected = nearest(vectors(2 * ROWS)[999], 21) - {1000}
     assert 1000 not in keys and len(keys) == 20 and len(keys & expected) >= 14
+
+
+def test_a_span_that_meets_a_long_reader_gives_up_and_holds_nobody_up(
+    pair: Pair, coordinator: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator_module, "LOCK_MS", 200)
+    near = "SELECT id FROM imgvec.near_item_test(%s) ORDER BY distance LIMIT 5"
+    asked = [str(query().tolist())]
+    with connect(pair.coordinator) as reader, reader.transaction():
+        expected = reader.execute(near, asked).fetchall()
+        with pytest.raises(DatabaseError, match="nothing was changed"):
+            span_collection(coordinator, "item_test", ["first", "second"])
+        assert coordinator.execute(near, asked).fetchall() == expected
 
 
 def test_a_shard_that_is_gone_is_an_error(pair: Pair, coordinator: Connection) -> None:

@@ -270,14 +270,55 @@ def test_a_row_s_vector_is_asked_anew_where_the_kept_session_hangs(
 
 
 def test_a_search_that_is_bounded_by_the_session_s_own_time_answers_as_one_that_looks(
-    coordinator: Connection,
+    cluster: Cluster, coordinator: Connection
 ) -> None:
     expected = rows(coordinator, SHAPES["all"], query())
     for timeout, may_block in (("0", False), ("1min", False), ("4900ms", True), ("5s", True)):
-        coordinator.execute(sql.SQL("SET statement_timeout = {}").format(timeout))
-        [(told,)] = rows(coordinator, "SELECT imgvec.may_block(ARRAY[9000, 5000])")
-        assert told is (may_block and coordinator.info.server_version >= 170000)
-        assert rows(coordinator, SHAPES["all"], query()) == expected
+        options = f"-c statement_timeout={timeout}"
+        with psycopg.connect(cluster.coordinator, autocommit=True, options=options) as session:
+            [(told,)] = rows(session, "SELECT imgvec.may_block(ARRAY[9000, 5000])")
+            assert told is (may_block and session.info.server_version >= 170000)
+            assert rows(session, SHAPES["all"], query()) == expected
+
+
+def test_a_time_that_a_function_sets_ends_nothing_so_a_shard_that_hangs_is_looked_for(
+    cluster: Cluster, coordinator: Connection
+) -> None:
+    """PostgreSQL's clock runs from the beginning of the statement, by what held then."""
+    coordinator.execute(
+        "CREATE FUNCTION public.bounded(query public.halfvec) RETURNS bigint LANGUAGE sql SET statement_timeout = '300ms'"
+        " AS 'SELECT count(*) FROM imgvec.search_item_test(query, 20, partial => true)'"
+    )
+    coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 400 WHERE name = 'west'")
+    try:
+        with stopped_session(cluster, coordinator, "west"):
+            coordinator.execute("SET statement_timeout = '60s'")
+            assert rows(coordinator, "SELECT public.bounded(%s)", query()) == [(20,)]
+        assert way(coordinator) == "exact (2 of 3 shards; away: west)"
+    finally:
+        coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 5000 WHERE name = 'west'")
+        coordinator.execute("DROP FUNCTION public.bounded")
+
+
+def test_a_row_is_found_though_the_shard_that_is_asked_first_is_out_of_time(
+    cluster: Cluster, coordinator: Connection
+) -> None:
+    statement = "SELECT imgvec.embedding_of('item_test', '{\"id\": 5, \"tenant\": 2}')::text"
+    expected = rows(coordinator, statement)
+    coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 400")
+    coordinator.execute("SELECT imgvec.close_shards()")
+    try:
+        # Whichever has the row, and whichever is asked first.
+        for name in NAMES:
+            with connect(cluster.shards[name]) as shard, shard.transaction():
+                shard.execute("LOCK imgvec.item_test_embedding IN ACCESS EXCLUSIVE MODE")
+                try:
+                    found: object = rows(coordinator, statement)
+                except psycopg.Error as error:
+                    found = str(error)
+                assert found == expected or f'shard "{name}"' in str(found)
+    finally:
+        coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 5000")
 
 
 def test_how_far_the_index_is_read_is_the_asking_session_s(cluster: Cluster, coordinator: Connection) -> None:
@@ -513,6 +554,13 @@ def test_status_has_a_line_for_each_shard(
         told = capsys.readouterr()
         assert [row["shard"] for row in json.loads(told.out)] == ["north", "west"]
         assert 'shard "east" gives no answer' in told.err
+    with connect(cluster.shards["west"]) as west:
+        west.execute("UPDATE imgvec.collection SET name = 'elsewhere'")
+        try:
+            assert imgvec(cluster.coordinator, "status") == 1
+            assert 'shard "west" has no collection "item_test" any more' in capsys.readouterr().err
+        finally:
+            west.execute("UPDATE imgvec.collection SET name = 'item_test'")
     assert imgvec(cluster.coordinator, "status", "other") == 1
     assert "there is no collection in this database itself; on shards: item_test" in capsys.readouterr().err
 
