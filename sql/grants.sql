@@ -7,6 +7,8 @@ BEGIN
             imgvec.calibration, imgvec.golden_vector, imgvec.status, imgvec.failures TO imgvec_reader;
         -- For imgvec.prepare_text. Nothing to write, and not other people's pictures to read.
         GRANT SELECT (id, expires_at, answered_at, error, note) ON imgvec.embedding_request TO imgvec_reader;
+        -- Whether a worker has the model, which the clients look at before they ask one.
+        GRANT SELECT (collection_id, activity, seen_at) ON imgvec.worker TO imgvec_reader;
         IF to_regclass('imgvec.noted_pictures') IS NOT NULL THEN
             GRANT SELECT ON imgvec.noted_pictures TO imgvec_reader;
         END IF;

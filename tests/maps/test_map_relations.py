@@ -17,6 +17,7 @@ from imgvec_pg.alembic.autogenerate import is_collection_table
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.migrations import upgrade
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.maps import make_map as make_map_module
 from imgvec_pg.maps.make_map import MapOptions, make_map, update_map
@@ -139,6 +140,28 @@ def test_names_that_are_values_of_a_column_are_for_those_who_may_read_it(
             connection.execute("ALTER TABLE shop.photo RENAME kind TO sort")
             connection.execute(f"SET ROLE {role}")
             assert {row[3] for row in points(connection).values()} == {None}
+
+
+def test_migrate_hides_names_of_a_column_in_the_maps_of_earlier_builds(
+    connection: Connection, photos: Collection, ask: Ask
+) -> None:
+    ask("photo_test", "--clusters", "3", "--names-from", "kind", err="")
+    connection.execute(
+        "ALTER POLICY follow_points ON imgvec.photo_test_map_cluster USING"
+        " (EXISTS (SELECT FROM imgvec.photo_test_map_point AS p WHERE p.cluster = photo_test_map_cluster.cluster))"
+    )
+    connection.execute("UPDATE imgvec.alembic_version SET version_num = 'imgvec_0011'")
+    with new_role(
+        connection, "imgvec_reader", "USAGE ON SCHEMA shop", "SELECT (id, file) ON shop.photo"
+    ) as role:
+        for is_migrated, expected in ((False, set(KINDS)), (True, {None})):
+            if is_migrated:
+                upgrade(connection)
+            with as_role(connection, role):
+                assert {row[3] for row in points(connection).values()} == expected
+        connection.execute(f"GRANT SELECT (kind) ON shop.photo TO {role}")
+        with as_role(connection, role):
+            assert {row[3] for row in points(connection).values()} == set(KINDS)
 
 
 def test_new_rows_are_placed_beside_their_like_and_nothing_else_moves(

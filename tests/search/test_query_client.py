@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from colorshop import embedding, make_shop, picture
 from imgvec_test_embedder import ColorGrid
+from photostore import new_role
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
@@ -51,6 +53,23 @@ def test_a_running_worker_is_asked_and_no_model_is_loaded_here(
     finally:
         worker.request_stop()
         running.join()
+
+
+def test_a_reader_asks_with_words_that_are_new_and_with_pictures(
+    connection: Connection, database: str
+) -> None:
+    collection = make_shop(connection)
+    with new_role(
+        connection, "imgvec_reader", "USAGE ON SCHEMA shop", "SELECT ON ALL TABLES IN SCHEMA shop"
+    ) as role:
+        connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(role)))
+        with connect(make_conninfo(database, user=role)) as reader:
+            found = vector_of_words(reader, collection, "blue cyan")
+            assert np.allclose(found, embedding("blue", "cyan"), atol=1e-3)
+            found = vector_of_image(reader, collection, picture("cyan"))
+            assert np.allclose(found, embedding("cyan"), atol=1e-3)
+            with pytest.raises(NoWorkerError, match="start one: imgvec worker product_color"):
+                vector_of_words(reader, collection, "red", "worker")
 
 
 def test_what_is_no_picture_is_refused_before_anybody_is_asked(connection: Connection) -> None:

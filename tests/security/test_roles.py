@@ -44,6 +44,8 @@ TABLES = {
             f"embedding_request.{column}": READ
             for column in ("id", "expires_at", "answered_at", "error", "note")
         },
+        # Whether one may be asked.
+        **{f"worker.{column}": READ for column in ("collection_id", "activity", "seen_at")},
     },
     "imgvec_worker": {
         "image": READ,

@@ -75,7 +75,10 @@ class SavedCall:
             sql.Identifier(self.collection.embedding_table)
         )
         if self.where is not None:
-            rows = sql.SQL("{rows} JOIN (SELECT * FROM {source} WHERE {where}) AS s USING ({keys})").format(
+            # The keys alone: a role may not be allowed to read every column.
+            rows = sql.SQL(
+                "{rows} JOIN (SELECT {keys} FROM {source} WHERE {where}) AS s USING ({keys})"
+            ).format(
                 rows=rows,
                 source=self.source,
                 where=sql.SQL(self.where),
