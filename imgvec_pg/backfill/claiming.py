@@ -50,7 +50,7 @@ class JobClaimer:
         self.connection = connection
         self.leases = context.leases
         counted = connections or (connection,)
-        others = OthersAtWork(lambda: ended_transactions(counted), len(counted))
+        others = OthersAtWork(lambda: ended_transactions(counted))
         self.throttle = Throttle(context, lambda: asked_seconds(counted), others)
         self.left = context.options.limit
         self._waiting_job: int | None = None

@@ -32,12 +32,10 @@ class OthersAtWork:
 
     Args:
         counted: Transactions of this worker's sessions so far.
-        sessions: How many sessions those are.
     """
 
-    def __init__(self, counted: Callable[[], int], sessions: int) -> None:
+    def __init__(self, counted: Callable[[], int]) -> None:
         self._counted = counted
-        self._sessions = sessions
         self._last: _Look | None = None
         self._quiet_looks = 0
 
@@ -56,10 +54,8 @@ class OthersAtWork:
             self._quiet_looks = 0
             return
         seconds = look.at - last.at
-        # Other workers are taken to do as much a session as this one.
-        of_workers = (
-            (look.of_this - last.of_this) * max(int(row[1]), self._sessions) / self._sessions / seconds
-        )
+        # Other workers that have work are taken to do as much as this one.
+        of_workers = (look.of_this - last.of_this) * max(int(row[1]), 1) / seconds
         of_others = (look.of_all - last.of_all) / seconds - of_workers
         is_quiet = of_others <= max(TRANSACTIONS_PER_SECOND, PART_OF_OURS * of_workers)
         self._quiet_looks = self._quiet_looks + 1 if is_quiet else 0

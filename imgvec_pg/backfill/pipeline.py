@@ -69,7 +69,7 @@ class Pipeline:
         precision = context.embedder.precision
         self._pictures = SharedPictures(None if looking_up is None else looking_up.known_pictures(precision))
         self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=BATCHES_AHEAD)
-        self._done: queue.Queue[tuple[Finished, int] | None] = queue.Queue(maxsize=UNWRITTEN_BATCHES)
+        self._done: queue.Queue[tuple[Finished, int] | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._write_size = WriteSize(context.collection.dimensions)
         self._errors: list[BaseException] = []
 
@@ -146,8 +146,11 @@ class Pipeline:
                     pictures=self._pictures,
                 )
 
+        claimer = JobClaimer(context, self.reading.connection, self._connections)
+        # What is claimed by a few keys is written by as few.
+        self._write_size.bound = claimer.throttle.keys_in_a_statement
         with ImageLoader(prepare, options.decode_threads) as pool:
-            for claim in JobClaimer(context, self.reading.connection, self._connections):
+            for claim in claimer:
                 # Had a worker died with it in company, the company would be under suspicion next.
                 if claim.is_quarantined and not context.leases.wait_until_only(
                     claim.token, context.is_ending
@@ -218,6 +221,9 @@ class Pipeline:
             finished = [each for each, _ in batches]
             with context.stats.stages.timed(WRITE):
                 written = write_finished(self.writing, finished, context.embedder.precision, self._write_size)
+            # No more waits than one transaction writes: at the end, on SIGTERM too, all of it is written first.
+            fitting = self._write_size.keys // context.options.batch_size
+            self._done.maxsize = max(BATCHES_AHEAD, min(fitting, UNWRITTEN_BATCHES))
             for claim, _ in finished:
                 self._pictures.release(claim.token)
                 context.leases.discard(claim.token)

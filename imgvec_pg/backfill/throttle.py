@@ -100,6 +100,10 @@ class Throttle:
         bounds = [] if rate is None else [max(1, math.floor(rate * CLAIM_SECONDS))]
         return min([*bounds, KEYS_AT_A_SHARE] if self._holds_back() else bounds, default=None)
 
+    def keys_in_a_statement(self) -> int | None:
+        """Return the most rows of one statement, None for no bound."""
+        return KEYS_AT_A_SHARE if self._holds_back() else None
+
     def _holds_back(self) -> bool:
         return self._share is not None and not self._is_lifted
 

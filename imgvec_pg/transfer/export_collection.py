@@ -18,7 +18,7 @@ from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.guarded_columns import printed
 from imgvec_pg.store.integrity.verify import reading_only
 from imgvec_pg.store.model_registry import find_models
-from imgvec_pg.transfer.export_columns import columns_beside, require_map, source_types
+from imgvec_pg.transfer.export_columns import columns_beside, map_moment, require_map, source_types
 from imgvec_pg.transfer.export_description import (
     FILE_NAME,
     MAP_COLUMNS,
@@ -91,6 +91,7 @@ def describe_export(
         columns=(*(name for name in columns if name not in key), *(MAP_COLUMNS if has_map else ())),
         golden=golden,
         has_map=has_map,
+        map_moment=map_moment(connection, collection) if has_map else None,
     )
 
 
@@ -160,14 +161,24 @@ def _export(
             after = [texts[-1] for texts in chunk.keys]
 
     while True:
+        _require_same_map(connection, collection, description)
         chunks = _ahead(_read_part(connection, collection, description, types, after, part_rows))
         if writer.write(number, seen(chunks), wrote) < part_rows:
             break
         number += 1
+    _require_same_map(connection, collection, description)
     writer.finish()
     finished = replace(description, is_finished=True, rows=writer.count_rows())
     finished.write(directory)
     return finished
+
+
+def _require_same_map(connection: Connection, collection: Collection, description: ExportDescription) -> None:
+    if description.has_map and map_moment(connection, collection) != description.map_moment:
+        raise UsageError(
+            f"the map of {collection.name} was made anew meanwhile, and the parts that are written have places of the one "
+            "before: export into another folder"
+        )
 
 
 def _prepare(directory: Path, description: ExportDescription) -> None:

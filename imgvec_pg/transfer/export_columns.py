@@ -34,6 +34,15 @@ def require_map(connection: Connection, collection: Collection) -> Sequence[str]
     return tuple(MAP_COLUMNS)
 
 
+def map_moment(connection: Connection, collection: Collection) -> str | None:
+    """Return when the collection's map was made; places of two maps are not to be compared."""
+    run = sql.Identifier("imgvec", MAP_RELATIONS["map_run_table"].format(collection.name))
+    row = connection.execute(
+        sql.SQL("SELECT (extract(epoch FROM ended_at) * 1000000)::bigint::text FROM {}").format(run)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
 def _map_view(collection: Collection) -> sql.Identifier:
     return sql.Identifier("imgvec", MAP_RELATIONS["map_view"].format(collection.name))
 
@@ -63,6 +72,6 @@ def columns_beside(
 def _as_text(column: sql.Identifier, kind: str) -> sql.Composed:
     """Return a column as text, NULL for NULL, and for infinite times, which few readers know."""
     condition = sql.SQL("{} IS NOT NULL").format(column)
-    if kind == "date" or kind.startswith("timestamp"):
+    if kind == "date" or (kind.startswith("timestamp") and not kind.endswith("[]")):
         condition = sql.SQL("pg_catalog.isfinite({})").format(column)
     return sql.SQL("CASE WHEN {} THEN {} END").format(condition, printed(column))

@@ -30,6 +30,7 @@ class ExportDescription:
         rows: Rows of all parts, once it is finished.
         columns: Columns that stand beside the vectors: of the source, and of the map where `has_map`.
         has_map: The last of them are MAP_COLUMNS: each picture's place on the map and its cluster's name; NULL for one not on it.
+        map_moment: When that map was made, microseconds since 1970.
     """
 
     collection: str
@@ -50,6 +51,7 @@ class ExportDescription:
     rows: int = 0
     format_version: int = FORMAT_VERSION
     has_map: bool = False
+    map_moment: str | None = None
     norm: str = "each vector has the L2 norm 1; distance is the cosine distance"
 
     def write(self, directory: Path) -> None:

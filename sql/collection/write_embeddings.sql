@@ -5,7 +5,8 @@
 -- Of those written, something is noted of %(note_keys)s (sql/tables/failure.sql); what was noted of the others goes.
 WITH written AS (
     INSERT INTO imgvec.{embedding_table} AS e ({keys}, embedding, version, content_hash, reference_hash, precision)
-    SELECT {w_keys}, w.embedding, w.version, w.content_hash, w.reference_hash, %(precision)s
+    -- Keys that are one by their type, as of citext: that of the highest version.
+    SELECT DISTINCT ON ({w_keys}) {w_keys}, w.embedding, w.version, w.content_hash, w.reference_hash, %(precision)s
     FROM ROWS FROM (
         jsonb_to_recordset(%(keys)s::jsonb) AS ({key_definitions}),
         jsonb_array_elements(%(keys)s::jsonb),
@@ -19,7 +20,7 @@ WITH written AS (
           SELECT FROM imgvec.failure AS f
           WHERE f.collection_id = {collection_id} AND f.key = w.key AND f.version > w.version
       )
-    ORDER BY {w_keys}
+    ORDER BY {w_keys}, w.version DESC
     ON CONFLICT ({keys}) DO UPDATE
         SET embedding = excluded.embedding, version = excluded.version, content_hash = excluded.content_hash,
             reference_hash = excluded.reference_hash, precision = excluded.precision, embedded_at = excluded.embedded_at

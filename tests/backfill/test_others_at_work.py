@@ -1,6 +1,7 @@
 """A worker's share of the server's time by itself: 1 % while others use the server, no bound while nobody does."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from worker_context import context_of
@@ -11,6 +12,11 @@ from imgvec_pg.backfill.context import Allowance, PipelineOptions
 from imgvec_pg.backfill.others_at_work import LOOK_SECONDS, OthersAtWork
 from imgvec_pg.backfill.throttle import KEYS_AT_A_SHARE, Throttle, ended_transactions
 from imgvec_pg.database.connect import Connection, connect
+
+WORKS = (
+    "INSERT INTO imgvec.worker (id, collection_id, host, pid, device, activity)"
+    " VALUES (gen_random_uuid(), 1, 'here', 1, 'cpu', %s)"
+)
 
 
 class Clock:
@@ -44,9 +50,9 @@ def application(database: str) -> Iterator[Connection]:
 def make_transactions(connection: Connection, count: int) -> None:
     """End so many transactions, which PostgreSQL has counted afterwards: otherwise a session adds to its counts once a second."""
     for _ in range(count - 1):
-        connection.execute("SELECT")
-    connection.execute("SELECT pg_stat_force_next_flush()")
-    connection.execute("SELECT")
+        connection.execute("SELECT FROM imgvec.model")
+    connection.execute("SELECT pg_stat_force_next_flush() FROM pg_class LIMIT 1")
+    connection.execute("SELECT FROM imgvec.model")
 
 
 @pytest.fixture
@@ -60,7 +66,7 @@ def look(clock: Clock, worker: Connection) -> Callable[[OthersAtWork], bool]:
 
 
 def counted(worker: Connection) -> OthersAtWork:
-    return OthersAtWork(lambda: ended_transactions([worker]), 1)
+    return OthersAtWork(lambda: ended_transactions([worker]))
 
 
 def test_others_are_taken_to_be_there_until_two_looks_found_nobody(
@@ -86,6 +92,8 @@ def test_a_workers_own_transactions_and_those_of_other_workers_are_nobodys(
     make_transactions(worker, int(60 * LOOK_SECONDS))
     assert not look(others)
     with connect_worker(database, "read") as another:
+        for _ in range(2):
+            another.execute(WORKS, ["working"])
         for each in (worker, another):
             make_transactions(each, int(60 * LOOK_SECONDS))
         assert not look(others)
@@ -123,3 +131,17 @@ def test_the_share_and_small_claims_hold_only_beside_others(
     assert throttle.allow(worker)
     assert throttle.keys_at_once() == KEYS_AT_A_SHARE
     assert throttle._left_seconds() <= 0
+
+
+def test_workers_that_have_nothing_to_do_hide_no_application(
+    database: str, worker: Connection, application: Connection, look: Callable[[OthersAtWork], bool]
+) -> None:
+    others = counted(worker)
+    with ExitStack() as sessions:
+        for _ in range(8):
+            idle = sessions.enter_context(connect_worker(database, "read"))
+            idle.execute(WORKS, ["idle"])
+        for _ in range(4):
+            make_transactions(application, int(300 * LOOK_SECONDS))
+            make_transactions(worker, int(30 * LOOK_SECONDS))
+            assert look(others)

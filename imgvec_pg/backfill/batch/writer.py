@@ -4,7 +4,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import psycopg
 
@@ -43,21 +43,31 @@ class WriteSize:
 
     Args:
         dimensions: Of a vector.
+
+    Attributes:
+        bound: Gives the most keys while the worker is held back; None for no bound.
     """
 
     def __init__(self, dimensions: int) -> None:
         self._most = max(min(MAX_KEYS, MAX_VECTOR_BYTES // (2 * dimensions)), KEYS_PER_JOB)
-        self.keys = KEYS_PER_JOB
+        self._fitting = KEYS_PER_JOB
+        self.bound: Callable[[], int | None] = lambda: None
+
+    @property
+    def keys(self) -> int:
+        """Keys of the next transaction."""
+        bound = self.bound()
+        return self._fitting if bound is None else min(self._fitting, bound)
 
     def took(self, keys: int, seconds: float) -> None:
         """Note a transaction. What was measured by few keys holds for twice as many."""
         if keys:
             fitting = int(TRANSACTION_SECONDS / max(seconds / keys, 1e-9))
-            self.keys = max(KEYS_PER_JOB, min(fitting, 2 * max(self.keys, keys), self._most))
+            self._fitting = max(KEYS_PER_JOB, min(fitting, 2 * max(self._fitting, keys), self._most))
 
     def shrink(self) -> None:
         """Note that a transaction failed: what failed with it was written again."""
-        self.keys = KEYS_PER_JOB
+        self._fitting = KEYS_PER_JOB
 
 
 def outcome_size(outcome: Outcome) -> int:

@@ -34,8 +34,9 @@ class IndexDuringFill:
             say(f"{self._collection.name}: {refill.line}")
 
     def begin(self) -> None:
-        """Drop it, where that is planned; to be called when nothing stands in the way of the fill any more."""
-        if self._after and not self.is_dropped:
+        """Drop it, where that is planned; to be called when nothing stands in the way of the fill any more. Tried once."""
+        if self._after:
+            self._after = False
             with connect(self._dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
                 self.is_dropped = drop_for_refill(connection, self._collection)
 

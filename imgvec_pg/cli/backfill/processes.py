@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -224,9 +224,15 @@ def shares(limit: int, workers: int) -> list[int]:
 
 
 def run_processes(
-    context: click.Context, collection: Collection, options: RunOptions, waiting: int
+    context: click.Context,
+    collection: Collection,
+    options: RunOptions,
+    waiting: int,
+    begin: Callable[[], None],
 ) -> WorkerProcesses:
     """Run the processes of --workers until the queue is empty or the limit is reached, and return what became of them.
+
+    `begin` is called once a process has embedded something: its model is loaded, and is the collection's.
 
     A process that dies is replaced, so that a picture that kills its process is found out and the rest goes on.
     """
@@ -261,6 +267,8 @@ def run_processes(
                     if left is not None:
                         fleet.deaths.note_waiting(left)
                         done = max(waiting - left, 0)
+                        if done:
+                            begin()
                         show(done, done / fleet.stats.seconds())
         finally:
             fleet.end()

@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -240,9 +240,22 @@ def require_answer(address: str) -> None:
 
 
 def run_actors(
-    context: click.Context, collection: Collection, options: RunOptions, waiting: int
+    context: click.Context,
+    collection: Collection,
+    options: RunOptions,
+    waiting: int,
+    begin: Callable[[], None],
 ) -> RayActors:
-    """Run the actors until the queue is empty or the limit is reached, and return what became of them."""
+    """Run the actors until the queue is empty or the limit is reached, and return what became of them.
+
+    `begin` is called once an actor has embedded something.
+    """
+
+    def shown(done: int, per_second: float) -> None:
+        if done:
+            begin()
+        show(done, per_second)
+
     watch = QueueWatch(options.dsn, collection)
     with cluster(options.address) as ray:
         actors = RayActors(ray, collection, options, deaths_of(options.actors))
@@ -254,7 +267,7 @@ def run_actors(
             ):
                 for limit in limits:
                     actors.start(limit)
-                follow_actors(actors, watch, waiting, show)
+                follow_actors(actors, watch, waiting, shown)
         finally:
             actors.end()
             watch.close()

@@ -164,11 +164,9 @@ def fill(
     """Embed what waits, in this process, in several or on a cluster; return the counts, and the several."""
     fleet: WorkerProcesses | RayActors
     if options.engine == "ray":
-        index.begin()
-        fleet = run_actors(context, collection, options, expected)
+        fleet = run_actors(context, collection, options, expected, index.begin)
     elif options.workers > 1:
-        index.begin()
-        fleet = run_processes(context, collection, options, expected)
+        fleet = run_processes(context, collection, options, expected, index.begin)
     else:
         return run_worker(context, collection, options, expected, index), None
     return fleet.stats, fleet

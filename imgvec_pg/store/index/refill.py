@@ -1,6 +1,7 @@
 """Refill: whether many new rows go into the live index, or it is dropped and built anew after them."""
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +20,8 @@ from imgvec_pg.store.index.ddl import (
     index_states,
     running_build,
 )
-from imgvec_pg.text import counted
+from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS
+from imgvec_pg.text import clock, counted
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,9 @@ LEAST_NEW_ROWS = 10_000
 """Fewer are added within a minute: no reason to take an index away."""
 MOST_EXACT_SECONDS = 1.0
 """Unasked, an index stays where a search without it would take longer."""
+MOST_FILL_SECONDS = 600.0
+"""Unasked, an index stays where the model takes longer for the rows: then it is the model that is waited for, and searches
+would be slow for nothing."""
 DROP_SECONDS = 60
 """DROP INDEX CONCURRENTLY waits for all transactions that are open on the table."""
 
@@ -79,6 +84,13 @@ def plan_refill(
             f"{news}: they go into the live index, as a search without it would take about {seconds:.0f} s; "
             "--index after drops it and builds it anew, which is quicker",
         )
+    fill = model_seconds(connection, collection, new_rows)
+    if fill is not None and fill > MOST_FILL_SECONDS:
+        return Refill(
+            False,
+            f"{news}: they go into the live index, as the model takes about {clock(fill)} for them; --index after drops it "
+            "until then",
+        )
     return Refill(
         True,
         f"{news}: the index is dropped and built anew after them, which is quicker; {without} (--index live keeps it)",
@@ -124,6 +136,14 @@ def estimated_rows(connection: Connection, collection: Collection) -> int:
     return int(row[0]) if row else 0
 
 
+def model_seconds(connection: Connection, collection: Collection, rows: int) -> float | None:
+    """Return what the model takes for so many rows, as the last worker measured it; None where none did."""
+    row = connection.execute(
+        "SELECT images_per_second FROM imgvec.model WHERE id = %s", [collection.model_id]
+    ).fetchone()
+    return rows / float(row[0]) if row and row[0] else None
+
+
 def exact_seconds(collection: Collection, rows: int) -> float:
     """Return what a search without an index takes, of so many rows."""
     costs = ScanCosts.of_table(rows * (2 * collection.dimensions + 100))
@@ -133,12 +153,49 @@ def exact_seconds(collection: Collection, rows: int) -> float:
 def drop_for_refill(connection: Connection, collection: Collection) -> bool:
     """Drop the index beside readers and writers; whether it is out of use.
 
-    What is cancelled half-way leaves it INVALID, which doctor names: the build after the fill makes it anew. Where it is still
-    in use after a minute, it stays.
+    First it waits for the transactions that use the table: DROP INDEX CONCURRENTLY makes an index INVALID before it does so.
+    Where they are there after a minute, the index stays. What is cancelled half-way all the same leaves it INVALID, which doctor
+    names: the build after the fill makes it anew.
     """
+    deadline = time.monotonic() + DROP_SECONDS
     try:
+        _wait_for_users(connection, collection, deadline)
         with session_changed(connection, statement_timeout=f"{DROP_SECONDS}s"):
-            drop_indexes(connection, index_states(connection, collection))
+            _drop_by_short_waits(connection, collection, deadline)
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, DatabaseError) as error:
         log.warning("the index of %s was not dropped: %s", collection.name, one_line(error))
     return not has_valid_index(connection, collection)
+
+
+def _wait_for_users(connection: Connection, collection: Collection, deadline: float) -> None:
+    """Wait until the transactions that use the table now have ended.
+
+    Raises:
+        DatabaseError: Some are there for longer; nothing was changed.
+    """
+
+    def users() -> set[str]:
+        values = {"table": f"imgvec.{collection.indexed_table}"}
+        row = connection.execute(load_sql("queries/table_users.sql"), values).fetchone()
+        return set(row[0]) if row else set()
+
+    before = users()
+    while before:
+        if time.monotonic() > deadline:
+            raise DatabaseError(
+                f"{counted(len(before), 'transaction')} used its table for longer than {DROP_SECONDS} s; the index stays"
+            )
+        time.sleep(0.2)
+        before &= users()
+
+
+def _drop_by_short_waits(connection: Connection, collection: Collection, deadline: float) -> None:
+    """Drop it; of a partitioned table, whose lock has others queue behind it, by waits of a moment."""
+    while True:
+        try:
+            drop_indexes(connection, index_states(connection, collection), lock_timeout_ms=LOCK_TIMEOUT_MS)
+            return
+        except DatabaseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
