@@ -143,9 +143,9 @@ MUTANTS = (
             (WRITE, "        WHERE e.version < excluded.version\n", ""),
             (
                 WRITE,
-                "    ORDER BY {w_keys}\n",
+                "    ORDER BY {w_keys}, w.version DESC\n",
                 "      AND NOT EXISTS (SELECT FROM imgvec.{embedding_table} AS e WHERE {w_equals_e} AND e.version >= w.version)\n"
-                "    ORDER BY {w_keys}\n",
+                "    ORDER BY {w_keys}, w.version DESC\n",
             ),
         ),
         seed=2,
