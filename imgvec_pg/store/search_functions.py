@@ -36,11 +36,11 @@ PAGE_ROUNDING = 1e-4
 def all_rows(among_type: sql.Composable) -> sql.Composed:
     """Return the default of `among`, which stands for having left it out: an array that begins at LEFT_OUT.
 
-    By a function and not as text, in which NULL is a word like others where array_nulls is off.
+    By a function and not as text, in which NULL is a word like others where array_nulls is off; of text and then cast, since a
+    key may be an array, and there is no array of arrays.
     """
-    return sql.SQL(
-        "pg_catalog.array_fill(NULL::{}, '{{1}}'::pg_catalog.int4[], {}::pg_catalog.int4[])"
-    ).format(among_type, sql.Literal(f"{{{LEFT_OUT}}}"))
+    filled = "pg_catalog.array_fill(NULL::pg_catalog.text, '{{1}}'::pg_catalog.int4[], {}::pg_catalog.int4[])"
+    return sql.SQL(f"({filled})::{{}}[]").format(sql.Literal(f"{{{LEFT_OUT}}}"), among_type)
 
 
 def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Composed:
