@@ -17,7 +17,8 @@ from imgvec_pg.embedding.light_embedder import LightEmbedder
 from imgvec_pg.embedding.load import check_loadable, load_embedder
 from imgvec_pg.embedding.remote import client
 from imgvec_pg.embedding.remote.client import retry_after_seconds
-from imgvec_pg.embedding.remote.dialects import api_url
+from imgvec_pg.embedding.remote.connection import NotFoundError
+from imgvec_pg.embedding.remote.dialects import api_urls
 from imgvec_pg.embedding.remote.model_name import parse_remote
 from imgvec_pg.embedding.remote.remote_embedder import RemoteEmbedder, fingerprint_of
 from imgvec_pg.errors import ModelAnswerError, ModelAwayError, ModelError, ModelNotFoundError, UsageError
@@ -109,6 +110,18 @@ def test_each_way_to_send_pictures_is_found(dialect: str) -> None:
         )
         words = ["red", "white and blue"]
         assert np.allclose(remote.embed_texts(words), LightEmbedder().embed_texts(words), atol=1e-6)
+
+
+def test_a_server_without_v1_is_found_as_infinity_has_it() -> None:
+    with embedding_server() as server:
+        server.below = ""
+        remote = RemoteEmbedder(server.name)
+        assert np.allclose(
+            remote.embed_images(pictures(5)), LightEmbedder().embed_images(pictures(5)), atol=1e-6
+        )
+        # A path that is given is taken as it is.
+        with pytest.raises((NotFoundError, ModelNotFoundError)):
+            RemoteEmbedder(f"{server.name}/v1")
 
 
 def test_a_server_that_embeds_the_text_of_data_urls_is_refused() -> None:
@@ -341,7 +354,8 @@ def test_names_are_taken_apart() -> None:
         "https://embed.example.com:8443/api/v1",
         "find {}",
     )
-    assert api_url("https://x") == "https://x/v1" and api_url("https://x/v2/embeddings") == "https://x/v2"
+    assert api_urls("https://x") == ["https://x/v1", "https://x"]
+    assert api_urls("https://x/v2/embeddings") == ["https://x/v2"]
     assert describe_known("http:clip@https://x/v1") is None
     check_loadable("http:clip@https://x/v1")
 

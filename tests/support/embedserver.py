@@ -27,6 +27,7 @@ class FaultyServer(ThreadingHTTPServer):
         fault: What becomes of an answer, None for nothing.
         dialect: "modality", "objects" or "messages"; "text": embeds the text of data URLs.
         seen: (number of inputs, headers) of each request.
+        below: Path that /embeddings is below.
         most_at_once: Requests that were under way together.
     """
 
@@ -34,6 +35,7 @@ class FaultyServer(ThreadingHTTPServer):
     fault: Fault | None = None
     dialect = "modality"
     model = LightEmbedder()
+    below = "/v1"
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -44,7 +46,7 @@ class FaultyServer(ThreadingHTTPServer):
     @property
     def name(self) -> str:
         """The model as imgvec is told it."""
-        return f"http:test@http://127.0.0.1:{self.server_address[1]}/v1"
+        return f"http:test@http://127.0.0.1:{self.server_address[1]}{self.below}"
 
     def wait_for_company(self, seconds: float) -> None:
         """Return once two requests have been under way together, or after this long."""
@@ -69,7 +71,10 @@ class Handler(BaseHTTPRequestHandler):
             server.under_way += 1
             server.most_at_once = max(server.most_at_once, server.under_way)
         try:
-            self._answer(server, asked)
+            if self.path == f"{server.below}/embeddings":
+                self._answer(server, asked)
+            else:
+                self._send(404, b'{"detail": "Not Found"}', {})
         finally:
             with server.lock:
                 server.under_way -= 1

@@ -93,14 +93,25 @@ def try_out(url: str, name: RemoteName) -> Tried:
     raise NotFoundError("; ".join(map(str, unknown)))
 
 
-def api_url(url: str) -> str:
-    """Return where /embeddings is below: /v1 of a URL without a path, as OpenAI has it."""
+def api_urls(url: str) -> list[str]:
+    """Return where /embeddings may be below: of a URL without a path /v1, as OpenAI has it, or nothing, as Infinity has it."""
     url = url.rstrip("/").removesuffix("/embeddings")
-    return url if urlsplit(url).path not in ("", "/") else f"{url}/v1"
+    return [url] if urlsplit(url).path not in ("", "/") else [f"{url}/v1", url]
 
 
 def _try_openai(url: str, name: RemoteName, said: list[str]) -> Tried | None:
-    found = _first(openai_dialects(Client(api_url(url)), name), name, said)
+    first, *others = api_urls(url)
+    try:
+        found = _first(openai_dialects(Client(first), name), name, said)
+    except NotFoundError:
+        if not others:
+            raise
+        try:
+            found = _first(openai_dialects(Client(others[0]), name), name, said)
+        except (NotFoundError, RejectedError):
+            found = None
+        if found is None:
+            raise
     return found and Tried(*found)
 
 
