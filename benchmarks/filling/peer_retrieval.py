@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from filling.against_loop import PICTURES, VIT, filled, lowest_cosine
+from filling.against_loop import PICTURES, VIT, compared, filled, lowest_cosine
 from filling.result import Result
-from filling.setting import Setting, ShortError, Took, write_pictures
+from filling.setting import Setting, ShortError, write_pictures
 
 REQUIREMENTS = ("clip-retrieval==2.45.0", "setuptools<81", "torch==2.13.0", "torchvision==0.28.0")
 """It imports pkg_resources, which setuptools 81 no longer has."""
@@ -73,23 +73,7 @@ def clip_retrieval(setting: Setting) -> Iterator[Result]:
     vectors = ordered_vectors(out, names)
     for precision, target in (("fp32", 1.8), ("auto", 3.0)):
         _, ours, dsn = filled(setting, VIT, folder, names, precision)
-        yield compared(what, count, precision, target, theirs, ours, lowest_cosine(dsn, vectors))
-
-
-def compared(
-    what: str, count: int, precision: str, target: float, theirs: Took, ours: Took, cosine: float
-) -> Result:
-    """Return the line of one precision; `ours` embedded all rows but the one of its start."""
-    rows = ours.json()["embedded"]
-    return Result(
-        2,
-        f"{count:,} JPEGs of 1600 x 1200, {precision}, beside {what} (least cosine {cosine:.4f})",
-        f"{rows / ours.seconds:.1f}/s, {count / theirs.seconds:.1f}/s",
-        theirs.seconds / count / (ours.seconds / rows),
-        theirs.cpu_seconds / count / ((ours.cpu_seconds + ours.server_seconds) / rows),
-        target,
-        is_right=cosine >= 0.999,
-    )
+        yield compared(2, what, count, precision, target, theirs, ours, lowest_cosine(dsn, vectors))
 
 
 def ordered_vectors(out: Path, names: list[str]) -> Path:
