@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click import Command
 
-from imgvec_pg.cli.backfill.priority import AUTOGROUP
+from imgvec_pg.cli.backfill import priority
+from imgvec_pg.cli.backfill.priority import session_nice
 from imgvec_pg.cli.commands.backfill import backfill
 from imgvec_pg.cli.commands.worker import worker
 from imgvec_pg.cli.throttle_options import AUTO, WORKER_NICE, WORKER_SHARE_PERCENT, Percent, share_of
@@ -16,11 +18,11 @@ from imgvec_pg.cli.throttle_options import AUTO, WORKER_NICE, WORKER_SHARE_PERCE
 TELL = """
 import json, os, subprocess, sys
 from pathlib import Path
-from imgvec_pg.cli.backfill.priority import AUTOGROUP, lower_priority
+from imgvec_pg.cli.backfill import priority
+from imgvec_pg.cli.backfill.priority import lower_priority, session_nice
 lower_priority(int(sys.argv[1]))
 child = subprocess.run(["nice"], capture_output=True, text=True, check=True).stdout
-group = AUTOGROUP.read_text().split()[-1] if AUTOGROUP.exists() else None
-print(json.dumps([os.nice(0), int(child), group and int(group), os.environ.get("OMP_WAIT_POLICY")]))
+print(json.dumps([os.nice(0), int(child), session_nice(), os.environ.get("OMP_WAIT_POLICY")]))
 """
 
 
@@ -36,30 +38,64 @@ def told(nice: int, *, leads_session: bool, before: int = 0) -> tuple[int, int, 
     return one, child, group, waiting
 
 
-def autogroup_nice() -> int | None:
-    """Return the nice value of this session; None where there is no such thing."""
-    return int(AUTOGROUP.read_text().split()[-1]) if AUTOGROUP.exists() else None
+@pytest.mark.parametrize(
+    ("text", "weighed"),
+    [
+        ("/autogroup-42 nice 0\n", 0),
+        ("/autogroup-7 nice -5\n", -5),
+        ("/autogroup-7 nice 19\n", 19),
+        ("", None),
+    ],
+    ids=["new", "raised", "lowered", "in a control group with a weight of its own"],
+)
+def test_how_a_session_is_weighed_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, weighed: int | None
+) -> None:
+    (tmp_path / "autogroup").write_text(text)
+    monkeypatch.setattr(priority, "AUTOGROUP", tmp_path / "autogroup")
+    assert session_nice() == weighed
+    monkeypatch.setattr(priority, "AUTOGROUP", tmp_path / "missing")
+    assert session_nice() is None
+
+
+@pytest.mark.parametrize(("text", "left"), [("", ""), ("/autogroup-7 nice 12\n", "/autogroup-7 nice 12\n")])
+def test_a_session_that_is_not_weighed_or_weighs_less_already_is_left_alone(
+    tmp_path: Path, text: str, left: str
+) -> None:
+    (tmp_path / "autogroup").write_text(text)
+    lower = TELL.replace(
+        "lower_priority(", f"priority.AUTOGROUP = Path({str(tmp_path / 'autogroup')!r}); lower_priority("
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", lower, "10"],
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(ran.stdout)[1] == max(os.nice(0), 10)
+    assert (tmp_path / "autogroup").read_text() == left
 
 
 def test_a_process_that_leads_its_session_lowers_both_and_its_children_follow() -> None:
     own = os.nice(0)
     lowered = max(own, 10)
     # A new session begins at 0, where sessions are weighed at all.
-    weighed = None if autogroup_nice() is None else 10
+    weighed = None if session_nice() is None else 10
     assert told(10, leads_session=True) == (lowered, lowered, weighed, "PASSIVE")
 
 
 def test_the_session_of_a_terminal_is_left_alone() -> None:
-    before = autogroup_nice()
+    before = session_nice()
     lowered = max(os.nice(0), 10)
     assert told(10, leads_session=False) == (lowered, lowered, before, "PASSIVE")
-    assert autogroup_nice() == before
+    assert session_nice() == before
 
 
 def test_a_lower_priority_stays_and_zero_changes_nothing() -> None:
     already = min(os.nice(0) + 15, 19)
     assert told(10, leads_session=False, before=15)[:2] == (already, already)
-    none = None if autogroup_nice() is None else 0
+    none = None if session_nice() is None else 0
     assert told(0, leads_session=True) == (os.nice(0), os.nice(0), none, None)
 
 

@@ -1,6 +1,7 @@
 """Priority of a worker's own processes beside a database on the same machine."""
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +24,21 @@ def lower_priority(nice: int) -> None:
     # Threads of a model that wait for each other do so at full speed otherwise, a core each, whoever needs it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.nice(max(nice - os.nice(0), 0))
-    if os.getsid(0) == os.getpid():
-        with suppress(OSError, ValueError):  # not Linux, no autogroups, or /proc is not ours to write
-            if int(AUTOGROUP.read_text().split()[-1]) < nice:
-                AUTOGROUP.write_text(str(nice))
+    weighed = session_nice()
+    if weighed is not None and weighed < nice and os.getsid(0) == os.getpid():
+        with suppress(OSError):  # /proc is not ours to write, as in many containers
+            AUTOGROUP.write_text(str(nice))
+
+
+def session_nice() -> int | None:
+    """Return the nice value by which Linux weighs this process's session; None where sessions are not weighed.
+
+    The file is missing without autogroups, and empty for a process of a control group with a CPU weight of its own, as in a
+    container (proc_sched_autogroup_show_task in kernel/sched/autogroup.c, Linux 6.12).
+    """
+    try:
+        text = AUTOGROUP.read_text()
+    except OSError:
+        return None
+    weighed = re.search(r" nice (-?\d+)$", text)  # "/autogroup-42 nice 0"
+    return int(weighed[1]) if weighed else None
