@@ -74,7 +74,7 @@ BEGIN
                 'embed_text', 'embed_image', 'prepare_text',
                 'unit_embedding', 'embeddings_of', 'mean_embedding', 'preference', 'combine', 'similarity_matrix', 'fuse',
                 'cosine_distance', 'label_probabilities', 'embed_labels', 'calibration_of', 'percentile', 'distance_at',
-                'source_hides_rows', 'source_is_open', 'refuse_open', 'rows_visible', 'row_visible', 'embedding_rows', 'index_state', 'within_radius', 'within_found'])
+                'source_hides_rows', 'source_is_open', 'refuse_open', 'rows_visible', 'row_visible', 'embedding_rows', 'index_state', 'within_radius', 'within_found', 'within_place'])
         LOOP
             EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', routine, role_name);
         END LOOP;

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from imgvec_pg.database.radius_bound import radius_bound
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.version import NEWEST
@@ -14,8 +15,7 @@ from imgvec_pg.store.search_functions import object_names, ranking_parts, trigge
 from imgvec_pg.store.spec import CollectionSpec
 
 KEYS_PER_JOB = 64
-"""Keys enqueued together. One write transaction carries at most these: a live HNSW index takes about 640 rows a
-second, so none lasts longer than a moment."""
+"""Keys enqueued together, the most that one transaction writes: a live HNSW index takes about 640 rows a second."""
 
 BIT_OVERFETCH = 20
 """Candidates for each row wanted, where the index holds bits; benchmarks/results/index.txt shows what it gives."""
@@ -56,6 +56,7 @@ class Collection:
         index_method: The access method that its index is built with: "hnsw" or "ivfflat".
         lists: Of an IVFFlat index; None for as many as suit the rows at each build.
         probes: How many of them searches read; None for the root of the lists.
+        has_radius_index: Whether within_* ask coordinates along a few axes, kept in step by triggers, in place of all vectors.
         rendering_from: The version of rows that `imgvec retry --rendering` has not compared yet; None where it is not under way.
         reads_as: The role whose rights the source is read with, None for this session's own.
     """
@@ -96,6 +97,7 @@ class Collection:
     index_method: str = "hnsw"
     lists: int | None = None
     probes: int | None = None
+    has_radius_index: bool = False
 
     def spec(self) -> CollectionSpec:
         """Return what would make this collection again; its source is None where it was dropped."""
@@ -159,8 +161,7 @@ class Collection:
     def forgets_by_key(self) -> bool:
         """Whether a foreign key forgets the embeddings of rows that go, and not the triggers.
 
-        Never over partitions: it would be to all of them together, goes with the first that is dropped with CASCADE and refuses
-        DETACH.
+        Never over partitions: it would go with the first of them that is dropped with CASCADE, and refuse DETACH.
         """
         return self.has_foreign_key and not self.is_partitioned
 
@@ -209,7 +210,10 @@ class Collection:
             "v_key_looked_up": key.looked_up("v"),
             "e_key_looked_up": key.looked_up("e"),
             **key.found(),
-            **{f"{name}_column": key.beside(name) for name in ("picture", "copies", "first_seen")},
+            **{
+                f"{name}_column": key.beside(name)
+                for name in ("picture", "copies", "first_seen", "coordinates")
+            },
             "source": self.rows,
             "relation": self.source,
             "s_equals_embedding": key.visible("s", ("imgvec", self.embedding_table)),
@@ -226,12 +230,7 @@ class Collection:
         name = self.name
         functions = {part: pattern.format(name) for part, pattern in SEARCH_FUNCTIONS.items()}
         trigger_functions = trigger_function_names(name)
-        names = {
-            **functions,
-            **trigger_functions,
-            **object_names(name),
-            "vector": vector,
-        }
+        names = {**functions, **trigger_functions, **object_names(name), "vector": vector}
         return {
             **{part: sql.Identifier(text) for part, text in names.items()},
             **ranking_parts(
@@ -244,6 +243,8 @@ class Collection:
             "collection_name": sql.Literal(self.name),
             "keys_per_job": sql.Literal(KEYS_PER_JOB),
             "dimensions": sql.Literal(self.dimensions),
+            "has_radius_index": sql.Literal(self.has_radius_index),
+            **radius_bound(self.dimensions).parts(),
             "m": sql.Literal(self.m),
             "ef_construction": sql.Literal(self.ef_construction),
             "overfetch": sql.Literal(BIT_OVERFETCH),

@@ -18,6 +18,7 @@ from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_plan import CollectionPlan, plan_collection
+from imgvec_pg.store.radius.coordinate_tables import coordinate_policies
 from imgvec_pg.store.registry import find_collections, get_collection, refuse_span
 from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, render_function
 from imgvec_pg.store.source import Source
@@ -182,6 +183,8 @@ def policies(collection: Collection, schema: str, *, hides_rows: bool) -> sql.Co
     worker_policy = render("collection/worker_policy.sql", **parts)
     name = "row_security" if hides_rows else "open_source"
     of_rows = render(f"collection/{name}.sql", **parts, worker_policy=worker_policy)
+    if collection.has_radius_index:
+        of_rows += coordinate_policies(collection, hides_rows=hides_rows)
     return of_rows + picture_policies(collection, hides_rows=hides_rows) if collection.by_picture else of_rows
 
 

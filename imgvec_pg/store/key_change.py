@@ -18,6 +18,7 @@ from imgvec_pg.store.collection_ddl import (
     search_statements,
     trigger_functions,
 )
+from imgvec_pg.store.radius.coordinate_tables import dropping_coordinates
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, render_function
 
@@ -115,7 +116,13 @@ def changes(
     Args:
         hides_rows: Whether the source shows each role other rows, or the embedding table supposes so.
     """
-    wide = replace(collection, key_types=list(key_types), source_key_types=list(key_types))
+    wide = replace(
+        collection,
+        key_types=list(key_types),
+        source_key_types=list(key_types),
+        # Its key would have to be written anew too: it goes, as an index over vectors does.
+        has_radius_index=False,
+    )
     parts, old = wide.parts(schema), collection.parts(schema)
     names = [alias.name for alias in aliases]
     is_composite = len(wide.key_columns) > 1
@@ -128,7 +135,11 @@ def changes(
             render("collection/drop_key_type.sql", key_type=named["key_type"])
             for named in [old, *map(alias_names, names)]
         ]
-    statements += [dropping_duplicates(collection.name), dropping_map(collection.name)]
+    statements += [
+        dropping_duplicates(collection.name),
+        dropping_map(collection.name),
+        dropping_coordinates(collection),
+    ]
     if wide.by_picture:  # Its policy asks a table that may be made anew.
         statements.append(render("collection/drop_picture_policies.sql", **parts))
     statements.append(_table_change(collection, wide, schema))

@@ -1,7 +1,4 @@
-"""The tables of the schema imgvec as SQLAlchemy models.
-
-`Image` and the registries are created by migrations; embedding tables by `imgvec collection create`.
-"""
+"""The tables of the schema imgvec as SQLAlchemy models. Migrations create them, `imgvec collection create` embedding tables."""
 
 import uuid
 from datetime import datetime
@@ -150,6 +147,7 @@ class CollectionRow(Base):
     index_method: Mapped[str] = mapped_column(Text, server_default=text("'hnsw'"))
     lists: Mapped[int | None] = mapped_column(Integer)
     probes: Mapped[int | None] = mapped_column(Integer)
+    has_radius_index: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class UnseenChange(Base):

@@ -16,6 +16,9 @@ AMONG = {"search": 3, "search_bit": 3, "page": 5, "classify": 2, "recommend": 4,
 DISTINCT_CANDIDATES = {"search": "distinct_rows", "search_bit": "distinct_rows_bit"}
 """Files of functions that take `distinct_pictures`, and those of the rows among which they look for pictures."""
 
+WITHIN = ("within", "within_at_most")
+"""Files of functions that give every row within a distance, by a radius index where there is one."""
+
 LEFT_OUT = 2_147_483_646
 """First subscript of the default of `among`: the largest that PostgreSQL allows an array of one, which none has by accident."""
 
@@ -59,6 +62,10 @@ def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Compo
         "page_rounding": sql.Literal(PAGE_ROUNDING),
         "all_rows": all_rows(parts["among_type"]),
     }
+    if file in WITHIN:
+        by_index = parts["has_radius_index"] == sql.Literal(True)
+        form = "within_by_coordinates" if by_index else "within_all_rows"
+        checks["within_rows"] = render(f"collection/{form}.sql", **parts)
     if file in DISTINCT_CANDIDATES:
         by_picture = parts["indexed_table"] == parts["picture_table"]
         checks |= distinct_parts(file, {**parts, **checks}, by_picture=by_picture)
@@ -266,6 +273,9 @@ def object_names(name: str) -> dict[str, str]:
         "picture_key": f"{name}_picture_key",
         "on_picture": f"{name}_on_picture",
         "on_unknown_picture": f"{name}_on_unknown_picture",
+        "coordinate_table": f"{name}_coordinates",
+        "axis_table": f"{name}_axis",
+        "on_coordinates": f"{name}_on_coordinates",
         "constraint_name": f"{name}_embedding_source_fkey",
         "key_type": f"{name}_key",
     }

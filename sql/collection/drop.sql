@@ -19,6 +19,9 @@ END
 $functions$;
 DROP TABLE IF EXISTS imgvec.{picture_table};
 DROP TABLE IF EXISTS imgvec.{embedding_table};
+DROP TABLE IF EXISTS imgvec.{coordinate_table};
+DROP TABLE IF EXISTS imgvec.{axis_table};
+DROP FUNCTION IF EXISTS imgvec.{on_coordinates}();
 DROP FUNCTION IF EXISTS imgvec.{on_picture}();
 DROP FUNCTION IF EXISTS imgvec.{on_unknown_picture}();
 DROP TYPE IF EXISTS imgvec.{key_type};

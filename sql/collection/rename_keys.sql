@@ -1,10 +1,14 @@
--- The key columns of the source have other names now: so do those of the embedding table, and the keys that wait or failed.
+-- The key columns of the source have other names now: so do those of the embedding table and of coordinates, and the keys that wait or failed.
 DO $rename$
 DECLARE
     entry record;
 BEGIN
-    FOR entry IN SELECT e.key AS old_name, e.value AS new_name FROM jsonb_each_text({names}::jsonb) AS e LOOP
-        EXECUTE format('ALTER TABLE imgvec.%I RENAME COLUMN %I TO %I', {embedding_table}::text, entry.old_name, entry.new_name);
+    FOR entry IN
+        SELECT t.name, e.key AS old_name, e.value AS new_name
+        FROM unnest({tables}::text[]) AS t (name), jsonb_each_text({names}::jsonb) AS e
+        WHERE to_regclass(format('imgvec.%I', t.name)) IS NOT NULL
+    LOOP
+        EXECUTE format('ALTER TABLE imgvec.%I RENAME COLUMN %I TO %I', entry.name, entry.old_name, entry.new_name);
     END LOOP;
     FOR entry IN
         SELECT format('ALTER TYPE imgvec.%I RENAME ATTRIBUTE %I TO %I', t.name, e.key, e.value) AS statement

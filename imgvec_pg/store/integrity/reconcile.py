@@ -16,6 +16,7 @@ from imgvec_pg.store.integrity.partitions import await_sweeps
 from imgvec_pg.store.integrity.renewal import put_back_foreign_key, put_policies, renew, validate_foreign_key
 from imgvec_pg.store.pictures.picture_table import complete_pictures
 from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.radius.fill import mend_coordinates
 from imgvec_pg.store.source import Source, describe_source
 from imgvec_pg.store.transactions import ROW_ERRORS, read_like_triggers
 
@@ -169,6 +170,7 @@ def reconcile(
     orphans = _delete_orphans(connection, collection, parts)
     if collection.by_picture:
         complete_pictures(connection, collection)
+    mend_coordinates(connection, collection)
     with connection.transaction():
         read_like_triggers(connection, collection)
         failures = connection.execute(render("collection/delete_orphan_failures.sql", **parts)).rowcount

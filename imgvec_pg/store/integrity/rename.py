@@ -25,6 +25,11 @@ from imgvec_pg.store.collection_ddl import (
     trigger_functions,
     triggered_tables,
 )
+from imgvec_pg.store.radius.coordinate_tables import (
+    coordinate_triggers,
+    dropping_coordinates,
+    renaming_coordinates,
+)
 from imgvec_pg.store.registry import find_collections, get_collection
 from imgvec_pg.store.search_functions import (
     dropping_duplicates,
@@ -118,11 +123,15 @@ def renaming(collection: Collection, name: str, place: Place) -> list[sql.Compos
     )
     duplicates = renaming_duplicates(collection.name, name)
     pictures = _rename_pictures(collection, renamed, place) if collection.by_picture else []
+    has_index = collection.has_radius_index
     return [
         *_without_triggers(collection, place),
+        # One that a stopped command left is not worth a name.
+        *([] if has_index else [dropping_coordinates(collection)]),
         objects,
         duplicates,
         renaming_map(collection.name, name),
+        *(renaming_coordinates(collection, name, place.vector) if has_index else []),
         *pictures,
         *_made_anew(renamed, place),
     ]
@@ -165,6 +174,8 @@ def following(collection: Collection, names: Mapping[str, str], place: Place) ->
     )
     keys = {old: new for old, new in names.items() if old in collection.key_columns}
     moved = _rename_keys(collection, keys, place) if keys else []
+    if keys and collection.has_radius_index:
+        moved.append(coordinate_triggers(followed, place.vector))
     return [*_without_triggers(collection, place), registered, *moved, *_made_anew(followed, place)]
 
 
@@ -175,7 +186,7 @@ def _rename_keys(collection: Collection, keys: Mapping[str, str], place: Place) 
     renamed = render(
         "collection/rename_keys.sql",
         names=sql.Literal(json.dumps(keys)),
-        embedding_table=sql.Literal(collection.embedding_table),
+        tables=sql.Literal([collection.embedding_table, f"{collection.name}_coordinates"]),
         key_types=sql.Literal([f"{owner}_key" for owner in owners]),
         collection_id=sql.Literal(collection.id),
     )
@@ -183,6 +194,7 @@ def _rename_keys(collection: Collection, keys: Mapping[str, str], place: Place) 
         render("collection/drop_functions.sql", function_names=sql.Literal(functions)),
         dropping_duplicates(collection.name),
         dropping_map(collection.name),
+        *([] if collection.has_radius_index else [dropping_coordinates(collection)]),
         renamed,
     ]
 

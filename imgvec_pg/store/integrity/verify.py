@@ -1,6 +1,6 @@
 """Verify a collection against its source and itself; read-only."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from imgvec_pg.store.integrity.reconcile import tables_without_triggers
 from imgvec_pg.store.integrity.renewal import lacks_foreign_key
 from imgvec_pg.store.pictures.siblings import donor_parts, find_siblings
 from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.radius.coordinate_tables import coordinate_parts, coordinate_tolerance
 from imgvec_pg.store.source import describe_source
 from imgvec_pg.store.transactions import ROW_ERRORS, read_like_triggers
 
@@ -33,6 +34,7 @@ KINDS = {
     "orphan": "are embedded, and the source has no such row or no picture in it",
     "orphan_failure": "are failures of which the source has no row",
     "bad_vector": "have a vector of another norm than 1 or of another length",
+    "bad_coordinates": "are embedded, and the radius index has not their coordinates: within_* may miss them",
     "different_vector": "have another vector than the model gives for the same bytes",
     "stuck": "are queued, and nobody works on them",
     "queued_without_row": "are queued, and the source has no such row: harmless",
@@ -130,8 +132,17 @@ def verify_collection(
     _compare_source(connection, collection, contents, found, progress)
     schema = vector_schema(connection)
     parts = bindable(collection.parts(schema))
-    values = {"examples": EXAMPLES, "late_seconds": LATE_SECONDS, "stuck_seconds": STUCK_SECONDS}
-    for name in ("find_orphans", "find_bad_vectors", "find_bad_jobs"):
+    values = {
+        "examples": EXAMPLES,
+        "late_seconds": LATE_SECONDS,
+        "stuck_seconds": STUCK_SECONDS,
+        "tolerance": coordinate_tolerance(collection.dimensions),
+    }
+    names = ["find_orphans", "find_bad_vectors", "find_bad_jobs"]
+    if collection.has_radius_index:
+        parts = bindable(coordinate_parts(collection, schema))
+        names.append("find_bad_coordinates")
+    for name in names:
         for kind, rows, keys in _find(connection, collection, name, parts, values):
             found.add(kind, rows, keys)
     with reading_only(connection, collection):
@@ -155,7 +166,7 @@ def _find(
     collection: Collection,
     name: str,
     parts: dict[str, sql.Composable],
-    values: dict[str, int],
+    values: Mapping[str, float],
 ) -> list[tuple[str, int, list[Key | str]]]:
     """Run one of the statements that find a kind of difference; where a view's expressions fail, by the keys alone."""
     try:

@@ -4,12 +4,14 @@ from dataclasses import asdict
 
 import click
 
+from imgvec_pg.cli.commands.index.radius import radius_line
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.index_methods.ivfflat import default_probes
 from imgvec_pg.database.index_methods.methods import index_method
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import BuildPlan
 from imgvec_pg.store.index.ddl import IndexState, index_states, running_build
+from imgvec_pg.store.index.radius_index import radius_index_state
 from imgvec_pg.store.index.swap import leftovers
 from imgvec_pg.text import clock
 
@@ -84,6 +86,7 @@ def plan_as_json(collection: Collection, plan: BuildPlan) -> dict[str, object]:
 def index_as_json(connection: Connection, collection: Collection) -> dict[str, object]:
     """Return an index's state."""
     build = running_build(connection, collection)
+    radius = radius_index_state(connection, collection)
     return {
         "collection": collection.name,
         "method": collection.index_method,
@@ -96,6 +99,7 @@ def index_as_json(connection: Connection, collection: Collection) -> dict[str, o
         ],
         "building": None if build is None else asdict(build),
         "leftovers": leftovers(connection, collection),
+        "radius": asdict(radius) if radius.exists or radius.in_use else None,
     }
 
 
@@ -114,6 +118,8 @@ def print_index(connection: Connection, collection: Collection) -> None:
         click.echo(f"building     {build.phase}{share}")
     elif left := leftovers(connection, collection):
         click.echo(f"left over    {', '.join(left)}; drop with: imgvec index create {collection.name}")
+    if radius := radius_line(collection, radius_index_state(connection, collection)):
+        click.echo(f"radius index {radius}")
 
 
 def tuned_line(collection: Collection, state: IndexState) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from imgvec_pg.cli.commands.index.format_index import announce_plan, index_as_json, plan_as_json, print_index
+from imgvec_pg.cli.commands.index.radius import create_radius, drop_radius, refuse_other_options
 from imgvec_pg.cli.commands.index.tune import tune
 from imgvec_pg.cli.commands.index.wanted import QUANTIZATIONS, Wanted
 from imgvec_pg.cli.exit_codes import INTERRUPTED, TERMINATED, Terminated
@@ -79,25 +80,50 @@ def build_options(command: Command) -> Command:
 
 @index.command()
 @click.argument("name", metavar="COLLECTION")
+@click.option(
+    "--radius",
+    is_flag=True,
+    help="The other index: for within_*, every row within a distance, none missed.",
+)
 @build_options
+@lock_timeout_option
 @dsn_option
 @json_option
-def create(name: str, dsn: str, as_json: bool, dry_run: bool, **asked: Any) -> None:  # noqa: ANN401
+def create(
+    name: str,
+    radius: bool,
+    dsn: str,
+    as_json: bool,
+    dry_run: bool,
+    lock_timeout_ms: int,
+    **asked: Any,  # noqa: ANN401
+) -> None:
     """Build a collection's index, beside running searches and writes.
 
     Memory, size and time are printed first. An index that a stopped build left INVALID is repaired. Stopped at any moment,
     it leaves nothing behind or says what to run. Where an earlier release made the collection, it gets the small index on
     content_hash too, by which a picture that several rows have is embedded once.
 
+    With --radius: coordinates of each row along a few axes, by which within_* pass over what cannot be within the distance.
+    Triggers keep them right, at some cost for each row written.
+
     \b
     Example:
       imgvec index create product_clip --memory 8GB --workers 7
       imgvec index create product_clip --quantize bit
       imgvec index create product_clip --method ivfflat
+      imgvec index create product_clip --radius
     """
+    if radius:
+        refuse_other_options(asked)
     with connect(dsn, application_name="imgvec index") as connection:
         require_schema(connection)
         present = get_collection(connection, name)
+        if radius:
+            create_radius(
+                connection, present, dry_run=dry_run, as_json=as_json, lock_timeout_ms=lock_timeout_ms
+            )
+            return
         wanted = Wanted(**asked)
         if dry_run:
             report_plan(connection, present, wanted, as_json)
@@ -235,18 +261,23 @@ def stopped_cleanly(connection: Connection, collection: Collection, again: str) 
 @index.command()
 @click.argument("name", metavar="COLLECTION")
 @dsn_option
+@click.option("--radius", is_flag=True, help="The index that within_* ask, and only that.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @lock_timeout_option
-def drop(name: str, dsn: str, yes: bool, lock_timeout_ms: int) -> None:
+def drop(name: str, radius: bool, dsn: str, yes: bool, lock_timeout_ms: int) -> None:
     """Drop a collection's index; searches then compare all rows, exactly and slowly.
 
     \b
     Example:
       imgvec index drop product_clip
+      imgvec index drop product_clip --radius
     """
     with connect(dsn, application_name="imgvec index") as connection:
         require_schema(connection)
         collection = get_collection(connection, name)
+        if radius:
+            drop_radius(connection, collection, yes=yes, lock_timeout_ms=lock_timeout_ms)
+            return
         if not yes:
             click.confirm(f"Drop the index of {collection.name}?", abort=True)
         dropped = drop_index(connection, collection, lock_timeout_ms=lock_timeout_ms)

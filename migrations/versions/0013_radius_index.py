@@ -1,0 +1,22 @@
+"""Whether a collection has a radius index, which within_* ask, and what they ask it by."""
+
+from alembic import op
+
+from imgvec_pg.database.sql_templates import as_alembic_text, pinned_revision_path
+
+revision = "imgvec_0013"
+down_revision = "imgvec_0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with pinned_revision_path():
+        for name in ("tables/collection_radius_index.sql", "functions/within_place.sql", "grants.sql"):
+            op.execute(as_alembic_text(name))
+
+
+def downgrade() -> None:
+    op.execute(as_alembic_text("require_no_collections.sql"))
+    op.execute("DROP FUNCTION imgvec.within_place(double precision[], double precision, boolean)")
+    op.execute("ALTER TABLE imgvec.collection DROP COLUMN has_radius_index")
