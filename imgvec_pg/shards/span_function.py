@@ -59,7 +59,6 @@ def _arrays(key: KeySql) -> dict[str, sql.Composable]:
     types = [*key.type_names, "double precision"]
     found = [sql.Identifier(f"found_{number}") for number in numbers] + [sql.Identifier("found_distances")]
     everything = [sql.Identifier(f"all_{number}") for number in numbers] + [sql.Identifier("all_distances")]
-    columns = [*(sql.Identifier("f", column) for column in key.names), sql.SQL("f.distance")]
 
     def declared(names: Sequence[sql.Composable]) -> sql.Composed:
         return sql.SQL(" ").join(
@@ -70,12 +69,10 @@ def _arrays(key: KeySql) -> dict[str, sql.Composable]:
         "found_declarations": declared(found),
         "all_declarations": declared(everything),
         "found_variables": sql.SQL(", ").join(found),
-        "all_variables": sql.SQL(", ").join(everything),
-        "found_aggregates": sql.SQL(", ").join(
-            # All in the order of the answer, and so alike.
-            sql.SQL("array_agg({}) FILTER (WHERE f.imgvec_told IS NULL)").format(column)
-            for column in [*columns, sql.SQL("f.imgvec_hash")]
+        "found_definitions": sql.SQL(", ").join(
+            sql.SQL("{} {}[]").format(each, sql.SQL(kind)) for each, kind in zip(found, types, strict=True)
         ),
+        "all_variables": sql.SQL(", ").join(everything),
         "all_from_found": sql.SQL(" ").join(
             sql.SQL("{0} := {0} || {1};").format(one, other)
             for one, other in zip(everything, found, strict=True)
@@ -89,23 +86,20 @@ def _statement(connection: Connection, name: str, key: KeySql) -> dict[str, sql.
         sql.SQL("e.{0} OPERATOR(pg_catalog.=) s.{0}").format(sql.Identifier(column)) for column in key.names
     )
     joined = sql.SQL(" LEFT JOIN imgvec.{} AS e ON {}").format(sql.Identifier(f"{name}_embedding"), same_row)
-    nothing = sql.SQL(", ").join([sql.SQL("NULL")] * (len(key.names) + 2))
+    columns = sql.SQL(", ").join(
+        sql.SQL("pg_catalog.array_agg({})").format(sql.Identifier("s", column))
+        for column in [*key.names, "distance"]
+    )
 
-    def head(content_hash: str) -> sql.Literal:
-        text = sql.SQL("SELECT s.*, {}, NULL FROM imgvec.{}(").format(
-            sql.SQL(content_hash), sql.Identifier(f"search_{name}")
-        )
-        return sql.Literal(text.as_string(connection))
-
-    def tail(join: sql.Composable) -> sql.Literal:
-        text = sql.SQL(") AS s{} UNION ALL SELECT {}, ").format(join, nothing)
+    def head(hashes: str) -> sql.Literal:
+        text = sql.SQL("SELECT {}, {}, ").format(columns, sql.SQL(hashes))  # type: ignore[arg-type]
         return sql.Literal(text.as_string(connection))
 
     return {
-        "head": head("NULL::pg_catalog.bytea"),
-        "tail": tail(sql.SQL("")),
-        "distinct_head": head("e.content_hash"),
-        "distinct_tail": tail(joined),
+        "search_name": sql.Literal(f"search_{name}"),
+        "head": head("NULL::pg_catalog.bytea[]"),
+        "distinct_head": head("pg_catalog.array_agg(e.content_hash)"),
+        "distinct_tail": sql.Literal(joined.as_string(connection)),
     }
 
 

@@ -96,18 +96,26 @@ $function$;
 -- imgvec.may_block(timeouts_ms): whether an answer may be read by waiting for it, without looking for it time and again, as the asking
 -- session's statement_timeout ends the wait no later than the shards' own time would. Before PostgreSQL 17 dblink does not heed it. Only the
 -- session's own value counts: one that a function sets (SET statement_timeout) is shown, and ends nothing, as the statement has begun before.
+-- VOLATILE only in that it notes that value, which is that of the configuration as last loaded: pg_settings prints all settings for each
+-- look at one, 0.3 ms of the session's processor time.
 CREATE OR REPLACE FUNCTION imgvec.may_block(timeouts_ms integer[]) RETURNS boolean
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     timeout CONSTANT text := current_setting('statement_timeout');
+    loaded CONSTANT text := pg_conf_load_time()::text || ' ';
+    noted text := current_setting('imgvec.statement_timeout_of_session', true);
 BEGIN
     IF timeout = '0' OR current_setting('server_version_num')::integer < 170000
         OR timeout::interval > (SELECT min(u) FROM unnest($1) AS u) * interval '1 ms' THEN
         RETURN false;
     END IF;
-    RETURN (SELECT s.setting = s.reset_val FROM pg_settings AS s WHERE s.name = 'statement_timeout');
+    IF noted IS NULL OR NOT starts_with(noted, loaded) THEN
+        noted := loaded || (SELECT s.reset_val FROM pg_settings AS s WHERE s.name = 'statement_timeout');
+        PERFORM set_config('imgvec.statement_timeout_of_session', noted, false);
+    END IF;
+    RETURN noted = loaded || (1000 * extract(epoch FROM timeout::interval))::bigint;
 END
 $function$;
 
@@ -241,7 +249,11 @@ CREATE OR REPLACE FUNCTION imgvec.ask_shards(
 )
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+-- As in imgvec.send_to_shard.
+SET client_min_messages = error
 AS $function$
+DECLARE
+    open_links CONSTANT text[] := {dblink}.dblink_get_connections();
 BEGIN
     IF $3 IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'partial is NULL', HINT = 'Pass true or false, or leave it out.';
@@ -251,7 +263,13 @@ BEGIN
     FOR place IN 1..cardinality(names) LOOP
         are_kept[place] := false;
         BEGIN
-            are_kept[place] := imgvec.send_to_shard(names[place], links[place], $2);
+            -- What that function does first, without what calling it takes.
+            IF links[place] = ANY (open_links) THEN
+                are_kept[place] := {dblink}.dblink_send_query(links[place], $2) = 1;
+            END IF;
+            IF NOT are_kept[place] THEN
+                PERFORM imgvec.send_to_shard(names[place], links[place], $2);
+            END IF;
         EXCEPTION
             WHEN query_canceled THEN
                 PERFORM imgvec.close_lent_shards();

@@ -18,7 +18,7 @@ AS $search$
 DECLARE
     k_hint constant text := 'Ask for 1 to 10000 rows.';
     is_filtered boolean;
-    -- Ends each answer: so that half an answer, or that to another question, is never taken for one.
+    -- Stands in each answer: so that one to another question is never taken for it.
     answer_id constant text := gen_random_uuid()::text || ' ';
     began constant timestamptz := clock_timestamp();
     -- Set on the shards before they search, as they are in this session: what policies read there, and how far indexes are read where
@@ -43,12 +43,14 @@ BEGIN
     {check_query}
     {check_among}
     {check_distinct}
-    -- The last row of an answer has its id and how it was found.
+    -- One row an answer, an array a column: what each row of its own takes here, of three shards, was a tenth of the whole.
+    -- How it was found is read behind the aggregates, that is after the search.
     statement := CASE WHEN settings = '' THEN '' ELSE 'SELECT pg_catalog.concat(' || settings || 'NULL); ' END
         || CASE WHEN $4 THEN {distinct_head} ELSE {head} END
-        || format('%L, %s%s%s', $1::text, $2, CASE WHEN is_filtered THEN format(', among => %L', $3::text) END,
+        || format('%L || imgvec.last_search_strategy() FROM imgvec.%I(%L, %s%s%s) AS s', answer_id, {search_name}, $1::text, $2,
+                  CASE WHEN is_filtered THEN format(', among => %L', $3::text) END,
                   CASE WHEN $4 THEN ', distinct_pictures => true' END)
-        || CASE WHEN $4 THEN {distinct_tail} ELSE {tail} END || format('%L || imgvec.last_search_strategy()', answer_id);
+        || CASE WHEN $4 THEN {distinct_tail} ELSE '' END;
     SELECT a.* INTO asked FROM imgvec.ask_shards({collection_name}, statement, $5) AS a;
     FOR place IN 1..cardinality(asked.names) LOOP
         LOOP
@@ -62,10 +64,8 @@ BEGIN
                 IF settings <> '' THEN
                     PERFORM FROM {dblink}.dblink_get_result(asked.links[place]) AS s (nothing text);
                 END IF;
-                SELECT {found_aggregates}, max(f.imgvec_told)
-                INTO {found_variables}, found_hashes, told
-                FROM {dblink}.dblink_get_result(asked.links[place])
-                    AS f ({key_definitions}, distance double precision, imgvec_hash bytea, imgvec_told text);
+                SELECT f.* INTO {found_variables}, found_hashes, told
+                FROM {dblink}.dblink_get_result(asked.links[place]) AS f ({found_definitions}, imgvec_hashes bytea[], imgvec_told text);
                 -- An answer has ended when the next is empty.
                 PERFORM FROM {dblink}.dblink_get_result(asked.links[place]) AS a (nothing text);
                 IF told IS NULL OR NOT starts_with(told, answer_id) THEN
@@ -122,9 +122,12 @@ BEGIN
         RETURN QUERY
         SELECT {u_keys}, u.distance FROM unnest({all_variables}) AS u ({key_names}, distance) ORDER BY u.distance, {u_keys} LIMIT $2;
     END IF;
+    told := strategies[1];
+    -- No statement where all are alike.
+    IF told <> ANY (strategies) THEN
+        told := (SELECT string_agg(DISTINCT s, ', ' ORDER BY s) FROM unnest(strategies) AS s);
+    END IF;
     PERFORM set_config('imgvec.last_search_strategy', format(
-        '%s (%s of %s shards%s)', (SELECT string_agg(DISTINCT s, ', ' ORDER BY s) FROM unnest(strategies) AS s),
-        coalesce(cardinality(strategies), 0), coalesce(cardinality(strategies), 0) + coalesce(cardinality(away), 0),
-        '; away: ' || array_to_string(away, ', ')), false);
+        '%s (%s of %s shards%s)', told, cardinality(strategies), cardinality(asked.names), '; away: ' || array_to_string(away, ', ')), false);
 END
 $search$;
