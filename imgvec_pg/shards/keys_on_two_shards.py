@@ -3,17 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
-from imgvec_pg.database.connect import Connection, one_line
+from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql, render
-from imgvec_pg.errors import DatabaseError
-from imgvec_pg.shards.servers import LINK, dblink_schema
+from imgvec_pg.shards.own_links import open_links
+from imgvec_pg.shards.servers import dblink_schema
 from imgvec_pg.shards.span_function import sharded_key
 
 EXAMPLES = 5
-LINK_TO_VERIFY = "imgvec_verify_{}"
 
 
 @dataclass(frozen=True)
@@ -46,27 +44,17 @@ def find_repeated_keys(connection: Connection, name: str) -> KeysOfShards:
     query = sql.SQL("SELECT {} FROM imgvec.{}").format(
         key.parts()["keys"], sql.Identifier(f"{name}_embedding")
     )
-    opened: list[str] = []
-    try:
-        for shard in shards:
-            link = LINK_TO_VERIFY.format(shard)
-            connection.execute(
-                sql.SQL("SELECT {}.dblink_connect(%s, %s)").format(dblink), [link, LINK.format(shard)]
-            )
-            opened.append(link)
-            # That of searches is too short for all keys.
-            connection.execute(
-                sql.SQL("SELECT {}.dblink_exec(%s, 'SET statement_timeout = 0')").format(dblink), [link]
-            )
+    # The servers' time is that of searches, too short for all keys.
+    with open_links(connection, shards, "verify", {"statement_timeout": "0"}) as links:
         each = sql.SQL(" UNION ALL ").join(
             sql.SQL("SELECT {} AS imgvec_shard, r.* FROM {}.dblink({}, {}) AS r ({})").format(
                 sql.Literal(shard),
                 dblink,
-                sql.Literal(LINK_TO_VERIFY.format(shard)),
+                sql.Literal(link),
                 sql.Literal(query.as_string(connection)),
                 key.parts()["key_definitions"],
             )
-            for shard in shards
+            for shard, link in links.items()
         )
         row = connection.execute(
             render(
@@ -77,17 +65,6 @@ def find_repeated_keys(connection: Connection, name: str) -> KeysOfShards:
                 examples=sql.Literal(EXAMPLES),
             )
         ).fetchone()
-    except psycopg.Error as error:
-        away = next((shard for shard in shards if LINK_TO_VERIFY.format(shard) not in opened), None)
-        place = f'shard "{away}"' if away is not None else "a shard"
-        raise DatabaseError(f"{place} gives no answer: {one_line(error)}; see: imgvec shard list") from error
-    finally:
-        if (
-            not connection.closed
-            and connection.info.transaction_status != psycopg.pq.TransactionStatus.INERROR
-        ):
-            for link in opened:
-                connection.execute(sql.SQL("SELECT {}.dblink_disconnect(%s)").format(dblink), [link])
     assert row is not None  # noqa: S101 - aggregates give one row
     examples = [(example["key"], example["shards"]) for example in row[2] or []]
     return KeysOfShards(name, list(shards), row[0], row[1], examples)

@@ -92,7 +92,7 @@ def _statement(connection: Connection, name: str, key: KeySql) -> dict[str, sql.
     )
 
     def head(hashes: str) -> sql.Literal:
-        text = sql.SQL("SELECT {}, {}, ").format(columns, sql.SQL(hashes))  # type: ignore[arg-type]
+        text = sql.SQL("SELECT {}, {}, ").format(columns, sql.SQL(hashes))
         return sql.Literal(text.as_string(connection))
 
     return {

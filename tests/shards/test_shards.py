@@ -517,7 +517,8 @@ def test_what_cannot_ask_shards_says_so_in_one_line(
 ) -> None:
     for words in (
         ("backfill", "item_test"),
-        ("recall", "item_test"),
+        ("index", "show", "item_test"),
+        ("index", "tune", "item_test"),
         ("page", "red", "--collection", "item_test"),
     ):
         assert imgvec(cluster.coordinator, *words) == 1
@@ -526,6 +527,60 @@ def test_what_cannot_ask_shards_says_so_in_one_line(
             'the rows of "item_test" lie on other servers' in line
             and "imgvec search --collection item_test" in line
         )
+
+
+WITHOUT_THE_THIRD = """
+ALTER FUNCTION imgvec.search_item_test RENAME TO search_whole;
+CREATE FUNCTION imgvec.search_item_test(query public.halfvec, k integer) RETURNS TABLE (id bigint, tenant integer, distance float8)
+LANGUAGE sql AS 'SELECT w.id, w.tenant, w.distance FROM imgvec.search_whole(query, k) WITH ORDINALITY AS w WHERE w.ordinality <> 3'
+"""
+
+
+def test_recall_is_of_each_shard_and_of_the_merged_answers(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured() -> dict[str | None, dict[str, float]]:
+        assert (
+            imgvec(
+                cluster.coordinator, "recall", "item_test", "--sample", "30", "--ef-search", "20", "--json"
+            )
+            == 0
+        )
+        found = json.loads(capsys.readouterr().out)
+        assert found["questions"] == 30 and found["shards"] == list(NAMES) and found["k"] == 10
+        [setting] = found["settings"]
+        assert setting["ef_search"] == 20
+        return {part["shard"]: part for part in setting["parts"]}
+
+    whole = measured()
+    assert list(whole) == [*NAMES, None]
+    assert all(part["recall"] == 1 and not part["short"] for part in whole.values())
+    assert whole["west"]["strategy"] == "exact" and whole[None]["strategy"] == "exact (3 of 3 shards)"
+    with connect(cluster.shards["west"]) as west:
+        west.execute(WITHOUT_THE_THIRD)
+        try:
+            less = measured()
+        finally:
+            west.execute(
+                "DROP FUNCTION imgvec.search_item_test; ALTER FUNCTION imgvec.search_whole RENAME TO search_item_test"
+            )
+    # Of ten rows one is missed, but for queries whose nearest are all copies of one picture.
+    assert 0.9 <= less["west"]["recall"] < 0.95
+    assert less["east"]["recall"] == less["north"]["recall"] == 1
+    assert less["west"]["recall"] < less[None]["recall"] < 1
+    assert imgvec(cluster.coordinator, "recall", "item_test", "--sample", "30") == 0
+    assert "all, merged" in capsys.readouterr().out
+    assert imgvec(cluster.coordinator, "recall", "item_test", "--where", "id > 3", "--probes", "2") == 2
+    assert "--where, --probes cannot be had from here" in capsys.readouterr().err
+
+
+def test_recall_names_a_shard_that_is_away(
+    cluster: Cluster, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with away(cluster, "west", server):
+        assert imgvec(cluster.coordinator, "recall", "item_test") == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert 'shard "west" gives no answer' in line
 
 
 def test_a_coordinator_s_lists_say_where_its_collections_lie(

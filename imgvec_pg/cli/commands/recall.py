@@ -7,11 +7,13 @@ import click
 
 from imgvec_pg.cli.options import Command, dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.tables import echo_table
+from imgvec_pg.cli.search.answer_of_shards import refuse_options
+from imgvec_pg.cli.search.recall_of_shards import recall_of_shards
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.recall.measure import RecallMeter
 from imgvec_pg.search.recall.measurements import INDEX_ROUNDING, Exact, RecallOptions, Setting
-from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.registry import find_span, get_collection
 from imgvec_pg.store.search_functions import BURST_DISTANCE
 
 
@@ -76,7 +78,8 @@ def recall(
     the recall over all rows with 95 % confidence. Rows whose neighbours are all near copies, as frames of one scene are, are
     looked for and told by themselves, without --where. "short" counts answers with fewer rows than there are: searches then
     compare all rows. Where PostgreSQL's plan does not use the index the way is "exact", and there is no recall to measure.
-    Nothing is written, and each query is a short transaction of its own.
+    Nothing is written, and each query is a short transaction of its own. On a coordinator: the recall of each shard and of the
+    merged answers, with --ef-search as the asking session would set it.
 
     \b
     Example:
@@ -95,6 +98,12 @@ def recall(
     )
     with connect(dsn, application_name="imgvec recall") as connection:
         require_schema(connection)
+        if (span := find_span(connection, name)) is not None:
+            refuse_options(
+                span, {"--where": where, "--ask-matching": ask_matching or None, "--probes": probes}
+            )
+            recall_of_shards(connection, span, options, as_json=as_json)
+            return
         meter = RecallMeter(connection, get_collection(connection, name), options)
         meter.check()
         exact = meter.ask_exactly()
