@@ -13,9 +13,11 @@ from psycopg import sql
 
 from imgvec_pg.database.index_methods.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sql_templates import load_sql, render
-from imgvec_pg.django.connection_dsn import vector_schema_of
+from imgvec_pg.django.connection_dsn import psycopg_connection, vector_schema_of
 from imgvec_pg.django.expressions import CosineDistance, QueryVector, with_pictures_of
+from imgvec_pg.django.over_shards import refuse_distinct, span_dimensions
 from imgvec_pg.django.query import QueryTarget
+from imgvec_pg.django.shard_executor import Asked, find_on_shards
 from imgvec_pg.errors import CollectionNotFoundError
 from imgvec_pg.search.nearest import MAX_K
 from imgvec_pg.search.strategy import CollectionStats, find
@@ -29,6 +31,7 @@ def find_complete(
     has_distance: bool,
     is_restricted: bool,
     is_distinct: bool = False,
+    asked: Asked,
 ) -> list[Any]:
     """Return a queryset's slice, nearest first.
 
@@ -37,6 +40,7 @@ def find_complete(
         has_distance: Whether each row has it as an attribute; else PostgreSQL's order is kept.
         is_restricted: Whether the queryset has conditions of the application's.
         is_distinct: Whether it gives different pictures.
+        asked: The same rows without nearness, for shards.
 
     Raises:
         CollectionNotFoundError: The migration that makes the collection has not run here.
@@ -53,6 +57,8 @@ def find_complete(
     # The settings that a search changes are the transaction's; after an error they go with it or the savepoint.
     with transaction.atomic(using=alias):
         before = begin(alias, target.search.collection)
+        if before is None:
+            return _of_shards(queryset, asked, target, is_restricted=is_restricted, is_distinct=is_distinct)
         backend = _QuerySetBackend(
             whole,
             alias,
@@ -71,20 +77,36 @@ def find_complete(
     return found[offset:]
 
 
-def begin(alias: str, collection: str) -> CollectionStats:
-    """Return what a search needs to know first.
+def begin(alias: str, collection: str) -> CollectionStats | None:
+    """Return what a search needs to know first; None where the rows lie on shards.
 
     Raises:
         CollectionNotFoundError: There is no such collection.
+        CollectionError: Its rows lie on shards, and near_* have no tables here.
     """
     with connections[alias].cursor() as cursor:
         cursor.execute(load_sql("queries/search_begin.sql").as_string(None), {"name": collection})
         row = cursor.fetchone()
     if row is None:
+        if span_dimensions(psycopg_connection(alias), collection) is not None:
+            return None
         raise CollectionNotFoundError(
             f'collection "{collection}" does not exist in database "{alias}"; run: python manage.py migrate'
         )
     return CollectionStats.of(row)
+
+
+def _of_shards(
+    queryset: QuerySet, asked: Asked, target: QueryTarget, *, is_restricted: bool, is_distinct: bool
+) -> list[Any]:
+    if is_distinct:
+        refuse_distinct(target.search.collection)
+    found = find_on_shards(queryset, asked, target, is_restricted=is_restricted)
+    if found is None:
+        # In the order of the foreign tables: each shard's own index, which goes on while more match.
+        ordered = by_index(queryset)
+        found = list(ordered._iterable_class(ordered))
+    return found
 
 
 def by_index(queryset: QuerySet) -> QuerySet:

@@ -12,8 +12,9 @@ from PIL.Image import Image
 
 from imgvec_pg.django.connection_dsn import hints_for_django, psycopg_connection, setting
 from imgvec_pg.django.image_search import ImageSearch
+from imgvec_pg.django.over_shards import span_dimensions, vector_from_shards
 from imgvec_pg.embedding.catalog import known_dimensions
-from imgvec_pg.errors import UsageError
+from imgvec_pg.errors import CollectionNotFoundError, UsageError
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES, vector_of_image, vector_of_words
 from imgvec_pg.search.query_embedding import check_words
 from imgvec_pg.search.query_types import as_unit_vector, vector_text
@@ -84,7 +85,13 @@ class QueryTarget:
         connection = psycopg_connection(alias)
         # A failed statement must not leave a caller's transaction unusable, nor Django unaware of it.
         with connections[alias].wrap_database_errors, hints_for_django():
-            collection = get_collection(connection, self.search.collection)
+            try:
+                collection = get_collection(connection, self.search.collection)
+            except CollectionNotFoundError:
+                dimensions = span_dimensions(connection, self.search.collection)
+                if dimensions is None:
+                    raise
+                return vector_from_shards(connection, self.search.collection, dimensions, self.value)
             if is_vector:
                 return vector_text(as_unit_vector(self.value, collection.dimensions))
             embedding = setting("EMBED", "auto")

@@ -11,6 +11,7 @@ from imgvec_pg.django.executor import find_complete
 from imgvec_pg.django.expressions import CosineDistance, HasVector, QueryVector, count_copies, is_shown
 from imgvec_pg.django.image_search import search_of
 from imgvec_pg.django.query import QueryTarget
+from imgvec_pg.django.shard_executor import Asked
 
 DISTANCE, COPIES = "distance", "copies"
 
@@ -26,6 +27,8 @@ class ImageSearchQuerySet(QuerySet):
     """How many conditions near() itself has put; -1 where there were others before."""
     # The same without aggregates, for as long as what follows can be said without them too.
     _plain: "ImageSearchQuerySet | None" = None
+    # Without near(), as a coordinator's shards are asked; no queryset, which pickling would run.
+    _asked: Asked | None = None
 
     def near(
         self,
@@ -76,6 +79,7 @@ class ImageSearchQuerySet(QuerySet):
         ordered._near = target
         ordered._own_conditions = -1 if self.query.where else len(ordered.query.where.children)
         ordered._is_complete, ordered._is_distinct = complete, distinct
+        ordered._asked = Asked(self.query)
         return ordered
 
     def _clone(self) -> Self:
@@ -83,7 +87,7 @@ class ImageSearchQuerySet(QuerySet):
         made._near = self._near
         made._is_complete, made._is_distinct = self._is_complete, self._is_distinct
         made._own_conditions = self._own_conditions
-        made._plain = self._plain
+        made._plain, made._asked = self._plain, self._asked
         return made
 
     def _annotate(self, args: Any, kwargs: dict[str, Any], select: bool = True) -> Self:  # noqa: ANN401
@@ -97,6 +101,8 @@ class ImageSearchQuerySet(QuerySet):
 
     def _filter_or_exclude(self, negate: bool, args: Any, kwargs: dict[str, Any]) -> Self:  # noqa: ANN401
         made: Self = super()._filter_or_exclude(negate, args, kwargs)
+        if self._asked is not None:
+            made._asked = self._asked.and_then((negate, args, kwargs))
         if self._plain is not None:
             try:
                 made._plain = self._plain._filter_or_exclude(negate, args, kwargs)
@@ -130,12 +136,14 @@ class ImageSearchQuerySet(QuerySet):
         if self.query.group_by is not None:
             return self._nearest_aggregated()
         assert self._near is not None  # noqa: S101 - called only then
+        assert self._asked is not None  # noqa: S101 - set with it
         return find_complete(
             self,
             self._near,
             has_distance=issubclass(self._iterable_class, ModelIterable),
             is_restricted=self._own_conditions != len(self.query.where.children),
             is_distinct=self._is_distinct,
+            asked=self._asked,
         )
 
     def _nearest_aggregated(self) -> list[Any]:

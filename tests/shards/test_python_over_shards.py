@@ -1,7 +1,9 @@
-"""search() of SQLAlchemy and Flask on a coordinator, over a table of its own, against exact distances."""
+"""search() of SQLAlchemy and Flask, and near() of Django, on a coordinator, over a table of its own, against exact distances."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 from fresh_databases import Server, fresh_database
 from ormshop import sqlalchemy_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from stockproject import Project
 from vectorstore import make_items, vectors
 
 from imgvec_pg.cli.exit_codes import run
@@ -66,7 +69,8 @@ def coordinator(server: Server, template: str) -> Iterator[str]:
         assert run(cli, ["shard", "span", "item_test", "--shards", "s0,s1", "--dsn", here]) == 0
         with connect(here) as connection:
             connection.execute(
-                "CREATE TABLE stock AS SELECT i::bigint AS id, (i % 10)::integer AS shelf FROM generate_series(1, 500) AS i;"
+                "CREATE TABLE stock AS SELECT i::bigint AS id, (i % 10)::integer AS shelf, 'x' AS photo"
+                " FROM generate_series(1, 500) AS i;"
                 "CREATE TABLE label AS SELECT i::bigint AS id, i::bigint AS stock_id FROM generate_series(1, 500, 3) AS i"
             )
         yield here
@@ -151,3 +155,80 @@ def test_flask_asks_the_shards_too(coordinator: str) -> None:
         assert [row.Stock.id for row in found.rows] == nearest(range(1, 501), 10)
         db.session.remove()
         db.engine.dispose()
+
+
+MODELS = """
+from django.db import models
+from imgvec_pg.django import ImageSearch, ImageSearchManager
+
+class Stock(models.Model):
+    shelf = models.IntegerField()
+    photo = models.TextField()
+    clip = ImageSearch("photo", model="test/48", collection="item_test", root="/srv/photos")
+    objects = ImageSearchManager()
+
+    class Meta:
+        managed = False
+        db_table = "stock"
+"""
+
+ASK = """
+import django, json, sys
+django.setup()
+from django.db import transaction
+from shop.models import Stock
+from imgvec_pg.errors import ImgvecError
+
+asked, far = json.loads(sys.argv[1])
+near = Stock.objects.near
+
+def refused(rows):
+    try:
+        list(rows)
+    except ImgvecError as error:
+        return str(error)
+
+with transaction.atomic():
+    in_transaction = [row.pk for row in near(asked)[:20]]
+print(json.dumps({
+    "all": [[row.pk, row.distance] for row in near(asked)[:20]],
+    "in a transaction": in_transaction,
+    "second page": [row.pk for row in near(asked)[5:20]],
+    "lacking": [row.pk for row in near(far)[:20]],
+    "filtered": [row.pk for row in near(asked).filter(shelf=3).exclude(pk=13)[:30]],
+    "filtered before": list(Stock.objects.filter(shelf=3).near(asked).values_list("pk", flat=True)[:30]),
+    "by distance": [row.pk for row in near(asked).filter(distance__lt=2)[:5]],
+    "none": list(near(asked).filter(shelf__gt=10)[:5]) + list(near(asked).filter(pk__in=[])[:5]),
+    "row": [row.pk for row in near(400)[:10]],
+    "no such row": list(near(4000)[:10]),
+    "distinct": refused(near(asked, distinct=True)[:10]),
+    "words": refused(near("red shoes")[:10]),
+    "dimensions": refused(near([1.0, 0.0])[:10]),
+}))
+"""
+
+
+def test_django_asks_the_shards_too(coordinator: str, tmp_path: Path) -> None:
+    project = Project(tmp_path, coordinator, MODELS)
+    with (tmp_path / "mysite/settings.py").open("a") as settings:
+        # No catalogue has the model of these vectors.
+        settings.write('SILENCED_SYSTEM_CHECKS = ["imgvec_pg.E002", "imgvec_pg.I001"]\n')
+    project.manage("makemigrations", "shop")
+    project.manage("migrate")
+    far = vectors(2 * ROWS)[549]
+    vector_pair = json.dumps([query().tolist(), far.tolist()])
+    found = json.loads(project.python("-c", ASK, vector_pair).splitlines()[-1])
+    every = nearest(range(1, 501), 20)
+    assert [key for key, _ in found["all"]] == found["in a transaction"] == every
+    assert [distance for _, distance in found["all"]] == sorted(distance for _, distance in found["all"])
+    assert found["second page"] == every[5:]
+    assert found["lacking"] == nearest(range(1, 501), 20, far)
+    on_shelf = nearest(range(3, 501, 10), 31)
+    assert found["filtered"] == [key for key in on_shelf if key != 13][:30]
+    assert found["filtered before"] == on_shelf[:30]
+    assert found["by distance"] == every[:5]
+    assert found["none"] == found["no such row"] == []
+    assert found["row"] == nearest(range(1, 501), 11, vectors(2 * ROWS)[399])[1:]
+    assert "distinct counts rows with one picture, which shards do not tell" in found["distinct"]
+    assert "has not been embedded yet" in found["words"]
+    assert "the vector has shape" in found["dimensions"]

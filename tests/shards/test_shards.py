@@ -531,8 +531,11 @@ def test_what_cannot_ask_shards_says_so_in_one_line(
 
 WITHOUT_THE_THIRD = """
 ALTER FUNCTION imgvec.search_item_test RENAME TO search_whole;
-CREATE FUNCTION imgvec.search_item_test(query public.halfvec, k integer) RETURNS TABLE (id bigint, tenant integer, distance float8)
-LANGUAGE sql AS 'SELECT w.id, w.tenant, w.distance FROM imgvec.search_whole(query, k) WITH ORDINALITY AS w WHERE w.ordinality <> 3'
+CREATE FUNCTION imgvec.search_item_test(query public.halfvec, k integer)
+RETURNS TABLE (id bigint, tenant integer, distance float8)
+LANGUAGE sql AS $$
+SELECT w.id, w.tenant, w.distance FROM imgvec.search_whole(query, k) WITH ORDINALITY AS w WHERE w.ordinality <> 3
+$$;
 """
 
 
