@@ -21,7 +21,7 @@ from imgvec_pg.store.collection_ddl import (
 )
 from imgvec_pg.store.collection_plan import collection_over
 from imgvec_pg.store.guarded_columns import full_name
-from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, render_function
+from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, grants, render_function
 from imgvec_pg.store.source import KeyColumn, Source
 from imgvec_pg.store.spec import CollectionSpec
 
@@ -99,7 +99,7 @@ def functions(collection: Collection, vector: str) -> list[sql.Composed]:
         dropping_functions(collection),
         *made,
         *search_statements(collection, vector),
-        render("collection/grants.sql", **parts),
+        grants(parts),
     ]
 
 

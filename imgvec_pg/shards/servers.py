@@ -22,6 +22,7 @@ from imgvec_pg.database.connect import (
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
 from imgvec_pg.shards.server_options import options_clause, read_options
+from imgvec_pg.store import search_functions
 
 DEFAULT_TIMEOUT_MS = 5_000
 SHARD_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
@@ -205,7 +206,7 @@ def shared_functions(connection: Connection) -> sql.Composed:
 
 def grant_functions(names: Sequence[str]) -> sql.Composed:
     """Return the statement that lets imgvec's two roles call functions of these names, and nobody else."""
-    return render("shards/grant_functions.sql", function_names=sql.Literal(list(names)))
+    return search_functions.grant_functions(sql.Literal(list(names)))
 
 
 def close_shards(connection: Connection) -> None:

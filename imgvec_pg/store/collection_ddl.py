@@ -20,7 +20,7 @@ from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
 from imgvec_pg.store.collection_plan import CollectionPlan, plan_collection
 from imgvec_pg.store.radius.coordinate_tables import coordinate_policies
 from imgvec_pg.store.registry import find_collections, get_collection, refuse_span
-from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, render_function
+from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, grants, render_function
 from imgvec_pg.store.source import Source
 from imgvec_pg.store.spec import CollectionSpec, as_tuple, find_problems
 
@@ -147,7 +147,7 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
             for table in source.tables
         ]
     statements.append(policies(collection, schema, hides_rows=source.hides_rows))
-    statements.append(render("collection/grants.sql", **parts))
+    statements.append(grants(parts))
     return statements
 
 

@@ -20,7 +20,7 @@ from imgvec_pg.store.collection_ddl import (
 )
 from imgvec_pg.store.radius.coordinate_tables import dropping_coordinates
 from imgvec_pg.store.registry import get_collection
-from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, render_function
+from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, grants, render_function
 
 
 def may_change_key(connection: Connection, collection: Collection) -> bool:
@@ -153,7 +153,7 @@ def changes(
     statements += search_statements(wide, schema)
     statements.append(trigger_functions(wide, schema))
     statements.append(policies(wide, schema, hides_rows=hides_rows))
-    statements.append(render("collection/grants.sql", **parts))
+    statements.append(grants(parts))
     for alias in names:
         named = alias_parts(wide, alias, schema, replace=False)
         if is_composite:

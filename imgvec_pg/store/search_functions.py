@@ -72,6 +72,17 @@ def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Compo
     return render(f"collection/{file}.sql", **{**scan_parts(), **parts, **checks})
 
 
+def grants(parts: Mapping[str, sql.Composable]) -> sql.Composed:
+    """Return the statements that let imgvec's two roles use a collection's tables and functions."""
+    statements = [grant_functions(parts["function_names"]), render("collection/grants.sql", **parts)]
+    return sql.SQL("\n").join(statements)
+
+
+def grant_functions(names: sql.Composable) -> sql.Composed:
+    """Return the statement that lets imgvec's two roles call functions, by an array of their names, and nobody else."""
+    return render("collection/grant_functions.sql", function_names=names)
+
+
 def distinct_parts(
     file: str, parts: Mapping[str, sql.Composable], *, by_picture: bool
 ) -> dict[str, sql.Composable]:

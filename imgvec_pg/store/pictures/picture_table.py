@@ -27,7 +27,7 @@ from imgvec_pg.store.collection_ddl import (
     search_statements,
     table_comment,
 )
-from imgvec_pg.store.search_functions import render_function
+from imgvec_pg.store.search_functions import grants, render_function
 from imgvec_pg.store.transactions import short_transaction
 
 LEAST_ROWS = 1000
@@ -105,7 +105,7 @@ def prepare_pictures(connection: Connection, wanted: Collection) -> None:
             {"table": wanted.embedding_table, "collection_id": wanted.id},
         ).fetchone()
         connection.execute(picture_policies(wanted, hides_rows=bool(state and (state[0] or state[2]))))
-        connection.execute(render("collection/grants.sql", **parts))
+        connection.execute(grants(parts))
     naming = render("collection/name_unknown_pictures.sql", **parts)
     while (row := connection.execute(naming).fetchone()) and row[0]:
         pass
@@ -137,7 +137,7 @@ def adopt_shape(connection: Connection, wanted: Collection, schema: str) -> None
             connection.execute(render_function(name, parts))
     for statement in search_statements(wanted, schema):
         connection.execute(statement)
-    connection.execute(render("collection/grants.sql", **parts))
+    connection.execute(grants(parts))
     refresh_aliases(connection, wanted, schema)
 
 

@@ -4,6 +4,7 @@ from imgvec_pg.database.connect import Connection, pinned_search_path, vector_sc
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.store.integrity.renewal import put_policies, renew
 from imgvec_pg.store.registry import find_collections
+from imgvec_pg.store.search_functions import grants
 
 ROLES = ("imgvec_reader", "imgvec_worker")
 
@@ -35,7 +36,7 @@ def grant_rights(connection: Connection) -> list[str]:
                 continue
             parts = collection.parts(schema)
             renew(connection, collection)
-            connection.execute(render("collection/grants.sql", **parts))
+            connection.execute(grants(parts))
             put_policies(connection, collection)
             connection.execute(render("collection/worker_policy.sql", **parts))
     return missing_roles(connection)

@@ -1,11 +1,11 @@
--- A coordinator's functions are revoked from PUBLIC and granted to the two roles, where they exist.
+-- Functions of these names are revoked from PUBLIC and granted to the two roles, where they exist.
 DO $grants$
 DECLARE
     routine regprocedure;
     role_name regrole;
 BEGIN
     FOR routine IN
-        SELECT p.oid FROM pg_proc AS p
+        SELECT p.oid FROM pg_catalog.pg_proc AS p
         WHERE p.pronamespace = 'imgvec'::regnamespace AND p.proname = ANY ({function_names}::text[])
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', routine);
