@@ -66,14 +66,15 @@ def span_collection(
 
     Raises:
         UsageError: No shard, one named twice, or a setting without a prefix.
-        CollectionError: A shard does not exist, has no such collection, or describes it otherwise; or this
-            database has a collection of that name itself.
+        CollectionError: A shard does not exist, has no such collection, or describes it otherwise; its key has a type that is not
+            PostgreSQL's own; or this database has a collection of that name itself.
         DatabaseError: A shard does not answer.
     """
     check_name(name)
     check_span(connection, name, shards, passed_settings)
     told = {shard: describe_shard(connection, shard, name) for shard in shards}
     model = require_same(name, {shard: span_of(shard, name, each) for shard, each in told.items()})
+    _refuse_foreign_types(connection, name, model)
     no_near = why_no_near(vector_schema(connection), told, passed_settings)
     key = sharded_key(model["key_columns"], model["key_types"])
     try:
@@ -218,6 +219,24 @@ def require_same(name: str, described: dict[str, dict[str, Any]]) -> dict[str, A
                 )
     known = [each["fingerprint"] for each in described.values() if each["fingerprint"] is not None]
     return {**described[first], "fingerprint": known[0] if known else None}
+
+
+def _refuse_foreign_types(connection: Connection, name: str, model: dict[str, Any]) -> None:
+    """Refuse a key of a type that only the shards know.
+
+    Raises:
+        CollectionError: It has such a column.
+    """
+    with pinned_search_path(connection):
+        row = connection.execute(
+            load_sql("shards/foreign_types.sql").format(), {"types": model["key_types"]}
+        ).fetchone()
+    if row is not None and row[0] is not None:
+        column = model["key_columns"][model["key_types"].index(row[0])]
+        raise CollectionError(
+            f'key column "{column}" of {name} is of type {row[0]}; expected a type of PostgreSQL\'s own over shards, such as '
+            "bigint, text or uuid. Nothing was changed"
+        )
 
 
 def _drop_functions(connection: Connection, name: str) -> None:

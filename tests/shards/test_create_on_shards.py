@@ -135,3 +135,31 @@ def test_nothing_is_left_where_one_shard_refuses(
         finally:
             database = right.info.dbname
             coordinator.execute(f"ALTER SERVER imgvec_shard_right OPTIONS (SET dbname '{database}')")
+
+
+def test_a_key_of_a_type_that_the_coordinator_has_not_is_refused_in_one_line(
+    databases: tuple[str, tuple[str, str]],
+    shards: tuple[Connection, Connection],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for shard in shards:
+        shard.execute(
+            "CREATE TYPE shop.side AS ENUM ('a', 'b'); CREATE TABLE shop.sided (side shop.side PRIMARY KEY, picture bytea)"
+        )
+    try:
+        create = [word.replace("shop.item", "shop.sided") for word in CREATE]
+        assert imgvec(databases[0], *create, "--shards", "left,right") == 1
+        [line] = capsys.readouterr().err.splitlines()
+        assert 'key column "side" of item_test is of type shop.side' in line and "such as bigint" in line
+        assert not any(map(has_collection, shards))
+        for shard in databases[1]:
+            assert imgvec(shard, *create) == 0
+        capsys.readouterr()
+        assert imgvec(databases[0], "shard", "span", "item_test", "--shards", "left,right") == 1
+        [line] = capsys.readouterr().err.splitlines()
+        assert 'key column "side" of item_test is of type shop.side' in line
+        for shard in databases[1]:
+            assert imgvec(shard, "collection", "drop", "item_test", "--yes") == 0
+    finally:
+        for shard in shards:
+            shard.execute("DROP TABLE shop.sided; DROP TYPE shop.side")
