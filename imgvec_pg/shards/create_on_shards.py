@@ -1,5 +1,6 @@
 """Make a collection on each of several shards and span them, all of it or nothing."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -9,10 +10,10 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import Connection, connect, one_line, require_schema
-from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, DatabaseError, ImgvecError
 from imgvec_pg.shards.coordinator import check_span, span_collection
-from imgvec_pg.shards.servers import LINK
+from imgvec_pg.shards.servers import LINK, describe_shard
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection, drop_collection
 from imgvec_pg.store.registry import find_collections, refuse_span
@@ -30,7 +31,8 @@ def connect_to_shards(coordinator: Connection, names: Sequence[str]) -> Iterator
     """Open a connection to each shard from this machine, as whom this role's user mapping says.
 
     Raises:
-        DatabaseError: This role has no mapping, a shard does not answer, or its schema is another release's.
+        DatabaseError: This role has no mapping, a shard does not answer, its schema is another release's, or its address means
+            another database from here than from the coordinator's server.
     """
     with ExitStack() as stack:
         opened: dict[str, Connection] = {}
@@ -40,6 +42,7 @@ def connect_to_shards(coordinator: Connection, names: Sequence[str]) -> Iterator
                     connect(_login(coordinator, name), application_name="imgvec shard")
                 )
                 require_schema(opened[name])
+                _require_same_database(coordinator, name, opened[name])
             except ImgvecError as error:
                 raise DatabaseError(
                     f'shard "{name}" cannot be reached from here: {error}; the collection can also be made there, and then: '
@@ -115,6 +118,19 @@ def _take_back(shards: Mapping[str, Connection], made: Mapping[str, Collection])
         places = ", ".join(f'"{name}" ({told})' for name, told in left.items())
         raise DatabaseError(
             f"collection {dropped} could not be dropped again on shard {places}; run there: imgvec collection drop {dropped}"
+        )
+
+
+def _require_same_database(coordinator: Connection, name: str, opened: Connection) -> None:
+    """Refuse another database than the coordinator's server asks: localhost and a socket's folder are a machine's own.
+
+    Raises:
+        DatabaseError: It is another.
+    """
+    row = opened.execute(render("shards/describe.sql", collection=sql.Literal(""))).fetchone()
+    if row is None or json.loads(row[0])["database"] != describe_shard(coordinator, name, "")["database"]:
+        raise DatabaseError(
+            "its address leads to another database from here than from the coordinator's server"
         )
 
 

@@ -10,6 +10,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.shards import create_on_shards
 
 CREATE = (
     "collection",
@@ -135,6 +136,20 @@ def test_nothing_is_left_where_one_shard_refuses(
         finally:
             database = right.info.dbname
             coordinator.execute(f"ALTER SERVER imgvec_shard_right OPTIONS (SET dbname '{database}')")
+
+
+def test_an_address_that_leads_elsewhere_from_this_machine_is_refused(
+    databases: tuple[str, tuple[str, str]],
+    shards: tuple[Connection, Connection],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, (left, _) = databases
+    monkeypatch.setattr(create_on_shards, "_login", lambda *_: left)
+    assert imgvec(here, *CREATE, "--shards", "left,right") == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert 'shard "right" cannot be reached from here: its address leads to another database' in line
+    assert not any(map(has_collection, shards))
 
 
 def test_a_key_of_a_type_that_the_coordinator_has_not_is_refused_in_one_line(

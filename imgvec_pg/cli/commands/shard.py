@@ -45,7 +45,12 @@ def shard() -> None:
 @shard.command()
 @click.argument("name")
 @dsn_option
-@click.option("--at", required=True, metavar="DSN", help="The shard's database, and as whom to log in there.")
+@click.option(
+    "--at",
+    required=True,
+    metavar="DSN",
+    help="The shard's database as the coordinator's server reaches it, and as whom to log in there.",
+)
 @click.option(
     "--timeout-ms",
     type=click.IntRange(10, 3_600_000),
@@ -56,6 +61,7 @@ def shard() -> None:
 def add(name: str, dsn: str, at: str, timeout_ms: int) -> None:
     """Add a server: a foreign server, and a user mapping of this role.
 
+    The coordinator's server connects to it, not this machine: localhost and a socket's folder in --at are the server's own.
     Other roles that search need a user mapping of their own: row-level security of the shards is theirs. dblink lets
     roles that are no superusers connect with a password only. IMGVEC_SHARD_PASSWORD has it where --at, which other
     users of this machine can see, has none.

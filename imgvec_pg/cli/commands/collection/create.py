@@ -32,7 +32,7 @@ from imgvec_pg.text import counted, size
 @click.option(
     "--shards",
     metavar="NAME,NAME",
-    help="On a coordinator: make it on each of these shards, over its own part of the source, and span them.",
+    help="On a coordinator: make it on each of these shards, over its own part of the source, and span them; from this machine.",
 )
 @lock_timeout_option
 def create(
