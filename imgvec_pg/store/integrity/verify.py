@@ -11,11 +11,11 @@ from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.column_check import check_columns_are_there
-from imgvec_pg.store.integrity.pages import read_page, without_expressions
+from imgvec_pg.store.integrity.pages import page_rows_beside, read_page, without_expressions
 from imgvec_pg.store.integrity.reconcile import tables_without_triggers
 from imgvec_pg.store.integrity.renewal import lacks_foreign_key
 from imgvec_pg.store.pictures.siblings import donor_parts, find_siblings
-from imgvec_pg.store.queue.jobs import Key
+from imgvec_pg.store.queue.jobs import Key, queue_depth
 from imgvec_pg.store.radius.coordinate_tables import coordinate_parts, coordinate_tolerance
 from imgvec_pg.store.source import describe_source
 from imgvec_pg.store.transactions import ROW_ERRORS, read_like_triggers
@@ -188,8 +188,18 @@ def _compare_source(
     after: Key | None = None
     attempt = 0
     values = {"reconciles": True, "contents": contents, "examples": EXAMPLES}
+    least_rows = page_rows_beside(queue_depth(connection, collection.id).waiting)
     while True:
-        page = read_page(connection, collection, "find_differences", after, values, attempt, read_only=True)
+        page = read_page(
+            connection,
+            collection,
+            "find_differences",
+            after,
+            values,
+            attempt,
+            read_only=True,
+            least_rows=least_rows,
+        )
         after, looked_at, differences = page.row
         attempt = page.next_attempt
         found.source_rows += looked_at
