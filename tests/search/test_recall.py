@@ -14,8 +14,9 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
+from imgvec_pg.search.recall import measure
 from imgvec_pg.search.recall.measure import RecallMeter
-from imgvec_pg.search.recall.measurements import RecallOptions
+from imgvec_pg.search.recall.measurements import Exact, RecallOptions
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.registry import get_collection
@@ -208,6 +209,41 @@ def test_measuring_writes_nothing_and_leaves_no_setting(connection: Connection, 
         RecallMeter(
             connection, items, RecallOptions(sample=20, where="nextval('imgvec.version_seq') > 0")
         ).ask_exactly()
+
+
+@pytest.mark.parametrize("where", [None, "price < 40", "price < 3"])
+@pytest.mark.parametrize("quantization", [None, "bit"])
+def test_many_exact_answers_of_one_scan_are_those_of_a_scan_each(
+    connection: Connection,
+    items: Collection,
+    where: str | None,
+    quantization: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if quantization:
+        connection.execute("UPDATE imgvec.collection SET quantization = %s", [quantization])
+        connection.execute("DROP INDEX imgvec.item_test_embedding_hnsw")
+        build_index(connection, get_collection(connection, items.name))
+    collection = get_collection(connection, items.name)
+    options = RecallOptions(sample=60, where=where)
+    alone = RecallMeter(connection, collection, options).ask_exactly()
+    assert alone.p50_ms > 0 and len(alone.questions) == 60
+    monkeypatch.setattr(measure, "LEAST_ALONE", 0)
+    monkeypatch.setattr(measure, "ALONE_SHARE", 0.0)
+    together = RecallMeter(connection, collection, options).ask_exactly()
+    assert np.isnan(together.p50_ms), "some were asked for alone"
+
+    def by_row(exact: Exact) -> dict[str, list[float]]:
+        return {question.row.texts[0]: list(question.distances) for question in exact.questions}
+
+    assert by_row(together) == by_row(alone)
+
+
+def test_what_was_not_asked_for_want_of_time_is_said(items: Collection, imgvec: Imgvec) -> None:
+    matching = ("--where", "price <= 25", "--ask-matching", "--ef-search", "40", "--sample")
+    assert "queries: as many as" not in imgvec("recall", items.name, *matching, "25")[2]
+    said = imgvec("recall", items.name, *matching, "26")
+    assert said[0] == 0 and "25 of 26 queries: as many as rows match and the time allows" in said[2]
 
 
 def test_time_is_bounded(connection: Connection, items: Collection, imgvec: Imgvec) -> None:

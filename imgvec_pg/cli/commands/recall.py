@@ -207,9 +207,15 @@ def print_settings(meter: RecallMeter, exact: Exact, settings: list[Setting], in
     """Print a table of settings, that in use marked."""
     options = meter.options
     condition = "" if options.where is None else f", neighbours where {options.where}"
-    asked = f"{len(exact.questions)} {'matching ' if options.ask_matching else ''}rows"
+    count = len(exact.questions)
+    asked = f"{count} {'matching ' if options.ask_matching else ''}rows"
     times = f"{exact.p50_ms:.1f} ms (p95 {exact.p95_ms:.1f})"
     click.echo(f"{meter.collection.name}: {asked} as queries{condition}; exact search takes {times}")
+    if count < options.sample:
+        click.echo(
+            f"{count} of {options.sample} queries: as many as rows match and the time allows, see --max-seconds",
+            err=True,
+        )
     header = (
         meter.method.tuned or f"{meter.method.label}, the session's settings",
         "strategy",

@@ -35,6 +35,10 @@ from imgvec_pg.store.search_functions import BURST_DISTANCE
 
 EXACT_SHARE = 0.6
 """Of the time, what the exact answers may take; with fewer queries than wanted, should it be too short."""
+ALONE_SHARE, LEAST_ALONE = 0.1, 3
+"""Of that time, after which exact answers come for many queries in one scan; at least so many are asked for alone before."""
+FIRST_CHUNK, MOST_TOGETHER, CHUNK_SHARE = 20, 500, 0.8
+"""Queries of the first such scan and of any, and the share of the time left that a scan is planned to take."""
 WARM_UP = 20
 BURST_DRAWS, LEAST_BURST_ROWS = 5, 5
 """Rows looked at for each query wanted, and how many in bursts are worth a figure of their own."""
@@ -138,26 +142,70 @@ class RecallMeter:
         return exact if len(exact.questions) >= LEAST_BURST_ROWS else None
 
     def _answer(self, rows: Sequence[RowKey], max_seconds: float) -> Exact:
-        """Answer them without the index, as many as the time allows."""
-        deadline = time.monotonic() + max_seconds
+        """Answer them without the index, as many as the time allows; the first alone, which tells how long that takes."""
+        begun = time.monotonic()
+        deadline = begun + max_seconds
         questions: list[RecallQuery] = []
         seconds: list[float] = []
         is_cut_off = False
-        for row in rows:
-            try:
+        try:
+            for place, row in enumerate(rows):
+                if len(seconds) >= LEAST_ALONE and time.monotonic() > begun + ALONE_SHARE * max_seconds:
+                    for chunk in self._answer_together(rows[place:], deadline):
+                        questions += chunk
+                    break
                 with self._reading(None, deadline) as cursor:
                     began = time.monotonic()
                     distances = self._distances(cursor, row, exactly=True)
-            except psycopg.errors.QueryCanceled:
-                # Not told from the clock: the server may end a search a moment before the deadline here.
-                is_cut_off = True
-                break
-            if distances:
-                seconds.append(time.monotonic() - began)
-                questions.append(RecallQuery(row, distances))
+                if distances:
+                    seconds.append(time.monotonic() - began)
+                    questions.append(RecallQuery(row, distances))
+        except psycopg.errors.QueryCanceled:
+            # Not told from the clock: the server may end a search a moment before the deadline here.
+            is_cut_off = True
         if not questions and not is_cut_off:
             raise CollectionError(self._nothing())
         return Exact(questions, *percentiles(seconds))
+
+    def _answer_together(self, rows: Sequence[RowKey], deadline: float) -> Iterator[list[RecallQuery]]:
+        """Answer them without the index, many in one scan, in chunks as large as the time that is left allows."""
+        size = FIRST_CHUNK
+        while rows:
+            began = time.monotonic()
+            yield self._answer_chunk(rows[:size], deadline)
+            rows, done = rows[size:], min(size, len(rows))
+            each = max(time.monotonic() - began, 1e-6) / done
+            size = min(int(CHUNK_SHARE * (deadline - time.monotonic()) / each), MOST_TOGETHER)
+            if rows and size < 1:
+                raise psycopg.errors.QueryCanceled("the time is over")
+
+    def _answer_chunk(self, rows: Sequence[RowKey], deadline: float) -> list[RecallQuery]:
+        """Answer all of them without the index: what it finds bounds how far the true neighbours are."""
+        value, k = self.value_in_use(), self.options.k
+        bounded: list[tuple[RowKey, str, float]] = []
+        answers: list[RecallQuery] = []
+        for row in rows:
+            with self._reading(value, deadline) as cursor:
+                found = self._distances(cursor, row, value=value)
+                vector = cursor.execute(*self.sql.vector_of(row), prepare=False).fetchone()
+            if len(found) == k and vector is not None and vector[0] is not None:
+                bounded.append((row, vector[0], found[-1]))
+                continue
+            # Too few were found to tell a bound.
+            with self._reading(None, deadline) as cursor:
+                distances = self._distances(cursor, row, exactly=True)
+            if distances:
+                answers.append(RecallQuery(row, distances))
+        if not bounded:
+            return answers
+        within: list[list[float]] = [[] for _ in bounded]
+        values = {"vectors": [text for _, text, _ in bounded], "bounds": [bound for _, _, bound in bounded]}
+        with self._reading(None, deadline) as cursor:
+            for place, key, distance in cursor.execute(self.sql.together(), values, prepare=False):
+                if key != bounded[place - 1][0].key:
+                    within[place - 1].append(distance)
+        nearest = zip(bounded, map(sorted, within), strict=True)
+        return answers + [RecallQuery(row, found[:k]) for (row, _, _), found in nearest if found]
 
     def measure(self, exact: Exact, value: int, rounding: float = 0.0) -> Setting | None:
         """Ask through the index with one setting; None when the time is over.

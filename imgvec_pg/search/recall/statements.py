@@ -31,6 +31,7 @@ class RecallSql:
                     sql.SQL("{}::pg_catalog.text").format(sql.Identifier("e", name))
                     for name in collection.key_columns
                 ),
+                "n_key": self._key.json("n"),
                 "n_equals_s": self._key.equal("n", "s"),
             }
         )
@@ -77,6 +78,21 @@ class RecallSql:
         order = sql.SQL("n.distance OPERATOR(pg_catalog.+) 0" if exactly else "n.distance")
         statement = render("collection/recall.sql", **self._parts, near_call=call, join=join, order=order)
         return statement, dict(zip(names, row.texts, strict=True))
+
+    def vector_of(self, row: RowKey) -> tuple[sql.Composed, dict[str, object]]:
+        """Return the statement that gives a row's vector as text, null where the row has gone, and its values."""
+        parts, values = call_bits(self.collection, row, self.schema)
+        return sql.SQL("SELECT {}::pg_catalog.text").format(parts["query"]), values
+
+    def together(self) -> sql.Composed:
+        """Return the statement that reads all rows once and gives those within a bound of each of several vectors.
+
+        Its values are vectors, as texts, and bounds; its rows the vector's place from 1, a row's key as JSON, and the distance.
+        """
+        join: sql.Composable = sql.SQL("")
+        if self._has_condition:
+            join = sql.SQL("JOIN {} AS s ON {}").format(self._matching, self._parts["e_equals_s"])
+        return render("collection/recall_together.sql", **self._parts, join=join)
 
     def explain(self, statement: sql.Composed) -> sql.Composed:
         """Return a statement's EXPLAIN as JSON text."""
