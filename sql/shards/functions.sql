@@ -150,6 +150,8 @@ BEGIN
     IF $2 = '42704' AND starts_with($3, 'user mapping not found') THEN
         RETURN format('CREATE USER MAPPING FOR %I SERVER %I OPTIONS (user ..., password ...) says as whom this role asks there.',
                       current_user, 'imgvec_shard_' || $1);
+    ELSIF $2 IN ('42883', '42P01', '3F000') THEN
+        RETURN 'It has not, or not any more, what this release asks for: run imgvec migrate there, then imgvec shard span here; imgvec doctor tells more.';
     END IF;
     RETURN coalesce(nullif($4, ''), 'See imgvec shard list.');
 END
@@ -254,6 +256,7 @@ SET client_min_messages = error
 AS $function$
 DECLARE
     open_links CONSTANT text[] := {dblink}.dblink_get_connections();
+    detail text;
 BEGIN
     IF $3 IS NULL THEN
         RAISE null_value_not_allowed USING MESSAGE = 'partial is NULL', HINT = 'Pass true or false, or leave it out.';
@@ -275,8 +278,10 @@ BEGIN
                 PERFORM imgvec.close_lent_shards();
                 RAISE;
             WHEN OTHERS THEN
+                -- Why there is no connection: refused, no such host, a wrong password.
+                GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
                 states[place] := SQLSTATE;
-                messages[place] := SQLERRM;
+                messages[place] := concat_ws(': ', SQLERRM, nullif(btrim(split_part(detail, chr(10), 1)), ''));
         END;
     END LOOP;
 END

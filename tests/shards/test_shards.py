@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import psycopg
@@ -14,6 +16,7 @@ import pytest
 from fresh_databases import Server, fresh_database
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from socket_relay import SocketRelay, socket_relay
 from vectorstore import DIMENSIONS, vectors
 
 from imgvec_pg.cli.exit_codes import run
@@ -199,6 +202,7 @@ def test_a_shard_that_is_away_raises_with_its_name_and_the_next_answer_is_whole(
             with pytest.raises(psycopg.Error, match='shard "north" is away') as raised:
                 rows(coordinator, SHAPES["all"], query())
         assert "partial => true" in str(raised.value)
+        assert "is not currently accepting connections" in str(raised.value.diag.message_primary)
         partial = rows(coordinator, "SELECT * FROM imgvec.search_item_test(%s, 20, partial => true)", query())
         assert len(partial) == 20 and not {row[0] % 3 for row in partial} & {2}  # type: ignore[operator]
         assert way(coordinator) == "exact (2 of 3 shards; away: north)"
@@ -253,6 +257,67 @@ def test_a_shard_that_hangs_is_away_after_its_time(cluster: Cluster, coordinator
     finally:
         coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 5000 WHERE name = 'west'")
     assert rows(coordinator, SHAPES["all"], query()) == expected
+
+
+@contextmanager
+def relayed(cluster: Cluster, coordinator: Connection, *names: str) -> Iterator[list[SocketRelay]]:
+    """Have the coordinator ask shards through relays."""
+    with ExitStack() as stack:
+        relays = []
+        for name in names:
+            place = conninfo_to_dict(cluster.shards[name])
+            target = Path(str(place["host"])) / f".s.PGSQL.{place.get('port', 5432)}"
+            relay = stack.enter_context(socket_relay(target, b"imgvec.search_item_test("))
+            alter = f"ALTER SERVER imgvec_shard_{name} OPTIONS (SET host '%s')"
+            coordinator.execute(alter % relay.folder)  # type: ignore[arg-type]
+            stack.callback(coordinator.execute, alter % place["host"])
+            relays.append(relay)
+        yield relays
+
+
+def test_all_shards_are_asked_once_before_any_answer_is_waited_for(
+    cluster: Cluster, coordinator: Connection
+) -> None:
+    """Each answer is held until all shards have been asked: a delay of the network is waited for once."""
+    expected = rows(coordinator, SHAPES["all"], query())
+    with relayed(cluster, coordinator, *NAMES) as relays:
+        all_asked = threading.Event()
+
+        def wait_for_all() -> None:
+            if all(relay.asked for relay in relays):
+                all_asked.set()
+            all_asked.wait(50)
+
+        for relay in relays:
+            relay.before_answer = wait_for_all
+        coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 60000")
+        try:
+            assert rows(coordinator, SHAPES["all"], query()) == expected
+            assert all_asked.is_set() and [relay.asked for relay in relays] == [1, 1, 1]
+        finally:
+            coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 5000")
+
+
+@pytest.mark.parametrize("share", [0, 0.2, 0.6, 0.98])
+def test_an_answer_that_ends_half_way_is_asked_for_again_or_told(
+    cluster: Cluster, coordinator: Connection, share: float
+) -> None:
+    expected = rows(coordinator, SHAPES["all"], query())
+    with relayed(cluster, coordinator, "north") as [relay]:
+        relay.answer_bytes = 1 << 20
+        assert rows(coordinator, SHAPES["all"], query()) == expected
+        whole = (1 << 20) - relay.answer_bytes
+        assert whole > 500
+        # The connection of before: it may have died meanwhile, so another is opened, whose answer ends half way too.
+        relay.answer_bytes, relay.asked = int(share * whole), 0
+        with pytest.raises(psycopg.Error, match='shard "north" is away'):
+            rows(coordinator, SHAPES["all"], query())
+        assert relay.asked == 2
+        relay.answer_bytes = int(share * whole)
+        found = rows(coordinator, "SELECT * FROM imgvec.search_item_test(%s, 20, partial => true)", query())
+        assert len(found) == 20 and way(coordinator) == "exact (2 of 3 shards; away: north)"
+        relay.answer_bytes = None
+        assert rows(coordinator, SHAPES["all"], query()) == expected
 
 
 def test_a_row_s_vector_is_asked_anew_where_the_kept_session_hangs(
@@ -575,6 +640,18 @@ def test_recall_is_of_each_shard_and_of_the_merged_answers(
     assert "all, merged" in capsys.readouterr().out
     assert imgvec(cluster.coordinator, "recall", "item_test", "--where", "id > 3", "--probes", "2") == 2
     assert "--where, --probes cannot be had from here" in capsys.readouterr().err
+
+
+def test_a_shard_whose_functions_are_gone_says_what_to_do(cluster: Cluster, coordinator: Connection) -> None:
+    with connect(cluster.shards["west"]) as west:
+        west.execute("ALTER FUNCTION imgvec.search_item_test RENAME TO search_whole")
+        try:
+            with pytest.raises(psycopg.errors.UndefinedFunction, match='shard "west": function') as raised:
+                rows(coordinator, SHAPES["all"], query())
+        finally:
+            west.execute("ALTER FUNCTION imgvec.search_whole RENAME TO search_item_test")
+    assert "run imgvec migrate there" in str(raised.value.diag.message_hint)
+    assert len(rows(coordinator, SHAPES["all"], query())) == 20
 
 
 def test_recall_names_a_shard_that_is_away(
