@@ -173,6 +173,10 @@ SERVER_SETTINGS = {
         "Set by `search_*`, read by `imgvec.last_search_strategy()`: how the last search of the session found its rows",
         "not for people",
     ),
+    "imgvec.statement_timeout_of_session": (
+        "Set by searches over shards: when the configuration was last loaded, and the session's own `statement_timeout`",
+        "not for people",
+    ),
 }
 
 PAGE = """# Settings
