@@ -87,8 +87,10 @@ BEGIN
                         PERFORM imgvec.close_lent_shards();
                         RAISE;
                     WHEN OTHERS THEN
+                        -- As in imgvec.ask_shards.
+                        GET STACKED DIAGNOSTICS context = PG_EXCEPTION_DETAIL;
                         asked.states[place] := SQLSTATE;
-                        asked.messages[place] := SQLERRM;
+                        asked.messages[place] := concat_ws(': ', SQLERRM, nullif(btrim(split_part(context, chr(10), 1)), ''));
                     END;
                 ELSE
                     PERFORM imgvec.shard_failed(asked.names[place], asked.links[place], $5, SQLSTATE, SQLERRM, hint);
