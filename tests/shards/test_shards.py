@@ -585,6 +585,7 @@ def test_what_cannot_ask_shards_says_so_in_one_line(
         ("backfill", "item_test"),
         ("index", "show", "item_test"),
         ("index", "tune", "item_test"),
+        ("browse", "item_test", "--port", "0"),
         ("page", "red", "--collection", "item_test"),
     ):
         assert imgvec(cluster.coordinator, *words) == 1
