@@ -1,4 +1,4 @@
-"""Checks of near-duplicates: rows that the last run has not seen, and decisions about pictures that are gone."""
+"""Checks of near-duplicates: rows that the last run has not seen, decisions about pictures that are gone, the radius index."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,12 +11,42 @@ from imgvec_pg.database.sql_templates import render
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.duplicates.groups import LINKAGES
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.index.radius_index import radius_index_state
 from imgvec_pg.store.search_functions import RELATIONS, relation_parts
 from imgvec_pg.text import counted
 
 LIMIT_MS = 5_000
 WORTH_WARNING = 0.05
 """Share of rows that the last run has not seen."""
+
+
+def check_radius_index(connection: Connection, collection: Collection) -> Iterator[Finding]:
+    """Tell of a radius index that is half made, costs more than it gives, or may miss rows; reads none of it."""
+    name, state = collection.name, radius_index_state(connection, collection)
+    make, drop = f"imgvec index create {name} --radius", f"imgvec index drop {name} --radius"
+    if state.in_use and not state.exists:
+        yield Finding("error", name, f"within_{name} asks a radius index that is gone, and fails", drop)
+    elif state.in_use and not state.is_kept:
+        yield Finding(
+            "error",
+            name,
+            f"triggers that keep the radius index are off or gone: within_{name} may miss rows written since",
+            f"{drop}, then {make}",
+        )
+    elif state.exists and not state.in_use:
+        yield Finding(
+            "warning",
+            name,
+            f"a radius index was begun and is not complete: it costs each write, and within_{name} does not ask it",
+            f"{make} goes on, {drop} drops it",
+        )
+    elif state.in_use and state.hides_rows:
+        yield Finding(
+            "info",
+            name,
+            f"the source hides rows from some roles: for them within_{name} is faster without the radius index",
+            drop,
+        )
 
 
 def check_duplicates(connection: Connection, collection: Collection) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import psycopg
 
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.doctor.copies_checks import check_copies
-from imgvec_pg.doctor.duplicates_checks import check_decisions, check_duplicates
+from imgvec_pg.doctor.duplicates_checks import check_decisions, check_duplicates, check_radius_index
 from imgvec_pg.doctor.finding import Finding
 from imgvec_pg.doctor.index_and_queue_checks import (
     check_buffers,
@@ -131,6 +131,7 @@ def collection_checks(
     yield check_rendering(collection)
     yield check_copies(connection, collection, facts)
     yield check_duplicates(connection, collection)
+    yield check_radius_index(connection, collection)
     yield check_words(connection, collection)
 
 

@@ -45,7 +45,9 @@ def test_the_share_of_new_rows_decides(scratch: Connection, photos: Collection) 
     assert told(scratch, photos, 1000, 5000) == refill.Refill(False, None)
     after = told(scratch, photos, 100_000, 60_000)
     assert after.after and after.line is not None
-    assert after.line.startswith("60,000 new rows beside about 100,000: the index is dropped and built anew")
+    assert after.line.startswith(
+        "60,000 rows to embed beside about 100,000: the index is dropped and built anew"
+    )
     assert "about 0.1 s (--index live keeps it)" in after.line
     slow = told(scratch, photos, 8_000_000, 8_000_000)
     assert not slow.after and slow.line is not None and "--index after" in slow.line and "64 s" in slow.line
@@ -58,7 +60,7 @@ def test_a_choice_comes_before_the_share(scratch: Connection, photos: Collection
     kept = plan_refill(scratch, photos, 100_000, "live")
     assert (kept.after, kept.line) == (
         False,
-        "100,000 new rows beside about 100,000: they go into the live index, as asked",
+        "100,000 rows to embed beside about 100,000: they go into the live index, as asked",
     )
 
 

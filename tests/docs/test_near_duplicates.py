@@ -11,6 +11,8 @@ from photostore import make_collection
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.store.index.radius_index import radius_index_state
+from imgvec_pg.store.registry import get_collection
 
 BLOCKS = read_blocks(DOCS / "howto" / "near-duplicates.md")
 
@@ -63,10 +65,18 @@ def test_a_block_runs_and_its_answer_is_not_empty(
         assert cursor.rowcount > 0
 
 
-def test_an_anti_join_plans_as_the_page_shows(shop: Connection) -> None:
-    [shown] = [block.text for block in BLOCKS if block.language == "text"]
+def test_an_anti_join_plans_as_the_page_shows_without_the_radius_index_and_with_it(
+    shop: Connection, module_database: str
+) -> None:
+    shown = [block.text for block in BLOCKS if block.language == "text"]
     [question] = [block.text for block in BLOCKS if "NOT EXISTS (SELECT FROM imgvec.within" in block.text]
-    plan = [row[0] for row in shop.execute(f"EXPLAIN (COSTS OFF) {question}".encode())]
-    for line in shown.splitlines():
-        if "…" not in line:
-            assert line in plan, "\n".join(plan)
+    radius = ["photo_clip", "--radius", "--dsn", module_database]
+    if radius_index_state(shop, get_collection(shop, "photo_clip")).exists:
+        assert run(cli, ["index", "drop", "--yes", *radius]) == 0
+    for text, create in zip(shown, (False, True), strict=True):
+        if create:
+            assert run(cli, ["index", "create", *radius]) == 0
+        plan = [row[0] for row in shop.execute(f"EXPLAIN (COSTS OFF) {question}".encode())]
+        for line in text.splitlines():
+            if "…" not in line:
+                assert line in plan, "\n".join(plan)

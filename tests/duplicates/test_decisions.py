@@ -38,6 +38,27 @@ def decide(connection: Connection, name: str, one: int, other: int, decision: st
     )
 
 
+@pytest.mark.parametrize("again", ["3", '"3"', '{"id": 3}', '{"id": "3"}'])
+def test_a_row_and_itself_are_not_decided_about(
+    connection: Connection, photos: Collection, again: str
+) -> None:
+    statement = "SELECT imgvec.decide_duplicate('photo_test', to_jsonb(3), %s::jsonb, 'same')"
+    with pytest.raises(
+        psycopg.errors.InvalidParameterValue, match="both keys are those of one row, 3; expected two rows"
+    ):
+        connection.execute(statement, [again])
+    assert connection.execute("SELECT count(*) FROM imgvec.duplicate_decision").fetchone() == (0,)
+
+
+def test_two_rows_of_one_picture_are_decided_about(connection: Connection, photos: Collection) -> None:
+    connection.execute(
+        "UPDATE imgvec.photo_test_embedding SET content_hash = "
+        "(SELECT content_hash FROM imgvec.photo_test_embedding WHERE id = 1) WHERE id = 2"
+    )
+    decide(connection, "photo_test", 1, 2, "keep_both")
+    assert connection.execute("SELECT count(*) FROM imgvec.duplicate_decision").fetchone() == (1,)
+
+
 @pytest.mark.parametrize("decision", ["not_the_same", "keep_both", "ignore"])
 def test_a_decided_pair_is_no_question_however_it_is_found_again(
     connection: Connection, photos: Collection, decision: str

@@ -82,6 +82,7 @@ CONDITIONS = {
     "data_exception": "vectors of different dimensions are combined",
     "program_limit_exceeded": "more than 2,000 bytes of text, or a picture of 0 or over 32 MB",
     "feature_not_supported": "the model has no text tower",
+    "serialization_failure": "a radius index was completed after the transaction took its snapshot: begin it again",
     "object_not_in_prerequisite_state": "not cached, and no worker can be asked or answered in time; not calibrated yet; the "
     "model's scale is not known yet",
     "connection_failure": "a shard does not answer in its time; a shard's own error keeps its state, with the shard's name",

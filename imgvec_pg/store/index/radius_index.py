@@ -18,7 +18,7 @@ from imgvec_pg.store.radius.coordinate_tables import (
     coordinate_triggers,
     dropping_coordinates,
 )
-from imgvec_pg.store.radius.fill import count_bad_coordinates, fill_coordinates
+from imgvec_pg.store.radius.fill import count_without_coordinates, fill_coordinates
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.search_functions import WITHIN, render_function
 
@@ -98,7 +98,7 @@ def create_radius_index(
         if not state.exists:
             _prepare(connection, collection, lock_timeout_ms)
         fill_coordinates(connection, collection, progress)
-        while count_bad_coordinates(connection, collection):
+        while count_without_coordinates(connection, collection):
             fill_coordinates(connection, collection)
         return _adopt(connection, collection, lock_timeout_ms)
     except psycopg.errors.InsufficientPrivilege as error:

@@ -1,4 +1,4 @@
-"""Refill: whether many new rows go into the live index, or it is dropped and built anew after them."""
+"""Refill: whether many rows go into the live index, or it is dropped and built anew after them."""
 
 import logging
 import time
@@ -26,7 +26,7 @@ from imgvec_pg.text import clock, counted
 log = logging.getLogger(__name__)
 
 AFTER_SHARE = 0.3
-"""From this share of new rows on, building all costs less than adding them to an HNSW graph one at a time: a build adds a row
+"""From this share of rows to embed on, building all costs less than adding them to an HNSW graph one by one: a build adds a row
 four times as fast (benchmarks/fill.py, row 7), in memory, without the log and with the server's parallel workers."""
 LEAST_NEW_ROWS = 10_000
 """Fewer are added within a minute: no reason to take an index away."""
@@ -57,7 +57,7 @@ class Refill:
 def plan_refill(
     connection: Connection, collection: Collection, new_rows: int, choice: IndexChoice = "auto"
 ) -> Refill:
-    """Decide by the share of new rows, or do as told; changes nothing.
+    """Decide by the share of rows to embed, new or embedded before, or do as told; changes nothing.
 
     Raises:
         NotOwnerError, CollectionError: It is to be dropped, and this role may not, or it is none of imgvec's own.
@@ -70,7 +70,7 @@ def plan_refill(
         raise problem
     rows = estimated_rows(connection, collection)
     share, seconds = new_rows / max(rows + new_rows, 1), exact_seconds(collection, rows + new_rows)
-    news = f"{counted(new_rows, 'new row')} beside about {rows:,}"
+    news = f"{counted(new_rows, 'row')} to embed beside about {rows:,}"
     without = f"until then a search compares all rows, about {seconds:.1g} s"
     if choice == "after":
         return Refill(True, f"{news}: the index is dropped and built anew after them, as asked; {without}")

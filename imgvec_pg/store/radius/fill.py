@@ -63,6 +63,13 @@ def fill_coordinates(
         progress(done)
 
 
+def count_without_coordinates(connection: Connection, collection: Collection) -> int:
+    """Count the embedded rows that have none."""
+    parts = coordinate_parts(collection, vector_schema(connection))
+    row = connection.execute(render("collection/count_without_coordinates.sql", **parts)).fetchone()
+    return int(row[0]) if row else 0
+
+
 def count_bad_coordinates(connection: Connection, collection: Collection) -> int:
     """Count the embedded rows that within_* would miss, were they to ask the coordinates; reads them all."""
     row = connection.execute(
