@@ -2,29 +2,34 @@
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
 import pytest
+from dumps import dump_to_file, restore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from photostore import as_role, embed, make_collection, make_photos, new_role
 from psycopg import sql
 
+from imgvec_pg.cli.commands.index.radius import follow_radius_index
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.radius_bound import radius_bound
 from imgvec_pg.errors import CollectionError
-from imgvec_pg.store.aliases import create_alias
+from imgvec_pg.store.aliases import create_alias, get_alias
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.radius_index import create_radius_index, drop_radius_index, radius_index_state
 from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.integrity.rename import follow_columns, rename_collection
 from imgvec_pg.store.integrity.verify import verify_collection
+from imgvec_pg.store.key_change import follow_key
 from imgvec_pg.store.radius.axes import contracted, principal_axes
 from imgvec_pg.store.radius.fill import count_bad_coordinates, fill_coordinates
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.switch import switch_alias
 
 Halves = npt.NDArray[np.float16]
 
@@ -431,3 +436,54 @@ def test_a_key_of_several_columns_and_one_named_as_ours(connection: Connection) 
     assert verify_collection(connection, get_collection(connection, "photo_test")).differences.keys() <= {
         "missing"
     }
+
+
+@pytest.mark.parametrize("partitions", [0, 2])
+def test_it_is_kept_over_partitions_goes_with_a_wider_key_and_is_made_again(
+    connection: Connection, partitions: int
+) -> None:
+    connection.execute("CREATE SCHEMA shop; CREATE TABLE shop.photo (id integer PRIMARY KEY, file text)")
+    connection.execute("INSERT INTO shop.photo SELECT i, i || '.jpg' FROM generate_series(1, 60) AS i")
+    collection = make_collection(connection, dimensions=DIMENSIONS, partitions=partitions)
+    embed(connection, collection, dict(enumerate(draw(60, 1).astype(float).tolist(), 1)))
+    collection = create_radius_index(connection, collection)
+    connection.execute(UPSERT, [as_text(draw(1, 6)[0]), 3, 50])
+    connection.execute("DELETE FROM shop.photo WHERE id = 4")
+    check_same(connection, np.vstack([draw(60, 1)[:2], draw(1, 6)]))
+    connection.execute("ALTER TABLE shop.photo ALTER id TYPE bigint")
+    collection = follow_key(connection, get_collection(connection, "photo_test"))
+    assert not collection.has_radius_index
+    assert not radius_index_state(connection, collection).exists
+    check_same(connection, draw(1, 6))
+    create_radius_index(connection, collection)
+    connection.execute("INSERT INTO shop.photo VALUES (3000000000, 'x')")
+    connection.execute(UPSERT, [as_text(draw(1, 6)[0]), 3000000000, 5])
+    check_same(connection, draw(1, 6))
+
+
+def test_what_an_alias_is_switched_to_gets_one_too(connection: Connection) -> None:
+    present = create_radius_index(connection, photos(connection, rows=20))
+    target = make_collection(connection, name="photo_next", dimensions=DIMENSIONS)
+    embed(connection, target, dict(enumerate(draw(20, 4).astype(float).tolist(), 1)))
+    create_alias(connection, "shown", "photo_test")
+    target = follow_radius_index(connection, present, target)
+    switch_alias(connection, get_alias(connection, "shown"), present, target)
+    query = as_text(draw(20, 4)[2])
+    assert by_function(connection, query, 0.5, "shown") == by_comparing(connection, query, 0.5, "photo_next")
+    rows = connection.execute(
+        "EXPLAIN SELECT * FROM imgvec.within_shown(%s::halfvec, 0.1)", [query]
+    ).fetchall()
+    assert any("photo_next_coordinates" in row[0] for row in rows)
+
+
+def test_a_dump_has_it_and_what_is_restored_keeps_it(
+    connection: Connection, database: str, another_database: str, tmp_path: Path
+) -> None:
+    create_radius_index(connection, photos(connection))
+    dump_to_file(database, tmp_path / "dump")
+    restore(another_database, tmp_path / "dump")
+    with connect(another_database) as restored:
+        restored.execute(UPSERT, [as_text(draw(1, 6)[0]), 3, 5])
+        assert "photo_test_coordinates" in plan(restored, as_text(draw(1, 1)[0]))
+        check_same(restored, np.vstack([draw(60, 1)[:2], draw(1, 6)]))
+        assert verify_collection(restored, get_collection(restored, "photo_test")).differences == {}

@@ -40,3 +40,5 @@ def alter_key(name: str, dsn: str, lock_timeout_ms: int) -> None:
         )
         if had_index and not has_valid_index(connection, after):
             click.echo(f"  build its index again: imgvec index create {after.name}")
+        if before.has_radius_index:
+            click.echo(f"  make its radius index again: imgvec index create {after.name} --radius")

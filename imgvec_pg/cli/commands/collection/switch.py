@@ -14,6 +14,7 @@ from imgvec_pg.cli.commands.collection.switch_target import (
     make_successor,
     print_plan,
 )
+from imgvec_pg.cli.commands.index.radius import follow_radius_index
 from imgvec_pg.cli.options import dsn_option, echo_json
 from imgvec_pg.cli.output.tables import confirm
 from imgvec_pg.database.connect import Connection, connect, require_schema
@@ -122,6 +123,8 @@ def switch(context: click.Context, name: str, dsn: str, options: SwitchOptions) 
                 if not options.yes:
                     confirm(f"Switch {name} from {present.name} to {target.name}?")
                 missing = options.accept_missing
+                if not options.back:
+                    target = follow_radius_index(connection, present, target)
                 switch_alias(connection, alias, present, target, accept_missing=missing, check=filling.check)
     tell(name, present, target, report, switched=not options.report_only, as_json=options.as_json)
 
