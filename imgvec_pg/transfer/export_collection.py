@@ -1,24 +1,19 @@
-"""Export a collection: parts in the key's order, each of one moment; one that was cut off goes on behind its last whole part."""
+"""Export a collection: parts in the key's order; one that was cut off goes on behind its last whole part."""
 
-import queue
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from psycopg import sql
-from psycopg.types.string import ByteaBinaryLoader
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import ImgvecError, UsageError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.guarded_columns import printed
-from imgvec_pg.store.integrity.verify import reading_only
 from imgvec_pg.store.model_registry import find_models
-from imgvec_pg.transfer.export_columns import columns_beside, map_moment, require_map, source_types
+from imgvec_pg.transfer.export_columns import map_moment, require_map, source_types
 from imgvec_pg.transfer.export_description import (
     FILE_NAME,
     MAP_COLUMNS,
@@ -26,15 +21,14 @@ from imgvec_pg.transfer.export_description import (
     read_description,
 )
 from imgvec_pg.transfer.lance_writer import LanceWriter
+from imgvec_pg.transfer.part_pool import PartPool
+from imgvec_pg.transfer.part_reader import KeyRange, key_ranges, read_part, shared_snapshot
 from imgvec_pg.transfer.part_writers import PartWriter
 from imgvec_pg.transfer.row_chunks import CONTENT_HASH, REFERENCE_HASH, RowChunk, arrow_type
 
 LAYOUTS = ("parquet", "npy", "lance")
 VECTOR_TYPES = ("float16", "float32")
 PART_BYTES = 64 << 20
-CHUNK_ROWS = 4096
-SHA256_BYTES = 32
-Item = TypeVar("Item")
 
 
 def describe_export(
@@ -106,6 +100,7 @@ def estimate_rows(connection: Connection, collection: Collection) -> int:
 
 def export_vectors(
     connection: Connection,
+    readers: Sequence[Connection],
     collection: Collection,
     directory: Path,
     description: ExportDescription,
@@ -113,16 +108,20 @@ def export_vectors(
 ) -> ExportDescription:
     """Write all embedded rows into a folder; where an export of the same was cut off there, go on.
 
+    Several readers read one snapshot, which the connection holds until the end; of one each part is of its own moment.
+
     Args:
-        progress: Called with the rows written so far.
+        readers: Further connections to the same server, one for each part that is read and written at once; of layout lance one.
+        progress: Called with the rows written so far, from several threads.
 
     Raises:
         UsageError: The folder holds something else.
         ImgvecError: It cannot be written.
+        DatabaseError: The connections do not share a snapshot.
         psycopg.errors.InsufficientPrivilege: The role may not read it all.
     """
     try:
-        return _export(connection, collection, directory, description, progress)
+        return _export(connection, readers, collection, directory, description, progress)
     except OSError as error:
         reason = " ".join(str(error).split())[:200]
         raise ImgvecError(
@@ -133,6 +132,7 @@ def export_vectors(
 
 def _export(
     connection: Connection,
+    readers: Sequence[Connection],
     collection: Collection,
     directory: Path,
     description: ExportDescription,
@@ -143,31 +143,24 @@ def _export(
     writer = (LanceWriter if description.layout == "lance" else PartWriter)(directory, description, arrow)
     _prepare(directory, description)
     writer.discard_partial()
-    number, done = writer.count_parts(), writer.count_rows()
     part_rows = max(1, PART_BYTES // (description.dimensions * np.dtype(description.vector_type).itemsize))
+    done = writer.count_rows()
     progress(done)
+    with ExitStack() as stack:
+        snapshot = stack.enter_context(shared_snapshot(connection, collection)) if len(readers) > 1 else None
 
-    def wrote(rows: int) -> None:
-        nonlocal done
-        done += rows
-        progress(done)
+        def read(reader: Connection, keys: KeyRange) -> Generator[RowChunk]:
+            return read_part(reader, collection, description, types, keys, snapshot)
 
-    after = writer.last_key()
-
-    def seen(chunks: Iterator[RowChunk]) -> Iterator[RowChunk]:
-        nonlocal after
-        for chunk in chunks:
-            yield chunk
-            after = [texts[-1] for texts in chunk.keys]
-
-    while True:
+        ranges = key_ranges(
+            connection, collection, writer.last_key(), part_rows, is_in_transaction=snapshot is not None
+        )
+        pool = stack.enter_context(PartPool(writer, readers, read, done, progress))
+        for number, keys in enumerate(ranges, writer.count_parts()):
+            _require_same_map(connection, collection, description)
+            pool.submit(number, keys)
+        pool.finish()
         _require_same_map(connection, collection, description)
-        chunks = _ahead(_read_part(connection, collection, description, types, after, part_rows))
-        if writer.write(number, seen(chunks), wrote) < part_rows:
-            break
-        number += 1
-    _require_same_map(connection, collection, description)
-    writer.finish()
     finished = replace(description, is_finished=True, rows=writer.count_rows())
     finished.write(directory)
     return finished
@@ -205,95 +198,3 @@ def _prepare(directory: Path, description: ExportDescription) -> None:
     elif there.fingerprint not in (None, description.fingerprint):
         raise UsageError(f"{directory / FILE_NAME} is of other weights of {there.model}; give another folder")
     description.write(directory)
-
-
-def _read_part(
-    connection: Connection,
-    collection: Collection,
-    description: ExportDescription,
-    types: dict[str, str],
-    after: Sequence[str] | None,
-    part_rows: int,
-) -> Iterator[RowChunk]:
-    """Give the rows behind a key, at most so many, of one statement: some at a time."""
-    parts = collection.parts(vector_schema(connection))
-    key_count = len(collection.key_columns)
-    behind: sql.Composable = sql.SQL("")
-    if after is not None:
-        values = sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(sql.Literal(text), sql.SQL(kind))
-            for text, kind in zip(after, collection.key_types, strict=True)
-        )
-        behind = sql.SQL("WHERE ({}) > ({})").format(parts["e_keys"], values)
-    columns, join = columns_beside(collection, description, types, parts)
-    statement = render(
-        "collection/export_rows.sql",
-        **parts,
-        texts_of_key=sql.SQL(", ").join(
-            printed(sql.Identifier("e", name)) for name in collection.key_columns
-        ),
-        columns=columns,
-        join=join,
-        behind=behind,
-        part_rows=sql.Literal(part_rows),
-    )
-    count = key_count + 3 + len(description.columns)
-    with reading_only(connection, collection), connection.cursor() as cursor, cursor.copy(statement) as copy:
-        # Texts arrive in the connection's encoding, which is UTF-8.
-        copy.set_types(["bytea"] * count)
-        cursor.adapters.register_loader("bytea", ByteaBinaryLoader)
-        rows: list[tuple[bytes | None, ...]] = []
-        for row in copy.rows():
-            rows.append(row)
-            if len(rows) == CHUNK_ROWS:
-                yield _chunk(rows, key_count, description)
-                rows = []
-        if rows:
-            yield _chunk(rows, key_count, description)
-
-
-def _chunk(
-    rows: Sequence[tuple[bytes | None, ...]], key_count: int, description: ExportDescription
-) -> RowChunk:
-    values = list(zip(*rows, strict=True))
-    # pgvector 0.8 src/halfvec.c, halfvec_send: four bytes come before the halves, most significant byte first.
-    packed = np.frombuffer(b"".join(value or b"" for value in values[key_count + 2]), dtype=np.uint8)
-    halves = packed.reshape(len(rows), -1)[:, 4:].copy().view(">f2")
-    return RowChunk(
-        keys=[[(value or b"").decode() for value in column] for column in values[:key_count]],
-        vectors=halves.astype(np.dtype(description.vector_type)),
-        hashes=(
-            [_sha256(value) for value in values[key_count]],
-            [_sha256(value) for value in values[key_count + 1]],
-        ),
-        columns=[
-            [None if value is None else value.decode() for value in column]
-            for column in values[key_count + 3 :]
-        ],
-    )
-
-
-def _sha256(value: bytes | None) -> bytes:
-    """Return a hash; what stands in its place for a picture of unknown bytes is none."""
-    return value if value is not None and len(value) == SHA256_BYTES else b""
-
-
-def _ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Give items that a thread makes meanwhile, two at most beforehand: reading and writing take turns no longer."""
-    made: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=2)
-
-    def make() -> None:
-        try:
-            for item in items:
-                made.put(item)
-            made.put(None)
-        except BaseException as error:
-            made.put(error)
-
-    thread = threading.Thread(target=make, name="imgvec-export", daemon=True)
-    thread.start()
-    while (item := made.get()) is not None:
-        if isinstance(item, BaseException):
-            raise item
-        yield item
-    thread.join()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LanceWriter:
-    """Writes the table of one export into the database that its folder is; otherwise as PartWriter.
+    """Writes the table of one export into the database that its folder is; otherwise as PartWriter. One part after the other.
 
     Args:
         types: Arrow types of the columns that stand beside the vectors, in their order.
@@ -74,5 +74,5 @@ class LanceWriter:
         self._parts += 1
         return rows
 
-    def finish(self) -> None:
+    def keep(self, number: int) -> None:
         """Do nothing: LanceDB returns once a version is on the disk."""

@@ -3,7 +3,6 @@
 import os
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -26,7 +25,8 @@ NPY_HEADER_BYTES = 128
 class PartWriter:
     """Writes parts of one layout; also tells where an export that was cut off ended.
 
-    Part n comes to the disk, and gets its name, while part n + 1 is written: a disk that syncs does not stop the reading.
+    Several may be written at once, each by a thread. `keep` gives them their names, in the order of their numbers: what a run
+    that was cut off leaves is a beginning without gaps.
 
     Args:
         types: Arrow types of the columns that stand beside the vectors, in their order.
@@ -41,8 +41,6 @@ class PartWriter:
         self._parquet = require_module("pyarrow.parquet", "writing an export")
         self._schema = export_schema(description, types)
         self.is_npy = description.layout == "npy"
-        self._settler = ThreadPoolExecutor(1, thread_name_prefix="imgvec-export-sync")
-        self._settled: Future[None] | None = None
 
     def tables(self) -> list[Path]:
         """Return the parquet files of parts that are whole."""
@@ -80,23 +78,22 @@ class PartWriter:
     def _array(self, table: Path) -> Path:
         return table.with_name(table.name.replace("keys_", "embeddings_", 1)).with_suffix(".npy")
 
-    def write(self, number: int, chunks: Iterable[RowChunk], wrote: Callable[[int], None]) -> int:
-        """Write one part and return its rows; nothing is written for none. `finish` waits until it is there."""
+    def _places(self, number: int) -> dict[Path, Path]:
+        """Return the files of a part, in the order in which they get their names, and what they are called until then."""
         table = self.directory / (f"keys_{number:05}.parquet" if self.is_npy else f"part_{number:05}.parquet")
         places = [self._array(table), table] if self.is_npy else [table]
-        partial = {path: path.with_name(f".{path.name}{PARTIAL}") for path in places}
+        return {path: path.with_name(f".{path.name}{PARTIAL}") for path in places}
+
+    def write(self, number: int, chunks: Iterable[RowChunk], wrote: Callable[[int], None]) -> int:
+        """Write one part under hidden names and return its rows; nothing is written for none."""
+        partial = self._places(number)
+        *arrays, table = partial.values()
         rows = 0
         with ExitStack() as stack:
-            array = (
-                stack.enter_context(partial[self._array(table)].open("wb", buffering=0))
-                if self.is_npy
-                else None
-            )
+            array = stack.enter_context(arrays[0].open("wb", buffering=0)) if arrays else None
             if array is not None:
                 array.seek(NPY_HEADER_BYTES)
-            writer = stack.enter_context(
-                self._parquet.ParquetWriter(partial[table], self._schema, **self._how())
-            )
+            writer = stack.enter_context(self._parquet.ParquetWriter(table, self._schema, **self._how()))
             for chunk in chunks:
                 writer.write_batch(as_batch(chunk, self.description, self._schema), row_group_size=len(chunk))
                 if array is not None:
@@ -109,20 +106,18 @@ class PartWriter:
         if not rows:
             for path in partial.values():
                 path.unlink()
-            return 0
-        self.finish()
-        self._settled = self._settler.submit(_settle, partial)
         return rows
 
-    def finish(self) -> None:
-        """Wait until all that was written is on the disk under its name.
+    def keep(self, number: int) -> None:
+        """Give a part its names, once it is on the disk.
 
         Raises:
             OSError: It could not be written.
         """
-        if self._settled is not None:
-            self._settled.result()
-            self._settled = None
+        for path, written in self._places(number).items():
+            with written.open("rb") as file:
+                os.fsync(file.fileno())
+            written.replace(path)
 
     def _how(self) -> dict[str, Any]:
         """Return how columns are written: vectors are noise to compressors and dictionaries, statistics of them say nothing."""
@@ -147,11 +142,3 @@ def _write_all(file: BinaryIO, chunk: RowChunk) -> None:
     left = chunk.vectors.reshape(-1).view(np.uint8).data
     while left:  # an unbuffered file may take a part
         left = left[file.write(left) :]
-
-
-def _settle(partial: Mapping[Path, Path]) -> None:
-    """Give whole files their names, one after the other, once they are on the disk."""
-    for path, written in partial.items():
-        with written.open("rb") as file:
-            os.fsync(file.fileno())
-        written.replace(path)

@@ -7,7 +7,7 @@ from filedrop import Imgvec
 from photostore import X, Y, Z, embed, make_photos
 
 import imgvec_pg.transfer.export_collection as export_collection
-from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.maps.map_tables import prepare_map
 
 RUN = (
@@ -37,8 +37,10 @@ def test_parts_of_two_maps_are_no_export(
             connection.execute("DELETE FROM imgvec.photo_test_map_run")
             connection.execute(RUN)
 
-    with pytest.raises(Exception, match="made anew meanwhile"):
-        export_collection.export_vectors(connection, collection, tmp_path / "out", described, remade)
+    with connect(database) as reader, pytest.raises(Exception, match="made anew meanwhile"):
+        export_collection.export_vectors(
+            connection, [reader], collection, tmp_path / "out", described, remade
+        )
 
 
 def test_a_column_of_several_times_is_exported(

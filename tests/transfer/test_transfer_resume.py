@@ -27,15 +27,15 @@ ROWS = 60_000
 DIMENSIONS = 64
 SLOWED = """
 import sys, time
-from imgvec_pg.transfer import export_collection, import_writer
-copy_in, read_chunk = import_writer.ImportWriter._copy_in, export_collection._chunk
+from imgvec_pg.transfer import export_collection, import_writer, part_reader
+copy_in, read_chunk = import_writer.ImportWriter._copy_in, part_reader._chunk
 def slow_copy(*arguments):
     copy_in(*arguments)
     time.sleep(0.05)
 def slow_chunk(*arguments):
     time.sleep(0.02)
     return read_chunk(*arguments)
-import_writer.ImportWriter._copy_in, export_collection._chunk = slow_copy, slow_chunk
+import_writer.ImportWriter._copy_in, part_reader._chunk = slow_copy, slow_chunk
 export_collection.PART_BYTES = 1 << 20
 from imgvec_pg.cli import main
 main()
@@ -160,9 +160,9 @@ def test_an_export_that_was_killed_goes_on(
 
 
 def export(dsn: str, collection: Collection, out: Path, layout: str = "parquet") -> int:
-    with connect(dsn) as connection:
+    with connect(dsn) as connection, connect(dsn) as first, connect(dsn) as second:
         description = describe_export(connection, collection, layout, "float16", [])
-        return export_vectors(connection, collection, out, description).rows
+        return export_vectors(connection, [first, second], collection, out, description).rows
 
 
 def test_parts_are_of_bounded_size_and_a_folder_is_not_written_twice(

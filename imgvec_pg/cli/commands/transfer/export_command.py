@@ -1,6 +1,7 @@
 """`imgvec export`: write a collection's vectors into files."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import click
 
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.progress import image_progress
-from imgvec_pg.database.connect import connect, needing, require_schema
+from imgvec_pg.database.connect import Connection, connect, is_pooled, needing, require_schema
+from imgvec_pg.errors import UsageError
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.text import counted
 from imgvec_pg.transfer.export_collection import (
@@ -20,6 +22,30 @@ from imgvec_pg.transfer.export_collection import (
 )
 from imgvec_pg.transfer.export_description import FILE_NAME
 from imgvec_pg.transfer.garbage import collected_rarely
+
+DEFAULT_JOBS = 2
+
+
+def choose_jobs(connection: Connection, layout: str, given: int | None) -> int:
+    """Return how many parts are read and written at once.
+
+    Raises:
+        UsageError: As many as were given cannot be.
+    """
+    if layout == "lance":
+        if given is not None and given > 1:
+            raise UsageError(
+                f"--format lance writes one part after the other, and --jobs {given} was given; leave it out"
+            )
+        return 1
+    if is_pooled(connection):
+        if given is not None and given > 1:
+            raise UsageError(
+                f"--jobs {given} reads one snapshot over several connections, which a pooler such as pgbouncer may not give "
+                "the sessions for; connect to PostgreSQL itself, or give --jobs 1"
+            )
+        return 1
+    return given or DEFAULT_JOBS
 
 
 @click.command()
@@ -50,6 +76,13 @@ from imgvec_pg.transfer.garbage import collected_rarely
     is_flag=True,
     help="Write each picture's place on the collection's map beside its vector: x, y and cluster.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 8),
+    metavar="N",
+    help="Parts that are read and written at once.  [default: 2, or 1 for lance, whose parts come one after the other, "
+    "and behind a pooler]",
+)
 @json_option
 @dsn_option
 def export(
@@ -59,6 +92,7 @@ def export(
     vector_type: str,
     columns: str,
     has_map: bool,
+    jobs: int | None,
     as_json: bool,
     dsn: str,
 ) -> None:
@@ -68,8 +102,9 @@ def export(
     which model made them and of what. DuckDB, LanceDB, pandas and numpy open the files as they are, imgvec import takes them
     back.
 
-    Each part, of 64 MB of vectors, is of one moment; rows that change meanwhile are in it as they were or as they are. Cut
-    off, the same command goes on behind the last part that is whole. Needs the extra transfer, and lancedb for --format lance.
+    Parts are of 64 MB of vectors, and all of one moment: as pg_dump does, the command holds a snapshot until its end. With
+    --jobs 1 each part is of a moment of its own, and none is held for longer. Cut off, the same command goes on behind the
+    last part that is whole. Needs the extra transfer, and lancedb for --format lance.
 
     \b
     Example:
@@ -77,8 +112,13 @@ def export(
       imgvec export product_clip vectors --format npy --vectors float32 --columns name,price
     """
     wanted = [column.strip() for column in columns.split(",") if column.strip()]
-    with connect(dsn, application_name="imgvec export") as connection:
+    with ExitStack() as stack:
+        connection = stack.enter_context(connect(dsn, application_name="imgvec export"))
         require_schema(connection)
+        readers = [
+            stack.enter_context(connect(dsn, application_name="imgvec export"))
+            for _ in range(choose_jobs(connection, layout, jobs))
+        ]
         collection = get_collection(connection, name)
         needed = f"it takes SELECT on imgvec.{collection.embedding_table} and on {collection.shown_source}"
         with needing(connection, needed):
@@ -92,7 +132,7 @@ def export(
                 def progress(done: int) -> None:
                     show(done, done / max(time.monotonic() - begun, 0.001))
 
-                finished = export_vectors(connection, collection, directory, description, progress)
+                finished = export_vectors(connection, readers, collection, directory, description, progress)
     seconds = time.monotonic() - begun
     if as_json:
         echo_json(
