@@ -9,6 +9,7 @@ from every_command import walk
 from odd_settings import ODD, set_odd
 from own import MakeServer, Own
 from pgbouncer import left_in_sessions, needs_pgbouncer, pooled
+from photostore import X, Y, Z, embed, make_photos
 from vectorstore import writer_holding
 
 from imgvec_pg.cli.exit_codes import run
@@ -104,3 +105,15 @@ def test_an_index_that_a_limit_ends_behind_a_pooler_says_where_to_build_it(
         assert "server's own maintenance_work_mem" in said
         assert left_in_sessions(own.dsn, again, SESSIONS) == {}
     assert run(cli, ["index", "create", "photo", "--dsn", own.dsn]) == 0
+
+
+def test_an_export_over_several_connections_is_refused(
+    own: Own, behind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with connect(own.dsn) as connection:
+        collection = make_photos(connection, 3)
+        embed(connection, collection, {1: X, 2: Y, 3: Z})
+    arguments = ["export", "photo_test", str(tmp_path / "out"), "--dsn", behind]
+    assert run(cli, [*arguments, "--jobs", "2"]) == 2
+    assert "connect to PostgreSQL itself, or give --jobs 1" in capsys.readouterr().err
+    assert run(cli, arguments) == 0 and "3 vectors" in capsys.readouterr().out
