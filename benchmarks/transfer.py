@@ -4,8 +4,9 @@ Run: python benchmarks/transfer.py [--rows 200000] [--dimensions 512] [--layouts
 
 Each import begins with an empty embedding table: primary key, foreign key, CHECK, the index on hashes, row-level security, no
 HNSW index. "import, float16" reads a file as pyarrow writes it by default, with a dictionary and compressed, which suits halves
-badly; "import of that" reads an export of imgvec's own. Exports read over two connections, which is the default, but where it says otherwise, and those to LanceDB. The plain COPY goes into the very same table, over one connection, from
-bytes that were ready before the clock began; a bare table has none of those. Commands run as processes of their own, without
+badly; "import of that" reads an export of imgvec's own. Exports read over two connections, which is the default, but where it
+says otherwise, and those to LanceDB. The plain COPY goes into the very same table, over one connection, from bytes that were
+ready before the clock began; a bare table has none of those. Commands run as processes of their own, without
 their start. Only the ratios of one run count. The table printed is kept in benchmarks/results/transfer.txt.
 """
 

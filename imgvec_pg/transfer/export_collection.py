@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, vector_schema
@@ -143,14 +142,14 @@ def _export(
     writer = (LanceWriter if description.layout == "lance" else PartWriter)(directory, description, arrow)
     _prepare(directory, description)
     writer.discard_partial()
-    part_rows = max(1, PART_BYTES // (description.dimensions * np.dtype(description.vector_type).itemsize))
+    part_rows = max(1, PART_BYTES // description.vector_bytes)
     done = writer.count_rows()
     progress(done)
     with ExitStack() as stack:
         snapshot = stack.enter_context(shared_snapshot(connection, collection)) if len(readers) > 1 else None
 
         def read(reader: Connection, keys: KeyRange) -> Generator[RowChunk]:
-            return read_part(reader, collection, description, types, keys, snapshot)
+            return read_part(reader, collection, description, types, keys, snapshot, writer.chunk_rows)
 
         ranges = key_ranges(
             connection, collection, writer.last_key(), part_rows, is_in_transaction=snapshot is not None

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from imgvec_pg.errors import UsageError
 
 FILE_NAME = "_imgvec.json"
@@ -53,6 +55,11 @@ class ExportDescription:
     has_map: bool = False
     map_moment: str | None = None
     norm: str = "each vector has the L2 norm 1; distance is the cosine distance"
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of a vector in the files."""
+        return self.dimensions * np.dtype(self.vector_type).itemsize
 
     def write(self, directory: Path) -> None:
         """Write it into an export's folder, whole or not at all."""

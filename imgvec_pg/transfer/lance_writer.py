@@ -11,6 +11,9 @@ from imgvec_pg.transfer.row_chunks import RowChunk, as_batch, export_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CHUNK_BYTES = 1 << 20
+"""Of vectors in a batch: LanceDB 0.40 has so many batches in memory that with 4 MB each it takes 65 to 100 MB more."""
+
 
 class LanceWriter:
     """Writes the table of one export into the database that its folder is; otherwise as PartWriter. One part after the other.
@@ -27,6 +30,7 @@ class LanceWriter:
         self._pa = require_module("pyarrow", "writing an export")
         self._lancedb = require_module("lancedb", "writing a LanceDB table")
         self._schema = export_schema(description, types)
+        self.chunk_rows = max(1, CHUNK_BYTES // description.vector_bytes)
         self._parts = 0
         self._table: Any = None
         if (directory / f"{description.collection}.lance").is_dir():

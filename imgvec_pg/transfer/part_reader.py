@@ -23,7 +23,6 @@ from imgvec_pg.transfer.export_columns import columns_beside
 from imgvec_pg.transfer.export_description import ExportDescription
 from imgvec_pg.transfer.row_chunks import RowChunk
 
-CHUNK_ROWS = 4096
 CHUNKS_AHEAD = 1
 """Read and not yet written; one more is being read, and one written."""
 SHA256_BYTES = 32
@@ -144,12 +143,14 @@ def read_part(
     types: dict[str, str],
     keys: KeyRange,
     snapshot: str | None,
+    chunk_rows: int,
 ) -> Generator[RowChunk]:
     """Give the rows of a range in the order of the key, some at a time.
 
     Args:
         types: Types of PostgreSQL's of the columns that stand beside the vectors.
         snapshot: Name of one that another session shares; None for the statement's own moment.
+        chunk_rows: Rows given at a time.
     """
     parts = collection.parts(vector_schema(connection))
     key_count = len(collection.key_columns)
@@ -174,7 +175,7 @@ def read_part(
         rows: list[tuple[bytes | None, ...]] = []
         for row in copy.rows():
             rows.append(row)
-            if len(rows) == CHUNK_ROWS:
+            if len(rows) == chunk_rows:
                 yield _chunk(rows, key_count, description)
                 rows = []
         if rows:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PARTIAL = ".partial"
+CHUNK_ROWS, CHUNK_BYTES = 4096, 8 << 20
+"""At most, of vectors: a row group of a parquet file. Some eight are in memory at once."""
 NPY_HEADER_BYTES = 128
 """A multiple of 64, and room for any shape: what numpy writes is as long for such arrays."""
 
@@ -40,6 +42,7 @@ class PartWriter:
         self._pa = require_module("pyarrow", "writing an export")
         self._parquet = require_module("pyarrow.parquet", "writing an export")
         self._schema = export_schema(description, types)
+        self.chunk_rows = min(CHUNK_ROWS, max(1, CHUNK_BYTES // description.vector_bytes))
         self.is_npy = description.layout == "npy"
 
     def tables(self) -> list[Path]:

@@ -28,10 +28,10 @@ PART_ROWS = 25
 STUCK = f"""
 from imgvec_pg.transfer import export_collection
 read_part = export_collection.read_part
-def read_first_part_alone(connection, collection, description, types, keys, snapshot):
+def read_first_part_alone(connection, collection, description, types, keys, *others):
     if keys.after is not None:
         connection.execute("SELECT pg_sleep(600)")
-    yield from read_part(connection, collection, description, types, keys, snapshot)
+    yield from read_part(connection, collection, description, types, keys, *others)
 export_collection.read_part = read_first_part_alone
 export_collection.PART_BYTES = {PART_ROWS * 6}
 from imgvec_pg.cli import main
@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_whole_parts_and_the_same_command_goes_on(
     database: str, hundred: Collection, tmp_path: Path, number: signal.Signals
 ) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, "-c", STUCK, "export", "photo_test", out, "--dsn", database]
+    command = [sys.executable, "-c", STUCK, "export", "photo_test", str(out), "--dsn", database]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + PATIENCE_SECONDS
     while not list(out.glob("*.parquet")):
@@ -179,7 +179,7 @@ def test_keys_of_several_columns_are_cut_where_they_are(
 def test_a_server_without_the_snapshot_is_told_of(database: str, hundred: Collection) -> None:
     with connect(database) as reader:
         description = describe_export(reader, hundred, "parquet", "float16", [])
-        rows = read_part(reader, hundred, description, {}, KeyRange(None, None), "00000003-0000001B-1")
+        rows = read_part(reader, hundred, description, {}, KeyRange(None, None), "00000003-0000001B-1", 10)
         with pytest.raises(DatabaseError, match=r"do not share a snapshot .* --jobs 1"):
             next(rows)
 
@@ -188,9 +188,9 @@ def test_a_thread_that_reads_ahead_ends_with_its_reader(database: str, hundred: 
     with connect(database) as reader:
         description = describe_export(reader, hundred, "parquet", "float16", [])
         chunks = part_reader.made_ahead(
-            read_part(reader, hundred, description, {}, KeyRange(None, None), None)
+            read_part(reader, hundred, description, {}, KeyRange(None, None), None, 10)
         )
-        assert len(next(chunks)) == 100
+        assert len(next(chunks)) == 10
         chunks.close()
         assert not [thread for thread in threading.enumerate() if thread.name == "imgvec-export-read"]
         assert reader.execute("SELECT 1").fetchone() == (1,)
