@@ -24,7 +24,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from filling import against_base, against_loop, peer_retrieval, writing
+from filling import against_base, against_loop, against_stages, peer_retrieval, writing
 from filling.result import Result
 from filling.setting import Setting, ShortError, running_server
 
@@ -71,8 +71,8 @@ def main() -> int:
         2: peer_retrieval.clip_retrieval,
         3: against_base.convolutional,
         4: lambda setting: against_base.transformers(setting, has_large=not options.no_large),
-        5: against_loop.own_stages,
-        6: against_loop.two_processes,
+        5: against_stages.own_stages,
+        6: against_stages.two_processes,
         7: writing.write_and_copy,
         8: lambda setting: writing.growth(setting, options.rows),
         9: against_loop.start,

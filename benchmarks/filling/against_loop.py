@@ -1,4 +1,4 @@
-"""Rows 1, 5, 6 and 9: whole commands, beside the usual loop, beside their own stages, and beside today's build."""
+"""Rows 1 and 9: whole commands, beside the usual loop and beside today's build."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,6 @@ from filling.result import Result
 from filling.setting import HERE, Setting, Took, make_rows, write_pictures
 
 VIT = "ViT-B-32/laion2b_s34b_b79k"
-LITE = "timm/tf_efficientnet_lite0.in1k"
 PICTURES = 1000
 LOOP = """
 import json, sys, time
@@ -31,30 +30,6 @@ with torch.no_grad():
         found.append(vector)
 np.save(sys.argv[3], np.stack(found))
 print(json.dumps({"pictures": index.ntotal}))
-"""
-ALONE = """
-import json, resource, sys, time
-from pathlib import Path
-from imgvec_pg.embedding.load import load_embedder
-from imgvec_pg.images.decoding.sandbox import close_pool, decode_for
-from imgvec_pg.images.rendering.version import NEWEST
-def used():
-    return sum(r.ru_utime + r.ru_stime for r in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
-name, weights, folder = sys.argv[1], sys.argv[2] or None, Path(sys.argv[3])
-embedder = load_embedder(name, weights=weights, device="cpu", precision="fp32", may_export=True)
-paths = sorted(folder.iterdir())[:int(sys.argv[4])]
-prepared = [embedder.prepare_image(decode_for(embedder, paths[0].read_bytes(), NEWEST))]
-close_pool()
-began = used()
-prepared = [embedder.prepare_image(decode_for(embedder, path.read_bytes(), NEWEST)) for path in paths]
-close_pool()
-decoding = (used() - began) / len(paths)
-batch = (prepared * 64)[:64]
-embedder.embed_prepared(batch)
-began, turns = used(), max(len(paths) // 64, 1)
-for _ in range(turns):
-    embedder.embed_prepared(batch)
-print(json.dumps({"decoding": decoding, "model": (used() - began) / turns / 64}))
 """
 
 
@@ -131,53 +106,6 @@ def lowest_cosine(dsn: str, vectors: Path) -> float:
         return 0.0
     ours = np.array([json.loads(text) for _, text in sorted(rows)])
     return float((ours * theirs).sum(axis=1).min() / np.linalg.norm(ours, axis=1).max())
-
-
-def own_stages(setting: Setting) -> Iterator[Result]:
-    """Row 5: processor time of model and decoder alone, as a share of that of the whole fill without its start."""
-    for model, size, whole in (
-        ("demo", (320, 240), 3000),
-        ("demo", (4000, 3000), 100),
-        (VIT, (320, 240), 500),
-        (LITE, (320, 240), 1500),
-    ):
-        count = setting.count(whole, 40)
-        folder = setting.folder / f"pictures-{size[0]}-{count}"
-        names = write_pictures(folder, count, *size)
-        start, took, _ = filled(setting, model, folder, names, "fp32", "--no-index")
-        weights = "" if model == "demo" else setting.weights(model)
-        alone = setting.run(["-c", ALONE, model, weights, folder, count]).json()
-        whole_cost = (took.cpu_seconds + took.server_seconds - start.cpu_seconds - start.server_seconds) / (
-            took.json()["embedded"] - 1
-        )
-        share = (alone["model"] + alone["decoding"]) / whole_cost
-        yield Result(
-            5,
-            f"{model}, {count:,} pictures of {size[0]} x {size[1]}: model and decoder in the whole's processor time",
-            f"{1e3 * alone['model']:.2f} + {1e3 * alone['decoding']:.2f} of {1e3 * whole_cost:.2f} ms",
-            None,
-            share,
-            0.92,
-        )
-
-
-def two_processes(setting: Setting) -> Iterator[Result]:
-    """Row 6: one process beside two without their start, where decoding is most of it (a thread each) and where the model is."""
-    cases = (("demo", (4000, 3000), 300, ("--decode-threads", 1), 1.8), (VIT, (320, 240), 600, (), 0.97))
-    for model, size, whole, options, target in cases:
-        count = setting.count(whole, 100)
-        folder = setting.folder / f"pictures-{size[0]}-{count}"
-        names = write_pictures(folder, count, *size)
-        start, one, _ = filled(setting, model, folder, names, "fp32", "--no-index", *options)
-        _, two, _ = filled(setting, model, folder, names, "fp32", "--no-index", "--workers", 2, *options)
-        yield Result(
-            6,
-            f"{model}, {count:,} pictures of {size[0]} x {size[1]}: two processes beside one {' '.join(map(str, options))}",
-            f"{two.seconds:.1f} s, {one.seconds:.1f} s, start {start.seconds:.1f} s",
-            (one.seconds - start.seconds) / (two.seconds - start.seconds),
-            (one.cpu_seconds - start.cpu_seconds) / (two.cpu_seconds - 2 * start.cpu_seconds),
-            target,
-        )
 
 
 def start(setting: Setting) -> Iterator[Result]:

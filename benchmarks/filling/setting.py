@@ -26,6 +26,17 @@ TICKS = os.sysconf("SC_CLK_TCK")
 DISTINCT = 24
 """Pictures drawn; others are these with a comment of their own, so that no two have the same bytes and each is decoded."""
 
+WATCH = """
+import json, os, sys
+pid = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+_, status, used = os.wait4(pid, 0)
+with open(sys.argv[1], "w") as file:
+    json.dump([used.ru_utime + used.ru_stime, used.ru_maxrss], file)
+sys.exit(os.waitstatus_to_exitcode(status) & 255)
+"""
+"""Starts a command and writes down what it took. A process of its own: a command's ru_maxrss begins with the resident memory of
+whoever started it (fs/exec.c: exec_mmap), and this one has a gigabyte after rows 7 and 8."""
+
 
 class ShortError(Exception):
     """A command of a benchmark failed."""
@@ -111,26 +122,25 @@ class Setting:
         server_before = self.server_cpu()
         began = time.monotonic()
         with (self.folder / "stdout").open("w+") as output, (self.folder / "stderr").open("w+") as errors:
-            process = subprocess.Popen(
-                command, env=variables, cwd=self.folder if python else build, stdout=output, stderr=errors
+            watched = subprocess.run(
+                [sys.executable, "-I", "-S", "-c", WATCH, self.folder / "used", *command],
+                env=variables,
+                cwd=self.folder if python else build,
+                stdout=output,
+                stderr=errors,
+                check=False,
             )
-            _, status, used = os.wait4(process.pid, 0)
             seconds = time.monotonic() - began
-            process.returncode = os.waitstatus_to_exitcode(status)
             output.seek(0)
             errors.seek(0)
             told, complained = output.read(), errors.read()
-        if process.returncode:
+        if watched.returncode:
             raise ShortError(
-                f"{' '.join(command[1:4])} … ended with {process.returncode}: {complained[-800:]}"
+                f"{' '.join(command[1:4])} … ended with {watched.returncode}: {complained[-800:]}"
             )
+        cpu_seconds, peak_kilobytes = json.loads((self.folder / "used").read_text())
         return Took(
-            seconds,
-            used.ru_utime + used.ru_stime,
-            self.server_cpu() - server_before,
-            used.ru_maxrss * 1024,
-            told,
-            complained,
+            seconds, cpu_seconds, self.server_cpu() - server_before, peak_kilobytes * 1024, told, complained
         )
 
     def exports(self) -> set[str]:

@@ -18,11 +18,12 @@ from PIL import Image
 
 from filling.result import Result
 from filling.setting import Setting
+from imgvec_pg.backfill.batch.queues import drain_several, put
 from imgvec_pg.backfill.batch.writer import Finished, WriteSize, write_finished
 from imgvec_pg.backfill.claiming import MOST_KEYS_AHEAD
 from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.context import PipelineOptions
-from imgvec_pg.backfill.pipeline import UNWRITTEN_BATCHES, drain_several, put
+from imgvec_pg.backfill.pipeline import UNWRITTEN_BATCHES
 from imgvec_pg.backfill.stats import WorkerStats
 from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.database.connect import connect, vector_schema
