@@ -142,3 +142,9 @@ def worker_place() -> int | None:
     """Return IMGVEC_WORKER_PLACE, the number that `backfill --workers` gives each of its processes; None elsewhere."""
     value = os.environ.get("IMGVEC_WORKER_PLACE", "")
     return int(value) if value.isdecimal() else None
+
+
+def worker_cpus() -> int | None:
+    """Return IMGVEC_WORKER_CPUS, the CPUs that `backfill --workers` leaves each of its processes; None elsewhere."""
+    value = os.environ.get("IMGVEC_WORKER_CPUS", "")
+    return int(value) if value.isdecimal() and int(value) > 0 else None

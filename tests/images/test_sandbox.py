@@ -345,3 +345,11 @@ def test_tiff_is_decoded_where_it_is_allowed(
     monkeypatch.setenv("IMGVEC_FORMATS", "psd")
     with pytest.raises(UsageError, match="tiff"):
         decode_sandboxed(buffer.getvalue())
+
+
+def test_one_of_several_processes_has_children_for_its_own_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As `backfill --workers` tells each of its processes.
+    monkeypatch.setenv("IMGVEC_WORKER_CPUS", "1")
+    sandbox.close_pool()
+    assert sandbox.shared_pool()._slots._value == 1 + 1  # type: ignore[attr-defined]
+    sandbox.close_pool()

@@ -152,6 +152,12 @@ VARIABLES = {
         "unset",
         "processes of `--workers`",
     ),
+    "IMGVEC_WORKER_CPUS": (
+        "The CPUs that `imgvec backfill --workers N` leaves each of its processes, by which they start children "
+        "that decode; not for people",
+        "unset",
+        "processes of `--workers`",
+    ),
 }
 
 # Name: what it is for, the default.

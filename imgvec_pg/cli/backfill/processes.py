@@ -23,6 +23,7 @@ from imgvec_pg.cli.output.progress import image_progress
 from imgvec_pg.cli.signals import leave_at_once, stop_on_signals
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ConnectionFailedError
+from imgvec_pg.images.decoding.sandbox import usable_cpus
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import MAX_DEATHS, queue_depth
 
@@ -223,6 +224,23 @@ def shares(limit: int, workers: int) -> list[int]:
     return [limit // count + (place < limit % count) for place in range(count)]
 
 
+def child_environment(options: RunOptions) -> dict[str, str]:
+    """Return the environment of each process, which gets its part of the CPUs."""
+    # Of those that this command may use: a container or taskset may leave it fewer than the machine has.
+    cpus = str(max(usable_cpus() // options.workers, 1))
+    # Its own complaints are read by reason(), line by line.
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": cpus,
+        "IMGVEC_WORKER_CPUS": cpus,
+        "IMGVEC_LOG_FORMAT": "text",
+    }
+    # The connection string goes by the environment: arguments are there for every user to read.
+    if options.dsn:
+        environment["IMGVEC_DSN"] = options.dsn
+    return environment
+
+
 def run_processes(
     context: click.Context,
     collection: Collection,
@@ -237,12 +255,7 @@ def run_processes(
     A process that dies is replaced, so that a picture that kills its process is found out and the rest goes on.
     """
     workers = options.workers
-    threads = max((os.cpu_count() or 1) // workers, 1)
-    # The connection string goes by the environment: arguments are there for every user to read.
-    # Its own complaints are read by reason(), line by line.
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "IMGVEC_LOG_FORMAT": "text"}
-    if options.dsn:
-        environment["IMGVEC_DSN"] = options.dsn
+    environment = child_environment(options)
     limit = options.limit
     watch = QueueWatch(options.dsn, collection)
     with tempfile.TemporaryFile("w+") as complaints:

@@ -17,7 +17,7 @@ from imgvec_pg.images.decoding.header import ImageDescription
 from imgvec_pg.images.limits import decode_memory_bytes, max_aspect, max_image_bytes, max_pixels
 from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.version import NEWEST, require_known
-from imgvec_pg.settings import more_formats
+from imgvec_pg.settings import more_formats, worker_cpus
 
 PICTURES_PER_CHILD = 5000
 """A child is replaced then, should a decoder lose memory."""
@@ -179,7 +179,7 @@ _pool_lock = threading.Lock()
 
 
 def shared_pool() -> DecodingPool:
-    """Return this process's pool: a child for each CPU that it may use, and one that works while another is asked.
+    """Return this process's pool: a child for each CPU that is its own, and one that works while another is asked.
 
     Raises:
         UsageError: The children's settings cannot be understood.
@@ -189,7 +189,7 @@ def shared_pool() -> DecodingPool:
         if _pool is None:
             for read in (more_formats, max_aspect, decode_memory_bytes):
                 read()
-            _pool = DecodingPool(usable_cpus() + 1)
+            _pool = DecodingPool((worker_cpus() or usable_cpus()) + 1)
         return _pool
 
 
