@@ -28,7 +28,7 @@ COME_BACK_SECONDS = 10.0
 """After an outage, how long expired leases are left to workers that are about to come back: longer than their longest
 pause between attempts."""
 
-AHEAD_SECONDS = 0.125
+AHEAD_SECONDS = 0.5
 """Work for so long is claimed with one statement where a batch takes less, at most MOST_KEYS_AHEAD."""
 MOST_KEYS_AHEAD = 1024
 QUARANTINED_IN_A_ROW = 4
@@ -59,7 +59,12 @@ class JobClaimer:
         self._spare_until = time.monotonic() + (COME_BACK_SECONDS if context.options.after_outage else 0.0)
 
     def __iter__(self) -> Iterator[Claim]:
-        """Yield claims that hold at least one job.
+        """Yield the claims of `together` one by one."""
+        for claims in self.together():
+            yield from claims
+
+    def together(self) -> Iterator[list[Claim]]:
+        """Yield claims that hold at least one job, those of one statement together.
 
         Raises:
             CollectionNotFoundError, CollectionReplacedError: The collection is not the one it was; its queue went
@@ -83,7 +88,7 @@ class JobClaimer:
             if keys:
                 self.context.stats.activity = WORKING
                 self.left = None if self.left is None else self.left - keys
-                yield from (claim for claim in claims if claim.jobs)
+                yield [claim for claim in claims if claim.jobs]
                 continue
             if is_others_turn:
                 continue

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from itertools import islice
 from typing import Any
 
 import psycopg
@@ -16,7 +17,8 @@ import psycopg
 from imgvec_pg.backfill.batch.embed_batch import embed_batch
 from imgvec_pg.backfill.batch.image_loader import ImageLoader
 from imgvec_pg.backfill.batch.pending import Batch, PendingKey
-from imgvec_pg.backfill.batch.preparation import prepare_image
+from imgvec_pg.backfill.batch.preparation import prepare_images
+from imgvec_pg.backfill.batch.queues import GATHER_SECONDS, drain, drain_several, put
 from imgvec_pg.backfill.batch.reading import CONTENT_ROWS_PER_READ, ImageReader
 from imgvec_pg.backfill.batch.retry import is_delayed_whole
 from imgvec_pg.backfill.batch.shared_pictures import SharedPicture, SharedPictures
@@ -96,11 +98,12 @@ class Pipeline:
                     continue
                 with context.stats.stages.timed(WAIT):
                     await_hosts(batch)
-                new = {id(each): each for each in batch.pictures() if each.embedding is None}
+                pictures = batch.pictures()
+                new = {id(each): each for each in pictures if each.embedding is None}
                 with context.stats.stages.timed(EMBED):
                     outcomes = embed_batch(batch, context.embedder, context.batch_size, mounted)
                 computed = sum(each.embedding is not None for each in new.values())
-                self._pictures.keep(batch.claim.token, batch.pictures())
+                self._pictures.keep(batch.claim.token, pictures)
                 put(self._done, ((batch.claim, outcomes), computed), context.broken)
                 if is_delayed_whole(batch, outcomes):
                     context.stop.wait(LATE_SECONDS)
@@ -131,12 +134,12 @@ class Pipeline:
         context, options = self.context, self.context.options
         urls = AllowedUrls.of(context.collection.url_prefixes)
 
-        def prepare(image: StoredImage) -> SharedPicture:
+        def prepare(images: Sequence[StoredImage]) -> list[SharedPicture | Exception]:
             if context.broken.is_set():
-                raise ReadingStopped  # Nobody asks for it any more.
+                raise ReadingStopped  # Nobody asks for them any more.
             with context.stats.pictures.counted():
-                return prepare_image(
-                    image,
+                return prepare_images(
+                    images,
                     options.root,
                     context.embedder,
                     urls,
@@ -150,49 +153,74 @@ class Pipeline:
         # What is claimed by a few keys is written by as few.
         self._write_size.bound = claimer.throttle.keys_in_a_statement
         with ImageLoader(prepare, options.decode_threads) as pool:
-            for claim in claimer:
+            for claims in claimer.together():
                 # Had a worker died with it in company, the company would be under suspicion next.
-                if claim.is_quarantined and not context.leases.wait_until_only(
-                    claim.token, context.is_ending
-                ):
+                quarantined = next((claim.token for claim in claims if claim.is_quarantined), None)
+                if quarantined and not context.leases.wait_until_only(quarantined, context.is_ending):
                     return
                 try:
-                    batch = Batch(claim, tuple(self._submit(claim, pool)))
+                    for batch in self._load(claims, pool):
+                        put(self._read, batch, context.broken)
                 except ReadingStopped:
                     return
-                put(self._read, batch, context.broken)
-                if claim.is_quarantined and not context.leases.wait_until_gone(
-                    claim.token, context.is_ending
-                ):
+                if quarantined and not context.leases.wait_until_gone(quarantined, context.is_ending):
                     return
 
-    def _submit(self, claim: Claim, pool: ImageLoader) -> Iterator[PendingKey]:
-        wanted: list[tuple[Job, Key]] = []
-        for job in claim.jobs:
-            for key in job.keys:
-                if job.deaths >= MAX_DEATHS:
-                    yield PendingKey(job, key, failed_future(deadly_image(job)))
-                else:
-                    wanted.append((job, key))
-        has_content = self.context.collection.content_column is not None
+    def _load(self, claims: Sequence[Claim], pool: ImageLoader) -> Iterator[Batch]:
+        """Yield claims whose pictures are being loaded. Rows without bytes are read for all of them at once."""
+        wanted = [
+            [(job, key) for job in claim.jobs if job.deaths < MAX_DEATHS for key in job.keys]
+            for claim in claims
+        ]
+        images: Iterator[StoredImage | None] | None = None
+        if self.context.collection.content_column is None:
+            keys = [key for each in wanted for _, key in each]
+            stored = {image.position: image for image in self._read_images(keys)}
+            images = map(stored.get, range(len(keys)))
+        for claim, living in zip(claims, wanted, strict=True):
+            pending = [
+                PendingKey(job, key, failed_future(deadly_image(job)))
+                for job in claim.jobs
+                if job.deaths >= MAX_DEATHS
+                for key in job.keys
+            ]
+            if images is None:
+                pending += self._submit_read(living, pool)
+            else:
+                pending += self._submit(living, list(islice(images, len(living))), pool)
+            yield Batch(claim, tuple(pending))
+
+    def _submit_read(self, wanted: Sequence[tuple[Job, Key]], pool: ImageLoader) -> Iterator[PendingKey]:
+        """Read rows with pictures a few at a time, the next ones once those before the last are prepared."""
         previous: list[Future[SharedPicture]] = []
-        for chunk in chunked(wanted, CONTENT_ROWS_PER_READ if has_content else max(len(wanted), 1)):
+        for chunk in chunked(wanted, CONTENT_ROWS_PER_READ):
             stored = {image.position: image for image in self._read_images([key for _, key in chunk])}
-            futures: list[Future[SharedPicture]] = []
-            for index, (job, key) in enumerate(chunk):
-                image = stored.get(index)
-                future = None
-                if image is not None and image.failure is not None:
-                    future = failed_future(image.failure)
-                elif image is not None:
-                    future = pool.submit(image)
-                    # Those of hosts hold no bytes of the table, and are not waited for.
-                    if image.content is not None:
-                        futures.append(future)
-                yield PendingKey(job, key, future, image.reference_hash if image else None)
-            if has_content:
-                wait(previous)
-                previous = futures
+            images = list(map(stored.get, range(len(chunk))))
+            pending = self._submit(chunk, images, pool)
+            yield from pending
+            wait(previous)
+            # Those of hosts hold no bytes of the table, and are not waited for.
+            previous = [
+                each.image
+                for each, image in zip(pending, images, strict=True)
+                if each.image is not None and image is not None and image.content is not None
+            ]
+
+    def _submit(
+        self, wanted: Sequence[tuple[Job, Key]], images: Sequence[StoredImage | None], pool: ImageLoader
+    ) -> list[PendingKey]:
+        """Have the pictures of rows loaded; None is a row that is gone."""
+        futures = iter(
+            pool.submit([image for image in images if image is not None and image.failure is None])
+        )
+        pending = []
+        for (job, key), image in zip(wanted, images, strict=True):
+            if image is None:
+                pending.append(PendingKey(job, key, None))
+                continue
+            future = next(futures) if image.failure is None else failed_future(image.failure)
+            pending.append(PendingKey(job, key, future, image.reference_hash))
+        return pending
 
     def _read_images(self, keys: Sequence[Key]) -> list[StoredImage]:
         """Read rows, waiting for as long as the application keeps readers out of the table.
@@ -217,7 +245,9 @@ class Pipeline:
 
     def _write_batches(self) -> None:
         context = self.context
-        for batches in drain_several(self._done, context.broken, lambda: self._write_size.keys):
+        for batches in drain_several(
+            self._done, context.broken, lambda: self._write_size.keys, self._may_gather
+        ):
             finished = [each for each, _ in batches]
             with context.stats.stages.timed(WRITE):
                 written = write_finished(self.writing, finished, context.embedder.precision, self._write_size)
@@ -229,6 +259,12 @@ class Pipeline:
                 context.leases.discard(claim.token)
             context.stats.add(written, sum(computed for _, computed in batches))
             context.on_progress(context.stats)
+
+    def _may_gather(self, found: Sequence[tuple[Finished, int]]) -> bool:
+        """Whether another batch is in hand that comes soon, so that batches found are worth holding for it."""
+        rate = self.context.stats.steady.per_second() or 0.0
+        is_soon = rate * GATHER_SECONDS >= self.context.batch_size.images
+        return is_soon and len(self.context.leases.held()) > len(found)
 
 
 def deadly_image(job: Job) -> ImageError:
@@ -243,51 +279,6 @@ def failed_future(error: ImageError) -> Future[SharedPicture]:
     future: Future[SharedPicture] = Future()
     future.set_exception(error)
     return future
-
-
-def put(target: queue.Queue, item: object, broken: threading.Event) -> None:  # type: ignore[type-arg]
-    """Put an item, waiting for room unless the pipeline broke."""
-    while True:
-        try:
-            target.put(item, timeout=0.2)
-            return
-        except queue.Full:
-            if broken.is_set():
-                return
-
-
-def drain(source: queue.Queue, broken: threading.Event) -> Iterator:  # type: ignore[type-arg]
-    """Yield items until None, or until the pipeline broke."""
-    while True:
-        try:
-            item = source.get(timeout=0.2)
-        except queue.Empty:
-            if broken.is_set():
-                return
-            continue
-        if item is None:
-            return
-        yield item
-
-
-def drain_several(
-    source: "queue.Queue[tuple[Finished, int] | None]", broken: threading.Event, keys: Callable[[], int]
-) -> Iterator[list[tuple[Finished, int]]]:
-    """Yield what is there, at least one batch and up to so many keys, until None, or until the pipeline broke."""
-    for first in drain(source, broken):
-        found = [first]
-        is_last = False
-        while not is_last and sum(claim.key_count() for (claim, _), _ in found) < keys():
-            try:
-                item = source.get_nowait()
-            except queue.Empty:
-                break
-            is_last = item is None
-            if item is not None:
-                found.append(item)
-        yield found
-        if is_last:
-            return
 
 
 def chunked(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
@@ -24,7 +24,11 @@ MAX_LATE = 64
 """Prepared pictures kept for rows that were delayed meanwhile."""
 MAX_LATE_ERRORS = 1000
 
-Prepare = Callable[[StoredImage], SharedPicture]
+AT_ONCE = 16
+"""Files, or pictures of the table, that one thread is given together: it reads and looks up several at once (preparation.py)."""
+
+Prepare = Callable[[Sequence[StoredImage]], Sequence[SharedPicture | Exception]]
+"""Prepares the first of some pictures, at least one: for each the picture, or why there is none."""
 PictureId = tuple[str | None, bytes]
 
 
@@ -32,13 +36,14 @@ class ImageLoader:
     """Thread pools that prepare images, for as long as the `with` block lasts; its end waits for those submitted.
 
     Args:
-        prepare: What is done to each.
+        prepare: What is done to them.
         threads: At once, for files and bytes.
     """
 
     def __init__(self, prepare: Prepare, threads: int) -> None:
         keep_few_heaps()
         self._prepare = prepare
+        self._threads = threads
         self._local = ThreadPoolExecutor(threads, thread_name_prefix="imgvec-decode")
         self._remote = ThreadPoolExecutor(HOST_THREADS, thread_name_prefix="imgvec-fetch")
         self._lock = threading.Lock()
@@ -63,11 +68,41 @@ class ImageLoader:
         self._remote.shutdown()
         connections.close()
 
-    def submit(self, image: StoredImage) -> "Future[SharedPicture]":
-        """Prepare a picture when its turn comes; one that was late before is not fetched again."""
-        authority = None if image.path is None else url_authority(image.path)
-        if authority is None:
-            return self._local.submit(self._prepare, image)
+    def submit(self, images: Sequence[StoredImage]) -> "list[Future[SharedPicture]]":
+        """Prepare pictures when their turn comes; one of a host that was late before is not fetched again."""
+        authorities = [None if image.path is None else url_authority(image.path) for image in images]
+        local = [image for image, authority in zip(images, authorities, strict=True) if authority is None]
+        futures = iter(self._submit_local(local))
+        return [
+            next(futures) if authority is None else self._submit_remote(image, authority)
+            for image, authority in zip(images, authorities, strict=True)
+        ]
+
+    def _submit_local(self, images: Sequence[StoredImage]) -> "list[Future[SharedPicture]]":
+        futures: list[Future[SharedPicture]] = [Future() for _ in images]
+        size = min(-(-len(images) // self._threads), AT_ONCE)
+        for start in range(0, len(images), max(size, 1)):
+            part = slice(start, start + size)
+            self._local.submit(self._run_local, list(zip(images[part], futures[part], strict=True)))
+        return futures
+
+    def _run_local(self, left: "list[tuple[StoredImage, Future[SharedPicture]]]") -> None:
+        """Prepare pictures, a few at a time, but those that nobody waits for any more."""
+        while left := [(image, future) for image, future in left if not future.cancelled()]:
+            results = self._prepared([image for image, _ in left])
+            for (_, future), result in zip(left, results, strict=False):
+                if future.set_running_or_notify_cancel():
+                    settle(future, result)
+            left = left[len(results) :]
+
+    def _prepared(self, images: Sequence[StoredImage]) -> Sequence[SharedPicture | BaseException]:
+        """Return what became of the first of them, or of all the error that ended it."""
+        try:
+            return self._prepare(images)
+        except BaseException as error:
+            return [error] * len(images)
+
+    def _submit_remote(self, image: StoredImage, authority: str) -> "Future[SharedPicture]":
         with self._lock:
             known = self._known.get(picture_id(image))
             if known is not None and not known.cancelled():
@@ -89,10 +124,7 @@ class ImageLoader:
     def _run(self, authority: str, image: StoredImage, future: HostFuture) -> None:
         """Prepare a picture, then let the next of the same host have its place."""
         if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(self._prepare(image))
-            except BaseException as error:
-                future.set_exception(error)
+            settle(future, self._prepared([image])[0])
         with self._all_done:
             self._finish(image, future)
             queue = self._waiting.get(authority)
@@ -114,6 +146,14 @@ class ImageLoader:
         errors = [key for key, known in done if known.exception() is not None]
         for key in (*pictures[:-MAX_LATE], *errors[:-MAX_LATE_ERRORS]):
             del self._known[key]
+
+
+def settle(future: "Future[SharedPicture]", result: SharedPicture | BaseException) -> None:
+    """Give whoever waits what has become of a picture."""
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
 
 
 def picture_id(image: StoredImage) -> PictureId:

@@ -120,7 +120,11 @@ def embed_each(prepared: Sequence[Any], embedder: Embedder) -> list[EmbeddedOrEr
             f"model {embedder.name} gave an array of shape {embeddings.shape} for {len(prepared)} images, "
             f"expected ({len(prepared)}, {embedder.dimensions}); it is broken"
         )
-    return [checked(embedding, embedder) for embedding in embeddings]
+    norms = np.linalg.norm(embeddings.astype(np.float64), axis=1)
+    return [
+        embedding if abs(norm - 1.0) <= NORM_TOLERANCE else checked(embedding, embedder)
+        for embedding, norm in zip(embeddings, norms.tolist(), strict=True)
+    ]
 
 
 def checked(embedding: npt.NDArray[np.float32], embedder: Embedder) -> EmbeddedOrError:

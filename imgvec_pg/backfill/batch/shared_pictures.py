@@ -8,7 +8,7 @@ A picture is known while a batch in hand has it, until that is written; from the
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -68,41 +68,69 @@ class SharedPictures:
         self._unwritten: dict[uuid.UUID, list[SharedPicture]] = {}
         self._lock = threading.Lock()
 
-    def get(self, content_hash: bytes, prepare: Callable[[], PreparedPicture]) -> SharedPicture:
-        """Return the picture with these bytes, preparing it unless a row in hand or of the collection has it.
+    def get(
+        self, hashes: Collection[bytes], prepare: Callable[[bytes], PreparedPicture | Exception]
+    ) -> dict[bytes, SharedPicture | Exception]:
+        """Return the pictures with these bytes, by their hashes, or why there are none.
 
-        Raises:
-            Whatever `prepare` raises; other rows with the same bytes then try for themselves.
+        Args:
+            prepare: Called with the hash of one that no row in hand or of the collection has; it returns errors. Other rows with
+                the same bytes then try for themselves.
         """
-        while True:
-            with self._lock:
-                picture = self._pictures.get(content_hash)
-                is_first = picture is None
-                if picture is None:
-                    picture = self._pictures[content_hash] = SharedPicture(content_hash)
-            if not is_first:
+        found: dict[bytes, SharedPicture | Exception] = {}
+        while left := [each for each in hashes if each not in found]:
+            mine, others = self._part(left)
+            # One's own come first: two threads that each wait for a picture of the other's are none.
+            self._make(mine, prepare, found)
+            for content_hash, picture in others.items():
                 picture.is_ready.wait()
-                if picture.has_failed:
-                    continue
-                return picture
-            try:
-                self._make(picture, prepare)
-            except BaseException:
-                picture.has_failed = True
-                with self._lock:
-                    del self._pictures[content_hash]
-                raise
-            finally:
-                picture.is_ready.set()
-            return picture
+                if not picture.has_failed:
+                    found[content_hash] = picture
+        return found
 
-    def _make(self, picture: SharedPicture, prepare: Callable[[], PreparedPicture]) -> None:
-        known = None if self._lookup is None else self._lookup.find(picture.content_hash)
-        if known is not None:
-            picture.take(known)
-            return
-        made = prepare()
-        picture.prepared, picture.note = made.prepared, made.note
+    def _part(self, hashes: Iterable[bytes]) -> tuple[dict[bytes, SharedPicture], dict[bytes, SharedPicture]]:
+        """Return pictures for which this thread is the first to ask, and those in hand."""
+        mine, others = {}, {}
+        with self._lock:
+            for content_hash in hashes:
+                picture = self._pictures.get(content_hash)
+                if picture is None:
+                    mine[content_hash] = self._pictures[content_hash] = SharedPicture(content_hash)
+                else:
+                    others[content_hash] = picture
+        return mine, others
+
+    def _make(
+        self,
+        mine: dict[bytes, SharedPicture],
+        prepare: Callable[[bytes], PreparedPicture | Exception],
+        found: dict[bytes, SharedPicture | Exception],
+    ) -> None:
+        """Look pictures up, prepare those that are new, and add them, or why there are none, to what is found."""
+        try:
+            known = {} if self._lookup is None or not mine else self._lookup.find(list(mine))
+            for content_hash, picture in mine.items():
+                if content_hash in known:
+                    picture.take(known[content_hash])
+                else:
+                    made = prepare(content_hash)
+                    if isinstance(made, Exception):
+                        self._fail(picture)
+                        found[content_hash] = made
+                        continue
+                    picture.prepared, picture.note = made.prepared, made.note
+                found[content_hash] = picture
+                picture.is_ready.set()
+        finally:
+            for picture in mine.values():
+                if not picture.is_ready.is_set():
+                    self._fail(picture)
+
+    def _fail(self, picture: SharedPicture) -> None:
+        picture.has_failed = True
+        with self._lock:
+            del self._pictures[picture.content_hash]
+        picture.is_ready.set()
 
     def keep(self, token: uuid.UUID, pictures: Iterable[SharedPicture]) -> None:
         """Keep a claim's pictures known until it is written."""
@@ -116,7 +144,7 @@ class SharedPictures:
 
 
 class GroupedLookup:
-    """Looks pictures up for many threads: what is asked while one statement runs goes into the next one.
+    """Looks pictures up for many threads: what they ask while one statement runs goes into the next one.
 
     Where they cannot be looked up, as while the database is away, none is known: they are computed, and no row is charged.
     """
@@ -129,19 +157,21 @@ class GroupedLookup:
         self._found: dict[bytes, KnownPicture | None] = {}
         self._failing = False
 
-    def find(self, content_hash: bytes) -> KnownPicture | None:
-        """Return what the collection has of a picture; of one hash only one thread may ask at a time."""
+    def find(self, hashes: Sequence[bytes]) -> dict[bytes, KnownPicture]:
+        """Return what the collection has of pictures, by their hashes; of one hash only one thread may ask at a time."""
         with self._lock:
-            self._waiting.add(content_hash)
+            self._waiting.update(hashes)
         with self._asking:
             with self._lock:
-                if content_hash in self._found:
-                    return self._found.pop(content_hash)
-                hashes, self._waiting = list(self._waiting), set()
-            found = self._ask(hashes)
+                # Another thread asked for all of them with its own, or for none.
+                if hashes[0] in self._found:
+                    answers = {each: self._found.pop(each) for each in hashes}
+                    return {each: known for each, known in answers.items() if known is not None}
+                asked, self._waiting = list(self._waiting), set()
+            found = self._ask(asked)
             with self._lock:
-                self._found.update((other, found.get(other)) for other in hashes if other != content_hash)
-            return found.get(content_hash)
+                self._found.update((other, found.get(other)) for other in set(asked).difference(hashes))
+            return {each: found[each] for each in hashes if each in found}
 
     def _ask(self, hashes: list[bytes]) -> dict[bytes, KnownPicture]:
         try:

@@ -86,7 +86,7 @@ class _Walk:
 
     def __init__(self, root: Path, path: str) -> None:
         self._path = path
-        self._roots = (root.absolute(), root.resolve())
+        self._root = root
         self._folders = [os.open(root, _OPEN_FOLDER)]
         self._pending: list[str] = []
 
@@ -146,7 +146,7 @@ class _Walk:
         self._pending += [part or "." for part in reversed(path.split("/"))]
 
     def _relative(self, path: str) -> str:
-        for root in self._roots:
+        for root in (self._root.absolute(), self._root.resolve()):
             prefix = str(root).rstrip("/") + "/"
             if (path + "/").startswith(prefix):
                 return path[len(prefix) :]
@@ -155,7 +155,7 @@ class _Walk:
     def _outside(self) -> ImageError:
         return ImageError(
             "path_denied",
-            f"{shown(self._path)} leads out of the root folder {self._roots[0]}: store a path inside it",
+            f"{shown(self._path)} leads out of the root folder {self._root.absolute()}: store a path inside it",
         )
 
 
