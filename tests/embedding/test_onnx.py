@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 from tinymodel import write_tiny_model
 
+from imgvec_pg.cli.commands.model.format_model import print_verified
+from imgvec_pg.cli.commands.model.group import explain_torch
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.embedder import Embedder
@@ -233,7 +235,7 @@ def test_a_cache_that_cannot_be_written_leaves_torch_and_one_line(
 
 
 def test_what_torch_cannot_export_stays_with_torch(
-    cache: Path, tiny: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    cache: Path, tiny: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no symbolic for aten::this")
@@ -247,6 +249,45 @@ def test_what_torch_cannot_export_stays_with_torch(
     # Known from then on: no worker tries it again at each start.
     monkeypatch.setattr("torch.onnx.export", None)
     assert isinstance(load_embedder(tiny, precision="fp32", may_export=True), TorchEmbedder)
+    # `imgvec model verify` tells it.
+    reason = explain_torch(tiny, weights=None, device="auto", precision="fp32")
+    assert reason == "torch's exporter failed: no symbolic for aten::this"
+    line = {"model": "tiny", "ok": True, "image_cosine": 1.0, "text_cosine": None, "precision": "fp32"}
+    print_verified([line | {"no_onnx": reason}, line | {"runtime": "onnx"}])
+    by_torch, by_onnx = capsys.readouterr().out.splitlines()
+    assert by_torch.endswith(f"in fp32; computed by torch, not by ONNX Runtime: {reason}")
+    assert by_onnx.endswith("cosine of pictures 1.000000 in fp32 by ONNX Runtime")
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+from imgvec_pg.backfill.batch.isolation import BatchSize, embed_fitting
+from imgvec_pg.embedding.golden import golden_images
+from imgvec_pg.embedding.load import load_embedder
+embedder = load_embedder(sys.argv[1], precision="fp32")
+prepared = [embedder.prepare_image(golden_images()[0])]
+embedder.embed_prepared(prepared)
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 400 * 2**20,) * 2)
+size = BatchSize(2**15)
+found = embed_fitting(prepared * 2**15, embedder, size)
+print(type(embedder).__name__, len(found), size.images)
+"""
+
+
+def test_a_batch_too_large_for_the_memory_is_halved_without_the_runtimes_own_complaints(
+    cache: Path, tiny: str
+) -> None:
+    load_embedder(tiny, precision="fp32", may_export=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "IMGVEC_RUNTIME": "auto"}
+    ended = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY, tiny], capture_output=True, text=True, env=environment
+    )
+    name, rows, size = ended.stdout.split()
+    assert (name, int(rows)) == ("OnnxEmbedder", 2**15) and 1 <= int(size) < 2**15
+    told = ended.stderr.splitlines()
+    assert told and all(line.startswith("no memory for ") for line in told)
 
 
 @pytest.mark.parametrize(("device", "precision"), [("cpu", "fp16"), ("cpu", "bf16")])

@@ -89,6 +89,19 @@ def load_by_fastest(
     return _by_export(export, by_torch, device, is_asked_for=runtime == ONNX)
 
 
+def reason_against_onnx(model: ModelDescription, weights: Path | None, device: str, precision: str) -> str:
+    """Return why a worker on this CPU computes a model by torch: what is on record of its export; "" where nothing is.
+
+    Raises:
+        ModelError: The weights are not to be found.
+    """
+    can_be = has_onnx_extra() and device in {"auto", "cpu"} and precision in {"auto", "fp32"}
+    if not can_be or model.library == TRANSFORMERS:
+        return ""
+    export = recorded_export(model, weights, precision, may_export=False)
+    return "" if export is None else export.reason
+
+
 def _by_export(
     export: Export, load_torch: Callable[[], Embedder], device: str, *, is_asked_for: bool
 ) -> Embedder:

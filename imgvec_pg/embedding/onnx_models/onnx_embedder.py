@@ -19,8 +19,8 @@ from imgvec_pg.errors import ModelError
 Pixels = npt.NDArray[np.uint8]
 
 IMAGES_AT_ONCE = 64
-ERRORS_ONLY = 3
-"""onnxruntime's log severity."""
+ERRORS_ONLY, FATAL_ONLY = 3, 4
+"""onnxruntime's log severities."""
 FORCED_MARGIN = 0.005
 """Between the cosine to fp32 measured here of a network that was forced, and what its golden pictures must have."""
 
@@ -66,6 +66,9 @@ class OnnxEmbedder:
         # Threads that spin between two batches take the cores from the processes that decode.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = self._open_session(options)
+        # A pass that fails raises, too; a batch that is too large for the memory would be told of in colours for each one tried.
+        self._quiet = onnxruntime.RunOptions()
+        self._quiet.log_severity_level = FATAL_ONLY
         self._pool: ThreadPoolExecutor | None = None
         if is_int8:
             self._pool = ThreadPoolExecutor(_threads(), thread_name_prefix="imgvec-int8")
@@ -133,9 +136,11 @@ class OnnxEmbedder:
     def _run(self, prepared: Sequence[Pixels]) -> Float32Array:
         """Return features, shape (n, dimensions), float32, of any norm."""
         if self._pool is None:
-            (features,) = self._session.run(None, {"pixels": np.stack(list(prepared))})
+            (features,) = self._session.run(None, {"pixels": np.stack(list(prepared))}, self._quiet)
             return features  # type: ignore[no-any-return]
-        alone = self._pool.map(lambda pixels: self._session.run(None, {"pixels": pixels[None]})[0], prepared)
+        alone = self._pool.map(
+            lambda pixels: self._session.run(None, {"pixels": pixels[None]}, self._quiet)[0], prepared
+        )
         return np.concatenate(list(alone))
 
     def embed_images(self, images: Sequence[Image]) -> Float32Array:

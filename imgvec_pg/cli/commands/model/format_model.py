@@ -91,9 +91,10 @@ def print_verified(verified: Sequence[Mapping[str, Any]]) -> None:
             for kind, key in (("pictures", "image_cosine"), ("texts", "text_cosine"))
             if line[key] is not None
         ]
-        facts = ([f"cosine of {', '.join(cosines)} in {line['precision']}"] if cosines else []) + (
-            [line["problem"]] if "problem" in line else []
-        )
+        by = " by ONNX Runtime" if line.get("runtime") == "onnx" else ""
+        facts = [f"cosine of {', '.join(cosines)} in {line['precision']}{by}"] if cosines else []
+        facts += [line["problem"]] if "problem" in line else []
+        facts += [f"computed by torch, not by ONNX Runtime: {line['no_onnx']}"] if "no_onnx" in line else []
         click.echo(f"{line['model']}: {state}; {'; '.join(facts)}")
 
 

@@ -22,6 +22,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import compute_golden
 from imgvec_pg.embedding.load import check_loadable, load_embedder
 from imgvec_pg.embedding.matryoshka import whole_model
+from imgvec_pg.embedding.onnx_models.choose import reason_against_onnx
 from imgvec_pg.embedding.onnx_models.compare_runtimes import compare_runtimes
 from imgvec_pg.errors import ImgvecError, ModelError, UsageError
 from imgvec_pg.store.model_registry import RecordedModel, compare_golden, find_models
@@ -144,7 +145,8 @@ def verify(
         if weights is not None and len(found) > 1:
             raise UsageError("--weights is for one model: name it")
         load = partial(load_embedder, weights=weights, device=device, precision=precision)
-        verified = [verify_model(connection, each, load) for each in found]
+        explain = partial(explain_torch, weights=weights, device=device, precision=precision)
+        verified = [verify_model(connection, each, load, explain) for each in found]
     if as_json:
         echo_json(verified)
     else:
@@ -153,13 +155,25 @@ def verify(
         context.exit(1)
 
 
+def explain_torch(name: str, *, weights: Path | None, device: str, precision: str) -> str:
+    """Return why a model that ONNX Runtime might compute here is torch's, "" where nothing is on record of that."""
+    try:
+        return reason_against_onnx(whole_model(describe_model(name)), weights, device, precision)
+    except ImgvecError:
+        return ""
+
+
 def verify_model(
-    connection: Connection, recorded: RecordedModel, load: Callable[[str], Embedder]
+    connection: Connection,
+    recorded: RecordedModel,
+    load: Callable[[str], Embedder],
+    explain: Callable[[str], str] = lambda name: "",
 ) -> dict[str, object]:
     """Compare one model on record with what this machine computes.
 
     Args:
         load: Loads it by its name.
+        explain: Says why torch computes it.
 
     Returns:
         What --json prints of it: `ok` is None where nothing is on record to compare with, and a `problem` says why
@@ -173,6 +187,9 @@ def verify_model(
     except ImgvecError as error:
         return line | {"ok": False, "problem": str(error)}
     line["precision"] = embedder.precision
+    line["runtime"] = getattr(embedder, "runtime", None)
+    if line["runtime"] is None and (reason := explain(recorded.name)):
+        line["no_onnx"] = reason
     if embedder.fingerprint != recorded.fingerprint:
         return line | {"ok": False, "problem": other_weights(embedder, recorded.weights_sha256)}
     try:
