@@ -200,8 +200,7 @@ def resolve_precision(precision: str, device: str, half: str = "bf16") -> str:
             "torch does not compute in int8 here, ONNX Runtime does: use load_embedder(precision='int8')"
         )
     if device == "cpu":
-        automatic = "bf16" if half == "bf16" and cpu_has_bf16() else "fp32"
-        wanted = automatic if precision == "auto" else precision
+        wanted = precision_on_cpu(precision, half)
         if wanted == "fp16":
             raise ModelError(
                 "fp16 is for GPUs: it is several times slower than fp32 on a CPU; use --precision auto, or --device cuda"
@@ -217,6 +216,12 @@ def resolve_precision(precision: str, device: str, half: str = "bf16") -> str:
     if precision == "auto":
         return half if has_bf16 or half == "fp32" else "fp16"
     return precision
+
+
+def precision_on_cpu(precision: str, half: str) -> str:
+    """Return what resolve_precision gives on a CPU where torch computes in it. On Linux torch is not imported for that."""
+    automatic = "bf16" if half == "bf16" and cpu_has_bf16() else "fp32"
+    return automatic if precision == "auto" else precision
 
 
 def cpu_has_bf16() -> bool:

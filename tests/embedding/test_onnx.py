@@ -17,6 +17,7 @@ from tinymodel import write_tiny_model
 
 from imgvec_pg.cli.commands.model.format_model import print_verified
 from imgvec_pg.cli.commands.model.group import explain_torch
+from imgvec_pg.embedding import runtime
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.embedder import Embedder
@@ -127,6 +128,17 @@ def test_without_words_torch_is_never_imported(cache: Path, lite: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=dict(os.environ)
     )
     assert done.stdout == "False\n"
+
+
+def test_torch_is_not_asked_what_it_could_compute_where_an_export_is_on_record(
+    cache: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "cpu_has_bf16", lambda: True)
+    made = load_embedder(tiny, may_export=True)
+    assert isinstance(made, OnnxEmbedder) and made.export.torch_precision == "bf16"
+    # It would import torch, of which a fill by ONNX Runtime needs nothing else.
+    monkeypatch.setattr(runtime, "_cpu_computes_in", lambda precision: pytest.fail("torch was asked"))
+    assert isinstance(load_embedder(tiny, may_export=True), OnnxEmbedder)
 
 
 def test_only_who_may_exports_and_all_use_what_is_there(cache: Path, tiny: str) -> None:

@@ -15,7 +15,7 @@ from imgvec_pg.embedding.onnx_models.exported import (
     read_export,
     write_export,
 )
-from imgvec_pg.embedding.runtime import one_line, resolve_precision
+from imgvec_pg.embedding.runtime import one_line, precision_on_cpu, resolve_precision
 from imgvec_pg.embedding.weights import find_weights
 
 HALVES = ("fp32", "bf16", "fp16")
@@ -49,13 +49,13 @@ def recorded_export(
     """
     if not may_export and not has_exports():
         return None  # without a second look at gigabytes of weights
-    half = resolve_precision(precision, "cpu", model.half)
     weights_sha256 = verified_sha256(find_weights(model, weights))
-    key = cache_key(model, weights_sha256, half)
-    export = read_export(key)
-    if export is not None:
+    # Whether torch computes in it only torch knows, whose import takes seconds: whoever made the export has asked it.
+    export = read_export(cache_key(model, weights_sha256, precision_on_cpu(precision, model.half)))
+    if export is not None or not may_export:
         return export
-    return _export(model, weights, key, half) if may_export else None
+    half = resolve_precision(precision, "cpu", model.half)
+    return _export(model, weights, cache_key(model, weights_sha256, half), half)
 
 
 def _export(model: ModelDescription, weights: Path | None, key: str, half: str) -> Export | None:
