@@ -1,5 +1,6 @@
 """Pictures are read, looked up and prepared several at a time: each fails alone, and threads wait for one another in no ring."""
 
+import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from imgvec_test_embedder import ColorGrid
+from imgvec_test_embedder import DIMENSIONS, ColorGrid
 from PIL import Image
+from workers import NAME, put_file, random_picture
 
 from imgvec_pg.backfill.batch import preparation
 from imgvec_pg.backfill.batch.image_loader import AT_ONCE, ImageLoader
@@ -17,8 +19,13 @@ from imgvec_pg.backfill.batch.preparation import prepare_images
 from imgvec_pg.backfill.batch.queues import drain_several
 from imgvec_pg.backfill.batch.shared_decoding import PreparedPicture
 from imgvec_pg.backfill.batch.shared_pictures import SharedPicture, SharedPictures
+from imgvec_pg.backfill.context import PipelineOptions
+from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.database.connect import connect
 from imgvec_pg.errors import ImageError
-from imgvec_pg.store.embeddings import StoredImage
+from imgvec_pg.store.collection_ddl import create_collection
+from imgvec_pg.store.embeddings import EmbeddingStore, StoredImage
+from imgvec_pg.store.spec import CollectionSpec
 
 MADE = PreparedPicture(1, None)
 
@@ -168,3 +175,42 @@ def test_batches_wait_for_the_next_one_only_while_one_is_about_to_come() -> None
     source.put(batches[0])
     source.put(None)
     assert list(drain_several(source, threading.Event(), lambda: 10)) == [[batches[0]]]
+
+
+def test_rows_of_batches_claimed_together_are_read_by_one_statement(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = random.Random(1)
+    reads: list[int] = []
+    read = EmbeddingStore.read_images
+
+    def noted(self: EmbeddingStore, keys: Sequence[Any]) -> list[StoredImage]:
+        reads.append(len(keys))
+        return read(self, keys)
+
+    monkeypatch.setattr(EmbeddingStore, "read_images", noted)
+    with connect(database) as connection:
+        connection.execute("CREATE TABLE photo (id integer PRIMARY KEY, path text)")
+        create_collection(
+            connection,
+            CollectionSpec(
+                name=NAME,
+                source="photo",
+                image=["path"],
+                model="color-grid",
+                dimensions=DIMENSIONS,
+                root=str(tmp_path),
+            ),
+        )
+        for number in range(12):
+            put_file(connection, tmp_path, number, random_picture(draw))
+        connection.execute("DELETE FROM photo WHERE id = 5")
+        worker = Worker(database, NAME, ColorGrid(), PipelineOptions(batch_size=3))
+        # As if it had been at work for long.
+        worker.stats.steady.images, worker.stats.steady.seconds = 10**6, 1.0
+        worker.run()
+        assert sum(reads) == reads[0] == 12
+        written = connection.execute(
+            f"SELECT array_agg(id ORDER BY id) FROM imgvec.{NAME}_embedding"
+        ).fetchone()
+    assert written == ([number for number in range(12) if number != 5],)
