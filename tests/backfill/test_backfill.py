@@ -24,6 +24,7 @@ from imgvec_faulty_embedder import BREAKER, KILLER, NOT_A_NUMBER, RAISER, Faulty
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from workers import (
     NAME,
+    ONE_THREAD,
     STAGED,
     Running,
     change_picture,
@@ -165,7 +166,7 @@ def test_limit_is_exact_and_leaves_the_rest_untouched(shop: Shop) -> None:
     make_table(shop.connection, shop.root, 150)
     assert shop.backfill("--limit", "10")["embedded"] == 10
     assert queued_keys(shop.connection) == 140
-    summary = shop.backfill("--limit", "71", "--workers", "2")
+    summary = shop.backfill("--limit", "71", "--workers", "2", *ONE_THREAD)
     assert (summary["embedded"], summary["waiting"], summary["index_built"]) == (71, 69, False)
     assert summary["computed"] == 71
     assert count(shop.connection, "imgvec.job WHERE attempts > 0 OR token IS NOT NULL") == 0
@@ -429,7 +430,7 @@ def test_sigterm_reaches_all_processes_of_a_backfill(shop: Shop) -> None:
         shop.database,
         shop.environment,
         shop.logs,
-        *("backfill", NAME, "--workers", "2", "--batch-size", "16"),
+        *("backfill", NAME, "--workers", "2", "--batch-size", "16", *ONE_THREAD),
         IMGVEC_TEST_PREPARE_SECONDS="0.05",
         IMGVEC_LEASE_SECONDS="60",
     ) as filling:
@@ -451,7 +452,7 @@ def test_an_image_that_kills_its_process_fails_alone(shop: Shop) -> None:
         "INSERT INTO photo (id, content) SELECT n, CASE n WHEN 107 THEN %s ELSE %s END FROM generate_series(101, 110) AS n",
         [picture(KILLER), random_picture(DRAW)],
     )
-    done = shop.command("backfill", NAME, "--json", "--workers", "2")
+    done = shop.command("backfill", NAME, "--json", "--workers", "2", *ONE_THREAD)
     assert done.returncode == 4, done.stderr
     assert failures(shop.connection) == {107: "worker_died"}
     deaths = done.stderr.count("a worker process died (exit code 77)")
@@ -470,7 +471,7 @@ def test_a_killed_child_of_a_backfill_is_replaced(shop: Shop) -> None:
         shop.database,
         shop.environment,
         shop.logs,
-        *("backfill", NAME, "--workers", "2", "--batch-size", "16"),
+        *("backfill", NAME, "--workers", "2", "--batch-size", "16", *ONE_THREAD),
         IMGVEC_TEST_PREPARE_SECONDS="0.01",
     ) as filling:
         wait_until(lambda: count(shop.connection, "imgvec.photo_grid_embedding") > 0, "a first batch")
@@ -489,7 +490,7 @@ def test_the_processes_of_a_backfill_end_with_it(shop: Shop) -> None:
         shop.database,
         shop.environment,
         shop.logs,
-        *("backfill", NAME, "--workers", "2", "--batch-size", "16"),
+        *("backfill", NAME, "--workers", "2", "--batch-size", "16", *ONE_THREAD),
         IMGVEC_TEST_PREPARE_SECONDS="0.05",
         IMGVEC_LEASE_SECONDS="60",
     ) as filling:

@@ -1,12 +1,11 @@
 """docs/howto/flask.md as its reader follows it, with rows in the table from the start."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from colorshop import COLORS, picture
+from forked_python import run_forked
 from pageblocks import DOCS, Block, example, read_blocks, shell_commands
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL
@@ -54,22 +53,20 @@ class Application:
         return before.replace(PLUGINS + ")  # its argument", ")")
 
     def flask(self, *arguments: str, code: int = 0) -> str:
-        found = subprocess.run(
-            [sys.executable, "-m", "flask", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=900,
+        # Flask-Migrate's own env.py calls what Flask-SQLAlchemy deprecates.
+        found = run_forked(
+            ["-m", "flask", *arguments],
+            folder=self.folder,
+            environment=self.environment,
+            warnings_are_errors=False,
         )
         assert found.returncode == code, found.stdout + found.stderr
         return found.stdout + found.stderr
 
     def python(self, text: str) -> str:
-        command = [sys.executable, "-W", "error::RuntimeWarning", "-c", text]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True
-        ).stdout
+        done = run_forked(["-c", text], folder=self.folder, environment=self.environment)
+        done.check_returncode()
+        return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from fakehub import fake_hub
+from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save, save_file
-from test_download import imgvec
 from tinymodel import tiny_config, write_sentencepiece_tokenizer, write_tiny_model
 
+from imgvec_pg.cli.exit_codes import run
+from imgvec_pg.cli.main import cli
 from imgvec_pg.embedding import runtime
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.openclip_names import architecture_config, half_precision_of
@@ -20,6 +22,15 @@ from imgvec_pg.embedding.runtime import import_open_clip
 from imgvec_pg.errors import ModelError, WeightsMissingError
 
 MULTILINGUAL = "xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"
+
+
+def use_hub(monkeypatch: pytest.MonkeyPatch, endpoint: str, home: Path) -> None:
+    """Take another hub within this process: one that loads all that this needs takes 4 s of processor time to start."""
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
 
 
 def write_tiny_multilingual(folder: Path) -> Path:
@@ -63,7 +74,9 @@ def test_text_tower_of_the_hub_is_built_from_the_folder_without_network(
         load_embedder(f"local-dir:{folder}", device="cpu")
 
 
-def test_fetch_brings_the_text_towers_configuration(tmp_path: Path) -> None:
+def test_fetch_brings_the_text_towers_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     tiny = write_tiny_multilingual(tmp_path / "tiny")
     weights = "laion/CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k/open_clip_model.safetensors"
     hub = {weights: save({"any": torch.ones(1)})} | {
@@ -73,30 +86,28 @@ def test_fetch_brings_the_text_towers_configuration(tmp_path: Path) -> None:
     fetch = ("model", "fetch", MULTILINGUAL, "--to", str(to))
     del hub["xlm-roberta-base/tokenizer.json"]
     with fake_hub(hub) as endpoint:
-        broken = imgvec(tmp_path / "home", endpoint, *fetch)
-    assert broken.returncode == 1
-    assert "tokenizer of xlm-roberta" in broken.stderr
-    # Nothing that a load would take for the model without having sums to check it by.
-    assert not to.exists() or list(to.iterdir()) == []
-
-    hub["xlm-roberta-base/tokenizer.json"] = (tiny / "tokenizer.json").read_bytes()
-    with fake_hub(hub) as endpoint:
+        use_hub(monkeypatch, endpoint, tmp_path / "home")
+        assert run(cli, fetch) == 1
+        assert "tokenizer of xlm-roberta" in capsys.readouterr().err
+        # Nothing that a load would take for the model without having sums to check it by.
+        assert not to.exists() or list(to.iterdir()) == []
+        hub["xlm-roberta-base/tokenizer.json"] = (tiny / "tokenizer.json").read_bytes()
         for _ in range(2):  # the second time over the first one's files
-            done = imgvec(tmp_path / "home", endpoint, *fetch)
-            assert done.returncode == 0, done.stderr
+            assert run(cli, fetch) == 0, capsys.readouterr().err
     (folder,) = to.iterdir()
     assert {path.name for path in folder.iterdir()} == {
         "SHA256SUMS", "config.json", "open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json"
     }  # fmt: skip
 
 
-def test_random_weights_of_a_text_tower_out_of_reach_are_told_in_a_line(tmp_path: Path) -> None:
-    done = imgvec(
-        tmp_path / "home", "http://127.0.0.1:9", "model", "benchmark", MULTILINGUAL, "--random-weights"
-    )
-    assert done.returncode == 1
-    assert f"the configuration of the text tower of {MULTILINGUAL} is not on this machine" in done.stderr
-    assert "unexpected" not in done.stderr
+def test_random_weights_of_a_text_tower_out_of_reach_are_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_hub(monkeypatch, "http://127.0.0.1:9", tmp_path / "home")
+    assert run(cli, ("model", "benchmark", MULTILINGUAL, "--random-weights")) == 1
+    told = capsys.readouterr().err
+    assert f"the configuration of the text tower of {MULTILINGUAL} is not on this machine" in told
+    assert "unexpected" not in told
 
 
 def pool_by_attention(config: dict[str, Any]) -> None:

@@ -3,11 +3,13 @@
 pytest-xdist hands files out as a whole, by itself in the order of their number of tests: those that wait longest have few.
 """
 
+from functools import cache
 from pathlib import Path
 
 LONGEST = (
     # By processor time with their servers and processes; those that wait by the clock's.
     "backfill/test_backfill.py",
+    "backfill/test_ray.py",
     "docs/test_quickstart.py",
     "chaos/test_squalls.py",
     "demo/test_demo_command.py",
@@ -39,7 +41,6 @@ LONGEST = (
     "docs/test_flask_page.py",
     "store/test_picture_index.py",
     "cli/test_index.py",
-    "embedding/test_openclip_text_tower.py",
     "chaos/test_storm.py",
     "distribution/test_without_models.py",
     "duplicates/test_following_runs.py",
@@ -54,6 +55,7 @@ PLACES = {name: place for place, name in enumerate(LONGEST)}
 TESTS = Path(__file__).resolve().parent.parent
 
 
+@cache
 def place_of(path: Path) -> int:
     """Return the place of a test's file; the files that are not named share the last, and keep their order."""
     name = path.relative_to(TESTS).as_posix() if path.is_relative_to(TESTS) else ""

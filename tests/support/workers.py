@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from forked_python import run_forked
+from forked_python import ForkedProcess, run_forked
 from imgvec_test_embedder import DIMENSIONS, ColorGrid
 from PIL import Image
 from psycopg import sql
@@ -142,12 +142,23 @@ def imgvec(database: str, environment: dict[str, str], *arguments: str) -> subpr
 AT_FULL_SPEED = ("--server-share", "100", "--nice", "0")
 """For `imgvec worker`, which holds back by itself: a test waits for what it writes."""
 
+ONE_THREAD = ("--decode-threads", "1")
+"""Each thread has a process that decodes, which takes 0.2 s of processor time to start."""
+
+
+def needs_threads(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether a command says how many threads decode, or many are to wait at once for pictures that take long."""
+    return (
+        bool({"--decode-threads", "ray"}.intersection(arguments))
+        or float(environment.get("IMGVEC_TEST_PREPARE_SECONDS", 0)) > 0
+    )
+
 
 @dataclass
 class Running:
     """A process of the test's own."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "ForkedProcess | subprocess.Popen[bytes]"
     log: Path
 
     def send(self, number: signal.Signals) -> None:
@@ -184,23 +195,34 @@ def running(
     script: Sequence[str] = ("-m", "imgvec_pg"),
     before: Sequence[str] = (),
     holds_back: bool = False,
+    is_forked: bool = True,
     **settings: str,
 ) -> Iterator[Running]:
     """Start a command, perhaps by another one such as nice, and kill it at the end if it is still there.
 
     Args:
         holds_back: Leave `worker` its defaults, with which it writes some ten rows a second.
+        is_forked: By `forked_python`, which spares most of what a start takes; never by another command.
     """
     if arguments[:1] == ("worker",) and not holds_back:
         arguments = (*arguments, *AT_FULL_SPEED)
+    variables = {**environment, **settings}
+    if {"worker", "backfill"}.intersection(arguments[:1]) and not needs_threads(arguments, variables):
+        arguments = (*arguments, *ONE_THREAD)
     log = folder / f"log-{random.randrange(10**9)}.txt"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*before, sys.executable, *script, *arguments, "--dsn", database],
-            env={**environment, **settings},
-            stdout=output,
-            stderr=output,
+    command = [*script, *arguments, "--dsn", database]
+    process: ForkedProcess | subprocess.Popen[bytes]
+    if is_forked and not before:
+        files = [Path(os.devnull), log, log]
+        log.touch()
+        process = ForkedProcess(
+            command, files=files, folder=Path.cwd(), environment=variables, warnings_are_errors=False
         )
+    else:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*before, sys.executable, *command], env=variables, stdout=output, stderr=output
+            )
     try:
         yield Running(process, log)
     finally:
