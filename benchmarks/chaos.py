@@ -345,28 +345,45 @@ def main() -> int:
     for name in arguments.part or PARTS:
         if time.monotonic() - began > MOST_SECONDS:
             lines.append(Line(f"part {name}", "run", "out of time", False))
-            continue
-        started = time.monotonic()
-        try:
-            with place(seed) as at:
-                for line in PARTS[name](at):
-                    lines.append(line)
-                    print(shown(line), flush=True)
-        except Exception as error:  # a part that breaks is a promise not kept; the others are still run
-            lines.append(Line(f"part {name}", "run", f"broke: {' '.join(str(error).split())[:200]}", False))
-            print(shown(lines[-1]), flush=True)
-        print(f"  ({name}: {time.monotonic() - started:.0f} s)", flush=True)
-    missed = [line for line in lines if line.kept is False]
-    unrun = [line for line in lines if line.kept is None]
-    summary = (
-        f"chaos: {sum(bool(line.asked) for line in lines)} promises, {len(missed)} not kept, {len(unrun)} not run, "
+        else:
+            run_part(name, seed, lines)
+        if not arguments.part:
+            # After each part, or a run that is ended before its end leaves nothing.
+            keep(lines, seed, summary_of(lines, began), None if name == [*PARTS][-1] else name)
+    print(summary_of(lines, began))
+    return 1 if any(line.kept is False for line in lines) else 0
+
+
+def run_part(name: str, seed: int, lines: list[Line]) -> None:
+    """Run a part, print its lines as they come and append them."""
+    started = time.monotonic()
+    try:
+        with place(seed) as at:
+            for line in PARTS[name](at):
+                lines.append(line)
+                print(shown(line), flush=True)
+    except Exception as error:  # a part that breaks is a promise not kept; the others are still run
+        lines.append(Line(f"part {name}", "run", f"broke: {' '.join(str(error).split())[:200]}", False))
+        print(shown(lines[-1]), flush=True)
+    print(f"  ({name}: {time.monotonic() - started:.0f} s)", flush=True)
+
+
+def summary_of(lines: list[Line], began: float) -> str:
+    """Return the last line of the table."""
+    missed, unrun = (sum(line.kept is kept for line in lines) for kept in (False, None))
+    return (
+        f"chaos: {sum(bool(line.asked) for line in lines)} promises, {missed} not kept, {unrun} not run, "
         f"{time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     )
-    if not arguments.part:
-        head = f"make chaos, seed {seed}; every fault is real (signals, kill -9, a proxy on loopback, a full tmpfs)"
-        RESULTS.write_text("\n".join([head, "", *map(shown, lines), "", summary]) + "\n")
-    print(summary)
-    return 1 if missed else 0
+
+
+def keep(lines: list[Line], seed: int, summary: str, last: str | None) -> None:
+    """Write the table; `last` is the part that it ends with, None of a whole run."""
+    head = (
+        f"make chaos, seed {seed}; every fault is real (signals, kill -9, a proxy on loopback, a full tmpfs)"
+    )
+    end = summary if last is None else f"{summary}; ended after the part {last}"
+    RESULTS.write_text("\n".join([head, "", *map(shown, lines), "", end]) + "\n")
 
 
 def shown(line: Line) -> str:

@@ -170,7 +170,12 @@ class Storm:
         }
         return self._stack.enter_context(
             running(
-                self.element.workers_at(self.scene), self.scene.environment, self.logs, *command, **settings
+                self.element.workers_at(self.scene),
+                self.scene.environment,
+                self.logs,
+                *command,
+                is_lean=False,
+                **settings,
             )
         )
 

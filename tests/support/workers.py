@@ -195,24 +195,27 @@ def running(
     script: Sequence[str] = ("-m", "imgvec_pg"),
     before: Sequence[str] = (),
     holds_back: bool = False,
-    is_forked: bool = True,
+    is_lean: bool = True,
     **settings: str,
 ) -> Iterator[Running]:
     """Start a command, perhaps by another one such as nice, and kill it at the end if it is still there.
 
     Args:
         holds_back: Leave `worker` its defaults, with which it writes some ten rows a second.
-        is_forked: By `forked_python`, which spares most of what a start takes; never by another command.
+        is_lean: Start it by `forked_python`, with one thread that decodes, which spares most of what a start takes; never where
+            another command starts it, nor with defaults.
     """
     if arguments[:1] == ("worker",) and not holds_back:
         arguments = (*arguments, *AT_FULL_SPEED)
     variables = {**environment, **settings}
-    if {"worker", "backfill"}.intersection(arguments[:1]) and not needs_threads(arguments, variables):
+    is_lean = is_lean and not before and not holds_back
+    embeds = bool({"worker", "backfill"}.intersection(arguments[:1]))
+    if is_lean and embeds and not needs_threads(arguments, variables):
         arguments = (*arguments, *ONE_THREAD)
     log = folder / f"log-{random.randrange(10**9)}.txt"
     command = [*script, *arguments, "--dsn", database]
     process: ForkedProcess | subprocess.Popen[bytes]
-    if is_forked and not before:
+    if is_lean:
         files = [Path(os.devnull), log, log]
         log.touch()
         process = ForkedProcess(
