@@ -261,7 +261,9 @@ def test_autogenerate_is_not_silent_about_any_field(
             collection_operations(database, metadata)
         message = str(caught.value)
         wanted = getattr(replace(PRESENT, **{field: value}), field)  # type: ignore[arg-type]
-        assert f"{field} is {getattr(PRESENT, field)!r}, declared {wanted!r}" in message
+        # Where the database quotes every name (tests/support/odd_settings.py), what is there is told with quotes.
+        there = f"{field} is {getattr(PRESENT, field)!r}, declared {wanted!r}"
+        assert there in message or there in message.replace('"', "")
         assert expected in message and "\n" not in message
         return
     [operation] = collection_operations(database, metadata)
