@@ -1,4 +1,4 @@
-"""Write the reference pages that are made from the code: `python -m tools.docs.generate`, or `make docs`.
+"""Write the pages that are made from the code, or tables of them: `python -m tools.docs.generate`, or `make docs`.
 
 With --check nothing is written: a page that differs is named, with the first line that does, and the exit code is 1.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 
-from tools.docs import benchmarks, commands, errors, python_api, settings
+from tools.docs import benchmarks, commands, errors, python_api, scale, settings
 
 ROOT = Path(__file__).parents[2]
 PAGES: dict[str, Callable[[], str]] = {
@@ -17,6 +17,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/errors.md": errors.render,
     "docs/reference/python.md": python_api.render,
     "docs/reference/benchmarks.md": benchmarks.render,
+    "docs/howto/scale.md": scale.render,
 }
 
 
