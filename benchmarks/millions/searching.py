@@ -13,7 +13,7 @@ from millions.run import NAME, Run
 from millions.vectors import FILTERS
 
 K = 10
-LADDERS = {"bit": (None, 400, 1000), "halfvec": (None, 100, 200, 400)}
+LADDERS = {"bit": (None, 400, 1000, 3000, 8000), "halfvec": (None, 100, 200, 400)}
 """ef_search of the collection, None as it is at first: 200 candidates of bits, 40 of vectors."""
 SEARCH = "SELECT id FROM imgvec.search_item(%(query)s::halfvec, 10)"
 AMONG = (

@@ -7,6 +7,7 @@ import numpy as np
 import psycopg
 import pytest
 from photostore import X, Y, embed, make_collection, new_role
+from psycopg import sql
 from vectorstore import make_items, vectors
 
 from imgvec_pg.cli.exit_codes import run
@@ -14,6 +15,9 @@ from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.search.bit_index import candidate_count
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
+from imgvec_pg.search.query_types import RowKey
+from imgvec_pg.search.recall.measure import RecallMeter
+from imgvec_pg.search.recall.measurements import RecallOptions
 from imgvec_pg.search.rows import find_row
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import build_index
@@ -234,6 +238,42 @@ def test_recall_of_bits_is_measured_and_tuned(
     tuned = get_collection(connection, "item_test").ef_search
     assert tuned is not None and tuned >= 200
     assert "one bit a dimension" in imgvec("index", "show", "item_test")[1]
+
+
+def test_more_candidates_than_a_list_of_hnsw_holds_are_measured_stored_and_taken(
+    connection: Connection, items: Collection, imgvec: Imgvec
+) -> None:
+    code, out, _ = imgvec("recall", items.name, "--sample", "40", "--ef-search", "200,1800", "--json")
+    assert code == 0
+    few, many = json.loads(out)["settings"]
+    assert (few["ef_search"], many["ef_search"], many["strategy"]) == (200, 1800, "index")
+    assert many["recall"] >= 0.95
+    connection.execute("UPDATE imgvec.collection SET ef_search = 1800")
+    tuned = get_collection(connection, items.name)
+    found = find_nearest(connection, tuned, vectors(ROWS)[5])
+    assert found.strategy == "index" and len({row.key["id"] for row in found.rows} & true_keys(5)) >= 9
+    assert {key for key, _ in search(connection, "%s::halfvec, 10", literal(5))} == true_keys(5)
+
+    meter = RecallMeter(connection, tuned, RecallOptions())
+    statement, values = meter.sql.nearest(RowKey({"id": 6}, ["6"]), exactly=False)
+    connection.execute("SELECT '[1]'::halfvec")
+    for name, value in meter.method.measured_settings(1800).items():
+        connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+    explained = connection.execute(
+        sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) {}").format(statement),
+        {**values, "k": 10, "candidates": 1800},
+    ).fetchone()
+    # A list of HNSW ends at 1,000.
+    assert explained is not None and '"Actual Rows": 1800' in json.dumps(explained[0])
+
+
+def test_more_candidates_than_that_are_for_bits_alone(connection: Connection, imgvec: Imgvec) -> None:
+    items = make_items(connection, 50)
+    with pytest.raises(psycopg.errors.CheckViolation, match="collection_ef_search_range"):
+        connection.execute("UPDATE imgvec.collection SET ef_search = 1001")
+    build_index(connection, items)
+    code, _, said = imgvec("recall", items.name, "--ef-search", "1001")
+    assert (code, "expected 1 to 1000" in said) == (2, True), said
 
 
 def test_collection_create_takes_the_option(connection: Connection, imgvec: Imgvec) -> None:

@@ -50,6 +50,8 @@ class HnswParams:
 
 
 LADDER = (10, 20, 40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
+BIT_LADDER = (*LADDER, 1500, 2000, 3000, 5000, 8000, 12_000, MAX_CANDIDATES)
+"""Candidates of an index of bits, which are ranked again: beyond MAX_EF_SEARCH an iterative scan goes on for them."""
 
 
 class HnswMethod:
@@ -80,7 +82,7 @@ class HnswMethod:
 
     def measured_settings(self, value: int) -> dict[str, str]:
         """Go on until LIMIT is met, nearest first."""
-        return {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": str(value)}
+        return {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": str(min(value, MAX_EF_SEARCH))}
 
     def steps(self, k: int, lists: int) -> Sequence[int]:
         """Return steps from the least that a search for k rows sets."""

@@ -12,9 +12,10 @@ import psycopg
 from imgvec_pg.database.connect import Connection, one_line, vector_schema
 from imgvec_pg.database.explain import has_ordered_scan
 from imgvec_pg.database.index_methods import ivfflat
+from imgvec_pg.database.index_methods.hnsw import BIT_LADDER
 from imgvec_pg.database.index_methods.methods import index_method
 from imgvec_pg.database.sql_templates import load_sql
-from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
+from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.search.code_of_others import refuse_code_of_others
 from imgvec_pg.search.error_mapping import condition_error
 from imgvec_pg.search.query_types import RowKey
@@ -74,13 +75,7 @@ class RecallMeter:
         name = self.collection.name
         build = running_build(self.connection, self.collection)
         if self._state.is_valid:
-            asked = {"ef_search": self.options.ef_searches, "probes": self.options.probes}
-            for setting, values in asked.items():
-                if values is not None and setting != self.method.tuned:
-                    raise UsageError(
-                        f"the index of {name} is {self.method.label}, which has no {setting}; "
-                        f"expected {self.method.tuned or 'no setting: it is measured as the session has it'}"
-                    )
+            self.options.require_settings(name, self.method, is_quantized=self.sql.is_quantized)
             return
         if build is not None:
             raise CollectionError(
@@ -97,7 +92,8 @@ class RecallMeter:
             asked = self.options.probes or self.method.steps(self.options.k, self.lists)
             return sorted({min(value, self.lists) for value in asked})
         least = self.sql.least_ef_search(self.options.k)
-        steps = self.options.ef_searches or self.method.steps(self.options.k, self.lists)
+        usual = BIT_LADDER if self.sql.is_quantized else self.method.steps(self.options.k, self.lists)
+        steps = self.options.ef_searches or usual
         return sorted({max(step, least) for step in steps})
 
     def ask_exactly(self) -> Exact:

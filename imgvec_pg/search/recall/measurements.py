@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imgvec_pg.database.index_methods.hnsw import MAX_EF_SEARCH
+from imgvec_pg.database.index_methods.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.database.index_methods.ivfflat import MAX_LISTS
-from imgvec_pg.database.index_methods.scan import check_range
+from imgvec_pg.database.index_methods.scan import IndexMethod, check_range
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.query_types import RowKey
 
@@ -26,7 +26,7 @@ class RecallOptions:
         sample: Queries, 20 to 100,000.
         seed: Draws the queries.
         max_seconds: When to stop, at least 1.
-        ef_searches: Settings of an HNSW index, 1 to 1000; None for a ladder from k up.
+        ef_searches: Settings of an HNSW index, 1 to 1000, of bits up to 20,000; None for a ladder from k up.
         probes: Settings of an IVFFlat index, 1 to 32,768; None for 1, 2, 4, … up to all lists.
 
     Raises:
@@ -58,9 +58,25 @@ class RecallOptions:
         if self.ask_matching and self.where is None:
             raise UsageError("there is no condition that rows could match; add --where")
         for ef_search in self.ef_searches or ():
-            check_range("ef_search", ef_search, 1, MAX_EF_SEARCH)
+            check_range("ef_search", ef_search, 1, MAX_CANDIDATES)
         for probes in self.probes or ():
             check_range("probes", probes, 1, MAX_LISTS)
+
+    def require_settings(self, name: str, method: IndexMethod, *, is_quantized: bool) -> None:
+        """Refuse settings that the collection's index does not have.
+
+        Raises:
+            UsageError: They are another method's, or beyond what an index of whole vectors takes.
+        """
+        asked = {"ef_search": self.ef_searches, "probes": self.probes}
+        for setting, values in asked.items():
+            if values is not None and setting != method.tuned:
+                raise UsageError(
+                    f"the index of {name} is {method.label}, which has no {setting}; "
+                    f"expected {method.tuned or 'no setting: it is measured as the session has it'}"
+                )
+        for value in () if is_quantized else self.ef_searches or ():
+            check_range("ef_search", value, 1, MAX_EF_SEARCH)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from psycopg import sql
 
+from imgvec_pg.database.index_methods.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sql_templates import bindable, escape_percent, render
 from imgvec_pg.search.bit_index import call_bits, candidate_count
 from imgvec_pg.search.query_types import RowKey
@@ -45,8 +46,8 @@ class RecallSql:
         return candidate_count(k, None)
 
     def least_ef_search(self, k: int) -> int:
-        """Return the lowest hnsw.ef_search that a search for k rows sets, 1 to 1000."""
-        return min(self.candidates(k) if self.is_quantized else k, 1000)
+        """Return the least that a search for k rows sets: hnsw.ef_search, 1 to 1000; of bits the candidates, up to 20,000."""
+        return self.candidates(k) if self.is_quantized else min(k, MAX_EF_SEARCH)
 
     def session_ef_search(self) -> sql.Composed:
         """Return a statement that loads pgvector, whose settings exist from then on, and gives the session's ef_search."""

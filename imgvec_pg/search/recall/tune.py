@@ -86,6 +86,8 @@ def find_setting(
         if setting.low >= recall:
             return Tuned(exact, measured)
     denser = f"--m {min(2 * meter.collection.m, 100)} --ef-construction 200"
+    if meter.collection.quantization is not None:
+        denser = "--quantize none"
     cure = (
         f"build a denser index: imgvec index rebuild {name} {denser}, or give"
         if label == "ef_search"
