@@ -10,6 +10,7 @@ from photostore import X, Y, embed, make_collection, new_role
 from psycopg import sql
 from vectorstore import make_items, vectors
 
+from imgvec_pg.cli.commands.index import format_index
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
@@ -225,8 +226,12 @@ def test_quantization_is_changed_by_a_rebuild_and_back(connection: Connection, i
 
 
 def test_recall_of_bits_is_measured_and_tuned(
-    connection: Connection, items: Collection, imgvec: Imgvec
+    connection: Connection, items: Collection, imgvec: Imgvec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert "index tune" not in imgvec("index", "rebuild", "item_test")[2]
+    monkeypatch.setattr(format_index, "MANY_BITS_ROWS", ROWS)
+    said = imgvec("index", "rebuild", "item_test")[2]
+    assert "of 2,000 rows 200 candidates by bits may hold too few" in said and "index tune item_test" in said
     code, out, err = imgvec("recall", "item_test", "--sample", "40", "--json")
     assert code == 0, err
     found = json.loads(out)
@@ -237,6 +242,7 @@ def test_recall_of_bits_is_measured_and_tuned(
     assert imgvec("index", "tune", "item_test", "--recall", "0.95")[0] == 0
     tuned = get_collection(connection, "item_test").ef_search
     assert tuned is not None and tuned >= 200
+    assert "index tune" not in imgvec("index", "rebuild", "item_test")[2]
     assert "one bit a dimension" in imgvec("index", "show", "item_test")[1]
 
 

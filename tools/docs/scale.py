@@ -218,8 +218,8 @@ def shard_table(measured: list[Measured]) -> Iterator[str]:
 
 def render_tables(parameters: Parameters, measured: list[Measured]) -> str:
     """Return the tables as the page has them."""
-    largest = max(found.rows for found in measured)
-    names = ", ".join(f"{found.rows:,}" for found in measured)
+    built = [found.rows for found in measured if found.build]
+    largest, names = max(built), ", ".join(f"{rows:,}" for rows in built)
     return "\n".join(
         [
             "Bytes a row, m 16, a bigint key:",

@@ -8,6 +8,7 @@ from imgvec_pg.cli.commands.index.radius import radius_line
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.index_methods.ivfflat import default_probes
 from imgvec_pg.database.index_methods.methods import index_method
+from imgvec_pg.search.bit_index import candidate_count
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import BuildPlan
 from imgvec_pg.store.index.ddl import IndexState, index_states, running_build
@@ -16,6 +17,8 @@ from imgvec_pg.store.index.swap import leftovers
 from imgvec_pg.text import clock
 
 MIB = 1 << 20
+MANY_BITS_ROWS = 1_000_000
+"""From so many rows on the usual 200 candidates of bits hold nine of ten true neighbours and fewer (benchmarks/bit_ranks.py)."""
 
 
 def megabytes(count: int) -> str:
@@ -28,6 +31,16 @@ def kind(collection: Collection) -> str:
     if collection.quantization == "bit":
         return f"one bit a dimension ({collection.dimensions}), ranked again by the full vectors"
     return f"halfvec({collection.dimensions})"
+
+
+def tell_candidates(collection: Collection, rows: int) -> None:
+    """Say that an index of bits over many rows wants to be tuned, where it is not."""
+    if collection.quantization == "bit" and collection.ef_search is None and rows >= MANY_BITS_ROWS:
+        click.echo(
+            f"{collection.name}: of {rows:,} rows {candidate_count(10, None)} candidates by bits may hold too few of the "
+            f"nearest; find and store how many do: imgvec index tune {collection.name} --recall 0.95",
+            err=True,
+        )
 
 
 def announce_plan(collection: Collection, plan: BuildPlan, *, err: bool) -> None:

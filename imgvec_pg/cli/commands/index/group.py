@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-from imgvec_pg.cli.commands.index.format_index import announce_plan, index_as_json, plan_as_json, print_index
+from imgvec_pg.cli.commands.index.format_index import (
+    announce_plan,
+    index_as_json,
+    plan_as_json,
+    print_index,
+    tell_candidates,
+)
 from imgvec_pg.cli.commands.index.radius import create_radius, drop_radius, refuse_other_options
 from imgvec_pg.cli.commands.index.tune import tune
 from imgvec_pg.cli.commands.index.wanted import QUANTIZATIONS, Wanted
@@ -201,6 +207,7 @@ def build(connection: Connection, present: Collection, wanted: Wanted, again: st
     replaced = f"; dropped {', '.join(done.dropped)}" if done.dropped else ""
     indexed = counted(done.plan.rows, "picture" if collection.by_picture else "row")
     click.echo(f"{present.name}: the index is ready, {indexed}{replaced}")
+    tell_candidates(get_collection(connection, present.name), done.plan.rows)
 
 
 def tell_change(present: Collection, wanted: Collection) -> None:
