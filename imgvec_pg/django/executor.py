@@ -15,12 +15,12 @@ from imgvec_pg.database.index_methods.hnsw import MAX_EF_SEARCH
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.django.connection_dsn import psycopg_connection, vector_schema_of
 from imgvec_pg.django.expressions import CosineDistance, QueryVector, with_pictures_of
-from imgvec_pg.django.over_shards import refuse_distinct, span_dimensions
 from imgvec_pg.django.query import QueryTarget
 from imgvec_pg.django.shard_executor import Asked, find_on_shards
 from imgvec_pg.errors import CollectionNotFoundError
 from imgvec_pg.search.nearest import MAX_K
 from imgvec_pg.search.strategy import CollectionStats, find
+from imgvec_pg.shards.near_from_python import refuse_distinct, span_dimensions
 from imgvec_pg.store.pictures.bursts import ListHead, list_head_statement
 
 

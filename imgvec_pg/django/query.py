@@ -12,12 +12,12 @@ from PIL.Image import Image
 
 from imgvec_pg.django.connection_dsn import hints_for_django, psycopg_connection, setting
 from imgvec_pg.django.image_search import ImageSearch
-from imgvec_pg.django.over_shards import span_dimensions, vector_from_shards
 from imgvec_pg.embedding.catalog import known_dimensions
 from imgvec_pg.errors import CollectionNotFoundError, UsageError
 from imgvec_pg.search.query_client import MAX_UPLOAD_BYTES, vector_of_image, vector_of_words
 from imgvec_pg.search.query_embedding import check_words
 from imgvec_pg.search.query_types import as_unit_vector, vector_text
+from imgvec_pg.shards.near_from_python import span_dimensions, vector_from_shards
 from imgvec_pg.store.registry import get_collection
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from photostore import as_role, embed, make_collection, make_photos, new_role
 from psycopg import sql
 
-from imgvec_pg.cli.commands.index.radius import follow_radius_index
+from imgvec_pg.cli.commands.collection.switch_target import follow_radius_index
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.radius_bound import radius_bound
 from imgvec_pg.errors import CollectionError

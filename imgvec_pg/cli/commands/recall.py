@@ -1,6 +1,7 @@
 """`imgvec recall`: measure recall_at_k and latency of the index, and print them."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict
 
 import click
@@ -109,16 +110,8 @@ def recall(
         exact = meter.ask_exactly()
         in_use = meter.value_in_use()
         is_asked = ef_search is not None or probes is not None
-        settings: list[Setting] = []
-        for step in meter.ladder() if is_asked else sorted({*meter.ladder(), in_use}):
-            setting = meter.measure(exact, step)
-            if setting is None:
-                click.echo(
-                    f"the time is over; from {meter.method.tuned} {step} on nothing was measured: give more with --max-seconds",
-                    err=True,
-                )
-                break
-            settings.append(setting)
+        steps = meter.ladder() if is_asked else sorted({*meter.ladder(), in_use})
+        settings = measure_settings(meter, exact, steps)
         bursts = measure_bursts(meter, in_use) if where is None else None
     if as_json:
         in_use_now = {} if meter.method.tuned is None else {f"{meter.method.tuned}_in_use": in_use}
@@ -126,6 +119,21 @@ def recall(
         return
     print_settings(meter, exact, settings, in_use)
     print_bursts(meter, bursts)
+
+
+def measure_settings(meter: RecallMeter, exact: Exact, steps: Iterable[int]) -> list[Setting]:
+    """Return what each step gives, and say from which one on the time was over."""
+    settings: list[Setting] = []
+    for step in steps:
+        setting = meter.measure(exact, step)
+        if setting is None:
+            click.echo(
+                f"the time is over; from {meter.method.tuned} {step} on nothing was measured: give more with --max-seconds",
+                err=True,
+            )
+            break
+        settings.append(setting)
+    return settings
 
 
 def measure_bursts(meter: RecallMeter, in_use: int) -> tuple[Exact, Setting] | None:

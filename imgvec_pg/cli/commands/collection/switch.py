@@ -11,10 +11,10 @@ from imgvec_pg.cli.commands.collection.switch_report import print_report
 from imgvec_pg.cli.commands.collection.switch_target import (
     Successor,
     choose_successor,
+    follow_radius_index,
     make_successor,
     print_plan,
 )
-from imgvec_pg.cli.commands.index.radius import follow_radius_index
 from imgvec_pg.cli.options import dsn_option, echo_json
 from imgvec_pg.cli.output.tables import confirm
 from imgvec_pg.database.connect import Connection, connect, require_schema

@@ -62,17 +62,6 @@ def create_radius(
         )
 
 
-def follow_radius_index(connection: Connection, present: Collection, target: Collection) -> Collection:
-    """Give the collection that an alias is switched to a radius index where the present one has one: within_* stay as fast."""
-    if not present.has_radius_index or target.has_radius_index:
-        return target
-    if radius_index_state(connection, target).hides_rows:
-        return target
-    made = create_radius_index(connection, target)
-    click.echo(f"  {target.name} has a radius index now, as {present.name} has", err=True)
-    return made
-
-
 def report(collection: Collection, rows: int, state: RadiusIndexState, as_json: bool) -> None:
     """Say what a radius index would take, or why none would be made."""
     if as_json:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.commands import flush
 
-from imgvec_pg.django.flush_sql import with_embeddings
+from imgvec_pg.django.management.flush_sql import with_embeddings
 
 
 class Command(flush.Command):
