@@ -7,7 +7,7 @@ from alembic.operations import MigrateOperation, Operations
 
 from imgvec_pg.alembic.bound_database import execute, require_collection
 from imgvec_pg.alembic.migration_errors import MigrationError, telling
-from imgvec_pg.store.collection_ddl import alteration, find_setting_problems
+from imgvec_pg.store.collection_plan import alteration, find_setting_problems
 from imgvec_pg.store.spec import CollectionSpec
 
 

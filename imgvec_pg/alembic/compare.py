@@ -35,8 +35,8 @@ from imgvec_pg.alembic.migration_errors import MigrationError, telling
 from imgvec_pg.alembic.render import PGVECTOR_IMPORT
 from imgvec_pg.database.connect import one_line
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.collection_ddl import ALTERABLE
 from imgvec_pg.store.collection_plan import (
+    ALTERABLE,
     Differences,
     check_paths_lead_somewhere,
     differences,

@@ -11,11 +11,10 @@ from psycopg import sql
 
 from imgvec_pg.alembic.migration_errors import MigrationError
 from imgvec_pg.database.sql_templates import render
-from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import (
     creation_statements,
     policies,
-    search_statements,
     trigger_functions,
     trigger_names,
 )
@@ -94,11 +93,9 @@ def dropping_triggers(collection: Collection) -> sql.Composed:
 def functions(collection: Collection, vector: str) -> list[sql.Composed]:
     """Return the statements that make a collection's search functions anew, with their grants."""
     parts = collection.parts(vector)
-    made = [render_function(name, parts) for name in SEARCH_FUNCTIONS if name != "search"]
     return [
         dropping_functions(collection),
-        *made,
-        *search_statements(collection, vector),
+        *(render_function(name, parts) for name in collection.function_files),
         grants(parts),
     ]
 

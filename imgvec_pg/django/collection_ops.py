@@ -16,14 +16,14 @@ from imgvec_pg.django.connection_dsn import command_errors, dsn_of, psycopg_conn
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import (
-    ALTERABLE,
-    alteration,
     create_collection,
     drop_collection,
     triggered_tables,
 )
 from imgvec_pg.store.collection_plan import (
+    ALTERABLE,
     Differences,
+    alteration,
     differences,
     plan_collection,
     tell_differences,

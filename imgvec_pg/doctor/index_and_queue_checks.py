@@ -50,6 +50,15 @@ def check_index(
     broken = [state for state in states if state.index_name is not None and not state.is_valid]
     missing = [state for state in states if state.index_name is None]
     rows = facts.estimated_rows
+    if not states:
+        remedy = f"imgvec collection partition {name}"
+        yield Finding(
+            "info",
+            name,
+            f"all tenants share one partition and are compared exactly (about {rows:,} embeddings)",
+            remedy,
+        )
+        return
     if building is not None:
         yield Finding("info", name, f"an index is being built: {building[0]}")
     elif broken:

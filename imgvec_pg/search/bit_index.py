@@ -2,9 +2,10 @@
 
 from psycopg import sql
 
+from imgvec_pg.database.index_methods.hnsw import BIT_OVERFETCH
 from imgvec_pg.database.sql_templates import bindable
 from imgvec_pg.search.query_types import Float32Array, RowKey, vector_text
-from imgvec_pg.store.collection import BIT_OVERFETCH, Collection
+from imgvec_pg.store.collection import Collection
 
 MOST_CANDIDATES = 20_000
 """pgvector 0.8 src/hnsw.c: the default of hnsw.max_scan_tuples, where a scan ends."""

@@ -6,10 +6,10 @@ from typing import Any
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, vector_schema
+from imgvec_pg.database.function_names import SEARCH_FUNCTIONS
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.shards.server_options import with_near_settings
 from imgvec_pg.shards.servers import LINK, describe_shard, grant_functions
-from imgvec_pg.store.collection import SEARCH_FUNCTIONS
 from imgvec_pg.store.key_sql import KeySql
 from imgvec_pg.store.search_functions import ranking_parts
 

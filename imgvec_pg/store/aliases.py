@@ -7,9 +7,10 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from imgvec_pg.database.connect import Connection, one_line, pinned_search_path, vector_schema
+from imgvec_pg.database.function_names import SEARCH_FUNCTIONS
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError
-from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.registry import find_collections, get_collection, refuse_span
 from imgvec_pg.store.search_functions import render_function
 from imgvec_pg.store.spec import check_name
@@ -203,13 +204,6 @@ def alias_parts(
 
 def alias_statements(collection: Collection, parts: dict[str, sql.Composable]) -> list[sql.Composed]:
     """Return the statements that make or replace an alias's functions, in order."""
-    ending = "" if collection.quantization is None else f"_{collection.quantization}"
-    files = [
-        *(name for name in SEARCH_FUNCTIONS if name != "search"),
-        f"search{ending}",
-        f"near_comment{ending}",
-        "grants",
-    ]
     # What calls search_* calls the collection's own: within one statement an alias may mean the old collection first and
     # the new one then. (recommend_* and diverse_* pass keys on, of a composite type that is the alias's: there the alias's own.)
     own_search = sql.Identifier(SEARCH_FUNCTIONS["search"].format(collection.name))
@@ -217,5 +211,5 @@ def alias_statements(collection: Collection, parts: dict[str, sql.Composable]) -
     calling = {"duplicates_of"} | (passing_keys if len(collection.key_columns) == 1 else set())
     return [
         render_function(file, {**parts, **({"search": own_search} if file in calling else {})})
-        for file in files
+        for file in (*collection.function_files, "grants")
     ]

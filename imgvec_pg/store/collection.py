@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from imgvec_pg.database.function_names import SEARCH_FUNCTIONS, function_files
+from imgvec_pg.database.index_methods.hnsw import BIT_OVERFETCH
+from imgvec_pg.database.partitioning import tenant_parts
 from imgvec_pg.database.radius_bound import radius_bound
+from imgvec_pg.database.sql_templates import render
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.version import NEWEST
@@ -17,29 +21,6 @@ from imgvec_pg.store.spec import CollectionSpec
 KEYS_PER_JOB = 64
 """Keys enqueued together, the most that one transaction writes: a live HNSW index takes about 640 rows a second."""
 
-BIT_OVERFETCH = 20
-"""Candidates for each row wanted, where the index holds bits; benchmarks/results/index.txt shows what it gives."""
-
-SEARCH_FUNCTIONS = {
-    "near": "near_{}",
-    "near_row": "near_{}_row",
-    "near_text": "near_{}_text",
-    "search": "search_{}",
-    "recommend": "recommend_{}",
-    "classify": "classify_{}",
-    "page": "page_{}",
-    "duplicates_of": "duplicates_of_{}",
-    "within": "within_{}",
-    "within_at_most": "within_at_most_{}",
-    "copies": "copies_{}",
-    "diverse": "diverse_{}",
-    "outliers": "outliers_{}",
-}
-"""Files in sql/collection that make a collection's functions, and the names they make."""
-
-SUPERSEDED_SEARCH = "superseded_search_{}"
-"""What sql/collection/supersede_search.sql calls an earlier release's function that a view needs."""
-
 
 @dataclass(frozen=True)
 class Collection:
@@ -48,6 +29,7 @@ class Collection:
     Attributes:
         shown_source: The source relation for people, quoted where SQL wants it; "(dropped)" when it is gone.
         partitions: Hash partitions of the embedding table, as the catalogue has them.
+        partition_by: The key column that divides it, by hash or into large tenants and others; None for none or all.
         key_kinds: Of each key type, as store/guarded_columns.py has them.
         source_key_types: What the source's key columns are now, where they became wider or narrower than key_types.
         is_partitioned: Whether the source is a partitioned table.
@@ -86,6 +68,7 @@ class Collection:
     is_listed: bool
     url_prefixes: Sequence[str] = ()
     partitions: int = 0
+    partition_by: str | None = None
     key_kinds: Sequence[str] = ()
     reads_as: str | None = None
     is_partitioned: bool = False
@@ -120,6 +103,7 @@ class Collection:
             index_method=self.index_method,
             lists=self.lists,
             partitions=self.partitions,
+            partition_by=self.partition_by,
             prompt=self.prompt,
             bands=self.bands,
         )
@@ -138,6 +122,16 @@ class Collection:
     def indexed_table(self) -> str:
         """Name of the table that has the index."""
         return self.picture_table if self.by_picture else self.embedding_table
+
+    @property
+    def is_split_by_tenant(self) -> bool:
+        """Whether large tenants have partitions of their own, each with an index; all others share one, without."""
+        return self.partition_by is not None and self.partitions == 0
+
+    @property
+    def function_files(self) -> list[str]:
+        """Files of sql/collection that make its search functions."""
+        return function_files(self.quantization, by_tenant=self.partition_by is not None)
 
     @property
     def source(self) -> sql.Identifier:
@@ -201,6 +195,7 @@ class Collection:
         return {
             **self.parts_without_source(vector),
             **key.parts(),
+            **tenant_parts(self.partition_by, key, is_split=self.is_split_by_tenant),
             "among_type": among_type,
             "e_key_among": key.among("e") if is_composite else key.equal_any("e"),
             "e_key_among_2": key.among("e", 2) if is_composite else key.equal_any("e", 2),
@@ -240,6 +235,7 @@ class Collection:
             "function_names": sql.Literal(list(functions.values())),
             "trigger_function_names": sql.Literal(list(trigger_functions.values())),
             "collection_id": sql.Literal(self.id),
+            "drop_unfinished": render("tenants/drop_unfinished.sql", collection_name=sql.Literal(name)),
             "collection_name": sql.Literal(self.name),
             "keys_per_job": sql.Literal(KEYS_PER_JOB),
             "dimensions": sql.Literal(self.dimensions),

@@ -1,8 +1,6 @@
 """Create, alter and drop collections."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -14,15 +12,16 @@ from imgvec_pg.database.connect import (
     pinned_search_path,
     vector_schema,
 )
+from imgvec_pg.database.partitioning import small_tenants_table
 from imgvec_pg.database.sql_templates import load_sql, render
-from imgvec_pg.errors import CollectionError, UsageError
-from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
+from imgvec_pg.errors import CollectionError
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_plan import CollectionPlan, plan_collection
 from imgvec_pg.store.radius.coordinate_tables import coordinate_policies
 from imgvec_pg.store.registry import find_collections, get_collection, refuse_span
 from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, grants, render_function
 from imgvec_pg.store.source import Source
-from imgvec_pg.store.spec import CollectionSpec, as_tuple, find_problems
+from imgvec_pg.store.spec import CollectionSpec
 
 
 def create_collection(
@@ -116,30 +115,19 @@ def register(connection: Connection, plan: CollectionPlan) -> Collection:
         },
     )
     # The catalogue has no partitions yet.
-    return replace(get_collection(connection, planned.name), partitions=planned.partitions)
+    there = get_collection(connection, planned.name)
+    return replace(there, partitions=planned.partitions, partition_by=planned.partition_by)
 
 
 def creation_statements(collection: Collection, source: Source, schema: str) -> list[sql.Composed]:
     """Return the statements that make a registered collection's objects, in order."""
     parts = collection.parts(schema)
-    partitions = collection.partitions
-    statements = [embedding_table(collection, schema)]
-    statements += [
-        render(
-            "collection/partition.sql",
-            **parts,
-            partition=sql.Identifier(f"{collection.embedding_table}_{remainder}"),
-            modulus=sql.Literal(partitions),
-            remainder=sql.Literal(remainder),
-        )
-        for remainder in range(partitions)
-    ]
+    statements = [embedding_table(collection, schema), *partitions(collection, schema)]
     if collection.forgets_by_key:
         statements.append(render("collection/foreign_key.sql", **parts, validity=sql.SQL("")))
     if len(collection.key_columns) > 1:
         statements.append(render("collection/key_type.sql", **parts))
-    statements += [render_function(name, parts) for name in SEARCH_FUNCTIONS if name != "search"]
-    statements += search_statements(collection, schema)
+    statements += [render_function(name, parts) for name in collection.function_files]
     statements.append(trigger_functions(collection, schema))
     if source.can_have_triggers:
         statements += [
@@ -154,18 +142,40 @@ def creation_statements(collection: Collection, source: Source, schema: str) -> 
 def embedding_table(collection: Collection, schema: str) -> sql.Composed:
     """Return what makes the embedding table, without its partitions."""
     parts = collection.parts(schema)
-    # A partitioned table has no rows, and takes no settings for them.
-    storage = (
-        sql.SQL(" PARTITION BY HASH ({})").format(parts["keys"])
-        if collection.partitions
-        else load_sql("collection/vacuum_settings.sql")
-    )
-    return render(
+    storage: sql.Composable = load_sql("collection/vacuum_settings.sql")
+    if collection.partitions or collection.partition_by:
+        # A partitioned table has no rows, and takes no settings for them.
+        storage = sql.SQL("PARTITION BY {} ({})").format(
+            sql.SQL("HASH" if collection.partitions else "LIST"),
+            parts["keys"] if collection.partition_by is None else sql.Identifier(collection.partition_by),
+        )
+    table = render(
         "collection/embedding_table.sql",
         **parts,
         storage=storage,
         comment=sql.Literal(table_comment(collection)),
     )
+    if collection.partition_by in (None, collection.key_columns[0]):
+        return table
+    return table + render("collection/tenant_index.sql", **parts)
+
+
+def partitions(collection: Collection, schema: str) -> list[sql.Composed]:
+    """Return what makes the first partitions of the embedding table: those by hash, or the one of all small tenants."""
+    parts = collection.parts(schema)
+    if collection.is_split_by_tenant:
+        small = sql.Identifier(small_tenants_table(collection.embedding_table))
+        return [render("collection/default_partition.sql", **parts, partition=small)]
+    return [
+        render(
+            "collection/partition.sql",
+            **parts,
+            partition=sql.Identifier(f"{collection.embedding_table}_{remainder}"),
+            modulus=sql.Literal(collection.partitions),
+            remainder=sql.Literal(remainder),
+        )
+        for remainder in range(collection.partitions)
+    ]
 
 
 def table_comment(collection: Collection) -> str:
@@ -222,44 +232,6 @@ def trigger_functions(collection: Collection, schema: str) -> sql.Composed:
         "collection/forgetting_is_parsed.sql", **parts, embedding_is_parsed=embedding
     )
     return render("collection/trigger_functions.sql", **parts, **pieces)
-
-
-def search_statements(collection: Collection, schema: str) -> list[sql.Composed]:
-    """Return what depends on the kind of index: search_<collection>, made or replaced, and the comments on near_*."""
-    ending = "" if collection.quantization is None else f"_{collection.quantization}"
-    parts = collection.parts(schema)
-    return [render_function(f"{name}{ending}", parts) for name in ("search", "near_comment")]
-
-
-ALTERABLE = ("root", "url_prefixes")
-"""Fields of a CollectionSpec that can change while the collection holds embeddings: what its workers may read."""
-
-
-def find_setting_problems(settings: Mapping[str, Any]) -> list[UsageError]:
-    """Say why the settings of a collection cannot become these."""
-    if not settings:
-        return [UsageError(f"nothing is changed; expected {' or '.join(ALTERABLE)}")]
-    if unknown := sorted(set(settings) - set(ALTERABLE)):
-        return [UsageError(f"{unknown[0]} never changes in a collection; expected {' or '.join(ALTERABLE)}")]
-    return find_problems(settings)
-
-
-def alteration(name: str, settings: Mapping[str, Any]) -> sql.Composed:
-    """Return the statement that gives a collection another root or other URL prefixes.
-
-    Args:
-        settings: Some of ALTERABLE, at least one.
-    """
-    values = dict(settings)
-    if "url_prefixes" in values:
-        values["url_prefixes"] = list(as_tuple(values["url_prefixes"]))
-    pairs = [
-        sql.SQL("{} = {}").format(sql.Identifier(field), sql.Literal(value))
-        for field, value in values.items()
-    ]
-    return render(
-        "collection/alter.sql", settings=sql.SQL(", ").join(pairs), collection_name=sql.Literal(name)
-    )
 
 
 def drop_collection(connection: Connection, collection: Collection, *, lock_timeout_ms: int = 2000) -> None:

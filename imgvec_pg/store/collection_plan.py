@@ -5,11 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from psycopg import sql
+
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.database.partitioning import tenant_not_in_key
+from imgvec_pg.database.sql_templates import render
 from imgvec_pg.errors import CollectionError, UsageError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.source import ImageColumns, Source, describe_source, no_such_column
-from imgvec_pg.store.spec import CollectionSpec
+from imgvec_pg.store.spec import CollectionSpec, as_tuple, find_problems
 
 DOLLAR_QUOTE = re.compile(r"\$\w*\$")
 
@@ -43,6 +47,9 @@ def collection_over(source: Source, spec: CollectionSpec) -> Collection:
     assert spec.dimensions is not None  # noqa: S101
     columns = _check_columns(source, spec)
     _check_foreign_key(source, spec)
+    keys = [column.name for column in source.key]
+    if spec.partition_by is not None and (spec.partition_by not in keys or len(keys) == 1):
+        raise CollectionError(tenant_not_in_key(source.shown, spec.partition_by, keys, list(source.columns)))
     return Collection(
         id=0,
         name=spec.name,
@@ -72,6 +79,7 @@ def collection_over(source: Source, spec: CollectionSpec) -> Collection:
         is_listed=False,
         url_prefixes=list(spec.url_prefixes),
         partitions=spec.partitions,
+        partition_by=spec.partition_by,
         bands=tuple(spec.bands),
         reads_as=source.reads_as,
         is_partitioned=source.kind == "partitioned table",
@@ -214,4 +222,35 @@ def tell_remedy(name: str, found: Differences, program: str = "imgvec") -> str:
     return (
         f"{reason}: declare one of another name and fill it beside this one{beside}, or first drop this one with its "
         f"embeddings: {program} collection drop {name}"
+    )
+
+
+ALTERABLE = ("root", "url_prefixes")
+"""Fields of a CollectionSpec that can change while the collection holds embeddings: what its workers may read."""
+
+
+def find_setting_problems(settings: Mapping[str, Any]) -> list[UsageError]:
+    """Say why the settings of a collection cannot become these."""
+    if not settings:
+        return [UsageError(f"nothing is changed; expected {' or '.join(ALTERABLE)}")]
+    if unknown := sorted(set(settings) - set(ALTERABLE)):
+        return [UsageError(f"{unknown[0]} never changes in a collection; expected {' or '.join(ALTERABLE)}")]
+    return find_problems(settings)
+
+
+def alteration(name: str, settings: Mapping[str, Any]) -> sql.Composed:
+    """Return the statement that gives a collection another root or other URL prefixes.
+
+    Args:
+        settings: Some of ALTERABLE, at least one.
+    """
+    values = dict(settings)
+    if "url_prefixes" in values:
+        values["url_prefixes"] = list(as_tuple(values["url_prefixes"]))
+    pairs = [
+        sql.SQL("{} = {}").format(sql.Identifier(field), sql.Literal(value))
+        for field, value in values.items()
+    ]
+    return render(
+        "collection/alter.sql", settings=sql.SQL(", ").join(pairs), collection_name=sql.Literal(name)
     )

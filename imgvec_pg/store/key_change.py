@@ -10,12 +10,11 @@ from imgvec_pg.database.connect import Connection, lock_timeout, one_line, pinne
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.aliases import Alias, alias_names, alias_parts, alias_statements, find_aliases
-from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import (
     embedding_table,
     picture_triggers,
     policies,
-    search_statements,
     trigger_functions,
 )
 from imgvec_pg.store.radius.coordinate_tables import dropping_coordinates
@@ -149,8 +148,7 @@ def changes(
         statements.append(render("collection/foreign_key.sql", **parts, validity=sql.SQL("")))
     if is_composite:
         statements.append(render("collection/key_type.sql", **parts))
-    statements += [render_function(name, parts) for name in SEARCH_FUNCTIONS if name != "search"]
-    statements += search_statements(wide, schema)
+    statements += [render_function(name, parts) for name in wide.function_files]
     statements.append(trigger_functions(wide, schema))
     statements.append(policies(wide, schema, hides_rows=hides_rows))
     statements.append(grants(parts))
@@ -172,7 +170,7 @@ def _table_change(collection: Collection, wide: Collection, schema: str) -> sql.
         )
         if type_name != before
     )
-    if not collection.partitions:
+    if not (collection.partitions or collection.partition_by):
         return render(
             "collection/alter_key.sql",
             **parts,

@@ -8,12 +8,26 @@ from imgvec_pg.database import scan_costs
 from imgvec_pg.database.index_methods import ivfflat
 from imgvec_pg.database.index_methods.hnsw import MAX_CANDIDATES, MAX_EF_SEARCH
 from imgvec_pg.database.index_methods.methods import BUILT_HERE
+from imgvec_pg.database.partitioning import searched_parts
 from imgvec_pg.database.sql_templates import render
 
-AMONG = {"search": 3, "search_bit": 3, "page": 5, "classify": 2, "recommend": 4, "diverse": 3, "outliers": 2}
+AMONG = {
+    "search": 3,
+    "search_bit": 3,
+    "search_tenant": 3,
+    "page": 5,
+    "classify": 2,
+    "recommend": 4,
+    "diverse": 3,
+    "outliers": 2,
+}
 """Files of functions that take `among`, and which of their parameters it is."""
 
-DISTINCT_CANDIDATES = {"search": "distinct_rows", "search_bit": "distinct_rows_bit"}
+DISTINCT_CANDIDATES = {
+    "search": "distinct_rows",
+    "search_bit": "distinct_rows_bit",
+    "search_tenant": "distinct_rows",
+}
 """Files of functions that take `distinct_pictures`, and those of the rows among which they look for pictures."""
 
 WITHIN = ("within", "within_at_most")
@@ -67,9 +81,11 @@ def render_function(file: str, parts: Mapping[str, sql.Composable]) -> sql.Compo
         form = "within_by_coordinates" if by_index else "within_all_rows"
         checks["within_rows"] = render(f"collection/{form}.sql", **parts)
     if file in DISTINCT_CANDIDATES:
+        parts = {**parts, **searched_parts(parts, of_tenant=file == "search_tenant")}
         by_picture = parts["indexed_table"] == parts["picture_table"]
         checks |= distinct_parts(file, {**parts, **checks}, by_picture=by_picture)
-    return render(f"collection/{file}.sql", **{**scan_parts(), **parts, **checks})
+    path = "collection/search.sql" if file == "search_tenant" else f"collection/{file}.sql"
+    return render(path, **{**scan_parts(), **parts, **checks})
 
 
 def grants(parts: Mapping[str, sql.Composable]) -> sql.Composed:
@@ -90,6 +106,7 @@ def distinct_parts(
     told = {**parts, "picture_of": render("collection/picture_of.sql", **parts)}
     candidates = "distinct_pictures" if by_picture else DISTINCT_CANDIDATES[file]
     told["distinct_candidates"] = render(f"collection/{candidates}.sql", **told)
+    is_new = parts["search"] == parts.get("search_tenant")
     names = (
         "check_distinct",
         "distinct_found",
@@ -97,7 +114,9 @@ def distinct_parts(
         "supersede_search",
         "wrap_superseded_search",
     )
-    rendered = {name: render(f"collection/{name}.sql", **told) for name in names}
+    rendered: dict[str, sql.Composable] = {name: render(f"collection/{name}.sql", **told) for name in names}
+    if is_new:  # No earlier release had it.
+        rendered |= {"supersede_search": sql.SQL(""), "wrap_superseded_search": sql.SQL("")}
     share = render("collection/share_in_burst.sql", **told, burst_distance=sql.Literal(BURST_DISTANCE))
     if by_picture:
         # Rows of one picture fill no list of an index over pictures.

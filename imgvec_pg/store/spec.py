@@ -7,6 +7,7 @@ from typing import Any
 
 from imgvec_pg.database.index_methods.hnsw import HnswParams
 from imgvec_pg.database.index_methods.methods import check_index_method, check_quantization
+from imgvec_pg.database.partitioning import check_partition_by, check_partitions
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.errors import UsageError
 from imgvec_pg.images.fetching.url_rules import parse_prefix
@@ -19,7 +20,6 @@ MAX_PROMPT_BYTES = 500
 """As the table imgvec.collection has it."""
 MAX_DIMENSIONS = 4000
 """pgvector src/hnsw.h: HNSW_MAX_DIM 2000 floats, twice that in halfvec."""
-MAX_PARTITIONS = 1024
 
 
 class KeyTypes(Mapping[str, str | None]):
@@ -70,6 +70,8 @@ class CollectionSpec:
         index_method: "hnsw" or "ivfflat".
         lists: Of an IVFFlat index, 1 to 32,768; None for as many as suit the rows at each build.
         partitions: Hash partitions of the embedding table, 0 to 1,024; 0 for a plain table.
+        partition_by: A column of the key, the tenant's, that divides the embedding table: by its hash into `partitions`, else
+            into a partition for each large tenant and one for all others.
         prompt: What a text becomes before it is embedded, {} standing for it.
         bands: Three bands of TIFFs to show red, green and blue, from 1; () for those that a file names so, else its first.
 
@@ -95,6 +97,7 @@ class CollectionSpec:
     index_method: str = "hnsw"
     lists: int | None = None
     partitions: int = 0
+    partition_by: str | None = None
     prompt: str = "{}"
     bands: Sequence[int] = ()
 
@@ -222,16 +225,6 @@ def check_url_prefixes(prefixes: str | Sequence[str]) -> None:
         parse_prefix(prefix)
 
 
-def check_partitions(partitions: int) -> None:
-    """Refuse a number of partitions that PostgreSQL would not handle well.
-
-    Raises:
-        UsageError: Not 0 to 1,024.
-    """
-    if not 0 <= partitions <= MAX_PARTITIONS:
-        raise UsageError(f"partitions is {partitions}; expected 0 to {MAX_PARTITIONS:,}")
-
-
 CHECKS: dict[tuple[str, ...], Callable[..., object]] = {
     ("name",): check_name,
     ("prompt",): check_prompt,
@@ -241,6 +234,7 @@ CHECKS: dict[tuple[str, ...], Callable[..., object]] = {
     ("quantization",): check_quantization,
     ("index_method", "lists", "quantization"): check_index_method,
     ("partitions",): check_partitions,
+    ("partition_by", "partitions", "index_method", "quantization"): check_partition_by,
     ("bands",): check_bands,
 }
 """What is checked of a spec's values without a database: fields, and a function of them that raises UsageError."""
@@ -291,6 +285,7 @@ TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
     "index_method": (lambda value: isinstance(value, str), "text"),
     "lists": (lambda value: value is None or is_number(value), "a whole number"),
     "partitions": (is_number, "a whole number"),
+    "partition_by": (is_text, "a column's name"),
     "prompt": (lambda value: isinstance(value, str), "text"),
     "bands": (lambda value: isinstance(value, list | tuple) and all(map(is_number, value)), "three numbers"),
 }

@@ -7,7 +7,7 @@ ELSIF $4 AND NOT is_filtered THEN
         FROM (
             SELECT DISTINCT ON (imgvec_picture)
                    {e_keys}, {picture_of} AS imgvec_picture, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-            FROM imgvec.{embedding_table} AS e
+            FROM {searched_rows} AS e
             ORDER BY imgvec_picture, {e_keys}
         ) AS d
     ) AS r
@@ -21,7 +21,7 @@ ELSIF $4 THEN
         FROM (
             SELECT DISTINCT ON (imgvec_picture)
                    {e_keys}, {picture_of} AS imgvec_picture, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-            FROM imgvec.{embedding_table} AS e
+            FROM {searched_rows} AS e
             WHERE {e_key_among}
             ORDER BY imgvec_picture, {e_keys}
         ) AS d

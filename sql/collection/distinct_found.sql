@@ -18,7 +18,7 @@ CROSS JOIN LATERAL (
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
         -- OFFSET 0: while sorts are off PostgreSQL would read the whole primary key in its order rather than sort a few rows.
         FROM (
-            SELECT o.* FROM imgvec.{embedding_table} AS o WHERE d.imgvec_hash <> '' AND o.content_hash = d.imgvec_hash OFFSET 0
+            SELECT o.* FROM {searched_rows} AS o WHERE d.imgvec_hash <> '' AND o.content_hash = d.imgvec_hash OFFSET 0
         ) AS e
         WHERE NOT is_filtered OR {e_key_looked_up}
         ORDER BY {e_keys}

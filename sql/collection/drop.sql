@@ -17,6 +17,7 @@ BEGIN
     END LOOP;
 END
 $functions$;
+{drop_unfinished}
 DROP TABLE IF EXISTS imgvec.{picture_table};
 DROP TABLE IF EXISTS imgvec.{embedding_table};
 DROP TABLE IF EXISTS imgvec.{coordinate_table};

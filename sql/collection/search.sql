@@ -1,4 +1,5 @@
--- imgvec.search_<collection>(query, k, among, distinct_pictures): the k nearest rows, among the given keys; of all rows where among is
+-- imgvec.search_<collection>(query, k, among, distinct_pictures), and with a further tenant imgvec.search_tenant_<collection>, which looks
+-- at that tenant's rows alone: the k nearest rows, among the given keys; of all rows where among is
 -- left out. A NULL among raises. With distinct_pictures, of the rows with one picture only that with the smallest key.
 -- Never fewer than k rows while more match. Few keys are compared one by one. Of many, the index is asked for so many
 -- candidates that k of them should match; once more, for as many as the first answer suggests; and where fewer than k
@@ -8,13 +9,13 @@
 -- VOLATILE only in that it sets, and restores, settings of the scan.
 {supersede_search}
 CREATE OR REPLACE FUNCTION imgvec.{search}(
-    query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT {all_rows}, distinct_pictures boolean DEFAULT false
+    query {vector}.halfvec, k integer DEFAULT 10, among {among_type}[] DEFAULT {all_rows}, distinct_pictures boolean DEFAULT false{further_parameter}
 )
 RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 -- To plan for the keys themselves takes longer than to look them up: 27 ms for 50,000 of them.
-SET plan_cache_mode = force_generic_plan
+SET plan_cache_mode = {plan_cache_mode}
 AS $search$
 #variable_conflict use_column
 DECLARE
@@ -44,10 +45,12 @@ DECLARE
     burst_share double precision;
     list_rows integer := {burst_rows};
     {found_declarations}
+    {tenant_declarations}
 BEGIN
     {check_query}
     {check_among}
     {check_distinct}
+    {find_tenant}
     IF is_filtered THEN
         matching := cardinality($3);
     END IF;
@@ -59,21 +62,18 @@ BEGIN
                max(t.ef_search), max(t.probes)
         INTO embedded_bytes, embedded_rows, tuned_ef_search, tuned_probes
         -- Looked up one by one: an OR would read all of pg_class.
-        FROM (SELECT 'imgvec.{embedding_table}'::regclass::oid
-              UNION ALL
-              SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h
-              WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass) AS p (oid)
+        FROM {sized_tables} AS p (oid)
         JOIN pg_catalog.pg_class AS c ON c.oid = p.oid
         LEFT JOIN imgvec.collection AS t ON t.id = {collection_id};
         -- One of all rows and of this distance: with another PostgreSQL would sort all rows for each scan. Most have the one that
         -- is looked for first; the look at indexes of whatever method takes a tenth of a whole search in a small table.
         has_index := EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_opclass AS f ON f.oid = x.indclass[0]
                              JOIN pg_catalog.pg_am AS m ON m.oid = f.opcmethod
-                             WHERE x.indrelid = 'imgvec.{indexed_table}'::regclass AND x.indisvalid AND x.indpred IS NULL AND x.indkey[0] > 0
+                             WHERE x.indrelid IN {indexed_tables} AND x.indisvalid AND x.indpred IS NULL AND x.indkey[0] > 0
                                AND f.opcname = 'halfvec_cosine_ops' AND m.amname = 'hnsw');
         IF NOT has_index THEN
             SELECT count(*) > 0, {index_lists} INTO has_index, index_lists
-            FROM (SELECT 'imgvec.{indexed_table}'::regclass::oid) AS t (oid) CROSS JOIN LATERAL {distance_indexes} AS i
+            FROM {indexed_tables} AS t (oid) CROSS JOIN LATERAL {distance_indexes} AS i
             WHERE i.is_valid AND i.quantization IS NULL;
             index_probes := {index_probes};
             IF index_lists IS NOT NULL THEN
@@ -90,6 +90,7 @@ BEGIN
         END IF;
         is_narrowed := is_filtered OR hides_rows;
         matching := coalesce(matching, embedded_rows);
+        {narrow_to_tenant}
         -- The rule, its formula and its costs are told in imgvec_pg/search/strategy.py and database/scan_costs.py.
         affordable := {affordable_candidates};
         scanned := greatest({least_candidates},
@@ -171,13 +172,13 @@ BEGIN
     ELSIF NOT is_filtered THEN
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-        FROM imgvec.{embedding_table} AS e
+        FROM {searched_rows} AS e
         ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0, {e_keys}
         LIMIT $2;
     ELSE
         RETURN QUERY
         SELECT {e_keys}, e.embedding OPERATOR({vector}.<=>) $1 AS distance
-        FROM imgvec.{embedding_table} AS e
+        FROM {searched_rows} AS e
         WHERE {e_key_among}
         ORDER BY (e.embedding OPERATOR({vector}.<=>) $1) + 0, {e_keys}
         LIMIT $2;

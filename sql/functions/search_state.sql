@@ -44,7 +44,12 @@ BEGIN
     JOIN pg_catalog.pg_class AS p ON p.oid = t.oid;
     -- Of its rows, or of its different pictures.
     SELECT {index_lists}, (array_agg(i.method ORDER BY i.method = 'ivfflat', i.name))[1] INTO index_lists, index_method
-    FROM (SELECT indexed) AS t (oid) CROSS JOIN LATERAL {distance_indexes} AS i
+    -- Where tenants are split, large ones have an index each.
+    FROM (SELECT indexed
+          UNION ALL SELECT h.inhrelid FROM pg_catalog.pg_partitioned_table AS s
+          JOIN pg_catalog.pg_inherits AS h ON h.inhparent = s.partrelid AND h.inhrelid <> s.partdefid
+          WHERE s.partrelid = indexed AND s.partstrat = 'l') AS t (oid)
+    CROSS JOIN LATERAL {distance_indexes} AS i
     WHERE i.is_valid AND i.quantization IS NULL;
     has_index := index_method IS NOT NULL;
     index_probes := {index_probes};

@@ -21,8 +21,15 @@ SELECT c.id, c.name, m.id AS model_id, m.name AS model_name, m.dimensions, m.has
           AND (SELECT me.rolsuper FROM pg_catalog.pg_roles AS me WHERE me.rolname = current_user)) AS reads_as,
        (SELECT count(*)::integer
         FROM pg_catalog.pg_class AS e
+        JOIN pg_catalog.pg_partitioned_table AS p ON p.partrelid = e.oid AND p.partstrat = 'h'
         JOIN pg_catalog.pg_inherits AS i ON i.inhparent = e.oid
-        WHERE e.relnamespace = 'imgvec'::regnamespace AND e.relname = (c.name || '_embedding')::name) AS partitions
+        WHERE e.relnamespace = 'imgvec'::regnamespace AND e.relname = (c.name || '_embedding')::name) AS partitions,
+       (SELECT a.attname::text
+        FROM pg_catalog.pg_class AS e
+        JOIN pg_catalog.pg_partitioned_table AS p ON p.partrelid = e.oid AND p.partnatts = 1
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = e.oid AND a.attnum = p.partattrs[0]
+        WHERE e.relnamespace = 'imgvec'::regnamespace AND e.relname = (c.name || '_embedding')::name
+          AND cardinality(c.key_columns) > 1) AS partition_by
 FROM imgvec.collection AS c
 JOIN imgvec.model AS m ON m.id = c.model_id
 CROSS JOIN LATERAL (

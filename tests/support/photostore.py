@@ -133,6 +133,11 @@ def new_role(connection: Connection, *grants: str) -> Iterator[str]:
         connection.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
+def as_key(collection: Collection, key: Any) -> Key:
+    """Return a key by its columns; that of several is a tuple."""
+    return dict(zip(collection.key_columns, key if isinstance(key, tuple) else (key,), strict=True))
+
+
 @dataclass(frozen=True)
 class LeasedJob:
     """A job under lease, and the store that may write it."""
@@ -143,10 +148,12 @@ class LeasedJob:
     version: int
 
     def write(self, *vectors: tuple[Any, Vector], **outcome: Any) -> Written:
-        """Write vectors of keys of one column, and the outcome's other lists."""
-        column = self.store.collection.key_columns[0]
+        """Write vectors of keys, and the outcome's other lists."""
+        collection = self.store.collection
         rows = [
-            EmbeddedKey({column: key}, self.version, np.float32(vector), hashlib.sha256(b"").digest())
+            EmbeddedKey(
+                as_key(collection, key), self.version, np.float32(vector), hashlib.sha256(b"").digest()
+            )
             for key, vector in vectors
         ]
         return self.store.write(self.token, [Outcome(self.id, embedded=rows, **outcome)], "fp32")
@@ -162,12 +169,12 @@ class LeasedJob:
 def lease_job(
     connection: Connection, collection: Collection, keys: Sequence[Any], version: int = 1
 ) -> LeasedJob:
-    """File a job of keys of one column that this connection holds the lease of."""
+    """File a job of keys that this connection holds the lease of."""
     token = uuid.uuid4()
     row = connection.execute(
         "INSERT INTO imgvec.job (collection_id, version, keys, attempts, token, lease_until)"
         " VALUES (%s, %s, %s, 1, %s, now() + interval '1 minute') RETURNING id",
-        [collection.id, version, Jsonb([{collection.key_columns[0]: key} for key in keys]), token],
+        [collection.id, version, Jsonb([as_key(collection, key) for key in keys]), token],
     ).fetchone()
     assert row is not None
     store = EmbeddingStore(connection, collection, vector_schema(connection))

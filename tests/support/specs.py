@@ -31,6 +31,9 @@ SPEC = CollectionSpec(
 """Over TABLE."""
 LISTED = replace(SPEC, quantization=None, index_method="ivfflat", lists=7)
 """The same with the options of another index method, which exclude those of HNSW."""
+TENANTS = "CREATE SCHEMA shop; CREATE TABLE shop.product (shop integer, id bigint, photo text, scan bytea, crop text)"
+BY_TENANT = replace(LISTED, key={"shop": "integer", "id": "bigint"}, partition_by="shop")
+"""The same over TENANTS, divided by a column of its key, which excludes an index of bits."""
 
 BY_THE_MODEL = dict.fromkeys(("dimensions", "has_text"), "looked up by the model's name")
 WITHOUT: dict[str, dict[str, str]] = {
@@ -39,6 +42,7 @@ WITHOUT: dict[str, dict[str, str]] = {
         **BY_THE_MODEL,
         "source": "the table of the model class",
         "key": "the primary key of the model class",
+        "partition_by": "a column of a composite key, to which Django makes no relations",
     },
 }
 """For each way in, the fields that it does not let one say, and why; the ways that are not here let one say all."""

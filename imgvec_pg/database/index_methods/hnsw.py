@@ -9,6 +9,8 @@ from imgvec_pg.errors import UsageError
 # pgvector 0.8 src/hnsw.h: HNSW_MIN_M, HNSW_MAX_M, HNSW_MIN_EF_CONSTRUCTION, HNSW_MAX_EF_CONSTRUCTION.
 M_RANGE = (2, 100)
 EF_CONSTRUCTION_RANGE = (4, 1000)
+BIT_OVERFETCH = 20
+"""Candidates for each row wanted, where the index holds bits; benchmarks/results/index.txt shows what it gives."""
 DEFAULT_EF_SEARCH, MAX_EF_SEARCH = 40, 1000  # HNSW_DEFAULT_EF_SEARCH, HNSW_MAX_EF_SEARCH
 MAX_CANDIDATES = 20_000
 """Candidates that a search takes from an index at most; an iterative scan remembers all that it met, some 2 KB for each."""

@@ -31,7 +31,7 @@ from imgvec_pg.search.recall.measurements import (
 )
 from imgvec_pg.search.recall.statements import RecallSql
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.index.ddl import index_states, running_build
+from imgvec_pg.store.index.ddl import index_states, require_large_tenants, running_build
 from imgvec_pg.store.search_functions import BURST_DISTANCE
 
 EXACT_SHARE = 0.6
@@ -56,8 +56,10 @@ class RecallMeter:
         self.options = options
         self.sql = RecallSql(collection, vector_schema(connection), options.where)
         self._ends = time.monotonic() + options.max_seconds
-        # The parent of partitions, or the table itself.
-        self._state = index_states(connection, collection)[-1]
+        states = index_states(connection, collection)
+        require_large_tenants(collection, states)
+        # What is missing, else the parent of partitions, or the table itself.
+        self._state = next((state for state in states if not state.is_valid), states[-1])
         self.method = index_method(self._state.method or "hnsw")
         self.lists = self._state.lists or 1
 

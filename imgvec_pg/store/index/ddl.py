@@ -14,6 +14,7 @@ from imgvec_pg.database.connect import Connection, execute_alone, lock_timeout
 from imgvec_pg.database.index_methods.ivfflat import DEFAULT_LISTS
 from imgvec_pg.database.index_methods.methods import index_method
 from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collection import Collection
 
 Ending = Literal["current", "next", "old"]
@@ -101,12 +102,32 @@ class RunningBuild:
 def index_states(
     connection: Connection, collection: Collection, ending: Ending = "current"
 ) -> list[IndexState]:
-    """Return the state of each table of a collection, partitions before their parent."""
+    """Return the state of each table of a collection, partitions before their parent.
+
+    Of one that is split by tenant those of the large tenants' partitions; none before there is one.
+    """
+    return table_states(connection, collection.indexed_table, ending)
+
+
+def table_states(connection: Connection, table: str, ending: Ending = "current") -> list[IndexState]:
+    """Return the same of one table in the schema imgvec and its partitions."""
     with connection.cursor(row_factory=class_row(IndexState)) as cursor:
         return cursor.execute(
-            render("queries/index_state.sql"),
-            {"table": f"imgvec.{collection.indexed_table}", "ending": ending},
+            render("queries/index_state.sql"), {"table": f"imgvec.{table}", "ending": ending}
         ).fetchall()
+
+
+def require_large_tenants(collection: Collection, states: Sequence[IndexState]) -> None:
+    """Refuse to build or measure an index where there is nothing to index.
+
+    Raises:
+        CollectionError: The collection is split by tenant, and all tenants are small.
+    """
+    if not states:
+        raise CollectionError(
+            f"no tenant of {collection.name} has a partition of its own, so there is no index: the rows of each are compared, "
+            f"which is exact; give large tenants partitions with: imgvec collection partition {collection.name}"
+        )
 
 
 def has_valid_index(connection: Connection, collection: Collection) -> bool:

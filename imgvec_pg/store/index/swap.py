@@ -14,6 +14,7 @@ from imgvec_pg.database.connect import (
     session_changed,
     vector_schema,
 )
+from imgvec_pg.database.partitioning import check_partition_by
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
@@ -63,7 +64,9 @@ def replace_index(
 
     Raises:
         DatabaseError: Another session builds here, or PostgreSQL refused; `tidy` says what is left.
+        UsageError: Searches of one tenant could not read it.
     """
+    check_partition_by(wanted.partition_by, wanted.partitions, wanted.index_method, wanted.quantization)
     refuse_while_building(connection, wanted)
     present = get_collection(connection, wanted.name)
     if wanted.by_picture and not present.by_picture:

@@ -15,10 +15,11 @@ from imgvec_pg.database.connect import (
     pinned_search_path,
     vector_schema,
 )
+from imgvec_pg.database.function_names import SEARCH_FUNCTIONS, SUPERSEDED_SEARCH
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.aliases import alias_parts, alias_statements, find_aliases
-from imgvec_pg.store.collection import SEARCH_FUNCTIONS, SUPERSEDED_SEARCH, Collection
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import (
     picture_triggers,
     table_comment,
@@ -128,6 +129,7 @@ def renaming(collection: Collection, name: str, place: Place) -> list[sql.Compos
         *_without_triggers(collection, place),
         # One that a stopped command left is not worth a name.
         *([] if has_index else [dropping_coordinates(collection)]),
+        sql.Composed([collection.parts_without_source("public")["drop_unfinished"]]),
         objects,
         duplicates,
         renaming_map(collection.name, name),
@@ -162,6 +164,7 @@ def following(collection: Collection, names: Mapping[str, str], place: Place) ->
         watch_columns=[names.get(name, name) for name in collection.watch_columns],
         path_column=names.get(collection.path_column or "", collection.path_column),
         content_column=names.get(collection.content_column or "", collection.content_column),
+        partition_by=names.get(collection.partition_by or "", collection.partition_by),
     )
     registered = render(
         "collection/rename_columns.sql",
@@ -235,14 +238,7 @@ def _made_anew(collection: Collection, place: Place) -> list[sql.Composed]:
     if collection.source_name is None:
         return []
     parts = {**collection.parts(place.vector), "create": sql.SQL("CREATE OR REPLACE FUNCTION")}
-    ending = "" if collection.quantization is None else f"_{collection.quantization}"
-    files = [
-        *(name for name in SEARCH_FUNCTIONS if name != "search"),
-        f"search{ending}",
-        f"near_comment{ending}",
-        "grants",
-    ]
-    made = [render_function(file, parts) for file in files]
+    made = [render_function(file, parts) for file in (*collection.function_files, "grants")]
     for alias in place.aliases:
         made += alias_statements(collection, alias_parts(collection, alias, place.vector, replace=True))
     made.append(

@@ -68,7 +68,10 @@ def put_back_foreign_key(
         DatabaseError: A lock was not had in time; nothing was changed.
     """
     # PostgreSQL before 18 takes no NOT VALID from a partitioned table: validate_foreign_key() makes it.
-    if collection.partitions == 0 and _foreign_key_state(connection, collection) == "missing":
+    if (
+        not (collection.partitions or collection.partition_by)
+        and _foreign_key_state(connection, collection) == "missing"
+    ):
         _make_foreign_key(connection, collection, " NOT VALID", lock_timeout_ms)
 
 

@@ -20,11 +20,10 @@ from imgvec_pg.database.connect import (
 )
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.store.aliases import refresh_aliases
-from imgvec_pg.store.collection import SEARCH_FUNCTIONS, Collection
+from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import (
     picture_policies,
     picture_triggers,
-    search_statements,
     table_comment,
 )
 from imgvec_pg.store.search_functions import grants, render_function
@@ -72,10 +71,11 @@ def count_pictures(connection: Connection, collection: Collection) -> PictureCou
 def with_fitting_index(connection: Connection, collection: Collection) -> Collection:
     """Return the collection with its index over what suits it: the different pictures, or the rows.
 
-    An index of another method than HNSW is over the rows: equal vectors lie in one list.
+    An index of another method than HNSW is over the rows: equal vectors lie in one list. So is one of partitions by tenant,
+    since pictures that tenants share belong to none of them.
     """
     is_over_vectors = collection.index_method == "hnsw" and collection.quantization is None
-    if not is_over_vectors or collection.source_name is None:
+    if not is_over_vectors or collection.source_name is None or collection.partition_by is not None:
         return replace(collection, by_picture=False)
     counts = count_pictures(connection, collection)
     return replace(collection, by_picture=counts.suit_pictures(now=collection.by_picture))
@@ -132,11 +132,8 @@ def adopt_shape(connection: Connection, wanted: Collection, schema: str) -> None
         {"by_picture": wanted.by_picture, "collection_id": wanted.id},
     )
     parts = {**wanted.parts(schema), "create": sql.SQL("CREATE OR REPLACE FUNCTION")}
-    for name in SEARCH_FUNCTIONS:
-        if name != "search":
-            connection.execute(render_function(name, parts))
-    for statement in search_statements(wanted, schema):
-        connection.execute(statement)
+    for name in wanted.function_files:
+        connection.execute(render_function(name, parts))
     connection.execute(grants(parts))
     refresh_aliases(connection, wanted, schema)
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, pinned_search_path, vector_schema
+from imgvec_pg.database.function_names import SEARCH_FUNCTIONS
 from imgvec_pg.database.sql_templates import load_sql, render, shipped_directory
 from imgvec_pg.store.aliases import alias_parts, alias_statements, find_aliases
-from imgvec_pg.store.collection import SEARCH_FUNCTIONS
 from imgvec_pg.store.registry import find_collections
 
 HAS_SCHEMA = "SELECT to_regclass('imgvec.collection') IS NOT NULL"
@@ -96,16 +96,19 @@ def _statements(connection: Connection, schema: str) -> Iterator[sql.Composed]:
 def _missing(connection: Connection) -> set[str]:
     """Return the functions that collections and aliases of an older release have not got."""
     present = {str(row[0]) for row in connection.execute(load_sql("queries/function_names.sql"))}
-    owners = [
-        name
+    wanted = {
+        SEARCH_FUNCTIONS[file].format(name)
         for collection in find_collections(connection)
         if collection.source_name is not None
         for name in (
             collection.name,
             *(alias.name for alias in find_aliases(connection, collection_id=collection.id)),
         )
-    ]
-    return {pattern.format(owner) for owner in owners for pattern in SEARCH_FUNCTIONS.values()} - present
+        # Those that search_bit.sql makes have the names of search.sql's.
+        for file in ("search", *collection.function_files)
+        if file in SEARCH_FUNCTIONS
+    }
+    return wanted - present
 
 
 def _definitions(statement: str) -> Iterator[tuple[str, str]]:

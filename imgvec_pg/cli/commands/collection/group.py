@@ -6,6 +6,7 @@ import click
 
 from imgvec_pg.cli.commands.collection.alter_key import alter_key
 from imgvec_pg.cli.commands.collection.create import create
+from imgvec_pg.cli.commands.collection.partition_tenants import partition
 from imgvec_pg.cli.commands.collection.switch import alias_, switch, unalias
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option, lock_timeout_option
 from imgvec_pg.cli.output.tables import confirm, echo_table
@@ -31,7 +32,7 @@ def collection() -> None:
     """
 
 
-for command in (create, alter_key, alias_, unalias, switch):
+for command in (create, partition, alter_key, alias_, unalias, switch):
     collection.add_command(command)
 
 
@@ -116,6 +117,9 @@ def show(name: str, dsn: str, as_json: bool) -> None:
     click.echo(
         f"table        imgvec.{item.embedding_table}" + ("" if item.has_foreign_key else " (no foreign key)")
     )
+    if item.partition_by is not None:
+        by = f"{item.partitions} hashes" if item.partitions else "large tenants: imgvec collection partition"
+        click.echo(f"partitions   by {item.partition_by}, {by}")
     ef_search = "the session's own" if item.ef_search is None else item.ef_search
     click.echo(f"ef_search    {ef_search}")
     for state in states:

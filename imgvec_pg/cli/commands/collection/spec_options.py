@@ -10,10 +10,11 @@ import click
 
 from imgvec_pg.adoption.candidates import AUTO
 from imgvec_pg.database.index_methods.methods import BUILT_HERE, QUANTIZATIONS
+from imgvec_pg.database.partitioning import MAX_PARTITIONS
 from imgvec_pg.embedding.matryoshka import with_dimensions
 from imgvec_pg.errors import UsageError
 from imgvec_pg.images.rendering.bands import EXPECTED, Bands, check_bands
-from imgvec_pg.store.spec import MAX_DIMENSIONS, MAX_PARTITIONS, CollectionSpec
+from imgvec_pg.store.spec import MAX_DIMENSIONS, CollectionSpec
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -146,9 +147,21 @@ OPTIONS = (
     ),
     click.option(
         "--partitions",
+        "--hash",
+        "partitions",
         type=click.IntRange(0, MAX_PARTITIONS),
         default=0,
-        help="Hash partitions of the embedding table.",
+        metavar="N",
+        help="Hash partitions of the embedding table: by the whole key, or by the column of --partition-by.",
+    ),
+    click.option(
+        "--partition-by",
+        metavar="COLUMN",
+        help="Divide the embedding table by a column of the key, such as tenant_id: large tenants have a partition and an index "
+        "of their own (imgvec collection partition), the others share one; or by the column's hash (--hash N).",
+    ),
+    click.option(
+        "--list", "by_list", is_flag=True, help="Of --partition-by the first, which is the default."
     ),
     click.option(
         "--bands",
@@ -172,6 +185,8 @@ def spec_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_spec(*arguments: Any, library: bool, **options: Any) -> Any:  # noqa: ANN401
+        if options.pop("by_list") and (options["partitions"] or not options["partition_by"]):
+            raise UsageError("--list goes with --partition-by COLUMN, and not with --hash or --partitions")
         kept, is_forced = options.pop("dimensions"), options.pop("force_dimensions")
         options["model"] = cut_name(options["model"], kept, is_forced=is_forced)
         names = [field.name for field in fields(CollectionSpec) if field.name in options]

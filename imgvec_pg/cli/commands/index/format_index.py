@@ -122,7 +122,12 @@ def print_index(connection: Connection, collection: Collection) -> None:
     if collection.by_picture:
         click.echo("indexed      each picture once, however many rows have it")
     states = index_states(connection, collection)
-    click.echo(tuned_line(collection, states[-1]))
+    if states:
+        click.echo(tuned_line(collection, states[-1]))
+    else:
+        click.echo(
+            f"index        none: all tenants are small; see: imgvec collection partition {collection.name}"
+        )
     build = running_build(connection, collection)
     for state in states:
         click.echo(f"index        {describe(state, collection, is_building=build is not None)}")

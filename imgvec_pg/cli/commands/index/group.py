@@ -27,7 +27,7 @@ from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import plan_build
 from imgvec_pg.store.index.content_index import build_content_index
-from imgvec_pg.store.index.ddl import has_valid_index, index_states
+from imgvec_pg.store.index.ddl import has_valid_index, index_states, require_large_tenants
 from imgvec_pg.store.index.swap import drop_index, leftovers, replace_index, tidy
 from imgvec_pg.store.pictures.picture_table import count_pictures, has_pictures, with_fitting_index
 from imgvec_pg.store.registry import get_collection
@@ -141,7 +141,9 @@ def create(
             # A run was killed after the new index took its place.
             finish(connection, present)
         else:
-            label = index_states(connection, present)[-1].label
+            states = index_states(connection, present)
+            require_large_tenants(present, states)
+            label = states[-1].label
             raise CollectionError(
                 f"collection {present.name} has a valid {label} index; to make it anew: imgvec index rebuild {present.name}"
             )
@@ -189,6 +191,7 @@ def report_plan(connection: Connection, present: Collection, wanted: Wanted, as_
 
 def build(connection: Connection, present: Collection, wanted: Wanted, again: str, as_json: bool) -> None:
     """Build an index as asked for and let it take the place of the present one."""
+    require_large_tenants(present, index_states(connection, present))
     add_content_index(connection, present)
     collection = with_fitting_index(connection, wanted.define(present))
     tell_change(present, collection)

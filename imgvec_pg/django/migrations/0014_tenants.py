@@ -1,0 +1,15 @@
+"""What the library's fourteenth revision adds: an index for each large tenant counts as the collection's."""
+
+from typing import Any, ClassVar
+
+from django.db import migrations
+
+from imgvec_pg.django.operations import UpgradeSchema
+
+
+class Migration(migrations.Migration):
+    """Not atomic: the schema is upgraded in a transaction of its own, and again without harm."""
+
+    atomic = False
+    dependencies: ClassVar[list[Any]] = [("imgvec_pg", "0013_radius_index")]
+    operations: ClassVar[list[Any]] = [UpgradeSchema("imgvec_0014", "imgvec_0013")]

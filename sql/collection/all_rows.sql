@@ -1,0 +1,1 @@
+imgvec.{embedding_table}

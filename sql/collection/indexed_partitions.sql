@@ -1,0 +1,1 @@
+(SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = 'imgvec.{embedding_table}'::regclass)

@@ -1,0 +1,1 @@
+(SELECT 'imgvec.{indexed_table}'::regclass::oid)

@@ -1,0 +1,1 @@
+(SELECT tenant_table)
