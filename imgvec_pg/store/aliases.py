@@ -114,11 +114,20 @@ def point_alias(connection: Connection, alias: Alias, target: Collection) -> Non
     parts = alias_parts(target, alias.name, vector_schema(connection), replace=True)
     try:
         with pinned_search_path(connection):
+            if present.partition_by not in (None, target.partition_by):
+                # It would ask the old collection for ever, or have another tenant's type.
+                names = sql.Literal([SEARCH_FUNCTIONS["search_tenant"].format(alias.name)])
+                connection.execute(render("collection/drop_functions.sql", function_names=names))
             for statement in alias_statements(target, parts):
                 connection.execute(statement)
         connection.execute(
             load_sql("queries/switch_alias.sql"), {"name": alias.name, "collection_id": target.id}
         )
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise CollectionError(
+            f"{target.name} is not divided by {present.partition_by}, and something needs the search of one tenant "
+            f"({one_line(error)}); drop that first. Nothing was changed"
+        ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise CollectionError(
             f"the role {connection.info.user} may not switch {alias.name} ({one_line(error)}); it takes the owner of the "

@@ -12,8 +12,10 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.store.aliases import create_alias, get_alias, point_alias
 from imgvec_pg.store.index.ddl import has_valid_index, index_states
 from imgvec_pg.store.registry import get_collection
+from imgvec_pg.store.setup.stale_functions import find_stale_functions
 from imgvec_pg.tenants.split import TenantSplit
 from imgvec_pg.tenants.survey import survey
 
@@ -237,3 +239,28 @@ def test_row_security_by_tenant_holds_in_every_partition(connection: Connection,
             assert search_tenant(reader, vector(7), tenant) == []
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute("SELECT FROM imgvec.photo_test_embedding_1")
+
+
+def test_an_alias_searches_one_tenant_of_the_collection_that_it_means(connection: Connection) -> None:
+    make_tenants(connection)
+    split_large(connection)
+    make_collection(connection, name="plain", dimensions=DIMENSIONS)
+    connection.execute(
+        "INSERT INTO imgvec.plain_embedding SELECT * FROM imgvec.photo_test_embedding WHERE tenant_id < 4"
+    )
+    create_alias(connection, "shown", "photo_test")
+    call = "SELECT tenant_id, id FROM imgvec.search_tenant_shown(%s::halfvec, 3, tenant => 4)"
+    assert connection.execute(call, [vector(7)]).fetchall() == exact(connection, vector(7), 4, 3)
+    connection.execute("CREATE VIEW shop.nearest AS " + call.replace("%s", "NULL"))  # type: ignore[operator]
+    plain, split = get_collection(connection, "plain"), get_collection(connection, "photo_test")
+    with pytest.raises(CollectionError, match="needs the search of one tenant"), connection.transaction():
+        point_alias(connection, get_alias(connection, "shown"), plain)
+    connection.execute("DROP VIEW shop.nearest")
+    for target, expected in ((plain, False), (split, True)):
+        with connection.transaction():
+            point_alias(connection, get_alias(connection, "shown"), target)
+        there = "SELECT EXISTS (SELECT FROM pg_proc WHERE proname = 'search_tenant_shown')"
+        assert connection.execute(there).fetchone() == (expected,)
+    assert connection.execute(call, [vector(7)]).fetchall() == exact(connection, vector(7), 4, 3)
+    # Each collection has what its kind has, and no release misses any.
+    assert find_stale_functions(connection).names == ()
