@@ -43,7 +43,7 @@ CATCH_UPS = 3
 
 @dataclass(frozen=True)
 class Split:
-    """A tenant's new partition, its rows, and how long writers waited for it to take its place."""
+    """A tenant's new partition, its rows, and how long searches and writers waited for it to take its place."""
 
     tenant: str
     table: str

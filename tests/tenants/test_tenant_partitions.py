@@ -1,10 +1,13 @@
 """Collections divided by tenant: what is asked of one tenant reads its partition alone, and gives what comparing all gives."""
 
+import json
 import re
 from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
+from ormshop import sqlalchemy_url
 from photostore import make_collection
 from tenantshop import DIMENSIONS, SIZES, TABLE, exact, make_tenants, search_tenant, strategy, vector
 
@@ -12,6 +15,7 @@ from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import CollectionError, UsageError
+from imgvec_pg.sqlalchemy import search
 from imgvec_pg.store.aliases import create_alias, get_alias, point_alias
 from imgvec_pg.store.index.ddl import has_valid_index, index_states
 from imgvec_pg.store.registry import get_collection
@@ -264,3 +268,34 @@ def test_an_alias_searches_one_tenant_of_the_collection_that_it_means(connection
     assert connection.execute(call, [vector(7)]).fetchall() == exact(connection, vector(7), 4, 3)
     # Each collection has what its kind has, and no release misses any.
     assert find_stale_functions(connection).names == ()
+
+
+def test_search_from_python_reads_the_index_of_a_large_tenant_and_compares_a_small_one(
+    connection: Connection, database: str
+) -> None:
+    make_tenants(connection)
+    split_large(connection)
+    photo = sa.table(
+        "photo", sa.column("tenant_id", sa.Integer), sa.column("id", sa.BigInteger), schema="shop"
+    )
+    query = json.loads(vector(7))
+    engine = sa.create_engine(sqlalchemy_url(database), poolclass=sa.NullPool)
+    with engine.connect() as session:
+        for tenant, expected in ((1, "index"), (3, "exact"), (6, "exact")):
+            statement = sa.select(photo.c.tenant_id, photo.c.id).where(photo.c.tenant_id == tenant)
+            found = search(
+                session, statement, query, 10, by="photo_test", key=[photo.c.tenant_id, photo.c.id]
+            )
+            rows = {(row[0], row[1]) for row in found.rows}
+            wanted = exact(connection, vector(7), tenant, 10)
+            assert len(rows) == len(wanted) and len(rows & set(wanted)) >= len(wanted) - 1
+            assert found.strategy == expected
+        everything = search(
+            session,
+            sa.select(photo.c.tenant_id, photo.c.id),
+            query,
+            10,
+            by="photo_test",
+            key=[photo.c.tenant_id, photo.c.id],
+        )
+        assert len(everything.rows) == 10

@@ -48,8 +48,8 @@ def partition(
 
     For collections made with --partition-by COLUMN. Small tenants share one partition and are compared exactly; as one grows, run
     this again, or schedule it. Its rows are copied in batches and indexed while workers and searches go on. Then the copy takes
-    their place under a lock that writers of the source wait for, and searches of small tenants, while PostgreSQL reads the
-    shared partition once. Stopped at any moment, the next run goes on from there.
+    their place under a lock that writers of the source, workers and searches of the collection wait for, while PostgreSQL reads
+    the shared partition once. Stopped at any moment, the next run goes on from there.
 
     \b
     Example:
@@ -73,7 +73,7 @@ def partition(
         return
     for split in done:
         click.echo(
-            f"{split.tenant}: imgvec.{split.table} has its {counted(split.rows, 'embedding')}; writers waited "
+            f"{split.tenant}: imgvec.{split.table} has its {counted(split.rows, 'embedding')}; searches and writers waited "
             f"{1000 * split.locked_seconds:,.0f} ms"
         )
     if dry_run and found.large:
