@@ -75,7 +75,9 @@ class Key(Protocol):
         """The schemas of their types' =."""
 
 
-def tenant_parts(column: str | None, key: Key, *, is_split: bool) -> dict[str, sql.Composable]:
+def tenant_parts(
+    column: str | None, key: Key, embedding_table: str, *, is_split: bool
+) -> dict[str, sql.Composable]:
     """Return the `{parts}` of the key's column that divides a table; none where none does.
 
     Args:
@@ -94,6 +96,7 @@ def tenant_parts(column: str | None, key: Key, *, is_split: bool) -> dict[str, s
         "tenant_equality": sql.SQL("OPERATOR({}.=)").format(sql.Identifier(key.equality_schemas[place])),
         "tenant_parameter": sql.Identifier(parameter),
         "is_split": sql.Literal(is_split),
+        "small_tenants": sql.Identifier(small_tenants_table(embedding_table)),
     }
 
 
@@ -114,9 +117,17 @@ def searched_parts(parts: Mapping[str, sql.Composable], *, of_tenant: bool) -> d
     }
     if kind == "all":
         nothing = dict.fromkeys(
-            ("further_parameter", "find_tenant", "narrow_to_tenant", "tenant_declarations"), sql.SQL("")
+            (
+                "further_parameter",
+                "find_tenant",
+                "unless_small",
+                "narrow_to_tenant",
+                "plan_for_tenant",
+                "tenant_declarations",
+            ),
+            sql.SQL(""),
         )
-        return {**found, **nothing, "plan_cache_mode": sql.SQL("force_generic_plan")}
+        return {**found, **nothing}
     return {
         **found,
         "search": parts["search_tenant"],
@@ -125,8 +136,8 @@ def searched_parts(parts: Mapping[str, sql.Composable], *, of_tenant: bool) -> d
             parts["tenant_parameter"], parts["tenant_type"]
         ),
         "find_tenant": render("collection/find_tenant.sql", **parts),
+        "unless_small": render("collection/unless_small.sql", **parts) if is_split else sql.SQL(""),
         "narrow_to_tenant": sql.SQL("") if is_split else render("collection/narrow_to_tenant.sql", **parts),
         "tenant_declarations": sql.SQL("tenant_table oid;\n    tenant_plan json;"),
-        # For one tenant PostgreSQL plans its partition alone.
-        "plan_cache_mode": sql.SQL("force_custom_plan"),
+        "plan_for_tenant": render("collection/plan_for_tenant.sql"),
     }

@@ -195,7 +195,7 @@ class Collection:
         return {
             **self.parts_without_source(vector),
             **key.parts(),
-            **tenant_parts(self.partition_by, key, is_split=self.is_split_by_tenant),
+            **tenant_parts(self.partition_by, key, self.embedding_table, is_split=self.is_split_by_tenant),
             "among_type": among_type,
             "e_key_among": key.among("e") if is_composite else key.equal_any("e"),
             "e_key_among_2": key.among("e", 2) if is_composite else key.equal_any("e", 2),

@@ -16,7 +16,6 @@ from imgvec_pg.database.connect import (
     pinned_search_path,
     vector_schema,
 )
-from imgvec_pg.database.partitioning import small_tenants_table
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.collection import Collection
@@ -73,7 +72,6 @@ class TenantSplit:
         self.parts: dict[str, sql.Composable] = {
             **collection.parts(self.schema),
             "partition": sql.Identifier(tenant.table),
-            "small_tenants": sql.Identifier(small_tenants_table(collection.embedding_table)),
             "value": sql.Literal(tenant.tenant),
             "comment": sql.Literal(UNFINISHED + tenant.tenant),
             "e_others": sql.SQL(", ").join(columns),

@@ -15,7 +15,7 @@ RETURNS TABLE ({key_definitions}, distance double precision)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 -- To plan for the keys themselves takes longer than to look them up: 27 ms for 50,000 of them.
-SET plan_cache_mode = {plan_cache_mode}
+SET plan_cache_mode = force_generic_plan
 AS $search$
 #variable_conflict use_column
 DECLARE
@@ -55,7 +55,7 @@ BEGIN
         matching := cardinality($3);
     END IF;
     -- Below this the shortest scan would cost more than comparing all.
-    IF NOT is_filtered OR matching > {few_rows_per_result} * greatest($2, {few_rows_min_k}) THEN
+    IF {unless_small}(NOT is_filtered OR matching > {few_rows_per_result} * greatest($2, {few_rows_min_k})) THEN
         SELECT sum(pg_relation_size(c.oid)),
                sum(pg_relation_size(c.oid) / 8192.0 * CASE WHEN c.relpages > 0 THEN greatest(c.reltuples, 0) / c.relpages
                                                            ELSE 8000.0 / (2 * {dimensions} + 130) END),
@@ -166,6 +166,7 @@ BEGIN
         END LOOP;
     END IF;
 
+    {plan_for_tenant}
     IF strategy IN ('index', 'index, wider') THEN
         RETURN QUERY SELECT u.* FROM unnest({found_variables}) AS u LIMIT $2;
     {distinct_exact}

@@ -1,0 +1,1 @@
+tenant_table <> 'imgvec.{small_tenants}'::regclass::oid AND 
