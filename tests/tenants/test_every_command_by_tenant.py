@@ -50,6 +50,7 @@ WORKING = (
     ("collection", "alias", "shown", "photo"),
     ("search", "red", "--collection", "shown"),
     ("collection", "unalias", "shown"),
+    ("index", "create", "photo", "--radius"),
     ("doctor",),
     ("migrate",),
 )
@@ -118,6 +119,7 @@ def test_it_works_or_is_refused_in_one_line(
         follow_columns(other, get_collection(other, "photo"), {"tenant_id": "shop"})
     command("collection", "partition", "photo", "--tenant", "3")
     assert get_collection(connection, "photo").partition_by == "shop"
+    command("verify", "photo")
     assert problems == []
     command("collection", "drop", "photo", "--yes")
     left = "SELECT count(*) FROM pg_class WHERE relnamespace = 'imgvec'::regnamespace AND relname ~ '^photo_'"
