@@ -4,8 +4,8 @@ from alembic import op
 
 from imgvec_pg.database.sql_templates import as_alembic_text, pinned_revision_path
 
-revision = "imgvec_0014"
-down_revision = "imgvec_0013"
+revision = "imgvec_0015"
+down_revision = "imgvec_0014"
 branch_labels = None
 depends_on = None
 

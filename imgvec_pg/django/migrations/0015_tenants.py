@@ -1,4 +1,4 @@
-"""What the library's fourteenth revision adds: an index for each large tenant counts as the collection's."""
+"""What the library's fifteenth revision adds: an index for each large tenant counts as the collection's."""
 
 from typing import Any, ClassVar
 
@@ -11,5 +11,5 @@ class Migration(migrations.Migration):
     """Not atomic: the schema is upgraded in a transaction of its own, and again without harm."""
 
     atomic = False
-    dependencies: ClassVar[list[Any]] = [("imgvec_pg", "0013_radius_index")]
-    operations: ClassVar[list[Any]] = [UpgradeSchema("imgvec_0014", "imgvec_0013")]
+    dependencies: ClassVar[list[Any]] = [("imgvec_pg", "0014_bit_candidates")]
+    operations: ClassVar[list[Any]] = [UpgradeSchema("imgvec_0015", "imgvec_0014")]
