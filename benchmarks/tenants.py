@@ -229,7 +229,7 @@ def main() -> None:
         moved = split(connection, LARGE_ROWS)
         for move in moved:
             print(
-                f"moved {move['rows']:8,} rows in {move['seconds']:6.1f} s, writers waited {move['locked_ms']:6.0f} ms"
+                f"moved {move['rows']:8,} rows in {move['seconds']:6.1f} s, all others waited {move['locked_ms']:6.0f} ms"
             )
         began = time.monotonic()
         build_index(connection, get_collection(connection, "whole"))
