@@ -20,7 +20,7 @@ from imgvec_pg.transfer.export_collection import (
     estimate_rows,
     export_vectors,
 )
-from imgvec_pg.transfer.export_description import FILE_NAME
+from imgvec_pg.transfer.export_description import FILE_NAME, ExportDescription
 from imgvec_pg.transfer.garbage import collected_rarely
 
 DEFAULT_JOBS = 2
@@ -133,20 +133,16 @@ def export(
                     show(done, done / max(time.monotonic() - begun, 0.001))
 
                 finished = export_vectors(connection, readers, collection, directory, description, progress)
-    seconds = time.monotonic() - begun
+    _report(finished, directory, time.monotonic() - begun, as_json=as_json)
+
+
+def _report(finished: ExportDescription, directory: Path, seconds: float, *, as_json: bool) -> None:
     if as_json:
-        echo_json(
-            {
-                **asdict(finished),
-                "directory": str(directory),
-                "seconds": round(seconds, 2),
-                "golden": len(finished.golden),
-            }
-        )
+        values = {**asdict(finished), "golden": len(finished.golden)}
+        echo_json({**values, "directory": str(directory), "seconds": round(seconds, 2)})
         return
-    click.echo(
-        f"{collection.name}: {counted(finished.rows, 'vector')} of {finished.model} in {directory}, {seconds:.1f} s"
-    )
+    vectors = counted(finished.rows, "vector")
+    click.echo(f"{finished.collection}: {vectors} of {finished.model} in {directory}, {seconds:.1f} s")
     click.echo(
         f"  {directory / FILE_NAME} says what they are; take them back with: imgvec import COLLECTION {directory}"
     )
