@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import psycopg
+from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import Row, TupleRow
 
@@ -61,9 +62,15 @@ class OwnConnection(psycopg.Connection[TupleRow]):
             yield begun
 
     def set_locally(self) -> None:
-        """Set what the session lacks until the transaction ends."""
-        values = {"names": list(self.settings), "values": list(self.settings.values())}
-        psycopg.Cursor(self).execute(load_sql("queries/transaction_settings.sql"), values)
+        """Set what the session lacks until the transaction ends.
+
+        By SET, which takes no snapshot as a query does: the block may still say SET TRANSACTION ISOLATION LEVEL.
+        """
+        one = sql.SQL("SET LOCAL {} TO {}")
+        statements = [
+            one.format(sql.Identifier(name), sql.Literal(value)) for name, value in self.settings.items()
+        ]
+        psycopg.Cursor(self).execute(sql.SQL("; ").join(statements))
 
 
 @contextmanager

@@ -117,3 +117,18 @@ def test_an_export_over_several_connections_is_refused(
     assert run(cli, [*arguments, "--jobs", "2"]) == 2
     assert "connect to PostgreSQL itself, or give --jobs 1" in capsys.readouterr().err
     assert run(cli, arguments) == 0 and "3 vectors" in capsys.readouterr().out
+
+
+def test_a_transaction_may_be_of_one_snapshot(own: Own, behind: str) -> None:
+    with psycopg.connect(own.dsn, autocommit=True) as connection:
+        set_odd(connection, {"statement_timeout": "77s", "DateStyle": "German"})
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 600000) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+    with connect(behind) as connection, connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        row = connection.execute(
+            "SELECT current_setting('statement_timeout'), left(current_setting('DateStyle'), 3)"
+        )
+        assert row.fetchone() == ("0", "ISO")
