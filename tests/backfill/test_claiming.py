@@ -7,7 +7,7 @@ import pytest
 from photostore import make_photos
 from worker_context import context_of
 
-from imgvec_pg.backfill.claiming import QUARANTINED_IN_A_ROW, JobClaimer
+from imgvec_pg.backfill.claiming import AHEAD_SECONDS, QUARANTINED_IN_A_ROW, JobClaimer
 from imgvec_pg.backfill.connections import connect_worker
 from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.leases import QueueCursor
@@ -76,7 +76,7 @@ def test_a_fast_worker_claims_several_batches_with_one_statement_each_under_a_to
     steady = claimer.context.stats.steady
     steady.images, steady.seconds = (
         1000,
-        1000 * 0.125 / 12,
+        1000 * AHEAD_SECONDS / 12,
     )  # four batches of three keys in the time for one claim
     claims = iter(claimer)
     first = next(claims)
