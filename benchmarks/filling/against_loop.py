@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from filling.result import Result
-from filling.setting import HERE, Setting, Took, make_rows, write_pictures
+from filling.setting import HERE, Setting, Took, add_rows, make_table, write_pictures
 
 VIT = "ViT-B-32/laion2b_s34b_b79k"
 PICTURES = 1000
@@ -41,12 +41,21 @@ def started(
     precision: str,
     *options: object,
     build: Path = HERE,
+    job_rows: int | None = None,
 ) -> tuple[Took, tuple[object, ...], str]:
-    """Fill one row of a new database; return what that took, the command that fills the others, and the database."""
+    """Fill one row of a new database; return what that took, the command that fills the others, and the database.
+
+    Args:
+        job_rows: Rows of a job in the queue, which one process does alone; None for 64, as where the rows were there before.
+    """
     dsn = setting.database("fill", build)
-    make_rows(dsn, names)
+    make_table(dsn)
+    if job_rows is None:
+        add_rows(dsn, names)
     given = ("--source", "public.item", "--image", "picture", "--root", folder, "--model", model)
     setting.imgvec(dsn, "collection", "create", "item_fill", *given, build=build)
+    for first in range(0, len(names), job_rows) if job_rows else ():
+        add_rows(dsn, names[first : first + job_rows], first)
     weights = () if model == "demo" else ("--weights", setting.weights(model))
     command = ("backfill", "item_fill", "--json", "--precision", precision, *weights, *options)
     exports = setting.exports()

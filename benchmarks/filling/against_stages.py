@@ -60,9 +60,16 @@ class PerRow:
     first: Took
 
 
-def per_row(setting: Setting, model: str, folder: Path, names: list[str], *options: object) -> PerRow:
+def per_row(
+    setting: Setting,
+    model: str,
+    folder: Path,
+    names: list[str],
+    *options: object,
+    job_rows: int | None = None,
+) -> PerRow:
     """Fill a new database by two commands, of a fifth of the rows and of the others: their start cancels out."""
-    _, command, dsn = started(setting, model, folder, names, "fp32")
+    _, command, dsn = started(setting, model, folder, names, "fp32", job_rows=job_rows)
     given = (*command, "--no-index", *options)
     first = setting.imgvec(dsn, *given, "--limit", len(names) // 5)
     others = setting.imgvec(dsn, *given)
@@ -97,7 +104,8 @@ def own_stages(setting: Setting) -> Iterator[Result]:
 
 def two_processes(setting: Setting) -> Iterator[Result]:
     """Row 6: rows a second of two processes beside one, where decoding is most of it (a thread each) and where the model is."""
-    small = ("--batch-size", 16)
+    # Of jobs of 64 rows there would be too few to be divided.
+    small, job_rows = ("--batch-size", 16), 8
     cases = (
         ("demo", (4000, 3000), 600, ("--decode-threads", 1, *small), 1.8),
         (VIT, (320, 240), 800, small, 0.97),
@@ -106,8 +114,8 @@ def two_processes(setting: Setting) -> Iterator[Result]:
         count = setting.count(whole, 2 * LEAST)
         folder = setting.folder / f"pictures-{size[0]}-{count}"
         names = write_pictures(folder, count, *size)
-        one = per_row(setting, model, folder, names, *options)
-        two = per_row(setting, model, folder, names, "--workers", 2, *options)
+        one = per_row(setting, model, folder, names, *options, job_rows=job_rows)
+        two = per_row(setting, model, folder, names, "--workers", 2, *options, job_rows=job_rows)
         yield Result(
             6,
             f"{model}, {count:,} pictures of {size[0]} x {size[1]}: two processes beside one {' '.join(map(str, options))}",

@@ -222,10 +222,14 @@ def _jpeg(seed: int, width: int, height: int) -> bytes:
     return stream.getvalue()
 
 
-def make_rows(dsn: str, names: Sequence[str]) -> None:
-    """Make the table item with a path a row."""
+def make_table(dsn: str) -> None:
+    """Make the table item, without rows."""
     with psycopg.connect(dsn) as connection:
         connection.execute("CREATE TABLE item (id bigint PRIMARY KEY, picture text NOT NULL)")
-        with connection.cursor().copy("COPY item FROM STDIN") as copy:
-            for place, name in enumerate(names):
-                copy.write_row((place, name))
+
+
+def add_rows(dsn: str, names: Sequence[str], first: int = 0) -> None:
+    """Add rows with a path each to the table item, with one statement."""
+    with psycopg.connect(dsn) as connection, connection.cursor().copy("COPY item FROM STDIN") as copy:
+        for place, name in enumerate(names, first):
+            copy.write_row((place, name))
