@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from fresh_databases import Server, fresh_database
 from longest_first import place_of
-from memory_disk import make_server_directory
+from memory_disk import make_server_directory, shared_memory_settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -129,8 +129,9 @@ def server() -> Iterator[Server]:
         yield GivenServer(given)
         return
     directory = make_server_directory("imgvec-tests-")
+    settings = FAST_SETTINGS | shared_memory_settings()
     try:
-        with LocalServer(directory, settings=FAST_SETTINGS, die_with_parent=True) as private:
+        with LocalServer(directory, settings=settings, die_with_parent=True) as private:
             yield private
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from free_ports import free_port
-from memory_disk import make_server_directory
+from memory_disk import make_server_directory, shared_memory_settings
 from psycopg.conninfo import make_conninfo
 
 from imgvec_pg.database.connect import connect
@@ -47,7 +47,7 @@ def own_server(
         directory: Where, instead of a new folder that is removed at the end.
         tcp: Listen on a port of loopback too.
     """
-    settings = {**SETTINGS, **(settings or {})}
+    settings = {**SETTINGS, **shared_memory_settings(), **(settings or {})}
     # A server that syncs shows what its disk takes.
     make = make_server_directory if settings["fsync"] == "off" else make_temporary_directory
     made = None if directory else make("imgvec-chaos-")

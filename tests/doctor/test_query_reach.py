@@ -70,8 +70,6 @@ def shop(module_database: str) -> Iterator[Connection]:
 @pytest.fixture(autouse=True)
 def defaults(shop: Connection) -> None:
     shop.execute("SET hnsw.iterative_scan = off; SET hnsw.ef_search = 40; SET hnsw.max_scan_tuples = 20000")
-    # A scan that goes on ends by memory otherwise, where a database gives less (tests/support/odd_settings.py).
-    shop.execute("SET work_mem = '4MB'")
     shop.execute("UPDATE imgvec.collection SET ef_search = NULL")
 
 

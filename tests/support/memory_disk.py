@@ -14,6 +14,8 @@ from imgvec_pg.database.local_server.unprivileged import choose_user, closed_fol
 MEMORY = Path("/dev/shm")  # noqa: S108 - a fresh folder is made in it
 NEEDED_BYTES = 3 * 2**30
 """Free in the file system and as memory, for each server: several may run, and PostgreSQL shares its own memory there."""
+PARALLEL_BYTES = 2**29
+"""For the parallel builds of one server, several at once."""
 
 
 def make_server_directory(prefix: str) -> Path:
@@ -47,3 +49,12 @@ def available_memory() -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
+
+
+def shared_memory_settings() -> dict[str, str]:
+    """Return what a server needs where /dev/shm is small: a container has 64 MB there, and a parallel build asks for as much."""
+    if MEMORY.is_dir():
+        state = os.statvfs(MEMORY)
+        if state.f_bavail * state.f_frsize >= PARALLEL_BYTES:
+            return {}
+    return {"dynamic_shared_memory_type": "mmap"}

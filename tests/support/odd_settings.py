@@ -51,9 +51,17 @@ ODD = {
 OF_TESTS = {
     name: value
     for name, value in ODD.items()
-    # What the tests' own sessions rely on, which are the application's: unqualified names, plans by the index, and rows
-    # that a policy hides without an error.
-    if name not in ("search_path", "enable_indexscan", "enable_hashjoin", "plan_cache_mode", "row_security")
+    # What the tests' own sessions rely on, which are the application's: unqualified names, plans by the index, rows that a
+    # policy hides without an error, and memory, by which a scan that goes on ends (hnsw.scan_mem_multiplier).
+    if name
+    not in (
+        "search_path",
+        "enable_indexscan",
+        "enable_hashjoin",
+        "plan_cache_mode",
+        "row_security",
+        "work_mem",
+    )
     # Tests wait, and hold transactions open, for longer than an application would.
     and not name.endswith("_timeout")
 } | {"statement_timeout": "60s", "lock_timeout": "30s", "idle_session_timeout": "30s"}
