@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from colorshop import make_shop, picture
 from test_following_runs import make_table, put, search
-from workers import running
+from workers import PATIENCE_SECONDS, running
 
 from imgvec_pg.cli.backfill.duplicate_searches import searching_duplicates
 from imgvec_pg.database.connect import Connection, connect
@@ -25,7 +25,7 @@ def photos(connection: Connection) -> Collection:
 
 
 def soon(happened: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_SECONDS
     while not happened():
         if time.monotonic() > end:
             return False
@@ -39,12 +39,19 @@ def test_new_rows_are_compared_as_the_last_run_was_asked_to(
     search(connection, photos, keep=["price ASC"], where="price > 2")
     keepers = "SELECT array_agg(id ORDER BY id) FROM imgvec.duplicate_group_photo_test WHERE is_keeper"
     assert connection.execute(keepers).fetchone() == ([3, 4],)
+    said = ""
+
+    def told() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return "photo_test: 1 row compared for duplicates; 4 pairs in 2 groups" in said
+
     with searching_duplicates(database, ["photo_test"], 0.2):
         put(connection, 5, 1, 0.02)
         put(connection, 8, 1, 0.02)
         assert soon(lambda: connection.execute(keepers).fetchone() == ([4, 5],))
-    said = capsys.readouterr().err
-    assert "photo_test: 1 row compared for duplicates; 4 pairs in 2 groups" in said
+        # It is said once it can be seen.
+        assert soon(told), said
     # Of price 2: the condition leaves it out.
     assert (
         connection.execute("SELECT FROM imgvec.duplicate_photo_test WHERE 8 IN (id, other_id)").fetchone()
