@@ -76,19 +76,15 @@ def _copy_page(
     connection: Connection, collection: Collection, column: VectorColumn, proof: Proof, after: Key | None
 ) -> tuple[Key | None, int, int, list[tuple[Key, str]]]:
     schema = vector_schema(connection)
-    names = [sql.Identifier("a", name) for name in collection.key_columns]
     parts = bindable(
         {
             **collection.parts(schema),
             **column.parts(collection, schema),
-            "a_keys": sql.SQL(", ").join(names),
             "j_keys": collection.key_sql.columns("j"),
         }
     )
     parts["p_in_ranges"] = in_ranges(collection, "p", bool(proof.ranges))
-    behind = sql.SQL(
-        "WHERE ({s_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
-    ).format(**parts)
+    behind = sql.SQL("WHERE {}").format(collection.key_sql.behind("s"))
     statement = render("collection/adopt_page.sql", **parts, after_condition=behind if after else sql.SQL(""))
     values = {
         "after": Jsonb(after),

@@ -31,7 +31,7 @@ def find_complete(
     has_distance: bool,
     is_restricted: bool,
     is_distinct: bool = False,
-    asked: Asked,
+    asked: Asked | None,
 ) -> list[Any]:
     """Return a queryset's slice, nearest first.
 
@@ -40,7 +40,7 @@ def find_complete(
         has_distance: Whether each row has it as an attribute; else PostgreSQL's order is kept.
         is_restricted: Whether the queryset has conditions of the application's.
         is_distinct: Whether it gives different pictures.
-        asked: The same rows without nearness, for shards.
+        asked: The same rows without nearness, for shards; None where that cannot be said.
 
     Raises:
         CollectionNotFoundError: The migration that makes the collection has not run here.
@@ -97,11 +97,13 @@ def begin(alias: str, collection: str) -> CollectionStats | None:
 
 
 def _of_shards(
-    queryset: QuerySet, asked: Asked, target: QueryTarget, *, is_restricted: bool, is_distinct: bool
+    queryset: QuerySet, asked: Asked | None, target: QueryTarget, *, is_restricted: bool, is_distinct: bool
 ) -> list[Any]:
     if is_distinct:
         refuse_distinct(target.search.collection)
-    found = find_on_shards(queryset, asked, target, is_restricted=is_restricted)
+    found = None
+    if asked is not None:
+        found = find_on_shards(queryset, asked, target, is_restricted=is_restricted)
     if found is None:
         # In the order of the foreign tables: each shard's own index, which goes on while more match.
         ordered = by_index(queryset)

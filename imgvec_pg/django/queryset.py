@@ -111,6 +111,34 @@ class ImageSearchQuerySet(QuerySet):
                 made._plain = None
         return made
 
+    def complex_filter(self, filter_obj: Any) -> Self:  # noqa: ANN401
+        """As filter(), which Django's own takes for a dictionary alone: what shards are asked with has a Q too."""
+        made: Self = (
+            self._filter_or_exclude(False, (filter_obj,), {})
+            if isinstance(filter_obj, Q)
+            else super().complex_filter(filter_obj)
+        )
+        return made
+
+    def extra(self, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401
+        """As Django's."""
+        return self._asked_otherwise(super().extra(*args, **kwargs))
+
+    def __and__(self, other: QuerySet) -> Self:
+        return self._asked_otherwise(super().__and__(other), other)
+
+    def __or__(self, other: QuerySet) -> Self:
+        return self._asked_otherwise(super().__or__(other), other)
+
+    def __xor__(self, other: QuerySet) -> Self:
+        return self._asked_otherwise(super().__xor__(other), other)
+
+    def _asked_otherwise(self, made: Any, other: QuerySet | None = None) -> Self:  # noqa: ANN401
+        """Give what has conditions that `_asked` has not: it is a join with the shards' tables."""
+        if made is not self and made is not other:
+            made._asked = None
+        return made
+
     def _fetch_all(self) -> None:
         if (
             self._result_cache is None
@@ -136,7 +164,6 @@ class ImageSearchQuerySet(QuerySet):
         if self.query.group_by is not None:
             return self._nearest_aggregated()
         assert self._near is not None  # noqa: S101 - called only then
-        assert self._asked is not None  # noqa: S101 - set with it
         return find_complete(
             self,
             self._near,

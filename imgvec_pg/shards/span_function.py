@@ -35,7 +35,12 @@ def search_parts(
         "dblink": sql.Identifier(dblink_schema(connection)),
         "among_type": key_type,
         "all_rows": all_rows(key_type),
-        "u_keys": key.columns("u"),
+        "u_keys": sql.SQL(", ").join(
+            sql.SQL("u.{}::{}").format(sql.Identifier(column), sql.SQL(type_name))
+            if _carried(type_name) != type_name
+            else sql.Identifier("u", column)
+            for column, type_name in zip(key.names, key.type_names, strict=True)
+        ),
         "key_names": sql.SQL(", ").join(map(sql.Identifier, key.names)),
         **_arrays(key),
         **_statement(connection, name, key),
@@ -53,10 +58,15 @@ def search_parts(
     return {**parts, **checks}
 
 
+def _carried(type_name: str) -> str:
+    """Return the type by which keys of a type are held in an array a column: of arrays there are no arrays."""
+    return "text" if type_name.endswith("[]") else type_name
+
+
 def _arrays(key: KeySql) -> dict[str, sql.Composable]:
     """Return the `{parts}` by which plpgsql holds a shard's rows and those of all, an array a column."""
     numbers = range(1, len(key.names) + 1)
-    types = [*key.type_names, "double precision"]
+    types = [*map(_carried, key.type_names), "double precision"]
     found = [sql.Identifier(f"found_{number}") for number in numbers] + [sql.Identifier("found_distances")]
     everything = [sql.Identifier(f"all_{number}") for number in numbers] + [sql.Identifier("all_distances")]
 
@@ -87,8 +97,14 @@ def _statement(connection: Connection, name: str, key: KeySql) -> dict[str, sql.
     )
     joined = sql.SQL(" LEFT JOIN imgvec.{} AS e ON {}").format(sql.Identifier(f"{name}_embedding"), same_row)
     columns = sql.SQL(", ").join(
-        sql.SQL("pg_catalog.array_agg({})").format(sql.Identifier("s", column))
-        for column in [*key.names, "distance"]
+        sql.SQL("pg_catalog.array_agg({}{})").format(
+            sql.Identifier("s", column),
+            sql.SQL("" if _carried(type_name) == type_name else "::pg_catalog.text"),
+        )
+        for column, type_name in [
+            *zip(key.names, key.type_names, strict=True),
+            ("distance", "double precision"),
+        ]
     )
 
     def head(hashes: str) -> sql.Literal:

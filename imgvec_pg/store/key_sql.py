@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from imgvec_pg.database.sql_templates import escape_percent
 from imgvec_pg.store.guarded_columns import bare_name, guarded, is_built_in, printed, settings_clause
 
 OF_THE_SOURCE = frozenset({"s", "n", "o"})
@@ -48,6 +49,14 @@ class KeySql:
         return sql.SQL(", ").join(sql.SQL(name) for name in self.type_names)
 
     @property
+    def definitions(self) -> sql.Composed:
+        """`"tenant" integer, "id" uuid`."""
+        return sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_name))
+            for name, type_name in zip(self.names, self.source_types or self.type_names, strict=True)
+        )
+
+    @property
     def parameters(self) -> sql.Composed:
         """`key_1 integer, key_2 uuid`, or `key uuid`; names that no column of the key has."""
         prefix = "key"
@@ -67,6 +76,37 @@ class KeySql:
             )
             for position, schema in enumerate(self.equality_schemas)
         )
+
+    def behind(self, row: str) -> sql.Composed:
+        """`row` lies behind the key in %(after)s, jsonb, in the order of ORDER BY; for a statement with bound values.
+
+        By operators of the key's own types: found by name, citext's off the search_path would be text's, of another order.
+        """
+
+        def last(columns: sql.Composable) -> sql.Composed:
+            return sql.SQL(
+                "(SELECT {} FROM pg_catalog.jsonb_to_record(%(after)s::pg_catalog.jsonb) AS a({}))"
+            ).format(columns, escape_percent(self.definitions))
+
+        columns = [escape_percent(sql.Identifier(row, name)) for name in self.names]
+        values = [escape_percent(sql.Identifier("a", name)) for name in self.names]
+        schemas = [escape_percent(sql.Identifier(schema)) for schema in self.equality_schemas]
+        if len(set(self.equality_schemas)) == 1:
+            # One comparison of rows, which an index scan begins at.
+            return sql.SQL("({}) OPERATOR({}.>) {}").format(
+                sql.SQL(", ").join(columns), schemas[0], last(sql.SQL(", ").join(values))
+            )
+
+        def compared(operator: str, position: int) -> sql.Composed:
+            return sql.SQL("{} OPERATOR({}.{}) {}").format(
+                columns[position], schemas[position], sql.SQL(operator), last(values[position])
+            )
+
+        condition = compared(">", len(columns) - 1)
+        for position in reversed(range(len(columns) - 1)):
+            greater, equal = compared(">", position), compared("=", position)
+            condition = sql.SQL("({} OR {} AND {})").format(greater, equal, condition)
+        return sql.SQL("{} AND {}").format(compared(">=", 0), condition)
 
     def visible(self, row: str, embedding_table: tuple[str, str]) -> sql.Composed:
         """The same for a policy: it asks a source whose types it holds fast, as whoever searches."""
@@ -201,13 +241,9 @@ class KeySql:
 
     def parts(self) -> dict[str, sql.Composable]:
         """Every `{part}` that depends on the key alone."""
-        definitions = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_name))
-            for name, type_name in zip(self.names, self.source_types or self.type_names, strict=True)
-        )
         return {
             "keys": sql.SQL(", ").join(sql.Identifier(name) for name in self.names),
-            "key_definitions": definitions,
+            "key_definitions": self.definitions,
             "key_types": self.types,
             "key_parameters": self.parameters,
             "e_keys": self.columns("e"),

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -16,8 +17,8 @@ from imgvec_pg.database.connect import (
     pinned_search_path,
     vector_schema,
 )
-from imgvec_pg.database.sql_templates import render
-from imgvec_pg.errors import DatabaseError
+from imgvec_pg.database.sql_templates import bindable, escape_percent, render
+from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import (
     BuildOptions,
@@ -84,7 +85,7 @@ class TenantSplit:
             for place in places
         ]
         self.after = sql.SQL(" AND ROW({}) {} ROW({})").format(
-            self.parts["e_others"], greater, sql.SQL(", ").join(values)
+            escape_percent(self.parts["e_others"]), greater, sql.SQL(", ").join(values)
         )
         self.places = places
 
@@ -96,7 +97,7 @@ class TenantSplit:
             NotOwnerError: The role does not own the embedding table.
         """
         again = f"imgvec collection partition {self.collection.name}"
-        with telling_refusals(self.connection, self.collection, again):
+        with telling_refusals(self.connection, self.collection, again), self._telling_of_others(again):
             if not self.tenant.is_begun:
                 self._create(lock_timeout_ms)
             rows = self._copy()
@@ -106,8 +107,25 @@ class TenantSplit:
                 self._catch_up_until_few()
             return self._swap(lock_timeout_ms, again)
 
+    @contextmanager
+    def _telling_of_others(self, again: str) -> Iterator[None]:
+        """Say what two runs at once come to: the second finds a table that it has not made, or one that has its place already."""
+        try:
+            yield
+        except (
+            psycopg.errors.DuplicateTable,
+            psycopg.errors.UniqueViolation,
+            psycopg.errors.UndefinedTable,
+            psycopg.errors.WrongObjectType,
+        ) as error:
+            raise CollectionError(
+                f"another session moves {self.collection.partition_by} {self.tenant.tenant} of {self.collection.name} too "
+                f"({one_line(error)}); no row is lost or doubled. When it has ended, run again: {again}"
+            ) from error
+
     def _execute(self, file: str, **values: object) -> int:
-        statement = render(f"tenants/{file}.sql", **self.parts)
+        # Without values psycopg looks for no placeholders.
+        statement = render(f"tenants/{file}.sql", **(bindable(self.parts) if values else self.parts))
         return self.connection.execute(statement, values or None).rowcount
 
     def _create(self, lock_timeout_ms: int) -> None:
@@ -125,7 +143,9 @@ class TenantSplit:
         after: sql.Composable = sql.SQL("")
         values: dict[str, object] = {"value": self.tenant.tenant, "rows": BATCH_ROWS}
         while True:
-            page = self._copy_page(render("tenants/copy_page.sql", **self.parts, after=after), values)
+            page = self._copy_page(
+                render("tenants/copy_page.sql", **bindable(self.parts), after=after), values
+            )
             if page is None:
                 return copied
             copied += page[0]

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.partitioning import MAX_PARTITIONS
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collection import Collection
 
@@ -92,10 +92,10 @@ def survey(
     there = {tenant for partition in present for tenant in partition.tenants}
     begun = find_unfinished(connection, collection)
     rows = connection.execute(
-        render("tenants/large_tenants.sql", **collection.parts("public")),
-        {"least": least_rows, "named": list(named)},
+        render("tenants/large_tenants.sql", **bindable(collection.parts("public"))),
+        {"least": least_rows, "named": list(named), "there": sorted(there)},
     ).fetchall()
-    if unknown := sorted(set(named) - {tenant for tenant, _ in rows}):
+    if unknown := sorted(set(named) - {tenant for tenant, _, _ in rows}):
         raise CollectionError(
             f'no row of {collection.shown_source} has {collection.partition_by} "{unknown[0]}"; expected a tenant with rows'
         )
@@ -107,8 +107,8 @@ def survey(
             begun[tenant] if tenant in begun else f"{collection.embedding_table}_{next(numbers)}",
             is_begun=tenant in begun,
         )
-        for tenant, count in rows
-        if tenant not in there
+        for tenant, count, is_there in rows
+        if not is_there
     ]
     if len(present) + len(large) > MAX_PARTITIONS:
         raise CollectionError(

@@ -155,7 +155,7 @@ def _export(
             connection, collection, writer.last_key(), part_rows, is_in_transaction=snapshot is not None
         )
         pool = stack.enter_context(PartPool(writer, readers, read, done, progress))
-        for number, keys in enumerate(ranges, writer.count_parts()):
+        for number, keys in enumerate(ranges, writer.next_number()):
             _require_same_map(connection, collection, description)
             pool.submit(number, keys)
         pool.finish()

@@ -39,7 +39,7 @@ class LanceWriter:
     def _database(self) -> Any:  # noqa: ANN401 - a module without types
         return self._lancedb.connect(str(self.directory))
 
-    def count_parts(self) -> int:
+    def next_number(self) -> int:
         """Return how many parts this run wrote."""
         return self._parts
 

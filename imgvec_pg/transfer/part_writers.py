@@ -11,7 +11,7 @@ import numpy as np
 
 from imgvec_pg.transfer.export_description import ExportDescription
 from imgvec_pg.transfer.extras import require_module
-from imgvec_pg.transfer.natural_order import in_order
+from imgvec_pg.transfer.natural_order import in_order, last_number
 from imgvec_pg.transfer.row_chunks import CONTENT_HASH, REFERENCE_HASH, RowChunk, as_batch, export_schema
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class PartWriter:
     """Writes parts of one layout; also tells where an export that was cut off ended.
 
     Several may be written at once, each by a thread. `keep` gives them their names, in the order of their numbers: what a run
-    that was cut off leaves is a beginning without gaps.
+    that was cut off leaves is a beginning in which no row is missing.
 
     Args:
         types: Arrow types of the columns that stand beside the vectors, in their order.
@@ -50,9 +50,11 @@ class PartWriter:
         found = in_order(self.directory.glob("*.parquet"))
         return [path for path in found if not self.is_npy or self._array(path).exists()]
 
-    def count_parts(self) -> int:
-        """Return how many parts are whole."""
-        return len(self.tables())
+    def next_number(self) -> int:
+        """Return the number behind that of the last part; a part whose rows had all gone has left a gap."""
+        tables = self.tables()
+        last = last_number(tables[-1]) if tables else None
+        return 0 if last is None else last + 1
 
     def count_rows(self) -> int:
         """Return the rows of all parts that are whole."""

@@ -1,5 +1,7 @@
--- Tenants of the source by their rows, of those that have %(least)s at least or are named (%(named)s, as text): the largest first.
-SELECT s.{tenant}::text AS tenant, count(*) AS rows
+-- Tenants of the source by their rows, of those that have %(least)s at least or are named (%(named)s, as text): the largest first; and
+-- whether each is one of %(there)s: equal ones may be written differently (citext, numeric).
+SELECT s.{tenant}::text AS tenant, count(*) AS rows,
+       s.{tenant} {tenant_equality} ANY (%(there)s::text[]::{tenant_type}[]) AS is_there
 FROM {source} AS s
 GROUP BY s.{tenant}
 HAVING count(*) >= %(least)s OR s.{tenant}::text = ANY (%(named)s::text[])

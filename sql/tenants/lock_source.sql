@@ -1,2 +1,3 @@
--- Writers of the source wait for us rather than in the middle of their statement: ATTACH takes this lock for the foreign key.
-LOCK TABLE ONLY {relation} IN SHARE ROW EXCLUSIVE MODE;
+-- ATTACH takes this lock for the foreign key. Taken before those of the embeddings: whoever has read the source and then searches would
+-- wait for us, and we for them.
+LOCK TABLE ONLY {relation} IN ACCESS EXCLUSIVE MODE;

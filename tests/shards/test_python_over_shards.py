@@ -176,6 +176,7 @@ ASK = """
 import django, json, sys
 django.setup()
 from django.db import transaction
+from django.db.models import Q
 from shop.models import Stock
 from imgvec_pg.errors import ImgvecError
 
@@ -197,6 +198,10 @@ print(json.dumps({
     "lacking": [row.pk for row in near(far)[:20]],
     "filtered": [row.pk for row in near(asked).filter(shelf=3).exclude(pk=13)[:30]],
     "filtered before": list(Stock.objects.filter(shelf=3).near(asked).values_list("pk", flat=True)[:30]),
+    "or": [row.pk for row in (near(asked).filter(shelf=1) | near(asked).filter(shelf=2))[:20]],
+    "and": [row.pk for row in (near(asked) & near(asked).filter(shelf=2))[:20]],
+    "complex": [row.pk for row in near(asked).complex_filter(Q(shelf=2))[:20]],
+    "extra": [row.pk for row in near(asked).extra(where=["shelf = 2"])[:20]],
     "by distance": [row.pk for row in near(asked).filter(distance__lt=2)[:5]],
     "none": list(near(asked).filter(shelf__gt=10)[:5]) + list(near(asked).filter(pk__in=[])[:5]),
     "row": [row.pk for row in near(400)[:10]],
@@ -226,6 +231,9 @@ def test_django_asks_the_shards_too(coordinator: str, tmp_path: Path) -> None:
     on_shelf = nearest(range(3, 501, 10), 31)
     assert found["filtered"] == [key for key in on_shelf if key != 13][:30]
     assert found["filtered before"] == on_shelf[:30]
+    on_two = nearest(range(2, 501, 10), 20)
+    assert found["and"] == found["complex"] == found["extra"] == on_two
+    assert found["or"] == [key for key in nearest(range(1, 501), 500) if key % 10 in (1, 2)][:20]
     assert found["by distance"] == every[:5]
     assert found["none"] == found["no such row"] == []
     assert found["row"] == nearest(range(1, 501), 11, vectors(2 * ROWS)[399])[1:]

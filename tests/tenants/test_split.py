@@ -5,13 +5,13 @@ import threading
 
 import psycopg
 import pytest
-from photostore import embed, embedded, lease_job
+from photostore import embed, embedded, lease_job, make_collection
 from tenantshop import SIZES, exact, make_tenants, search_tenant, vector
 
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.errors import DatabaseError
+from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import drop_collection
 from imgvec_pg.store.index.ddl import has_valid_index
@@ -313,3 +313,54 @@ def test_without_a_foreign_key_what_goes_meanwhile_is_gone_in_the_partition_too(
     assert counts(connection)["1"] == 1400
     connection.execute("TRUNCATE shop.photo")
     assert embedded(connection, collection) == []
+
+
+def test_no_lock_of_the_source_is_taken_behind_those_of_the_embeddings(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or whoever has read the source and searches then, and the move, would wait for each other."""
+    collection = make_tenants(connection)
+    execute, locks = TenantSplit._execute, {}
+
+    def noting(self: TenantSplit, file: str, **values: object) -> int:
+        done = execute(self, file, **values)
+        held = self.connection.execute(
+            "SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'shop.photo'::regclass"
+        )
+        locks[file] = {mode for (mode,) in held}
+        return done
+
+    monkeypatch.setattr(TenantSplit, "_execute", noting)
+    TenantSplit(connection, collection, largest(connection, collection)).run()
+    assert "AccessExclusiveLock" in locks["attach"]
+    assert "AccessExclusiveLock" in locks["lock_source"]
+
+
+def test_a_tenant_written_otherwise_is_the_same_and_names_may_have_percent_signs(
+    connection: Connection,
+) -> None:
+    connection.execute(
+        'CREATE SCHEMA shop; CREATE TABLE shop.t ("t %" numeric, "id %" bigint, file text, PRIMARY KEY ("t %", "id %"));'
+        "INSERT INTO shop.t SELECT CASE WHEN i % 2 = 0 THEN 1.0 ELSE 1.00 END, i, i || '.jpg' FROM generate_series(1, 40) AS i"
+    )
+    collection = make_collection(connection, "shop.t", partition_by="t %")
+    embed(connection, collection, {(1, key): (1.0, 0.0, 0.0) for key in range(1, 41)})
+    assert TenantSplit(connection, collection, largest(connection, collection, 10)).run().rows == 40
+    [part] = find_partitions(connection, collection)
+    connection.execute('DELETE FROM shop.t WHERE "t %%"::text = %s', [part.tenants[0]])
+    assert survey(connection, collection, least_rows=10).large == []
+
+
+def test_two_that_move_one_tenant_end_with_its_rows_once_and_one_line(
+    connection: Connection, database: str
+) -> None:
+    collection = make_tenants(connection)
+    tenant = largest(connection, collection)
+    assert TenantSplit(connection, collection, tenant).run().rows == 1500
+    with (
+        connect(database) as other,
+        pytest.raises(CollectionError, match="another session moves tenant_id 1") as caught,
+    ):
+        TenantSplit(other, collection, tenant).run()
+    assert "\n" not in str(caught.value)
+    assert counts(connection) == {"0": sum(SIZES.values()) - 1500, "1": 1500}

@@ -203,3 +203,29 @@ def test_a_lance_table_is_written_by_one(
         "export", "photo_test", tmp_path / "out", "--format", "lance", "--jobs", "2", code=2
     )
     assert "writes one part after the other" in said and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_part_whose_rows_are_gone_costs_no_other_part(
+    connection: Connection, database: str, hundred: Collection, tmp_path: Path, jobs: int
+) -> None:
+    """Embeddings of a partition that the source has no more: no row of theirs is there to stand beside them."""
+    connection.execute(
+        "SET session_replication_role = replica; DELETE FROM shop.photo WHERE id BETWEEN 26 AND 50;"
+        "RESET session_replication_role"
+    )
+
+    def stop(rows: int) -> None:
+        if rows >= 75:  # The last part's are read and written, and not kept.
+            raise OSError("no space left")
+
+    out = tmp_path / "out"
+    with pytest.raises((ImgvecError, OSError)):
+        export(database, hundred, out, jobs, stop, ("price",))
+    export(database, hundred, out, jobs, columns=("price",))
+    keys = [
+        row["id"]
+        for path in sorted(out.glob("*.parquet"))
+        for row in pq.read_table(path, columns=["id"]).to_pylist()
+    ]
+    assert keys == [*range(1, 26), *range(51, 101)]

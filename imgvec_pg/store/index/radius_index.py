@@ -101,6 +101,15 @@ def create_radius_index(
         while count_without_coordinates(connection, collection):
             fill_coordinates(connection, collection)
         return _adopt(connection, collection, lock_timeout_ms)
+    except (
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.UniqueViolation,
+        psycopg.errors.DuplicateTable,
+    ) as error:
+        raise CollectionError(
+            f"another session makes, drops or renames the radius index of {collection.name} meanwhile ({one_line(error)}); "
+            f"see: imgvec index show {collection.name}"
+        ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise NotOwnerError(
             f"the role {connection.info.user} may not make a radius index ({one_line(error)}); "
@@ -147,6 +156,7 @@ def _prepare(connection: Connection, collection: Collection, lock_timeout_ms: in
         connection.execute(coordinate_triggers(collection, vector_schema(connection)))
         connection.execute(coordinate_policies(wanted, hides_rows=False))
         connection.execute(render("collection/grants.sql", **parts))
+        connection.execute(render("collection/own_coordinates.sql", **parts))
 
 
 def _adopt(connection: Connection, collection: Collection, lock_timeout_ms: int) -> Collection:
@@ -154,8 +164,17 @@ def _adopt(connection: Connection, collection: Collection, lock_timeout_ms: int)
     parts = coordinate_parts(collection, vector_schema(connection))
     connection.execute(sql.SQL("ANALYZE imgvec.{}").format(sql.Identifier(f"{collection.name}_coordinates")))
     with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
+        connection.execute(load_sql("queries/lock_schema.sql"))
         connection.execute(render("collection/adopt_coordinates.sql", **parts))
-        _define(connection, replace(collection, has_radius_index=True))
+        # As it is now: its index, aliases and policies may be others than when the filling began.
+        present = get_collection(connection, collection.name)
+        _define(connection, present)
+        state = connection.execute(
+            load_sql("queries/policy_state.sql"),
+            {"table": present.embedding_table, "collection_id": present.id},
+        ).fetchone()
+        hides_rows = state is not None and bool(state[0] or state[2])
+        connection.execute(coordinate_policies(present, hides_rows=hides_rows))
     return get_collection(connection, collection.name)
 
 

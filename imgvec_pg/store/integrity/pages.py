@@ -111,11 +111,8 @@ def page_statement(
     attempt: Attempt = ATTEMPTS[0],
 ) -> sql.Composed:
     """Return the statement in `sql/collection/<name>.sql` about the page of the source behind a key."""
-    after_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
-    parts = bindable({**collection.parts(vector_schema(connection)), "a_keys": after_keys})
-    behind = sql.SQL(
-        "WHERE ({s_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
-    ).format(**parts)
+    parts = bindable(collection.parts(vector_schema(connection)))
+    behind = sql.SQL("WHERE {}").format(collection.key_sql.behind("s"))
     after_condition = behind if after else sql.SQL("")
     if attempt.keys_only:
         parts = without_expressions(parts)

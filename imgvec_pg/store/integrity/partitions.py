@@ -34,16 +34,8 @@ def forget_gone_page(connection: Connection, collection: Collection, after: Key 
     Raises:
         psycopg.errors.InsufficientPrivilege: Row-level security would hide rows of the source from the role.
     """
-    parts = bindable(
-        {
-            # No vector is looked at.
-            **collection.parts("public"),
-            "a_keys": sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns),
-        }
-    )
-    behind = sql.SQL(
-        "WHERE ({e_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
-    ).format(**parts)
+    parts = bindable(collection.parts("public"))  # No vector is looked at.
+    behind = sql.SQL("WHERE {}").format(collection.key_sql.behind("e"))
     statement = render(
         "collection/forget_gone_page.sql", **parts, after_condition=behind if after else sql.SQL("")
     )

@@ -182,6 +182,20 @@ def following(collection: Collection, names: Mapping[str, str], place: Place) ->
     return [*_without_triggers(collection, place), registered, *moved, *_made_anew(followed, place)]
 
 
+def _around_coordinates(
+    collection: Collection, keys: Mapping[str, str], renamed: sql.Composed
+) -> list[sql.Composed]:
+    """Rename keys, and the column of coordinates where it gives way to one of them or has its own name back."""
+    followed = replace(collection, key_columns=[keys.get(name, name) for name in collection.key_columns])
+    old, new = (each.key_sql.beside("coordinates") for each in (collection, followed))
+    if not collection.has_radius_index or old == new:
+        return [renamed]
+    table = sql.Identifier("imgvec", f"{collection.name}_coordinates")
+    moving = sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}")
+    between = sql.Identifier("imgvec_coordinates")
+    return [moving.format(table, old, between), renamed, moving.format(table, between, new)]
+
+
 def _rename_keys(collection: Collection, keys: Mapping[str, str], place: Place) -> list[sql.Composed]:
     """Rename the embedding table's key, and drop the functions that return the old one."""
     owners = [collection.name, *place.aliases]
@@ -198,7 +212,7 @@ def _rename_keys(collection: Collection, keys: Mapping[str, str], place: Place) 
         dropping_duplicates(collection.name),
         dropping_map(collection.name),
         *([] if collection.has_radius_index else [dropping_coordinates(collection)]),
-        renamed,
+        *_around_coordinates(collection, keys, renamed),
     ]
 
 

@@ -145,11 +145,8 @@ def bring_to_newest(
 
 def _pages(connection: Connection, collection: Collection, place: _Place) -> Iterator[list[RenderedRow]]:
     """Yield the rows of the older rendering, some at a time."""
-    after_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
-    parts = bindable({**collection.parts(vector_schema(connection)), "a_keys": after_keys})
-    behind = sql.SQL(
-        "AND ({e_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
-    ).format(**parts)
+    parts = bindable(collection.parts(vector_schema(connection)))
+    behind = sql.SQL("AND {}").format(collection.key_sql.behind("e"))
     after = place.after
     while True:
         condition = behind if after else sql.SQL("")

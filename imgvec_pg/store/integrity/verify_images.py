@@ -186,11 +186,8 @@ def _fetch(picture: EmbeddedPicture, read_path: Fetch) -> bytes | ImageError:
 
 def _embedded_files(connection: Connection, collection: Collection) -> Iterator[list[EmbeddedPicture]]:
     """Yield pages of the embedded rows whose picture is a file."""
-    after_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
-    parts = bindable({**collection.parts(vector_schema(connection)), "a_keys": after_keys})
-    behind = sql.SQL(
-        "AND ({e_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
-    ).format(**parts)
+    parts = bindable(collection.parts(vector_schema(connection)))
+    behind = sql.SQL("AND {}").format(collection.key_sql.behind("e"))
     after: Key | None = None
     while True:
         statement = render(

@@ -26,6 +26,7 @@ from imgvec_pg.store.collection_ddl import (
     picture_triggers,
     table_comment,
 )
+from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.search_functions import grants, render_function
 from imgvec_pg.store.transactions import short_transaction
 
@@ -131,6 +132,9 @@ def adopt_shape(connection: Connection, wanted: Collection, schema: str) -> None
         load_sql("queries/define_shape.sql"),
         {"by_picture": wanted.by_picture, "collection_id": wanted.id},
     )
+    # A radius index may have come or gone while the index was built.
+    present = get_collection(connection, wanted.name)
+    wanted = replace(wanted, has_radius_index=present.has_radius_index)
     parts = {**wanted.parts(schema), "create": sql.SQL("CREATE OR REPLACE FUNCTION")}
     for name in wanted.function_files:
         connection.execute(render_function(name, parts))

@@ -19,7 +19,7 @@ def coordinate_parts(collection: Collection, vector: str) -> dict[str, sql.Compo
     return {
         **collection.parts(vector),
         "axis_count": sql.Literal(count),
-        "products": _products(count, vector, sql.SQL("e.norm")),
+        "products": _products(count, vector, sql.SQL("e.imgvec_norm")),
         "products_of_row": _products(
             count, vector, sql.SQL("{}.l2_norm(e.embedding)").format(sql.Identifier(vector))
         ),
@@ -32,7 +32,7 @@ def coordinate_parts(collection: Collection, vector: str) -> dict[str, sql.Compo
 
 def _products(count: int, vector: str, norm: sql.Composable) -> sql.Composed:
     """Return the products of a row's vector with each axis, over its norm."""
-    product = sql.SQL("(axes[{}] OPERATOR({}.<#>) e.embedding) OPERATOR(pg_catalog./) {}")
+    product = sql.SQL("(imgvec_axes[{}] OPERATOR({}.<#>) e.embedding) OPERATOR(pg_catalog./) {}")
     return sql.SQL(", ").join(
         product.format(sql.Literal(number), sql.Identifier(vector), norm) for number in range(1, count + 1)
     )

@@ -33,10 +33,7 @@ def fill_coordinates(
         DatabaseError: A transaction of another session holds rows for minutes.
     """
     parts = bindable(coordinate_parts(collection, vector_schema(connection)))
-    a_keys = sql.SQL(", ").join(sql.Identifier("a", name) for name in collection.key_columns)
-    behind = sql.SQL(
-        "({e_keys}) > (SELECT {a_keys} FROM jsonb_to_record(%(after)s::jsonb) AS a({key_definitions}))"
-    ).format(**parts, a_keys=sql.SQL(a_keys.as_string(None).replace("%", "%%")))
+    behind = collection.key_sql.behind("e")
     first, later = (
         render("collection/fill_coordinates.sql", **parts, after_condition=condition)
         for condition in (sql.SQL("true"), behind)

@@ -39,4 +39,7 @@ def grant_rights(connection: Connection) -> list[str]:
             connection.execute(grants(parts))
             put_policies(connection, collection)
             connection.execute(render("collection/worker_policy.sql", **parts))
+            if collection.has_radius_index:
+                of_coordinates = {**parts, "embedding_table": parts["coordinate_table"]}
+                connection.execute(render("collection/worker_policy.sql", **of_coordinates))
     return missing_roles(connection)

@@ -21,7 +21,7 @@ from imgvec_pg.store.aliases import Alias, require_same_source
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.estimate import estimate_collection
-from imgvec_pg.store.index.radius_index import create_radius_index, radius_index_state
+from imgvec_pg.store.index.radius_index import count_embedded, create_radius_index, radius_index_state
 from imgvec_pg.store.integrity.reconcile import list_source
 from imgvec_pg.store.registry import find_collections, get_collection
 from imgvec_pg.store.spec import CollectionSpec
@@ -165,7 +165,8 @@ def follow_radius_index(connection: Connection, present: Collection, target: Col
     """Give the collection that an alias is switched to a radius index where the present one has one: within_* stay as fast."""
     if not present.has_radius_index or target.has_radius_index:
         return target
-    if radius_index_state(connection, target).hides_rows:
+    # Of no rows there are no axes; an alias may be switched to an empty collection all the same.
+    if radius_index_state(connection, target).hides_rows or not count_embedded(connection, target):
         return target
     made = create_radius_index(connection, target)
     click.echo(f"  {target.name} has a radius index now, as {present.name} has", err=True)

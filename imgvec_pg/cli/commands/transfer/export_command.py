@@ -10,7 +10,7 @@ import click
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.progress import image_progress
 from imgvec_pg.database.connect import Connection, connect, is_pooled, needing, require_schema
-from imgvec_pg.errors import UsageError
+from imgvec_pg.errors import ConnectionFailedError, UsageError
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.text import counted
 from imgvec_pg.transfer.export_collection import (
@@ -46,6 +46,22 @@ def choose_jobs(connection: Connection, layout: str, given: int | None) -> int:
             )
         return 1
     return given or DEFAULT_JOBS
+
+
+def open_readers(stack: ExitStack, dsn: str, jobs: int) -> list[Connection]:
+    """Open a connection for each part that is read at once.
+
+    Raises:
+        ConnectionFailedError: The server has not so many for this role.
+    """
+    try:
+        return [stack.enter_context(connect(dsn, application_name="imgvec export")) for _ in range(jobs)]
+    except ConnectionFailedError as error:
+        if jobs == 1:
+            raise
+        raise ConnectionFailedError(
+            f"{error}. This export takes {jobs + 1} connections; with --jobs 1 two are enough"
+        ) from error
 
 
 @click.command()
@@ -115,10 +131,7 @@ def export(
     with ExitStack() as stack:
         connection = stack.enter_context(connect(dsn, application_name="imgvec export"))
         require_schema(connection)
-        readers = [
-            stack.enter_context(connect(dsn, application_name="imgvec export"))
-            for _ in range(choose_jobs(connection, layout, jobs))
-        ]
+        readers = open_readers(stack, dsn, choose_jobs(connection, layout, jobs))
         collection = get_collection(connection, name)
         needed = f"it takes SELECT on imgvec.{collection.embedding_table} and on {collection.shown_source}"
         with needing(connection, needed):
