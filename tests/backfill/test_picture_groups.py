@@ -2,6 +2,7 @@
 
 import random
 import threading
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -214,3 +215,21 @@ def test_rows_of_batches_claimed_together_are_read_by_one_statement(
             f"SELECT array_agg(id ORDER BY id) FROM imgvec.{NAME}_embedding"
         ).fetchone()
     assert written == ([number for number in range(12) if number != 5],)
+
+
+def test_a_picture_of_a_written_claim_is_looked_up_again_whoever_holds_it() -> None:
+    """Its donor may have lost the vector meanwhile: then it was not written, and would be refused time and again."""
+    pictures, token = SharedPictures(), uuid.uuid4()
+    made: list[bytes] = []
+
+    def prepare(content_hash: bytes) -> PreparedPicture:
+        made.append(content_hash)
+        return MADE
+
+    first = pictures.get([b"1"], prepare)[b"1"]
+    assert isinstance(first, SharedPicture)
+    pictures.keep(token, [first])
+    assert pictures.get([b"1"], prepare)[b"1"] is first
+    pictures.release(token)
+    assert pictures.get([b"1"], prepare)[b"1"] is not first
+    assert made == [b"1", b"1"]

@@ -138,9 +138,15 @@ class SharedPictures:
             self._unwritten[token] = list(pictures)
 
     def release(self, token: uuid.UUID) -> None:
-        """Note that a claim is written: from now on the collection knows its pictures."""
+        """Note that a claim is written: from now on the collection knows its pictures.
+
+        They are asked of it again, whoever still holds them: one whose row had no longer that vector was not written, and would
+        be refused for ever.
+        """
         with self._lock:
-            self._unwritten.pop(token, None)
+            for picture in self._unwritten.pop(token, ()):
+                if self._pictures.get(picture.content_hash) is picture:
+                    del self._pictures[picture.content_hash]
 
 
 class GroupedLookup:
