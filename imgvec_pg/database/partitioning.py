@@ -109,13 +109,13 @@ def searched_parts(parts: Mapping[str, sql.Composable], *, of_tenant: bool) -> d
     """Return the `{parts}` that say which rows search.sql looks at: all, or one tenant's."""
     kind = "tenant" if of_tenant else "all"
     is_split = parts.get("is_split") == sql.Literal(True)
-    indexed = "tenant" if kind == "tenant" else "partitions" if is_split else "table"
     found = {
         "searched_rows": render(f"collection/{kind}_rows.sql", **parts),
         "sized_tables": render(f"collection/{kind}_tables.sql", **parts),
-        "indexed_tables": render(f"collection/indexed_{indexed}.sql", **parts),
     }
     if kind == "all":
+        indexed = "partitions" if is_split else "table"
+        found["indexed_tables"] = render(f"collection/indexed_{indexed}.sql", **parts)
         nothing = dict.fromkeys(
             (
                 "further_parameter",
@@ -130,6 +130,7 @@ def searched_parts(parts: Mapping[str, sql.Composable], *, of_tenant: bool) -> d
         return {**found, **nothing}
     return {
         **found,
+        "indexed_tables": found["sized_tables"],
         "search": parts["search_tenant"],
         "ranked_rows": sql.SQL("{} AS e").format(found["searched_rows"]),
         "further_parameter": sql.SQL(", {} {} DEFAULT NULL").format(

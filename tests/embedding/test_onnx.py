@@ -168,8 +168,8 @@ def change_vectors(ours: OnnxEmbedder) -> None:
     run = ours._session.run
 
     class Session:
-        def run(self, names: object, values: object) -> list[np.ndarray]:
-            (features,) = run(names, values)
+        def run(self, names: object, values: object, *options: object) -> list[np.ndarray]:
+            (features,) = run(names, values, *options)
             return [features + np.linspace(0, 0.02, features.shape[1], dtype=np.float32)]
 
     ours._session = Session()

@@ -150,6 +150,9 @@ def test_migrate_hides_names_of_a_column_in_the_maps_of_earlier_builds(
         "ALTER POLICY follow_points ON imgvec.photo_test_map_cluster USING"
         " (EXISTS (SELECT FROM imgvec.photo_test_map_point AS p WHERE p.cluster = photo_test_map_cluster.cluster))"
     )
+    connection.execute(
+        "ALTER TABLE imgvec.collection DROP COLUMN has_radius_index; DROP FUNCTION imgvec.within_place"
+    )
     connection.execute("UPDATE imgvec.alembic_version SET version_num = 'imgvec_0011'")
     with new_role(
         connection, "imgvec_reader", "USAGE ON SCHEMA shop", "SELECT (id, file) ON shop.photo"

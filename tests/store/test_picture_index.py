@@ -342,9 +342,10 @@ def as_an_earlier_release_made_it(connection: Connection) -> None:
         earlier = re.sub(r"\bc\.by_picture\b", "false", earlier)
         assert earlier != definition
         connection.execute(earlier.encode())
-    for column in ("by_picture", "index_method", "lists", "probes"):
+    for column in ("by_picture", "index_method", "lists", "probes", "has_radius_index"):
         connection.execute(f"ALTER TABLE imgvec.collection DROP COLUMN {column}".encode())
     connection.execute("DROP TABLE imgvec.shard, imgvec.sharded_collection")
+    connection.execute("DROP FUNCTION imgvec.within_place")
 
 
 def test_an_earlier_database_is_searched_before_and_after_it_is_migrated(connection: Connection) -> None:
