@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # One stamp per set of inputs: an interrupted install leaves no stamp, so the next run repeats it.
 STAMP := $(VENV)/.installed
-# `make test PROCESSES=4`: other numbers for other machines.
-PROCESSES ?= 3
-# Three processes for two cores, each with a private server, since many tests wait; in the order that tests/support/longest_first.py
+# `make test PROCESSES=2`: other numbers for other machines.
+PROCESSES ?= 4
+# Four processes for two cores, each with a private server, since many tests wait; in the order that tests/support/longest_first.py
 # gives. Roles of a given server are shared, so there one after the other.
 IN_PARALLEL := $(if $(IMGVEC_TEST_DSN),,-n $(PROCESSES) --dist loadfile --no-loadscope-reorder)
 
