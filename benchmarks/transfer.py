@@ -208,10 +208,11 @@ def measure(
                 results.append((f"imgvec export, {layout}, {kind}, --jobs 1", rows / cost.seconds, cost))
                 shutil.rmtree(there)
             there = root / f"{layout}-{kind}"
+            jobs = "" if layout == "lance" else ", --jobs 2"
             cost = command(
                 connection, dsn, "export", "photo_test", there, "--format", layout, "--vectors", kind
             )
-            results.append((f"imgvec export, {layout}, {kind}", rows / cost.seconds, cost))
+            results.append((f"imgvec export, {layout}, {kind}{jobs}", rows / cost.seconds, cost))
             connection.execute(f"TRUNCATE {TABLE}; CHECKPOINT")
             cost = command(connection, dsn, "import", "photo_test", there)
             results.append((f"imgvec import of that, {layout}, {kind}", rows / cost.seconds, cost))
