@@ -14,7 +14,7 @@ from imgvec_pg.store.collection import Collection
 
 LARGE_ROWS = 10_000
 """Rows from which a tenant is worth a partition and an HNSW index of its own. The index is quicker from some 2,000 rows on; below
-10,000 comparing takes 1.6 ms at most beside some 0.4, and is exact (256 dimensions, two cores: benchmarks/results/tenants.txt)."""
+10,000 comparing takes 1.6 ms at most beside 0.4, and is exact (256 dimensions, two cores: benchmarks/results/tenants.txt)."""
 UNFINISHED = "imgvec: becomes the partition of tenant "
 """What the comment on a table begins with that a stopped run left; the tenant, as text, follows."""
 BOUND = re.compile(r"FOR VALUES IN \((.*)\)", re.DOTALL)
