@@ -78,35 +78,53 @@ class KeySql:
         )
 
     def behind(self, row: str) -> sql.Composed:
-        """`row` lies behind the key in %(after)s, jsonb, in the order of ORDER BY; for a statement with bound values.
+        """`row` lies behind the key in %(after)s, jsonb, in the order of ORDER BY; for a statement with bound values."""
+        last = sql.SQL("(SELECT {} FROM pg_catalog.jsonb_to_record(%(after)s::pg_catalog.jsonb) AS a({}))")
+        definitions = escape_percent(self.definitions)
+        values = [last.format(escape_percent(sql.Identifier("a", name)), definitions) for name in self.names]
+        return self.ordered(row, ">", values, is_bound=True)
 
-        By operators of the key's own types: found by name, citext's off the search_path would be text's, of another order.
+    def ordered(
+        self,
+        row: str,
+        operator: str,
+        values: Sequence[sql.Composable],
+        places: Sequence[int] | None = None,
+        *,
+        is_bound: bool = False,
+    ) -> sql.Composed:
+        """`ROW(row.a, row.b) > ROW(…)` as ORDER BY has it: operators found by name would be text's for citext off the path.
+
+        Args:
+            operator: `>`, `>=`, `<` or `<=`.
+            values: Of each of these columns.
+            places: The columns' places in the key; all where it is None.
+            is_bound: For a statement with bound values, where percent signs of names are doubled.
         """
-
-        def last(columns: sql.Composable) -> sql.Composed:
-            return sql.SQL(
-                "(SELECT {} FROM pg_catalog.jsonb_to_record(%(after)s::pg_catalog.jsonb) AS a({}))"
-            ).format(columns, escape_percent(self.definitions))
-
-        columns = [escape_percent(sql.Identifier(row, name)) for name in self.names]
-        values = [escape_percent(sql.Identifier("a", name)) for name in self.names]
-        schemas = [escape_percent(sql.Identifier(schema)) for schema in self.equality_schemas]
-        if len(set(self.equality_schemas)) == 1:
+        columns: list[sql.Composable] = []
+        schemas: list[sql.Composable] = []
+        for place in range(len(self.names)) if places is None else places:
+            column = sql.Identifier(row, self.names[place])
+            schema = sql.Identifier(self.equality_schemas[place])
+            columns.append(escape_percent(column) if is_bound else column)
+            schemas.append(escape_percent(schema) if is_bound else schema)
+        if len({schema.as_string(None) for schema in schemas}) == 1:
             # One comparison of rows, which an index scan begins at.
-            return sql.SQL("({}) OPERATOR({}.>) {}").format(
-                sql.SQL(", ").join(columns), schemas[0], last(sql.SQL(", ").join(values))
+            return sql.SQL("ROW({}) OPERATOR({}.{}) ROW({})").format(
+                sql.SQL(", ").join(columns), schemas[0], sql.SQL(operator), sql.SQL(", ").join(values)
             )
 
-        def compared(operator: str, position: int) -> sql.Composed:
+        def compared(sign: str, position: int) -> sql.Composed:
             return sql.SQL("{} OPERATOR({}.{}) {}").format(
-                columns[position], schemas[position], sql.SQL(operator), last(values[position])
+                columns[position], schemas[position], sql.SQL(sign), values[position]
             )
 
-        condition = compared(">", len(columns) - 1)
+        strict = operator.removesuffix("=")
+        condition = compared(operator, len(columns) - 1)
         for position in reversed(range(len(columns) - 1)):
-            greater, equal = compared(">", position), compared("=", position)
-            condition = sql.SQL("({} OR {} AND {})").format(greater, equal, condition)
-        return sql.SQL("{} AND {}").format(compared(">=", 0), condition)
+            parts = (compared(strict, position), compared("=", position), condition)
+            condition = sql.SQL("({} OR {} AND {})").format(*parts)
+        return sql.SQL("{} AND {}").format(compared(f"{strict}=", 0), condition)
 
     def visible(self, row: str, embedding_table: tuple[str, str]) -> sql.Composed:
         """The same for a policy: it asks a source whose types it holds fast, as whoever searches."""

@@ -17,7 +17,7 @@ from imgvec_pg.database.connect import (
     pinned_search_path,
     vector_schema,
 )
-from imgvec_pg.database.sql_templates import bindable, escape_percent, render
+from imgvec_pg.database.sql_templates import bindable, render
 from imgvec_pg.errors import CollectionError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.build import (
@@ -79,14 +79,11 @@ class TenantSplit:
             "e_others_descending": sql.SQL(", ").join(sql.SQL("{} DESC").format(name) for name in columns),
             "others_as_text": sql.SQL(", ").join(sql.SQL("{}::text").format(name) for name in columns),
         }
-        greater = sql.SQL("OPERATOR({}.>)").format(sql.Identifier(key.equality_schemas[places[0]]))
         values = [
             sql.SQL("{}::{}").format(sql.Placeholder(f"after_{place}"), sql.SQL(collection.key_types[place]))
             for place in places
         ]
-        self.after = sql.SQL(" AND ROW({}) {} ROW({})").format(
-            escape_percent(self.parts["e_others"]), greater, sql.SQL(", ").join(values)
-        )
+        self.after = sql.SQL(" AND {}").format(key.ordered("e", ">", values, places, is_bound=True))
         self.places = places
 
     def run(self, *, lock_timeout_ms: int = 2000) -> Split:

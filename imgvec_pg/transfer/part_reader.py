@@ -127,12 +127,11 @@ def _of_range(collection: Collection, keys: KeyRange) -> sql.Composable:
     for sign, end in ((">", keys.after), ("<=", keys.until)):
         if end is None:
             continue
-        values = sql.SQL(", ").join(
+        values = [
             sql.SQL("{}::{}").format(sql.Literal(text), sql.SQL(kind))
             for text, kind in zip(end, collection.key_types, strict=True)
-        )
-        columns = collection.key_sql.columns("e")
-        conditions.append(sql.SQL("({}) {} ({})").format(columns, sql.SQL(sign), values))
+        ]
+        conditions.append(collection.key_sql.ordered("e", sign, values))
     return sql.SQL("WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL("")
 
 

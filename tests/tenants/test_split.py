@@ -364,3 +364,21 @@ def test_two_that_move_one_tenant_end_with_its_rows_once_and_one_line(
         TenantSplit(other, collection, tenant).run()
     assert "\n" not in str(caught.value)
     assert counts(connection) == {"0": sum(SIZES.values()) - 1500, "1": 1500}
+
+
+def test_a_key_of_types_from_several_schemas_is_copied_in_pages(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(split, "BATCH_ROWS", 5)
+    connection.execute(
+        "CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext; CREATE SCHEMA shop;"
+        'CREATE TABLE shop.t (tenant int, "id %" ext.citext, n int, file text, PRIMARY KEY (tenant, "id %", n))'
+    )
+    keys = [(1, chr((97, 65)[i % 2] + i), i % 3) for i in range(26)]
+    for key in keys:
+        connection.execute("INSERT INTO shop.t VALUES (%s, %s, %s, 'x.jpg')", key)
+    collection = make_collection(connection, "shop.t", partition_by="tenant")
+    embed(connection, collection, dict.fromkeys(keys, (1.0, 0.0, 0.0)))
+    seen: list[int] = []
+    TenantSplit(connection, collection, largest(connection, collection, 10), seen.append).run()
+    assert seen[-1] == 26
