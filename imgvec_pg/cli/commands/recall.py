@@ -1,7 +1,5 @@
 """`imgvec recall`: measure recall_at_k and latency of the index, and print them."""
 
-import math
-from collections.abc import Iterable
 from dataclasses import asdict
 
 import click
@@ -9,6 +7,7 @@ import click
 from imgvec_pg.cli.options import Command, dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.tables import echo_table
 from imgvec_pg.cli.search.answer_of_shards import refuse_options
+from imgvec_pg.cli.search.measured_recall import measure_in_time, times_as_object
 from imgvec_pg.cli.search.recall_of_shards import recall_of_shards
 from imgvec_pg.database.connect import connect, require_schema
 from imgvec_pg.errors import UsageError
@@ -111,7 +110,7 @@ def recall(
         in_use = meter.value_in_use()
         is_asked = ef_search is not None or probes is not None
         steps = meter.ladder() if is_asked else sorted({*meter.ladder(), in_use})
-        settings = measure_settings(meter, exact, steps)
+        settings = measure_in_time(meter.method.tuned, steps, lambda step: meter.measure(exact, step))
         bursts = measure_bursts(meter, in_use) if where is None else None
     if as_json:
         in_use_now = {} if meter.method.tuned is None else {f"{meter.method.tuned}_in_use": in_use}
@@ -119,21 +118,6 @@ def recall(
         return
     print_settings(meter, exact, settings, in_use)
     print_bursts(meter, bursts)
-
-
-def measure_settings(meter: RecallMeter, exact: Exact, steps: Iterable[int]) -> list[Setting]:
-    """Return what each step gives, and say from which one on the time was over."""
-    settings: list[Setting] = []
-    for step in steps:
-        setting = meter.measure(exact, step)
-        if setting is None:
-            click.echo(
-                f"the time is over; from {meter.method.tuned} {step} on nothing was measured: give more with --max-seconds",
-                err=True,
-            )
-            break
-        settings.append(setting)
-    return settings
 
 
 def measure_bursts(meter: RecallMeter, in_use: int) -> tuple[Exact, Setting] | None:
@@ -199,8 +183,7 @@ def as_object(meter: RecallMeter, exact: Exact, settings: list[Setting]) -> dict
         "sample": options.sample,
         "seed": options.seed,
         "confidence": 0.95,
-        "exact_p50_ms": None if math.isnan(exact.p50_ms) else exact.p50_ms,
-        "exact_p95_ms": None if math.isnan(exact.p95_ms) else exact.p95_ms,
+        **times_as_object(exact),
         "settings": [setting_as_object(meter, setting) for setting in settings],
     }
 

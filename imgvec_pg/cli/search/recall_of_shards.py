@@ -1,12 +1,12 @@
 """Measure and print recall over shards: of each shard and of the merged answers."""
 
-import math
 from dataclasses import asdict
 
 import click
 
 from imgvec_pg.cli.options import echo_json
 from imgvec_pg.cli.output.tables import echo_table
+from imgvec_pg.cli.search.measured_recall import measure_in_time, times_as_object
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.search.recall.measurements import RecallOptions
 from imgvec_pg.shards.shard_recall import ExactAnswers, PartRecall, ShardedRecall, open_meter
@@ -21,18 +21,10 @@ def recall_of_shards(connection: Connection, name: str, options: RecallOptions, 
         CollectionError: No row is embedded.
         DatabaseError: A shard gives no answer, or the time did not suffice.
     """
-    settings: list[ShardedRecall] = []
     with open_meter(connection, name, options) as meter:
         exact = meter.ask_exactly()
-        for ef_search in options.ef_searches or [meter.session_ef_search()]:
-            measured = meter.measure(exact, ef_search)
-            if measured is None:
-                click.echo(
-                    f"the time is over; from ef_search {ef_search} on nothing was measured: give more with --max-seconds",
-                    err=True,
-                )
-                break
-            settings.append(measured)
+        steps = options.ef_searches or [meter.session_ef_search()]
+        settings = measure_in_time("ef_search", steps, lambda step: meter.measure(exact, step))
         shards = list(meter.links)
     if as_json:
         echo_json(_as_object(name, shards, options, exact, settings))
@@ -81,8 +73,7 @@ def _as_object(
         "sample": options.sample,
         "seed": options.seed,
         "confidence": 0.95,
-        "exact_p50_ms": None if math.isnan(exact.p50_ms) else exact.p50_ms,
-        "exact_p95_ms": None if math.isnan(exact.p95_ms) else exact.p95_ms,
+        **times_as_object(exact),
         "settings": [
             {"ef_search": setting.ef_search, "parts": [asdict(part) for part in setting.parts]}
             for setting in settings
