@@ -8,18 +8,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
+from command_line import Imgvec, Said, command_line
 from photostore import new_role
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from vectorstore import make_items, vectors, writer_holding
 
-from imgvec_pg.cli.exit_codes import run
-from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.index_methods.hnsw import graph_bytes, index_bytes
 from imgvec_pg.store.collection import Collection
@@ -28,22 +27,11 @@ from imgvec_pg.store.index.swap import leftovers
 from imgvec_pg.store.pictures.content_index_state import has_content_index
 from imgvec_pg.store.registry import get_collection
 
-Said = tuple[int, str, str]
-Imgvec = Callable[..., Said]
-
 
 @pytest.fixture
 def imgvec(database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Imgvec:
     """The command line within this process: exit code, stdout, stderr."""
-    monkeypatch.setenv("IMGVEC_DSN", database)
-
-    def command(*arguments: str) -> Said:
-        capsys.readouterr()
-        code = run(cli, arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
+    return command_line(database, monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -1,33 +1,22 @@
 """imgvec index create, show and drop with --radius; verify and doctor beside it."""
 
 import json
-from collections.abc import Callable
 
 import pytest
+from command_line import Imgvec, command_line
 from photostore import make_photos, new_role
 from vectorstore import make_items
 
-from imgvec_pg.cli.exit_codes import run
-from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.radius_index import create_radius_index
 
-Imgvec = Callable[..., tuple[int, str, str]]
 ROWS = 1200
 
 
 @pytest.fixture
 def imgvec(database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Imgvec:
-    monkeypatch.setenv("IMGVEC_DSN", database)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run(cli, arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
+    return command_line(database, monkeypatch, capsys)
 
 
 @pytest.fixture

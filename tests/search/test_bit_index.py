@@ -1,18 +1,16 @@
 """Collections whose index holds one bit a dimension: search_*, find_nearest and recall re-rank; near_* stay exact."""
 
 import json
-from collections.abc import Callable
 
 import numpy as np
 import psycopg
 import pytest
+from command_line import Imgvec, command_line
 from photostore import X, Y, embed, make_collection, new_role
 from psycopg import sql
 from vectorstore import make_items, vectors
 
 from imgvec_pg.cli.commands.index import format_index
-from imgvec_pg.cli.exit_codes import run
-from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.search.bit_index import candidate_count
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
@@ -26,20 +24,11 @@ from imgvec_pg.store.index.ddl import index_states
 from imgvec_pg.store.registry import get_collection
 
 ROWS = 2000
-Imgvec = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def imgvec(database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Imgvec:
-    monkeypatch.setenv("IMGVEC_DSN", database)
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run(cli, arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
+    return command_line(database, monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -5,18 +5,17 @@ name, as vchordrq, diskann and lakebase_ann come: with an operator class that or
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 import pytest
 import sqlalchemy as sa
+from command_line import Imgvec, command_line
 from photostore import as_role, new_role
 from psycopg import sql
 from vectorstore import make_items, vectors
 
-from imgvec_pg.cli.exit_codes import run
-from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.doctor.query_checks import advise
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
@@ -26,21 +25,11 @@ from imgvec_pg.store.registry import get_collection
 
 ROWS = 8000
 FILTERS = {"50 %": "price <= 4000", "1 %": "price <= 80", "0.1 %": "price <= 8"}
-Said = tuple[int, str, str]
-Imgvec = Callable[..., Said]
 
 
 @pytest.fixture
 def imgvec(database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Imgvec:
-    monkeypatch.setenv("IMGVEC_DSN", database)
-
-    def command(*arguments: str) -> Said:
-        capsys.readouterr()
-        code = run(cli, arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
+    return command_line(database, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

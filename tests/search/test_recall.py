@@ -1,17 +1,15 @@
 """imgvec recall and imgvec index tune against recall worked out in numpy, on a real server."""
 
 import json
-from collections.abc import Callable
 
 import numpy as np
 import pytest
+from command_line import Imgvec, Said, command_line
 from photostore import new_role
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from vectorstore import make_items, vectors
 
-from imgvec_pg.cli.exit_codes import run
-from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
 from imgvec_pg.search.recall import measure
@@ -22,21 +20,11 @@ from imgvec_pg.store.index.build import build_index
 from imgvec_pg.store.registry import get_collection
 
 ROWS = 2000
-Said = tuple[int, str, str]
-Imgvec = Callable[..., Said]
 
 
 @pytest.fixture
 def imgvec(database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Imgvec:
-    monkeypatch.setenv("IMGVEC_DSN", database)
-
-    def command(*arguments: str) -> Said:
-        capsys.readouterr()
-        code = run(cli, arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
+    return command_line(database, monkeypatch, capsys)
 
 
 def complains(said: Said, code: int, *words: str) -> None:
