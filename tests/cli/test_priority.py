@@ -38,6 +38,18 @@ def told(nice: int, *, leads_session: bool, before: int = 0) -> tuple[int, int, 
     return one, child, group, waiting
 
 
+def of_a_new_session() -> int | None:
+    """Return what a session that has just begun has: the session of these tests may be weighed differently.
+
+    A container's first session has no weight of its own where the sessions begun in it have one.
+    """
+    asked = "from imgvec_pg.cli.backfill.priority import session_nice; print(session_nice())"
+    ran = subprocess.run(
+        [sys.executable, "-c", asked], start_new_session=True, capture_output=True, text=True, check=True
+    )
+    return None if ran.stdout.strip() == "None" else int(ran.stdout)
+
+
 @pytest.mark.parametrize(
     ("text", "weighed"),
     [
@@ -46,7 +58,7 @@ def told(nice: int, *, leads_session: bool, before: int = 0) -> tuple[int, int, 
         ("/autogroup-7 nice 19\n", 19),
         ("", None),
     ],
-    ids=["new", "raised", "lowered", "in a control group with a weight of its own"],
+    ids=["new", "raised", "lowered", "a session without a group of its own"],
 )
 def test_how_a_session_is_weighed_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, weighed: int | None
@@ -78,10 +90,8 @@ def test_a_session_that_is_not_weighed_or_weighs_less_already_is_left_alone(
 
 
 def test_a_process_that_leads_its_session_lowers_both_and_its_children_follow() -> None:
-    own = os.nice(0)
-    lowered = max(own, 10)
-    # A new session begins at 0, where sessions are weighed at all.
-    weighed = None if session_nice() is None else 10
+    lowered = max(os.nice(0), 10)
+    weighed = None if of_a_new_session() is None else 10
     assert told(10, leads_session=True) == (lowered, lowered, weighed, "PASSIVE")
 
 
@@ -95,8 +105,7 @@ def test_the_session_of_a_terminal_is_left_alone() -> None:
 def test_a_lower_priority_stays_and_zero_changes_nothing() -> None:
     already = min(os.nice(0) + 15, 19)
     assert told(10, leads_session=False, before=15)[:2] == (already, already)
-    none = None if session_nice() is None else 0
-    assert told(0, leads_session=True) == (os.nice(0), os.nice(0), none, None)
+    assert told(0, leads_session=True) == (os.nice(0), os.nice(0), of_a_new_session(), None)
 
 
 @pytest.mark.parametrize(

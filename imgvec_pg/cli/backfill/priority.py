@@ -33,8 +33,8 @@ def lower_priority(nice: int) -> None:
 def session_nice() -> int | None:
     """Return the nice value by which Linux weighs this process's session; None where sessions are not weighed.
 
-    The file is missing without autogroups, and empty for a process of a control group with a CPU weight of its own, as in a
-    container (proc_sched_autogroup_show_task in kernel/sched/autogroup.c, Linux 6.12).
+    The file is missing without autogroups, and empty for a process whose session has no group of its own
+    (proc_sched_autogroup_show_task in kernel/sched/autogroup.c, Linux 6.12), as a container's first one may not.
     """
     try:
         text = AUTOGROUP.read_text()
