@@ -9,11 +9,16 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import render
-from imgvec_pg.duplicates.keeper import KeepRule, keep_parts
+from imgvec_pg.duplicates.keeper import KeepRule
 from imgvec_pg.duplicates.only_run import StillOnly
 from imgvec_pg.duplicates.pairs import Pairs, TooManyPairsError, find_pairs, similarities
 from imgvec_pg.duplicates.projection import Halves
-from imgvec_pg.duplicates.relations import WrittenDuplicates, duplicate_parts, in_one_transaction
+from imgvec_pg.duplicates.relations import (
+    WrittenDuplicates,
+    duplicate_parts,
+    in_one_transaction,
+    write_members,
+)
 from imgvec_pg.duplicates.run_state import (
     FETCHED_TOGETHER,
     Changes,
@@ -252,13 +257,8 @@ def _group_again(
     )
     groups = group_rows(connection, rows.keys, rows.content_hashes, near, linkage)
     group_of = {row: group for group, members in enumerate(groups, 1) for row in members}
-    connection.execute(render("collection/empty_members.sql", **parts))
-    if not groups:
-        return WrittenDuplicates(len(first), 0, 0, 0)
     staged = (rows.staged(row, group) for row, group in group_of.items())
     none = np.empty(0, dtype=np.intp)
     stage(connection, parts, staged, (none, none, np.empty(0)))
-    members = connection.execute(
-        render("collection/insert_members.sql", **{**parts, **keep_parts(rules)})
-    ).rowcount
+    members = write_members(connection, parts, rules)
     return WrittenDuplicates(len(first), len(groups), members, 0)

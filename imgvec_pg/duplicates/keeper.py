@@ -92,7 +92,7 @@ def _expression(text: str) -> KeepRule:
 
 
 def keep_parts(rules: Sequence[KeepRule]) -> dict[str, sql.Composable]:
-    """Return the `{parts}` of collection/insert_members.sql that put the rules into SQL."""
+    """Return the `{parts}` of collection/place_members.sql that put the rules into SQL."""
     numbers = range(1, len(rules) + 1)
     orders = [
         sql.SQL("s.imgvec_rule_{} {} NULLS LAST, ").format(

@@ -114,12 +114,23 @@ def _write(
     group_of = {row: number for number, group in enumerate(groups, 1) for row in group}
     taking_part = np.unique(np.concatenate([pairs.first, pairs.second])).tolist()
     found = stage(connection, parts, (rows.staged(row, group_of.get(row)) for row in taking_part), near)
-    connection.execute(render("collection/empty_duplicates.sql", **parts))
+    connection.execute(render("collection/empty_pairs.sql", **parts))
     written = connection.execute(render("collection/insert_duplicates.sql", **parts)).rowcount
-    members = connection.execute(
-        render("collection/insert_members.sql", **{**parts, **keep_parts(rules)})
-    ).rowcount
+    members = write_members(connection, parts, rules)
     return WrittenDuplicates(written, len(groups), members, len(taking_part) - found)
+
+
+def write_members(connection: Connection, parts: dict[str, sql.Composable], rules: Sequence[KeepRule]) -> int:
+    """Have the members of groups be those that `stage` was given, keepers chosen by the rules; returns how many there are.
+
+    Raises:
+        psycopg.Error: PostgreSQL does not take a rule, or a row went meanwhile.
+    """
+    placed = connection.execute(render("collection/place_members.sql", **{**parts, **keep_parts(rules)}))
+    connection.execute("ANALYZE pg_temp.imgvec_member")
+    connection.execute(render("collection/delete_members.sql", **parts))
+    connection.execute(render("collection/insert_members.sql", **parts))
+    return placed.rowcount
 
 
 def prepare_relations(connection: Connection, collection: Collection) -> None:
@@ -205,6 +216,7 @@ def duplicate_parts(collection: Collection, vector: str) -> dict[str, sql.Compos
         "x_key": key.json("x"),
         "e_equals_k": equal("e", ("k",), key.names),
         "e_equals_m": equal("e", ("m",), key.names),
+        "r_equals_m": equal("r", ("m",), key.names),
         **{f"{row}_keys": listed(row, key.names) for row in "pmabrk"},
         "pair_comment": sql.Literal(
             f"Pairs of near-duplicates of {collection.shown_source}, as imgvec duplicates {collection.name} found them"

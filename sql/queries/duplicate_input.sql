@@ -1,7 +1,7 @@
 -- Where a search for duplicates puts what it found: rows by number, and pairs of numbers.
 DO $input$
 BEGIN
-    DROP TABLE IF EXISTS pg_temp.imgvec_seen, pg_temp.imgvec_near, pg_temp.imgvec_row;
+    DROP TABLE IF EXISTS pg_temp.imgvec_seen, pg_temp.imgvec_near, pg_temp.imgvec_row, pg_temp.imgvec_member;
     CREATE TEMP TABLE imgvec_seen (
         number integer PRIMARY KEY, key_text text, version bigint, content_hash bytea, microseconds bigint, group_id integer
     ) ON COMMIT DROP;

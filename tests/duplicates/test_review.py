@@ -2,6 +2,7 @@
 
 import re
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,6 +67,13 @@ def form_of(page: str) -> dict[str, str]:
     return dict(
         re.findall(r'<input type="hidden" name="(group|seen)" value="(\w+)">', page.split("<footer>")[1])
     )
+
+
+def members(connection: Connection, *beside: str) -> list[tuple[int, Any]]:
+    """Return each row in a group with its number, and what else is asked for beside."""
+    columns = ", ".join(("group_id", *beside))
+    rows = connection.execute(f"SELECT id, {columns} FROM imgvec.photo_test_duplicate_member ORDER BY id")
+    return [(key, found if beside else found[0]) for key, *found in rows]
 
 
 def decisions(connection: Connection) -> list[str]:
@@ -151,12 +159,31 @@ def test_of_two_at_one_moment_the_second_is_told(connection: Connection, found: 
 def test_a_group_that_a_run_made_anew_is_not_decided_by_its_number(
     connection: Connection, found: Collection, client: FlaskClient
 ) -> None:
-    seen = form_of(client.get("/review/?group=2").text)
-    connection.execute("DELETE FROM shop.photo WHERE id < 10")
+    numbers = dict(members(connection))
+    seen = form_of(client.get(f"/review/?group={numbers[11]}").text)
+    connection.execute("INSERT INTO shop.photo VALUES (13, 'photo 13', 5, %s)", [picture("red")])
+    connection.execute(
+        "INSERT INTO imgvec.photo_test_embedding (id, embedding, version, content_hash, precision)"
+        " SELECT 13, embedding, 1, sha256('13'), 'fp32' FROM imgvec.photo_test_embedding WHERE id = 11"
+    )
     search(connection, found, threshold=0.99, full=True)
+    assert (13, numbers[11]) in members(connection)
     refused = client.post("/review/", data={**seen, "decision": "same"})
     assert refused.status_code == 409 and "has changed since you saw it" in refused.text
     assert decisions(connection) == []
+
+
+def test_a_group_keeps_its_number_when_others_go_and_is_not_written_again(
+    connection: Connection, found: Collection, client: FlaskClient
+) -> None:
+    before = members(connection, "ctid")
+    seen = form_of(client.get(f"/review/?group={dict(before)[11][0]}").text)
+    connection.execute("DELETE FROM shop.photo WHERE id < 10")
+    for full in (False, True):
+        search(connection, found, threshold=0.99, full=full)
+        assert members(connection, "ctid") == [each for each in before if each[0] >= 10]
+    assert client.post("/review/", data={**seen, "decision": "same"}).status_code == 303
+    assert decisions(connection) == ["same"]
 
 
 def test_bad_decisions_are_refused_in_one_line(connection: Connection, client: FlaskClient) -> None:
