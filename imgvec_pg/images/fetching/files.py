@@ -165,13 +165,16 @@ def _read(file: io.FileIO, path: str, max_image_bytes: int) -> bytes:
         raise _not_regular(path)
     if status.st_size > max_image_bytes:
         raise _too_large(shown(path), status.st_size, max_image_bytes)
-    data = bytearray()
+    chunks: list[bytes] = []
+    size = 0
     # One byte more than the size shows that a growing file has not outgrown the limit.
     while chunk := file.read(min(max(status.st_size, 4096), max_image_bytes) + 1):
-        data += chunk
-        if len(data) > max_image_bytes:
-            raise _too_large(shown(path), len(data), max_image_bytes)
-    return bytes(data)
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_image_bytes:
+            raise _too_large(shown(path), size, max_image_bytes)
+    # Of most one, which is not copied: a photograph has megabytes.
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _not_regular(path: str) -> ImageError:
