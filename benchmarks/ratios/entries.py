@@ -230,7 +230,7 @@ FILLING = (
             "benchmarks/fill.py", "--base", "{base}", "--only", "1", "3", "4", "5", "6", "7", "8", "9", "--share", "0.1",
             "--rows", "20000", "--no-large", "--json", "{json}",
         ),
-        840,
+        1000,
         (
             Figure("1.1", "ViT-B-32 in fp32, JPEGs of 1600 x 1200, images/s", "the usual loop", 1.5, False),
             Figure("1.2", "the same at automatic precision", "the usual loop", 3.5, False),

@@ -28,6 +28,7 @@ def load_embedder(
     runtime: str = "auto",
     may_export: bool = False,
     force_int8: bool = False,
+    images: int | None = None,
 ) -> Embedder:
     """Load the model of this name with its weights.
 
@@ -42,9 +43,10 @@ def load_embedder(
             a CPU and fp16 on a GPU. "int8" (the extra `onnx`, on a CPU): pictures by linear layers in 8 bits, quantised once into
             IMGVEC_CACHE_DIR; words in fp32.
         runtime: "torch", "onnx" (the extra `onnx`, on a CPU), or "auto": ONNX Runtime where the model was exported for it
-            on this machine, gives the same numbers and was faster.
+            on this machine, gives the same numbers and was faster, or has so few `images` done before torch has begun.
         may_export: "auto" exports a model that was not, which takes some ten seconds, once; into IMGVEC_CACHE_DIR.
         force_int8: Use "int8" although its vectors have a cosine below 0.99 to those of fp32.
+        images: How many it is to embed at most; None for many, or where that is not known.
 
     Raises:
         ModelNotFoundError: No such model.
@@ -57,7 +59,7 @@ def load_embedder(
         stated = () if is_remote(name) else describe_model(name).matryoshka
         whole = load_embedder(
             short.base, weights=weights, device=device, precision=precision, runtime=runtime, may_export=may_export,
-            force_int8=force_int8,
+            force_int8=force_int8, images=images,
         )  # fmt: skip
         return ShortenedEmbedder(whole, short, stated)
     if is_remote(name):
@@ -76,7 +78,14 @@ def load_embedder(
         _refuse_weights(name, weights)
     file = Path(weights).expanduser() if weights is not None else None
     return load_by_fastest(
-        model, file, device, precision, runtime, may_export=may_export, force_int8=force_int8
+        model,
+        file,
+        device,
+        precision,
+        runtime,
+        may_export=may_export,
+        force_int8=force_int8,
+        images=images,
     )
 
 

@@ -146,7 +146,7 @@ def ask_with_image(
         decode_sandboxed(data, rendering=collection.rendering, bands=collection.bands)
     except ImageError as error:
         raise UsageError(f"the picture {file} cannot be used: {error}") from error
-    embedder = load_collection_model(connection, collection, options)
+    embedder = load_collection_model(connection, collection, options, images=1)
     return SearchQuery("image", file.name, embed_picture(connection, collection, embedder, data), data)
 
 
@@ -219,15 +219,24 @@ def prompted(collection: Collection, words: str) -> str:
     return text
 
 
-def load_collection_model(connection: Connection, collection: Collection, options: ModelOptions) -> Embedder:
+def load_collection_model(
+    connection: Connection, collection: Collection, options: ModelOptions, images: int | None = None
+) -> Embedder:
     """Load the model of a collection and check that it is the one its rows were embedded with.
+
+    Args:
+        images: How many it is to embed; None for words, or where that is not known.
 
     Raises:
         MissingExtraError: It takes the extra `models`, which is not installed.
         ModelError: It cannot be loaded, or has other dimensions or another fingerprint.
     """
     embedder = load_embedder(
-        collection.model_name, weights=options.weights, device=options.device, precision=options.precision
+        collection.model_name,
+        weights=options.weights,
+        device=options.device,
+        precision=options.precision,
+        images=images,
     )
     require_same_model(collection, embedder, read_fingerprint(connection, collection))
     return embedder

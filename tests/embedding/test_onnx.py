@@ -160,6 +160,25 @@ def test_a_slower_export_is_used_by_name_alone(
     assert told["reason"] == "torch is faster here: 2.0 against 1.0 images/s"
 
 
+def test_of_few_pictures_a_slower_export_that_starts_sooner_is_used(
+    cache: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "_race", lambda *_: (40.0, 80.0))  # 12.5 ms a picture, 4 s sooner
+    assert isinstance(load_embedder(tiny, precision="fp32", may_export=True, images=320), TorchEmbedder)
+    assert isinstance(load_embedder(tiny, precision="fp32", images=319), OnnxEmbedder)
+    assert isinstance(load_embedder(tiny, precision="fp32"), TorchEmbedder)
+    assert isinstance(load_embedder(tiny, precision="fp32", runtime="torch", images=1), TorchEmbedder)
+    told = compare_runtimes(describe_model(tiny), None, "cpu", "fp32", keep=True)
+    assert (told["used"], told["onnx_below"]) == ("torch", 320)
+
+
+def test_numbers_that_differ_are_not_used_of_few_pictures_either(
+    cache: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "_compare", lambda *_: 0.9)
+    assert isinstance(load_embedder(tiny, precision="fp32", may_export=True, images=1), TorchEmbedder)
+
+
 def change_pictures(ours: OnnxEmbedder) -> None:
     ours.first_resize = replace(ours.first_resize, resampling=int(Image.Resampling.NEAREST))
 

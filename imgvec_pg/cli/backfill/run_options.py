@@ -80,8 +80,11 @@ class RunOptions:
         if self.force_int8 and self.precision != "int8":
             raise UsageError("--force-int8 goes with --precision int8")
 
-    def load(self, model_name: str) -> Embedder:
+    def load(self, model_name: str, images: int | None = None) -> Embedder:
         """Load a model as --weights, --device, --precision, --force-int8 and --runtime say.
+
+        Args:
+            images: How many it is to embed at most; None for many.
 
         Raises:
             ModelError: It cannot be loaded here.
@@ -94,6 +97,7 @@ class RunOptions:
             runtime=self.runtime,
             may_export=True,
             force_int8=self.force_int8,
+            images=images,
         )
 
     def pipeline(self, batch_size: int, *, follow: bool, share: int = 1) -> PipelineOptions:

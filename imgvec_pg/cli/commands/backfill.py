@@ -247,7 +247,7 @@ def work(
 ) -> WorkerStats:
     """Load the model and embed what waits."""
     with StartingWorker(options.dsn, [collection], options.device) as starting:
-        embedder = options.load(collection.model_name)
+        embedder = options.load(collection.model_name, expected)
         pipeline = options.pipeline(choose_batch_size(options.batch_size, embedder), follow=False)
 
         def begin() -> None:

@@ -38,6 +38,7 @@ def load_by_fastest(
     *,
     may_export: bool,
     force_int8: bool = False,
+    images: int | None = None,
 ) -> Embedder:
     """Load a model by the runtime asked for, or by the faster one of those whose numbers are the same.
 
@@ -49,6 +50,8 @@ def load_by_fastest(
         precision: "int8" is ONNX Runtime's alone and made at once where it was not; see `int8.load_int8`.
         may_export: "auto" exports what was not exported yet; else only what was is used.
         force_int8: Use int8 although it loses too much.
+        images: How many are to be computed at most; None for many. Of few "auto" takes what has all of them done sooner, its start
+            included.
 
     Raises:
         UsageError: Not one of those.
@@ -78,7 +81,8 @@ def load_by_fastest(
     if precision not in {"auto", "fp32"} or (device != "cpu" and runtime == AUTO):
         return load_by_torch(model, weights, device, precision)
     export = recorded_export(model, weights, precision, may_export=may_export or runtime == ONNX)
-    if export is None or (export.reason and (runtime == AUTO or not export.sha256)):
+    is_few = export is not None and images is not None and images < export.onnx_below
+    if export is None or (export.reason and not is_few and (runtime == AUTO or not export.sha256)):
         if runtime == ONNX:
             reason = export.reason if export else "its export cannot be kept, see the log"
             raise ModelError(

@@ -27,6 +27,9 @@ LEAST_COSINE = 0.99999
 FORMAT = 1
 """Of the record; another one is exported anew."""
 PACKAGES = ("onnxruntime", "onnxscript", "torch", "timm", "open_clip_torch")
+TORCH_START_SECONDS = 4.0
+"""What torch takes longer than ONNX Runtime to be imported and to begin: 4.9 s for ViT-B-32 in bf16 on two cores, 3.8 without its
+words (benchmarks/results/fill.txt, row 9)."""
 LARGEST_CONFIGURATION = 10_000_000
 """Bytes: a larger file beside a model's configuration is its weights, which have their own checksum."""
 
@@ -71,6 +74,14 @@ class Export:
     precision: str = "fp32"
     golden: list[list[float]] = field(default_factory=list)
     quantised_share: float = 0.0
+
+    @property
+    def onnx_below(self) -> int:
+        """Of how many images fewer a slower export has all done before torch, which is slow to start; 0 of none."""
+        if not self.sha256 or not 0 < self.onnx_rate <= self.torch_rate:
+            return 0
+        a_picture = 1 / self.onnx_rate - 1 / self.torch_rate
+        return round(TORCH_START_SECONDS / max(a_picture, 1e-9))
 
 
 def has_onnx_extra() -> bool:

@@ -126,3 +126,5 @@ def print_benchmark(result: Mapping[str, Any]) -> None:
         return
     why = f": {onnx['reason']}" if onnx["reason"] else ""
     click.echo(f"a worker computes pictures by {onnx['used']} in {onnx['used_precision']}{why}")
+    if onnx["onnx_below"]:
+        click.echo(f"a backfill of fewer than {onnx['onnx_below']:,} by onnx in fp32, which starts sooner")
