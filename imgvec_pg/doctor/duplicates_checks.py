@@ -1,5 +1,6 @@
 """Checks of near-duplicates: rows that the last run has not seen, decisions about pictures that are gone, the radius index."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -76,12 +77,13 @@ def check_duplicates(connection: Connection, collection: Collection) -> Iterator
         return
     if not row:
         return
-    ended, threshold, condition, not_embedded, rows, gone, new, linkage = row[0]
+    ended, threshold, condition, not_embedded, rows, gone, new, linkage, keep = row[0]
     again = f"imgvec duplicates {name} --threshold {threshold:g}"
     if linkage not in {None, LINKAGES[0]}:
         again += f" --linkage {linkage}"
     if condition is not None:
-        again += f' --where "{condition}"'
+        again += f" --where {shlex.quote(condition)}"
+    again += "".join(f" --keep {shlex.quote(rule)}" for rule in keep)
     changed = gone + (new or 0)
     if changed:
         told = f"{counted(gone, 'row')} gone or changed" + (

@@ -137,6 +137,23 @@ class Checkpoint:
         )
         self._file.flush()
 
+    def begin_anew(self, known: Digests, finished: Indices, pairs: Found) -> None:
+        """Put one record in place of all there is, whole at any moment, and append behind it; arguments as of `append`.
+
+        Raises:
+            OSError: It cannot be written; what was there stays.
+        """
+        fresh = Checkpoint(self.path.with_suffix(".new"), 0.0)
+        fresh.header = self.header
+        try:
+            fresh.begin()
+            fresh.append(known, finished, pairs)
+            fresh.path.replace(self.path)
+        except OSError:
+            fresh.remove()
+            raise
+        self._file, fresh._file = fresh._file, None
+
     def close(self) -> None:
         """Close the file, which stays."""
         if self._file is not None:

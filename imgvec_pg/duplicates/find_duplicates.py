@@ -9,11 +9,11 @@ from pathlib import Path
 from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, needing, vector_schema
-from imgvec_pg.database.sql_templates import render
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.duplicates.checkpoint import Checkpoint
 from imgvec_pg.duplicates.groups import LINKAGES, check_linkage
 from imgvec_pg.duplicates.incremental import follow_last_run
-from imgvec_pg.duplicates.keeper import KeepRule, keep_rules, refuse_bad_rules, refuse_others_sql
+from imgvec_pg.duplicates.keeper import WORDS, KeepRule, keep_rules, refuse_bad_rules, refuse_others_sql
 from imgvec_pg.duplicates.only_run import StillOnly, only_search
 from imgvec_pg.duplicates.pair_search.torch_comparison import torch_devices
 from imgvec_pg.duplicates.pairs import Pairs, check_threshold, find_pairs
@@ -28,7 +28,7 @@ from imgvec_pg.duplicates.resume import Resumed, find_pairs_again
 from imgvec_pg.duplicates.run_state import RunState, add_seen, read_run, write_run
 from imgvec_pg.duplicates.sketch import make_sketch
 from imgvec_pg.duplicates.vector_rows import VectorRows, read_vectors
-from imgvec_pg.errors import UsageError
+from imgvec_pg.errors import DatabaseError, UsageError
 from imgvec_pg.settings import state_directory
 from imgvec_pg.store.collection import Collection
 
@@ -221,6 +221,9 @@ def _compare_all(
         write_run(connection, parts, run, sum(not_embedded))
 
     written = write_duplicates(connection, collection, rows, pairs, rules, search.linkage, still_only, note)
+    if not search.fast:
+        # Not before: where the writing fails, the next run has nothing left to compare.
+        checkpoint.remove()
     return FoundDuplicates(
         count,
         *not_embedded,
@@ -243,8 +246,21 @@ def search_again(connection: Connection, guard: Connection, collection: Collecti
     last = read_run(connection, collection, duplicate_parts(collection, vector_schema(connection)))
     if last is None:
         return None
+    _refuse_sql_of_workers(connection, collection, last)
     search = DuplicateSearch(last.threshold, last.condition, last.keep, linkage=last.linkage)
     return find_duplicates(connection, guard, collection, search)
+
+
+def _refuse_sql_of_workers(connection: Connection, collection: Collection, last: RunState) -> None:
+    """Refuse a superuser what any imgvec_worker may have written into the run table: it would run with a superuser's rights."""
+    if last.condition is None and {rule.strip().lower() for rule in last.keep} <= set(WORDS):
+        return
+    row = connection.execute(load_sql("queries/others_write_runs.sql")).fetchone()
+    if row is not None and row[0]:
+        raise DatabaseError(
+            f"the last run's --where and --keep may be any imgvec_worker's SQL, which the superuser {connection.info.user} "
+            f"does not run: have a worker that is no superuser, or run imgvec duplicates {collection.name} yourself"
+        )
 
 
 def _find_pairs(

@@ -66,9 +66,10 @@ def _words(connection: Connection, collection: Collection) -> dict[str, KeepRule
         load_sql("queries/column_names.sql"),
         {"schema": collection.source_schema, "name": collection.source_name},
     ).fetchone()
-    columns = set(row[0] if row else ())
+    columns, numbers = (set(names) for names in (row or ((), ())))
     found = {}
-    if {"width", "height"} <= columns:
+    # As text ("30 cm") they are the thing's, not the picture's.
+    if {"width", "height"} <= numbers:
         pixels = sql.SQL('("width"::pg_catalog.numeric OPERATOR(pg_catalog.*) "height"::pg_catalog.numeric)')
         found["pixels"] = KeepRule("pixels", pixels, ascending=False)
     if collection.content_column is not None:
@@ -148,7 +149,8 @@ def refuse_bad_rules(connection: Connection, collection: Collection, rules: Sequ
         DatabaseError: The role may not read the source.
     """
     for rule in rules:
-        statement = render("collection/rule.sql", rule=rule.expression, source=collection.source)
+        keys = sql.SQL(", ").join(map(sql.Identifier, collection.key_columns))
+        statement = render("collection/rule.sql", rule=rule.expression, source=collection.source, keys=keys)
         with (
             own_sql(rule.shown, "rule", collection),
             needing(connection, f"it takes SELECT on {collection.shown_source}"),

@@ -1,6 +1,5 @@
 """All pairs of vectors at a cosine similarity or above: exactly, or fast with a measured recall."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from imgvec_pg.duplicates.pair_search.torch_comparison import TorchComparison, f
 from imgvec_pg.duplicates.plan import COORDINATE_BYTES, plan_pairs
 from imgvec_pg.duplicates.projection import Halves
 from imgvec_pg.errors import UsageError
+from imgvec_pg.processors import usable_cpus
 
 Indices = npt.NDArray[np.intp]
 
@@ -126,7 +126,7 @@ def cross_pairs(
     some, others = (rows[with_direction(vectors, rows)] for rows in (some, others))
     if not len(some) or not len(others):
         return no_pairs()
-    search = PairSearch(threshold, max_pairs, 0, BLOCK, bytes_of_coordinates, Comparison, processors())
+    search = PairSearch(threshold, max_pairs, 0, BLOCK, bytes_of_coordinates, Comparison, usable_cpus())
     rows = np.concatenate([some, others])
     with threadpool_limits(1, user_api="blas"):
         plan = plan_pairs(vectors, rows, threshold, bytes_of_coordinates)
@@ -137,14 +137,9 @@ def cross_pairs(
 def _means(devices: Sequence[str]) -> tuple[Callable[..., Comparison], int, tuple[int, int]]:
     """Return what compares, in how many threads, and how many rows and columns together."""
     if not devices:
-        return Comparison, processors(), BLOCK
+        return Comparison, usable_cpus(), BLOCK
     threads = torch_comparison.THREADS_OF_A_DEVICE * len(devices)
     return partial(TorchComparison, devices=devices), threads, torch_comparison.BLOCK
-
-
-def processors() -> int:
-    """Return how many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def with_direction(vectors: Halves, rows: Indices) -> npt.NDArray[np.bool_]:

@@ -64,9 +64,9 @@ def write_duplicates(
     """
 
     def write(parts: dict[str, sql.Composable]) -> WrittenDuplicates:
-        written = _write(connection, parts, rows, pairs, rules, linkage)
+        # First: from the writing of pairs on, whoever deletes one of their rows waits for this transaction.
         note(parts)
-        return written
+        return _write(connection, parts, rows, pairs, rules, linkage)
 
     return in_one_transaction(connection, collection, rules, write, still_only)
 
@@ -95,7 +95,8 @@ def in_one_transaction(
                 written = write(parts)
                 still_only()
                 return written
-        except psycopg.errors.ForeignKeyViolation:
+        except (psycopg.errors.ForeignKeyViolation, psycopg.errors.DeadlockDetected):
+            # Of an application that deletes several rows of pairs in another order.
             if attempt + 1 == TRIES:
                 raise
     raise AssertionError
@@ -147,6 +148,12 @@ def prepare_relations(connection: Connection, collection: Collection) -> None:
         )
     # Of an older version, or half of them: all are made anew, which takes their owner.
     is_whole = row[1] and row[3]
+    if row[1] and not row[3] and not _has_any_table(connection, collection):
+        view = RELATIONS["duplicate_view"].format(collection.name)
+        raise CollectionError(
+            f"the duplicates of collection {collection.name} cannot be kept: imgvec.{view} is something else's already, such as "
+            "the groups of another collection; rename one of both. Nothing was changed"
+        )
     if is_whole and not row[2]:
         raise DatabaseError(
             f"the role {connection.info.user} may not write the duplicates of collection {collection.name}; it takes "
@@ -165,6 +172,14 @@ def prepare_relations(connection: Connection, collection: Collection) -> None:
             f"the duplicates of collection {collection.name} cannot be kept ({one_line(error)}); "
             "rename what has that name. Nothing was changed"
         ) from error
+
+
+def _has_any_table(connection: Connection, collection: Collection) -> bool:
+    name = RELATIONS["duplicate_pair_table"].format(collection.name)
+    row = connection.execute(
+        "SELECT pg_catalog.to_regclass('imgvec.' || pg_catalog.quote_ident(%s::text)) IS NOT NULL", [name]
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def has_relations(connection: Connection, collection: Collection) -> bool:
@@ -262,13 +277,14 @@ def deletion(collection: Collection, *, near_keeper: bool) -> str:
     """Return a statement by which an application may delete what is not kept. Nobody runs it here.
 
     Args:
-        near_keeper: Only rows that are a pair with their keeper; of groups by complete linkage all are.
+        near_keeper: Only rows that are a pair with their keeper; of groups by complete linkage all are. Where a collection is
+            divided by tenant, only rows of their keeper's tenant, too.
     """
     key, relations = collection.key_sql, relation_parts(collection.name)
     statement = sql.SQL("DELETE FROM {} AS p USING imgvec.{} AS g WHERE NOT g.is_keeper AND {}").format(
         collection.source, relations["duplicate_group_view"], keys_equal(key, "p", ("g",), key.names)
     )
-    if near_keeper:
+    if near_keeper or collection.partition_by is not None:
         statement += sql.SQL(
             " AND EXISTS (SELECT FROM imgvec.{} AS k JOIN imgvec.{} AS d ON {} WHERE k.is_keeper AND k.group_id = g.group_id)"
         ).format(
@@ -280,12 +296,21 @@ def deletion(collection: Collection, *, near_keeper: bool) -> str:
 
 
 def pair_of(collection: Collection, one: str, other: str) -> sql.Composed:
-    """Return the condition by which row d of the pairs is of two rows, whichever is the first."""
+    """Return the condition by which row d of the pairs is of two rows of one tenant, whichever is the first."""
     key, names = collection.key_sql, collection.key_sql.names
     others = other_columns(collection.key_columns)
-    return sql.SQL("({} AND {} OR {} AND {})").format(
+    pair = sql.SQL("({} AND {} OR {} AND {})").format(
         keys_equal(key, one, ("d",), names),
         keys_equal(key, other, ("d",), others),
         keys_equal(key, other, ("d",), names),
         keys_equal(key, one, ("d",), others),
     )
+    if collection.partition_by is None:
+        return pair
+    place = list(names).index(collection.partition_by)
+    tenant = sql.SQL("{} OPERATOR({}.=) {}").format(
+        sql.Identifier(one, names[place]),
+        sql.Identifier(key.equality_schemas[place]),
+        sql.Identifier(other, names[place]),
+    )
+    return sql.SQL("{} AND {}").format(tenant, pair)

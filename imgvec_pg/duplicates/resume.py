@@ -81,7 +81,7 @@ def find_pairs_again(
 ) -> Pairs:
     """Find all pairs, going on where a checkpoint says; the pairs are those of a run that began anew.
 
-    The file goes away when all is compared, and stays where the run is stopped, or fails.
+    The file stays: whoever calls removes it once the pairs are written.
 
     Args:
         resumed: Called where a run goes on.
@@ -94,9 +94,8 @@ def find_pairs_again(
         if done is not None and len(done.finished):
             found = _go_on(rows, threshold, checkpoint, done, max_pairs, devices, progress, resumed)
             if found is not None:
-                checkpoint.remove()
                 return found
-        pairs = find_pairs(
+        return find_pairs(
             rows.vectors,
             threshold,
             max_pairs=max_pairs,
@@ -105,8 +104,6 @@ def find_pairs_again(
             progress=progress,
             finished=_Recorder(checkpoint, rows, None),
         )
-        checkpoint.remove()
-        return pairs
     finally:
         checkpoint.close()
 
@@ -147,11 +144,11 @@ def _go_on(
         max_pairs=max_pairs,
         bytes_of_coordinates=rows.bytes_of_coordinates,
     )
-    number_of[new] = len(done.known) + np.arange(len(new))
-    recorder = _Recorder(checkpoint, rows, number_of)
+    recorder = _Recorder(checkpoint, rows, every)
     try:
-        checkpoint.begin(done.whole_bytes)
-        checkpoint.append(now[new], new[:0], (number_of[across[0]], number_of[across[1]], across[2]))
+        # Without rows that are away, as --where leaves them out: what is finished meanwhile is not compared with them, so where
+        # they come back they are new.
+        checkpoint.begin_anew(now, finished, joined([before, across]))
     except OSError:
         recorder.failed = True
     rest = find_pairs(

@@ -155,9 +155,10 @@ def deletion_of_decided(collection: Collection) -> str:
     """Return a statement that deletes what people decided is the same as its keeper. Nobody runs it here."""
     key, relations = collection.key_sql, relation_parts(collection.name)
     statement = sql.SQL(
-        "DELETE FROM {source} AS p\nUSING imgvec.{groups} AS g, imgvec.{groups} AS k, imgvec.{pairs} AS d\n"
-        "WHERE NOT g.is_keeper AND k.is_keeper AND k.group_id = g.group_id AND d.decision = 'same'\n"
-        "  AND {pair}\n  AND {p_is_g}"
+        # EXISTS with the pair in ON stays a subquery for each row, by its group; joined, a view is computed for each row.
+        "DELETE FROM {source} AS p\nUSING imgvec.{groups} AS g\nWHERE NOT g.is_keeper AND {p_is_g}\n"
+        "  AND EXISTS (\n    SELECT FROM imgvec.{groups} AS k JOIN imgvec.{pairs} AS d ON {pair}\n"
+        "    WHERE k.is_keeper AND k.group_id = g.group_id AND d.decision = 'same'\n  )"
     ).format(
         source=collection.source,
         groups=relations["duplicate_group_view"],

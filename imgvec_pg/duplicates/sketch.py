@@ -5,7 +5,6 @@ by at most 2^-11 of its distance from the centre, and 2^-25 an axis where a half
 go further apart, by twice that, which `_most` adds to the radius.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from imgvec_pg.duplicates.projection import Axes, Floats, Halves, principal_axes, project, search_form, slack
+from imgvec_pg.processors import usable_cpus
 
 Indices = npt.NDArray[np.intp]
 
@@ -126,7 +126,7 @@ class CrossSearch:
 
     def all_candidates(self, blocks: Iterable[Halves]) -> Iterator[tuple[Indices, Indices]]:
         """Give `candidates` of each block, in order, on all processors."""
-        processors = os.cpu_count() or 1
+        processors = usable_cpus()
         waiting: deque[Future[tuple[Indices, Indices]]] = deque()
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(processors) as pool:
             for block in blocks:

@@ -1,5 +1,6 @@
 """Read a collection's vectors and keys by a binary COPY: one statement, so one moment."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -168,7 +169,7 @@ def own_sql(text: str | None, what: str, collection: Collection) -> Iterator[Non
     """
     try:
         yield
-    except (psycopg.ProgrammingError, psycopg.DataError) as error:
+    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
         if text is None or isinstance(error, psycopg.errors.InsufficientPrivilege):
             raise
         raise UsageError(
@@ -226,4 +227,14 @@ def _array(shape: tuple[int, int], in_memory: bool) -> Halves:
         return np.empty(shape, dtype=np.float16)
     # Without a name: it goes with the process, whatever ends that.
     with tempfile.TemporaryFile(dir=Path(tempfile.gettempdir())) as file:
+        needed = 2 * shape[0] * shape[1]
+        try:
+            # A file with holes ends the process by SIGBUS where the disk is full.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, needed)
+        except OSError as error:
+            raise UsageError(
+                f"{tempfile.gettempdir()} has no room for {size(needed)} of vectors ({error.strerror}); set TMPDIR, or give "
+                "more --memory"
+            ) from error
         return np.memmap(file, dtype=np.float16, mode="w+", shape=shape)

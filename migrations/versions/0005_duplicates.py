@@ -13,6 +13,7 @@ depends_on = None
 FILES = (
     "tables/duplicate_decision.sql",
     "functions/decide_duplicate.sql",
+    "functions/decide_duplicate_group.sql",
     "functions/within_radius.sql",
     "grants.sql",
 )

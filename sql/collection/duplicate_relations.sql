@@ -69,14 +69,15 @@ LEFT JOIN imgvec.duplicate_decision AS d
 WHERE d.decision IS NULL OR d.decision OPERATOR(pg_catalog.=) 'same';
 CREATE VIEW imgvec.{duplicate_group_view} WITH (security_invoker = true) AS
 WITH member AS (
-    SELECT m.*, pg_catalog.count(*) OVER g AS members, pg_catalog.min(m.place) OVER g AS first_place
+    -- Names that no key column has.
+    SELECT m.*, pg_catalog.count(*) OVER g AS imgvec_members, pg_catalog.min(m.place) OVER g AS imgvec_first
     FROM imgvec.{duplicate_member_table} AS m
     JOIN imgvec.{embedding_table} AS e ON {e_equals_m} AND e.content_hash OPERATOR(pg_catalog.=) m.content_hash
     WINDOW g AS (PARTITION BY m.group_id)
 )
-SELECT m.group_id, {m_keys}, m.place OPERATOR(pg_catalog.=) m.first_place AS is_keeper, m.reason
+SELECT m.group_id, {m_keys}, m.place OPERATOR(pg_catalog.=) m.imgvec_first AS is_keeper, m.reason
 FROM member AS m
-WHERE m.members OPERATOR(pg_catalog.>) 1
+WHERE m.imgvec_members OPERATOR(pg_catalog.>) 1
   -- Until the next run, which groups what remains.
   AND NOT EXISTS (
     SELECT FROM imgvec.duplicate_decision AS d

@@ -66,32 +66,5 @@ BEGIN ATOMIC
         imgvec.content_hash_of($1, $2), imgvec.content_hash_of($1, $3), $4);
 END;
 
--- imgvec.decide_duplicate_group(collection, group_id, decision): the same for each pair of a group that `imgvec duplicates` found, as the
--- caller sees it; returns how many pairs. A group that is gone raises.
-CREATE FUNCTION imgvec.decide_duplicate_group(collection text, group_id integer, decision text) RETURNS bigint
-LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, pg_temp
-AS $function$
-DECLARE
-    wanted imgvec.collection;
-    decided bigint;
-BEGIN
-    SELECT c.* INTO wanted FROM imgvec.collection AS c
-    WHERE c.name = $1 OR c.id = (SELECT a.collection_id FROM imgvec.alias AS a WHERE a.name = $1);
-    IF NOT FOUND THEN
-        {refuse_collection}
-    END IF;
-    EXECUTE format(
-        'SELECT count(*) FROM imgvec.%1$I AS a JOIN imgvec.%1$I AS b ON b.group_id = a.group_id AND b.place > a.place '
-        'CROSS JOIN LATERAL imgvec.decide_duplicate_content(a.content_hash, b.content_hash, $2) WHERE a.group_id = $1',
-        wanted.name || '_duplicate_member'
-    ) INTO decided USING $2, $3;
-    IF decided = 0 THEN
-        RAISE no_data_found USING MESSAGE = format('collection "%s" has no group %s of duplicates', $1, coalesce($2::text, 'NULL')),
-            HINT = 'Groups get new numbers with each run of imgvec duplicates.';
-    END IF;
-    RETURN decided;
-END
-$function$;
 REVOKE ALL ON FUNCTION imgvec.content_hash_of(text, jsonb), imgvec.decide_duplicate_content(bytea, bytea, text),
-    imgvec.decide_duplicate(text, jsonb, jsonb, text), imgvec.decide_duplicate_group(text, integer, text) FROM PUBLIC;
+    imgvec.decide_duplicate(text, jsonb, jsonb, text) FROM PUBLIC;

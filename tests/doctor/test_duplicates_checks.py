@@ -41,12 +41,12 @@ def test_doctor_tells_what_the_last_run_has_not_seen(connection: Connection) -> 
     assert "1 row gone or changed;" in finding.met
     assert (
         finding.next_step
-        == 'imgvec duplicates photo_test --threshold 0.95 --linkage complete --where "price < 30"'
+        == "imgvec duplicates photo_test --threshold 0.95 --linkage complete --where 'price < 30'"
     )
     # As an earlier version noted a run.
     connection.execute("ALTER TABLE imgvec.photo_test_duplicate_run DROP linkage")
     assert (
-        told(connection)[0].next_step == 'imgvec duplicates photo_test --threshold 0.95 --where "price < 30"'
+        told(connection)[0].next_step == "imgvec duplicates photo_test --threshold 0.95 --where 'price < 30'"
     )
 
 

@@ -118,6 +118,24 @@ def test_decisions_hold_after_a_switch_to_another_model(connection: Connection, 
     assert (3, 4) not in questions(connection, "photo_new")
 
 
+def test_a_group_of_copies_is_decided_by_each_two_pictures_once(
+    connection: Connection, photos: Collection
+) -> None:
+    connection.execute(
+        "UPDATE imgvec.photo_test_embedding AS e SET content_hash = sha256('copies'), embedding = o.embedding"
+        " FROM imgvec.photo_test_embedding AS o WHERE o.id = 1 AND e.id < 4"
+    )
+    search(connection, photos)
+    connection.execute(
+        "CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'twice'; END$$;"
+        "CREATE TRIGGER once BEFORE UPDATE ON imgvec.duplicate_decision EXECUTE FUNCTION pg_temp.refuse()"
+    )
+    # Of three copies and another picture.
+    statement = "SELECT imgvec.decide_duplicate_group('photo_test', 1, 'keep_both')"
+    assert connection.execute(statement).fetchone() == (6,)
+    assert connection.execute("SELECT count(*) FROM imgvec.duplicate_decision").fetchone() == (2,)
+
+
 def test_a_picture_that_nobody_knows_is_neither_the_same_bytes_nor_decided(
     connection: Connection, photos: Collection
 ) -> None:

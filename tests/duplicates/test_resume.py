@@ -77,6 +77,7 @@ def search(
     found = find_pairs_again(
         rows, 0.95, checkpoint, max_pairs=max_pairs, progress=progress, resumed=told.append
     )
+    checkpoint.remove()
     return found, told
 
 
@@ -151,6 +152,22 @@ def test_a_run_goes_on_where_it_was_and_compares_what_changed_with_all(tmp_path:
         for a, b in zip(found.first, found.second, strict=True)
     )
     assert same(found, find_pairs(as_rows(state).vectors, 0.95))
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("kill_after", [0, 2, 8])
+def test_rows_that_were_away_while_others_were_finished_are_compared_when_they_are_back(
+    tmp_path: Path, kill_after: int
+) -> None:
+    random, state = np.random.default_rng(11), State()
+    change(random, state, 900)
+    path = tmp_path / "checkpoint"
+    some = {key: vector for number, (key, vector) in enumerate(sorted(state.items())) if number % 8}
+    for present in (state, some):
+        with pytest.raises(KilledError):
+            search(as_rows(present), Checkpoint(path, 0.95), kill_after)
+    found, told = search(as_rows(state), Checkpoint(path, 0.95))
+    assert told and same(found, find_pairs(as_rows(state).vectors, 0.95))
 
 
 @pytest.mark.usefixtures("at_once")

@@ -4,13 +4,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import psycopg
-
 from imgvec_pg.cli.output.messages import say
 from imgvec_pg.database.connect import connect, one_line
 from imgvec_pg.duplicates.find_duplicates import search_again
 from imgvec_pg.duplicates.only_run import AnotherRunError
-from imgvec_pg.errors import ImgvecError
+from imgvec_pg.duplicates.relations import has_relations
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.text import counted
 
@@ -27,12 +25,12 @@ def searching_duplicates(dsn: str, names: Sequence[str], every_seconds: float | 
     if every_seconds is None:
         yield
         return
-    stopped = threading.Event()
+    stopped, told = threading.Event(), set[str]()
 
     def work() -> None:
         while not stopped.wait(every_seconds):
             for name in names:
-                _search(dsn, name)
+                _search(dsn, name, told)
 
     threading.Thread(target=work, name="duplicates", daemon=True).start()
     try:
@@ -41,7 +39,7 @@ def searching_duplicates(dsn: str, names: Sequence[str], every_seconds: float | 
         stopped.set()
 
 
-def _search(dsn: str, name: str) -> None:
+def _search(dsn: str, name: str, told: set[str]) -> None:
     try:
         with (
             connect(dsn, application_name=APPLICATION) as connection,
@@ -49,12 +47,20 @@ def _search(dsn: str, name: str) -> None:
         ):
             collection = get_collection(connection, name)
             found = search_again(connection, guard, collection)
+            was_searched = has_relations(connection, collection)
     except AnotherRunError:
         # Of another worker, or of a person: it sees the same rows.
         return
-    except (ImgvecError, psycopg.Error) as error:
+    except Exception as error:
+        # Whatever it is: this thread is the only one that tries again.
         say(f"duplicates of {name} were not looked for: {one_line(error)}; the next run tries again")
         return
+    if found is None and name not in told and was_searched:
+        told.add(name)
+        say(
+            f"{name}: there is no run of imgvec duplicates to go on from (none came to its end, or the last was --fast); "
+            "run it once without --fast"
+        )
     if found is not None and (found.compared or found.gone):
         say(
             f"{collection.name}: {counted(found.compared, 'row')} compared for duplicates; "

@@ -142,7 +142,7 @@ def write_across(
                 written = connection.execute(render("collection/insert_against.sql", **parts)).rowcount
                 still_only()
                 return written, len(taking_part) + len(across.others) - found
-        except psycopg.errors.ForeignKeyViolation:
+        except (psycopg.errors.ForeignKeyViolation, psycopg.errors.DeadlockDetected):
             # A row went between the statement that looked it up and the one that refers to it.
             if attempt + 1 == TRIES:
                 raise

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.progress import count_progress, stderr_console
@@ -161,8 +162,7 @@ def duplicates(
       imgvec duplicates upload_clip --against photo_clip
       imgvec duplicates photo_clip --explain --html thresholds.html
     """
-    if html_file is not None and not explain:
-        raise click.UsageError("--html shows pairs of a sample; give --explain with it")
+    refuse_together(against, html_file, explain=explain)
     with (
         connect(dsn, application_name="imgvec duplicates") as connection,
         connect(dsn, application_name="imgvec duplicates (lock)") as guard,
@@ -178,6 +178,24 @@ def duplicates(
             search_across(connection, guard, collection, against, search, as_json)
         else:
             search_within(connection, guard, collection, search, pixels, root, as_json)
+
+
+def refuse_together(against: str | None, html_file: Path | None, *, explain: bool) -> None:
+    """Refuse options that others would leave unheeded.
+
+    Raises:
+        click.UsageError: One was given.
+    """
+    if html_file is not None and not explain:
+        raise click.UsageError("--html shows pairs of a sample; give --explain with it")
+    if against is None:
+        return
+    context = click.get_current_context()
+    for name in ("keep", "linkage", "exact", "restart", "device", "full", "pixels", "explain"):
+        if context.get_parameter_source(name) not in {ParameterSource.DEFAULT, None}:
+            raise click.UsageError(
+                f"--{'exact/--fast' if name == 'exact' else name} and --against cannot be together"
+            )
 
 
 def search_within(
