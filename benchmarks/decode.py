@@ -38,7 +38,8 @@ from skimage import data as photographs
 from imgvec_pg.embedding.resize import first_resize
 
 try:
-    from imgvec_pg.images.decoding.sandbox import decode_sandboxed, shared_pool, usable_cpus
+    from imgvec_pg.images.decoding.sandbox import decode_sandboxed, shared_pool
+    from imgvec_pg.processors import usable_cpus
 except ImportError:  # a build before the modules had these names, served beside
     from imgvec_pg.images.guarded import decode_guarded as decode_sandboxed
     from imgvec_pg.images.guarded import shared_pool, usable_cpus

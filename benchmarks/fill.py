@@ -96,7 +96,7 @@ def main() -> int:
                     results.append(result)
                     lines.append(result.line())
                     print(lines[-1], flush=True)
-            except Exception as error:  # one row's fault is not the others'
+            except (Exception, SystemExit) as error:  # one row's fault is not the others'
                 if not isinstance(error, ShortError):
                     traceback.print_exc()
                 reason = str(error) if isinstance(error, ShortError) else f"ended with {error!r}"

@@ -45,7 +45,10 @@ def cache_directory() -> Path:
     given = os.environ.get("IMGVEC_CACHE_DIR", "")
     if given:
         return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "imgvec"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "imgvec"
+    except RuntimeError as error:  # a user without an entry in passwd, and no HOME
+        raise FileNotFoundError("there is no home folder to keep a cache in: set IMGVEC_CACHE_DIR") from error
 
 
 def whole_number(name: str, default: int, most: int) -> int:

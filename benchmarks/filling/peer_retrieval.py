@@ -64,7 +64,7 @@ def clip_retrieval(setting: Setting) -> Iterator[Result]:
         yield Result.missing(2, what, "no environment of its own: --clip-retrieval DIR makes one")
         return
     python = install(setting.clip_retrieval)
-    count = setting.count(PICTURES)
+    count = PICTURES
     folder = setting.folder / "pictures-1600"
     names = write_pictures(folder, count, 1600, 1200)
     weights = setting.weights(VIT)

@@ -158,10 +158,7 @@ class Setting:
         """Return the CPU seconds of the server so far, of sessions that have ended too."""
         main = self.server.status().pid
         assert main is not None
-        total = _ticks(main, slice(11, 15))
-        for child in Path(f"/proc/{main}/task/{main}/children").read_text().split():
-            total += _ticks(int(child), slice(11, 13))
-        return total / TICKS
+        return processor_seconds(main)
 
     def database(self, name: str, build: Path = HERE) -> str:
         """Make a database anew with a build's schema, and return its connection string."""
@@ -171,6 +168,14 @@ class Setting:
         dsn = self.server.dsn(name)
         self.imgvec(dsn, "migrate", build=build)
         return dsn
+
+
+def processor_seconds(main: int) -> float:
+    """Return the CPU seconds of a server so far, by the process id of its first process."""
+    total = _ticks(main, slice(11, 15))
+    for child in Path(f"/proc/{main}/task/{main}/children").read_text().split():
+        total += _ticks(int(child), slice(11, 13))
+    return total / TICKS
 
 
 def _ticks(pid: int, fields: slice) -> int:

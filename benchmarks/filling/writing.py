@@ -17,7 +17,7 @@ from pgvector.psycopg import register_vector
 from PIL import Image
 
 from filling.result import Result
-from filling.setting import Setting
+from filling.setting import Setting, ShortError, processor_seconds
 from imgvec_pg.backfill.batch.queues import drain_several, put
 from imgvec_pg.backfill.batch.writer import Finished, WriteSize, write_finished
 from imgvec_pg.backfill.claiming import MOST_KEYS_AHEAD
@@ -41,6 +41,13 @@ BATCH = 256
 MODEL = "ViT-B-32/laion2b_s34b_b79k"
 COLUMNS = ("id", "embedding", "version", "content_hash", "precision", "embedded_at", "reference_hash")
 TYPES = ("int8", "halfvec", "int8", "bytea", "text", "timestamptz", "bytea")
+WATCHED = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from filling.writing import fill_watched
+print(json.dumps(fill_watched(sys.argv[2], int(sys.argv[3]))))
+"""
+"""A process of its own: the benchmark's has torch in its resident memory, four times what this worker needs."""
 WINDOW = 10_000
 """Rows that row 8 compares, at the beginning and at the end."""
 
@@ -58,6 +65,7 @@ def write_and_copy(setting: Setting) -> Iterator[Result]:
     drawn = np.random.default_rng(0).normal(size=(VECTORS, DIMENSIONS)).astype(np.float32)
     vectors = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
     ours, our_cpu = timed(setting, lambda: write(dsn, vectors))
+    require_rows(dsn, rows)
     theirs, their_cpu = timed(setting, lambda: copy(dsn, vectors, rows))
     yield Result(
         7,
@@ -68,6 +76,18 @@ def write_and_copy(setting: Setting) -> Iterator[Result]:
         0.6,
     )
     yield from live_index(setting)
+
+
+def require_rows(dsn: str, rows: int) -> None:
+    """Refuse a figure of rows that were not all written: what ends the writing thread ends nothing else.
+
+    Raises:
+        ShortError: Some are missing.
+    """
+    with psycopg.connect(dsn) as connection:
+        found = connection.execute("SELECT count(*) FROM imgvec.item_fill_embedding").fetchone()
+    if found != (rows,):
+        raise ShortError(f"{found} rows were written, {rows} expected")
 
 
 def timed(setting: Setting, work: object) -> tuple[float, float]:
@@ -186,6 +206,7 @@ def live_index(setting: Setting) -> Iterator[Result]:
                 connection.execute(statement, (key, vector, 0, hashed, "fp32", now, bytes(32)))
 
     ours, our_cpu = timed(setting, refill)
+    require_rows(dsn, before + rows)
     theirs, their_cpu = timed(setting, insert)
     yield Result(
         7,
@@ -223,13 +244,9 @@ def growth(setting: Setting, rows: int) -> Iterator[Result]:
         "--model",
         "test",
     )
-    seen: list[tuple[int, float, float, int]] = []
-
-    def note(stats: WorkerStats) -> None:
-        spent = time.process_time() + setting.server_cpu() + decoders_cpu()
-        seen.append((stats.finished, time.monotonic(), spent, resident_bytes()))
-
-    Worker(dsn, "item_fill", load_embedder("test"), PipelineOptions(batch_size=256), on_progress=note).run()
+    server = setting.server.status().pid
+    assert server is not None
+    seen = setting.run(["-c", WATCHED, Path(__file__).parent.parent, dsn, server]).json()
     window = min(WINDOW, rows // 3)
     # The first batches start the decoders.
     first = [each for each in seen if window // 5 <= each[0] <= window // 5 + window]
@@ -255,6 +272,18 @@ def growth(setting: Setting, rows: int) -> Iterator[Result]:
         1.1,
         less_is_better=True,
     )
+
+
+def fill_watched(dsn: str, server: int) -> list[tuple[int, float, float, int]]:
+    """Fill in this process; for each written batch rows so far, seconds, processor time and resident bytes."""
+    seen: list[tuple[int, float, float, int]] = []
+
+    def note(stats: WorkerStats) -> None:
+        spent = time.process_time() + processor_seconds(server) + decoders_cpu()
+        seen.append((stats.finished, time.monotonic(), spent, resident_bytes()))
+
+    Worker(dsn, "item_fill", load_embedder("test"), PipelineOptions(batch_size=256), on_progress=note).run()
+    return seen
 
 
 def decoders_cpu() -> float:

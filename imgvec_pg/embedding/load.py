@@ -62,31 +62,21 @@ def load_embedder(
             force_int8=force_int8, images=images,
         )  # fmt: skip
         return ShortenedEmbedder(whole, short, stated)
-    if is_remote(name):
+    if is_remote(name) or name == TEST_NAME:
         _refuse_weights(name, weights)
-        return RemoteEmbedder(name)
+        return RemoteEmbedder(name) if is_remote(name) else LightEmbedder()
     plugin = _plugin_of(name)
     if plugin is not None:
         _refuse_weights(name, weights)
         return load_plugin(plugin, device=device, precision=precision)
-    if name == TEST_NAME:
-        _refuse_weights(name, weights)
-        return LightEmbedder()
     model = describe_model(name)
     check_loadable(name)
     if model.folder is not None or model.library == TRANSFORMERS:
         _refuse_weights(name, weights)
     file = Path(weights).expanduser() if weights is not None else None
     return load_by_fastest(
-        model,
-        file,
-        device,
-        precision,
-        runtime,
-        may_export=may_export,
-        force_int8=force_int8,
-        images=images,
-    )
+        model, file, device, precision, runtime, may_export=may_export, force_int8=force_int8, images=images
+    )  # fmt: skip
 
 
 def load_variants(name: str, *, device: str = "auto") -> ModelVariants:

@@ -7,13 +7,13 @@ umap-learn and PaCMAP.
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from os import sched_getaffinity
 
 import numpy as np
 import numpy.typing as npt
 
 from imgvec_pg.duplicates.projection import Axes, Halves, principal_axes, project
 from imgvec_pg.maps.map_extra import require_module
+from imgvec_pg.processors import usable_cpus
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -185,7 +185,7 @@ def _weighted(distances: npt.NDArray[np.float64], places: Floats) -> Floats:
 def _tsne(coordinates: Floats, seed: int) -> Floats:
     """Return openTSNE's embedding, shape (n, 2)."""
     perplexity = min(PERPLEXITY, (len(coordinates) - 1) / 3)
-    threads = len(sched_getaffinity(0)) if len(coordinates) >= MANY else 1
+    threads = usable_cpus() if len(coordinates) >= MANY else 1
     tsne = require_module("openTSNE").TSNE(
         perplexity=perplexity, initialization="pca", n_jobs=threads, random_state=seed
     )

@@ -7,11 +7,13 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
+import psycopg
 import pytest
 from photostore import as_role, make_photos, new_role
 from workers import NAME, make_table, queued_keys
 
 from imgvec_pg.backfill.worker import Worker
+from imgvec_pg.cli.backfill import index_during_fill
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
@@ -35,6 +37,7 @@ def photos(scratch: Connection) -> Collection:
 def told(connection: Connection, photos: Collection, rows: int, new: int) -> refill.Refill:
     """Decide for a table of so many rows, as far as the planner knows."""
     connection.execute(MILLION.format(rows))  # type: ignore[arg-type]
+    connection.execute("UPDATE imgvec.model SET images_per_second = coalesce(images_per_second, 1000)")
     return plan_refill(connection, photos, new)
 
 
@@ -175,3 +178,25 @@ def test_a_model_that_cannot_be_loaded_costs_no_index(
 
 def test_what_cannot_go_together_is_refused(database: str) -> None:
     assert backfill(database, "--index", "after", "--no-index")[0] == 2
+
+
+def test_an_index_stays_where_nobody_knows_how_long_the_model_takes(
+    scratch: Connection, photos: Collection
+) -> None:
+    scratch.execute(AS_MADE)  # type: ignore[arg-type]
+    scratch.execute(MILLION.format(100_000))  # type: ignore[arg-type]
+    kept = plan_refill(scratch, photos, 60_000)
+    assert not kept.after and kept.line is not None and "no worker has measured yet" in kept.line
+
+
+def test_an_index_whose_drop_lost_its_session_is_built_again(
+    connection: Connection, database: str, filled: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> bool:
+        raise psycopg.OperationalError("terminating connection")
+
+    monkeypatch.setattr(index_during_fill, "drop_for_refill", lost)
+    index = index_during_fill.IndexDuringFill(database, filled)
+    index.plan(connection, 10, "after")
+    index.begin()
+    assert index.is_dropped

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -478,3 +479,37 @@ def test_what_is_faster_than_each_precision_of_torch_is_kept_apart(
     records = [json.loads(path.read_text()) for path in cache.glob("*.json")]
     assert sorted(record["torch_precision"] for record in records) == ["bf16", "fp32"]
     assert isinstance(load_embedder(tiny, precision="fp32"), OnnxEmbedder)
+
+
+KILLED = """
+import os, signal, sys
+from imgvec_pg.embedding.load import load_embedder
+from imgvec_pg.embedding.onnx_models import export
+if len(sys.argv) > 2:
+    export._write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+print(type(load_embedder(sys.argv[1], precision="fp32", may_export=True)).__name__)
+"""
+
+
+def test_an_export_that_kills_processes_is_given_up(tiny: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "IMGVEC_CACHE_DIR": str(tmp_path / "killed"), "IMGVEC_RUNTIME": "auto"}
+    command = [sys.executable, "-c", KILLED, tiny]
+    for _ in range(exported.MAY_DIE):
+        assert subprocess.run([*command, "die"], env=environment).returncode == -9
+    last = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert last.stdout == "OpenClipEmbedder\n" and "2 processes were killed" in last.stderr
+
+
+def test_no_memory_for_the_race_leaves_torch(cache: Path, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "_race", mock.Mock(side_effect=MemoryError("a batch of 8 does not fit")))
+    assert isinstance(load_embedder(tiny, precision="fp32", may_export=True), TorchEmbedder)
+
+
+def test_an_export_tells_the_weights_that_a_model_is_stamped_with(cache: Path, tiny: str) -> None:
+    ours = load_embedder(tiny, precision="fp32", may_export=True)
+    assert ours.weights_sha256 == load_embedder(tiny, runtime="torch").weights_sha256  # type: ignore[attr-defined]
+
+
+def test_a_cache_that_is_closed_to_this_user_has_no_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_dir", mock.Mock(side_effect=PermissionError(13, "denied")))
+    assert not exported.has_exports()

@@ -7,7 +7,7 @@ import click
 from imgvec_pg.backfill.batch.image_loader import HOST_THREADS
 from imgvec_pg.backfill.stats import CLAIM, EMBED, READ, WRITE, WorkerStats
 from imgvec_pg.cli.backfill.run_options import RunOptions
-from imgvec_pg.images.decoding.sandbox import usable_cpus
+from imgvec_pg.processors import usable_cpus
 from imgvec_pg.store.collection import Collection
 
 BUSY = 0.5
@@ -68,7 +68,12 @@ class FillProfile:
         help_ = {
             "the model": f"another runtime or precision (imgvec model benchmark {model_name}), a GPU, more machines",
             "fetching": "more --decode-threads for files, storage nearer to here, more machines for hosts that bound each client",
-            "decoding": f"more CPUs (here {cpus}, for {self.loader_threads} threads), more machines, smaller pictures",
+            "decoding": (
+                f"more --decode-threads (here {self.loader_threads}, for {cpus} CPUs)"
+                if self.loader_threads < cpus
+                else f"more CPUs (here {cpus}, for {self.loader_threads} threads)"
+            )
+            + ", more machines, smaller pictures",
             "reading rows": "a worker nearer to the database, a larger --batch-size, pictures as paths instead of bytes",
             "writing": "a larger --batch-size, faster disks; for many rows no index meanwhile (imgvec index drop)",
         }[name]

@@ -1,12 +1,18 @@
 """The index of a collection while `imgvec backfill` fills it: live, or dropped and built anew after many rows."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psycopg
+
 from imgvec_pg.cli.output.messages import complain, say
-from imgvec_pg.database.connect import Connection, connect
+from imgvec_pg.database.connect import Connection, connect, one_line
+from imgvec_pg.errors import ConnectionFailedError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.index.refill import IndexChoice, drop_for_refill, plan_refill
+
+log = logging.getLogger(__name__)
 
 
 class IndexDuringFill:
@@ -33,12 +39,22 @@ class IndexDuringFill:
         if refill.line is not None:
             say(f"{self._collection.name}: {refill.line}")
 
-    def begin(self) -> None:
+    def begin(self, give_up: Callable[[], bool] = lambda: False) -> None:
         """Drop it, where that is planned; to be called when nothing stands in the way of the fill any more. Tried once."""
         if self._after:
             self._after = False
-            with connect(self._dsn, application_name="imgvec backfill", prepare_threshold=None) as connection:
-                self.is_dropped = drop_for_refill(connection, self._collection)
+            try:
+                with connect(
+                    self._dsn, application_name="imgvec backfill", prepare_threshold=None
+                ) as connection:
+                    self.is_dropped = (
+                        True  # or INVALID, until it is known to be there: the session may end half-way
+                    )
+                    self.is_dropped = drop_for_refill(connection, self._collection, give_up)
+            except (psycopg.OperationalError, ConnectionFailedError) as error:
+                log.warning(
+                    "the index of %s may be dropped by half: %s", self._collection.name, one_line(error)
+                )
 
     @contextmanager
     def told_when_missing(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ from imgvec_pg.cli.output.progress import image_progress
 from imgvec_pg.cli.signals import leave_at_once, stop_on_signals
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.errors import ConnectionFailedError
-from imgvec_pg.images.decoding.sandbox import usable_cpus
+from imgvec_pg.processors import usable_cpus
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.queue.jobs import MAX_DEATHS, queue_depth
 

@@ -253,7 +253,7 @@ def work(
         def begin() -> None:
             starting.ready()
             # Not before: a model that cannot be loaded would leave the collection without an index.
-            index.begin()
+            index.begin(worker.stop.is_set)
 
         worker = Worker(options.dsn, collection.name, embedder, pipeline, stats=stats, on_ready=begin)
         with image_progress(expected) as show, stop_on_signals(worker.request_stop) as stopped:

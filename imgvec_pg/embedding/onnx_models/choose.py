@@ -50,8 +50,8 @@ def load_by_fastest(
         precision: "int8" is ONNX Runtime's alone and made at once where it was not; see `int8.load_int8`.
         may_export: "auto" exports what was not exported yet; else only what was is used.
         force_int8: Use int8 although it loses too much.
-        images: How many are to be computed at most; None for many. Of few "auto" takes what has all of them done sooner, its start
-            included.
+        images: How many are to be computed at most; None for many. Of few "auto" takes what has all of them done sooner, with its
+            start.
 
     Raises:
         UsageError: Not one of those.
@@ -84,13 +84,15 @@ def load_by_fastest(
     is_few = export is not None and images is not None and images < export.onnx_below
     if export is None or (export.reason and not is_few and (runtime == AUTO or not export.sha256)):
         if runtime == ONNX:
-            reason = export.reason if export else "its export cannot be kept, see the log"
-            raise ModelError(
-                f"{model.name} cannot be computed by ONNX Runtime: {reason}; use --runtime torch"
-            )
+            raise _refused(model, export)
         return load_by_torch(model, weights, device, precision)
     by_torch = partial(load_by_torch, model, weights, device, precision)
     return _by_export(export, by_torch, device, is_asked_for=runtime == ONNX)
+
+
+def _refused(model: ModelDescription, export: Export | None) -> ModelError:
+    reason = export.reason if export else "its export cannot be kept, see the log"
+    return ModelError(f"{model.name} cannot be computed by ONNX Runtime: {reason}; use --runtime torch")
 
 
 def reason_against_onnx(model: ModelDescription, weights: Path | None, device: str, precision: str) -> str:

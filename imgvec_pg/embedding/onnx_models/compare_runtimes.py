@@ -50,10 +50,10 @@ def compare_runtimes(
         keep: Keep what was exported, for workers to use.
 
     Returns:
-        used ("onnx" or "torch": what a worker computes by; "" where it refuses), used_precision, reason, onnx_below (where torch
-        is used: of how many pictures fewer a command computes by ONNX Runtime in fp32, which starts sooner; 0 for none), ways (a list of `Way`
+        used ("onnx" or "torch": what a worker computes by; "" where it refuses), used_precision, reason, ways (a list of `Way`
         as mappings; empty where there is nothing to compare), and of the race that a worker goes by: images_per_second,
-        torch_images_per_second, torch_precision, cosine (0 where it was not measured).
+        torch_images_per_second, torch_precision, cosine (0 where it was not measured), onnx_below (where torch is used: of how
+        many pictures fewer a command computes by ONNX Runtime, which starts sooner; 0 for none).
     """
     device = resolve_device(device)
     export = None

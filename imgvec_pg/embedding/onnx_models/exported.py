@@ -130,7 +130,10 @@ def model_path(key: str) -> Path:
 
 def has_exports() -> bool:
     """Return whether anything was ever exported into the cache."""
-    return model_path("").parent.is_dir()
+    try:
+        return model_path("").parent.is_dir()
+    except OSError:
+        return False  # a folder of somebody else's, or no home at all
 
 
 def read_export(key: str) -> Export | None:
@@ -214,6 +217,29 @@ def delete_export(key: str) -> None:
     """Delete an export, where there is one."""
     for suffix in (".json", ".onnx", ".lock"):
         model_path(key).with_suffix(suffix).unlink(missing_ok=True)
+
+
+MAY_DIE = 2
+"""Processes that may be killed while they export a model, as for its memory or by a stop; then torch computes it."""
+
+
+@contextmanager
+def counted(key: str) -> Iterator[int]:
+    """Count who is killed within the block, with `alone` around it; give how many were before, and delete what they left.
+
+    Raises:
+        OSError: The cache cannot be written to.
+    """
+    path = model_path(key).with_suffix(".begun")
+    for left in path.parent.glob(f"{path.stem}.onnx.*"):
+        left.unlink(missing_ok=True)
+    before = path.stat().st_size if path.exists() else 0
+    with path.open("ab") as file:
+        file.write(b".")
+    try:
+        yield before
+    finally:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from imgvec_pg.embedding.onnx_models.exported import INT8, Export, model_path
 from imgvec_pg.embedding.onnx_models.providers import INSTALL_GPU, provider_of
 from imgvec_pg.embedding.runtime import one_line
 from imgvec_pg.errors import ModelError
+from imgvec_pg.processors import usable_cpus
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -52,6 +53,7 @@ class OnnxEmbedder:
         self.precision = export.precision
         self.dimensions = export.dimensions
         self.fingerprint = export.fingerprint
+        self.weights_sha256 = export.weights_sha256
         self.has_text = export.has_text
         self.logit_scale = export.logit_scale
         self.logit_bias = export.logit_bias
@@ -179,4 +181,4 @@ class OnnxEmbedder:
 def _threads() -> int:
     """Return the threads of one batch: OMP_NUM_THREADS, which a backfill of several processes sets, else all CPUs."""
     given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdecimal() and int(given) > 0 else len(os.sched_getaffinity(0))
+    return int(given) if given.isdecimal() and int(given) > 0 else usable_cpus()

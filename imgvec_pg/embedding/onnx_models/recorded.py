@@ -7,11 +7,15 @@ from imgvec_pg.embedding.checksums import verified_sha256
 from imgvec_pg.embedding.description import TIMM, TRANSFORMERS, ModelDescription
 from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.onnx_models.exported import (
+    MAY_DIE,
     Export,
     alone,
     cache_key,
+    counted,
+    cpu_name,
     delete_superseded,
     has_exports,
+    model_path,
     read_export,
     write_export,
 )
@@ -73,21 +77,41 @@ def _export(model: ModelDescription, weights: Path | None, key: str, half: str) 
             found = read_export(key)
             if found is not None:
                 return found
-            logger.info("exporting %s for ONNX Runtime, once on this machine", model.name)
-            embedder = load_by_torch(model, weights, "cpu", "fp32")
-            rival = embedder if half == "fp32" else load_by_torch(model, weights, "cpu", half)
-            assert isinstance(embedder, TorchEmbedder)  # noqa: S101 - for the types
-            assert isinstance(rival, TorchEmbedder)  # noqa: S101
-            twins = [cache_key(model, embedder.weights_sha256, other) for other in HALVES if other != half]
-            made = export_and_compare(embedder, key, rival, twins)
-            write_export(made)
+            with counted(key) as died:
+                if died >= MAY_DIE:
+                    made = _given_up(model, weights, key, half, died)
+                else:
+                    logger.info("exporting %s for ONNX Runtime, once on this machine", model.name)
+                    embedder = load_by_torch(model, weights, "cpu", "fp32")
+                    rival = embedder if half == "fp32" else load_by_torch(model, weights, "cpu", half)
+                    assert isinstance(embedder, TorchEmbedder)  # noqa: S101 - for the types
+                    assert isinstance(rival, TorchEmbedder)  # noqa: S101
+                    sha256 = embedder.weights_sha256
+                    twins = [cache_key(model, sha256, other) for other in HALVES if other != half]
+                    made = export_and_compare(embedder, key, rival, twins)
+                write_export(made)
             delete_superseded(made)
     except OSError as error:
         logger.warning("no export of %s for ONNX Runtime, torch computes: %s", model.name, error)
         return None
-    logger.info(
+    # That torch is the faster one is nothing to be told of.
+    logger.log(
+        logging.WARNING if made.reason and not made.sha256 else logging.INFO,
         "%s by ONNX Runtime: %s",
         model.name,
         made.reason or f"{made.onnx_rate:.1f} images/s against {made.torch_rate:.1f} by torch",
     )
     return made
+
+
+def _given_up(model: ModelDescription, weights: Path | None, key: str, half: str, died: int) -> Export:
+    """Return what is to be recorded of a model whose export kills processes: another one would be started for ever."""
+    return Export(
+        key=key,
+        model=model.name,
+        weights_sha256=verified_sha256(find_weights(model, weights)),
+        cpu=cpu_name(),
+        torch_precision=half,
+        reason=f"{died} processes were killed while they exported it, as for want of memory; to try again delete "
+        f"{model_path(key).with_suffix('.json')}",
+    )

@@ -18,6 +18,7 @@ from imgvec_pg.embedding.torch_models.openclip_network import device_errors
 from imgvec_pg.embedding.torch_models.preprocess import DeviceInput, pixels_of, split_transform
 from imgvec_pg.embedding.weights import find_weights
 from imgvec_pg.errors import ModelError
+from imgvec_pg.processors import usable_cpus
 
 IMAGES_AT_ONCE = 64
 
@@ -41,6 +42,9 @@ class TorchEmbedder(ABC):
         self.logit_bias: float | None = None
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device, model.half)
+        if self.device == "cpu" and usable_cpus() < torch.get_num_threads():
+            # It takes a thread for each core of the machine, whatever quota a container has.
+            torch.set_num_threads(usable_cpus())
         self.dtype = torch_dtype(self.precision)
         self.weights = find_weights(model, weights)
         self.weights_sha256 = verified_sha256(self.weights)

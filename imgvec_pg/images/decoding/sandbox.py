@@ -17,6 +17,7 @@ from imgvec_pg.images.decoding.header import ImageDescription
 from imgvec_pg.images.limits import decode_memory_bytes, max_aspect, max_image_bytes, max_pixels
 from imgvec_pg.images.rendering.bands import Bands
 from imgvec_pg.images.rendering.version import NEWEST, require_known
+from imgvec_pg.processors import usable_cpus
 from imgvec_pg.settings import more_formats, worker_cpus
 
 PICTURES_PER_CHILD = 5000
@@ -191,11 +192,6 @@ def shared_pool() -> DecodingPool:
                 read()
             _pool = DecodingPool((worker_cpus() or usable_cpus()) + 1)
         return _pool
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @atexit.register

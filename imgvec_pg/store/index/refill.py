@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,11 +86,15 @@ def plan_refill(
             "--index after drops it and builds it anew, which is quicker",
         )
     fill = model_seconds(connection, collection, new_rows)
-    if fill is not None and fill > MOST_FILL_SECONDS:
+    if fill is None or fill > MOST_FILL_SECONDS:
+        takes = (
+            "no worker has measured yet what the model takes"
+            if fill is None
+            else f"the model takes about {clock(fill)}"
+        )
         return Refill(
             False,
-            f"{news}: they go into the live index, as the model takes about {clock(fill)} for them; --index after drops it "
-            "until then",
+            f"{news}: they go into the live index, as {takes} for them; --index after drops it until then",
         )
     return Refill(
         True,
@@ -150,7 +155,9 @@ def exact_seconds(collection: Collection, rows: int) -> float:
     return rows * costs.compare_key / 1e6
 
 
-def drop_for_refill(connection: Connection, collection: Collection) -> bool:
+def drop_for_refill(
+    connection: Connection, collection: Collection, give_up: Callable[[], bool] = lambda: False
+) -> bool:
     """Drop the index beside readers and writers; whether it is out of use.
 
     First it waits for the transactions that use the table: DROP INDEX CONCURRENTLY makes an index INVALID before it does so.
@@ -159,7 +166,7 @@ def drop_for_refill(connection: Connection, collection: Collection) -> bool:
     """
     deadline = time.monotonic() + DROP_SECONDS
     try:
-        _wait_for_users(connection, collection, deadline)
+        _wait_for_users(connection, collection, deadline, give_up)
         with session_changed(connection, statement_timeout=f"{DROP_SECONDS}s"):
             _drop_by_short_waits(connection, collection, deadline)
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, DatabaseError) as error:
@@ -167,7 +174,9 @@ def drop_for_refill(connection: Connection, collection: Collection) -> bool:
     return not has_valid_index(connection, collection)
 
 
-def _wait_for_users(connection: Connection, collection: Collection, deadline: float) -> None:
+def _wait_for_users(
+    connection: Connection, collection: Collection, deadline: float, give_up: Callable[[], bool]
+) -> None:
     """Wait until the transactions that use the table now have ended.
 
     Raises:
@@ -181,6 +190,8 @@ def _wait_for_users(connection: Connection, collection: Collection, deadline: fl
 
     before = users()
     while before:
+        if give_up():
+            raise DatabaseError("the command is to end; the index stays")
         if time.monotonic() > deadline:
             raise DatabaseError(
                 f"{counted(len(before), 'transaction')} used its table for longer than {DROP_SECONDS} s; the index stays"
