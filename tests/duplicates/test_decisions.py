@@ -128,7 +128,7 @@ def test_a_group_of_copies_is_decided_by_each_two_pictures_once(
     search(connection, photos)
     connection.execute(
         "CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'twice'; END$$;"
-        "CREATE TRIGGER once BEFORE UPDATE ON imgvec.duplicate_decision EXECUTE FUNCTION pg_temp.refuse()"
+        "CREATE TRIGGER once BEFORE UPDATE ON imgvec.duplicate_decision FOR EACH ROW EXECUTE FUNCTION pg_temp.refuse()"
     )
     # Of three copies and another picture.
     statement = "SELECT imgvec.decide_duplicate_group('photo_test', 1, 'keep_both')"
