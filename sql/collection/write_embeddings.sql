@@ -19,6 +19,7 @@ WITH written AS (
       AND NOT EXISTS (
           SELECT FROM imgvec.failure AS f
           WHERE f.collection_id = {collection_id} AND f.key = w.key AND f.version > w.version
+          OFFSET 0
       )
     ORDER BY {w_keys}, w.version DESC
     ON CONFLICT ({keys}) DO UPDATE
@@ -28,9 +29,19 @@ WITH written AS (
     RETURNING {e_key} AS key
 ), cleared AS (
     DELETE FROM imgvec.failure AS f
-    USING ROWS FROM (jsonb_array_elements(%(keys)s::jsonb), unnest(%(versions)b::bigint[])) AS w(key, version)
+    USING (
+        -- Looked for first: a fill may note something of each picture, and the planner does not know yet how much is there.
+        SELECT w.key, w.version
+        FROM ROWS FROM (jsonb_array_elements(%(keys)s::jsonb), unnest(%(versions)b::bigint[])) AS w(key, version)
+        WHERE w.key NOT IN (SELECT jsonb_array_elements(%(note_keys)s::jsonb))
+          AND EXISTS (
+              SELECT FROM imgvec.failure AS g
+              WHERE g.collection_id = {collection_id} AND g.key = w.key AND g.version <= w.version
+              OFFSET 0
+          )
+        OFFSET 0
+    ) AS w
     WHERE f.collection_id = {collection_id} AND f.key = w.key AND f.version <= w.version
-      AND f.key <> ALL (SELECT jsonb_array_elements(%(note_keys)s::jsonb))
 ), noted AS (
     INSERT INTO imgvec.failure AS f (collection_id, key, version, code, message, attempts, reference_hash)
     SELECT {collection_id}, b.key, b.version, b.code, b.message, 0, b.reference_hash
@@ -41,7 +52,8 @@ WITH written AS (
         unnest(%(note_messages)s::text[]),
         unnest(%(note_reference_hashes)s::bytea[])
     ) AS b(key, version, code, message, reference_hash)
-    WHERE b.key IN (SELECT w.key FROM written AS w)
+    -- A CASE, so that the keys written are hashed and not joined: joins compare each with each here (look_up_by_key.sql).
+    WHERE CASE WHEN b.key IN (SELECT w.key FROM written AS w) THEN true END
     ON CONFLICT (collection_id, key) DO UPDATE
         SET version = excluded.version, code = excluded.code, message = excluded.message, attempts = excluded.attempts,
             reference_hash = excluded.reference_hash, failed_at = now()

@@ -171,3 +171,32 @@ def test_a_key_without_an_index_is_joined(scratch: Connection, photos: Collectio
     scratch.execute("INSERT INTO shop.photo (id) SELECT generate_series(100, 3000); ANALYZE shop.photo")
     scratch.execute("ALTER TABLE shop.photo DROP CONSTRAINT photo_pkey CASCADE")
     assert "Hash Join" in plan_of_reading(scratch, photos, by_key=True)
+
+
+def read_of(connection: Connection, table: str) -> int:
+    """Return how many rows of a table this transaction has read so far, by whatever scan."""
+    row = connection.execute(
+        "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables WHERE relid = %s::regclass",
+        [table],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_batch_is_looked_up_among_notes_that_were_not_analyzed_yet(
+    scratch: Connection, photos: Collection
+) -> None:
+    scratch.execute(
+        "INSERT INTO shop.photo (id, file) SELECT i, i || '.jpg' FROM generate_series(100, 5100) AS i;"
+        "DELETE FROM imgvec.job; ALTER TABLE imgvec.failure SET (autovacuum_enabled = off)"
+    )
+    scratch.execute(
+        "INSERT INTO imgvec.failure (collection_id, key, version, code, message, attempts)"
+        " SELECT %s, jsonb_build_object('id', i), 1, 'noted', 'a profile', 0 FROM generate_series(200, 5100) AS i",
+        [photos.id],
+    )
+    keys = list(range(100, 100 + KEYS_PER_JOB))
+    store, finished = leased(scratch, photos, keys)
+    before = read_of(scratch, "imgvec.failure")
+    assert write_finished(store, [finished], "fp32", WriteSize(photos.dimensions)).embedded == len(keys)
+    assert read_of(scratch, "imgvec.failure") - before < 1000
