@@ -16,10 +16,14 @@ WITH written AS (
         unnest(%(reference_hashes)b::bytea[])
     ) AS w({keys}, key, embedding, version, content_hash, reference_hash)
     WHERE EXISTS (SELECT FROM {source} AS s WHERE {w_equals_s} AND CASE WHEN {w_equals_s} THEN {s_has_image} END)
-      AND NOT EXISTS (
-          SELECT FROM imgvec.failure AS f
-          WHERE f.collection_id = {collection_id} AND f.key = w.key AND f.version > w.version
-          OFFSET 0
+      -- Most collections have no failure, and then none is looked for.
+      AND NOT (
+          (SELECT EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id}))
+          AND EXISTS (
+              SELECT FROM imgvec.failure AS f
+              WHERE f.collection_id = {collection_id} AND f.key = w.key AND f.version > w.version
+              OFFSET 0
+          )
       )
     ORDER BY {w_keys}, w.version DESC
     ON CONFLICT ({keys}) DO UPDATE
@@ -33,7 +37,8 @@ WITH written AS (
         -- Looked for first: a fill may note something of each picture, and the planner does not know yet how much is there.
         SELECT w.key, w.version
         FROM ROWS FROM (jsonb_array_elements(%(keys)s::jsonb), unnest(%(versions)b::bigint[])) AS w(key, version)
-        WHERE w.key NOT IN (SELECT jsonb_array_elements(%(note_keys)s::jsonb))
+        WHERE (SELECT EXISTS (SELECT FROM imgvec.failure AS f WHERE f.collection_id = {collection_id}))
+          AND w.key NOT IN (SELECT jsonb_array_elements(%(note_keys)s::jsonb))
           AND EXISTS (
               SELECT FROM imgvec.failure AS g
               WHERE g.collection_id = {collection_id} AND g.key = w.key AND g.version <= w.version
