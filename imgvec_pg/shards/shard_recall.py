@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 import psycopg
@@ -188,8 +189,10 @@ class ShardMeter:
         asking = render("shards/recall_rows.sql", table=table, dimensions=sql.Literal(self._dimensions))
         rows = {shard: max(int(self._ask(shard, asking)[0][0]), 1) for shard in self.links}
         drawn: list[tuple[str, str]] = []
-        for shard, number in rows.items():
-            wanted = max(1, round(options.sample * number / sum(rows.values())))
+        # Each a part by its rows, rounded so that all are the sample: of estimates a planner has of each.
+        ends = [round(options.sample * end / sum(rows.values())) for end in accumulate(rows.values())]
+        for (shard, number), start, end in zip(rows.items(), [0, *ends], ends, strict=False):
+            wanted = max(1, end - start)
             percent = min(100.0, 100 * 10 * wanted / number)
             while True:
                 values = {"percent": percent, "seed": options.seed, "sample": wanted}

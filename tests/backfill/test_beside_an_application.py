@@ -61,6 +61,7 @@ def test_an_index_stays_where_the_model_is_what_is_waited_for(connection: Connec
     connection.execute(
         "UPDATE pg_class SET reltuples = 200000 WHERE oid = 'imgvec.photo_test_embedding'::regclass"
     )
+    connection.execute("UPDATE imgvec.model SET images_per_second = 1000")
     assert plan_refill(connection, photos, 120_000).after
     connection.execute("UPDATE imgvec.model SET images_per_second = 20")
     stays = plan_refill(connection, photos, 120_000)

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.duplicates.find_duplicates import DuplicateSearch, find_duplicates
+from imgvec_pg.duplicates.keeper import keep_rules
 from imgvec_pg.errors import UsageError
 from imgvec_pg.search.display_columns import label_rows
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
@@ -159,9 +160,11 @@ def test_a_rule_by_a_word_runs_no_cast_of_others(
     scratch.execute(f"ALTER FUNCTION m.number OWNER TO {OWNER}")
     scratch.execute("CREATE CAST (m.color AS numeric) WITH FUNCTION m.number(m.color)")
     scratch.execute("ALTER TABLE m.photo ADD width m.color DEFAULT 'red', ADD height integer DEFAULT 1")
+    # Columns of a type of somebody else's are no numbers to a rule of ours.
+    assert "pixels" not in {rule.shown for rule in keep_rules(scratch, photos, ())}
     with (
         connect(scratch.info.dsn) as guard,
         pytest.raises(UsageError, match=r"calls m\.number\(m\.color\) of the role"),
     ):
-        find_duplicates(scratch, guard, photos, DuplicateSearch())
+        find_duplicates(scratch, guard, photos, DuplicateSearch(keep=["width::numeric DESC"]))
     assert by_others(said) == []
