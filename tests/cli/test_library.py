@@ -365,7 +365,10 @@ def test_a_time_that_python_cannot_hold_does_not_hide_the_library(
     # As a database has it that was made before the check.
     connection.execute("ALTER TABLE imgvec.image DROP CONSTRAINT image_taken_at_is_readable")
     connection.execute(change, [taken_at])
-    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(database))
+    # psycopg reads times in the ISO style alone, whatever the table.
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(database, options="-c DateStyle=ISO")
+    )
     with Session(engine) as session:
         found = {Path(str(image.uri)).stem: image.taken_at for image in session.scalars(select(Image))}
         times = session.scalars(select(Image.taken_at).order_by(Image.taken_at)).all()
