@@ -193,13 +193,13 @@ def runtime_option(command: Command) -> Command:
     """Add --runtime: what computes pictures on a CPU."""
     return click.option(
         "--runtime",
-        type=click.Choice(["auto", "torch", "onnx"]),
+        type=click.Choice(["auto", "torch", "onnx", "openvino"]),
         default="auto",
         show_default=True,
         envvar="IMGVEC_RUNTIME",
         show_envvar=True,
-        help="What computes pictures on a CPU; auto: ONNX Runtime where the extra onnx is installed, its numbers are torch's "
-        "and it is faster here.",
+        help="What computes pictures on a CPU; auto: ONNX Runtime or OpenVINO where the extra onnx or openvino is installed, its "
+        "numbers are torch's and it is the fastest here.",
     )(command)
 
 

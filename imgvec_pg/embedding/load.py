@@ -42,8 +42,9 @@ def load_embedder(
         precision: "fp32", "bf16", "fp16", or "auto": bf16 where the device has instructions for it, else fp32 on
             a CPU and fp16 on a GPU. "int8" (the extra `onnx`, on a CPU): pictures by linear layers in 8 bits, quantised once into
             IMGVEC_CACHE_DIR; words in fp32.
-        runtime: "torch", "onnx" (the extra `onnx`, on a CPU), or "auto": ONNX Runtime where the model was exported for it
-            on this machine, gives the same numbers and was faster, or has so few `images` done before torch has begun.
+        runtime: "torch", "onnx" or "openvino" (extras of these names, on a CPU), or "auto": ONNX Runtime or OpenVINO where the
+            model was exported for it on this machine, gives the same numbers and was the fastest, or ONNX Runtime has so few
+            `images` done before torch has begun.
         may_export: "auto" exports a model that was not, which takes some ten seconds, once; into IMGVEC_CACHE_DIR.
         force_int8: Use "int8" although its vectors have a cosine below 0.99 to those of fp32.
         images: How many it is to embed at most; None for many, or where that is not known.

@@ -175,7 +175,7 @@ def check_golden(
         _store_golden(connection, collection.model_id, *recordable(embedder, golden))
     found = compare_golden(connection, collection.model_id, golden, embedder.precision, store=False)
     if shortfall := found.shortfall(embedder):
-        runtime = "--runtime torch, " if getattr(embedder, "runtime", "") == "onnx" else ""
+        runtime = "--runtime torch, " if getattr(embedder, "runtime", "") else ""
         raise ModelError(
             f'model "{embedder.name}" computes other vectors here than at its first use ({shortfall}), so it is not used: '
             f"try {runtime}--precision fp32, --device cpu or the versions of torch and open_clip used then; "

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imgvec_pg import processors
-from imgvec_pg.embedding.onnx_models import onnx_embedder
+from imgvec_pg.embedding.onnx_models import exported_embedder
 
 
 @pytest.fixture
@@ -64,6 +64,6 @@ def test_without_affinity_or_control_groups_all_count(groups: Path, monkeypatch:
 def test_a_models_threads_follow(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_group(groups, "0::/\n", {"cpu.max": "200000 100000\n"})
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert onnx_embedder._threads() == 2
+    assert exported_embedder.model_threads() == 2
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert onnx_embedder._threads() == 1
+    assert exported_embedder.model_threads() == 1

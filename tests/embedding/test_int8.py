@@ -72,6 +72,7 @@ def plain(tiny: str, cache: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMGVEC_CACHE_DIR", str(cache))
         patch.setattr(exporting, "_race", lambda *_: (2.0, 1.0))
+        patch.setattr(exporting, "compare_openvino", lambda *_: [])
         embedder = load_embedder(tiny, device="cpu", precision="fp32", may_export=True)
         assert isinstance(embedder, OnnxEmbedder)
         return exported.model_path(embedder.export.key)
@@ -82,6 +83,7 @@ def own_cache(plain: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("IMGVEC_CACHE_DIR", str(cache))
     monkeypatch.delenv("IMGVEC_RUNTIME")
     monkeypatch.setattr(exporting, "_race", lambda *_: (2.0, 1.0))
+    monkeypatch.setattr(exporting, "compare_openvino", lambda *_: [])
     monkeypatch.setattr(exporting, "_write", lambda _, key: copy(plain, exported.model_path(key)))
     monkeypatch.setattr(int8, "_warned", set())
 

@@ -53,6 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IMGVEC_CACHE_DIR", str(folder / "cache"))
         patch.setattr(exporting, "_race", lambda *_: (2.0, 1.0))
+        patch.setattr(exporting, "compare_openvino", lambda *_: [])
         by_name = {
             "lite": load_embedder(
                 LITE, weights=folder / "lite.safetensors", precision="fp32", may_export=True
@@ -68,7 +69,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture
 def cache(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, into which torch's own export is copied, as it takes seconds; faster by ONNX Runtime, not by chance."""
+    """An empty cache, into which torch's own export is copied, as it takes seconds; faster by ONNX Runtime, not by chance.
+
+    OpenVINO is tests/embedding/test_openvino.py's.
+    """
 
     def copy(embedder: TorchEmbedder, key: str) -> str:
         path = exported.model_path(key)
@@ -78,6 +82,7 @@ def cache(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setenv("IMGVEC_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(exporting, "_race", lambda *_: (2.0, 1.0))
+    monkeypatch.setattr(exporting, "compare_openvino", lambda *_: [])
     monkeypatch.setattr(exporting, "_write", copy)
     return tmp_path / "cache" / "onnx"
 

@@ -20,13 +20,13 @@ VARIABLES = {
         "every command",
     ),
     "IMGVEC_RUNTIME": (
-        "What computes pictures on a CPU: `auto`, `torch`, `onnx` ([models](../howto/models.md#onnx-runtime-on-a-cpu)). "
-        "`--runtime` overrides it.",
+        "What computes pictures on a CPU: `auto`, `torch`, `onnx`, `openvino` "
+        "([models](../howto/models.md#onnx-runtime-on-a-cpu)). `--runtime` overrides it.",
         "`auto`",
         "`worker`, `backfill`",
     ),
     "IMGVEC_CACHE_DIR": (
-        "Folder for what can be made again: image encoders exported for ONNX Runtime.",
+        "Folder for what can be made again: image encoders exported for ONNX Runtime and OpenVINO.",
         "`$XDG_CACHE_HOME/imgvec`, else `~/.cache/imgvec`",
         "whatever loads a model",
     ),

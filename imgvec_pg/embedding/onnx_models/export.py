@@ -16,6 +16,7 @@ from imgvec_pg.embedding.embedder import Embedder
 from imgvec_pg.embedding.golden import golden_images, lowest_cosine
 from imgvec_pg.embedding.onnx_models.exported import LEAST_COSINE, Export, cpu_name, link_export, model_path
 from imgvec_pg.embedding.onnx_models.onnx_embedder import OnnxEmbedder
+from imgvec_pg.embedding.onnx_models.openvino_ways import compare_openvino, not_run, with_rates
 from imgvec_pg.embedding.runtime import one_line
 from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 from imgvec_pg.errors import ModelError
@@ -90,21 +91,42 @@ def export_and_compare(
     try:
         ours = OnnxEmbedder(found, lambda: embedder)
         found = replace(found, cosine=_compare(ours, embedder))
-        rates = (0.0, 0.0) if found.cosine < LEAST_COSINE else _race(ours, rival)
-    except (ModelError, MemoryError) as error:
-        model_path(key).unlink(missing_ok=True)
-        return replace(tried, reason=str(error))
-    if found.cosine < LEAST_COSINE:
-        model_path(key).unlink(missing_ok=True)
+        if found.cosine >= LEAST_COSINE:
+            return _raced(found, ours, embedder, rival)
+        tried = replace(tried, cosine=found.cosine)
         reason = f"its vectors have cosine {found.cosine:.6f} to torch's"
-        return replace(tried, cosine=found.cosine, reason=reason)
-    onnx_rate, torch_rate = rates
-    reason = (
-        ""
-        if onnx_rate > torch_rate
-        else f"torch is faster here: {torch_rate:.1f} against {onnx_rate:.1f} images/s"
+    except (ModelError, MemoryError) as error:
+        reason = str(error)
+    model_path(key).unlink(missing_ok=True)
+    return replace(tried, reason=reason)
+
+
+def _raced(found: Export, ours: OnnxEmbedder, embedder: TorchEmbedder, rival: TorchEmbedder) -> Export:
+    """Add who is how fast, all in one race: ONNX Runtime, torch in the precision that it would compute in, and OpenVINO.
+
+    Raises:
+        ModelError: ONNX Runtime or torch failed.
+        MemoryError: There is too little for both.
+    """
+    ways = compare_openvino(found, embedder, rival)
+    racing = [loaded for _, loaded in ways if loaded is not None]
+    try:
+        onnx_rate, torch_rate, *others = _race(ours, rival, *racing)
+        openvino = with_rates(ways, others)
+    except (ModelError, MemoryError) as error:
+        if not racing:
+            raise
+        openvino = not_run(ways, error)
+        del ways, racing  # and their memory
+        onnx_rate, torch_rate = _race(ours, rival)
+    slower = f"torch is faster here: {torch_rate:.1f} against {onnx_rate:.1f} images/s"
+    return replace(
+        found,
+        onnx_rate=onnx_rate,
+        torch_rate=torch_rate,
+        openvino=openvino,
+        reason="" if onnx_rate > torch_rate else slower,
     )
-    return replace(found, onnx_rate=onnx_rate, torch_rate=torch_rate, reason=reason)
 
 
 def _obstacle(embedder: TorchEmbedder) -> str:
@@ -164,10 +186,9 @@ def _compare(ours: OnnxEmbedder, embedder: TorchEmbedder) -> float:
     return lowest_cosine(ours.embed_images(pictures), embedder.embed_images(pictures))
 
 
-def _race(ours: OnnxEmbedder, rival: TorchEmbedder) -> tuple[float, float]:
-    """Return the images/s of both."""
-    first, second = rates_in_turns([ours, rival])
-    return first, second
+def _race(*embedders: Embedder) -> Sequence[float]:
+    """Return the images/s of each."""
+    return rates_in_turns(embedders)
 
 
 def _is_slow(embedder: Embedder) -> bool:

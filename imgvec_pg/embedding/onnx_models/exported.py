@@ -19,19 +19,39 @@ from imgvec_pg.embedding.checksums import sha256_of
 from imgvec_pg.embedding.description import ModelDescription
 from imgvec_pg.embedding.resize import Resize
 
-AUTO, TORCH, ONNX = "auto", "torch", "onnx"
+AUTO, TORCH, ONNX, OPENVINO = "auto", "torch", "onnx", "openvino"
 INT8 = "int8"
 INSTALL_ONNX = "pip install 'imgvec-pg[onnx]'"
+INSTALL_OPENVINO = "pip install 'imgvec-pg[openvino]'"
 LEAST_COSINE = 0.99999
 """To torch in fp32 on the golden pictures: what differs more is another rounding than fp32's."""
 FORMAT = 1
 """Of the record; another one is exported anew."""
 PACKAGES = ("onnxruntime", "onnxscript", "torch", "timm", "open_clip_torch")
+OPTIONAL_PACKAGES = ("openvino",)
+"""Part of a key where they are installed, so that what was measured without them stays of use where they are not."""
 TORCH_START_SECONDS = 4.0
 """What torch takes longer than ONNX Runtime to be imported and to begin: 4.9 s for ViT-B-32 in bf16 on two cores, 3.8 without its
 words (benchmarks/results/fill.txt, row 9)."""
 LARGEST_CONFIGURATION = 10_000_000
 """Bytes: a larger file beside a model's configuration is its weights, which have their own checksum."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByOpenVino:
+    """What OpenVINO makes of an export in one precision.
+
+    Attributes:
+        precision: "fp32" or "bf16".
+        cosine: The least to torch in fp32 on the golden pictures; 0 where it was not measured.
+        rate: Images a second, prepared, on this CPU, in turns with the export's others; 0 where it was not measured.
+        reason: Why it is not to be used in this precision, under whatever runtime is asked for; "" where it may be.
+    """
+
+    precision: str
+    cosine: float = 0.0
+    rate: float = 0.0
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +66,12 @@ class Export:
         cosine: The least to torch in fp32 on the golden pictures.
         onnx_rate: Images a second, prepared, on this CPU.
         torch_rate: Those of torch, in `torch_precision`.
+        openvino: What OpenVINO makes of it, where it is installed: in `torch_precision`; then in fp32 where that may not be used.
         precision: "fp32", or "int8", whose `cosine` is to the fp32 export.
         golden: In int8: what the fp32 export makes of the golden pictures, shape (3, dimensions).
         quantised_share: In int8: of the weights, 0 to 1, how many are.
         sha256: Of the exported file; "" where there is none that may be used, under whatever runtime is asked for.
-        reason: Why there is no export, or why it is not used; "" where it may be.
+        reason: Why there is no export, or why ONNX Runtime does not use it; "" where it may.
     """
 
     key: str
@@ -74,11 +95,31 @@ class Export:
     precision: str = "fp32"
     golden: list[list[float]] = field(default_factory=list)
     quantised_share: float = 0.0
+    openvino: list[ByOpenVino] = field(default_factory=list)
+
+    @property
+    def by_openvino(self) -> ByOpenVino | None:
+        """What OpenVINO computes in, where it may."""
+        return next((each for each in self.openvino if not each.reason), None)
+
+    def is_openvino_faster(self, precision: str) -> bool:
+        """Return whether OpenVINO is the fastest of what may compute in a precision that was asked for.
+
+        Args:
+            precision: "auto", "fp32" or "bf16", which ONNX Runtime does not compute in.
+        """
+        found = self.by_openvino
+        if found is None or precision not in {"auto", found.precision}:
+            return False
+        return found.rate > (self.torch_rate if precision == "bf16" else max(self.torch_rate, self.onnx_rate))
 
     @property
     def onnx_below(self) -> int:
-        """Of how many images fewer a slower export has all done before torch, which is slow to start; 0 of none."""
-        if not self.sha256 or not 0 < self.onnx_rate <= self.torch_rate:
+        """Of how many images fewer a slower export has all done before torch, which is slow to start; 0 of none.
+
+        Where OpenVINO computes there is no start of torch to be spared.
+        """
+        if not self.sha256 or not 0 < self.onnx_rate <= self.torch_rate or self.is_openvino_faster("auto"):
             return 0
         a_picture = 1 / self.onnx_rate - 1 / self.torch_rate
         return round(TORCH_START_SECONDS / max(a_picture, 1e-9))
@@ -87,6 +128,11 @@ class Export:
 def has_onnx_extra() -> bool:
     """Return whether the extra `onnx` is installed. Imports nothing."""
     return all(importlib.util.find_spec(name) is not None for name in ("onnxruntime", "onnxscript"))
+
+
+def has_openvino_extra() -> bool:
+    """Return whether the extra `openvino` is installed, which reads what the extra `onnx` exports. Imports nothing."""
+    return has_onnx_extra() and importlib.util.find_spec("openvino") is not None
 
 
 @cache
@@ -106,7 +152,8 @@ def cache_key(model: ModelDescription, weights_sha256: str, precision: str) -> s
         precision: Torch's, which an fp32 export has as its rival, or "int8" for the quantised one.
     """
     name = model.name if model.folder is None else ""
-    parts = [name, weights_sha256, precision, *map(_version, PACKAGES)]
+    installed = [package for package in OPTIONAL_PACKAGES if importlib.util.find_spec(package) is not None]
+    parts = [name, weights_sha256, precision, *map(_version, (*PACKAGES, *installed))]
     if model.folder is not None:
         # The configuration and the tokenizer of a folder may change beside the same weights.
         files = sorted(path for path in model.folder.iterdir() if path.is_file())
@@ -143,7 +190,10 @@ def read_export(key: str) -> Export | None:
         resize = stored.pop("resize")
         height, width = stored.pop("image_size")
         size = (int(height), int(width))
-        found = Export(**stored, image_size=size, resize=None if resize is None else Resize(**resize))
+        openvino = [ByOpenVino(**each) for each in stored.pop("openvino", [])]
+        found = Export(
+            **stored, openvino=openvino, image_size=size, resize=None if resize is None else Resize(**resize)
+        )
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if (found.format, found.key, found.cpu) != (FORMAT, key, cpu_name()):

@@ -124,7 +124,7 @@ def _quantise(fp32: Export, key: str) -> Export:
         raise ModelError(f"{fp32.model} cannot be quantised to int8: {one_line(error)}") from error
     made = replace(
         fp32, key=key, precision=INT8, torch_precision="fp32", reason="", quantised_share=share,
-        onnx_rate=0.0, torch_rate=0.0,
+        onnx_rate=0.0, torch_rate=0.0, openvino=[],
     )  # fmt: skip
     if share < LEAST_SHARE:
         model_path(key).unlink(missing_ok=True)

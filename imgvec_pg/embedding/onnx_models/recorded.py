@@ -49,7 +49,7 @@ def recorded_export(
     """Return what is on record of a model's export on this CPU, made now where it may; None without one.
 
     Args:
-        precision: "auto" or "fp32"; for fp32, torch's half precision is no rival.
+        precision: "auto", "fp32" or "bf16", which is torch's as the rival; for fp32 its half precision is none.
     """
     if not may_export and not has_exports():
         return None  # without a second look at gigabytes of weights
@@ -101,6 +101,14 @@ def _export(model: ModelDescription, weights: Path | None, key: str, half: str) 
         model.name,
         made.reason or f"{made.onnx_rate:.1f} images/s against {made.torch_rate:.1f} by torch",
     )
+    for way in made.openvino:
+        logger.log(
+            logging.WARNING if way.reason else logging.INFO,
+            "%s by OpenVINO in %s: %s",
+            model.name,
+            way.precision,
+            f"not used, {way.reason}" if way.reason else f"{way.rate:.1f} images/s",
+        )
     return made
 
 

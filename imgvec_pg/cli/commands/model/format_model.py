@@ -78,6 +78,9 @@ def print_model(model: ModelDescription) -> None:
         click.echo(f"{title:<13}{text}")
 
 
+ENGINES = {"onnx": " by ONNX Runtime", "openvino": " by OpenVINO"}
+
+
 def _numbers(values: Sequence[float]) -> str:
     return "(" + " ".join(f"{value:.4g}" for value in values) + ")"
 
@@ -91,7 +94,7 @@ def print_verified(verified: Sequence[Mapping[str, Any]]) -> None:
             for kind, key in (("pictures", "image_cosine"), ("texts", "text_cosine"))
             if line[key] is not None
         ]
-        by = " by ONNX Runtime" if line.get("runtime") == "onnx" else ""
+        by = ENGINES.get(line.get("runtime") or "", "")
         facts = [f"cosine of {', '.join(cosines)} in {line['precision']}{by}"] if cosines else []
         facts += [line["problem"]] if "problem" in line else []
         facts += [f"computed by torch, not by ONNX Runtime: {line['no_onnx']}"] if "no_onnx" in line else []
@@ -120,7 +123,7 @@ def print_benchmark(result: Mapping[str, Any]) -> None:
         told = f"cosine to torch in fp32 at least {way['cosine']:.7f}" if way["cosine"] else ""
         rate = f"{way['images_per_second']:>10,.1f} images/s" if way["images_per_second"] else f"{'-':>10}"
         facts = "; ".join(filter(None, (told, way["problem"])))
-        click.echo(f"  {way['runtime']:<6}{way['precision']:<5}{rate}  {facts}")
+        click.echo(f"  {way['runtime']:<9}{way['precision']:<5}{rate}  {facts}")
     if not onnx["used"]:
         click.echo(f"a worker does not compute pictures in {onnx['used_precision']}: {onnx['reason']}")
         return
