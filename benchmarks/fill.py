@@ -28,7 +28,17 @@ from filling import against_base, against_loop, against_stages, peer_retrieval, 
 from filling.result import Result
 from filling.setting import Setting, ShortError, running_server
 
-PACKAGES = ("torch", "open_clip_torch", "onnxruntime", "faiss-cpu", "pillow", "numpy", "psycopg", "pgvector")
+PACKAGES = (
+    "torch",
+    "open_clip_torch",
+    "onnxruntime",
+    "openvino",
+    "faiss-cpu",
+    "pillow",
+    "numpy",
+    "psycopg",
+    "pgvector",
+)
 
 
 def shown_versions() -> str:

@@ -30,6 +30,7 @@ from imgvec_pg.embedding.onnx_models.exported import cpu_name
 PACKAGES = (
     "torch",
     "onnxruntime",
+    "openvino",
     "open_clip_torch",
     "psycopg",
     "sqlalchemy",

@@ -173,16 +173,27 @@ def test_where_another_is_faster_it_is_used_by_name_alone(
     assert kind_of(load_embedder(tiny, precision="fp32", runtime="openvino")) == ("openvino", "fp32")
 
 
-def test_only_a_slower_one_leaves_few_pictures_to_onnx_runtime(
+def test_few_pictures_go_to_what_has_most_of_them_done_before_torch_begins(
     cache: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_race(monkeypatch, onnx=40, torch=80, openvino=100)
-    assert kind_of(load_embedder(tiny, precision="fp32", may_export=True, images=1))[0] == "openvino"
-    [record] = cache.glob("*.json")
-    record.unlink()
-    set_race(monkeypatch, onnx=40, torch=80, openvino=60)
-    assert kind_of(load_embedder(tiny, precision="fp32", may_export=True, images=1))[0] == "onnx"
-    assert kind_of(load_embedder(tiny, precision="fp32"))[0] == "torch"
+    def used(images: int | None) -> str:
+        return kind_of(load_embedder(tiny, precision="fp32", may_export=True, images=images))[0]
+
+    def race_again(**rates: float) -> None:
+        for path in cache.glob("*.json"):
+            path.unlink()
+        set_race(monkeypatch, **rates)
+
+    race_again(onnx=40, torch=80, openvino=100)
+    assert (used(1), used(None)) == ("openvino", "openvino")
+    race_again(onnx=20, torch=80, openvino=40)  # 12.5 ms a picture, 4 s sooner
+    assert (used(319), used(320), used(None)) == ("openvino", "torch", "torch")
+    told = compare_runtimes(describe_model(tiny), None, "cpu", "fp32", keep=True)
+    assert (told["used"], told["onnx_below"], told["openvino_below"]) == ("torch", 0, 320)
+    race_again(onnx=40, torch=80, openvino=20)
+    assert (used(1), used(319), used(320)) == ("onnx", "onnx", "torch")
+    race_again(onnx=80, torch=40, openvino=20)
+    assert (used(1), used(None)) == ("onnx", "onnx")
 
 
 def test_pictures_need_neither_torch_nor_onnx_runtime(cache: Path, tiny: str) -> None:

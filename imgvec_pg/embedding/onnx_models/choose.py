@@ -84,7 +84,7 @@ def load_by_fastest(
     if precision not in compared or device != "cpu":
         return by_torch()
     export = recorded_export(model, weights, precision, may_export=may_export)
-    if export is not None and (found := _faster_openvino(export, precision, by_torch)):
+    if export is not None and (found := _faster_openvino(export, precision, by_torch, images)):
         return found
     is_few = export is not None and images is not None and images < export.onnx_below
     if precision == "bf16" or export is None or (export.reason and not is_few):
@@ -161,10 +161,19 @@ def _load_openvino(
         ) from error
 
 
-def _faster_openvino(export: Export, precision: str, by_torch: Callable[[], Embedder]) -> Embedder | None:
-    """Load an export by OpenVINO where that is the fastest; None, and a line in the log once, where it cannot be loaded."""
+def _faster_openvino(
+    export: Export, precision: str, by_torch: Callable[[], Embedder], images: int | None
+) -> Embedder | None:
+    """Load an export by OpenVINO where it is the fastest, or has few images done before torch has begun.
+
+    Returns:
+        None where it is not, and with a line in the log once where it cannot be loaded.
+    """
     way = export.by_openvino
-    if way is None or not export.is_openvino_faster(precision):
+    if way is None or precision not in {"auto", way.precision}:
+        return None
+    is_few = images is not None and images < export.openvino_below
+    if not is_few and not export.is_openvino_faster(precision):
         return None
     try:
         return _open_openvino(export, way, by_torch)

@@ -56,8 +56,8 @@ def compare_runtimes(
         used ("onnx", "openvino" or "torch": what a worker computes by; "" where it refuses), used_precision, reason, ways (a
         list of `Way` as mappings; empty where there is nothing to compare), and of the race that a worker goes by:
         images_per_second (ONNX Runtime's), torch_images_per_second, torch_precision, openvino_images_per_second,
-        openvino_precision, cosine (ONNX Runtime's; 0 where it was not measured), onnx_below (where torch is used: of how many
-        pictures fewer a command computes by ONNX Runtime, which starts sooner; 0 for none).
+        openvino_precision, cosine (ONNX Runtime's; 0 where it was not measured), onnx_below and openvino_below (where
+        torch is used: of how many pictures fewer a command computes by that one, which starts sooner; 0 for none).
     """
     device = resolve_device(device)
     export = None
@@ -72,14 +72,12 @@ def compare_runtimes(
         if precision not in {"auto", "fp32", INT8}:
             reason = "ONNX Runtime is used in fp32 on CPUs"
     if export is not None and not keep:
-        delete_export(int8_key(model, weights))
-        delete_export(export.key)
-        # Of int8, where fp32 alone was asked for.
-        if automatic := recorded_export(model, weights, "auto", may_export=False):
-            delete_export(automatic.key)
+        _delete(model, weights, export)
     used = TORCH if reason else ONNX
     by_openvino = export.by_openvino if export else None
     onnx_below = export.onnx_below if export and precision in {"auto", "fp32"} else 0
+    right = by_openvino is not None and precision in {"auto", by_openvino.precision}
+    openvino_below = export.openvino_below if export and right else 0
     if precision == INT8:
         reason = next((way.problem for way in ways if way.precision == INT8), reason)
         used = "" if reason else ONNX
@@ -93,6 +91,7 @@ def compare_runtimes(
         "used_precision": used_precision,
         "reason": reason,
         "onnx_below": onnx_below,
+        "openvino_below": openvino_below,
         "ways": [asdict(way) for way in ways],
         "images_per_second": export.onnx_rate if export else 0.0,
         "torch_images_per_second": export.torch_rate if export else 0.0,
@@ -101,6 +100,14 @@ def compare_runtimes(
         "openvino_precision": by_openvino.precision if by_openvino else "",
         "cosine": export.cosine if export else 0.0,
     }
+
+
+def _delete(model: ModelDescription, weights: Path | None, export: Export) -> None:
+    delete_export(int8_key(model, weights))
+    delete_export(export.key)
+    # Of int8, where fp32 alone was asked for.
+    if automatic := recorded_export(model, weights, "auto", may_export=False):
+        delete_export(automatic.key)
 
 
 def _no_comparison(model: ModelDescription, device: str) -> str:

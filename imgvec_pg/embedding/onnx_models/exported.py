@@ -117,11 +117,21 @@ class Export:
     def onnx_below(self) -> int:
         """Of how many images fewer a slower export has all done before torch, which is slow to start; 0 of none.
 
-        Where OpenVINO computes there is no start of torch to be spared.
+        Where OpenVINO computes, or has more of them done, there is no start of torch to be spared.
         """
-        if not self.sha256 or not 0 < self.onnx_rate <= self.torch_rate or self.is_openvino_faster("auto"):
+        found = self.by_openvino
+        return 0 if found and found.rate > self.onnx_rate else self._done_before_torch(self.onnx_rate)
+
+    @property
+    def openvino_below(self) -> int:
+        """The same of OpenVINO, where it is slower than torch and no slower than ONNX Runtime."""
+        found = self.by_openvino
+        return self._done_before_torch(found.rate) if found and found.rate > self.onnx_rate else 0
+
+    def _done_before_torch(self, rate: float) -> int:
+        if not self.sha256 or not 0 < rate <= self.torch_rate:
             return 0
-        a_picture = 1 / self.onnx_rate - 1 / self.torch_rate
+        a_picture = 1 / rate - 1 / self.torch_rate
         return round(TORCH_START_SECONDS / max(a_picture, 1e-9))
 
 

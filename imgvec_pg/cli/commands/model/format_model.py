@@ -131,3 +131,8 @@ def print_benchmark(result: Mapping[str, Any]) -> None:
     click.echo(f"a worker computes pictures by {onnx['used']} in {onnx['used_precision']}{why}")
     if onnx["onnx_below"]:
         click.echo(f"a backfill of fewer than {onnx['onnx_below']:,} by onnx in fp32, which starts sooner")
+    if onnx["openvino_below"]:
+        precision = onnx["openvino_precision"]
+        click.echo(
+            f"a backfill of fewer than {onnx['openvino_below']:,} by openvino in {precision}, which starts sooner"
+        )

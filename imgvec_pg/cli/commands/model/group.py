@@ -249,8 +249,8 @@ def benchmark(
 ) -> None:
     """Measure images/s of a model on this machine, and which share of its matrix peak that is.
 
-    From prepared pictures to vectors; fetching and decoding come on top, in threads beside. On a CPU with the extra onnx all
-    runtimes and precisions are compared, and the last line says what a worker would use.
+    From prepared pictures to vectors; fetching and decoding come on top, in threads beside. On a CPU with the extra onnx, or
+    openvino, all runtimes and precisions are compared, and the last line says what a worker would use.
 
     \b
     Example:
