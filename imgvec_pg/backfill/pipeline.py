@@ -103,6 +103,7 @@ class Pipeline:
                 with context.stats.stages.timed(EMBED):
                     outcomes = embed_batch(batch, context.embedder, context.batch_size, mounted)
                 computed = sum(each.embedding is not None for each in new.values())
+                context.stats.note_batch(len(pictures), computed)
                 self._pictures.keep(batch.claim.token, pictures)
                 put(self._done, ((batch.claim, outcomes), computed), context.broken)
                 if is_delayed_whole(batch, outcomes):

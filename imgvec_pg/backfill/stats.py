@@ -153,11 +153,14 @@ class WorkerStats:
         self.delayed += written.delayed
         self.failure_codes.update(written.failure_codes)
         self.steady.wrote(written.embedded)
-        if 2 * computed >= written.embedded:
+        self.written_at = time.time()
+
+    def note_batch(self, pictures: int, computed: int) -> None:
+        """Time a batch for the model's rate as it is embedded: written are several together, computed and copied ones mixed."""
+        if 2 * computed >= pictures:
             self.computing.wrote(computed)
         else:
             self.computing.leave_out()
-        self.written_at = time.time()
 
     def rest(self, activity: str) -> None:
         """Note that there is nothing to do, or that nothing may be done now."""

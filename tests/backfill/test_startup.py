@@ -107,6 +107,7 @@ def test_copied_rows_are_no_part_of_the_models_rate(monkeypatch: pytest.MonkeyPa
     # Batches of 64 rows, of whom so many are computed at 32 a second; to copy one takes next to nothing.
     for computed in (64, 64, 0, 64, 32, 4, 64):
         now += 0.01 + computed / 32
+        stats.note_batch(64, computed)
         stats.add(Written(64, 0, 64, 0, 0, ()), computed)
     assert stats.computing.images == 64 + 64 + 32 + 64
     assert stats.computing.per_second() == pytest.approx(32, rel=0.02)
