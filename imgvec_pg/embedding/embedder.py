@@ -11,6 +11,7 @@ from PIL.Image import Image
 from imgvec_pg.errors import ModelError
 
 Float32Array = npt.NDArray[np.float32]
+IMAGES_AT_ONCE = 64
 
 
 class Embedder(Protocol):
@@ -61,6 +62,17 @@ class Embedder(Protocol):
             ModelError: The model has no text tower.
         """
         ...
+
+
+def embed_in_batches(embedder: Embedder, images: Sequence[Image]) -> Float32Array:
+    """Prepare and embed n RGB images, so many at a time: shape (n, dimensions), float32, each row of L2 norm 1."""
+    parts = [
+        embedder.embed_prepared(
+            [embedder.prepare_image(image) for image in images[start : start + IMAGES_AT_ONCE]]
+        )
+        for start in range(0, len(images), IMAGES_AT_ONCE)
+    ]
+    return np.concatenate(parts) if parts else embedder.embed_prepared([])
 
 
 @dataclass(frozen=True)

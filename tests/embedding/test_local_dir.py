@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 from tinymodel import write_tiny_model
 
 from imgvec_pg.embedding import catalog
+from imgvec_pg.embedding import embedder as embedder_module
 from imgvec_pg.embedding.catalog import describe_model
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.embedding.runtime import import_open_clip
-from imgvec_pg.embedding.torch_models import openclip_embedder, torch_embedder
+from imgvec_pg.embedding.torch_models import openclip_embedder
 from imgvec_pg.errors import ModelError, ModelNotFoundError, UsageError, WeightsMissingError
 
 TEXTS = ["Cat", "red dog", "a red cat " * 20]
@@ -61,7 +62,7 @@ def test_demo_is_the_folder_in_the_package(tiny_folder: Path, monkeypatch: pytes
 def test_batches_of_any_size_give_the_same_vectors(
     tiny_folder: Path, photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch_embedder, "IMAGES_AT_ONCE", 4)
+    monkeypatch.setattr(embedder_module, "IMAGES_AT_ONCE", 4)
     monkeypatch.setattr(openclip_embedder, "TEXTS_AT_ONCE", 2)
     embedder = load(tiny_folder)
     assert embedder.embed_images([]).shape == embedder.embed_texts([]).shape == (0, 32)

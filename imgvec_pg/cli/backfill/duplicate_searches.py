@@ -47,7 +47,7 @@ def _search(dsn: str, name: str, told: set[str]) -> None:
         ):
             collection = get_collection(connection, name)
             found = search_again(connection, guard, collection)
-            was_searched = has_relations(connection, collection)
+            lacks_run = found is None and name not in told and has_relations(connection, collection)
     except AnotherRunError:
         # Of another worker, or of a person: it sees the same rows.
         return
@@ -55,7 +55,7 @@ def _search(dsn: str, name: str, told: set[str]) -> None:
         # Whatever it is: this thread is the only one that tries again.
         say(f"duplicates of {name} were not looked for: {one_line(error)}; the next run tries again")
         return
-    if found is None and name not in told and was_searched:
+    if lacks_run:
         told.add(name)
         say(
             f"{name}: there is no run of imgvec duplicates to go on from (none came to its end, or the last was --fast); "

@@ -47,9 +47,8 @@ class IndexDuringFill:
                 with connect(
                     self._dsn, application_name="imgvec backfill", prepare_threshold=None
                 ) as connection:
-                    self.is_dropped = (
-                        True  # or INVALID, until it is known to be there: the session may end half-way
-                    )
+                    # Or INVALID, until it is known to be there: the session may end half-way.
+                    self.is_dropped = True
                     self.is_dropped = drop_for_refill(connection, self._collection, give_up)
             except (psycopg.OperationalError, ConnectionFailedError) as error:
                 log.warning(

@@ -14,6 +14,7 @@ from imgvec_pg.embedding.onnx_models.exported import (
     INSTALL_OPENVINO,
     INT8,
     LEAST_COSINE,
+    NOT_KEPT,
     ONNX,
     OPENVINO,
     TORCH,
@@ -109,9 +110,7 @@ def _load_onnx(
             f"ONNX Runtime computes in fp32 here, asked for are {precision} on {device}: "
             "use --runtime torch, or --precision fp32"
         )
-    export = recorded_export(model, weights, precision, may_export=True)
-    if export is None or not export.sha256:
-        raise _refused(model, export, "ONNX Runtime")
+    export = _required_export(model, weights, precision, "ONNX Runtime")
     return _by_export(export, by_torch, device, is_asked_for=True)
 
 
@@ -146,19 +145,16 @@ def _load_openvino(
         raise ModelError(
             f"OpenVINO computes in fp32 and bf16 on CPUs here, asked for are {precision} on {device}: use --runtime torch"
         )
-    export = recorded_export(model, weights, precision, may_export=True)
-    if export is None or not export.sha256:
-        raise _refused(model, export, "OpenVINO")
+    export = _required_export(model, weights, precision, "OpenVINO")
     way = export.by_openvino
     if way is None or precision not in {"auto", way.precision}:
         tried = next(iter(export.openvino), None)
-        raise _refused(model, tried, "OpenVINO" if tried is None else f"OpenVINO in {tried.precision}")
+        engine = "OpenVINO" if tried is None else f"OpenVINO in {tried.precision}"
+        raise _refused(model.name, engine, NOT_KEPT if tried is None else tried.reason)
     try:
         return _open_openvino(export, way, by_torch)
     except (ImportError, ModelError) as error:
-        raise ModelError(
-            f"{model.name} cannot be computed by OpenVINO: {one_line(error)}; use --runtime torch"
-        ) from error
+        raise _refused(model.name, "OpenVINO", one_line(error)) from error
 
 
 def _faster_openvino(
@@ -194,9 +190,20 @@ def _open_openvino(export: Export, way: ByOpenVino, by_torch: Callable[[], Embed
     return OpenVinoEmbedder(export, by_torch, way.precision)
 
 
-def _refused(model: ModelDescription, found: Export | ByOpenVino | None, engine: str) -> ModelError:
-    reason = found.reason if found else "its export cannot be kept, see the log"
-    return ModelError(f"{model.name} cannot be computed by {engine}: {reason}; use --runtime torch")
+def _required_export(model: ModelDescription, weights: Path | None, precision: str, engine: str) -> Export:
+    """Return the export that a runtime asked for by name reads, made now where it was not.
+
+    Raises:
+        ModelError: There can be none.
+    """
+    export = recorded_export(model, weights, precision, may_export=True)
+    if export is None or not export.sha256:
+        raise _refused(model.name, engine, NOT_KEPT if export is None else export.reason)
+    return export
+
+
+def _refused(name: str, engine: str, reason: str) -> ModelError:
+    return ModelError(f"{name} cannot be computed by {engine}: {reason}; use --runtime torch")
 
 
 def reason_against_onnx(model: ModelDescription, weights: Path | None, device: str, precision: str) -> str:
@@ -224,9 +231,7 @@ def _by_export(
         return _load_export(export, load_torch, device)
     except (ImportError, ModelError) as error:
         if is_asked_for and device == "cpu":
-            raise ModelError(
-                f"{export.model} cannot be computed by ONNX Runtime: {one_line(error)}; use --runtime torch"
-            ) from error
+            raise _refused(export.model, "ONNX Runtime", one_line(error)) from error
         _say_once(f"torch computes {export.model} on {device}: {one_line(error)}")
         return load_torch()
 

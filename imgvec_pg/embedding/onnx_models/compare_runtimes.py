@@ -12,6 +12,7 @@ from imgvec_pg.embedding.onnx_models.exported import (
     INSTALL_ONNX,
     INT8,
     LEAST_COSINE,
+    NOT_KEPT,
     ONNX,
     OPENVINO,
     TORCH,
@@ -68,7 +69,7 @@ def compare_runtimes(
         asked = precision if precision in compared else "auto"
         export = recorded_export(model, weights, asked, may_export=True)
         ways = _measure(model, weights, export)
-        reason = "its export cannot be kept, see the log" if export is None else export.reason
+        reason = NOT_KEPT if export is None else export.reason
         if precision not in {"auto", "fp32", INT8}:
             reason = "ONNX Runtime is used in fp32 on CPUs"
     if export is not None and not keep:

@@ -25,6 +25,7 @@ INSTALL_ONNX = "pip install 'imgvec-pg[onnx]'"
 INSTALL_OPENVINO = "pip install 'imgvec-pg[openvino]'"
 LEAST_COSINE = 0.99999
 """To torch in fp32 on the golden pictures: what differs more is another rounding than fp32's."""
+NOT_KEPT = "its export cannot be kept, see the log"
 FORMAT = 1
 """Of the record; another one is exported anew."""
 PACKAGES = ("onnxruntime", "onnxscript", "torch", "timm", "open_clip_torch")

@@ -8,15 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL.Image import Image
 
-from imgvec_pg.embedding.embedder import Embedder, Float32Array, TextLength
+from imgvec_pg.embedding.embedder import Embedder, Float32Array, TextLength, embed_in_batches
 from imgvec_pg.embedding.onnx_models.exported import Export
 from imgvec_pg.embedding.runtime import one_line
 from imgvec_pg.errors import ModelError
 from imgvec_pg.processors import usable_cpus
 
 Pixels = npt.NDArray[np.uint8]
-
-IMAGES_AT_ONCE = 64
 
 
 class ExportedEmbedder(ABC):
@@ -98,13 +96,7 @@ class ExportedEmbedder(ABC):
 
     def embed_images(self, images: Sequence[Image]) -> Float32Array:
         """Embed n RGB images of any size: shape (n, dimensions), float32, each row of L2 norm 1."""
-        parts = [
-            self.embed_prepared(
-                [self.prepare_image(image) for image in images[start : start + IMAGES_AT_ONCE]]
-            )
-            for start in range(0, len(images), IMAGES_AT_ONCE)
-        ]
-        return np.concatenate(parts) if parts else self.embed_prepared([])
+        return embed_in_batches(self, images)
 
     def embed_texts(self, texts: Sequence[str]) -> Float32Array:
         """Embed n texts by torch: shape (n, dimensions), float32, each row of L2 norm 1.

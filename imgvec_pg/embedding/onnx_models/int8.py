@@ -11,6 +11,7 @@ from imgvec_pg.embedding.golden import compute_golden, lowest_cosine
 from imgvec_pg.embedding.onnx_models.exported import (
     INSTALL_ONNX,
     INT8,
+    NOT_KEPT,
     Export,
     alone,
     cache_key,
@@ -82,7 +83,7 @@ def recorded_int8(model: ModelDescription, weights: Path | None, device: str) ->
         return found
     fp32 = recorded_export(model, weights, "auto", may_export=True)
     if fp32 is None or not fp32.sha256:
-        reason = fp32.reason if fp32 else "its export cannot be kept, see the log"
+        reason = fp32.reason if fp32 else NOT_KEPT
         raise ModelError(f"{model.name} cannot be computed in int8: {reason}; leave out --precision int8")
     try:
         with alone(key):

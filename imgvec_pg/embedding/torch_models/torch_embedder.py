@@ -11,7 +11,7 @@ from PIL.Image import Image
 
 from imgvec_pg.embedding.checksums import verified_sha256
 from imgvec_pg.embedding.description import ModelDescription
-from imgvec_pg.embedding.embedder import Float32Array
+from imgvec_pg.embedding.embedder import Float32Array, embed_in_batches
 from imgvec_pg.embedding.resize import Resize as FirstResize
 from imgvec_pg.embedding.runtime import import_timm, resolve_device, resolve_precision, torch_dtype
 from imgvec_pg.embedding.torch_models.openclip_network import device_errors
@@ -19,8 +19,6 @@ from imgvec_pg.embedding.torch_models.preprocess import DeviceInput, pixels_of, 
 from imgvec_pg.embedding.weights import find_weights
 from imgvec_pg.errors import ModelError
 from imgvec_pg.processors import usable_cpus
-
-IMAGES_AT_ONCE = 64
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 
@@ -109,13 +107,7 @@ class TorchEmbedder(ABC):
 
     def embed_images(self, images: Sequence[Image]) -> Float32Array:
         """Embed n RGB images of any size: shape (n, dimensions), float32, each row of L2 norm 1."""
-        parts = [
-            self.embed_prepared(
-                [self.prepare_image(image) for image in images[start : start + IMAGES_AT_ONCE]]
-            )
-            for start in range(0, len(images), IMAGES_AT_ONCE)
-        ]
-        return np.concatenate(parts) if parts else self.embed_prepared([])
+        return embed_in_batches(self, images)
 
     def embed_texts(self, texts: Sequence[str]) -> Float32Array:
         """Refuse: a model without text tower has no vectors of words.

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from imgvec_pg.embedding.description import TIMM, ModelDescription
-from imgvec_pg.embedding.embedder import Embedder, Float32Array
+from imgvec_pg.embedding.embedder import IMAGES_AT_ONCE, Embedder, Float32Array
 from imgvec_pg.embedding.torch_models.openclip_network import inference_transform
 from imgvec_pg.embedding.torch_models.preprocess import DeviceInput, pixels_of, split_transform
 from imgvec_pg.embedding.torch_models.timm_embedder import timm_transform
-from imgvec_pg.embedding.torch_models.torch_embedder import IMAGES_AT_ONCE, TorchEmbedder
+from imgvec_pg.embedding.torch_models.torch_embedder import TorchEmbedder
 from imgvec_pg.embedding.torch_models.variants import BGR, KNOWN_NORMALISATIONS, Variant
 from imgvec_pg.errors import ModelError
 

@@ -13,7 +13,7 @@ from PIL.Image import Image
 
 from imgvec_pg.embedding.checksums import fingerprint_model, sha256_of, verified_sha256
 from imgvec_pg.embedding.description import ModelDescription
-from imgvec_pg.embedding.embedder import Float32Array, SimpleEmbedder, TextLength
+from imgvec_pg.embedding.embedder import Float32Array, SimpleEmbedder, TextLength, embed_in_batches
 from imgvec_pg.embedding.hub.hub_files import is_offline
 from imgvec_pg.embedding.hub.hub_name import parse_hub_name
 from imgvec_pg.embedding.hub.pooling import features_of, pooled
@@ -32,7 +32,7 @@ from imgvec_pg.embedding.runtime import (
     torch_dtype,
 )
 from imgvec_pg.embedding.torch_models.openclip_network import device_errors
-from imgvec_pg.embedding.torch_models.torch_embedder import IMAGES_AT_ONCE, unit_vectors
+from imgvec_pg.embedding.torch_models.torch_embedder import unit_vectors
 from imgvec_pg.embedding.torch_models.transformers_files import code_sha256, stated_json, transformers_weights
 from imgvec_pg.errors import MissingExtraError, ModelError
 
@@ -112,13 +112,7 @@ class TransformersEmbedder(SimpleEmbedder):
 
     def embed_images(self, images: Sequence[Image]) -> Float32Array:
         """Embed n RGB images of any size: shape (n, dimensions), float32, each row of L2 norm 1."""
-        parts = [
-            self.embed_prepared(
-                [self.prepare_image(image) for image in images[start : start + IMAGES_AT_ONCE]]
-            )
-            for start in range(0, len(images), IMAGES_AT_ONCE)
-        ]
-        return np.concatenate(parts) if parts else self.embed_prepared([])
+        return embed_in_batches(self, images)
 
     def embed_texts(self, texts: Sequence[str]) -> Float32Array:
         """Embed n texts: shape (n, dimensions), float32, each row of L2 norm 1.
