@@ -197,6 +197,9 @@ def turn(
     seed: int,
 ) -> Phase:
     """Run one phase: the same statements in each of a round."""
+    # What the scene's own files and the turn before left to be written makes each COMMIT wait for the disk otherwise.
+    connection.execute("CHECKPOINT")
+    os.sync()
     set_running(connection, workers, True)
     time.sleep(SETTLE_SECONDS)
     row = connection.execute("SELECT clock_timestamp()").fetchone()

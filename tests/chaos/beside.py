@@ -101,6 +101,7 @@ def set_running(connection: Connection, running: Sequence[Running], works: bool)
         for worker in running:
             worker.send(signal.SIGCONT)
         time.sleep(0.005)
+    raise AssertionError("the workers were in a transaction each time they were stopped")
 
 
 def play(
