@@ -382,3 +382,21 @@ def test_a_key_of_types_from_several_schemas_is_copied_in_pages(
     seen: list[int] = []
     TenantSplit(connection, collection, largest(connection, collection, 10), seen.append).run()
     assert seen[-1] == 26
+
+
+def test_rows_of_a_view_without_a_tenant_are_nobody_s(
+    connection: Connection, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection.execute(
+        "CREATE SCHEMA shop; CREATE TABLE shop.raw (tenant text, id bigint PRIMARY KEY, file text);"
+        "CREATE VIEW shop.photo AS SELECT * FROM shop.raw;"
+        "INSERT INTO shop.raw SELECT CASE WHEN i % 2 = 0 THEN 'a' END, i, 'x.jpg' FROM generate_series(1, 40) AS i"
+    )
+    create = "collection create photo_test --source shop.photo --image file --root /srv --model demo --partition-by tenant"
+    words = [*create.split(), "--key", "tenant", "--key", "id", "--no-fk", "--dsn", database]
+    assert run(cli, words) == 0
+    capsys.readouterr()
+    assert run(cli, ["collection", "partition", "photo_test", "--rows", "10", "--dsn", database]) == 0
+    assert "a: imgvec.photo_test_embedding_1 has its 0 embeddings" in capsys.readouterr().out
+    assert run(cli, ["collection", "partition", "photo_test", "--rows", "10", "--dsn", database]) == 0
+    assert "no other tenant has 10 rows" in capsys.readouterr().out
