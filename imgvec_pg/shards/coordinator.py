@@ -15,9 +15,10 @@ from imgvec_pg.database.connect import (
     pinned_search_path,
     vector_schema,
 )
+from imgvec_pg.database.function_names import SEARCH_FUNCTIONS
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, CollectionNotFoundError, UsageError
-from imgvec_pg.shards.near_tables import create_near, drop_near, why_no_near
+from imgvec_pg.shards.near_tables import NEAR_FUNCTIONS, create_near, drop_near, why_no_near
 from imgvec_pg.shards.servers import (
     OWNER,
     as_json,
@@ -74,7 +75,7 @@ def span_collection(
     check_span(connection, name, shards, passed_settings)
     told = {shard: describe_shard(connection, shard, name) for shard in shards}
     model = require_same(name, {shard: span_of(shard, name, each) for shard, each in told.items()})
-    _refuse_foreign_types(connection, name, model)
+    _refuse_key(connection, name, model)
     no_near = why_no_near(vector_schema(connection), told, passed_settings)
     key = sharded_key(model["key_columns"], model["key_types"])
     try:
@@ -82,7 +83,7 @@ def span_collection(
             connection.execute(load_sql("queries/lock_schema.sql"))
             # None was removed, and no collection made, meanwhile.
             check_span(connection, name, shards, passed_settings)
-            _drop_functions(connection, name)
+            granted = _drop_functions(connection, name)
             values = {
                 **{part: model[part] for part in ("key_columns", "key_types", "dimensions", "fingerprint")},
                 "name": name,
@@ -100,6 +101,7 @@ def span_collection(
                 connection.execute(grant_search(name))
                 if no_near is None:
                     create_near(connection, name, shards, key, model["dimensions"])
+                _grant_again(connection, granted)
     except psycopg.errors.InsufficientPrivilege as error:
         raise CollectionError(
             f"the role {connection.info.user} may not do this ({one_line(error)}); it must own the schema imgvec"
@@ -113,6 +115,27 @@ def span_collection(
             f"a left-over is in the way of near_{name} ({one_line(error)}); drop or rename it. Nothing was changed"
         ) from error
     return {**model, "no_near": no_near}
+
+
+def _find_grants(connection: Connection, name: str) -> list[tuple[str, str, str]]:
+    """Return kind and name of what is about to be made anew, and the statement of each right that others have on it."""
+    functions = [SEARCH_FUNCTIONS[function].format(name) for function in ("search", *NEAR_FUNCTIONS)]
+    return connection.execute(
+        load_sql("shards/grants.sql"), {"functions": functions, "table": f"{name}_embedding"}
+    ).fetchall()
+
+
+def _grant_again(connection: Connection, granted: Sequence[tuple[str, str, str]]) -> None:
+    """Give the rights that were given on what has been made again."""
+    for kind, name, statement in granted:
+        looked_up = "to_regproc" if kind == "FUNCTION" else "to_regclass"
+        row = connection.execute(
+            sql.SQL("SELECT {}(format('imgvec.%%I', %s::text)) IS NOT NULL").format(sql.SQL(looked_up)),
+            [name],
+        ).fetchone()
+        if row is not None and row[0]:
+            # What PostgreSQL printed, names quoted.
+            connection.execute(sql.SQL(statement))
 
 
 def grant_search(name: str) -> sql.Composed:
@@ -221,12 +244,27 @@ def require_same(name: str, described: dict[str, dict[str, Any]]) -> dict[str, A
     return {**described[first], "fingerprint": known[0] if known else None}
 
 
-def _refuse_foreign_types(connection: Connection, name: str, model: dict[str, Any]) -> None:
-    """Refuse a key of a type that only the shards know.
+def _refuse_taken_names(name: str, key_columns: Sequence[str]) -> None:
+    """Refuse a key whose columns have names that what asks shards needs beside it.
+
+    Raises:
+        CollectionError: A column has.
+    """
+    for column in key_columns:
+        if column == "partial" or column.startswith("imgvec_"):
+            raise CollectionError(
+                f'key column "{column}" of {name} has a name that the search over shards needs for itself; make the collection '
+                "over a view with another name for it on each shard (--no-fk). Nothing was changed"
+            )
+
+
+def _refuse_key(connection: Connection, name: str, model: dict[str, Any]) -> None:
+    """Refuse a key of a type that only the shards know, or of a name that is taken.
 
     Raises:
         CollectionError: It has such a column.
     """
+    _refuse_taken_names(name, model["key_columns"])
     with pinned_search_path(connection):
         row = connection.execute(
             load_sql("shards/foreign_types.sql").format(), {"types": model["key_types"]}
@@ -239,7 +277,9 @@ def _refuse_foreign_types(connection: Connection, name: str, model: dict[str, An
         )
 
 
-def _drop_functions(connection: Connection, name: str) -> None:
+def _drop_functions(connection: Connection, name: str) -> list[tuple[str, str, str]]:
+    """Drop what searches a collection, and return the rights that others had on it, as _grant_again takes them."""
+    granted = _find_grants(connection, name)
     drop_near(connection, name)
     connection.execute(
         render("collection/drop_functions.sql", function_names=sql.Literal([f"search_{name}"]))
@@ -247,3 +287,4 @@ def _drop_functions(connection: Connection, name: str) -> None:
     connection.execute(
         sql.SQL("DROP TYPE IF EXISTS imgvec.{} RESTRICT").format(sql.Identifier(f"{name}_key"))
     )
+    return granted

@@ -13,7 +13,7 @@ from imgvec_pg.database.connect import Connection, connect, one_line, require_sc
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, DatabaseError, ImgvecError
 from imgvec_pg.shards.coordinator import check_span, span_collection
-from imgvec_pg.shards.servers import LINK, describe_shard
+from imgvec_pg.shards.servers import LINK, describe_shard, is_same_database
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import create_collection, drop_collection
 from imgvec_pg.store.registry import find_collections, refuse_span
@@ -128,7 +128,7 @@ def _require_same_database(coordinator: Connection, name: str, opened: Connectio
         DatabaseError: It is another.
     """
     row = opened.execute(render("shards/describe.sql", collection=sql.Literal(""))).fetchone()
-    if row is None or json.loads(row[0])["database"] != describe_shard(coordinator, name, "")["database"]:
+    if row is None or not is_same_database(json.loads(row[0]), describe_shard(coordinator, name, "")):
         raise DatabaseError(
             "its address leads to another database from here than from the coordinator's server"
         )

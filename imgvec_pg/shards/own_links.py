@@ -8,6 +8,7 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.errors import DatabaseError
+from imgvec_pg.shards.in_time import answering_in_time
 from imgvec_pg.shards.servers import LINK, dblink_schema
 
 
@@ -29,9 +30,10 @@ def open_links(
     try:
         for shard in shards:
             link = f"imgvec_{purpose}_{shard}"
-            connection.execute(
-                sql.SQL("SELECT {}.dblink_connect(%s, %s)").format(dblink), [link, LINK.format(shard)]
-            )
+            with answering_in_time(connection, shard):
+                connection.execute(
+                    sql.SQL("SELECT {}.dblink_connect(%s, %s)").format(dblink), [link, LINK.format(shard)]
+                )
             opened[shard] = link
             set_on_link(connection, link, settings)
         yield opened

@@ -53,7 +53,10 @@ def read_options(dsn: str, timeout_ms: int) -> tuple[dict[str, str], dict[str, s
     server["options"] = with_near_settings(f"{own} {server['options']}" if "options" in server else own)
     # What postgres_fdw may leave to a shard: the order of distances.
     server = {"extensions": "vector", **server}
-    return {"application_name": "imgvec shard", "connect_timeout": "2", **server}, mapping
+    # From PostgreSQL 16 on dblink and postgres_fdw heed no connect_timeout. The kernel's limit holds for connecting to a machine
+    # that does not answer, and for what is sent to it: where a firewall has forgotten a kept connection, another is opened.
+    limits = {"connect_timeout": "2", "tcp_user_timeout": str(max(timeout_ms // 2, 1_000))}
+    return {"application_name": "imgvec shard", **limits, **server}, mapping
 
 
 def with_near_settings(options: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from imgvec_pg.database.connect import (
 )
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError, DatabaseError, UsageError
+from imgvec_pg.shards.in_time import answering_in_time
 from imgvec_pg.shards.server_options import options_clause, read_options
 from imgvec_pg.store import search_functions
 
@@ -33,6 +34,8 @@ OWNER = "it takes the owner of the schema imgvec"
 LOOKS_BEFORE_SLEEP = 300
 """How often an answer is looked for before PostgreSQL sleeps between looks, which lasts a millisecond at least. A look takes
 about 2 microseconds; benchmarks/results/shards.txt has what this saves."""
+MOST_UNASKED = 50_000
+"""Bytes of a statement sent over a kept connection without asking first whether it still answers; sockets hold some 64,000."""
 
 SHARED_FUNCTIONS = (
     "shards_of",
@@ -153,22 +156,28 @@ def _refuse_known(connection: Connection, name: str, present: Collection[str]) -
     """
     described = describe_shard(connection, name, "")
     own = connection.execute(render("shards/describe.sql", collection=sql.Literal(""))).fetchone()
-    if own is not None and json.loads(own[0])["database"] == described["database"]:
+    if own is not None and is_same_database(json.loads(own[0]), described):
         raise CollectionError(
             "this database is the coordinator itself; expected a shard's. Nothing was changed"
         )
     for other in present:
-        if describe_shard(connection, other, "")["database"] == described["database"]:
+        if is_same_database(describe_shard(connection, other, ""), described):
             raise CollectionError(
                 f'this database is shard "{other}" already: its rows would be found twice; nothing was changed'
             )
+
+
+def is_same_database(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two descriptions are of one database, or of one and its standby; copied servers have one identifier, two starts."""
+    is_copy = one["server"] != other["server"] and not (one["is_standby"] or other["is_standby"])
+    return bool(one["database"] == other["database"] and not is_copy)
 
 
 def remove_shard(connection: Connection, name: str) -> None:
     """Forget a shard with its server and user mappings; its rows stay where they are.
 
     Raises:
-        CollectionError: There is none of this name, or a collection spans it.
+        CollectionError: There is none of this name, a collection spans it, or a foreign table of the application lies on it.
     """
     with connection.transaction(), needing(connection, OWNER):
         # Nobody spans it meanwhile.
@@ -183,9 +192,13 @@ def remove_shard(connection: Connection, name: str) -> None:
                 "with the others, or drop the span: imgvec shard unspan " + first
             )
         close_shards(connection)
-        connection.execute(
-            sql.SQL("DROP SERVER IF EXISTS {} CASCADE").format(sql.Identifier(LINK.format(name)))
-        )
+        try:
+            connection.execute(render("shards/drop_server.sql", server_name=sql.Literal(LINK.format(name))))
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise CollectionError(
+                f"something of the application lies on shard {name}: {' '.join((error.diag.message_detail or '').split())}; "
+                "drop that first. Nothing was changed"
+            ) from error
         connection.execute("DELETE FROM imgvec.shard WHERE name = %s", [name])
 
 
@@ -200,6 +213,7 @@ def shared_functions(connection: Connection) -> sql.Composed:
         dblink=sql.Identifier(dblink_schema(connection)),
         vector=sql.Identifier(vector_schema(connection)),
         looks_before_sleep=sql.Literal(LOOKS_BEFORE_SLEEP),
+        most_unasked=sql.Literal(MOST_UNASKED),
     )
     return sql.SQL("\n").join([functions, grant_functions(SHARED_FUNCTIONS)])
 
@@ -256,7 +270,7 @@ def _ask(connection: Connection, name: str, statement: sql.Composable) -> Any:  
     )
     try:
         # A transaction, so that one that is under way goes on after an error.
-        with connection.transaction():
+        with answering_in_time(connection, name):
             row = connection.execute(call, [LINK.format(name), statement.as_string(connection)]).fetchone()
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
         raise DatabaseError(

@@ -6,6 +6,8 @@ SELECT pg_catalog.jsonb_build_object(
     'settings', (SELECT pg_catalog.jsonb_object_agg(u.name, pg_catalog.current_setting(u.name, true))
                  FROM pg_catalog.unnest(ARRAY['hnsw.iterative_scan', 'cursor_tuple_fraction']) AS u (name)),
     'database', (SELECT s.system_identifier::text FROM pg_catalog.pg_control_system() AS s) || ' ' || pg_catalog.current_database(),
+    'server', pg_catalog.pg_postmaster_start_time()::text,
+    'is_standby', pg_catalog.pg_is_in_recovery(),
     'collection', (
         SELECT pg_catalog.jsonb_build_object(
             'key_columns', c.key_columns, 'key_types', c.key_types, 'rendering', pg_catalog.to_jsonb(c) -> 'rendering',

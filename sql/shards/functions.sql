@@ -203,6 +203,7 @@ DECLARE
 BEGIN
     FOR asked IN SELECT u.* FROM imgvec.shards_of($1) AS o, unnest(o.names, o.links, o.timeouts_ms) AS u (name, link, timeout_ms) LOOP
         FOR attempt IN 1..2 LOOP
+            is_kept := false;
             BEGIN
                 is_kept := imgvec.send_to_shard(
                     asked.name, asked.link, coalesce('SELECT pg_catalog.concat(' || settings || ', NULL); ', '') || 'SELECT (' || $2 || ')::text');
@@ -227,10 +228,12 @@ BEGIN
                         RAISE;
                     END IF;
                     said := SQLERRM;
-                    failed := ARRAY[asked.name, SQLSTATE, SQLERRM, hint];
                     PERFORM imgvec.shard_failed(asked.name, asked.link, true, '08006', said, NULL);
-                    -- It had its time there.
-                    EXIT WHEN NOT coalesce(is_kept, false) OR failed[2] = '57014';
+                    -- A connection from before says nothing of the shard, unless it had its time there.
+                    IF NOT is_kept OR SQLSTATE = '57014' THEN
+                        failed := ARRAY[asked.name, SQLSTATE, SQLERRM, hint];
+                        EXIT;
+                    END IF;
             END;
         END LOOP;
     END LOOP;
@@ -244,7 +247,8 @@ END
 $function$;
 
 -- imgvec.ask_shards(collection, statement, partial): send a statement to all shards of a collection before any answer is waited for. states,
--- messages: why it could not be sent, NULL where it was. may_block: see imgvec.may_block.
+-- messages: why it could not be sent, NULL where it was. may_block: see imgvec.may_block. What is larger than the sockets between hold is
+-- written while nothing looks at the clock or at a cancel, for ever to a session that hangs: it goes to those alone that have just answered.
 CREATE OR REPLACE FUNCTION imgvec.ask_shards(
     collection text, statement text, partial boolean, OUT names text[], OUT links text[], OUT timeouts_ms integer[], OUT are_kept boolean[],
     OUT states text[], OUT messages text[], OUT may_block boolean
@@ -268,6 +272,14 @@ BEGIN
         BEGIN
             -- What that function does first, without what calling it takes.
             IF links[place] = ANY (open_links) THEN
+                IF octet_length($2) > {most_unasked} THEN
+                    IF {dblink}.dblink_send_query(links[place], 'SELECT NULL') = 1 THEN
+                        PERFORM imgvec.await_shard(links[place], clock_timestamp() + timeouts_ms[place] * interval '1 ms');
+                    END IF;
+                    -- Of one that has died: nothing, and the next sending fails.
+                    PERFORM FROM {dblink}.dblink_get_result(links[place], false) AS a (nothing text);
+                    PERFORM FROM {dblink}.dblink_get_result(links[place], false) AS a (nothing text);
+                END IF;
                 are_kept[place] := {dblink}.dblink_send_query(links[place], $2) = 1;
             END IF;
             IF NOT are_kept[place] THEN

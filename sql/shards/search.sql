@@ -20,7 +20,9 @@ DECLARE
     is_filtered boolean;
     -- Stands in each answer: so that one to another question is never taken for it.
     answer_id constant text := gen_random_uuid()::text || ' ';
-    began constant timestamptz := clock_timestamp();
+    -- When each shard was asked: opening connections to others takes nothing of its time.
+    asked_at timestamptz[];
+    is_late boolean;
     -- Set on the shards before they search, as they are in this session: what policies read there, and how far indexes are read where
     -- that is not as pgvector has it.
     settings text := {passed_settings}
@@ -52,14 +54,18 @@ BEGIN
                   CASE WHEN $4 THEN ', distinct_pictures => true' END)
         || CASE WHEN $4 THEN {distinct_tail} ELSE '' END;
     SELECT a.* INTO asked FROM imgvec.ask_shards({collection_name}, statement, $5) AS a;
+    asked_at := array_fill(clock_timestamp(), ARRAY[cardinality(asked.names)]);
     FOR place IN 1..cardinality(asked.names) LOOP
         LOOP
+            is_late := false;
             BEGIN
                 IF asked.states[place] IS NOT NULL THEN
                     RAISE USING ERRCODE = asked.states[place], MESSAGE = asked.messages[place];
                 END IF;
                 IF NOT asked.may_block THEN
-                    PERFORM imgvec.await_shard(asked.links[place], began + asked.timeouts_ms[place] * interval '1 ms');
+                    is_late := true;
+                    PERFORM imgvec.await_shard(asked.links[place], asked_at[place] + asked.timeouts_ms[place] * interval '1 ms');
+                    is_late := false;
                 END IF;
                 IF settings <> '' THEN
                     PERFORM FROM {dblink}.dblink_get_result(asked.links[place]) AS s (nothing text);
@@ -78,11 +84,12 @@ BEGIN
                     -- This search was cancelled, and not one there.
                     PERFORM imgvec.close_lent_shards();
                     RAISE;
-                ELSIF asked.are_kept[place] AND left(SQLSTATE, 2) IN ('08', '57') AND SQLSTATE <> '57014' THEN
-                    -- The connection was from before, and the shard has been away meanwhile.
+                ELSIF asked.are_kept[place] AND NOT is_late AND left(SQLSTATE, 2) IN ('08', '57') AND SQLSTATE <> '57014' THEN
+                    -- The connection was from before, and the shard has been away meanwhile. One that is late had its time.
                     asked.are_kept[place] := false;
                     BEGIN
                         PERFORM imgvec.send_to_shard(asked.names[place], asked.links[place], statement);
+                        asked_at[place] := clock_timestamp();
                     EXCEPTION WHEN query_canceled THEN
                         PERFORM imgvec.close_lent_shards();
                         RAISE;

@@ -258,3 +258,23 @@ def test_a_table_of_somebody_else_is_left_alone(
     finally:
         coordinator.execute("DROP TABLE imgvec.item_test_embedding")
         assert imgvec(pair.coordinator, *span) == 0
+
+
+def test_rights_that_were_given_on_them_hold_after_a_shard_has_come_or_gone(
+    pair: Pair, coordinator: Connection
+) -> None:
+    coordinator.execute(
+        "CREATE ROLE caller; GRANT USAGE ON SCHEMA imgvec TO caller; GRANT SELECT ON imgvec.item_test_embedding TO caller;"
+        "GRANT EXECUTE ON FUNCTION imgvec.search_item_test, imgvec.near_item_test TO caller WITH GRANT OPTION"
+    )
+    try:
+        for shards in ("first", "first,second"):
+            assert imgvec(pair.coordinator, "shard", "span", "item_test", "--shards", shards) == 0
+            rights = coordinator.execute(
+                "SELECT has_table_privilege('caller', 'imgvec.item_test_embedding', 'SELECT'),"
+                " array_agg(has_function_privilege('caller', oid, 'EXECUTE WITH GRANT OPTION') ORDER BY proname)"
+                " FROM pg_proc WHERE proname IN ('near_item_test', 'near_item_test_row', 'search_item_test')"
+            ).fetchone()
+            assert rights == (True, [True, False, True])
+    finally:
+        coordinator.execute("DROP OWNED BY caller; DROP ROLE caller")

@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
+import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -221,6 +224,17 @@ def test_a_kept_connection_that_died_meanwhile_is_opened_again(
             assert way(coordinator) == "exact (3 of 3 shards)"
 
 
+def test_a_key_that_no_shard_has_is_told_so_after_a_kept_connection_died(
+    cluster: Cluster, coordinator: Connection, server: Server
+) -> None:
+    statement = "SELECT imgvec.embedding_of('item_test', '{\"id\": 5000, \"tenant\": 2}')"
+    rows(coordinator, SHAPES["all"], query())
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        end_sessions(admin, cluster, "north")
+    with pytest.raises(psycopg.errors.NoDataFound, match="has no embedding for key"):
+        rows(coordinator, statement)
+
+
 def test_all_shards_away_is_no_empty_answer(
     cluster: Cluster, coordinator: Connection, server: Server
 ) -> None:
@@ -258,6 +272,67 @@ def test_a_shard_that_hangs_is_away_after_its_time(cluster: Cluster, coordinator
     finally:
         coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 5000 WHERE name = 'west'")
     assert rows(coordinator, SHAPES["all"], query()) == expected
+
+
+@contextmanager
+def slow_refusal(cluster: Cluster, coordinator: Connection, name: str, seconds: float) -> Iterator[None]:
+    """Have a shard's address take connections, say nothing and end them after a while."""
+    place = conninfo_to_dict(cluster.shards[name])
+    folder = Path(tempfile.mkdtemp(prefix="imgvec-slow-", dir="/tmp"))
+    folder.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as listening:
+        path = folder / f".s.PGSQL.{place.get('port', 5432)}"
+        listening.bind(str(path))
+        path.chmod(0o777)
+        listening.listen()
+
+        def refuse() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = listening.accept()
+                    time.sleep(seconds)
+                    client.close()
+
+        threading.Thread(target=refuse, daemon=True).start()
+        alter = f"ALTER SERVER imgvec_shard_{name} OPTIONS (SET host '%s')"
+        coordinator.execute(alter % folder)  # type: ignore[arg-type]
+        try:
+            yield
+        finally:
+            coordinator.execute(alter % place["host"])  # type: ignore[arg-type]
+            listening.shutdown(socket.SHUT_RDWR)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_shard_that_is_long_in_refusing_takes_nothing_of_the_time_of_others(
+    cluster: Cluster, coordinator: Connection
+) -> None:
+    coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 1500")
+    try:
+        # The one that is asked first: the others are asked after their time, counted from the beginning.
+        with slow_refusal(cluster, coordinator, "east", 2):
+            found = rows(
+                coordinator, "SELECT * FROM imgvec.search_item_test(%s, 20, partial => true)", query()
+            )
+        assert way(coordinator) == "exact (2 of 3 shards; away: east)" and len(found) == 20
+    finally:
+        coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 5000")
+
+
+def test_a_connection_opened_again_behind_a_shard_that_hangs_has_its_own_time(
+    cluster: Cluster, coordinator: Connection, server: Server
+) -> None:
+    coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 1500")
+    try:
+        with (
+            stopped_session(cluster, coordinator, "east"),
+            psycopg.connect(server.dsn(), autocommit=True) as admin,
+        ):
+            end_sessions(admin, cluster, "north")
+            rows(coordinator, "SELECT * FROM imgvec.search_item_test(%s, 20, partial => true)", query())
+        assert way(coordinator) == "exact (2 of 3 shards; away: east)"
+    finally:
+        coordinator.execute("UPDATE imgvec.shard SET timeout_ms = 5000")
 
 
 @contextmanager
@@ -870,6 +945,25 @@ def test_a_coordinator_without_dblink_says_so_and_can_be_undone(
         assert imgvec(other, "shard", "unspan", "item_test") == 0
         assert imgvec(other, "shard", "remove", "east") == 0
         assert imgvec(other, "uninstall", "--yes") == 0
+
+
+def test_foreign_tables_of_the_application_are_not_dropped_with_a_shard(
+    server: Server, template: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with fresh_database(server, template) as other:
+        assert imgvec(other, "shard", "add", "east", "--at", cluster.shards["east"]) == 0
+        with connect(other) as connection:
+            connection.execute(
+                "CREATE FOREIGN TABLE public.offer (id bigint) SERVER imgvec_shard_east"
+                " OPTIONS (schema_name 'shop', table_name 'item')"
+            )
+        for words in (("shard", "remove", "east"), ("uninstall", "--yes")):
+            assert imgvec(other, *words) == 1
+            assert "offer depends on server imgvec_shard_east" in capsys.readouterr().err
+        with connect(other) as connection:
+            assert rows(connection, "SELECT count(*) FROM public.offer") == [(300,)]
+            connection.execute("DROP FOREIGN TABLE public.offer")
+        assert imgvec(other, "shard", "remove", "east") == 0
 
 
 def test_a_schema_of_before_is_to_be_migrated(

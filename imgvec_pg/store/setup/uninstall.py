@@ -56,7 +56,7 @@ def _remove(connection: Connection, lock_timeout_ms: int, keep_vectors: bool) ->
             lines += end_keeping(connection, collections, comments)
         _refuse_dependents(connection)
         remove_relay(connection)
-        connection.execute(load_sql("shards/remove_servers.sql"))
+        _remove_servers(connection)
         connection.execute("DROP SCHEMA imgvec CASCADE")
         lines.append("dropped schema imgvec")
         lines += _reset_database_defaults(connection, is_ours=made_extension)
@@ -74,6 +74,17 @@ def installed_collections(connection: Connection) -> list[Collection]:
 def _made_extension(connection: Connection) -> bool:
     row = connection.execute("SELECT obj_description('imgvec'::regnamespace, 'pg_namespace')").fetchone()
     return row is not None and "created the extension" in (row[0] or "")
+
+
+def _remove_servers(connection: Connection) -> None:
+    """Drop the shards' foreign servers, and raise rather than drop what the application has made on one."""
+    try:
+        connection.execute(load_sql("shards/remove_servers.sql"))
+    except psycopg.errors.DependentObjectsStillExist as error:
+        detail = " ".join((error.diag.message_detail or "").split())
+        raise DatabaseError(
+            f"objects of the application lie on a shard: {detail}; drop them first. Nothing was changed"
+        ) from error
 
 
 def _refuse_dependents(connection: Connection) -> None:
