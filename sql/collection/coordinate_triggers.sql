@@ -1,10 +1,9 @@
 -- Keep a collection's coordinates in step with its embedding table, whoever writes that, in the same transaction.
--- Axes as an array variable: PostgreSQL takes its elements in one step each. In the order of keys, so that two writers do not wait crosswise.
+-- The foreign key runs it within the application's own DELETE, TRUNCATE and change of a key: nothing that is parsed there may name the
+-- schema of the extension as it was, which ALTER EXTENSION changes. Where it has, a statement made for where it is now does the same.
 CREATE OR REPLACE FUNCTION imgvec.{on_coordinates}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $trigger$
-DECLARE
-    imgvec_axes {vector}.halfvec[];
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         TRUNCATE imgvec.{coordinate_table};
@@ -22,15 +21,18 @@ BEGIN
         EXECUTE $statement$ DELETE FROM imgvec.{coordinate_table} AS c USING old_rows AS d
         WHERE {c_equals_d} AND NOT EXISTS (SELECT FROM new_rows AS v WHERE {v_equals_d}) $statement$;
     END IF;
-    imgvec_axes := ARRAY(SELECT a.axis FROM imgvec.{axis_table} AS a ORDER BY a.number);
-    IF cardinality(imgvec_axes) = 0 THEN
+    IF NOT EXISTS (SELECT FROM imgvec.{axis_table}) THEN
         RAISE serialization_failure USING MESSAGE = 'the radius index was begun after this transaction took its snapshot',
             HINT = 'Begin the transaction again.';
     END IF;
-    INSERT INTO imgvec.{coordinate_table} AS c ({keys}, {coordinates_column})
-    SELECT {e_keys}, ARRAY[{products}]::{vector}.halfvec
-    FROM (SELECT {v_keys}, v.embedding, {vector}.l2_norm(v.embedding) AS imgvec_norm FROM new_rows AS v ORDER BY {v_keys}) AS e
-    ON CONFLICT ({keys}) DO UPDATE SET {coordinates_column} = EXCLUDED.{coordinates_column};
+    IF to_regtype({halfvec}) IS NOT NULL THEN
+        {insert_coordinates};
+    ELSIF EXISTS (SELECT FROM pg_catalog.pg_extension AS x WHERE x.extname = 'vector') THEN
+        EXECUTE replace($statement$ {insert_coordinates_elsewhere} $statement$, {elsewhere}, (
+            SELECT quote_ident(n.nspname)
+            FROM pg_catalog.pg_extension AS x JOIN pg_catalog.pg_namespace AS n ON n.oid = x.extnamespace WHERE x.extname = 'vector'
+        ));
+    END IF;
     RETURN NULL;
 END
 $trigger$;

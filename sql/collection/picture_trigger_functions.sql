@@ -24,7 +24,8 @@ BEGIN
 END
 $trigger$;
 REVOKE ALL ON FUNCTION imgvec.{on_picture}(), imgvec.{on_unknown_picture}() FROM PUBLIC;
-CREATE OR REPLACE TRIGGER imgvec_unknown_picture BEFORE INSERT OR UPDATE ON imgvec.{embedding_table}
+-- Not where a foreign key changes a key alone: within the application's own statement nothing may fail, wherever the extension is.
+CREATE OR REPLACE TRIGGER imgvec_unknown_picture BEFORE INSERT OR UPDATE OF embedding, content_hash ON imgvec.{embedding_table}
     FOR EACH ROW WHEN (octet_length(NEW.content_hash) IN (0, 33)) EXECUTE FUNCTION imgvec.{on_unknown_picture}();
 CREATE OR REPLACE TRIGGER imgvec_picture_insert AFTER INSERT ON imgvec.{embedding_table}
     REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION imgvec.{on_picture}();

@@ -8,6 +8,9 @@ from imgvec_pg.database.radius_bound import axis_count, radius_bound
 from imgvec_pg.database.sql_templates import render
 from imgvec_pg.store.collection import Collection
 
+ELSEWHERE = "imgvec_schema_of_vector"
+"""What stands for the extension's schema in a statement that is made as it runs."""
+
 
 def coordinate_parts(collection: Collection, vector: str) -> dict[str, sql.Composable]:
     """Return the `{parts}` of the files about coordinates.
@@ -45,7 +48,15 @@ def coordinate_tolerance(dimensions: int) -> float:
 
 def coordinate_triggers(collection: Collection, vector: str) -> sql.Composed:
     """Return what makes the triggers that keep coordinates in step with embeddings, or makes them anew."""
-    return render("collection/coordinate_triggers.sql", **coordinate_parts(collection, vector))
+    here, elsewhere = coordinate_parts(collection, vector), coordinate_parts(collection, ELSEWHERE)
+    return render(
+        "collection/coordinate_triggers.sql",
+        **here,
+        halfvec=sql.Literal(sql.Identifier(vector, "halfvec").as_string(None)),
+        elsewhere=sql.Literal(sql.Identifier(ELSEWHERE).as_string(None)),
+        insert_coordinates=render("collection/insert_coordinates.sql", **here),
+        insert_coordinates_elsewhere=render("collection/insert_coordinates.sql", **elsewhere),
+    )
 
 
 def coordinate_policies(collection: Collection, *, hides_rows: bool) -> sql.Composed:

@@ -14,6 +14,8 @@ from imgvec_pg.database.connect import Connection, pinned_search_path, vector_sc
 from imgvec_pg.database.function_names import SEARCH_FUNCTIONS
 from imgvec_pg.database.sql_templates import load_sql, render, shipped_directory
 from imgvec_pg.store.aliases import alias_parts, alias_statements, find_aliases
+from imgvec_pg.store.collection_ddl import picture_triggers
+from imgvec_pg.store.radius.coordinate_tables import coordinate_triggers
 from imgvec_pg.store.registry import find_collections
 
 HAS_SCHEMA = "SELECT to_regclass('imgvec.collection') IS NOT NULL"
@@ -91,6 +93,10 @@ def _statements(connection: Connection, schema: str) -> Iterator[sql.Composed]:
         yield from alias_statements(collection, {**collection.parts(schema), "create": REPLACE})
         for alias in find_aliases(connection, collection_id=collection.id):
             yield from alias_statements(collection, alias_parts(collection, alias.name, schema, replace=True))
+        if collection.by_picture:
+            yield picture_triggers(collection, schema)
+        if collection.has_radius_index:
+            yield coordinate_triggers(collection, schema)
 
 
 def _missing(connection: Connection) -> set[str]:
