@@ -170,6 +170,14 @@ def check_exposure(
             f"changes of {collection.shown_source} were not seen ({facts.unseen})",
             f"once the cause is mended: imgvec collection reconcile {collection.name}",
         )
+    if facts.kind in ("r", "p") and collection.reads_as is not None:
+        yield Finding(
+            "warning",
+            collection.name,
+            f"indexes, statistics or constraints of {collection.shown_source} call functions of the role {collection.reads_as}: a "
+            "superuser's worker reads it with the rights of that role, all rows for each batch",
+            "run workers, verify and reconcile as a role that is no superuser: a member of imgvec_worker with SELECT on it",
+        )
     if facts.view_owner and facts.view_readers:
         yield Finding(
             "info",

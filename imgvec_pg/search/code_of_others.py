@@ -9,7 +9,7 @@ from imgvec_pg.database.connect import Connection
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import UsageError
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.guarded_columns import printed
+from imgvec_pg.store.guarded_columns import printed, runs_when_planned
 from imgvec_pg.store.source import resolve_relation
 
 
@@ -34,7 +34,10 @@ def refuse_code_of_others(connection: Connection, collection: Collection, where:
         with connection.transaction(force_rollback=True), connection.cursor(binary=True) as cursor:
             cursor.execute(view)
             relation = sql.Literal(collection.source.as_string(connection))
-            found = cursor.execute(render("queries/code_of_others.sql", relation=relation)).fetchone()
+            looking = render(
+                "queries/code_of_others.sql", relation=relation, runs_when_planned=runs_when_planned("c.oid")
+            )
+            found = cursor.execute(looking).fetchone()
     except psycopg.errors.ReadOnlySqlTransaction as error:
         raise UsageError(
             f"a superuser's condition is looked through before it runs, which this server, or session, is too read-only for; ask "

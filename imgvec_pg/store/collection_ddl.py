@@ -17,6 +17,7 @@ from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_plan import CollectionPlan, plan_collection
+from imgvec_pg.store.guarded_columns import runs_when_planned
 from imgvec_pg.store.radius.coordinate_tables import coordinate_policies
 from imgvec_pg.store.registry import find_collections, get_collection, refuse_span
 from imgvec_pg.store.search_functions import dropping_duplicates, dropping_map, grants, render_function
@@ -50,6 +51,12 @@ def create_collection(
             f'collection "{spec.name}" exists already; choose another name, or first: imgvec collection drop {spec.name}'
         )
     refuse_span(connection, spec.name)
+    if source.kind == "table" and source.reads_as is not None and spec.foreign_key:
+        raise CollectionError(
+            f"indexes, statistics or constraints of {source.shown} call functions of role {source.reads_as}, which PostgreSQL "
+            f"runs as the superuser {connection.info.user} when it checks a foreign key; create the collection as a role that is "
+            "no superuser, or add --no-fk"
+        )
     try:
         with lock_timeout(connection, lock_timeout_ms), pinned_search_path(connection):
             # pgvector's own settings can be set by any role once its library is loaded.
@@ -217,6 +224,7 @@ def trigger_functions(collection: Collection, schema: str) -> sql.Composed:
     """Return what makes the trigger functions of a collection, or makes them anew."""
     parts = collection.parts(schema)
     nothing, always = sql.SQL(""), sql.SQL("true")
+    parts["runs_when_planned"] = runs_when_planned("c.source")
     pieces: dict[str, sql.Composable] = {
         name: render(f"collection/{name}.sql", **parts)
         for name in ("unless_unreadable", "enqueueing_is_parsed")

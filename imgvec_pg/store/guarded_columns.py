@@ -7,6 +7,8 @@ superuser can make, and never a cast: a column that has become of another type m
 
 from psycopg import sql
 
+from imgvec_pg.database.sql_templates import render
+
 BUILT_IN = frozenset(
     {
         *("smallint", "integer", "bigint", "int2", "int4", "int8", "int", "numeric", "decimal"),
@@ -150,3 +152,12 @@ def image_column(row: str, column: str | None, type_name: str) -> sql.Composed:
     return sql.SQL(
         "CASE WHEN pg_catalog.octet_length({value}) OPERATOR(pg_catalog.>) 0 THEN {value} END"
     ).format(value=value)
+
+
+def runs_when_planned(relation: str) -> sql.Composed:
+    """Return a condition: planning a statement over a table may run what its owner has written; see the file.
+
+    Args:
+        relation: Its oid, as SQL.
+    """
+    return render("collection/runs_when_planned.sql", planned=sql.SQL(relation))

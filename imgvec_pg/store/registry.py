@@ -1,6 +1,7 @@
 """Find registered collections, by name or all."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import psycopg
 from psycopg.rows import TupleRow, class_row
@@ -8,7 +9,7 @@ from psycopg.rows import TupleRow, class_row
 from imgvec_pg.database.connect import (
     Connection,
 )
-from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import (
     CollectionChangedError,
     CollectionError,
@@ -17,6 +18,7 @@ from imgvec_pg.errors import (
     UsageError,
 )
 from imgvec_pg.store.collection import Collection
+from imgvec_pg.store.guarded_columns import runs_when_planned
 from imgvec_pg.store.transactions import read_as_owner
 
 WORKED_BY = (
@@ -43,6 +45,13 @@ def find_collections(connection: Connection, name: str | None = None) -> list[Co
     """Return all collections, or those that a name or alias points to (none or one)."""
     with connection.cursor(row_factory=class_row(Collection)) as cursor:
         found = cursor.execute(load_sql("queries/collections.sql"), {"name": name}).fetchall()
+    if found:
+        rows = connection.execute(
+            render("queries/reads_table_as.sql", runs_when_planned=runs_when_planned("c.oid")),
+            {"ids": [collection.id for collection in found], "oid": None},
+        )
+        owners: dict[int, str] = dict(rows.fetchall())
+        found = [replace(each, reads_as=each.reads_as or owners.get(each.id)) for each in found]
     for collection in found:
         # A standby cannot: what then reads the view says so.
         with suppress(psycopg.errors.ReadOnlySqlTransaction):

@@ -7,8 +7,9 @@ from typing import Any, Literal
 import psycopg
 
 from imgvec_pg.database.connect import Connection, one_line, plain_search_path
-from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError
+from imgvec_pg.store.guarded_columns import runs_when_planned
 
 # Names that the embedding table or the search functions need for themselves.
 RESERVED_KEY_NAMES = frozenset(
@@ -162,13 +163,15 @@ def describe_source(connection: Connection, relation: str, key: Sequence[str] = 
     schema, name, shown, relkind, hides_rows, estimated_rows, reads_as = found.relation
     _refuse_unfit(shown, relkind, found.children)
     is_primary = not key or sorted(key) == sorted(row[0] for row in found.primary)
+    usable = _primary_key(shown, found) if is_primary else _chosen_key(shown, found, key)
+    _refuse_code_in_key(connection, shown, usable)
     return Source(
         oid=oid,
         schema=schema,
         name=name,
         shown=shown,
         kind=KINDS[relkind],
-        key=_primary_key(shown, found) if is_primary else _chosen_key(shown, found, key),
+        key=usable,
         columns=found.columns,
         hides_rows=hides_rows,
         tables=tuple((s, t) for s, t in found.tables) or ((schema, name),),
@@ -198,6 +201,12 @@ def _look_up(connection: Connection, oid: int, key: Sequence[str]) -> _Found:
 
     with plain_search_path(connection):
         [relation] = rows("source_relation")
+        owner = connection.execute(
+            render("queries/reads_table_as.sql", runs_when_planned=runs_when_planned("c.oid")),
+            {"ids": [], "oid": oid},
+        ).fetchone()
+        if owner is not None:
+            relation = (*relation[:-1], str(owner[1]))
         return _Found(
             relation=relation,
             columns=dict(rows("source_columns")),
@@ -206,6 +215,19 @@ def _look_up(connection: Connection, oid: int, key: Sequence[str]) -> _Found:
             tables=rows("source_tables"),
             children=rows("source_children"),
             virtual=[name for (name,) in rows("source_virtual_columns")],
+        )
+
+
+def _refuse_code_in_key(connection: Connection, shown: str, key: Sequence[KeyColumn]) -> None:
+    """Refuse a key whose values run what somebody has written, wherever they are read or ANALYZE counts them."""
+    with plain_search_path(connection):
+        row = connection.execute(
+            load_sql("queries/code_in_key.sql"), {"types": [column.type_name for column in key]}
+        ).fetchone()
+    if row is not None:
+        raise CollectionError(
+            f"a key column of {shown} is of the type {row[0]}, whose values run {row[1]}, in the embedding table with "
+            "other rights than its owner's; expected a type without code of its own, or another key by --key"
         )
 
 
@@ -254,6 +276,11 @@ def _usable(shown: str, rows: Sequence[tuple[str, str, str, str]]) -> tuple[KeyC
             raise CollectionError(
                 f'the key column "{column.name}" of {shown} is of the composite type {column.type_name}; expected a type of '
                 "one value: make a view with a column for each of its parts and use --no-fk"
+            )
+        if column.type_name == "jsonb":
+            raise CollectionError(
+                f'the key column "{column.name}" of {shown} is jsonb, which keys travel in; expected a type of one value: make a '
+                "view with it as text, or with a column for each of its parts, and use --no-fk"
             )
         if column.name in RESERVED_KEY_NAMES:
             raise CollectionError(

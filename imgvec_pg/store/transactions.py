@@ -9,6 +9,7 @@ from psycopg.pq import TransactionStatus
 
 from imgvec_pg.database.connect import Connection, pinned_search_path
 from imgvec_pg.database.sql_templates import escape_percent, load_sql, render
+from imgvec_pg.errors import CollectionChangedError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.guarded_columns import is_built_in
 
@@ -71,15 +72,37 @@ def read_like_triggers(connection: Connection, collection: Collection, *, by_key
 
     Args:
         by_key: It looks up rows of a batch by their keys: it is to do so in the source's index, where there is one.
+
+    Raises:
+        CollectionChangedError: The source has another name by now; what has this one was not read.
     """
     read_as_owner(connection, collection)
-    connection.execute(
-        render("queries/read_like_triggers.sql", source=escape_percent(collection.rows)),
+    name = collection.source.as_string(None)
+    if collection.reads_as is None and connection.info.parameter_status("is_superuser") == "on":
+        found = connection.execute(
+            load_sql("queries/source_has_name.sql"), {"source_name": name, "collection_id": collection.id}
+        ).fetchone()
+        if not found or not found[0]:
+            raise _moved(collection)
+    begun = connection.execute(
+        render(
+            "queries/read_like_triggers.sql",
+            source=escape_percent(collection.rows),
+            source_name=escape_percent(sql.Literal(name)),
+        ),
         {"schemas": list(collection.key_equality_schemas), "collection_id": collection.id},
     )
+    if begun.rowcount == 0:
+        raise _moved(collection)
     # Of a type of somebody else's the index is not used.
     if by_key and all(map(is_built_in, collection.key_types)):
         connection.execute(load_sql("queries/look_up_by_key.sql"), {"collection_id": collection.id})
+
+
+def _moved(collection: Collection) -> CollectionChangedError:
+    return CollectionChangedError(
+        f"collection {collection.name} is gone, or its source is no longer called {collection.shown_source}"
+    )
 
 
 def read_as_owner(connection: Connection, collection: Collection) -> None:

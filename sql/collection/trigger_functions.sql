@@ -121,6 +121,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $trigger$
 BEGIN
+    -- All of it where it may fail: what is left to do then is found by `imgvec collection reconcile`.
+    BEGIN
     IF TG_RELID = (SELECT c.source FROM imgvec.collection AS c WHERE c.id = {collection_id}) THEN
         DELETE FROM imgvec.job WHERE collection_id = {collection_id};
         DELETE FROM imgvec.failure WHERE collection_id = {collection_id};
@@ -128,6 +130,7 @@ BEGIN
     ELSE
         {forget_partition}
     END IF;
+    {unless_unreadable}
     RETURN NULL;
 END
 $trigger$;
