@@ -15,6 +15,7 @@ from imgvec_pg.embedding.golden import IMAGE, TEXT
 from imgvec_pg.embedding.load import load_embedder
 from imgvec_pg.errors import ImageError, UsageError
 from imgvec_pg.images.decoding.sandbox import decode_for, decode_sandboxed
+from imgvec_pg.images.fetching.archives.archive_paths import split_path
 from imgvec_pg.images.fetching.files import fetch_bytes
 from imgvec_pg.images.reference import ImageReference
 from imgvec_pg.search.query_types import EmbeddedWords, Float32Array, SearchQuery, read_vector, vector_text
@@ -151,18 +152,20 @@ def ask_with_image(
 
 
 def read_picture(file: Path) -> bytes:
-    """Return the encoded bytes of a picture file.
+    """Return the encoded bytes of a picture file, or of a picture in an archive.
 
     Raises:
         UsageError: The file is missing or cannot be read.
     """
-    if not file.is_file():
-        state = "is not a file" if file.exists() else "does not exist"
-        raise UsageError(f"the picture {file} {state}; expected an image file such as shoes.jpg")
-    path = file.resolve()
+    path, member = file.resolve(), ""
     try:
-        return fetch_bytes(ImageReference(path=path.name), path.parent)
-    except ImageError as error:
+        if (inside := split_path(str(file.absolute()))) is not None:
+            path, member = Path(inside.archive).resolve(), f"/{inside.member}"
+        if not path.is_file():
+            state = "is not a file" if path.exists() else "does not exist"
+            raise UsageError(f"the picture {file} {state}; expected an image file such as shoes.jpg")
+        return fetch_bytes(ImageReference(path=f"{path.name}{member}"), path.parent)
+    except (ImageError, OSError) as error:
         raise UsageError(f"the picture {file} cannot be used: {error}") from error
 
 

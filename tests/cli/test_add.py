@@ -16,7 +16,8 @@ from workers import imgvec
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.images.fetching.folders import FoundFile, SymbolicLink, Unreadable, walk_files
+from imgvec_pg.images.fetching.folders import walk_files
+from imgvec_pg.images.fetching.found_files import FoundFile, SymbolicLink, Unreadable
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.library.image_library import add_files
 from imgvec_pg.store.schema import Image, ImageEmbedding

@@ -18,7 +18,8 @@ from imgvec_pg.backfill.worker import Worker
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection
-from imgvec_pg.images.fetching.folders import GoneFiles, walk_files
+from imgvec_pg.images.fetching.folders import walk_files
+from imgvec_pg.images.fetching.gone_files import GoneFiles
 from imgvec_pg.store.collection_ddl import create_collection
 from imgvec_pg.store.integrity.reconcile import reconcile
 from imgvec_pg.store.library.image_library import Added, add_files

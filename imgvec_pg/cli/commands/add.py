@@ -12,7 +12,9 @@ from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.progress import count_progress, stderr_console
 from imgvec_pg.database.connect import Connection, connect, require_schema
 from imgvec_pg.errors import CollectionError, DatabaseError
-from imgvec_pg.images.fetching.folders import SYSTEM_NAMES, walk_files
+from imgvec_pg.images.fetching.archives.archive_paths import is_archive
+from imgvec_pg.images.fetching.folders import walk_files
+from imgvec_pg.images.fetching.found_files import SYSTEM_NAMES
 from imgvec_pg.store.library.image_library import Added, add_files
 from imgvec_pg.store.library.library_upkeep import GoneRows, find_gone, forget_images
 from imgvec_pg.store.registry import find_collections
@@ -56,7 +58,7 @@ def check_globs(
 @dsn_option
 @json_option
 def add(paths: tuple[Path, ...], exclude: tuple[str, ...], prune: bool, dsn: str, as_json: bool) -> None:
-    """Add picture files and folders to the built-in library.
+    """Add picture files, folders and tars to the built-in library.
 
     The pictures stay where they are: imgvec.image holds their paths, sizes, hashes and the time they were taken. Run it
     again whenever files came, changed or moved: known ones are not read again, and a moved one keeps its row and its
@@ -66,16 +68,21 @@ def add(paths: tuple[Path, ...], exclude: tuple[str, ...], prune: bool, dsn: str
     those that systems put there: @eaDir, #recycle, #snapshot, $RECYCLE.BIN, System Volume Information, lost+found,
     __MACOSX, Thumbs, Thumbs.db, desktop.ini. What you name yourself is taken all the same.
 
+    An uncompressed tar counts as a folder, named or met in one: its pictures are listed as 00000.tar/000000012.jpg and read
+    where they lie. Its other members are not looked at.
+
     \b
     Example:
       imgvec add ~/Pictures
+      imgvec add /data/laion/00000.tar
       imgvec add ~/Pictures --prune --exclude 'screenshots' --exclude '*.gif'
       imgvec collection create image --library --model ViT-B-32/laion2b_s34b_b79k
     """
     with connect(dsn, application_name="imgvec add") as connection:
         require_schema(connection)
         seen: set[int] = set()
-        folders = [path.resolve() for path in paths if path.is_dir()]
+        # A single tar is one of thousands that `xargs` may name, and finding its rows is a scan of the library.
+        folders = [path.resolve() for path in paths if path.is_dir() or (prune and is_archive(path.name))]
         try:
             with count_progress(stderr_console(), "looking at files") as progress:
                 result = add_files(

@@ -1,7 +1,8 @@
 """Getting the bytes of an image: from files below one root folder, and from URLs where they are allowed.
 
 A path in a table is data that others wrote. So it is walked component by component from an open descriptor of
-the root: no `..` and no symbolic link leads out, whatever is renamed meanwhile.
+the root: no `..` and no symbolic link leads out, whatever is renamed meanwhile. A path that goes on behind an archive
+(`archives/`) names its member; the archive itself is walked to like any file.
 """
 
 import errno
@@ -12,6 +13,8 @@ from contextlib import closing
 from pathlib import Path
 
 from imgvec_pg.errors import ImageError, PicturesAwayError
+from imgvec_pg.images.fetching.archives.archive_paths import is_archive
+from imgvec_pg.images.fetching.archives.tar_archive import read_member, tar_indexes
 from imgvec_pg.images.fetching.folders import explain_absence
 from imgvec_pg.images.fetching.url import NO_URLS, AllowedUrls, fetch_url
 from imgvec_pg.images.limits import max_image_bytes as allowed_image_bytes
@@ -72,6 +75,8 @@ def _read_below(path: str, root: Path | None, max_image_bytes: int) -> bytes:
         )
     try:
         with closing(_Walk(root, path)) as walk, closing(walk.open_file()) as file:
+            if walk.member:
+                return _read_member(file, walk.member, path, max_image_bytes)
             return _read(file, path, max_image_bytes)
     except OSError as error:
         raise _explain(error, path, root) from error
@@ -82,13 +87,18 @@ def _read_below(path: str, root: Path | None, max_image_bytes: int) -> bytes:
 
 
 class _Walk:
-    """A walk from the root to a file, holding a descriptor of every folder between them."""
+    """A walk from the root to a file, holding a descriptor of every folder between them.
+
+    Attributes:
+        member: What of the path is left where the file opened is an archive, "" where it is the file itself.
+    """
 
     def __init__(self, root: Path, path: str) -> None:
         self._path = path
         self._root = root
         self._folders = [os.open(root, _OPEN_FOLDER)]
         self._pending: list[str] = []
+        self.member = ""
 
     def close(self) -> None:
         """Let go of the folders."""
@@ -99,7 +109,7 @@ class _Walk:
             os.close(self._folders.pop())
 
     def open_file(self) -> io.FileIO:
-        """Open the regular file at the end of the walk."""
+        """Open the regular file at the end of the walk, or the archive in which it lies."""
         self._push(self._path)
         symlinks = 0
         while self._pending:
@@ -122,9 +132,10 @@ class _Walk:
                 if len(self._folders) > MAX_DEPTH:
                     raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
                 self._enter(name, folder)
-            elif self._pending:
+            elif self._pending and not (stat.S_ISREG(mode) and is_archive(name)):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             elif stat.S_ISREG(mode):
+                self.member = "/".join(reversed(self._pending))
                 return io.FileIO(os.open(name, _OPEN_FILE, dir_fd=folder))
             else:
                 raise _not_regular(self._path)
@@ -177,6 +188,16 @@ def _read(file: io.FileIO, path: str, max_image_bytes: int) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+def _read_member(file: io.FileIO, member: str, path: str, max_image_bytes: int) -> bytes:
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise _not_regular(path)
+    # Names of an index hold no "." or "..": a path with one of them leads to nothing.
+    found = tar_indexes.of(file.fileno()).find(member)
+    if found.size > max_image_bytes:
+        raise _too_large(shown(path), found.size, max_image_bytes)
+    return read_member(file.fileno(), found)
+
+
 def _not_regular(path: str) -> ImageError:
     return ImageError(
         "not_regular_file", f"{shown(path)} is a folder, device or pipe: store the path of a file"
@@ -192,6 +213,8 @@ def _too_large(name: str, size: int, limit: int) -> ImageError:
 
 
 def _explain(error: OSError, path: str, root: Path) -> ImageError:
+    if isinstance(error, IsADirectoryError):
+        return _not_regular(path)
     away = explain_absence(root, may_be_empty=True)
     if away is not None:
         return PicturesAwayError(root, away)

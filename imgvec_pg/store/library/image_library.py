@@ -15,27 +15,23 @@ from imgvec_pg.errors import ImageError
 from imgvec_pg.images.decoding.header import ImageDescription
 from imgvec_pg.images.decoding.sandbox import describe_sandboxed
 from imgvec_pg.images.fetching.files import fetch_bytes
-from imgvec_pg.images.fetching.folders import (
+from imgvec_pg.images.fetching.found_files import (
     EXCLUDED,
     HIDDEN,
+    PICTURE_SUFFIXES,
     FoundFile,
-    GoneFiles,
     LeftOut,
     Met,
+    OtherMembers,
     SymbolicLink,
     Unreadable,
 )
+from imgvec_pg.images.fetching.gone_files import GoneFiles
 from imgvec_pg.images.reference import ImageReference, shown
 
 FILES_PER_TRANSACTION = 500
 # Workers read the library below this root too (imgvec collection create --library).
 ROOT = Path("/")
-PICTURE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
-    *(".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".jls", ".exr", ".dcm", ".dng"),
-    *(".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef"),
-)
-"""A file of another kind under such a name is a damaged picture, which its owner wants to know of."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +98,7 @@ def add_files(
 
     A file met in a folder that is no image, and is not named like one, is counted only. A picture that is known by its
     content under a path where nothing is any more has moved: its row keeps its id and embeddings and gets the new path.
+    Members of archives are files here, whose path goes on behind the archive's.
 
     Args:
         seen: Is given the ids of the rows whose files were met.
@@ -132,6 +129,8 @@ def _files(connection: Connection, met: Iterable[Met], result: Added) -> Iterato
             result.hidden += item.why == HIDDEN
             result.excluded += item.why == EXCLUDED
             result.system += item.why not in (HIDDEN, EXCLUDED)
+        elif isinstance(item, OtherMembers):
+            result.not_images += item.count
         elif isinstance(item, Unreadable):
             result.failed.append(FailedFile(printable(item.path), "unreadable", item.reason))
         elif printable(item.path) != item.path:

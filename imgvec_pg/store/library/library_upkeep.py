@@ -9,7 +9,7 @@ import psycopg
 from imgvec_pg.database.connect import Connection, one_line
 from imgvec_pg.database.sql_templates import load_sql
 from imgvec_pg.errors import CollectionError
-from imgvec_pg.images.fetching.folders import GoneFiles, is_gone
+from imgvec_pg.images.fetching.gone_files import GoneFiles, folder_of, is_gone
 from imgvec_pg.store.library.image_library import LibraryRow, printable
 
 ROWS_PER_TRANSACTION = 500
@@ -32,7 +32,7 @@ class GoneRows:
     @property
     def away_folders(self) -> list[str]:
         """The folders of those that are away, each once."""
-        return sorted({str(Path(row.uri).parent) for row in self.away})
+        return sorted({str(folder_of(row.uri)) for row in self.away})
 
 
 def find_gone(
@@ -41,7 +41,7 @@ def find_gone(
     """Find the rows at and below some paths whose files are not on disk.
 
     Args:
-        folders: Absolute paths.
+        folders: Absolute paths, of archives too.
         seen: Ids of rows whose files were met just now.
     """
     gone = GoneRows()

@@ -8,7 +8,7 @@ from imgvec_pg.cli.options import dsn_option, echo_json, json_option
 from imgvec_pg.cli.output.tables import confirm
 from imgvec_pg.database.connect import connect, needing, require_schema
 from imgvec_pg.errors import CollectionError
-from imgvec_pg.images.fetching.folders import is_gone
+from imgvec_pg.images.fetching.gone_files import is_gone
 from imgvec_pg.store.library.image_library import LibraryRow
 from imgvec_pg.store.library.library_upkeep import find_below, forget_images
 from imgvec_pg.text import counted
