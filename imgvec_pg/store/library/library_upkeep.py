@@ -1,6 +1,6 @@
 """Rows of the built-in library whose files went from disk, and rows that somebody wants forgotten."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from imgvec_pg.images.fetching.gone_files import GoneFiles, folder_of, is_gone
 from imgvec_pg.store.library.image_library import LibraryRow, printable
 
 ROWS_PER_TRANSACTION = 500
+ROWS_AT_ONCE = 10_000
 
 
 @dataclass
@@ -48,10 +49,14 @@ def find_gone(
     files = GoneFiles()
     looked_at: set[int] = set()
     for folder in folders:
-        rows = find_below(connection, folder)
-        missing = [row for row in rows if row.id not in seen and is_gone(row.uri)]
-        if missing and len(missing) == len(rows):
-            gone.absent[folder] = len(rows)
+        known = 0
+        missing = []
+        for row in _each_below(connection, folder):
+            known += 1
+            if row.id not in seen and is_gone(row.uri):
+                missing.append(row)
+        if missing and len(missing) == known:
+            gone.absent[folder] = known
         for row in missing:
             if row.id not in looked_at:
                 looked_at.add(row.id)
@@ -61,12 +66,20 @@ def find_gone(
 
 def find_below(connection: Connection, path: Path) -> list[LibraryRow]:
     """Return the rows of a file, or of all files below a folder, in order of path."""
+    return list(_each_below(connection, path))
+
+
+def _each_below(connection: Connection, path: Path) -> Iterator[LibraryRow]:
+    """Yield what `find_below` returns, ROWS_AT_ONCE at a time: a corpus of tars has millions."""
     name = str(path)
     if printable(name) != name:  # which no text column can hold
-        return []
-    prefix = name.rstrip("/") + "/"
-    rows = connection.execute(load_sql("queries/images_below.sql"), {"path": name, "prefix": prefix})
-    return [LibraryRow(*row) for row in rows]
+        return
+    values = {"path": name, "prefix": name.rstrip("/") + "/"}
+    with connection.transaction(), connection.cursor("imgvec_images_below") as cursor:
+        cursor.itersize = ROWS_AT_ONCE
+        cursor.execute(load_sql("queries/images_below.sql"), values)
+        for row in cursor:
+            yield LibraryRow(*row)
 
 
 def forget_images(connection: Connection, rows: Sequence[LibraryRow]) -> int:

@@ -122,7 +122,7 @@ def scan_headers(descriptor: int, length: int) -> Iterator[TarHeader]:
         if kind in b"LKxgX":
             _need(data, size, length, MOST_NAME_BYTES if kind in b"LK" else MOST_PAX_BYTES, offset)
             _extend(extensions, kind, blocks.read(data, size), offset)
-            offset = data + _padded(size)
+            offset = data + -(-size // BLOCK) * BLOCK
             continue
         if kind == b"S":
             data = _behind_sparse_map(blocks, header, data, offset)
@@ -131,7 +131,7 @@ def scan_headers(descriptor: int, length: int) -> Iterator[TarHeader]:
         if data + stored > length:
             raise BrokenTarError(_breaks_off(offset))
         yield member
-        offset = data + _padded(stored)
+        offset = data + -(-stored // BLOCK) * BLOCK
 
 
 class _Blocks:
@@ -209,6 +209,11 @@ def _need(data: int, size: int, length: int, most: int, offset: int) -> None:
 
 def _number(field: bytes, offset: int) -> int:
     """Return an octal number, or one of base 256 as GNU tar writes large and negative ones."""
+    if field[-1] in (0, 0x20):  # as nearly all are written: digits to the end
+        try:
+            return int(field[:-1], 8)
+        except ValueError:
+            pass
     if field[0] in (0x80, 0xFF):
         value = int.from_bytes(field[1:], "big")
         return value - (1 << 8 * (len(field) - 1)) if field[0] == 0xFF else value
@@ -233,10 +238,6 @@ def _size_record(digits: bytes, offset: int) -> int:
 
 def _damaged(offset: int) -> str:
     return f"it is damaged at byte {offset:,}: fetch it again"
-
-
-def _padded(size: int) -> int:
-    return -(-size // BLOCK) * BLOCK
 
 
 def _extend(extensions: _Extensions, kind: bytes, data: bytes, offset: int) -> None:
