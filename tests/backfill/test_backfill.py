@@ -783,6 +783,9 @@ def test_a_worker_waits_for_a_folder_that_was_unmounted_and_left_empty(shop: Sho
         shop.root.rename(elsewhere)
         shop.root.mkdir()
         wait_until(lambda: activities(shop) == ["waiting for pictures"], "it to wait")
+        wait_until(
+            lambda: count(shop.connection, "imgvec.job WHERE token IS NOT NULL") == 0, "it to release all"
+        )
         time.sleep(1)
         assert activities(shop) == ["waiting for pictures"]
         assert count(shop.connection, "imgvec.job WHERE token IS NOT NULL") == 0

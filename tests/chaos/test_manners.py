@@ -114,6 +114,9 @@ def test_a_standby_that_lags_is_waited_for(
                 return "a standby is" in caplog.text
 
             wait_until(lags, "the worker to wait")
+            wait_until(
+                lambda: count(connection, "imgvec.job WHERE token IS NOT NULL") == 0, "what it has in hand"
+            )
             before = count(connection, "written")
             change_picture(connection, root, 3, DRAW)
             time.sleep(1.5)

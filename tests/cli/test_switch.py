@@ -13,7 +13,7 @@ import pytest
 from fresh_databases import Server, fresh_database
 from imgvec_test_embedder import ColorGrid
 from psycopg.conninfo import conninfo_to_dict
-from workers import imgvec, random_picture
+from workers import imgvec, random_picture, wait_until
 
 from imgvec_pg.backfill.context import PipelineOptions
 from imgvec_pg.backfill.worker import Worker
@@ -433,9 +433,12 @@ def test_a_session_that_reads_and_writes_never_notices(
         stack.callback(ended.set)
         done = command(database, plugin_environment, "--to", "color-lines", "--yes")
         assert done.returncode == 0, done.stderr
-        time.sleep(0.5)
+        before = list(answers)
+        wait_until(
+            lambda: problems or all(now > then + 10 for now, then in zip(answers[:4], before, strict=False)),
+            "each to ask the new collection",
+        )
     assert problems == []
-    assert min(answers[:4]) > 10
     assert dimensions(product) == 27
 
 

@@ -252,7 +252,7 @@ def test_a_connection_that_was_closed_in_the_meantime_is_not_used(
     monkeypatch.setattr(HostConnection, "get", get)
     server.answers["/first"] = closing(GOOD)
     assert fetch(server, "/first") == b"good"
-    time.sleep(0.05)
+    wait_for(lambda: server.hung_up == {1})
     assert fetch(server) == b"good"
     assert len(used) == 2
 
@@ -318,8 +318,10 @@ def test_a_second_sending_has_what_is_left_of_the_first_s_time(
     server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def close_late(connection: socket.socket) -> None:
-        time.sleep(2)
-        raise Hangup
+        if server.opened == 1:
+            time.sleep(0.2)
+            raise Hangup
+        connection.recv(1)  # until the client has waited long enough
 
     real, deadlines = HostConnection.get, []
 

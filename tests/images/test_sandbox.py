@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -190,6 +191,7 @@ def test_an_answer_that_came_while_this_process_was_stopped_is_taken(child: Deco
 
     def slow_send(*arguments: object) -> None:
         decoder_send(*arguments)  # type: ignore[arg-type]
+        select.select([child._connection], [], [], 600)
         time.sleep(0.6)  # as SIGSTOP would; the deadline passes, and the answer waits in the socket
         sent["late"] = True
 

@@ -22,6 +22,7 @@ class RawServer:
         answers: What to send for a path; others get `default`.
         requests: Number of the connection and path of each request.
         ended: Numbers of the connections that the client has closed.
+        hung_up: Numbers of those that were closed here, once they are.
     """
 
     def __init__(self, default: Answer, context: ssl.SSLContext | None = None) -> None:
@@ -29,6 +30,7 @@ class RawServer:
         self.answers: dict[str, Answer] = {}
         self.requests: list[tuple[int, str]] = []
         self.ended: set[int] = set()
+        self.hung_up: set[int] = set()
         self.opened = 0
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -54,17 +56,17 @@ class RawServer:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def _serve_one(self, connection: socket.socket, number: int) -> None:
-        with connection:
-            try:
+        try:
+            with connection:
                 if self._context is not None:
                     connection = self._context.wrap_socket(connection, server_side=True)
                 with contextlib.closing(connection):
                     self._answer_all(connection, number)
-                self.ended.add(number)
-            except Hangup:
-                pass
-            except OSError:  # It closed before it had read everything.
-                self.ended.add(number)
+            self.ended.add(number)
+        except Hangup:
+            self.hung_up.add(number)
+        except OSError:  # It closed before it had read everything.
+            self.ended.add(number)
 
     def _answer_all(self, connection: socket.socket, number: int) -> None:
         buffered = b""
