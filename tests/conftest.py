@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from fresh_databases import Server, fresh_database
+from fresh_databases import Server, administration, fresh_database
 from longest_first import place_of
 from memory_disk import make_server_directory, shared_memory_settings
 from psycopg import sql
@@ -133,6 +133,7 @@ def server() -> Iterator[Server]:
     try:
         with LocalServer(directory, settings=settings, die_with_parent=True) as private:
             yield private
+            administration.close()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
