@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
+from forked_python import run_forked
 from lean_processes import without_transformers
 
 from imgvec_pg.database.connect import connect
@@ -59,11 +60,27 @@ class Outcome:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def run_demo(home: Path, *options: str, at: str | None = None, send: signal.Signals | None = None) -> Outcome:
-    """Run the command; with `send`, signal its group when a line with `at` is shown."""
+def environment(home: Path) -> dict[str, str]:
+    return {**without_transformers(), "IMGVEC_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+
+
+def run_demo(home: Path, *options: str) -> Outcome:
+    """Run the command to its end, where a model's libraries are imported already."""
+    done = run_forked(
+        ["-m", "imgvec_pg", "demo", *options],
+        folder=Path.cwd(),
+        environment=environment(home),
+        with_models=True,
+        warnings_are_errors=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def signal_demo(home: Path, *, at: str, send: signal.Signals) -> Outcome:
+    """Start the command as a shell does, and signal its group when a line with `at` is shown."""
     process = subprocess.Popen(
-        [*PROGRAM, "demo", *options],
-        env={**without_transformers(), "IMGVEC_HOME": str(home), "PYTHONUNBUFFERED": "1"},
+        [*PROGRAM, "demo"],
+        env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -71,12 +88,11 @@ def run_demo(home: Path, *options: str, at: str | None = None, send: signal.Sign
     )
     assert process.stdout is not None
     shown = []
-    if send is not None:
-        for line in process.stdout:
-            shown.append(line)
-            if at in line:
-                break
-        os.killpg(process.pid, send)
+    for line in process.stdout:
+        shown.append(line)
+        if at in line:
+            break
+    os.killpg(process.pid, send)
     rest, errors = process.communicate(timeout=900)
     return Outcome(process.returncode, "".join(shown) + rest, errors)
 
@@ -102,9 +118,9 @@ def story() -> Iterator[Story]:
     home = make_temporary_directory("imgvec-demo-")
     server = LocalServer(home / "demo" / "server")
     try:
-        interrupted = run_demo(home, at="shop.product", send=signal.SIGINT)
+        interrupted = signal_demo(home, at="shop.product", send=signal.SIGINT)
         left_running = server.status().running
-        killed = run_demo(home, at='model "demo"', send=signal.SIGKILL)
+        killed = signal_demo(home, at='model "demo"', send=signal.SIGKILL)
         yield Story(home, interrupted, left_running, killed, run_demo(home), run_demo(home))
     finally:
         if server.directory.exists():
