@@ -637,7 +637,7 @@ def test_truncate_while_a_worker_runs_leaves_nothing_behind(shop: Shop) -> None:
     with shop.worker("--batch-size", "16", IMGVEC_TEST_PREPARE_SECONDS="0.01") as following:
         wait_until(lambda: count(shop.connection, "imgvec.photo_grid_embedding") > 0, "a first batch")
         with connect(shop.database) as application, application.transaction():
-            application.execute("SET LOCAL lock_timeout = '2 s'")
+            application.execute("SET LOCAL lock_timeout = '60 s'")
             application.execute("TRUNCATE photo CASCADE")
             time.sleep(1)
         put_file(shop.connection, shop.root, 7, random_picture(DRAW), "new.png")

@@ -18,6 +18,7 @@ from photostore import new_role
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from vectorstore import make_items, vectors, writer_holding
+from workers import wait_until
 
 from imgvec_pg.database.connect import Connection, connect
 from imgvec_pg.database.index_methods.hnsw import graph_bytes, index_bytes
@@ -148,12 +149,19 @@ def test_an_invalid_index_is_shown_and_repaired(
     connection: Connection, database: str, items: Collection, imgvec: Imgvec
 ) -> None:
     with writer_holding(database, items), connect(database) as builder:
-        builder.execute("SET statement_timeout = 500")
+
+        def cancel_once_it_is_there() -> None:
+            wait_until(lambda: index_states(connection, items)[0].index_name, "the index")
+            builder.cancel()
+
+        canceller = threading.Thread(target=cancel_once_it_is_there)
+        canceller.start()
         with pytest.raises(psycopg.errors.QueryCanceled):
             builder.execute(
                 "CREATE INDEX CONCURRENTLY item_test_embedding_hnsw ON imgvec.item_test_embedding"
                 " USING hnsw (embedding halfvec_cosine_ops)"
             )
+        canceller.join()
     assert "INVALID" in imgvec("index", "show", "item_test")[1]
     assert imgvec("index", "create", "item_test")[0] == 0
     (state,) = index_states(connection, items)
