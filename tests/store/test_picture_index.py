@@ -3,14 +3,18 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from dumps import dump_to_file, restore
+from fresh_databases import Server, fresh_database
 from photostore import as_role, make_collection, new_role
+from psycopg.conninfo import conninfo_to_dict
 
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
@@ -49,6 +53,7 @@ def picture_of(key: int) -> int:
     return key if key < PICTURES else 0 if key % 4 == 0 else key % PICTURES
 
 
+@cache
 def vector(picture: int) -> str:
     values = np.random.default_rng(picture).standard_normal(DIMENSIONS)
     return str([float(x) for x in np.round(values / np.linalg.norm(values), 6)])
@@ -59,7 +64,7 @@ def put(connection: Connection, keys: list[int], **values: Any) -> None:
     connection.execute(
         "INSERT INTO shop.photo SELECT unnest(%s::bigint[]), 'x.jpg' ON CONFLICT DO NOTHING", [keys]
     )
-    pictures = [values.get("picture", picture_of(key)) for key in keys]
+    pictures = values.get("pictures") or [values.get("picture", picture_of(key)) for key in keys]
     connection.execute(
         "INSERT INTO imgvec.photo_test_embedding (id, embedding, version, content_hash, precision)"
         " SELECT u.id, u.vector::halfvec, 1, u.hash, 'fp32' FROM unnest(%s::bigint[], %s::text[], %s::bytea[])"
@@ -77,10 +82,26 @@ def make(connection: Connection, *, count: int = 3000, **options: Any) -> Collec
     return collection
 
 
+@pytest.fixture(scope="module")
+def indexed(server: Server, template: str) -> Iterator[str]:
+    """Give the name of a database with what `copies` says, to be copied."""
+    with fresh_database(server, template) as dsn:
+        with connect(dsn) as connection:
+            build_index(connection, make(connection))
+        yield str(conninfo_to_dict(dsn)["dbname"])
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, server: Server, template: str) -> Iterator[str]:
+    """Give a database of the test's own: migrated, and filled for those that ask for `copies`."""
+    of = request.getfixturevalue("indexed") if "copies" in request.fixturenames else template
+    with fresh_database(server, of) as dsn:
+        yield dsn
+
+
 @pytest.fixture
 def copies(connection: Connection) -> Collection:
     """3,000 rows over 600 pictures, one of which 600 rows have; indexed."""
-    build_index(connection, make(connection))
     return get_collection(connection, "photo_test")
 
 
@@ -245,8 +266,7 @@ def test_an_index_changes_over_and_back_by_rebuild(
     connection.execute("DELETE FROM shop.photo WHERE id >= 1800")
     connection.execute("DELETE FROM shop.photo WHERE id >= 600 AND id < 1799")
     connection.execute("INSERT INTO shop.photo SELECT i, 'x.jpg' FROM generate_series(10000, 10999) AS i")
-    for key in range(10_000, 11_000):
-        put(connection, [key], picture=key)
+    put(connection, list(range(10_000, 11_000)), pictures=range(10_000, 11_000))
     dsn = connection.info.dsn
     assert run(cli, ["index", "rebuild", "photo_test", "--dsn", dsn]) == 0
     assert "the index will be over its rows again" in capfd.readouterr().err
