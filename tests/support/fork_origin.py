@@ -29,13 +29,22 @@ IMPORTED = (
     "django.db.backends.postgresql.base",
     "django.db.models",
     "django.urls",
+    "imgvec_pg.alembic.autogenerate",
     "imgvec_pg.backfill.worker",
     "imgvec_pg.cli.commands.backfill",
     "imgvec_pg.cli.commands.collection.group",
+    "imgvec_pg.cli.commands.index.group",
+    "imgvec_pg.cli.commands.migrate",
+    "imgvec_pg.cli.commands.search",
     "imgvec_pg.cli.commands.verify",
     "imgvec_pg.cli.exit_codes",
     "imgvec_pg.django",
+    "imgvec_pg.store.mixin",
+    "imgvec_pg.store.schema",
+    "imgvec_pg.store.setup.stale_functions",
+    "pgvector.sqlalchemy",
     "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.orm",
 )
 """What needs no settings and takes long; no torch, which some tests want absent, and not `imgvec_pg.cli.main`, the module that
 hides the function which `imgvec` calls."""
