@@ -174,8 +174,8 @@ def check_exposure(
         yield Finding(
             "warning",
             collection.name,
-            f"indexes, statistics or constraints of {collection.shown_source} call functions of the role {collection.reads_as}: a "
-            "superuser's worker reads it with the rights of that role, all rows for each batch",
+            f"indexes, statistics or constraints of {collection.shown_source} call functions of the role {collection.reads_as}: "
+            "a superuser's worker reads it with the rights of that role, all rows for each batch",
             "run workers, verify and reconcile as a role that is no superuser: a member of imgvec_worker with SELECT on it",
         )
     if facts.view_owner and facts.view_readers:

@@ -1,8 +1,8 @@
 """Headers of an uncompressed tar: which members it has and where their bytes lie, without reading these.
 
-ustar, GNU and pax as POSIX.1-2008 and GNU tar 1.35 (src/tar.h) describe them. Not by tarfile: an index of 300,000 headers is
-made in the middle of a fill, and tarfile takes three times as long. The file is data that others wrote: every length is held
-against the file's before it is used.
+ustar, GNU and pax as POSIX.1-2008 and GNU tar 1.35 (src/tar.h) describe them. The file is data that others wrote, and is read
+where no sandbox is: every length is held against a bound and the file's before it is used. tarfile takes an extended header into
+memory however long it says to be, and three times as long for an index of 300,000 headers, which is made in the middle of a fill.
 """
 
 import os
