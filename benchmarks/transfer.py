@@ -34,9 +34,9 @@ from own import own_server  # noqa: E402
 from photostore import make_photos  # noqa: E402
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column  # noqa: E402
 
+from imgvec_pg.database.binary_rows import COPY_END, COPY_HEADER, encode_rows  # noqa: E402
 from imgvec_pg.database.connect import Connection, connect  # noqa: E402
 from imgvec_pg.sqlalchemy import EmbeddingMixin, write_embeddings  # noqa: E402
-from imgvec_pg.transfer.binary_rows import encode_rows  # noqa: E402
 
 TABLE = "imgvec.photo_test_embedding"
 COPY_ROWS = 8192
@@ -241,7 +241,8 @@ def encoded(keys: np.ndarray, halves: np.ndarray) -> bytes:
     """Return rows as COPY takes them, with hashes as an import writes them."""
     count, packed = len(keys), keys.tobytes()
     split = [packed[start : start + 8] for start in range(0, len(packed), 8)]
-    return b"".join(encode_rows([split], halves, [b""] * count, [bytes(32)] * count))
+    rows = encode_rows([split], halves, [b""] * count, [bytes(32)] * count, 0, "imported")
+    return b"".join([COPY_HEADER, *rows, COPY_END])
 
 
 def by_orm(dsn: str, vectors: np.ndarray) -> float:

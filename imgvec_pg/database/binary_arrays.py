@@ -80,16 +80,21 @@ def bigint_array(numbers: Sequence[int]) -> BinaryArray:
 
 def bytea_array(values: Sequence[bytes | None]) -> BinaryArray:
     """Return bytes as bytea[], None as NULL."""
+    return binary_array(BYTEA_OID, values)
+
+
+def binary_array(element_oid: int, values: Sequence[bytes | None]) -> BinaryArray:
+    """Return values of a type, as its send function gives them, as an array; None as NULL."""
     lengths = {None if value is None else len(value) for value in values}
     if len(lengths) == 1 and (length := lengths.pop()):
         elements = np.empty(len(values), dtype=[("length", ">i4"), ("value", f"V{length}")])
         elements["length"] = length
         elements["value"] = np.frombuffer(b"".join(values), dtype=f"V{length}")  # type: ignore[arg-type]
-        return _array(BYTEA_OID, len(values), elements.tobytes())
+        return _array(element_oid, len(values), elements.tobytes())
     pieces = [
         b"\xff\xff\xff\xff" if value is None else len(value).to_bytes(4, "big") + value for value in values
     ]
-    return _array(BYTEA_OID, len(values), b"".join(pieces))
+    return _array(element_oid, len(values), b"".join(pieces))
 
 
 def _array(element_oid: int, count: int, elements: bytes) -> BinaryArray:

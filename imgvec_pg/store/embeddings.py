@@ -23,6 +23,7 @@ from imgvec_pg.store.pictures.siblings import donor_parts
 from imgvec_pg.store.queue.jobs import DelayedKey, Key, Lease, delay_keys, finish_jobs, lease_values
 from imgvec_pg.store.queue.written import Written
 from imgvec_pg.store.transactions import LOCK_TIMEOUT_MS, ROW_ERRORS, read_like_triggers, short_transaction
+from imgvec_pg.store.writing.new_rows import new_row_writer
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class EmbeddingStore:
         self._read = render("collection/read_images.sql", **parts)
         self._read_size = render("collection/read_image_size.sql", **parts)
         self._write = render("collection/write_embeddings.sql", **parts)
+        self._new_rows = new_row_writer(connection, collection, parts)
         self._vector = vector_schema
         self._confirm = render("collection/confirm_known.sql", **donor_parts(collection, vector_schema))
         self._fail = render("collection/write_failures.sql", **parts)
@@ -236,6 +238,12 @@ class EmbeddingStore:
         )
 
     def _write_embedded(self, rows: Sequence[EmbeddedKey], precision: str) -> int:
+        if (
+            self._new_rows is not None
+            and not any(row.note for row in rows)
+            and self._new_rows.write(rows, precision)
+        ):
+            return len(rows)
         newest = newest_by_key(rows)
         if not newest:
             return 0

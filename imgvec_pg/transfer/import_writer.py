@@ -15,13 +15,13 @@ import psycopg
 from psycopg import sql
 from psycopg.types.string import ByteaBinaryLoader
 
+from imgvec_pg.database.binary_rows import COPY_END, COPY_HEADER, encode_rows
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.database.sql_templates import bindable, load_sql, render
 from imgvec_pg.errors import CollectionChangedError, CollectionReplacedError, DatabaseError
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.embeddings import RETRIED_ERRORS
 from imgvec_pg.store.transactions import read_like_triggers, short_transaction
-from imgvec_pg.transfer.binary_rows import encode_rows
 from imgvec_pg.transfer.row_lookup import RowLookup, asked_values, value_parts
 from imgvec_pg.transfer.vector_batch import VectorBatch
 from imgvec_pg.transfer.vector_checks import CheckedVectors, as_given, check_vectors
@@ -37,6 +37,8 @@ AGAIN = (*RETRIED_ERRORS, psycopg.errors.UniqueViolation)
 """What meets an application, or a worker that writes the same row: the batch is rolled back and looked up anew."""
 REFUSED_VECTORS = (psycopg.errors.CheckViolation, psycopg.DataError)
 EXAMPLES = 5
+PRECISION = "imported"
+"""What stands in the embedding table's column `precision`; take_off_queue.sql asks for it."""
 SEVERAL_NAMES = "of a row that the file has under several texts, as 7 and 07 are: none of them was taken"
 
 
@@ -112,7 +114,7 @@ class ImportWriter:
         target = sql.Identifier(
             *(["pg_temp", "imgvec_imported"] if self._is_staged else ["imgvec", collection.embedding_table])
         )
-        self._copy = render("collection/copy_imported.sql", **parts, target=target)
+        self._copy = render("collection/copy_rows.sql", **parts, target=target)
         self._stage = render("collection/stage_imported.sql", **parts)
         self._insert = render("collection/insert_imported.sql", **parts)
 
@@ -186,7 +188,7 @@ class ImportWriter:
         found: "_FoundRows",
         places: npt.NDArray[np.intp],
         chosen: npt.NDArray[np.intp],
-    ) -> list[memoryview | bytes]:
+    ) -> list[memoryview]:
         def of_chosen(values: Sequence[bytes]) -> Sequence[bytes]:
             return values if len(chosen) == len(values) else [values[row] for row in chosen]
 
@@ -199,6 +201,8 @@ class ImportWriter:
             else checked.halves[in_file],
             [b""] * len(chosen) if hashes is None else [hashes[place] or b"" for place in in_file],
             of_chosen(found.references),
+            0,
+            PRECISION,
         )
 
     def _changed(self, batch: VectorBatch, found: "_FoundRows") -> npt.NDArray[np.bool_]:
@@ -249,12 +253,14 @@ class ImportWriter:
             keys,
         )
 
-    def _copy_in(self, pieces: Sequence[memoryview | bytes]) -> None:
+    def _copy_in(self, pieces: Sequence[memoryview]) -> None:
         if self._is_staged:
             self.connection.execute(self._stage)
         with self.connection.cursor().copy(self._copy) as copy:
+            copy.write(COPY_HEADER)
             for piece in pieces:
                 copy.write(piece)
+            copy.write(COPY_END)
         if self._is_staged:
             self.connection.execute(self._insert)
 
