@@ -20,8 +20,9 @@ from imgvec_pg.store.writing.key_formats import KEY_FORMATS, NO_VALUE, KeyFormat
 
 log = logging.getLogger(__name__)
 
-FEWEST_ROWS = 128
-"""Fewer are as well upserted: looking first, and a savepoint, cost as much as some tens of rows save."""
+FEWEST_ROWS = 64
+"""Of so many, a COPY with what goes before it takes 0.87 of an upsert's processor time, client and server. Fewer are changes that
+an application made, mostly to rows that have a vector: looking first would be in vain."""
 ROWS_AT_A_TIME = 128
 """Encoded together, while the server writes those before."""
 
