@@ -47,6 +47,8 @@ DIMENSIONS = 2
 IMAGES = 8
 BROKEN = frozenset({0})
 """Images that cannot be embedded."""
+REFERENCE = bytes(32)
+"""What rows say of their pictures, which no step compares; without it no row is copied (store/writing/new_rows.py)."""
 NOT_WAITING_MS = 5
 WAITING_MS = 100_000
 """Longer than any run: such a wait is ended by a COMMIT, or else by `Protocol.step_back`."""
@@ -301,9 +303,15 @@ class Protocol(RuleBasedStateMachine):
         except psycopg.errors.LockNotAvailable:
             found = None
         if found is None:
-            return EmbeddedKey(key, job.version, vector_of(picture[0]), picture)
+            return EmbeddedKey(key, job.version, vector_of(picture[0]), picture, REFERENCE)
         return EmbeddedKey(
-            key, job.version, found.embedding, picture, donor=found.donor, attempts=job.attempts - 1
+            key,
+            job.version,
+            found.embedding,
+            picture,
+            REFERENCE,
+            donor=found.donor,
+            attempts=job.attempts - 1,
         )
 
     @rule(key=keys, is_found=st.booleans(), most=st.integers(1, 3))

@@ -9,6 +9,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from mutants import MUTANTS, Mutant, first_caught, sql_from
 from protocol import Arena, Protocol
 
+from imgvec_pg.store.writing.new_rows import FEWEST_ROWS
+
 # A run that fails is told as the steps to repeat it, so what is drawn need not be the same each time.
 COMMON = settings(
     deadline=None,
@@ -30,7 +32,11 @@ def machine_over(arena: Arena) -> type[Protocol]:
     return type("Protocol", (Protocol,), {"arena": arena})
 
 
-def test_each_row_is_embedded_queued_or_failed_whatever_happens(arena: Arena) -> None:
+@pytest.mark.parametrize("fewest", [FEWEST_ROWS, 1], ids=["upserted", "new rows copied"])
+def test_each_row_is_embedded_queued_or_failed_whatever_happens(
+    arena: Arena, fewest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgvec_pg.store.writing.new_rows.FEWEST_ROWS", fewest)
     run_state_machine_as_test(
         machine_over(arena), settings=settings(COMMON, max_examples=60, stateful_step_count=40)
     )
