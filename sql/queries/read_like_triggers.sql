@@ -9,4 +9,4 @@ SELECT set_config('row_security', CASE WHEN imgvec.source_hides_rows(c.source::o
        set_config('extra_float_digits', '1', true), set_config('lc_monetary', 'C', true),
        set_config('search_path', (SELECT string_agg(quote_ident(s), ', ') FROM unnest(%(schemas)s::text[]) AS s), true)
 FROM imgvec.collection AS c WHERE c.id = %(collection_id)s AND NOT EXISTS (SELECT FROM {source} AS s WHERE false)
-  AND pg_catalog.to_regclass({source_name}) = c.source;
+  AND pg_catalog.to_regclass({source_name})::oid = c.source::oid;

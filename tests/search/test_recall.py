@@ -1,6 +1,7 @@
 """imgvec recall and imgvec index tune against recall worked out in numpy, on a real server."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from vectorstore import make_items, vectors
 
 from imgvec_pg.database.connect import Connection
+from imgvec_pg.errors import DatabaseError
 from imgvec_pg.search.nearest import NearestOptions, find_nearest
 from imgvec_pg.search.recall import measure
 from imgvec_pg.search.recall.measure import RecallMeter
@@ -116,6 +118,16 @@ def test_rows_in_bursts_of_near_copies_are_told_by_themselves(connection: Connec
     assert 5 <= found["questions"] <= 40
     # Which of 200 near copies are the ten nearest is a matter of rounding: what the index misses by that is no loss.
     assert 0.5 < found["low"] <= found["recall"] <= found["high"] and found["recall"] > 0.95
+
+
+def test_time_that_is_over_before_bursts_are_looked_for_costs_no_figure(
+    connection: Connection, items: Collection
+) -> None:
+    meter = RecallMeter(connection, items, RecallOptions(sample=20, max_seconds=1.0))
+    time.sleep(1.0)
+    assert meter.ask_bursts() is None
+    with pytest.raises(DatabaseError, match=r"not drawn within 1 s; give more time with --max-seconds"):
+        meter.ask_exactly()
 
 
 def test_json_is_the_same_for_the_same_seed(items: Collection, imgvec: Imgvec) -> None:

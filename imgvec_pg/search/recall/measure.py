@@ -124,7 +124,7 @@ class RecallMeter:
         until = time.monotonic() + BURST_SEARCH_SHARE * self.options.max_seconds
         value = self.value_in_use()
         try:
-            for row in self._draw(BURST_DRAWS * self.options.sample):
+            for row in self._sample(BURST_DRAWS * self.options.sample):
                 with self._reading(value, min(until, self._ends)) as cursor:
                     distances = self._distances(cursor, row, value=value)
                 is_full = len(distances) == self.options.k
@@ -248,6 +248,15 @@ class RecallMeter:
         return max(ef_search, self.sql.least_ef_search(self.options.k))
 
     def _draw(self, sample: int) -> list[RowKey]:
+        try:
+            return self._sample(sample)
+        except psycopg.errors.QueryCanceled as error:
+            raise DatabaseError(
+                f"the queries were not drawn within {self.options.max_seconds:g} s; give more time with --max-seconds"
+            ) from error
+
+    def _sample(self, sample: int) -> list[RowKey]:
+        """Draw rows, or raise QueryCanceled where the time is over."""
         options = self.options
         estimate = self.connection.execute(
             load_sql("queries/estimated_rows.sql"),
@@ -256,18 +265,13 @@ class RecallMeter:
         estimated = max(int(estimate[0]) if estimate else 0, 1)
         percent = min(100.0, 100 * 10 * sample / estimated)
         statement = self.sql.sample(matching=options.ask_matching)
-        try:
-            while True:
-                with self._reading(None, self._ends) as cursor:
-                    values = {"percent": percent, "seed": options.seed, "sample": sample}
-                    rows = [RowKey(key, texts) for key, texts in cursor.execute(statement, values)]
-                if len(rows) >= sample or percent >= 100:
-                    break
-                percent = min(100.0, percent * 10)
-        except psycopg.errors.QueryCanceled as error:
-            raise DatabaseError(
-                f"the queries were not drawn within {options.max_seconds:g} s; give more time with --max-seconds"
-            ) from error
+        while True:
+            with self._reading(None, self._ends) as cursor:
+                values = {"percent": percent, "seed": options.seed, "sample": sample}
+                rows = [RowKey(key, texts) for key, texts in cursor.execute(statement, values)]
+            if len(rows) >= sample or percent >= 100:
+                break
+            percent = min(100.0, percent * 10)
         if not rows:
             raise CollectionError(self._nothing())
         return rows
