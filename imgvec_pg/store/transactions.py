@@ -77,32 +77,33 @@ def read_like_triggers(connection: Connection, collection: Collection, *, by_key
         CollectionChangedError: The source has another name by now; what has this one was not read.
     """
     read_as_owner(connection, collection)
-    name = collection.source.as_string(None)
     if collection.reads_as is None and connection.info.parameter_status("is_superuser") == "on":
-        found = connection.execute(
-            load_sql("queries/source_has_name.sql"), {"source_name": name, "collection_id": collection.id}
-        ).fetchone()
-        if not found or not found[0]:
-            raise _moved(collection)
+        _require_name(connection, collection)
     begun = connection.execute(
         render(
             "queries/read_like_triggers.sql",
             source=escape_percent(collection.rows),
-            source_name=escape_percent(sql.Literal(name)),
+            source_name=escape_percent(sql.Literal(collection.source.as_string(None))),
         ),
         {"schemas": list(collection.key_equality_schemas), "collection_id": collection.id},
     )
     if begun.rowcount == 0:
-        raise _moved(collection)
+        _require_name(connection, collection)
     # Of a type of somebody else's the index is not used.
     if by_key and all(map(is_built_in, collection.key_types)):
         connection.execute(load_sql("queries/look_up_by_key.sql"), {"collection_id": collection.id})
 
 
-def _moved(collection: Collection) -> CollectionChangedError:
-    return CollectionChangedError(
-        f"collection {collection.name} is gone, or its source is no longer called {collection.shown_source}"
-    )
+def _require_name(connection: Connection, collection: Collection) -> None:
+    """Raise CollectionChangedError where the source is called otherwise by now; a collection that is gone is others' to tell."""
+    has_name = connection.execute(
+        load_sql("queries/source_has_name.sql"),
+        {"source_name": collection.source.as_string(None), "collection_id": collection.id},
+    ).fetchone()
+    if has_name is not None and not has_name[0]:
+        raise CollectionChangedError(
+            f"the source of collection {collection.name} is no longer called {collection.shown_source}"
+        )
 
 
 def read_as_owner(connection: Connection, collection: Collection) -> None:
