@@ -64,7 +64,10 @@ def create_collection(
             collection = register(connection, plan)
             for statement in creation_statements(collection, source, schema):
                 connection.execute(statement)
-    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+    except (
+        psycopg.errors.ObjectNotInPrerequisiteState,
+        psycopg.errors.InvalidTableDefinition,  # of an unlogged source
+    ) as error:
         raise CollectionError(
             f"no foreign key can point to {source.shown} ({one_line(error)}); add --no-fk"
         ) from error

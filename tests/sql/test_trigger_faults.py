@@ -128,3 +128,12 @@ def test_a_delete_goes_through_with_a_key_type_that_no_longer_compares(scratch: 
         scratch.transaction(),
     ):
         verify_collection(scratch, collection)
+
+
+def test_an_unlogged_source_wants_no_foreign_key(connection: Connection) -> None:
+    connection.execute("CREATE SCHEMA shop; CREATE UNLOGGED TABLE shop.photo (id int PRIMARY KEY, file text)")
+    with pytest.raises(CollectionError, match=r"no foreign key can point to shop\.photo .*; add --no-fk"):
+        make_collection(connection)
+    collection = make_collection(connection, foreign_key=False)
+    connection.execute("INSERT INTO shop.photo VALUES (1, 'a.jpg')")
+    assert enqueued(connection, collection) == [1]
