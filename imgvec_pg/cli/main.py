@@ -23,7 +23,7 @@ COMMANDS = {
     "doctor": ("imgvec_pg.cli.commands.doctor", "Check a database and say what to do about what is wrong."),
     "collection": ("imgvec_pg.cli.commands.collection.group", "Make a table's pictures searchable."),
     "model": ("imgvec_pg.cli.commands.model.group", "List models, fetch their weights, check and time them."),
-    "add": ("imgvec_pg.cli.commands.add", "Add picture files and folders to the built-in library."),
+    "add": ("imgvec_pg.cli.commands.add", "Add picture files, folders and tars to the built-in library."),
     "library": ("imgvec_pg.cli.commands.library.group", "List and forget pictures of the built-in library."),
     "backfill": ("imgvec_pg.cli.commands.backfill", "Embed all rows in the queue, then build the index."),
     "worker": ("imgvec_pg.cli.commands.worker", "Keep embedding what changes, until stopped."),
