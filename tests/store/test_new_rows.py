@@ -222,7 +222,8 @@ def test_a_vector_that_is_there_is_covered_by_a_newer_one_alone(
 ) -> None:
     photos = make_photos(scratch, rows=3)
     embed(scratch, photos, {3: X}, version=there)
-    caplog.set_level(logging.INFO)
+    # A command before it in this process may have set the level of our own log.
+    caplog.set_level(logging.INFO, logger="imgvec_pg")
     write(scratch, photos, [1, 2, 3])
     found = scratch.execute("SELECT version FROM imgvec.photo_test_embedding WHERE id = 3").fetchall()
     assert (found, watched.copied) == ([(expected,)], False)
@@ -241,7 +242,8 @@ def test_a_writer_that_comes_between_look_and_copy_is_met(
 ) -> None:
     photos = make_photos(connection, rows=3)
     copy_in = NewRowWriter._copy_in
-    caplog.set_level(logging.INFO)
+    # A command before it in this process may have set the level of our own log.
+    caplog.set_level(logging.INFO, logger="imgvec_pg")
 
     def after_another(writer: NewRowWriter, *arguments: Any) -> None:
         with connect(connection.info.dsn) as other:
