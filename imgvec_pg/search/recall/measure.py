@@ -257,17 +257,15 @@ class RecallMeter:
 
     def _sample(self, sample: int) -> list[RowKey]:
         """Draw rows, or raise QueryCanceled where the time is over."""
-        options = self.options
         estimate = self.connection.execute(
             load_sql("queries/estimated_rows.sql"),
             {"table": f"imgvec.{self.collection.embedding_table}", "dimensions": self.collection.dimensions},
         ).fetchone()
-        estimated = max(int(estimate[0]) if estimate else 0, 1)
-        percent = min(100.0, 100 * 10 * sample / estimated)
-        statement = self.sql.sample(matching=options.ask_matching)
+        percent = min(100.0, 100 * 10 * sample / max(int(estimate[0]) if estimate else 0, 1))
+        statement = self.sql.sample(matching=self.options.ask_matching)
         while True:
             with self._reading(None, self._ends) as cursor:
-                values = {"percent": percent, "seed": options.seed, "sample": sample}
+                values = {"percent": percent, "seed": self.options.seed, "sample": sample}
                 rows = [RowKey(key, texts) for key, texts in cursor.execute(statement, values)]
             if len(rows) >= sample or percent >= 100:
                 break
