@@ -20,11 +20,11 @@ from imgvec_pg.alembic.bound_database import (
 )
 from imgvec_pg.alembic.migration_errors import MigrationError, telling
 from imgvec_pg.alembic.offline_sql import named
-from imgvec_pg.database.sql_templates import load_sql, render
+from imgvec_pg.database.sql_templates import render
 from imgvec_pg.store.aliases import Alias
 from imgvec_pg.store.collection import Collection
 from imgvec_pg.store.collection_ddl import policies
-from imgvec_pg.store.guarded_columns import full_name
+from imgvec_pg.store.guarded_columns import full_name, reads_as
 from imgvec_pg.store.key_change import alter_key, changes
 from imgvec_pg.store.registry import get_collection
 from imgvec_pg.store.spec import CollectionSpec
@@ -216,7 +216,9 @@ def alter(operations: Operations, operation: AlterCollectionKeyOp) -> None:
 
 def find_collection(connection: Connection, name: str) -> Collection | None:
     """Return the collection of this name, over whichever driver the application has."""
-    rows = connection.execute(_bound("queries/collections.sql", "name"), {"name": name}).mappings()
+    rows = connection.execute(
+        _bound("queries/collections.sql", "name", reads_as=reads_as("r")), {"name": name}
+    ).mappings()
     return next((Collection(**row) for row in rows if row["name"] == name), None)
 
 
@@ -238,9 +240,9 @@ def _alter_by_statements(operations: Operations, collection: Collection, key_typ
         execute(operations, statement)
 
 
-def _bound(file: str, *names: str) -> Any:  # noqa: ANN401 - a TextClause
+def _bound(file: str, *names: str, **parts: sql.Composable) -> Any:  # noqa: ANN401 - a TextClause
     """Return a query of the library's with SQLAlchemy's own parameters."""
-    statement = load_sql(file).as_string(None).rstrip().removesuffix(";").replace(":", "\\:")
+    statement = render(file, **parts).as_string(None).rstrip().removesuffix(";").replace(":", "\\:")
     for name in names:
         statement = statement.replace(f"%({name})s", f"(:{name})")
     return text(statement)

@@ -161,3 +161,12 @@ def runs_when_planned(relation: str) -> sql.Composed:
         relation: Its oid, as SQL.
     """
     return render("collection/runs_when_planned.sql", planned=sql.SQL(relation))
+
+
+def reads_as(row: str) -> sql.Composed:
+    """Return the role whose rights a superuser reads a relation with, or null; see the file.
+
+    Args:
+        row: The alias of its row of pg_class.
+    """
+    return render("queries/reads_as.sql", row=sql.SQL(row), runs_when_planned=runs_when_planned(f"{row}.oid"))

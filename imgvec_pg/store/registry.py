@@ -1,7 +1,6 @@
 """Find registered collections, by name or all."""
 
 from contextlib import suppress
-from dataclasses import replace
 
 import psycopg
 from psycopg.rows import TupleRow, class_row
@@ -18,7 +17,7 @@ from imgvec_pg.errors import (
     UsageError,
 )
 from imgvec_pg.store.collection import Collection
-from imgvec_pg.store.guarded_columns import runs_when_planned
+from imgvec_pg.store.guarded_columns import reads_as
 from imgvec_pg.store.transactions import read_as_owner
 
 WORKED_BY = (
@@ -44,14 +43,8 @@ WORKED_BY = (
 def find_collections(connection: Connection, name: str | None = None) -> list[Collection]:
     """Return all collections, or those that a name or alias points to (none or one)."""
     with connection.cursor(row_factory=class_row(Collection)) as cursor:
-        found = cursor.execute(load_sql("queries/collections.sql"), {"name": name}).fetchall()
-    if found:
-        rows = connection.execute(
-            render("queries/reads_table_as.sql", runs_when_planned=runs_when_planned("c.oid")),
-            {"ids": [collection.id for collection in found], "oid": None},
-        )
-        owners: dict[int, str] = dict(rows.fetchall())
-        found = [replace(each, reads_as=each.reads_as or owners.get(each.id)) for each in found]
+        query = render("queries/collections.sql", reads_as=reads_as("r"))
+        found = cursor.execute(query, {"name": name}).fetchall()
     for collection in found:
         # A standby cannot: what then reads the view says so.
         with suppress(psycopg.errors.ReadOnlySqlTransaction):

@@ -9,7 +9,7 @@ import psycopg
 from imgvec_pg.database.connect import Connection, one_line, plain_search_path
 from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import CollectionError
-from imgvec_pg.store.guarded_columns import runs_when_planned
+from imgvec_pg.store.guarded_columns import reads_as
 
 # Names that the embedding table or the search functions need for themselves.
 RESERVED_KEY_NAMES = frozenset(
@@ -200,13 +200,10 @@ def _look_up(connection: Connection, oid: int, key: Sequence[str]) -> _Found:
         return connection.execute(load_sql(f"queries/{name}.sql"), {"oid": oid, **parameters}).fetchall()
 
     with plain_search_path(connection):
-        [relation] = rows("source_relation")
-        owner = connection.execute(
-            render("queries/reads_table_as.sql", runs_when_planned=runs_when_planned("c.oid")),
-            {"ids": [], "oid": oid},
+        relation = connection.execute(
+            render("queries/source_relation.sql", reads_as=reads_as("c")), {"oid": oid}
         ).fetchone()
-        if owner is not None:
-            relation = (*relation[:-1], str(owner[1]))
+        assert relation is not None  # noqa: S101 - it has just been resolved
         return _Found(
             relation=relation,
             columns=dict(rows("source_columns")),

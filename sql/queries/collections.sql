@@ -15,10 +15,7 @@ SELECT c.id, c.name, m.id AS model_id, m.name AS model_name, m.dimensions, m.has
        coalesce(to_jsonb(c) ->> 'index_method', 'hnsw') AS index_method, (to_jsonb(c) ->> 'lists')::integer AS lists,
        (to_jsonb(c) ->> 'probes')::integer AS probes, coalesce((to_jsonb(c) ->> 'has_radius_index')::boolean, false) AS has_radius_index,
        coalesce(r.relkind = 'p', false) AS is_partitioned,
-       -- Whose rights a superuser reads a view with: what it calls is its owner's.
-       (SELECT o.rolname::text FROM pg_catalog.pg_roles AS o
-        WHERE o.oid = r.relowner AND r.relkind = 'v' AND NOT o.rolsuper AND o.rolname <> current_user
-          AND (SELECT me.rolsuper FROM pg_catalog.pg_roles AS me WHERE me.rolname = current_user)) AS reads_as,
+       {reads_as} AS reads_as,
        (SELECT count(*)::integer
         FROM pg_catalog.pg_class AS e
         JOIN pg_catalog.pg_partitioned_table AS p ON p.partrelid = e.oid AND p.partstrat = 'h'
