@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 PACKAGE = Path(__file__).resolve().parent.parent
 SHARED = {
     **{part: f"index_methods/{part}.sql" for part in ("distance_indexes", "index_lists", "index_probes")},
+    "drop_mapped_server": "shards/drop_mapped_server.sql",
     "spans_shards": "shards/spans_shards.sql",
     "vacuum_settings": "collection/vacuum_settings.sql",
 }

@@ -1,14 +1,9 @@
 -- The foreign server {server_name} of a shard with its user mappings; not what others have made on it, which refuses this.
 DO $server$
 DECLARE
+    server_name constant text := {server_name};
     mapped text;
 BEGIN
-    FOR mapped IN
-        SELECT CASE WHEN m.umuser = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(m.usename) END
-        FROM pg_catalog.pg_user_mappings AS m WHERE m.srvname = {server_name}
-    LOOP
-        EXECUTE pg_catalog.format('DROP USER MAPPING FOR %s SERVER %I', mapped, {server_name});
-    END LOOP;
-    EXECUTE pg_catalog.format('DROP SERVER IF EXISTS %I', {server_name});
+        {drop_mapped_server}
 END
 $server$;

@@ -13,13 +13,7 @@ BEGIN
         EXECUTE pg_catalog.format('DROP TABLE %s CASCADE', over_shards);
     END LOOP;
     FOR server_name IN SELECT f.srvname FROM pg_catalog.pg_foreign_server AS f WHERE pg_catalog.starts_with(f.srvname, 'imgvec_shard_') LOOP
-        FOR mapped IN
-            SELECT CASE WHEN m.umuser = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(m.usename) END
-            FROM pg_catalog.pg_user_mappings AS m WHERE m.srvname = server_name
-        LOOP
-            EXECUTE pg_catalog.format('DROP USER MAPPING FOR %s SERVER %I', mapped, server_name);
-        END LOOP;
-        EXECUTE pg_catalog.format('DROP SERVER %I', server_name);
+        {drop_mapped_server}
     END LOOP;
 END
 $servers$;

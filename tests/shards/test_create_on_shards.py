@@ -9,7 +9,7 @@ from fresh_databases import Server, fresh_database
 from imgvec_pg.cli.exit_codes import run
 from imgvec_pg.cli.main import cli
 from imgvec_pg.database.connect import Connection, connect
-from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.database.sql_templates import render
 from imgvec_pg.shards import create_on_shards
 
 CREATE = (
@@ -89,7 +89,7 @@ def test_one_command_makes_it_on_each_shard_and_spans_them(
     assert imgvec(here, "shard", "span", "item_test", "--shards", "left,right") == 0
     with connect(here) as coordinator, coordinator.transaction(force_rollback=True):
         # As uninstalling and going back before revision 0010 do.
-        coordinator.execute(load_sql("shards/remove_servers.sql"))
+        coordinator.execute(render("shards/remove_servers.sql"))
         left = coordinator.execute(
             "SELECT relname FROM pg_class WHERE relnamespace = 'imgvec'::regnamespace AND relname LIKE 'item_test%'"
         )

@@ -5,7 +5,7 @@ from psycopg import sql
 
 from imgvec_pg.database.connect import Connection, lock_timeout, one_line, pinned_search_path
 from imgvec_pg.database.index_methods.hnsw import DATABASE_DEFAULTS
-from imgvec_pg.database.sql_templates import load_sql
+from imgvec_pg.database.sql_templates import load_sql, render
 from imgvec_pg.errors import DatabaseError
 from imgvec_pg.store.aliases import drop_aliases
 from imgvec_pg.store.collection import Collection
@@ -79,7 +79,7 @@ def _made_extension(connection: Connection) -> bool:
 def _remove_servers(connection: Connection) -> None:
     """Drop the shards' foreign servers, and raise rather than drop what the application has made on one."""
     try:
-        connection.execute(load_sql("shards/remove_servers.sql"))
+        connection.execute(render("shards/remove_servers.sql"))
     except psycopg.errors.DependentObjectsStillExist as error:
         detail = " ".join((error.diag.message_detail or "").split())
         raise DatabaseError(

@@ -38,7 +38,7 @@ def list_members(archive: str, folder: str, exclude: Sequence[str]) -> Iterator[
         yield Unreadable(archive, error.strerror or str(error))
         return
     below = archive.removeprefix(folder).strip("/")
-    left_out = _LeftOut(f"{below}/" if below else "", exclude)
+    left_out = _MemberFilter(f"{below}/" if below else "", exclude)
     others = 0
     for name, member in index.members.items():
         if member.kind == REGULAR and not name.lower().endswith(PICTURE_SUFFIXES):
@@ -64,7 +64,7 @@ def list_members(archive: str, folder: str, exclude: Sequence[str]) -> Iterator[
         yield Unreadable(archive, f"{index.problem}{whole}")
 
 
-class _LeftOut:
+class _MemberFilter:
     """Tells what is left out of one archive; a folder of it, and all below, is told once."""
 
     def __init__(self, above: str, exclude: Sequence[str]) -> None:
