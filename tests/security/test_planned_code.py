@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-import psycopg
 import pytest
-from photostore import X, as_role, embed, make_collection, new_role
+from owned_source import owned_source
+from photostore import X, as_role, embed, make_collection
 
 from imgvec_pg.database.connect import Connection, vector_schema
 from imgvec_pg.errors import CollectionError
@@ -27,24 +27,12 @@ TRAPS = {
 @pytest.fixture
 def owned(scratch: Connection) -> Iterator[tuple[Connection, str, list[str]]]:
     """A table m.photo of a role, and what the role's function said of who ran it."""
-    said: list[str] = []
-
-    def note(message: psycopg.errors.Diagnostic) -> None:
-        said.append(message.message_primary or "")
-
-    with new_role(scratch) as owner:
-        scratch.execute(f"CREATE SCHEMA m AUTHORIZATION {owner}".encode())
-        scratch.add_notice_handler(note)
-        with as_role(scratch, owner):
-            scratch.execute(
-                "CREATE FUNCTION m.tell(what text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS"
-                " $$ BEGIN RAISE NOTICE 'ran as %', current_user; RETURN what; END $$"
-            )
-            scratch.execute("CREATE TABLE m.photo (id int PRIMARY KEY, file text)")
-            scratch.execute("INSERT INTO m.photo VALUES (1, 'a.png'), (2, 'b.png')")
+    with owned_source(
+        scratch,
+        "CREATE TABLE m.photo (id int PRIMARY KEY, file text)",
+        "INSERT INTO m.photo VALUES (1, 'a.png'), (2, 'b.png')",
+    ) as (owner, said):
         yield scratch, owner, said
-        scratch.remove_notice_handler(note)
-        scratch.execute("DROP SCHEMA m CASCADE")
 
 
 def touch_everything(connection: Connection, name: str) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-import psycopg
 import pytest
-from photostore import X, as_role, embed, embedded, make_collection, make_photos, new_role
+from owned_source import owned_source
+from photostore import X, as_role, embed, embedded, make_collection, make_photos
 
 from imgvec_pg.database.connect import Connection
 from imgvec_pg.store.collection import Collection
@@ -81,25 +81,14 @@ TRAPS = {
 @pytest.fixture
 def owned(scratch: Connection) -> Iterator[tuple[Connection, str, list[str]]]:
     """A partitioned source m.photo of a role, and what the role's function said of who ran it."""
-    said: list[str] = []
-
-    def note(message: psycopg.errors.Diagnostic) -> None:
-        said.append(message.message_primary or "")
-
-    with new_role(scratch) as owner:
-        scratch.execute(f"CREATE SCHEMA m AUTHORIZATION {owner}".encode())
-        scratch.add_notice_handler(note)
-        with as_role(scratch, owner):
-            scratch.execute(
-                "CREATE FUNCTION m.tell(what text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS"
-                " $$ BEGIN RAISE NOTICE 'ran as %', current_user; RETURN what; END $$"
-            )
-            scratch.execute("CREATE TABLE m.photo (id int PRIMARY KEY, file text) PARTITION BY RANGE (id)")
-            scratch.execute("CREATE TABLE m.low PARTITION OF m.photo FOR VALUES FROM (0) TO (100)")
-            scratch.execute("CREATE TABLE m.high PARTITION OF m.photo FOR VALUES FROM (100) TO (200)")
-            scratch.execute("INSERT INTO m.photo VALUES (1, 'a.png'), (101, 'b.png')")
+    with owned_source(
+        scratch,
+        "CREATE TABLE m.photo (id int PRIMARY KEY, file text) PARTITION BY RANGE (id)",
+        "CREATE TABLE m.low PARTITION OF m.photo FOR VALUES FROM (0) TO (100)",
+        "CREATE TABLE m.high PARTITION OF m.photo FOR VALUES FROM (100) TO (200)",
+        "INSERT INTO m.photo VALUES (1, 'a.png'), (101, 'b.png')",
+    ) as (owner, said):
         yield scratch, owner, said
-        scratch.remove_notice_handler(note)
 
 
 @pytest.mark.parametrize("relation", ["m.photo", "m.high"])
