@@ -47,6 +47,7 @@ SHARED_FUNCTIONS = (
     "close_lent_shards",
     "shard_hint",
     "shard_failed",
+    "require_shard_model",
     "vector_from_shards",
     "ask_shards",
 )

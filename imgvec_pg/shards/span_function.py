@@ -111,8 +111,15 @@ def _statement(connection: Connection, name: str, key: KeySql) -> dict[str, sql.
         text = sql.SQL("SELECT {}, {}, ").format(columns, sql.SQL(hashes))
         return sql.Literal(text.as_string(connection))
 
+    model = sql.SQL(
+        " || coalesce((SELECT pg_catalog.concat(m.name, pg_catalog.chr(10), m.fingerprint)"
+        " FROM imgvec.collection AS c JOIN imgvec.model AS m ON m.id OPERATOR(pg_catalog.=) c.model_id"
+        " WHERE c.name OPERATOR(pg_catalog.=) {}), pg_catalog.chr(10)) || pg_catalog.chr(10)"
+    ).format(sql.Literal(name))
     return {
         "search_name": sql.Literal(f"search_{name}"),
+        "shard_model": sql.Literal(model.as_string(connection)),
+        "minute_setting": sql.Literal(f"imgvec.models_seen_{name}"),
         "head": head("NULL::pg_catalog.bytea[]"),
         "distinct_head": head("pg_catalog.array_agg(e.content_hash)"),
         "distinct_tail": sql.Literal(joined.as_string(connection)),

@@ -182,6 +182,25 @@ BEGIN
 END
 $function$;
 
+-- imgvec.require_shard_model(collection, model, fingerprint): raise where a shard has the collection by another model than when it was spanned,
+-- or by other weights of it: distances of one are not those of another. A model that no worker had loaded has no fingerprint.
+CREATE OR REPLACE FUNCTION imgvec.require_shard_model(collection text, model text, fingerprint text) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    spanned record;
+BEGIN
+    SELECT c.model_name AS name, c.fingerprint INTO spanned FROM imgvec.sharded_collection AS c WHERE c.name = $1;
+    IF nullif($2, '') <> spanned.name OR nullif($3, '') <> nullif(spanned.fingerprint, '') THEN
+        RAISE object_not_in_prerequisite_state USING
+            MESSAGE = format('%s is of %s there, and was of %s when it was spanned', $1,
+                             CASE WHEN $2 = spanned.name THEN 'other weights' ELSE $2 END, spanned.name),
+            HINT = 'Make it there by the same model as on the other shards; or have all by the new one, then imgvec shard span here.';
+    END IF;
+END
+$function$;
+
 -- imgvec.vector_from_shards(collection, call): what a function of the shards returns, of the first that has something: a vector.
 -- call is an expression, what it names qualified and its arguments quoted. The settings that searches pass on are set before.
 CREATE OR REPLACE FUNCTION imgvec.vector_from_shards(collection text, call text) RETURNS {vector}.halfvec

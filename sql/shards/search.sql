@@ -20,6 +20,9 @@ DECLARE
     is_filtered boolean;
     -- Stands in each answer: so that one to another question is never taken for it.
     answer_id constant text := gen_random_uuid()::text || ' ';
+    -- Whose vectors a shard has is asked once a minute of a session: looking for it takes the shard a tenth of a millisecond.
+    this_minute constant text := (extract(epoch FROM clock_timestamp())::bigint / 60)::text;
+    asks_model constant boolean := current_setting({minute_setting}, true) IS DISTINCT FROM this_minute;
     -- When each shard was asked: opening connections to others takes nothing of its time.
     asked_at timestamptz[];
     is_late boolean;
@@ -49,7 +52,7 @@ BEGIN
     -- How it was found is read behind the aggregates, that is after the search.
     statement := CASE WHEN settings = '' THEN '' ELSE 'SELECT pg_catalog.concat(' || settings || 'NULL); ' END
         || CASE WHEN $4 THEN {distinct_head} ELSE {head} END
-        || format('%L || imgvec.last_search_strategy() FROM imgvec.%I(%L, %s%s%s) AS s', answer_id, {search_name}, $1::text, $2,
+        || format('%L%s || imgvec.last_search_strategy() FROM imgvec.%I(%L, %s%s%s) AS s', answer_id, CASE WHEN asks_model THEN {shard_model} END, {search_name}, $1::text, $2,
                   CASE WHEN is_filtered THEN format(', among => %L', $3::text) END,
                   CASE WHEN $4 THEN ', distinct_pictures => true' END)
         || CASE WHEN $4 THEN {distinct_tail} ELSE '' END;
@@ -76,6 +79,11 @@ BEGIN
                 PERFORM FROM {dblink}.dblink_get_result(asked.links[place]) AS a (nothing text);
                 IF told IS NULL OR NOT starts_with(told, answer_id) THEN
                     RAISE protocol_violation USING MESSAGE = 'its answer is not whole';
+                END IF;
+                told := substr(told, length(answer_id) + 1);
+                IF asks_model THEN
+                    PERFORM imgvec.require_shard_model({collection_name}, split_part(told, chr(10), 1), split_part(told, chr(10), 2));
+                    told := split_part(told, chr(10), 3);
                 END IF;
                 EXIT;
             EXCEPTION WHEN query_canceled OR OTHERS THEN
@@ -108,12 +116,15 @@ BEGIN
             END;
         END LOOP;
         IF told IS NOT NULL THEN
-            strategies := strategies || substr(told, length(answer_id) + 1);
+            strategies := strategies || told;
             {all_from_found}
             all_hashes := all_hashes || found_hashes;
         END IF;
     END LOOP;
     PERFORM imgvec.close_lent_shards();
+    IF asks_model AND away IS NULL THEN
+        PERFORM set_config({minute_setting}, this_minute, false);
+    END IF;
     IF strategies IS NULL THEN
         RAISE connection_failure USING MESSAGE = format('no shard of %s answers', {collection_name}), HINT = 'See imgvec shard list.';
     END IF;

@@ -618,6 +618,34 @@ def test_a_shard_that_differs_is_refused_by_what_differs(
     assert imgvec(cluster.coordinator, *span) == 0
 
 
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [("model", "is of test/other there, and was of test/48"), ("fingerprint", "is of other weights there")],
+)
+def test_a_shard_whose_model_changed_is_not_merged_for_longer_than_a_minute(
+    cluster: Cluster, coordinator: Connection, part: str, told: str
+) -> None:
+    search = "SELECT * FROM imgvec.search_item_test(%s)"
+    whole = rows(coordinator, search, query())
+    coordinator.execute("UPDATE imgvec.sharded_collection SET fingerprint = 'a'")
+    change, undo = DIFFERENT[part]
+    try:
+        with connect(cluster.shards["west"]) as shard:
+            shard.execute(change)  # type: ignore[arg-type]
+        # The last look was less than a minute ago.
+        coordinator.execute("SELECT set_config('imgvec.models_seen_item_test', '0', false)")
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=f'shard "west": item_test {told}'):
+            coordinator.execute(search, [query()])
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            coordinator.execute("SELECT * FROM imgvec.search_item_test(%s, partial => true)", [query()])
+    finally:
+        with connect(cluster.shards["west"]) as shard:
+            shard.execute(undo)  # type: ignore[arg-type]
+        coordinator.execute("UPDATE imgvec.sharded_collection SET fingerprint = NULL")
+    assert rows(coordinator, search, query()) == whole
+    assert way(coordinator).endswith("(3 of 3 shards)")
+
+
 def test_the_command_shows_keys_and_says_what_is_not_whole(
     cluster: Cluster, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
