@@ -119,6 +119,8 @@ def become(request: dict[str, Any]) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a script or code as `python` does and return its exit code."""
+    # A command whose --dsn has a password starts itself again by it.
+    sys.orig_argv = [sys.executable, *arguments]
     try:
         if arguments[0] == "-c":
             sys.path.insert(0, "")
