@@ -68,7 +68,7 @@ test: $(STAMP)
 chaos: $(STAMP)
 	@timeout 1260 $(BIN)/python benchmarks/chaos.py
 
-# MACHINE="the shop's server" names it in benchmarks/history.jsonl; ONLY="django filling" runs those (BENCH=--list names them);
+# MACHINE="the shop's server" names it in benchmarks/history.jsonl; ONLY="django writing" runs those (BENCH=--list names them);
 # PEERS=DIR has other programs' environments, made there once: clip-retrieval, 2 GB.
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks.ratios $(if $(MACHINE),--machine "$(MACHINE)") $(if $(ONLY),--only $(ONLY)) \

@@ -21,10 +21,11 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks.ratios.entries import BASE, ENTRIES
-from benchmarks.ratios.figures import MISSED, Entry, Outcome
+from benchmarks.ratios.entries import ENTRIES
+from benchmarks.ratios.figures import BASE, MISSED, Entry, Outcome
 from benchmarks.ratios.history import HISTORY, Run, append, figures_of
 from benchmarks.ratios.run_entries import ROOT, run_entries
+from benchmarks.ratios.steadiness import loop_seconds, varied
 from imgvec_pg.embedding.onnx_models.exported import cpu_name
 
 PACKAGES = (
@@ -58,16 +59,18 @@ def main(entries: Sequence[Entry] = ENTRIES, arguments: Sequence[str] | None = N
         f"{options.machine}, load {load:.1f} before; {len(chosen)} entries, {options.minutes:g} minutes at most",
         flush=True,
     )
-    outcomes = []
+    outcomes, loops = [], [loop_seconds()]
     for outcome in run_entries(chosen, {"base": base, "peers": options.peers}, began + 60 * options.minutes):
         outcomes.append(outcome)
         _tell(outcome)
+        loops.append(loop_seconds())
     run = Run(
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
         machine=options.machine,
         commit=_commit(ROOT),
         base="" if base is None else _commit(base),
         load=round(load, 1),
+        speed_varied=round(varied(loops), 2),
         seconds=round(time.monotonic() - began),
         versions=_versions(),
         figures=figures_of(outcomes),
@@ -75,6 +78,7 @@ def main(entries: Sequence[Entry] = ENTRIES, arguments: Sequence[str] | None = N
     )
     if run.figures:
         append(run, options.history)
+    print(f"\nthe processor time of one fixed loop varied by {varied(loops):.0%} meanwhile", flush=True)
     return _summary(outcomes, run.seconds)
 
 

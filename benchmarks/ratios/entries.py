@@ -1,10 +1,8 @@
 """The entries of `make bench`, of sizes that two quiet cores do in 25 minutes in all; the scripts' own defaults are larger."""
 
-from benchmarks.ratios.figures import Entry, Figure, of_filling, of_targets
+from benchmarks.ratios.figures import EARLIER, Entry, Figure, of_filling, of_targets
+from benchmarks.ratios.filling_entries import FILLING
 
-BASE = "d784fbe"
-"""The build that others are compared with: before rows shared pictures, ONNX Runtime and shrink-on-load."""
-EARLIER = f"the build {BASE}"
 BY_HAND = "the same SQL, written by hand"
 COPY = "COPY into the same table"
 
@@ -141,7 +139,7 @@ FRAMEWORKS = (
 APPLICATION = (
     Entry(
         "triggers",
-        ("benchmarks/triggers_against.py", "{base}", "--rows", "20000", "--rounds", "3", "--json", "{json}"),
+        ("benchmarks/triggers_against.py", "{base}", "--rows", "20000", "--rounds", "7", "--json", "{json}"),
         300,
         tuple(
             Figure(f"collection, fk: {name}", f"processor time of {name}", EARLIER, 1.1)
@@ -163,14 +161,14 @@ DATA = (
     Entry(
         "duplicates",
         (
-            "-m", "benchmarks.duplicates", "--rows", "100000", "--rounds", "1", "--kind", "spectrum",
+            "-m", "benchmarks.duplicates", "--rows", "50000", "--rounds", "1", "--kind", "spectrum",
             "--ways", "imgvec,fast,torch,faiss", "--json", "{json}",
         ),
         300,
         (
-            Figure("spectrum torch: clock", "100,000 vectors: time of brute force by torch", "imgvec duplicates", 6, False),
-            Figure("spectrum faiss: clock", "100,000 vectors: time of faiss's range search", "imgvec duplicates", 6, False),
-            Figure("spectrum faiss: recall", "pairs of 100,000 vectors that faiss finds too", "imgvec duplicates", 0.9999, False),
+            Figure("spectrum torch: clock", "50,000 vectors: time of brute force by torch", "imgvec duplicates", 4, False),
+            Figure("spectrum faiss: clock", "50,000 vectors: time of faiss's range search", "imgvec duplicates", 6, False),
+            Figure("spectrum faiss: recall", "pairs of 50,000 vectors that faiss finds too", "imgvec duplicates", 0.9999, False),
             Figure("spectrum fast: recall", "recall of --fast", "imgvec duplicates", 0.999, False),
             Figure("spectrum fast: clock", "time of --fast", "imgvec duplicates", 1.0),
         ),
@@ -183,7 +181,7 @@ DATA = (
         (
             Figure("imgvec import of that, parquet, float16", "import of an export, rows/s", COPY, 0.6, False),
             Figure("imgvec import, float32, --jobs 2", "import of Parquet in float32, rows/s", COPY, 0.6, False),
-            Figure("imgvec export, parquet, float16", "export to Parquet, rows/s", COPY, 0.9, False),
+            Figure("imgvec export, parquet, float16, --jobs 2", "export to Parquet, rows/s", COPY, 0.9, False),
             Figure("write_embeddings", "write_embeddings, rows/s", COPY, 0.3, False),
         ),
         modules=("pyarrow",),
@@ -222,45 +220,6 @@ PICTURES = (
         modules=("skimage",),
     ),
 )
-MODELS = ("EfficientNet-B0", "EfficientNet Lite0", "ResNet-50", "MobileCLIP2-S0")
-FILLING = (
-    Entry(
-        "filling",
-        (
-            "benchmarks/fill.py", "--base", "{base}", "--only", "1", "3", "4", "5", "6", "7", "8", "9", "--share", "0.1",
-            "--rows", "20000", "--no-large", "--json", "{json}",
-        ),
-        1000,
-        (
-            Figure("1.1", "ViT-B-32 in fp32, JPEGs of 1600 x 1200, images/s", "the usual loop", 1.5, False),
-            Figure("1.2", "the same at automatic precision", "the usual loop", 3.5, False),
-            *(
-                Figure(f"3.{place}", f"{name}, prepared pictures/s in fp32", EARLIER, target, False)
-                for place, (name, target) in enumerate(zip(MODELS, (3.5, 3.5, 2, 1.4), strict=True), 1)
-            ),
-            Figure("4.1", "ViT-B-32, prepared pictures/s in fp32", EARLIER, 1.15, False),
-            Figure("4.2", "ViT-B-32, prepared pictures/s in int8", f"{EARLIER} in bf16", 1.7, False),
-            *(
-                Figure(f"5.{place}", f"model and decoder alone, {what}", "the whole fill's processor time", 0.92, False)
-                for place, what in enumerate(
-                    ("demo, small", "demo, 12 megapixels", "ViT-B-32, small", "EfficientNet Lite0, small"), 1
-                )
-            ),
-            Figure("6.1", "two processes, decoding most of it", "one", 1.8, False),
-            Figure("6.2", "two processes, the model most of it", "one", 0.97, False),
-            Figure("7.1", "rows/s written by a worker", "binary COPY of the same rows", 0.6, False),
-            Figure("7.2", "time of a refill of rows with an index, dropped and built anew", "inserting them row by row", 0.25),
-            Figure("8.1", "time a row at the end of 20,000", "at their beginning", 1.15),
-            Figure("8.2", "the worker's memory there", "at their beginning", 1.1),
-            Figure("9.1", "start to the first row, ViT-B-32 in fp32", EARLIER, 0.5),
-            Figure("9.2", "most memory meanwhile", EARLIER, 0.6),
-            Figure("9.3", "start to the first row at automatic precision", EARLIER, 0.5),
-            Figure("9.4", "most memory meanwhile", EARLIER, 0.6),
-        ),
-        of_filling,
-        ("faiss", "onnxruntime"),
-    ),
-)  # fmt: skip
 PEERS = (
     Entry(
         "clip-retrieval",
@@ -287,3 +246,4 @@ PEERS = (
     ),
 )
 ENTRIES = (*FRAMEWORKS, *APPLICATION, *DATA, *PICTURES, *SEARCHING, *FILLING, *PEERS)
+"""In this order: those that take long come last, whom a slow machine leaves no time."""

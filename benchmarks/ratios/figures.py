@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 REACHED, MISSED, NOT_RUN = "reached", "missed", "not run"
+BASE = "d784fbe"
+"""The build that others are compared with: before rows shared pictures, ONNX Runtime and shrink-on-load."""
+EARLIER = f"the build {BASE}"
 
 
 @dataclass(frozen=True)

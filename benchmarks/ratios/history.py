@@ -24,6 +24,8 @@ class Run:
         seconds: By the clock.
         figures: By entry and key; what was not measured is not there.
         not_run: Why, by entry.
+        speed_varied: By how much longer one fixed loop took at its slowest than at its fastest, between the entries; None where
+            nobody looked.
     """
 
     date: str
@@ -35,6 +37,7 @@ class Run:
     versions: dict[str, str]
     figures: dict[str, dict[str, float]]
     not_run: dict[str, str] = field(default_factory=dict)
+    speed_varied: float | None = None
 
 
 def figures_of(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:

@@ -12,6 +12,7 @@ from benchmarks.ratios.__main__ import main
 from benchmarks.ratios.figures import MISSED, NOT_RUN, REACHED, Entry, Figure, of_filling, of_targets
 from benchmarks.ratios.history import Run, append, read_history
 from benchmarks.ratios.run_entries import ROOT, run_entries
+from benchmarks.ratios.steadiness import loop_seconds, varied
 from tools.docs import benchmarks as page
 
 NO_PLACES = {"base": None, "peers": None}
@@ -63,7 +64,13 @@ def test_all_reached_is_exit_code_0_and_an_unknown_name_is_2(tmp_path: Path) -> 
     history = ["--history", str(tmp_path / "history.jsonl")]
     assert main(chosen, history) == 0
     assert main(chosen, [*history, "--only", "hole"]) == 2
-    assert len(read_history(tmp_path / "history.jsonl")) == 1
+    (run,) = read_history(tmp_path / "history.jsonl")
+    assert run.speed_varied is not None and 0 <= run.speed_varied < 100
+
+
+def test_speed_varied_by_how_much_longer_the_slowest_loop_took() -> None:
+    assert varied([0.1, 0.08, 0.1]) == pytest.approx(0.25) and varied([0.1]) == 0
+    assert 0 < loop_seconds() < 60
 
 
 def test_an_entry_that_hangs_is_ended_and_what_one_leaves_behind_too(tmp_path: Path) -> None:

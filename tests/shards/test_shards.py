@@ -634,7 +634,9 @@ def test_a_shard_whose_model_changed_is_not_merged_for_longer_than_a_minute(
             shard.execute(change)  # type: ignore[arg-type]
         # The last look was less than a minute ago.
         coordinator.execute("SELECT set_config('imgvec.models_seen_item_test', '0', false)")
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=f'shard "west": item_test {told}'):
+        with pytest.raises(
+            psycopg.errors.ObjectNotInPrerequisiteState, match=f'shard "west": item_test {told}'
+        ):
             coordinator.execute(search, [query()])
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
             coordinator.execute("SELECT * FROM imgvec.search_item_test(%s, partial => true)", [query()])

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.ratios.entries import BASE, ENTRIES
-from benchmarks.ratios.figures import Entry, Figure
+from benchmarks.ratios.entries import ENTRIES
+from benchmarks.ratios.figures import BASE, Entry, Figure
 from benchmarks.ratios.history import Run, read_history
 from tools.docs.markdown import NOTICE, table
 
@@ -17,8 +17,10 @@ machine a name with `make bench MACHINE="the shop's server"`. An entry or two ag
 Beside clip-retrieval, which is installed into a folder of its own (2 GB): `make bench PEERS=DIR`.
 
 "The build {BASE}" is an earlier one of this project: it shows what has become faster, and that nothing has become slower. A
-figure of a run that began under load is to be read with care: the load is in the list of runs. Larger sizes, and what was
-tried, are in the files that the how-to pages link to.
+figure of a run that began under load is to be read with care, and on a machine whose neighbours slow it down now and then no
+figure says more than "speed varied" in the list of runs: by how much longer the same loop took at its slowest than at its
+fastest, between the entries. Larger sizes, what was measured when nothing disturbed, and what was tried, are in
+`benchmarks/results/`, to which the how-to pages link.
 """
 NO_RUN = "\nNo run is kept yet.\n"
 
@@ -41,13 +43,14 @@ def _machine(name: str, runs: Sequence[Run], entries: Iterable[Entry]) -> str:
             run.date,
             f"`{run.commit}`",
             f"{run.load:g}",
+            "-" if run.speed_varied is None else f"{run.speed_varied:.0%}",
             f"{run.seconds / 60:.0f}",
             ", ".join(f"{package} {number}" for package, number in sorted(run.versions.items())),
             "; ".join(f"{entry}: {reason}" for entry, reason in run.not_run.items()) or "-",
         )
         for run in reversed(runs)
     ]
-    head = ("date (UTC)", "commit", "load before", "minutes", "versions", "not measured")
+    head = ("date (UTC)", "commit", "load before", "speed varied", "minutes", "versions", "not measured")
     return f"\n## {name}\n\n{table(header, rows)}\nRuns, the newest first:\n\n{table(head, listed)}"
 
 
